@@ -1,0 +1,311 @@
+//! What can go wrong between a file and a batch of pixels.
+
+use std::path::PathBuf;
+
+/// A cause from a decoder or a file format library, kept as the error's source.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// An image, a data set or a data specification that cannot be used.
+///
+/// Every variant carries the facts; the message is one lower-case line. Foreign causes are
+/// reachable through [`source`](std::error::Error::source) and are not repeated in the message.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// A file or folder could not be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The pixel buffer does not hold `width * height * 3` bytes, or a side is zero.
+    #[error(
+        "an RGB image of {width}x{height} (width x height) needs {expected} bytes, found {found}"
+    )]
+    PixelCount {
+        /// Columns.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// `width * height * 3`, saturated; 0 for an empty image, which is not allowed.
+        expected: usize,
+        /// Bytes given.
+        found: usize,
+    },
+    /// The bytes are not an image that can be decoded.
+    #[error("cannot decode image `{name}`")]
+    Decode {
+        /// The image's path or id.
+        name: String,
+        /// What the decoder said.
+        #[source]
+        source: Cause,
+    },
+    /// The image file stops before its end.
+    #[error("image `{name}` is truncated: {found} bytes without an end-of-image marker")]
+    Truncated {
+        /// The image's path or id.
+        name: String,
+        /// Bytes found.
+        found: usize,
+    },
+    /// A library panicked on a damaged file; the panic was caught.
+    #[error("`{name}` is damaged: its decoder gave up ({why})")]
+    DecoderPanic {
+        /// The file's path or the image's id.
+        name: String,
+        /// The panic's message.
+        why: String,
+    },
+    /// An output size with a zero side, or one too large to hold.
+    #[error("cannot resize to {width}x{height} (width x height)")]
+    OutputSize {
+        /// Columns asked for.
+        width: usize,
+        /// Rows asked for.
+        height: usize,
+    },
+    /// A crop box that is empty or not inside the image.
+    #[error(
+        "crop box (left {left}, top {top}, width {crop_width}, height {crop_height}) does not fit \
+         the {width}x{height} image"
+    )]
+    CropBox {
+        /// Left edge, pixels.
+        left: f64,
+        /// Top edge, pixels.
+        top: f64,
+        /// Width, pixels.
+        crop_width: f64,
+        /// Height, pixels.
+        crop_height: f64,
+        /// Columns of the image.
+        width: usize,
+        /// Rows of the image.
+        height: usize,
+    },
+    /// An image that must already have the model's size has another one.
+    #[error(
+        "image is {}x{}, expected {}x{} (height x width); resize it or choose another preprocessing",
+        found[0], found[1], expected[0], expected[1]
+    )]
+    ImageSize {
+        /// `[height, width]` wanted.
+        expected: [usize; 2],
+        /// `[height, width]` of the image.
+        found: [usize; 2],
+    },
+    /// A word that is not one of the known values.
+    #[error("unknown {what} `{found}`, expected one of: {expected}")]
+    UnknownValue {
+        /// What the value is for.
+        what: &'static str,
+        /// The word found.
+        found: String,
+        /// The known values, separated by commas.
+        expected: &'static str,
+    },
+    /// A data specification of an unknown kind.
+    #[error("unknown kind of data `{kind}` in `{spec}`, expected one of: {expected}")]
+    UnknownKind {
+        /// The whole specification.
+        spec: String,
+        /// The word before the colon.
+        kind: String,
+        /// The known kinds, separated by commas.
+        expected: String,
+    },
+    /// A data specification with a key that its kind does not have.
+    #[error("unknown key `{key}` for {kind} data, expected one of: {expected}")]
+    UnknownKey {
+        /// The kind of data.
+        kind: &'static str,
+        /// The key found.
+        key: String,
+        /// The known keys, separated by commas.
+        expected: &'static str,
+    },
+    /// A key of a data specification with a value that it cannot take.
+    #[error("bad value `{found}` for `{key}`, expected {expected}")]
+    BadValue {
+        /// The key.
+        key: &'static str,
+        /// The value found.
+        found: String,
+        /// What it can be.
+        expected: &'static str,
+    },
+    /// A data specification without the path that its kind needs.
+    #[error("{kind} data needs a path: `{kind}:PATH`")]
+    MissingPath {
+        /// The kind of data.
+        kind: &'static str,
+    },
+    /// A kind of data that is known but cannot be read yet.
+    #[error("reading {kind} data is not built yet")]
+    NotBuilt {
+        /// The kind of data.
+        kind: &'static str,
+    },
+    /// The data folder is not there.
+    #[error("data folder `{}` does not exist", path.display())]
+    NoFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The data path is a file where a folder is needed.
+    #[error("`{}` is not a folder", path.display())]
+    NotAFolder {
+        /// The path.
+        path: PathBuf,
+    },
+    /// No image in the folder, or in one of its class folders.
+    #[error("no image in `{}`, expected files ending in {expected}", path.display())]
+    NoImages {
+        /// The folder.
+        path: PathBuf,
+        /// The extensions looked for.
+        expected: &'static str,
+    },
+    /// Images lie beside class folders, so it is unclear whether the folder is labelled.
+    #[error(
+        "`{}` has class folders and also images such as `{example}` beside them; move these into a \
+         class folder or elsewhere",
+        path.display()
+    )]
+    MixedFolder {
+        /// The folder.
+        path: PathBuf,
+        /// One of the images outside every class.
+        example: String,
+    },
+    /// A subset was asked of data that is not a folder.
+    #[error("a subset file restricts folders only, not `{spec}`")]
+    SubsetOfOther {
+        /// The data specification.
+        spec: String,
+    },
+    /// Names in a subset file that the folder does not have.
+    #[error("{count} of the names in `{}` are not in the data, the first is `{first}`", path.display())]
+    SubsetUnknown {
+        /// The subset file.
+        path: PathBuf,
+        /// How many names are unknown.
+        count: usize,
+        /// The first of them.
+        first: String,
+    },
+    /// A name in a subset file that several images of the folder share.
+    #[error(
+        "`{name}` in `{}` names several images, write it with its folder (`CLASS/{name}`)",
+        path.display()
+    )]
+    SubsetAmbiguous {
+        /// The subset file.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// A subset file without a single name.
+    #[error("`{}` names no image", path.display())]
+    SubsetEmpty {
+        /// The subset file.
+        path: PathBuf,
+    },
+    /// The data set has fewer images than a batch.
+    #[error("{images} images cannot fill a batch of {batch_size}; use a smaller batch")]
+    TooFewImages {
+        /// Images in the data set.
+        images: usize,
+        /// Images a batch.
+        batch_size: usize,
+    },
+    /// More images were unreadable than allowed.
+    #[error(
+        "{bad} of {images} images are unreadable, more than the {allowed} allowed; the last is \
+         `{last}` ({why})"
+    )]
+    TooManyBad {
+        /// Unreadable images met so far.
+        bad: usize,
+        /// Images in the data set.
+        images: usize,
+        /// Unreadable images allowed.
+        allowed: usize,
+        /// The last unreadable image's path or id.
+        last: String,
+        /// What was wrong with it.
+        why: String,
+    },
+    /// The loader's threads could not be started.
+    #[error("cannot start {count} loader threads")]
+    Threads {
+        /// Threads asked for.
+        count: usize,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A loader thread ended early, which is a defect of this crate.
+    #[error("loader thread {worker} ended early")]
+    WorkerLost {
+        /// The thread's number.
+        worker: usize,
+    },
+    /// No file matches a pattern.
+    #[error("no file matches `{pattern}`")]
+    NoMatch {
+        /// The pattern.
+        pattern: String,
+    },
+    /// A Parquet file cannot be read.
+    #[error("cannot read Parquet file `{}`", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What the Parquet library said.
+        #[source]
+        source: Cause,
+    },
+    /// A Parquet file without usable images.
+    #[error("`{}` has no binary column {expected}; its columns are: {found}", path.display())]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// The columns looked for.
+        expected: &'static str,
+        /// The columns found, separated by commas.
+        found: String,
+    },
+    /// A file's rows, sizes or labels contradict one another.
+    #[error("`{}` is damaged: {what} is {found}, expected {expected}", path.display())]
+    Inconsistent {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: &'static str,
+        /// What the file has.
+        found: i64,
+        /// What it should have.
+        expected: i64,
+    },
+    /// A row of a Parquet file without an image.
+    #[error("`{name}` has no image")]
+    MissingImage {
+        /// The image's id.
+        name: String,
+    },
+    /// A CIFAR-10 folder with no known files.
+    #[error("no CIFAR-10 {split} files in `{}`, expected {expected}", path.display())]
+    NoCifar {
+        /// The folder.
+        path: PathBuf,
+        /// `train` or `test`.
+        split: &'static str,
+        /// The names looked for.
+        expected: &'static str,
+    },
+}

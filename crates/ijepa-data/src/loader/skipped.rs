@@ -1,0 +1,78 @@
+//! The images that could not be read.
+
+use std::collections::HashSet;
+
+use super::plan::Plan;
+use crate::error::DataError;
+
+/// An image that was left out, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Its position in the source.
+    pub index: u32,
+    /// Its path or id.
+    pub path: String,
+    /// What was wrong, with the causes, on one line.
+    pub why: String,
+}
+
+/// Counts each bad image once and says when there are too many.
+#[derive(Debug)]
+pub(super) struct Tally {
+    images: usize,
+    most_bad: usize,
+    known: HashSet<u32>,
+    skipped: Vec<Skipped>,
+}
+
+impl Tally {
+    pub(super) fn new(images: usize, most_bad: usize) -> Self {
+        Self {
+            images,
+            most_bad,
+            known: HashSet::new(),
+            skipped: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, plan: &Plan, bad: Vec<(u32, DataError)>) {
+        for (index, error) in bad {
+            if self.known.insert(index) {
+                let path = plan.source().name(index as usize);
+                self.skipped.push(Skipped {
+                    index,
+                    path,
+                    why: chain(&error),
+                });
+            }
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), DataError> {
+        match self.skipped.last() {
+            Some(last) if self.skipped.len() > self.most_bad => Err(DataError::TooManyBad {
+                bad: self.skipped.len(),
+                images: self.images,
+                allowed: self.most_bad,
+                last: last.path.clone(),
+                why: last.why.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn skipped(&self) -> &[Skipped] {
+        &self.skipped
+    }
+}
+
+/// An error and its causes, separated by colons.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text.replace('\n', " ")
+}

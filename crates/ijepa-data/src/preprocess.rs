@@ -1,0 +1,237 @@
+//! From an image of any size to the pixels a model takes, without randomness.
+
+use std::str::FromStr;
+
+use crate::error::DataError;
+use crate::image::RgbImage8;
+use crate::resize::{CropRect, Filter, crop, resize};
+
+/// How an image gets the model's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Preprocess {
+    /// Short side to `round(size * 256 / 224)` by bicubic interpolation, then the centre.
+    #[default]
+    Eval,
+    /// Bilinear resize to the exact size; the aspect ratio is not kept.
+    Squash,
+    /// Nothing: the image must already have the size.
+    None,
+}
+
+impl Preprocess {
+    /// Gives `image` the size `[height, width]`.
+    ///
+    /// For sizes that are not square, [`Eval`](Self::Eval) scales by the side that needs most
+    /// enlargement, so that the centre crop is always filled.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::ImageSize`] if [`None`](Self::None) meets an image of another size,
+    /// [`DataError::OutputSize`] if `size` is empty or beyond reason.
+    pub fn apply(self, image: &RgbImage8, size: [usize; 2]) -> Result<RgbImage8, DataError> {
+        let [height, width] = size;
+        match self {
+            Self::Eval => resize_and_centre(image, size),
+            Self::Squash => resize(image, width, height, Filter::Bilinear, None),
+            Self::None => {
+                let found = [image.height(), image.width()];
+                if found != size {
+                    return Err(DataError::ImageSize {
+                        expected: size,
+                        found,
+                    });
+                }
+                Ok(image.clone())
+            }
+        }
+    }
+}
+
+impl FromStr for Preprocess {
+    type Err = DataError;
+
+    fn from_str(text: &str) -> Result<Self, DataError> {
+        match text {
+            "eval" => Ok(Self::Eval),
+            "squash" => Ok(Self::Squash),
+            "none" => Ok(Self::None),
+            _ => Err(DataError::UnknownValue {
+                what: "preprocessing",
+                found: text.to_owned(),
+                expected: "eval, squash, none",
+            }),
+        }
+    }
+}
+
+impl std::fmt::Display for Preprocess {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Eval => "eval",
+            Self::Squash => "squash",
+            Self::None => "none",
+        })
+    }
+}
+
+fn resize_and_centre(image: &RgbImage8, size: [usize; 2]) -> Result<RgbImage8, DataError> {
+    let [height, width] = size;
+    if height == 0 || width == 0 {
+        return Err(DataError::OutputSize { width, height });
+    }
+    let enlarged = |side: usize| (side as f64 * 256.0 / 224.0).round() as usize;
+    let (least_height, least_width) = (enlarged(height), enlarged(width));
+    let (image_height, image_width) = (image.height(), image.width());
+    // torchvision's Resize(int): the binding side exactly, the other one truncated.
+    let scaled =
+        |side: usize, to: usize, from: usize| (side as f64 * to as f64 / from as f64) as usize;
+    let by_height = least_height as f64 * image_width as f64;
+    let by_width = least_width as f64 * image_height as f64;
+    let (new_height, new_width) = if by_height >= by_width {
+        (
+            least_height,
+            scaled(image_width, least_height, image_height),
+        )
+    } else {
+        (scaled(image_height, least_width, image_width), least_width)
+    };
+    let resized = resize(image, new_width, new_height, Filter::Bicubic, None)?;
+    // torchvision's CenterCrop rounds halves to the even pixel.
+    let start = |outer: usize, inner: usize| ((outer - inner) as f64 / 2.0).round_ties_even();
+    let rect = CropRect {
+        top: start(new_height, height) as usize,
+        left: start(new_width, width) as usize,
+        height,
+        width,
+    };
+    crop(&resized, rect)
+}
+
+/// Mean and standard deviation of each channel, on the scale where white is 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Normalization {
+    /// Subtracted from red, green and blue.
+    pub mean: [f32; 3],
+    /// Divides red, green and blue; not zero.
+    pub std: [f32; 3],
+}
+
+impl Normalization {
+    /// The statistics of ImageNet, used by every official recipe.
+    pub const IMAGENET: Self = Self {
+        mean: [0.485, 0.456, 0.406],
+        std: [0.229, 0.224, 0.225],
+    };
+    /// Maps black to -1 and white to 1.
+    pub const HALF: Self = Self {
+        mean: [0.5; 3],
+        std: [0.5; 3],
+    };
+    /// The statistics of CIFAR-10's training images.
+    pub const CIFAR: Self = Self {
+        mean: [0.4914, 0.4822, 0.4465],
+        std: [0.2470, 0.2435, 0.2616],
+    };
+}
+
+impl FromStr for Normalization {
+    type Err = DataError;
+
+    fn from_str(text: &str) -> Result<Self, DataError> {
+        match text {
+            "imagenet" => Ok(Self::IMAGENET),
+            "half" => Ok(Self::HALF),
+            _ => Err(DataError::UnknownValue {
+                what: "normalization",
+                found: text.to_owned(),
+                expected: "imagenet, half",
+            }),
+        }
+    }
+}
+
+/// Turns pixels into model input: `(value / 255 - mean) / std`.
+///
+/// # Shapes
+///
+/// - output: `[3, height, width]`, channel after channel
+///
+/// # Examples
+///
+/// ```
+/// use ijepa_data::{Normalization, RgbImage8, to_chw_f32};
+///
+/// let image = RgbImage8::new(1, 1, vec![0, 255, 0])?;
+/// assert_eq!(to_chw_f32(&image, &Normalization::HALF), [-1.0, 1.0, -1.0]);
+/// # Ok::<(), ijepa_data::DataError>(())
+/// ```
+pub fn to_chw_f32(image: &RgbImage8, normalization: &Normalization) -> Vec<f32> {
+    let plane = image.width() * image.height();
+    let mut output = Vec::with_capacity(plane * 3);
+    for channel in 0..3 {
+        let (mean, std) = (normalization.mean[channel], normalization.std[channel]);
+        // There are only 256 levels: dividing each once also keeps torchvision's rounding.
+        let levels: [f32; 256] = std::array::from_fn(|level| (level as f32 / 255.0 - mean) / std);
+        let samples = image.pixels().iter().skip(channel).step_by(3);
+        output.extend(samples.map(|&value| levels[usize::from(value)]));
+    }
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eval_fills_sizes_that_are_not_square() {
+        for (width, height) in [(40, 90), (90, 40), (64, 64), (1, 200)] {
+            let image = RgbImage8::new(width, height, vec![7; width * height * 3]).unwrap();
+            for size in [[32, 32], [24, 48], [48, 24], [1, 1]] {
+                let output = Preprocess::Eval.apply(&image, size).unwrap();
+                assert_eq!([output.height(), output.width()], size);
+            }
+        }
+    }
+
+    #[test]
+    fn none_names_both_sizes() {
+        let image = RgbImage8::new(3, 2, vec![0; 18]).unwrap();
+        assert_eq!(Preprocess::None.apply(&image, [2, 3]).unwrap(), image);
+        let error = Preprocess::None.apply(&image, [4, 4]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "image is 2x3, expected 4x4 (height x width); resize it or choose another preprocessing"
+        );
+    }
+
+    #[test]
+    fn an_empty_size_is_an_error() {
+        let image = RgbImage8::new(3, 2, vec![0; 18]).unwrap();
+        for method in [Preprocess::Eval, Preprocess::Squash] {
+            assert!(matches!(
+                method.apply(&image, [0, 4]),
+                Err(DataError::OutputSize { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn names_round_trip_and_others_are_refused() {
+        for name in ["eval", "squash", "none"] {
+            assert_eq!(name.parse::<Preprocess>().unwrap().to_string(), name);
+        }
+        assert_eq!(
+            "crop".parse::<Preprocess>().unwrap_err().to_string(),
+            "unknown preprocessing `crop`, expected one of: eval, squash, none"
+        );
+        assert_eq!(
+            "half".parse::<Normalization>().unwrap(),
+            Normalization::HALF
+        );
+        assert_eq!(
+            "imagenet".parse::<Normalization>().unwrap(),
+            Normalization::IMAGENET
+        );
+        assert!("zero".parse::<Normalization>().is_err());
+    }
+}

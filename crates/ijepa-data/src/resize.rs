@@ -1,0 +1,320 @@
+//! Antialiased resizing and cropping, equal to Pillow's within one grey level.
+
+use fast_image_resize::images::{CroppedImage, Image, ImageRef};
+use fast_image_resize::{FilterType, IntoImageView, PixelType, ResizeAlg, ResizeOptions, Resizer};
+
+use crate::error::DataError;
+use crate::image::RgbImage8;
+
+/// The interpolation kernel; both widen when shrinking, so that no pixel is skipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// A triangle, the choice of random crops.
+    Bilinear,
+    /// The cubic kernel with a = -0.5, the choice of evaluation.
+    Bicubic,
+}
+
+impl Filter {
+    fn kernel(self) -> FilterType {
+        match self {
+            Self::Bilinear => FilterType::Bilinear,
+            Self::Bicubic => FilterType::CatmullRom,
+        }
+    }
+}
+
+/// A part of an image in pixels, edges anywhere between pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CropBox {
+    /// Left edge.
+    pub left: f64,
+    /// Top edge.
+    pub top: f64,
+    /// Width, more than 0.
+    pub width: f64,
+    /// Height, more than 0.
+    pub height: f64,
+}
+
+/// A part of an image in whole pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CropRect {
+    /// First row.
+    pub top: usize,
+    /// First column.
+    pub left: usize,
+    /// Rows, at least 1.
+    pub height: usize,
+    /// Columns, at least 1.
+    pub width: usize,
+}
+
+impl CropRect {
+    fn check(&self, image: &RgbImage8) -> Result<(), DataError> {
+        let fits = |start: usize, length: usize, side: usize| {
+            length > 0 && start.checked_add(length).is_some_and(|end| end <= side)
+        };
+        if fits(self.left, self.width, image.width()) && fits(self.top, self.height, image.height())
+        {
+            return Ok(());
+        }
+        Err(DataError::CropBox {
+            left: self.left as f64,
+            top: self.top as f64,
+            crop_width: self.width as f64,
+            crop_height: self.height as f64,
+            width: image.width(),
+            height: image.height(),
+        })
+    }
+}
+
+/// Resizes `image`, or the part of it inside `crop`, to `width` columns and `height` rows.
+///
+/// Pillow's `image.resize((width, height), filter, box)`: with a crop box, pixels just outside
+/// the box still contribute at its edges. Random crops want [`crop_resize`] instead.
+///
+/// # Errors
+///
+/// [`DataError::OutputSize`] for an empty output, [`DataError::CropBox`] if the box is empty or
+/// leaves the image.
+///
+/// # Examples
+///
+/// ```
+/// use ijepa_data::{Filter, RgbImage8, resize};
+///
+/// let image = RgbImage8::new(4, 4, vec![90; 48])?;
+/// let half = resize(&image, 2, 2, Filter::Bicubic, None)?;
+/// assert_eq!(half.pixels(), [90; 12]);
+/// # Ok::<(), ijepa_data::DataError>(())
+/// ```
+pub fn resize(
+    image: &RgbImage8,
+    width: usize,
+    height: usize,
+    filter: Filter,
+    crop: Option<CropBox>,
+) -> Result<RgbImage8, DataError> {
+    let whole = CropBox {
+        left: 0.0,
+        top: 0.0,
+        width: image.width() as f64,
+        height: image.height() as f64,
+    };
+    let part = crop.unwrap_or(whole);
+    let inside = part.left >= 0.0
+        && part.top >= 0.0
+        && part.width > 0.0
+        && part.height > 0.0
+        && part.left + part.width <= whole.width
+        && part.top + part.height <= whole.height;
+    if !inside {
+        return Err(DataError::CropBox {
+            left: part.left,
+            top: part.top,
+            crop_width: part.width,
+            crop_height: part.height,
+            width: image.width(),
+            height: image.height(),
+        });
+    }
+    let view = view(image)?;
+    two_passes(&view, part, width, height, filter)
+}
+
+/// Cuts `rect` out of `image`, then resizes the cut to `width` columns and `height` rows.
+///
+/// Pillow's `image.crop(...).resize((width, height), filter)`, which is what torchvision's
+/// resized crops do: pixels outside the rectangle have no influence.
+///
+/// # Errors
+///
+/// [`DataError::OutputSize`] for an empty output, [`DataError::CropBox`] if the rectangle is
+/// empty or leaves the image.
+pub fn crop_resize(
+    image: &RgbImage8,
+    rect: CropRect,
+    width: usize,
+    height: usize,
+    filter: Filter,
+) -> Result<RgbImage8, DataError> {
+    rect.check(image)?;
+    let view = view(image)?;
+    let [left, top, crop_width, crop_height] =
+        [rect.left, rect.top, rect.width, rect.height].map(|side| side as u32);
+    let part = CroppedImage::new(&view, left, top, crop_width, crop_height)
+        .expect("the rectangle was checked against the image");
+    let whole = CropBox {
+        left: 0.0,
+        top: 0.0,
+        width: rect.width as f64,
+        height: rect.height as f64,
+    };
+    two_passes(&part, whole, width, height, filter)
+}
+
+/// Cuts `rect` out of `image`.
+///
+/// # Errors
+///
+/// [`DataError::CropBox`] if the rectangle is empty or leaves the image.
+pub fn crop(image: &RgbImage8, rect: CropRect) -> Result<RgbImage8, DataError> {
+    rect.check(image)?;
+    let mut pixels = Vec::with_capacity(rect.width * rect.height * 3);
+    for row in image
+        .pixels()
+        .chunks_exact(image.width() * 3)
+        .skip(rect.top)
+        .take(rect.height)
+    {
+        pixels.extend_from_slice(&row[rect.left * 3..(rect.left + rect.width) * 3]);
+    }
+    RgbImage8::new(rect.width, rect.height, pixels)
+}
+
+fn view(image: &RgbImage8) -> Result<ImageRef<'_>, DataError> {
+    let (width, height) = (image.width(), image.height());
+    let [columns, rows] = sides(width, height)?;
+    ImageRef::new(columns, rows, image.pixels(), PixelType::U8x3)
+        .map_err(|_| DataError::OutputSize { width, height })
+}
+
+/// Resizes columns first and rows second, rounding to bytes in between, as Pillow does.
+///
+/// The library's own order is rows first; near sharp edges, where the cubic kernel overshoots
+/// and is clamped, the two orders differ by many grey levels.
+fn two_passes(
+    source: &impl IntoImageView,
+    part: CropBox,
+    width: usize,
+    height: usize,
+    filter: Filter,
+) -> Result<RgbImage8, DataError> {
+    const CHECKED: &str = "the pixel types agree and the crop box was checked";
+    let [columns, rows] = sides(width, height)?;
+    sides(width, source.height() as usize)?;
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter.kernel()));
+    let mut resizer = Resizer::new();
+
+    let mut narrow = Image::new(columns, source.height(), PixelType::U8x3);
+    let horizontal = options.crop(part.left, 0.0, part.width, f64::from(source.height()));
+    resizer
+        .resize(source, &mut narrow, &horizontal)
+        .expect(CHECKED);
+
+    let mut output = Image::new(columns, rows, PixelType::U8x3);
+    let vertical = options.crop(0.0, part.top, f64::from(columns), part.height);
+    resizer
+        .resize(&narrow, &mut output, &vertical)
+        .expect(CHECKED);
+    RgbImage8::new(width, height, output.into_vec())
+}
+
+/// The sides as the resizing library takes them, none zero and their product addressable.
+pub(crate) fn sides(width: usize, height: usize) -> Result<[u32; 2], DataError> {
+    const MAX_SIDE: usize = 1 << 20;
+    const MAX_PIXELS: usize = 1 << 30;
+    let fits = (1..=MAX_SIDE).contains(&width)
+        && (1..=MAX_SIDE).contains(&height)
+        && width * height <= MAX_PIXELS;
+    if fits {
+        Ok([width as u32, height as u32])
+    } else {
+        Err(DataError::OutputSize { width, height })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ramp(width: usize, height: usize) -> RgbImage8 {
+        let pixels = (0..width * height * 3)
+            .map(|i| (i * 7 % 251) as u8)
+            .collect();
+        RgbImage8::new(width, height, pixels).unwrap()
+    }
+
+    #[test]
+    fn the_same_size_changes_nothing() {
+        let image = ramp(9, 5);
+        assert_eq!(resize(&image, 9, 5, Filter::Bicubic, None).unwrap(), image);
+        let rect = CropRect {
+            top: 1,
+            left: 2,
+            height: 3,
+            width: 4,
+        };
+        let cut = crop(&image, rect).unwrap();
+        assert_eq!(
+            crop_resize(&image, rect, 4, 3, Filter::Bilinear).unwrap(),
+            cut
+        );
+        assert_eq!(cut.pixel(0, 0), image.pixel(2, 1));
+    }
+
+    #[test]
+    fn a_crop_then_resize_ignores_what_lies_outside() {
+        let mut image = ramp(12, 12);
+        let rect = CropRect {
+            top: 3,
+            left: 3,
+            height: 6,
+            width: 6,
+        };
+        let before = crop_resize(&image, rect, 3, 3, Filter::Bilinear).unwrap();
+        image.pixels_mut()[..12 * 3 * 3].fill(255);
+        assert_eq!(
+            crop_resize(&image, rect, 3, 3, Filter::Bilinear).unwrap(),
+            before
+        );
+        let boxed = CropBox {
+            left: 3.0,
+            top: 3.0,
+            width: 6.0,
+            height: 6.0,
+        };
+        assert_ne!(
+            resize(&image, 3, 3, Filter::Bilinear, Some(boxed)).unwrap(),
+            before
+        );
+    }
+
+    #[test]
+    fn boxes_outside_the_image_and_empty_outputs_are_errors() {
+        let image = ramp(8, 8);
+        let rect = CropRect {
+            top: 5,
+            left: 0,
+            height: 4,
+            width: 2,
+        };
+        assert!(matches!(crop(&image, rect), Err(DataError::CropBox { .. })));
+        let huge = CropRect {
+            top: usize::MAX,
+            ..rect
+        };
+        assert!(matches!(
+            crop_resize(&image, huge, 2, 2, Filter::Bilinear),
+            Err(DataError::CropBox { .. })
+        ));
+        let boxed = CropBox {
+            left: f64::NAN,
+            top: 0.0,
+            width: 1.0,
+            height: 1.0,
+        };
+        assert!(resize(&image, 2, 2, Filter::Bilinear, Some(boxed)).is_err());
+        let empty = resize(&image, 0, 2, Filter::Bilinear, None);
+        assert!(matches!(
+            empty,
+            Err(DataError::OutputSize {
+                width: 0,
+                height: 2
+            })
+        ));
+        assert!(resize(&image, usize::MAX, 2, Filter::Bilinear, None).is_err());
+    }
+}

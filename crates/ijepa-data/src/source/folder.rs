@@ -1,0 +1,253 @@
+//! Image files in a folder, with or without one sub-folder per class.
+
+mod subset;
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use crate::decode::decode;
+use crate::error::DataError;
+use crate::image::RgbImage8;
+use crate::source::Source;
+
+/// File name endings of images, compared without regard to case.
+pub const IMAGE_EXTENSIONS: &[&str] = &[
+    "jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp",
+];
+const EXTENSIONS_TEXT: &str = ".jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp";
+
+/// The images of a folder.
+///
+/// If any sub-folder is present, each one is a class, as in torchvision's `ImageFolder`: labels
+/// follow the byte-wise order of the class names, and images of a class are found at any depth,
+/// ordered by folder and then by file name. A folder with image files only is flat and has no
+/// labels. Both at once is an error, since either reading would silently ignore something; other
+/// files (a licence, a list) are passed over, and so are names starting with a dot. A class
+/// folder without an image is an error too. Links are followed.
+///
+/// # Examples
+///
+/// ```no_run
+/// use ijepa_data::{FolderSource, Source};
+///
+/// let train = FolderSource::open("imagenet/train")?;
+/// println!("{} images, {} classes", train.len(), train.classes().len());
+/// let first = train.read(0)?;
+/// # Ok::<(), ijepa_data::DataError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct FolderSource {
+    classes: Vec<String>,
+    folders: Vec<Folder>,
+    files: Vec<File>,
+}
+
+/// A folder that directly holds images.
+#[derive(Debug, Clone)]
+struct Folder {
+    path: PathBuf,
+    label: Option<u32>,
+}
+
+/// One image; paths are shared by folder, since data sets have millions of files.
+#[derive(Debug, Clone)]
+struct File {
+    folder: u32,
+    name: Box<OsStr>,
+}
+
+impl FolderSource {
+    /// Lists the images of the folder `root`; no image is opened.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::NoFolder`], [`DataError::NotAFolder`], [`DataError::NoImages`],
+    /// [`DataError::MixedFolder`], or [`DataError::Read`] for a folder that cannot be listed.
+    pub fn open(root: impl AsRef<Path>) -> Result<Self, DataError> {
+        let root = root.as_ref();
+        match fs::metadata(root) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => {
+                return Err(DataError::NotAFolder {
+                    path: root.to_owned(),
+                });
+            }
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                return Err(DataError::NoFolder {
+                    path: root.to_owned(),
+                });
+            }
+            Err(source) => {
+                return Err(DataError::Read {
+                    path: root.to_owned(),
+                    source,
+                });
+            }
+        }
+        let Listing { images, folders } = Listing::of(root)?;
+        let mut found = Self {
+            classes: Vec::new(),
+            folders: Vec::new(),
+            files: Vec::new(),
+        };
+        match (images.first(), folders.is_empty()) {
+            (None, true) => return Err(no_images(root)),
+            (Some(_), true) => found.add(root.to_owned(), None, images),
+            (Some(example), false) => {
+                let example = example.to_string_lossy().into_owned();
+                return Err(DataError::MixedFolder {
+                    path: root.to_owned(),
+                    example,
+                });
+            }
+            (None, false) => {
+                for (label, name) in folders.iter().enumerate() {
+                    let class = root.join(name);
+                    let before = found.files.len();
+                    found.add_tree(&class, label as u32)?;
+                    if found.files.len() == before {
+                        return Err(no_images(&class));
+                    }
+                    found.classes.push(name.to_string_lossy().into_owned());
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Keeps only the images that the file `list` names, one file name a line.
+    ///
+    /// A name is the file's own name or, where several classes share it, its path below the
+    /// root (`CLASS/FILE`). Order, labels and class names stay as they are; blank lines and
+    /// repeated names are ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Read`], [`DataError::SubsetEmpty`], [`DataError::SubsetUnknown`] or
+    /// [`DataError::SubsetAmbiguous`].
+    pub fn restrict_to(mut self, list: impl AsRef<Path>) -> Result<Self, DataError> {
+        let keep = subset::selected(&self, list.as_ref())?;
+        let mut keep = keep.into_iter();
+        self.files.retain(|_| keep.next().unwrap_or(false));
+        Ok(self)
+    }
+
+    /// The file of image `index`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `index` is not below the number of images.
+    pub fn path(&self, index: usize) -> PathBuf {
+        let file = &self.files[index];
+        self.folders[file.folder as usize].path.join(&*file.name)
+    }
+
+    fn add(&mut self, path: PathBuf, label: Option<u32>, images: Vec<OsString>) {
+        let folder = self.folders.len() as u32;
+        self.folders.push(Folder { path, label });
+        let files = images.into_iter().map(|name| File {
+            folder,
+            name: name.into(),
+        });
+        self.files.extend(files);
+    }
+
+    fn add_tree(&mut self, class: &Path, label: u32) -> Result<(), DataError> {
+        let mut pending = vec![class.to_owned()];
+        let mut with_images = Vec::new();
+        while let Some(path) = pending.pop() {
+            let Listing { images, folders } = Listing::of(&path)?;
+            pending.extend(folders.iter().map(|name| path.join(name)));
+            if !images.is_empty() {
+                with_images.push((path, images));
+            }
+        }
+        // torchvision sorts the folders of a class as text, not component by component.
+        with_images.sort_by(|a, b| a.0.as_os_str().cmp(b.0.as_os_str()));
+        for (path, images) in with_images {
+            self.add(path, Some(label), images);
+        }
+        Ok(())
+    }
+}
+
+impl Source for FolderSource {
+    fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.folders[self.files[index].folder as usize].label
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.path(index).display().to_string()
+    }
+
+    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
+        let path = self.path(index);
+        match fs::read(&path) {
+            Ok(bytes) => decode(&bytes, &path.display().to_string()),
+            Err(source) => Err(DataError::Read { path, source }),
+        }
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+}
+
+/// What one folder directly holds, each list sorted byte-wise.
+struct Listing {
+    images: Vec<OsString>,
+    folders: Vec<OsString>,
+}
+
+impl Listing {
+    fn of(path: &Path) -> Result<Self, DataError> {
+        let unreadable = |source| DataError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let (mut images, mut folders) = (Vec::new(), Vec::new());
+        for entry in fs::read_dir(path).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let kind = entry.file_type().map_err(unreadable)?;
+            // A dangling link counts as a file, so that reading it reports it by name.
+            let is_folder = if kind.is_symlink() {
+                fs::metadata(entry.path()).is_ok_and(|target| target.is_dir())
+            } else {
+                kind.is_dir()
+            };
+            if is_folder {
+                folders.push(name);
+            } else if is_image(&name) {
+                images.push(name);
+            }
+        }
+        images.sort_unstable();
+        folders.sort_unstable();
+        Ok(Self { images, folders })
+    }
+}
+
+fn is_image(name: &OsStr) -> bool {
+    let extension = Path::new(name).extension().and_then(OsStr::to_str);
+    extension.is_some_and(|found| {
+        IMAGE_EXTENSIONS
+            .iter()
+            .any(|x| found.eq_ignore_ascii_case(x))
+    })
+}
+
+fn no_images(path: &Path) -> DataError {
+    DataError::NoImages {
+        path: path.to_owned(),
+        expected: EXTENSIONS_TEXT,
+    }
+}

@@ -1,0 +1,148 @@
+//! Parquet files in the layout of Hugging Face data sets.
+
+mod cache;
+mod glob;
+mod shard;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::decode::decode;
+use crate::error::DataError;
+use crate::image::RgbImage8;
+use crate::source::Source;
+use cache::Cache;
+use shard::{Encoded, Shard};
+
+/// The images of one or more Parquet files.
+///
+/// Images are in a column `image` or `img`: either encoded files in a binary column, or a struct
+/// with such a `bytes` field. Labels are in an integer column `label` or `labels`, if any; a
+/// negative or missing one means no label. Class names come from the file's Hugging Face
+/// metadata, if present. Pages may be uncompressed or Snappy, which is what the Hugging Face
+/// libraries write.
+///
+/// Opening reads footers and labels. Images are read by row group and kept, still encoded, up to
+/// [`ParquetSource::CACHE_BYTES`]; data sets below that are read from disk once. Reading larger
+/// ones in random order loads a row group for most images, so store them as a folder instead.
+///
+/// # Examples
+///
+/// ```no_run
+/// use ijepa_data::{ParquetSource, Source};
+///
+/// let train = ParquetSource::open("cifar10/train-*.parquet")?;
+/// println!("{} images", train.len());
+/// # Ok::<(), ijepa_data::DataError>(())
+/// ```
+#[derive(Debug)]
+pub struct ParquetSource {
+    shards: Vec<Shard>,
+    groups: Vec<Group>,
+    labels: Vec<Option<u32>>,
+    classes: Vec<String>,
+    cache: Cache<Encoded>,
+}
+
+/// A row group: `rows` images from `first` on.
+#[derive(Debug)]
+struct Group {
+    shard: usize,
+    number: usize,
+    first: usize,
+    rows: usize,
+}
+
+impl ParquetSource {
+    /// Bytes of encoded images kept in memory, 2 GiB; a row group larger than this is kept alone.
+    pub const CACHE_BYTES: usize = 2 << 30;
+
+    /// Opens the files that match `pattern`, in the byte-wise order of their names.
+    ///
+    /// `*` and `?` are understood in the file name, not in the folders before it. A folder means
+    /// all its `.parquet` files.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::NoMatch`], [`DataError::Read`], [`DataError::Parquet`],
+    /// [`DataError::MissingColumn`], [`DataError::Inconsistent`] or [`DataError::DecoderPanic`].
+    pub fn open(pattern: impl AsRef<Path>) -> Result<Self, DataError> {
+        let mut source = Self {
+            shards: Vec::new(),
+            groups: Vec::new(),
+            labels: Vec::new(),
+            classes: Vec::new(),
+            cache: Cache::new(Self::CACHE_BYTES),
+        };
+        for path in glob::matches(pattern.as_ref())? {
+            let shard = Shard::open(&path)?;
+            for (number, labels) in shard.labels()?.into_iter().enumerate() {
+                let (shard, first, rows) = (source.shards.len(), source.labels.len(), labels.len());
+                if rows > 0 {
+                    source.groups.push(Group {
+                        shard,
+                        number,
+                        first,
+                        rows,
+                    });
+                }
+                source.labels.extend(labels);
+            }
+            if source.classes.is_empty() {
+                source.classes = shard.classes();
+            }
+            source.shards.push(shard);
+        }
+        Ok(source)
+    }
+
+    /// The row group of image `index`, and the image's row in it.
+    fn locate(&self, index: usize) -> (usize, usize) {
+        assert!(index < self.len(), "image {index} of {}", self.len());
+        let after = self.groups.partition_point(|group| group.first <= index);
+        (after - 1, index - self.groups[after - 1].first)
+    }
+}
+
+impl Source for ParquetSource {
+    fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.labels[index]
+    }
+
+    /// The file and the row in it, counted from 0: `train-0.parquet#17`.
+    fn name(&self, index: usize) -> String {
+        let shard = self.groups[self.locate(index).0].shard;
+        let first = self.groups.partition_point(|group| group.shard < shard);
+        let row = index - self.groups[first].first;
+        format!("{}#{row}", self.shards[shard].path().display())
+    }
+
+    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
+        let (group, row) = self.locate(index);
+        let encoded: Arc<Encoded> = self.cache.get(group, || {
+            let Group {
+                shard,
+                number,
+                rows,
+                ..
+            } = self.groups[group];
+            let encoded = self.shards[shard].images(number, rows)?;
+            let bytes = encoded.bytes();
+            Ok((encoded, bytes))
+        })?;
+        match encoded.image(row) {
+            Some(bytes) => decode(bytes, &self.name(index)),
+            None => Err(DataError::MissingImage {
+                name: self.name(index),
+            }),
+        }
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+}

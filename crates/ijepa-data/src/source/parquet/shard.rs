@@ -1,0 +1,281 @@
+//! One Parquet file: its columns, labels and encoded images.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parquet::basic::Type;
+use parquet::column::reader::ColumnReaderImpl;
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int32Type, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::serialized_reader::SerializedPageReader;
+
+use crate::decode::guard;
+use crate::error::DataError;
+
+/// Leaf columns that can hold encoded images, in the order of preference.
+const IMAGE_COLUMNS: [&str; 4] = ["image.bytes", "img.bytes", "image", "img"];
+const IMAGE_COLUMNS_TEXT: &str = "`image`, `img` or with a field `bytes` in one of these";
+const LABEL_COLUMNS: [&str; 2] = ["label", "labels"];
+/// Rows decoded at a time, so that memory follows what a file holds and not what it announces.
+const ROWS_AT_ONCE: usize = 256;
+
+/// An opened file; the handle is not kept.
+#[derive(Debug)]
+pub(super) struct Shard {
+    path: PathBuf,
+    metadata: ParquetMetaData,
+    image: usize,
+    label: Option<usize>,
+}
+
+/// The encoded images of one row group, end to end.
+#[derive(Debug, Default)]
+pub(super) struct Encoded {
+    bytes: Vec<u8>,
+    /// Where each image ends; `None` for a row without an image.
+    ends: Vec<(usize, bool)>,
+}
+
+impl Encoded {
+    /// Bytes held in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len() + size_of_val(self.ends.as_slice())
+    }
+
+    /// The encoded image of a row, if it has one.
+    pub(super) fn image(&self, row: usize) -> Option<&[u8]> {
+        let start = if row == 0 { 0 } else { self.ends[row - 1].0 };
+        let (end, present) = self.ends[row];
+        present.then(|| &self.bytes[start..end])
+    }
+
+    fn push(&mut self, image: Option<&ByteArray>) {
+        self.bytes
+            .extend_from_slice(image.map_or(&[], ByteArray::data));
+        self.ends.push((self.bytes.len(), image.is_some()));
+    }
+}
+
+impl Shard {
+    /// Reads the footer and finds the columns.
+    pub(super) fn open(path: &Path) -> Result<Self, DataError> {
+        let file = open(path)?;
+        let length = file
+            .metadata()
+            .map_err(|source| read_error(path, source))?
+            .len();
+        let read = || ParquetMetaDataReader::new().parse_and_finish(&file);
+        let metadata = guard(&path.display().to_string(), read)?
+            .map_err(|cause| parquet_error(path, cause))?;
+
+        let schema = metadata.file_metadata().schema_descr();
+        let leaves: Vec<String> = schema
+            .columns()
+            .iter()
+            .map(|column| column.path().string())
+            .collect();
+        let usable = |leaf: usize, types: &[Type]| {
+            let column = schema.column(leaf);
+            column.max_rep_level() == 0 && types.contains(&column.physical_type())
+        };
+        let find = |names: &[&str], types: &[Type]| {
+            let place = |name: &&str| leaves.iter().position(|leaf| leaf == name);
+            names
+                .iter()
+                .filter_map(place)
+                .find(|&leaf| usable(leaf, types))
+        };
+        let image = find(&IMAGE_COLUMNS, &[Type::BYTE_ARRAY]);
+        let label = find(&LABEL_COLUMNS, &[Type::INT32, Type::INT64]);
+        let image = image.ok_or_else(|| DataError::MissingColumn {
+            path: path.to_owned(),
+            expected: IMAGE_COLUMNS_TEXT,
+            found: leaves.join(", "),
+        })?;
+        let shard = Self {
+            path: path.to_owned(),
+            metadata,
+            image,
+            label,
+        };
+        shard.check(length)?;
+        Ok(shard)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The labels of every row group; `None` where there is no label.
+    pub(super) fn labels(&self) -> Result<Vec<Vec<Option<u32>>>, DataError> {
+        let rows = |group: usize| self.metadata.row_group(group).num_rows() as usize;
+        let file = Arc::new(open(&self.path)?);
+        (0..self.metadata.num_row_groups())
+            .map(|group| match self.label {
+                None => Ok(vec![None; rows(group)]),
+                Some(column) => self.group_labels(&file, group, column, rows(group)),
+            })
+            .collect()
+    }
+
+    /// The encoded images of one row group.
+    pub(super) fn images(&self, group: usize, rows: usize) -> Result<Encoded, DataError> {
+        let file = Arc::new(open(&self.path)?);
+        let mut encoded = Encoded::default();
+        self.column::<ByteArrayType>(&file, group, self.image, rows, |image| encoded.push(image))?;
+        Ok(encoded)
+    }
+
+    /// Class names from the Hugging Face metadata; empty if there are none.
+    pub(super) fn classes(&self) -> Vec<String> {
+        let pairs = self.metadata.file_metadata().key_value_metadata();
+        let text = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == "huggingface"));
+        let text = text
+            .and_then(|pair| pair.value.as_deref())
+            .unwrap_or_default();
+        let info: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+        let feature = |name: &&str| {
+            let names = &info["info"]["features"][name]["names"];
+            serde_json::from_value::<Vec<String>>(names.clone()).ok()
+        };
+        LABEL_COLUMNS.iter().find_map(feature).unwrap_or_default()
+    }
+
+    /// Refuses row counts and column positions that the file's size rules out; the library
+    /// would allocate what they announce.
+    fn check(&self, file_bytes: u64) -> Result<(), DataError> {
+        let wrong = |what, found, expected| {
+            Err(DataError::Inconsistent {
+                path: self.path.clone(),
+                what,
+                found,
+                expected,
+            })
+        };
+        for group in self.metadata.row_groups() {
+            let rows = group.num_rows();
+            if rows < 0 || rows > i64::from(u32::MAX) {
+                return wrong("the number of rows in a group", rows, i64::from(u32::MAX));
+            }
+            for leaf in [Some(self.image), self.label].into_iter().flatten() {
+                let Some(column) = group.columns().get(leaf) else {
+                    let found = group.num_columns() as i64;
+                    return wrong("the number of columns in a group", found, leaf as i64 + 1);
+                };
+                let start = column
+                    .dictionary_page_offset()
+                    .unwrap_or(column.data_page_offset());
+                let length = column.compressed_size();
+                let end = start.checked_add(length).unwrap_or(i64::MAX);
+                if start < 0 || length < 0 || end as u64 > file_bytes {
+                    return wrong("the end of a column", end, file_bytes as i64);
+                }
+                // Nulls and runs cost next to nothing, but images do not.
+                if leaf == self.image && rows > length.saturating_mul(64) {
+                    return wrong("the number of rows in a group", rows, length);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn group_labels(
+        &self,
+        file: &Arc<File>,
+        group: usize,
+        column: usize,
+        rows: usize,
+    ) -> Result<Vec<Option<u32>>, DataError> {
+        let mut labels = Vec::new();
+        let mut largest = 0;
+        let mut push = |label: Option<i64>| {
+            largest = largest.max(label.unwrap_or(0));
+            labels.push(label.and_then(|label| u32::try_from(label).ok()));
+        };
+        let schema = self.metadata.file_metadata().schema_descr();
+        if schema.column(column).physical_type() == Type::INT32 {
+            let widen = |label: Option<&i32>| push(label.map(|&label| i64::from(label)));
+            self.column::<Int32Type>(file, group, column, rows, widen)?;
+        } else {
+            let widen = |label: Option<&i64>| push(label.copied());
+            self.column::<Int64Type>(file, group, column, rows, widen)?;
+        }
+        if largest > i64::from(u32::MAX) {
+            let (path, expected) = (self.path.clone(), i64::from(u32::MAX));
+            return Err(DataError::Inconsistent {
+                path,
+                what: "a label",
+                found: largest,
+                expected,
+            });
+        }
+        Ok(labels)
+    }
+
+    /// Hands every value of a column chunk to `each`, `None` for null.
+    fn column<T: DataType>(
+        &self,
+        file: &Arc<File>,
+        group: usize,
+        column: usize,
+        rows: usize,
+        mut each: impl FnMut(Option<&T::T>),
+    ) -> Result<(), DataError> {
+        let schema = self.metadata.file_metadata().schema_descr();
+        let chunk = self.metadata.row_group(group).column(column);
+        let present = schema.column(column).max_def_level();
+        let mut done = 0;
+        let mut read = || -> Result<(), ParquetError> {
+            let pages = SerializedPageReader::new(Arc::clone(file), chunk, rows, None)?;
+            let mut reader = ColumnReaderImpl::<T>::new(schema.column(column), Box::new(pages));
+            let (mut values, mut levels) = (Vec::new(), Vec::new());
+            loop {
+                values.clear();
+                levels.clear();
+                let (records, ..) =
+                    reader.read_records(ROWS_AT_ONCE, Some(&mut levels), None, &mut values)?;
+                let mut values = values.iter();
+                for row in 0..records {
+                    // Columns that cannot be null have no levels.
+                    let is_present = levels.get(row).is_none_or(|&level| level == present);
+                    each(if is_present { values.next() } else { None });
+                }
+                done += records;
+                if records == 0 || done > rows {
+                    return Ok(());
+                }
+            }
+        };
+        guard(&self.path.display().to_string(), &mut read)?
+            .map_err(|cause| parquet_error(&self.path, cause))?;
+        if done == rows {
+            return Ok(());
+        }
+        Err(DataError::Inconsistent {
+            path: self.path.clone(),
+            what: "the number of values in a column",
+            found: done as i64,
+            expected: rows as i64,
+        })
+    }
+}
+
+fn open(path: &Path) -> Result<File, DataError> {
+    File::open(path).map_err(|source| read_error(path, source))
+}
+
+fn read_error(path: &Path, source: std::io::Error) -> DataError {
+    DataError::Read {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn parquet_error(path: &Path, cause: ParquetError) -> DataError {
+    DataError::Parquet {
+        path: path.to_owned(),
+        source: Box::new(cause),
+    }
+}

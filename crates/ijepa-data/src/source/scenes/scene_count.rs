@@ -1,0 +1,169 @@
+//! Several objects on a plane, in the manner of CLEVR.
+
+mod object;
+mod vector;
+
+use rand_chacha::ChaCha8Rng;
+
+use super::canvas::{Backdrop, Color, draw, render, scaled};
+use super::{SceneLabels, ScenesConfig};
+use crate::error::DataError;
+use crate::image::RgbImage8;
+use crate::rng::{Purpose, below, sample_rng};
+use object::{Light, Object};
+use vector::Vector;
+
+/// Most objects in a scene; the fewest is 1.
+pub(super) const MAX_OBJECTS: usize = 8;
+/// Borders between the classes of the nearest object's distance from the camera: its sextiles
+/// over 100,000 scenes.
+pub(super) const DISTANCE_EDGES: [f32; 5] = [5.1, 5.3, 5.6, 6.0, 6.7];
+
+/// Keeps the random numbers of these images apart from those of other kinds.
+const FAMILY: u64 = 2;
+const CAMERA: Vector = Vector([0.0, 3.2, 0.0]);
+/// The camera looks at the ground seven units ahead.
+const LOOKED_AT: f32 = 7.0;
+/// Focal length in image widths.
+const FOCAL: f32 = 1.05;
+
+/// x points right, y up, z away from the camera; the ground is `y = 0`.
+#[derive(Debug)]
+pub(super) struct SceneCount {
+    objects: Vec<Object>,
+    light: Light,
+    gain: f32,
+    backdrop: Backdrop,
+}
+
+impl SceneCount {
+    /// Decides what image `index` shows.
+    pub(super) fn describe(config: &ScenesConfig, index: usize) -> Self {
+        let mut rng = sample_rng(config.seed, Purpose::Scene, FAMILY, index as u64);
+        let rng = &mut rng;
+        let count = 1 + below(rng, MAX_OBJECTS);
+        Self {
+            objects: place(count, rng),
+            light: Light::describe(rng),
+            gain: draw(rng, 0.75, 1.15),
+            backdrop: Backdrop::describe(config.background, rng),
+        }
+    }
+
+    pub(super) fn labels(&self) -> SceneLabels {
+        let distance = |object: &Object| (object.center() - CAMERA).length();
+        let nearest = self
+            .objects
+            .iter()
+            .min_by(|a, b| distance(a).total_cmp(&distance(b)));
+        let nearest = nearest.expect("a scene has at least one object");
+        let bin = DISTANCE_EDGES.partition_point(|&edge| edge <= distance(nearest));
+        SceneLabels::Objects {
+            count: self.objects.len() as u32 - 1,
+            distance: bin as u32,
+            hero: nearest.shape_and_material(),
+        }
+    }
+
+    pub(super) fn render(
+        &self,
+        config: &ScenesConfig,
+        index: usize,
+    ) -> Result<RgbImage8, DataError> {
+        render(config, FAMILY, index, self.gain, |x, y| self.shade(x, y))
+    }
+
+    fn shade(&self, x: f32, y: f32) -> Color {
+        let ray = ray(x, y);
+        let mut nearest: Option<(f32, Vector, &Object)> = None;
+        for object in &self.objects {
+            if let Some((distance, normal)) = object.hit(CAMERA, ray)
+                && nearest.is_none_or(|(best, ..)| distance < best)
+            {
+                nearest = Some((distance, normal, object));
+            }
+        }
+        if let Some((_, normal, object)) = nearest {
+            return object.color(normal, ray, &self.light);
+        }
+        let behind = self.backdrop.at(x, y);
+        if ray.0[1] >= 0.0 {
+            return behind;
+        }
+        let ground = CAMERA + ray * (-CAMERA.0[1] / ray.0[1]);
+        let open: f32 = self
+            .objects
+            .iter()
+            .map(|object| object.daylight(ground))
+            .product();
+        scaled(behind, open)
+    }
+}
+
+/// The unit direction through a point of the image, both coordinates from 0 to 1.
+fn ray(x: f32, y: f32) -> Vector {
+    let [right, up] = [x - 0.5, 0.5 - y];
+    let long = (CAMERA.0[1] * CAMERA.0[1] + LOOKED_AT * LOOKED_AT).sqrt();
+    let (sine, cosine) = (CAMERA.0[1] / long, LOOKED_AT / long);
+    Vector([
+        right,
+        up * cosine - FOCAL * sine,
+        up * sine + FOCAL * cosine,
+    ])
+    .unit()
+}
+
+/// Whether the image shows the point, with a margin of a twentieth of its width at the sides.
+fn in_view(point: Vector) -> bool {
+    let seen = point - CAMERA;
+    let long = (CAMERA.0[1] * CAMERA.0[1] + LOOKED_AT * LOOKED_AT).sqrt();
+    let depth = (seen.0[2] * LOOKED_AT - seen.0[1] * CAMERA.0[1]) / long;
+    (seen.0[0] * FOCAL / depth).abs() < 0.45
+}
+
+/// Puts `count` objects on the ground, none touching another and every centre in the image.
+fn place(count: usize, rng: &mut ChaCha8Rng) -> Vec<Object> {
+    let mut objects: Vec<Object> = Vec::with_capacity(count);
+    let mut tries = 0;
+    while objects.len() < count {
+        let candidate = Object::describe(rng);
+        let apart = |other: &Object| {
+            let [dx, _, dz] = (other.center() - candidate.center()).0;
+            let gap = other.radius() + candidate.radius() + 0.15;
+            dx * dx + dz * dz > gap * gap
+        };
+        if in_view(candidate.center()) && objects.iter().all(apart) {
+            objects.push(candidate);
+        }
+        tries += 1;
+        // Early objects can leave no room for the last ones: start again.
+        if tries % 200 == 0 {
+            objects.clear();
+        }
+    }
+    objects
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zz() {
+        let c = ScenesConfig::default();
+        let mut d: Vec<f32> = (0..100_000)
+            .map(|i| {
+                let s = SceneCount::describe(&c, i);
+                s.objects
+                    .iter()
+                    .map(|o| (o.center() - CAMERA).length())
+                    .fold(99.0, f32::min)
+            })
+            .collect();
+        d.sort_by(f32::total_cmp);
+        println!(
+            "{:?}",
+            (1..6).map(|k| d[k * 100_000 / 6]).collect::<Vec<_>>()
+        );
+    }
+}

@@ -1,0 +1,283 @@
+//! Parquet files in the Hugging Face layout, whole and damaged; CIFAR-10 in both its forms.
+
+use std::fs;
+use std::io::Cursor;
+use std::path::Path;
+use std::sync::Arc;
+
+use ijepa_data::{CifarSource, DataError, DataSpec, ParquetSource, Source};
+use parquet::basic::Compression;
+use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tempfile::TempDir;
+
+const STRUCT: &str = "message schema { optional group image { optional binary bytes; \
+                      optional binary path (UTF8); } optional int64 label; }";
+const PLAIN: &str = "message schema { required binary img; required int64 label; }";
+
+/// A PNG of one pixel, whose red is `level`.
+fn png(level: u8) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    let image = image::RgbImage::from_pixel(1, 1, image::Rgb([level, 2, 3]));
+    image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+/// Row groups of `(image, label)`; nulls are `None`.
+type Rows = Vec<Vec<(Option<u8>, Option<i64>)>>;
+
+fn file(schema: &str, groups: &Rows, names: Option<&str>) -> Vec<u8> {
+    let pair = names.map(|names| {
+        let info = format!(r#"{{"info":{{"features":{{"label":{{"names":{names}}}}}}}}}"#);
+        vec![KeyValue::new("huggingface".to_owned(), info)]
+    });
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_key_value_metadata(pair)
+        .build();
+    let schema_type = Arc::new(parse_message_type(schema).unwrap());
+    let mut bytes = Vec::new();
+    let mut writer =
+        SerializedFileWriter::new(&mut bytes, schema_type, Arc::new(properties)).unwrap();
+    let nested = schema == STRUCT;
+    let present = if nested { 2 } else { 0 };
+    for rows in groups {
+        let mut group = writer.next_row_group().unwrap();
+        let images: Vec<ByteArray> = rows
+            .iter()
+            .filter_map(|row| row.0)
+            .map(|level| png(level).into())
+            .collect();
+        let levels: Vec<i16> = rows
+            .iter()
+            .map(|row| if row.0.is_some() { present } else { 1 })
+            .collect();
+        let mut column = group.next_column().unwrap().unwrap();
+        let typed = column.typed::<ByteArrayType>();
+        typed
+            .write_batch(&images, nested.then_some(&levels), None)
+            .unwrap();
+        column.close().unwrap();
+        if nested {
+            let mut column = group.next_column().unwrap().unwrap();
+            let typed = column.typed::<ByteArrayType>();
+            typed
+                .write_batch(&[], Some(&vec![1; rows.len()]), None)
+                .unwrap();
+            column.close().unwrap();
+        }
+        let labels: Vec<i64> = rows.iter().filter_map(|row| row.1).collect();
+        let levels: Vec<i16> = rows.iter().map(|row| i16::from(row.1.is_some())).collect();
+        let mut column = group.next_column().unwrap().unwrap();
+        let typed = column.typed::<Int64Type>();
+        typed
+            .write_batch(&labels, nested.then_some(&levels), None)
+            .unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+    }
+    writer.close().unwrap();
+    bytes
+}
+
+fn row(level: u8, label: i64) -> (Option<u8>, Option<i64>) {
+    (Some(level), Some(label))
+}
+
+fn check(source: &dyn Source, expected: &[(u8, Option<u32>)]) {
+    assert_eq!(source.len(), expected.len());
+    // Backwards, so that access is not in the order of the file.
+    for (index, &(level, label)) in expected.iter().enumerate().rev() {
+        assert_eq!(
+            source.read(index).unwrap().pixel(0, 0),
+            [level, 2, 3],
+            "{index}"
+        );
+        assert_eq!(source.label(index), label, "{index}");
+    }
+}
+
+#[test]
+fn files_are_read_in_the_order_of_their_names() {
+    let folder = TempDir::new().unwrap();
+    let write = |name: &str, groups: Rows, names| {
+        fs::write(folder.path().join(name), file(STRUCT, &groups, names)).unwrap();
+    };
+    write("train-1.parquet", vec![vec![row(40, 1)]], None);
+    let first = vec![
+        vec![row(10, 0), row(20, 1)],
+        vec![(Some(30), None), row(35, -1)],
+    ];
+    write("train-0.parquet", first, Some(r#"["cat","dog"]"#));
+    write("test-0.parquet", vec![vec![row(99, 0)]], None);
+
+    let pattern = folder.path().join("train-*.parquet");
+    let spec: DataSpec = format!("parquet:{}", pattern.display()).parse().unwrap();
+    let source = spec.open().unwrap();
+    check(
+        source.as_ref(),
+        &[
+            (10, Some(0)),
+            (20, Some(1)),
+            (30, None),
+            (35, None),
+            (40, Some(1)),
+        ],
+    );
+    assert_eq!(source.classes(), ["cat", "dog"]);
+    let name = |file: &str, row| format!("{}#{row}", folder.path().join(file).display());
+    assert_eq!(source.name(3), name("train-0.parquet", 3));
+    assert_eq!(source.name(4), name("train-1.parquet", 0));
+    assert_eq!(ParquetSource::open(folder.path()).unwrap().len(), 6);
+
+    let test = CifarSource::open(folder.path().join("test")).unwrap();
+    check(&test, &[(99, Some(0))]);
+    assert_eq!(CifarSource::open(folder.path()).unwrap().len(), 5);
+}
+
+#[test]
+fn plain_binary_columns_work_too() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.parquet");
+    let rows = (0..200).map(|level| row(level, i64::from(level))).collect();
+    fs::write(&path, file(PLAIN, &vec![rows], None)).unwrap();
+    let expected: Vec<_> = (0..200)
+        .map(|level| (level, Some(u32::from(level))))
+        .collect();
+    check(&ParquetSource::open(&path).unwrap(), &expected);
+}
+
+#[test]
+fn rows_without_an_image_are_named_when_read() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.parquet");
+    fs::write(
+        &path,
+        file(
+            STRUCT,
+            &vec![vec![row(1, 0), (None, Some(1)), row(3, 0)]],
+            None,
+        ),
+    )
+    .unwrap();
+    let source = ParquetSource::open(&path).unwrap();
+    let error = source.read(1).unwrap_err();
+    assert!(matches!(error, DataError::MissingImage { name } if name.ends_with("a.parquet#1")));
+    assert_eq!(source.read(2).unwrap().pixel(0, 0)[0], 3);
+}
+
+#[test]
+fn missing_files_and_columns_are_errors() {
+    let folder = TempDir::new().unwrap();
+    let pattern = folder.path().join("*.parquet");
+    let error = ParquetSource::open(&pattern).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("no file matches `{}`", pattern.display())
+    );
+    let error = CifarSource::open(folder.path()).unwrap_err();
+    assert!(matches!(error, DataError::NoCifar { split: "train", .. }));
+
+    let path = folder.path().join("a.parquet");
+    let schema = PLAIN.replace("img", "photo");
+    fs::write(&path, file(&schema, &vec![vec![row(1, 1)]], None)).unwrap();
+    let error = ParquetSource::open(&path).unwrap_err();
+    assert!(matches!(error, DataError::MissingColumn { found, .. } if found == "photo, label"));
+}
+
+/// Opens the file and reads every image; nothing may panic.
+fn try_everything(path: &Path) -> Result<(), DataError> {
+    let source = ParquetSource::open(path)?;
+    (0..source.len()).try_for_each(|index| source.read(index).map(|_| ()))
+}
+
+#[test]
+fn truncated_files_are_errors() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.parquet");
+    let bytes = file(STRUCT, &vec![vec![row(1, 0), row(2, 1)]], None);
+    for length in 0..bytes.len() {
+        fs::write(&path, &bytes[..length]).unwrap();
+        assert!(
+            try_everything(&path).is_err(),
+            "cut to {length} of {} bytes",
+            bytes.len()
+        );
+    }
+    fs::write(&path, &bytes).unwrap();
+    try_everything(&path).unwrap();
+}
+
+#[test]
+fn damaged_files_never_panic() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.parquet");
+    let bytes = file(
+        STRUCT,
+        &vec![vec![row(1, 0), row(2, 1)], vec![row(3, 1)]],
+        None,
+    );
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let mut refused = 0;
+    for _ in 0..1500 {
+        let mut damaged = bytes.clone();
+        for _ in 0..rng.random_range(1..4) {
+            damaged[rng.random_range(0..bytes.len())] ^= 1 << rng.random_range(0..8);
+        }
+        fs::write(&path, &damaged).unwrap();
+        refused += usize::from(try_everything(&path).is_err());
+    }
+    assert!(refused > 300, "only {refused} damaged files were noticed");
+}
+
+#[test]
+fn the_binary_form_of_cifar_is_read() {
+    let folder = TempDir::new().unwrap();
+    let home = folder.path().join("cifar-10-batches-bin");
+    fs::create_dir(&home).unwrap();
+    for number in 1..=5u8 {
+        let mut record = vec![number];
+        record.extend([[number; 1024], [20; 1024], [30; 1024]].as_flattened());
+        let mut records = record.clone();
+        records.extend(record);
+        fs::write(home.join(format!("data_batch_{number}.bin")), records).unwrap();
+    }
+    let source = CifarSource::open(folder.path()).unwrap();
+    assert_eq!(source.len(), 10);
+    assert_eq!(
+        (source.label(4), source.classes()[3].as_str()),
+        (Some(3), "cat")
+    );
+    let image = source.read(4).unwrap();
+    assert_eq!(
+        (image.width(), image.height(), image.pixel(31, 31)),
+        (32, 32, [3, 20, 30])
+    );
+    assert!(source.name(5).ends_with("data_batch_3.bin#1"));
+
+    fs::write(home.join("data_batch_2.bin"), [11; 3073]).unwrap();
+    let error = CifarSource::open(folder.path()).unwrap_err();
+    assert!(matches!(
+        error,
+        DataError::Inconsistent {
+            what: "a label",
+            found: 11,
+            ..
+        }
+    ));
+    fs::write(home.join("data_batch_2.bin"), [1; 3000]).unwrap();
+    let error = CifarSource::open(&home).unwrap_err();
+    assert!(matches!(
+        error,
+        DataError::Inconsistent {
+            expected: 3073,
+            found: 3000,
+            ..
+        }
+    ));
+}

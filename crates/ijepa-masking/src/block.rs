@@ -1,0 +1,236 @@
+//! Rectangular blocks of patches and the sizes they can take.
+
+use std::collections::BTreeSet;
+
+use crate::{MaskError, PatchGrid};
+
+/// A closed interval `[min, max]` of a scale (fraction of all patches) or an aspect ratio
+/// (height over width).
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Range {
+    /// Lower end.
+    pub min: f64,
+    /// Upper end.
+    pub max: f64,
+}
+
+impl Range {
+    /// The interval from `min` to `max`.
+    pub const fn new(min: f64, max: f64) -> Self {
+        Self { min, max }
+    }
+
+    /// The value at `unit` in `[0, 1]` of the way from `min` to `max`.
+    pub fn at(&self, unit: f64) -> f64 {
+        self.min + unit * (self.max - self.min)
+    }
+
+    /// Where in `[0, 1]` `value` lies; the whole interval when it is a single point.
+    fn position(&self, value: f64) -> f64 {
+        if self.max > self.min {
+            ((value - self.min) / (self.max - self.min)).clamp(0.0, 1.0)
+        } else {
+            0.0
+        }
+    }
+
+    pub(crate) fn check_scale(&self, key: &'static str) -> Result<(), MaskError> {
+        let rule = "0 < min <= max <= 1";
+        self.check(
+            key,
+            rule,
+            self.min > 0.0 && self.min <= self.max && self.max <= 1.0,
+        )
+    }
+
+    pub(crate) fn check_aspect(&self, key: &'static str) -> Result<(), MaskError> {
+        let rule = "0 < min <= max";
+        let valid = self.min > 0.0 && self.min <= self.max && self.max.is_finite();
+        self.check(key, rule, valid)
+    }
+
+    fn check(&self, key: &'static str, rule: &'static str, valid: bool) -> Result<(), MaskError> {
+        let Self { min, max } = *self;
+        if valid {
+            Ok(())
+        } else {
+            Err(MaskError::Range {
+                key,
+                rule,
+                min,
+                max,
+            })
+        }
+    }
+}
+
+/// A rectangle of patches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block {
+    /// First row.
+    pub top: usize,
+    /// First column.
+    pub left: usize,
+    /// Number of rows.
+    pub height: usize,
+    /// Number of columns.
+    pub width: usize,
+}
+
+impl Block {
+    /// The patch numbers of the block on `grid`, ascending.
+    pub fn patches(self, grid: PatchGrid) -> impl Iterator<Item = u32> {
+        let cols = grid.cols();
+        (self.top..self.top + self.height).flat_map(move |row| {
+            let first = row * cols + self.left;
+            (first..first + self.width).map(|patch| patch as u32)
+        })
+    }
+}
+
+/// How scale and aspect ratio become rows and columns.
+///
+/// A block of scale `s` and aspect ratio `a` has `k = trunc(patches * s)` patches, spread over
+/// `round(sqrt(k * a))` rows and `round(sqrt(k / a))` columns, each cut to `max_rows` and
+/// `max_cols`.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockSizes {
+    patches: f64,
+    max_rows: usize,
+    max_cols: usize,
+    scale: Range,
+    aspect: Range,
+}
+
+impl BlockSizes {
+    /// Sizes on `grid` that leave at least one row and one column free, as the reference has it.
+    pub fn within(grid: PatchGrid, scale: Range, aspect: Range) -> Self {
+        let (max_rows, max_cols) = (grid.rows() - 1, grid.cols() - 1);
+        Self {
+            max_rows,
+            max_cols,
+            ..Self::covering(grid, scale, aspect)
+        }
+    }
+
+    /// Sizes on `grid` that may span it entirely.
+    pub fn covering(grid: PatchGrid, scale: Range, aspect: Range) -> Self {
+        let patches = grid.num_patches() as f64;
+        Self {
+            patches,
+            max_rows: grid.rows(),
+            max_cols: grid.cols(),
+            scale,
+            aspect,
+        }
+    }
+
+    /// `(rows, columns)` of the block whose scale and aspect ratio lie at the given places in
+    /// `[0, 1]` of their ranges.
+    pub fn at(&self, scale_unit: f64, aspect_unit: f64) -> (usize, usize) {
+        self.size(
+            (self.patches * self.scale.at(scale_unit)).trunc(),
+            self.aspect.at(aspect_unit),
+        )
+    }
+
+    fn size(&self, patches: f64, aspect: f64) -> (usize, usize) {
+        // Python's `round` takes halves to the even neighbour.
+        let rows = (patches * aspect).sqrt().round_ties_even() as usize;
+        let cols = (patches / aspect).sqrt().round_ties_even() as usize;
+        (rows.min(self.max_rows), cols.min(self.max_cols))
+    }
+
+    /// Every size that [`Self::at`] can give when both places are the same number.
+    pub fn possible_when_tied(&self) -> BTreeSet<(usize, usize)> {
+        let by_patches = |patches: f64| {
+            if self.scale.min == self.scale.max {
+                return self.aspect;
+            }
+            let unit_from = self.scale.position(patches / self.patches);
+            let unit_to = self.scale.position((patches + 1.0) / self.patches);
+            Range::new(self.aspect.at(unit_from), self.aspect.at(unit_to))
+        };
+        self.sizes_over(by_patches)
+    }
+
+    /// Every size that [`Self::at`] can give when the two places are independent.
+    pub fn possible_when_independent(&self) -> BTreeSet<(usize, usize)> {
+        self.sizes_over(|_| self.aspect)
+    }
+
+    /// All sizes for each whole number of patches over the aspect ratios it can meet.
+    ///
+    /// Rows and columns are step functions of the aspect ratio, so it is enough to look on both
+    /// sides of every step.
+    fn sizes_over(&self, aspects: impl Fn(f64) -> Range) -> BTreeSet<(usize, usize)> {
+        let mut sizes = BTreeSet::new();
+        let first = (self.patches * self.scale.min).trunc() as usize;
+        let last = (self.patches * self.scale.max).trunc() as usize;
+        for patches in (first..=last).map(|patches| patches as f64) {
+            let range = aspects(patches);
+            let side = |area: f64| area.sqrt().round_ties_even();
+            let row_steps = (side(patches * range.min) as usize
+                ..=side(patches * range.max) as usize)
+                .map(|rows| (rows as f64 + 0.5).powi(2) / patches);
+            let col_steps = (side(patches / range.max) as usize
+                ..=side(patches / range.min) as usize)
+                .map(|cols| patches / (cols as f64 + 0.5).powi(2));
+            let around = |step: f64| [step * (1.0 - 1e-12), step, step * (1.0 + 1e-12)];
+            let inside = |aspect: &f64| (range.min..=range.max).contains(aspect);
+            let steps = row_steps.chain(col_steps).flat_map(around).filter(inside);
+            for aspect in [range.min, range.max].into_iter().chain(steps) {
+                sizes.insert(self.size(patches, aspect));
+            }
+        }
+        sizes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grid(rows: usize, cols: usize) -> PatchGrid {
+        PatchGrid::new(rows, cols).unwrap()
+    }
+
+    #[test]
+    fn patches_are_numbered_row_by_row() {
+        let block = Block {
+            top: 1,
+            left: 2,
+            height: 2,
+            width: 3,
+        };
+        assert_eq!(
+            block.patches(grid(4, 6)).collect::<Vec<_>>(),
+            [8, 9, 10, 14, 15, 16]
+        );
+    }
+
+    /// The sizes the reference's sampler drew in 625 batches at 224/16 (spec §1.1).
+    #[test]
+    fn tied_sizes_are_those_the_reference_draws() {
+        let sizes = BlockSizes::within(grid(14, 14), Range::new(0.15, 0.2), Range::new(0.75, 1.5));
+        let expected = BTreeSet::from([(5, 6), (6, 5), (6, 6), (7, 5), (8, 5)]);
+        assert_eq!(sizes.possible_when_tied(), expected);
+    }
+
+    #[test]
+    fn no_drawn_size_is_missing_from_the_possible_ones() {
+        for (rows, cols) in [(14, 14), (16, 16), (9, 21), (8, 8)] {
+            let sizes =
+                BlockSizes::covering(grid(rows, cols), Range::new(0.1, 0.4), Range::new(0.3, 3.0));
+            let (tied, free) = (
+                sizes.possible_when_tied(),
+                sizes.possible_when_independent(),
+            );
+            for i in 0..=2000 {
+                let unit = f64::from(i) / 2000.0;
+                assert!(tied.contains(&sizes.at(unit, unit)));
+                assert!(free.contains(&sizes.at(unit, (unit * 37.0).fract())));
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The grid of patches that an image is cut into.
+
+use crate::MaskError;
+
+/// Rows and columns of patches; patches are numbered row by row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct PatchGrid {
+    rows: usize,
+    cols: usize,
+}
+
+impl PatchGrid {
+    /// A grid of `rows` times `cols` patches.
+    ///
+    /// # Errors
+    ///
+    /// [`MaskError::EmptyGrid`] if either is zero.
+    pub fn new(rows: usize, cols: usize) -> Result<Self, MaskError> {
+        if rows == 0 || cols == 0 {
+            return Err(MaskError::EmptyGrid { rows, cols });
+        }
+        Ok(Self { rows, cols })
+    }
+
+    /// The grid of an image of `[height, width]` pixels cut into square patches.
+    ///
+    /// # Errors
+    ///
+    /// [`MaskError::PatchSize`] if a side is not a positive multiple of `patch_size`.
+    pub fn from_image([height, width]: [usize; 2], patch_size: usize) -> Result<Self, MaskError> {
+        let divides = |side: usize| patch_size > 0 && side > 0 && side.is_multiple_of(patch_size);
+        if !divides(height) || !divides(width) {
+            return Err(MaskError::PatchSize {
+                height,
+                width,
+                patch_size,
+            });
+        }
+        Self::new(height / patch_size, width / patch_size)
+    }
+
+    /// Number of patch rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of patch columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Number of patches.
+    pub fn num_patches(&self) -> usize {
+        self.rows * self.cols
+    }
+}

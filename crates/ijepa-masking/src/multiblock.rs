@@ -1,0 +1,202 @@
+//! Configuration of the paper's multi-block strategy.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    MaskError, MaskGroup, MaskRng, MaskSampler, PatchGrid,
+    block::{BlockSizes, Range},
+    official::OfficialSampler,
+    uniform::UniformSampler,
+};
+
+/// Which form of multi-block sampling to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaskMode {
+    /// The rules of the reference code with all their quirks: the last row and column are never
+    /// used, one random number sets scale and aspect ratio, contexts lose their bottom patches.
+    #[default]
+    Official,
+    /// The same idea without the quirks: every row and column is reached, scale and aspect ratio
+    /// are independent, the surplus of a context is dropped at random.
+    Uniform,
+}
+
+/// Several target blocks and the context blocks that avoid them (paper §3, appendix A.1).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MultiBlockConfig {
+    /// Form of the sampler.
+    pub mode: MaskMode,
+    /// Contexts have a multiple of this many patches (uniform mode only; 1 means any length).
+    pub length_multiple: usize,
+    /// Target blocks per image, M in the paper.
+    pub num_targets: usize,
+    /// Fraction of the patches that a target block covers.
+    pub target_scale: Range,
+    /// Height over width of a target block.
+    pub target_aspect: Range,
+    /// Context blocks per image.
+    pub num_contexts: usize,
+    /// Fraction of the patches that a context block covers before targets are removed.
+    pub context_scale: Range,
+    /// Every mask keeps more patches than this.
+    pub min_keep: usize,
+    /// Whether contexts may contain target patches.
+    pub allow_overlap: bool,
+}
+
+impl Default for MultiBlockConfig {
+    /// The values of all published training runs.
+    fn default() -> Self {
+        Self {
+            mode: MaskMode::Official,
+            length_multiple: 1,
+            num_targets: 4,
+            target_scale: Range::new(0.15, 0.2),
+            target_aspect: Range::new(0.75, 1.5),
+            num_contexts: 1,
+            context_scale: Range::new(0.85, 1.0),
+            min_keep: 10,
+            allow_overlap: false,
+        }
+    }
+}
+
+/// Contexts are drawn square.
+pub(crate) const CONTEXT_ASPECT: Range = Range::new(1.0, 1.0);
+
+impl MultiBlockConfig {
+    /// The sampler of this configuration on `grid`.
+    ///
+    /// # Errors
+    ///
+    /// Any [`MaskError`] but the grid's own: a configuration that could not be sampled for some
+    /// draw is refused here, so [`MaskSampler::sample`] always returns.
+    pub fn build(&self, grid: PatchGrid) -> Result<MultiBlockSampler, MaskError> {
+        self.check_values()?;
+        let kind = match self.mode {
+            MaskMode::Official => {
+                if self.length_multiple != 1 {
+                    return Err(MaskError::MultipleNeedsUniform(self.length_multiple));
+                }
+                Kind::Official(self.official(grid)?)
+            }
+            MaskMode::Uniform => Kind::Uniform(self.uniform(grid)?),
+        };
+        Ok(MultiBlockSampler { kind })
+    }
+
+    fn official(&self, grid: PatchGrid) -> Result<OfficialSampler, MaskError> {
+        let target_sizes = BlockSizes::within(grid, self.target_scale, self.target_aspect);
+        let context_sizes = BlockSizes::within(grid, self.context_scale, CONTEXT_ASPECT);
+        self.smallest(
+            grid,
+            "mask.target_scale",
+            &target_sizes.possible_when_tied(),
+        )?;
+        self.smallest(
+            grid,
+            "mask.context_scale",
+            &context_sizes.possible_when_tied(),
+        )?;
+        Ok(OfficialSampler {
+            config: self.clone(),
+            grid,
+            target_sizes,
+            context_sizes,
+        })
+    }
+
+    fn uniform(&self, grid: PatchGrid) -> Result<UniformSampler, MaskError> {
+        let target_sizes = BlockSizes::covering(grid, self.target_scale, self.target_aspect);
+        let context_sizes = BlockSizes::covering(grid, self.context_scale, CONTEXT_ASPECT);
+        self.smallest(
+            grid,
+            "mask.target_scale",
+            &target_sizes.possible_when_independent(),
+        )?;
+        let context_sizes_possible = context_sizes.possible_when_independent();
+        let patches = self.smallest(grid, "mask.context_scale", &context_sizes_possible)?;
+        if self.length_multiple > patches {
+            return Err(MaskError::MultipleTooLong {
+                multiple: self.length_multiple,
+                patches,
+            });
+        }
+        let official = self.official(grid)?;
+        Ok(UniformSampler {
+            official,
+            target_sizes,
+            context_sizes,
+        })
+    }
+
+    fn check_values(&self) -> Result<(), MaskError> {
+        self.target_scale.check_scale("mask.target_scale")?;
+        self.target_aspect.check_aspect("mask.target_aspect")?;
+        self.context_scale.check_scale("mask.context_scale")?;
+        let counts = [
+            ("mask.num_targets", self.num_targets),
+            ("mask.num_contexts", self.num_contexts),
+            ("mask.length_multiple", self.length_multiple),
+        ];
+        match counts.into_iter().find(|(_, count)| *count == 0) {
+            Some((key, _)) => Err(MaskError::Zero { key }),
+            None => Ok(()),
+        }
+    }
+
+    /// Patches of the smallest of `sizes`, all of which must exceed `min_keep`.
+    fn smallest(
+        &self,
+        grid: PatchGrid,
+        key: &'static str,
+        sizes: &BTreeSet<(usize, usize)>,
+    ) -> Result<usize, MaskError> {
+        let smallest = sizes.iter().min_by_key(|(height, width)| height * width);
+        let (height, width) = smallest.copied().unwrap_or((0, 0));
+        if height * width <= self.min_keep {
+            let (rows, cols, min_keep) = (grid.rows(), grid.cols(), self.min_keep);
+            return Err(MaskError::BlockTooSmall {
+                key,
+                height,
+                width,
+                rows,
+                cols,
+                min_keep,
+            });
+        }
+        Ok(height * width)
+    }
+}
+
+/// Draws multi-block masks; built by [`MultiBlockConfig::build`].
+#[derive(Debug, Clone)]
+pub struct MultiBlockSampler {
+    kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Official(OfficialSampler),
+    Uniform(UniformSampler),
+}
+
+impl MaskSampler for MultiBlockSampler {
+    fn grid(&self) -> PatchGrid {
+        match &self.kind {
+            Kind::Official(sampler) => sampler.grid,
+            Kind::Uniform(sampler) => sampler.official.grid,
+        }
+    }
+
+    fn sample(&self, images: usize, rng: &mut MaskRng) -> MaskGroup {
+        match &self.kind {
+            Kind::Official(sampler) => sampler.sample(images, rng),
+            Kind::Uniform(sampler) => sampler.sample(images, rng),
+        }
+    }
+}

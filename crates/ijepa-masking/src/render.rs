@@ -1,0 +1,188 @@
+//! Pictures of masks, as text and as RGB pixels.
+
+use std::fmt::Write;
+
+use crate::{MaskGroup, MaskReport};
+
+/// RGB pixels, row by row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RgbPicture {
+    /// Pixels across.
+    pub width: usize,
+    /// Pixels down.
+    pub height: usize,
+    /// `width * height * 3` bytes.
+    pub pixels: Vec<u8>,
+}
+
+type Rgb = [u8; 3];
+
+const BACKGROUND: Rgb = [255, 255, 255];
+const UNSEEN: Rgb = [225, 225, 228];
+const CONTEXT: Rgb = [58, 63, 74];
+/// Colours of the targets, told apart also by readers with colour-blindness (Okabe and Ito 2008).
+const TARGETS: [Rgb; 6] = [
+    [0, 114, 178],
+    [230, 159, 0],
+    [0, 158, 115],
+    [204, 121, 167],
+    [86, 180, 233],
+    [213, 94, 0],
+];
+/// Pixels between panels.
+const GAP: usize = 8;
+
+impl RgbPicture {
+    fn new(width: usize, height: usize) -> Self {
+        let pixels = BACKGROUND.repeat(width * height);
+        Self {
+            width,
+            height,
+            pixels,
+        }
+    }
+
+    fn fill(&mut self, [x, y]: [usize; 2], side: usize, color: Rgb) {
+        for row in y..y + side {
+            let start = (row * self.width + x) * 3;
+            for pixel in self.pixels[start..start + side * 3].chunks_exact_mut(3) {
+                pixel.copy_from_slice(&color);
+            }
+        }
+    }
+}
+
+impl MaskGroup {
+    /// One image as text: `c` context, digits targets, `*` several targets, `#` context and
+    /// target, `.` neither.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such image.
+    pub fn to_text(&self, image: usize) -> String {
+        let mut cells = vec!['.'; self.grid.num_patches()];
+        for (number, target) in self.targets.iter().enumerate() {
+            let digit = char::from_digit(number as u32 % 10, 10).unwrap_or('*');
+            for &patch in target.row(image) {
+                let cell = &mut cells[patch as usize];
+                *cell = if *cell == '.' { digit } else { '*' };
+            }
+        }
+        for &patch in self.contexts.iter().flat_map(|context| context.row(image)) {
+            let cell = &mut cells[patch as usize];
+            *cell = if matches!(*cell, '.' | 'c') { 'c' } else { '#' };
+        }
+        let mut text = String::new();
+        for row in cells.chunks(self.grid.cols()) {
+            let row: Vec<String> = row.iter().map(char::to_string).collect();
+            let _ = writeln!(text, "{}", row.join(" "));
+        }
+        text
+    }
+
+    /// The first `images` images side by side, `cell` pixels a patch: one row of panels with the
+    /// context, then one row for each target.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the group has fewer images or `cell` is zero.
+    pub fn to_rgb(&self, images: usize, cell: usize) -> RgbPicture {
+        assert!(cell > 0, "a patch needs at least one pixel");
+        let [rows, cols] = [self.grid.rows(), self.grid.cols()];
+        let masks: Vec<_> = self
+            .contexts
+            .iter()
+            .map(|mask| (mask, CONTEXT))
+            .chain(self.targets.iter().zip(TARGETS.iter().copied().cycle()))
+            .collect();
+        let mut picture = RgbPicture::new(
+            images * (cols * cell + GAP) + GAP,
+            masks.len() * (rows * cell + GAP) + GAP,
+        );
+        for (line, (mask, color)) in masks.into_iter().enumerate() {
+            for image in 0..images {
+                let origin = [
+                    GAP + image * (cols * cell + GAP),
+                    GAP + line * (rows * cell + GAP),
+                ];
+                for patch in 0..self.grid.num_patches() {
+                    let inside = mask.row(image).contains(&(patch as u32));
+                    let corner = [
+                        origin[0] + patch % cols * cell,
+                        origin[1] + patch / cols * cell,
+                    ];
+                    // A one-pixel grid line keeps patches countable.
+                    picture.fill(corner, cell.max(2) - 1, if inside { color } else { UNSEEN });
+                }
+            }
+        }
+        picture
+    }
+}
+
+impl MaskReport {
+    /// The two inclusion maps side by side, context left: white never, dark always.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `cell`, the pixels a patch, is zero.
+    pub fn to_rgb(&self, cell: usize) -> RgbPicture {
+        assert!(cell > 0, "a patch needs at least one pixel");
+        let maps = [
+            (&self.context_inclusion, CONTEXT),
+            (&self.target_inclusion, TARGETS[0]),
+        ];
+        let (rows, cols) = (maps[0].0.len(), maps[0].0[0].len());
+        let mut picture = RgbPicture::new(2 * (cols * cell + GAP) + GAP, rows * cell + 2 * GAP);
+        for (panel, (map, color)) in maps.into_iter().enumerate() {
+            let origin = GAP + panel * (cols * cell + GAP);
+            for (y, row) in map.iter().enumerate() {
+                for (x, &share) in row.iter().enumerate() {
+                    let corner = [origin + x * cell, GAP + y * cell];
+                    picture.fill(corner, cell, blend(color, share));
+                }
+            }
+        }
+        picture
+    }
+}
+
+fn blend(color: Rgb, share: f64) -> Rgb {
+    color.map(|channel| (255.0 + share * (f64::from(channel) - 255.0)).round() as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{MaskGroup, PatchGrid, PatchIndices};
+
+    fn group() -> MaskGroup {
+        MaskGroup {
+            grid: PatchGrid::new(2, 3).unwrap(),
+            contexts: vec![PatchIndices::new(2, vec![0, 5])],
+            targets: vec![
+                PatchIndices::new(2, vec![1, 2]),
+                PatchIndices::new(2, vec![2, 5]),
+            ],
+            relaxations: 0,
+        }
+    }
+
+    #[test]
+    fn text_shows_context_targets_and_overlaps() {
+        assert_eq!(group().to_text(0), "c 0 *\n. . #\n");
+    }
+
+    #[test]
+    fn pixels_show_every_mask_in_its_own_panel() {
+        let picture = group().to_rgb(1, 4);
+        assert_eq!(
+            (picture.width, picture.height),
+            (3 * 4 + 16, 3 * (2 * 4 + 8) + 8)
+        );
+        let pixel = |x: usize, y: usize| &picture.pixels[(y * picture.width + x) * 3..][..3];
+        assert_eq!(pixel(8, 8), super::CONTEXT);
+        assert_eq!(pixel(12, 8), super::UNSEEN);
+        assert_eq!(pixel(12, 24), super::TARGETS[0]);
+        assert_eq!(pixel(16, 44), super::TARGETS[1]);
+    }
+}

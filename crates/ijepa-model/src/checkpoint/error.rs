@@ -1,0 +1,163 @@
+//! What can be wrong with a checkpoint.
+
+use std::{fmt, path::PathBuf};
+
+use super::torch::TorchError;
+use crate::config::ConfigError;
+
+/// A checkpoint that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// Reading or writing a file failed.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The path is no checkpoint of a known kind.
+    #[error("`{}` is no checkpoint: {found}; expected a run directory, a folder with encoder.safetensors or config.json, an official .pth.tar or a .safetensors file", path.display())]
+    UnknownKind {
+        /// The path given.
+        path: PathBuf,
+        /// What was found there.
+        found: &'static str,
+    },
+    /// A PyTorch archive is damaged or of another kind.
+    #[error(transparent)]
+    Torch(#[from] TorchError),
+    /// A safetensors file is damaged.
+    #[error("`{}` is no valid safetensors file: {reason}", path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A JSON file does not say what it should.
+    #[error("`{}` is not as expected", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// An entry of an official checkpoint is absent or of another type.
+    #[error("`{}` has no usable entry `{key}`: expected {expected}, found {found}", path.display())]
+    Entry {
+        /// The file.
+        path: PathBuf,
+        /// The entry.
+        key: String,
+        /// The type needed.
+        expected: &'static str,
+        /// The type present.
+        found: String,
+    },
+    /// A tensor has a number type that weights cannot have.
+    #[error("`{}`: tensor `{key}` has type {found}, expected a float type", path.display())]
+    Dtype {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        key: String,
+        /// Its type.
+        found: String,
+    },
+    /// The head count is not recorded and the width is no published one.
+    #[error("`{}` does not record its number of attention heads and width {embed_dim} is no published one; pass --num-heads", path.display())]
+    NumHeads {
+        /// The file.
+        path: PathBuf,
+        /// Width of the encoder.
+        embed_dim: usize,
+    },
+    /// The sizes found make no network.
+    #[error("`{}` describes no valid network", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The broken rule.
+        #[source]
+        source: ConfigError,
+    },
+    /// A value of the configuration is one that this implementation does not compute.
+    #[error("`{}`: `{key}` is {found}, but only {expected} is supported", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// The configuration key.
+        key: &'static str,
+        /// The value found.
+        found: String,
+        /// The supported value.
+        expected: &'static str,
+    },
+    /// The checkpoint was written by a newer version.
+    #[error("`{}` has format version {found}, this version reads up to {supported}", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Version found.
+        found: u32,
+        /// Newest version that can be read.
+        supported: u32,
+    },
+    /// The checkpoint does not contain a network that was asked for.
+    #[error("`{}` has no {what}", path.display())]
+    Absent {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The network or state.
+        what: &'static str,
+    },
+    /// Keys or shapes do not fit the network; all of them are listed.
+    #[error("the {what} of `{}` does not fit:{mismatch}", path.display())]
+    Mismatch {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Which network.
+        what: &'static str,
+        /// Everything that does not fit.
+        mismatch: Box<Mismatch>,
+    },
+}
+
+/// Everything about a checkpoint that does not fit a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Parameters of the network that the checkpoint lacks.
+    pub missing: Vec<String>,
+    /// Tensors of the checkpoint that the network lacks.
+    pub unexpected: Vec<String>,
+    /// Name, shape in the checkpoint, shape in the network.
+    pub misshaped: Vec<(String, Vec<usize>, Vec<usize>)>,
+}
+
+impl Mismatch {
+    /// Whether everything fits.
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.unexpected.is_empty() && self.misshaped.is_empty()
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for name in &self.missing {
+            write!(f, "\n  missing {name}")?;
+        }
+        for name in &self.unexpected {
+            write!(f, "\n  unexpected {name}")?;
+        }
+        for (name, found, expected) in &self.misshaped {
+            write!(f, "\n  {name} has shape {found:?}, expected {expected:?}")?;
+        }
+        Ok(())
+    }
+}

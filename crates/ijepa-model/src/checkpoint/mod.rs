@@ -1,0 +1,242 @@
+//! Checkpoints: our own, the reference's `.pth.tar` and Hugging Face folders.
+//!
+//! | kind | holds | written by |
+//! |---|---|---|
+//! | native folder | both encoders, predictor, optimizer, state | [`Checkpoint::save`], training |
+//! | official `.pth.tar` | the same | the reference, [`Checkpoint::save`] |
+//! | Hugging Face folder | one encoder | `transformers`, [`Checkpoint::save`] |
+//!
+//! Whatever the kind, tensors have the official names (`blocks.0.attn.qkv.weight`) and stay in
+//! their files until a network asks for them. Loading is strict: a checkpoint that does not fit
+//! is refused with the list of everything that does not.
+
+mod decode;
+mod error;
+mod files;
+mod hugging_face;
+mod infer;
+mod moments;
+mod native;
+mod official;
+mod params;
+mod safetensors_file;
+mod save;
+mod state;
+mod state_dict;
+pub mod torch;
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+
+pub use error::{CheckpointError, Mismatch};
+pub use files::create_folder_atomically;
+pub use moments::{Moments, OptimizerGroup};
+pub use native::{Parts, write_native};
+pub use params::{NamedTensor, ParamPath, named_tensors, tensor_from_official};
+pub use save::Format;
+pub use state::{FORMAT_VERSION, GradScaler, TrainingState};
+pub use state_dict::{LazyTensor, StateDict};
+
+use crate::{
+    IJepaConfig, Initialization, Normalization, Predictor, PredictorConfig, VisionTransformer,
+    VisionTransformerConfig,
+};
+
+/// Where a checkpoint came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckpointKind {
+    /// A folder of this library.
+    Native,
+    /// A `.pth.tar` of the reference.
+    Official,
+    /// A folder or `.safetensors` file of `transformers`.
+    HuggingFace,
+}
+
+/// One of the two encoders of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EncoderRole {
+    /// The average that the paper evaluates.
+    Target,
+    /// The trained one, which `timm` and `transformers` ship.
+    Context,
+}
+
+/// What a checkpoint does not say about itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpenOptions {
+    /// Attention heads, for an official file of unusual width.
+    pub num_heads: Option<usize>,
+}
+
+/// An opened checkpoint; tensors are read when a network is asked for.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// The path that was opened, after following a run directory to its newest checkpoint.
+    pub path: PathBuf,
+    /// Where it came from.
+    pub kind: CheckpointKind,
+    /// Sizes of the encoders.
+    pub encoder_config: VisionTransformerConfig,
+    /// Sizes of the predictor, if there is one.
+    pub predictor_config: Option<PredictorConfig>,
+    /// Context encoder.
+    pub context_encoder: Option<StateDict>,
+    /// Target encoder.
+    pub target_encoder: Option<StateDict>,
+    /// Predictor.
+    pub predictor: Option<StateDict>,
+    /// Adam moments.
+    pub moments: Option<Moments>,
+    /// Progress of the run.
+    pub state: TrainingState,
+    /// The normalisation that the checkpoint asks for, if it says so.
+    pub normalization: Option<Normalization>,
+}
+
+impl Checkpoint {
+    /// Opens a checkpoint of any kind: a run directory, a native folder, an official `.pth.tar`,
+    /// a Hugging Face folder or a `.safetensors` file.
+    ///
+    /// # Errors
+    ///
+    /// Any [`CheckpointError`] about the files themselves; whether networks fit is found when
+    /// they are asked for.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
+        Self::open_with(path, OpenOptions::default())
+    }
+
+    /// As [`open`](Self::open), with what the checkpoint does not say about itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_with(
+        path: impl AsRef<Path>,
+        options: OpenOptions,
+    ) -> Result<Self, CheckpointError> {
+        let path = path.as_ref();
+        let unknown = |found| CheckpointError::UnknownKind {
+            path: path.into(),
+            found,
+        };
+        let latest = path.join("checkpoints").join("latest");
+        if latest.is_dir() {
+            return native::open(&latest);
+        }
+        if path.is_dir() {
+            return if path.join(native::ENCODER).is_file() {
+                native::open(path)
+            } else if path.join(hugging_face::CONFIG).is_file() {
+                hugging_face::open_folder(path)
+            } else {
+                Err(unknown("a folder without either"))
+            };
+        }
+        if !path.exists() {
+            return Err(unknown("nothing"));
+        }
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("safetensors") => hugging_face::open_file(path, options),
+            _ => official::open(path, options),
+        }
+    }
+
+    /// An encoder of the checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Absent`] if it has no such encoder, [`CheckpointError::Mismatch`] with
+    /// the whole list if tensors do not fit.
+    pub fn encoder(
+        &self,
+        role: EncoderRole,
+        device: &Device,
+    ) -> Result<VisionTransformer, CheckpointError> {
+        let (dict, what) = match role {
+            EncoderRole::Target => (&self.target_encoder, "target encoder"),
+            EncoderRole::Context => (&self.context_encoder, "context encoder"),
+        };
+        let dict = self.present(dict.as_ref(), what)?;
+        params::load(self.encoder_config.init(device), dict, what, &self.path)
+    }
+
+    /// The encoder to use for features: the target encoder, or the only one there is.
+    ///
+    /// # Errors
+    ///
+    /// As [`encoder`](Self::encoder).
+    pub fn feature_encoder(&self, device: &Device) -> Result<VisionTransformer, CheckpointError> {
+        let role = match self.target_encoder {
+            Some(_) => EncoderRole::Target,
+            None => EncoderRole::Context,
+        };
+        self.encoder(role, device)
+    }
+
+    /// The predictor of the checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// As [`encoder`](Self::encoder).
+    pub fn predictor(&self, device: &Device) -> Result<Predictor, CheckpointError> {
+        let dict = self.present(self.predictor.as_ref(), "predictor")?;
+        let config = self.present(self.predictor_config.as_ref(), "predictor")?;
+        let predictor = config.init(&self.encoder_config, Initialization::default(), device);
+        params::load(predictor, dict, "predictor", &self.path)
+    }
+
+    /// Sizes of both networks, if the checkpoint has a predictor.
+    pub fn config(&self) -> Option<IJepaConfig> {
+        let predictor = self.predictor_config.clone()?;
+        Some(IJepaConfig {
+            encoder: self.encoder_config.clone(),
+            predictor,
+        })
+    }
+
+    /// What of each encoder does not fit `config`, by the name of the encoder.
+    pub fn mismatches(
+        &self,
+        config: &VisionTransformerConfig,
+        device: &Device,
+    ) -> Vec<(&'static str, Mismatch)> {
+        let encoder = config.init(device);
+        let dicts = [
+            ("encoder", &self.context_encoder),
+            ("target_encoder", &self.target_encoder),
+        ];
+        dicts
+            .into_iter()
+            .filter_map(|(name, dict)| Some((name, params::mismatch(&encoder, dict.as_ref()?))))
+            .collect()
+    }
+
+    fn present<'a, T>(
+        &self,
+        part: Option<&'a T>,
+        what: &'static str,
+    ) -> Result<&'a T, CheckpointError> {
+        part.ok_or_else(|| CheckpointError::Absent {
+            path: self.path.clone(),
+            what,
+        })
+    }
+}
+
+impl VisionTransformer {
+    /// Loads the encoder to use for features from a checkpoint of any kind: the target encoder,
+    /// or the only one there is.
+    ///
+    /// # Errors
+    ///
+    /// Any [`CheckpointError`].
+    pub fn from_pretrained(
+        path: impl AsRef<Path>,
+        device: &Device,
+    ) -> Result<Self, CheckpointError> {
+        Checkpoint::open(path)?.feature_encoder(device)
+    }
+}

@@ -1,0 +1,70 @@
+//! Adam moments and the optimizer's parameter groups.
+
+use super::state_dict::{LazyTensor, StateDict};
+
+/// Moments of one parameter: first and second.
+pub(crate) const SUFFIXES: [&str; 2] = ["exp_avg", "exp_avg_sq"];
+
+/// Running averages of gradients and squared gradients.
+///
+/// Tensors are called `<network>.<parameter>.exp_avg` and `<network>.<parameter>.exp_avg_sq`,
+/// with `encoder` or `predictor` as network.
+#[derive(Debug)]
+pub struct Moments {
+    /// Updates that the averages have seen.
+    pub step: u64,
+    /// The averages.
+    pub tensors: StateDict,
+}
+
+impl Moments {
+    /// First and second moment of a parameter such as `encoder.norm.weight`.
+    pub fn of(&self, parameter: &str) -> Option<[&LazyTensor; 2]> {
+        let [first, second] =
+            SUFFIXES.map(|suffix| self.tensors.get(&format!("{parameter}.{suffix}")));
+        Some([first?, second?])
+    }
+}
+
+/// The four parameter groups of the reference's AdamW, in its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OptimizerGroup {
+    /// Encoder parameters with weight decay.
+    EncoderDecayed,
+    /// Predictor parameters with weight decay, the mask token among them.
+    PredictorDecayed,
+    /// Norms and biases of the encoder.
+    EncoderPlain,
+    /// Norms and biases of the predictor.
+    PredictorPlain,
+}
+
+impl OptimizerGroup {
+    /// All groups in the order of the reference's parameter numbers.
+    pub const ALL: [Self; 4] = [
+        Self::EncoderDecayed,
+        Self::PredictorDecayed,
+        Self::EncoderPlain,
+        Self::PredictorPlain,
+    ];
+
+    /// Whether weight decay applies.
+    pub fn is_decayed(self) -> bool {
+        matches!(self, Self::EncoderDecayed | Self::PredictorDecayed)
+    }
+
+    /// The network of the group, as it begins the names of moments.
+    pub fn network(self) -> &'static str {
+        match self {
+            Self::EncoderDecayed | Self::EncoderPlain => "encoder",
+            Self::PredictorDecayed | Self::PredictorPlain => "predictor",
+        }
+    }
+
+    /// Whether a parameter of the group's network belongs to the group: decay is for parameters
+    /// of more than one dimension that are no biases.
+    pub fn contains(self, name: &str, rank: usize) -> bool {
+        let decayed = rank != 1 && !name.contains("bias");
+        decayed == self.is_decayed()
+    }
+}

@@ -1,0 +1,151 @@
+//! Our own folders: safetensors with official names and a JSON state.
+
+use std::{collections::HashMap, path::Path};
+
+use super::{
+    Checkpoint, CheckpointKind, FORMAT_VERSION, TrainingState,
+    error::CheckpointError,
+    files, infer,
+    moments::Moments,
+    params::NamedTensor,
+    safetensors_file::{self, SafetensorsFile},
+};
+use crate::VisionTransformerConfig;
+
+/// Context encoder.
+pub(crate) const ENCODER: &str = "encoder.safetensors";
+const TARGET_ENCODER: &str = "target_encoder.safetensors";
+const PREDICTOR: &str = "predictor.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const STATE: &str = "state.json";
+
+/// Metadata key under which an encoder file carries its sizes, so that it can stand alone.
+pub(crate) const CONFIG_METADATA: &str = "ijepa_encoder";
+/// Metadata key of the number of updates in an optimizer file.
+const STEP_METADATA: &str = "step";
+
+/// Opens a native folder.
+pub(crate) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
+    let folder = &folder.canonicalize().map_err(files::io("open", folder))?;
+    let optional = |name: &str| -> Result<Option<SafetensorsFile>, CheckpointError> {
+        let path = folder.join(name);
+        path.is_file()
+            .then(|| SafetensorsFile::open(&path))
+            .transpose()
+    };
+    let encoder_path = folder.join(ENCODER);
+    let encoder = SafetensorsFile::open(&encoder_path)?;
+    let state_path = folder.join(STATE);
+    let state = if state_path.is_file() {
+        read_state(&state_path)?
+    } else {
+        TrainingState::default()
+    };
+    let encoder_config = match (&state.model, config_of(&encoder, &encoder_path)?) {
+        (Some(model), _) => infer::checked(model.encoder.clone(), folder)?,
+        (None, Some(config)) => config,
+        (None, None) => infer::encoder_config(&encoder.tensors, None, &encoder_path)?,
+    };
+    let predictor = optional(PREDICTOR)?.map(|file| file.tensors);
+    let sizes = |dict| infer::predictor_config(dict, &encoder_config, &folder.join(PREDICTOR));
+    let predictor_config = predictor.as_ref().map(sizes).transpose()?;
+    Ok(Checkpoint {
+        path: folder.clone(),
+        kind: CheckpointKind::Native,
+        encoder_config,
+        predictor_config,
+        context_encoder: Some(encoder.tensors),
+        target_encoder: optional(TARGET_ENCODER)?.map(|file| file.tensors),
+        predictor,
+        moments: optional(OPTIMIZER)?.map(moments),
+        state,
+        normalization: None,
+    })
+}
+
+fn read_state(path: &Path) -> Result<TrainingState, CheckpointError> {
+    let state: TrainingState = files::read_json(path)?;
+    if state.format_version > FORMAT_VERSION {
+        let (found, supported) = (state.format_version, FORMAT_VERSION);
+        return Err(CheckpointError::Version {
+            path: path.into(),
+            found,
+            supported,
+        });
+    }
+    Ok(state)
+}
+
+/// The sizes that an encoder file carries.
+pub(crate) fn config_of(
+    file: &SafetensorsFile,
+    path: &Path,
+) -> Result<Option<VisionTransformerConfig>, CheckpointError> {
+    let Some(json) = file.metadata.get(CONFIG_METADATA) else {
+        return Ok(None);
+    };
+    let config = serde_json::from_str(json).map_err(|source| CheckpointError::Json {
+        path: path.into(),
+        source,
+    })?;
+    infer::checked(config, path).map(Some)
+}
+
+fn moments(file: SafetensorsFile) -> Moments {
+    let step = file
+        .metadata
+        .get(STEP_METADATA)
+        .and_then(|step| step.parse().ok())
+        .unwrap_or(0);
+    Moments {
+        step,
+        tensors: file.tensors,
+    }
+}
+
+/// Tensors of the networks and of the optimizer, as they go into a checkpoint.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// Context encoder.
+    pub encoder: Vec<NamedTensor>,
+    /// Target encoder; may be empty.
+    pub target_encoder: Vec<NamedTensor>,
+    /// Predictor; may be empty.
+    pub predictor: Vec<NamedTensor>,
+    /// Adam moments by full name; may be empty.
+    pub moments: Vec<NamedTensor>,
+    /// Updates that the moments have seen.
+    pub moment_step: u64,
+}
+
+/// Fills an existing, empty folder; [`create_folder_atomically`](super::create_folder_atomically)
+/// makes it appear as a whole.
+///
+/// # Errors
+///
+/// [`CheckpointError::Io`] if a file cannot be written.
+pub fn write_native(
+    folder: &Path,
+    config: &VisionTransformerConfig,
+    parts: &Parts,
+    state: &TrainingState,
+) -> Result<(), CheckpointError> {
+    let json = serde_json::to_string(config).map_err(|source| CheckpointError::Json {
+        path: folder.into(),
+        source,
+    })?;
+    let config = HashMap::from([(CONFIG_METADATA.to_owned(), json)]);
+    let step = HashMap::from([(STEP_METADATA.to_owned(), parts.moment_step.to_string())]);
+    let files = [
+        (ENCODER, &parts.encoder, config.clone()),
+        (TARGET_ENCODER, &parts.target_encoder, config),
+        (PREDICTOR, &parts.predictor, HashMap::new()),
+        (OPTIMIZER, &parts.moments, step),
+    ];
+    for (name, tensors, metadata) in files {
+        if !tensors.is_empty() {
+            safetensors_file::write(&folder.join(name), tensors, metadata)?;
+        }
+    }
+    files::write_json(&folder.join(STATE), state)
+}

@@ -1,0 +1,305 @@
+//! Parameters of a network under their official names and shapes.
+//!
+//! Burn keeps linear weights as `[inputs, outputs]` and calls the two tensors of a norm `gamma`
+//! and `beta`; files have `[outputs, inputs]`, `weight` and `bias`. Every rank-2 parameter of
+//! our networks is a linear weight.
+
+use std::{collections::HashMap, fmt, path::Path, sync::Arc};
+
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    tensor::{Device, Tensor, TensorData},
+};
+
+use super::{
+    error::{CheckpointError, Mismatch},
+    state_dict::{LazyTensor, StateDict},
+};
+
+/// A tensor on its way into a file.
+#[derive(Clone)]
+pub struct NamedTensor {
+    /// Official name.
+    pub name: String,
+    /// Official shape.
+    pub shape: Vec<usize>,
+    read: Reader,
+}
+
+type Reader = Arc<dyn Fn() -> Result<Vec<f32>, CheckpointError> + Send + Sync>;
+
+impl NamedTensor {
+    /// A tensor whose values, in row-major order of `shape`, are computed when written.
+    pub fn new(
+        name: String,
+        shape: Vec<usize>,
+        read: impl Fn() -> Result<Vec<f32>, CheckpointError> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name,
+            shape,
+            read: Arc::new(read),
+        }
+    }
+
+    /// All tensors of another file.
+    pub(crate) fn from_dict(dict: StateDict) -> Vec<Self> {
+        let named = |(name, tensor): (String, LazyTensor)| {
+            Self::new(name, tensor.shape().to_vec(), move || tensor.read())
+        };
+        dict.into_iter().map(named).collect()
+    }
+
+    /// A tensor of a network, brought from the device when written; `[inputs, outputs]` weights
+    /// are transposed.
+    pub fn from_tensor<const D: usize>(name: String, tensor: Tensor<D>) -> Self {
+        let shape = official_shape(&tensor.dims());
+        Self::new(name, shape, move || {
+            let [rows, cols] = first_two(&tensor.dims());
+            let values = values(tensor.clone());
+            Ok(if D == 2 {
+                transposed(&values, rows, cols)
+            } else {
+                values
+            })
+        })
+    }
+
+    /// Its values.
+    ///
+    /// # Errors
+    ///
+    /// If they come from a file that cannot be read.
+    pub fn read(&self) -> Result<Vec<f32>, CheckpointError> {
+        (self.read)()
+    }
+}
+
+impl fmt::Debug for NamedTensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NamedTensor")
+            .field("name", &self.name)
+            .field("shape", &self.shape)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The tensor of shape `dims` on `device` from values in the official layout.
+pub fn tensor_from_official<const D: usize>(
+    values: Vec<f32>,
+    dims: [usize; D],
+    device: &Device,
+) -> Tensor<D> {
+    let [rows, cols] = first_two(&dims);
+    let values = if D == 2 {
+        transposed(&values, cols, rows)
+    } else {
+        values
+    };
+    Tensor::from_data(TensorData::new(values, dims), device)
+}
+
+/// Parameters of `module` in the order of the official checkpoints.
+pub fn named_tensors<M: Module>(module: &M) -> Vec<NamedTensor> {
+    let mut collect = Collect::default();
+    module.visit(&mut collect);
+    collect.tensors
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    let data = tensor.into_data().convert::<f32>();
+    data.try_into_vec().expect("the data was converted to f32")
+}
+
+fn first_two(dims: &[usize]) -> [usize; 2] {
+    [dims[0], dims.get(1).copied().unwrap_or(1)]
+}
+
+/// `values`, `[rows, cols]`, as `[cols, rows]`.
+fn transposed(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
+    // Tiles keep both sides in cache; weights have up to ten million values.
+    const TILE: usize = 32;
+    let mut out = vec![0.0; values.len()];
+    for row_tile in (0..rows).step_by(TILE) {
+        for col_tile in (0..cols).step_by(TILE) {
+            for row in row_tile..rows.min(row_tile + TILE) {
+                for col in col_tile..cols.min(col_tile + TILE) {
+                    out[col * rows + row] = values[row * cols + col];
+                }
+            }
+        }
+    }
+    out
+}
+
+fn official_shape(dims: &[usize]) -> Vec<usize> {
+    match dims {
+        [inputs, outputs] => vec![*outputs, *inputs],
+        other => other.to_vec(),
+    }
+}
+
+/// Names of the modules that lead to a parameter.
+#[derive(Debug, Default)]
+pub struct ParamPath(Vec<String>);
+
+impl ParamPath {
+    /// To be called by `enter_module`.
+    pub fn enter(&mut self, name: &str) {
+        self.0.push(name.to_owned());
+    }
+
+    /// To be called by `exit_module`.
+    pub fn exit(&mut self) {
+        self.0.pop();
+    }
+
+    /// The official name of the parameter at this path.
+    pub fn official_name(&self) -> String {
+        let name = self.0.join(".");
+        match name.rsplit_once('.') {
+            Some((norm, "gamma")) => format!("{norm}.weight"),
+            Some((norm, "beta")) => format!("{norm}.bias"),
+            _ => name,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Collect {
+    path: ParamPath,
+    tensors: Vec<NamedTensor>,
+}
+
+impl ModuleVisitor for Collect {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let tensor = param.val().without_autodiff();
+        self.tensors
+            .push(NamedTensor::from_tensor(self.path.official_name(), tensor));
+    }
+}
+
+/// Names and official shapes of a network, without computing lazy initial weights.
+#[derive(Default)]
+struct Shapes {
+    path: ParamPath,
+    shapes: Vec<(String, Vec<usize>)>,
+}
+
+impl ModuleVisitor for Shapes {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let shape = official_shape(param.lazy_shape().as_slice());
+        self.shapes.push((self.path.official_name(), shape));
+    }
+}
+
+/// Names and official shapes of the parameters of `module`, in order.
+pub(crate) fn named_shapes<M: Module>(module: &M) -> Vec<(String, Vec<usize>)> {
+    let mut shapes = Shapes::default();
+    module.visit(&mut shapes);
+    shapes.shapes
+}
+
+/// What of `dict` does not fit `module`.
+pub(crate) fn mismatch<M: Module>(module: &M, dict: &StateDict) -> Mismatch {
+    let mut found: HashMap<&str, &[usize]> = dict
+        .iter()
+        .map(|(name, tensor)| (name, tensor.shape()))
+        .collect();
+    let mut mismatch = Mismatch::default();
+    for (name, expected) in named_shapes(module) {
+        match found.remove(name.as_str()) {
+            None => mismatch.missing.push(name),
+            Some(shape) if shape != expected => {
+                mismatch.misshaped.push((name, shape.to_vec(), expected));
+            }
+            Some(_) => {}
+        }
+    }
+    let unexpected = dict
+        .iter()
+        .map(|(name, _)| name)
+        .filter(|name| found.contains_key(name));
+    mismatch.unexpected = unexpected.map(str::to_owned).collect();
+    mismatch
+}
+
+/// Replaces every parameter of `module` by the tensor of its name; nothing is changed unless
+/// all names and shapes fit.
+pub(crate) fn load<M: Module>(
+    module: M,
+    dict: &StateDict,
+    what: &'static str,
+    path: &Path,
+) -> Result<M, CheckpointError> {
+    let mismatch = mismatch(&module, dict);
+    if !mismatch.is_empty() {
+        let mismatch = Box::new(mismatch);
+        return Err(CheckpointError::Mismatch {
+            path: path.into(),
+            what,
+            mismatch,
+        });
+    }
+    let tensors = dict.iter().collect();
+    let mut load = Load {
+        path: ParamPath::default(),
+        tensors,
+        error: None,
+    };
+    let module = module.map(&mut load);
+    load.error.map_or(Ok(module), Err)
+}
+
+struct Load<'a> {
+    path: ParamPath,
+    tensors: HashMap<&'a str, &'a LazyTensor>,
+    error: Option<CheckpointError>,
+}
+
+impl ModuleMapper for Load<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.error.is_some() {
+            return param;
+        }
+        let tensor = self.tensors[self.path.official_name().as_str()];
+        match tensor.read() {
+            Ok(values) => replaced(param, values),
+            Err(error) => {
+                self.error = Some(error);
+                param
+            }
+        }
+    }
+}
+
+/// `param` with other values, without computing its initial ones.
+fn replaced<const D: usize>(param: Param<Tensor<D>>, values: Vec<f32>) -> Param<Tensor<D>> {
+    let tensor = tensor_from_official(values, param.lazy_shape().dims(), &param.lazy_device());
+    let id = param.id;
+    param.transform_for_load(tensor, id)
+}

@@ -1,0 +1,266 @@
+//! From any kind of checkpoint to any other.
+
+use std::{path::Path, str::FromStr};
+
+use super::{
+    Checkpoint, EncoderRole, NamedTensor,
+    error::CheckpointError,
+    files::create_folder_atomically,
+    hugging_face,
+    moments::{Moments, OptimizerGroup, SUFFIXES},
+    native::{Parts, write_native},
+    official::PREFIX,
+    state::{GradScaler, TrainingState},
+    state_dict::StateDict,
+    torch::{Dtype, Item, write_torch},
+};
+use crate::Normalization;
+
+/// A format to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Our own folder.
+    Native,
+    /// A `.pth.tar` that the reference resumes from.
+    Official,
+    /// A folder that `transformers` loads; holds the given encoder only.
+    HuggingFace(EncoderRole),
+}
+
+impl Checkpoint {
+    /// Writes the checkpoint in another format; tensors are copied one at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Io`] if `path` exists (for folders) or cannot be written,
+    /// [`CheckpointError::Absent`] if the format needs a network that the checkpoint lacks.
+    pub fn save(self, path: &Path, format: Format) -> Result<(), CheckpointError> {
+        match format {
+            Format::Native => self.save_native(path),
+            Format::Official => self.save_official(path),
+            Format::HuggingFace(role) => self.save_hugging_face(path, role),
+        }
+    }
+
+    fn save_native(self, path: &Path) -> Result<(), CheckpointError> {
+        let named = |dict: Option<StateDict>| dict.map(NamedTensor::from_dict).unwrap_or_default();
+        let state = TrainingState {
+            model: self.config(),
+            ..self.state
+        };
+        let moment_step = self.moments.as_ref().map_or(0, |moments| moments.step);
+        let parts = Parts {
+            encoder: named(self.context_encoder),
+            target_encoder: named(self.target_encoder),
+            predictor: named(self.predictor),
+            moments: named(self.moments.map(|moments| moments.tensors)),
+            moment_step,
+        };
+        create_folder_atomically(path, |folder| {
+            write_native(folder, &self.encoder_config, &parts, &state)
+        })
+    }
+
+    fn save_hugging_face(self, path: &Path, role: EncoderRole) -> Result<(), CheckpointError> {
+        let (dict, what) = match role {
+            EncoderRole::Target => (self.target_encoder, "target encoder"),
+            EncoderRole::Context => (self.context_encoder, "context encoder"),
+        };
+        let dict = dict.ok_or_else(|| CheckpointError::Absent {
+            path: self.path.clone(),
+            what,
+        })?;
+        let tensors = NamedTensor::from_dict(dict);
+        let normalization = self.normalization.unwrap_or(Normalization::IMAGENET);
+        create_folder_atomically(path, |folder| {
+            hugging_face::write(folder, &self.encoder_config, &tensors, normalization)
+        })
+    }
+
+    fn save_official(self, path: &Path) -> Result<(), CheckpointError> {
+        let absent = |what| CheckpointError::Absent {
+            path: self.path.clone(),
+            what,
+        };
+        let encoder = self
+            .context_encoder
+            .ok_or_else(|| absent("context encoder"))?;
+        let predictor = self.predictor.ok_or_else(|| absent("predictor"))?;
+        let target = self
+            .target_encoder
+            .ok_or_else(|| absent("target encoder"))?;
+        let mut tensors = Tensors::default();
+        let optimizer = optimizer(
+            &encoder,
+            &predictor,
+            self.moments,
+            &self.state,
+            &mut tensors,
+        );
+        let state = &self.state;
+        let root = dict([
+            ("encoder", tensors.network(encoder)),
+            ("predictor", tensors.network(predictor)),
+            ("target_encoder", tensors.network(target)),
+            ("opt", optimizer),
+            ("scaler", state.scaler.as_ref().map_or(Item::None, scaler)),
+            ("epoch", Item::Int(state.epoch as i64)),
+            ("loss", state.loss.map_or(Item::None, Item::Float)),
+            ("batch_size", state.batch_size.map_or(Item::None, int)),
+            ("world_size", int(state.world_size.unwrap_or(1))),
+            ("lr", state.lr.map_or(Item::None, Item::Float)),
+        ]);
+        let bytes = |index: usize| -> Result<Vec<u8>, super::torch::TensorBytesError> {
+            Ok(super::decode::encode_f32(&tensors.values[index].read()?))
+        };
+        Ok(write_torch(path, &root, bytes)?)
+    }
+}
+
+fn int(value: u64) -> Item {
+    Item::Int(value as i64)
+}
+
+fn dict<const N: usize>(entries: [(&str, Item); N]) -> Item {
+    Item::Dict(
+        entries
+            .into_iter()
+            .map(|(key, value)| (key.into(), value))
+            .collect(),
+    )
+}
+
+fn scaler(scaler: &GradScaler) -> Item {
+    dict([
+        ("scale", Item::Float(scaler.scale)),
+        ("growth_factor", Item::Float(scaler.growth_factor)),
+        ("backoff_factor", Item::Float(scaler.backoff_factor)),
+        ("growth_interval", Item::Int(scaler.growth_interval)),
+        ("_growth_tracker", Item::Int(scaler.growth_tracker)),
+    ])
+}
+
+/// Tensors that the file refers to by number.
+#[derive(Default)]
+struct Tensors {
+    values: Vec<NamedTensor>,
+}
+
+impl Tensors {
+    fn item(&mut self, tensor: NamedTensor) -> Item {
+        let shape = tensor.shape.clone();
+        self.values.push(tensor);
+        Item::Tensor {
+            dtype: Dtype::Float32,
+            shape,
+            storage: self.values.len() - 1,
+        }
+    }
+
+    fn network(&mut self, dict: StateDict) -> Item {
+        let entry = |tensor: NamedTensor| {
+            let name = format!("{PREFIX}{}", tensor.name);
+            (name.into(), self.item(tensor))
+        };
+        Item::OrderedDict(
+            NamedTensor::from_dict(dict)
+                .into_iter()
+                .map(entry)
+                .collect(),
+        )
+    }
+}
+
+/// The optimizer's state and groups as PyTorch's AdamW keeps them.
+fn optimizer(
+    encoder: &StateDict,
+    predictor: &StateDict,
+    moments: Option<Moments>,
+    state: &TrainingState,
+    tensors: &mut Tensors,
+) -> Item {
+    let parameters = super::official::numbered_parameters(encoder, predictor);
+    let step = moments.as_ref().map_or(0, |moments| moments.step);
+    let mut by_name: std::collections::HashMap<String, NamedTensor> = moments
+        .map(|moments| NamedTensor::from_dict(moments.tensors))
+        .unwrap_or_default()
+        .into_iter()
+        .map(|tensor| (tensor.name.clone(), tensor))
+        .collect();
+    let mut entries = Vec::new();
+    for (id, parameter) in parameters.iter().enumerate() {
+        let found = SUFFIXES.map(|suffix| by_name.remove(&format!("{parameter}.{suffix}")));
+        let [Some(first), Some(second)] = found else {
+            continue;
+        };
+        let count = NamedTensor::new("step".into(), vec![], move || Ok(vec![step as f32]));
+        let entry = dict([
+            ("step", tensors.item(count)),
+            (SUFFIXES[0], tensors.item(first)),
+            (SUFFIXES[1], tensors.item(second)),
+        ]);
+        entries.push((Item::Int(id as i64), entry));
+    }
+    let groups = param_groups(encoder, predictor, state);
+    dict([
+        ("state", Item::Dict(entries)),
+        ("param_groups", Item::List(groups)),
+    ])
+}
+
+/// The reference sets learning rate and decay of every step itself; the values here are those it
+/// starts from.
+fn param_groups(encoder: &StateDict, predictor: &StateDict, state: &TrainingState) -> Vec<Item> {
+    let mut next = 0;
+    let group = |group: OptimizerGroup| {
+        let names = if group.network() == "encoder" {
+            encoder
+        } else {
+            predictor
+        };
+        let count = names
+            .iter()
+            .filter(|(name, t)| group.contains(name, t.shape().len()))
+            .count();
+        let params = (next..next + count)
+            .map(|id| Item::Int(id as i64))
+            .collect();
+        next += count;
+        let mut entries = vec![
+            ("lr".into(), Item::Float(state.lr.unwrap_or(0.0))),
+            (
+                "betas".into(),
+                Item::Tuple(vec![Item::Float(0.9), Item::Float(0.999)]),
+            ),
+            ("eps".into(), Item::Float(1e-8)),
+            ("weight_decay".into(), Item::Float(0.0)),
+            ("amsgrad".into(), Item::Bool(false)),
+            ("maximize".into(), Item::Bool(false)),
+            ("foreach".into(), Item::None),
+            ("capturable".into(), Item::Bool(false)),
+            ("differentiable".into(), Item::Bool(false)),
+            ("fused".into(), Item::None),
+            ("decoupled_weight_decay".into(), Item::Bool(true)),
+            ("params".into(), Item::List(params)),
+        ];
+        if !group.is_decayed() {
+            entries.insert(0, ("WD_exclude".into(), Item::Bool(true)));
+        }
+        Item::Dict(entries)
+    };
+    OptimizerGroup::ALL.into_iter().map(group).collect()
+}
+
+impl FromStr for EncoderRole {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "target" => Ok(Self::Target),
+            "context" => Ok(Self::Context),
+            other => Err(format!(
+                "unknown encoder `{other}`, expected target or context"
+            )),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Progress of a run, as far as checkpoints record it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::IJepaConfig;
+
+/// Version of the native format that this library writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Contents of `state.json`; what a format does not record is `None`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingState {
+    /// Version of the native format.
+    pub format_version: u32,
+    /// Sizes of the networks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<IJepaConfig>,
+    /// Completed optimizer steps.
+    #[serde(default)]
+    pub step: Option<u64>,
+    /// Completed epochs.
+    #[serde(default)]
+    pub epoch: u64,
+    /// Seed of the run.
+    #[serde(default)]
+    pub seed: Option<u64>,
+    /// The recipe as TOML.
+    #[serde(default)]
+    pub recipe: Option<String>,
+    /// Loss when the checkpoint was written.
+    #[serde(default)]
+    pub loss: Option<f64>,
+    /// Peak learning rate.
+    #[serde(default)]
+    pub lr: Option<f64>,
+    /// Images per step; in official files per device.
+    #[serde(default)]
+    pub batch_size: Option<u64>,
+    /// Devices of an official run.
+    #[serde(default)]
+    pub world_size: Option<u64>,
+    /// Gradient scaler of an official run; kept, not used.
+    #[serde(default)]
+    pub scaler: Option<GradScaler>,
+    /// Where the data loader stands, as the trainer describes it.
+    #[serde(default)]
+    pub loader: Option<serde_json::Value>,
+}
+
+impl Default for TrainingState {
+    fn default() -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            model: None,
+            step: None,
+            epoch: 0,
+            seed: None,
+            recipe: None,
+            loss: None,
+            lr: None,
+            batch_size: None,
+            world_size: None,
+            scaler: None,
+            loader: None,
+        }
+    }
+}
+
+/// State of PyTorch's gradient scaler.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GradScaler {
+    /// Factor of the loss.
+    pub scale: f64,
+    /// Growth of the factor.
+    pub growth_factor: f64,
+    /// Shrinkage of the factor.
+    pub backoff_factor: f64,
+    /// Steps between growths.
+    pub growth_interval: i64,
+    /// Steps since the last change.
+    pub growth_tracker: i64,
+}

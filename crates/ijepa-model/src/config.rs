@@ -1,0 +1,88 @@
+//! Rules that the sizes of a network must follow.
+
+use ijepa_masking::MaskError;
+
+use crate::variant::VitVariant;
+
+/// Sizes that make no network.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No variant has this name.
+    #[error("unknown architecture `{name}`, expected one of {}", known_variants())]
+    UnknownVariant {
+        /// The name found.
+        name: String,
+    },
+    /// The images cannot be cut into patches.
+    #[error(transparent)]
+    Grid(#[from] MaskError),
+    /// A size is zero.
+    #[error("`{key}` must be at least 1, found 0")]
+    Zero {
+        /// The configuration key.
+        key: &'static str,
+    },
+    /// The width cannot be split into heads.
+    #[error("`{key}` = {dim} is not a multiple of num_heads = {num_heads}")]
+    Heads {
+        /// The configuration key of the width.
+        key: &'static str,
+        /// Token width.
+        dim: usize,
+        /// Number of heads.
+        num_heads: usize,
+    },
+    /// Two-dimensional sine-cosine positions need four equal parts.
+    #[error("`{key}` = {dim} is not a multiple of 4, which positions need")]
+    Positions {
+        /// The configuration key of the width.
+        key: &'static str,
+        /// Token width.
+        dim: usize,
+    },
+    /// The drop-path rate is no probability below 1.
+    #[error("`drop_path` must be in [0, 1), found {0}")]
+    DropPath(f64),
+}
+
+fn known_variants() -> String {
+    VitVariant::ALL.map(|variant| variant.name).join(", ")
+}
+
+pub(crate) fn check_positive(key: &'static str, value: usize) -> Result<(), ConfigError> {
+    if value == 0 {
+        Err(ConfigError::Zero { key })
+    } else {
+        Ok(())
+    }
+}
+
+/// A width must split into heads and into the four parts of the positions.
+pub(crate) fn check_network(
+    key: &'static str,
+    dim: usize,
+    num_heads: usize,
+) -> Result<(), ConfigError> {
+    check_positive(key, dim)?;
+    check_positive("num_heads", num_heads)?;
+    if !dim.is_multiple_of(num_heads) {
+        return Err(ConfigError::Heads {
+            key,
+            dim,
+            num_heads,
+        });
+    }
+    if !dim.is_multiple_of(4) {
+        return Err(ConfigError::Positions { key, dim });
+    }
+    Ok(())
+}
+
+pub(crate) fn check_drop_path(rate: f64) -> Result<(), ConfigError> {
+    if (0.0..1.0).contains(&rate) {
+        Ok(())
+    } else {
+        Err(ConfigError::DropPath(rate))
+    }
+}

@@ -1,0 +1,299 @@
+//! The ViT encoder: no class token, fixed positions, tokens out.
+
+use burn::{
+    module::{Module, Param},
+    nn::LayerNorm,
+    tensor::{Device, Tensor},
+};
+use ijepa_masking::PatchGrid;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    block::{Block, BlockConfig, Pass},
+    config::ConfigError,
+    drop_path::StochasticDepth,
+    init::{Initialization, Initializer},
+    patch_embed::PatchEmbed,
+    pos_embed::{PositionResampling, resample_bicubic, sin_cos_positions},
+    precision::Precision,
+    tokens::TokenIndices,
+    variant::VitVariant,
+};
+
+/// Colour channels of an image.
+pub(crate) const CHANNELS: usize = 3;
+
+/// Sizes of an encoder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VisionTransformerConfig {
+    /// Image height and width in pixels.
+    pub image_size: [usize; 2],
+    /// Side of a patch in pixels.
+    pub patch_size: usize,
+    /// Token width, D in the paper.
+    pub embed_dim: usize,
+    /// Number of blocks.
+    pub depth: usize,
+    /// Attention heads of each block.
+    pub num_heads: usize,
+    /// Hidden width of the MLPs over `embed_dim`.
+    pub mlp_ratio: f64,
+    /// Drop-path rate of the last block; 0 in pretraining.
+    #[serde(default)]
+    pub drop_path: f64,
+}
+
+impl VisionTransformerConfig {
+    /// A named size (`vit_ti16`, `vit_s16`, `vit_b16`, `vit_l16`, `vit_h14`, `vit_h16`,
+    /// `vit_g16`) for images of 224 pixels.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::UnknownVariant`] names the known ones.
+    pub fn variant(name: &str) -> Result<Self, ConfigError> {
+        let variant = VitVariant::by_name(name).ok_or_else(|| ConfigError::UnknownVariant {
+            name: name.to_owned(),
+        })?;
+        Ok(Self {
+            image_size: [224, 224],
+            patch_size: variant.patch_size,
+            embed_dim: variant.embed_dim,
+            depth: variant.depth,
+            num_heads: variant.num_heads,
+            mlp_ratio: variant.mlp_ratio,
+            drop_path: 0.0,
+        })
+    }
+
+    /// The same encoder for images of `[height, width]` pixels.
+    pub fn with_image_size(mut self, image_size: [usize; 2]) -> Self {
+        self.image_size = image_size;
+        self
+    }
+
+    /// Hidden width of the MLPs.
+    pub fn hidden_dim(&self) -> usize {
+        (self.embed_dim as f64 * self.mlp_ratio) as usize
+    }
+
+    /// The patch grid of the images.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Grid`] if a side is not a positive multiple of the patch size.
+    pub fn grid(&self) -> Result<PatchGrid, ConfigError> {
+        Ok(PatchGrid::from_image(self.image_size, self.patch_size)?)
+    }
+
+    /// Checks every rule that [`init`](Self::init) relies on.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that is broken.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.grid()?;
+        crate::config::check_network("embed_dim", self.embed_dim, self.num_heads)?;
+        crate::config::check_positive("depth", self.depth)?;
+        crate::config::check_positive("mlp_ratio * embed_dim", self.hidden_dim())?;
+        crate::config::check_drop_path(self.drop_path)
+    }
+
+    /// An encoder with the reference's initial weights for seed 0.
+    ///
+    /// # Panics
+    ///
+    /// Panics if [`validate`](Self::validate) fails.
+    pub fn init(&self, device: &Device) -> VisionTransformer {
+        self.init_with(Initialization::default(), device)
+    }
+
+    /// An encoder with initial weights of choice.
+    ///
+    /// # Panics
+    ///
+    /// Panics if [`validate`](Self::validate) fails.
+    pub fn init_with(&self, init: Initialization, device: &Device) -> VisionTransformer {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let grid = self.grid().expect("a validated configuration has a grid");
+        let mut init = Initializer::encoder(init, device);
+        let blocks = BlockConfig {
+            dim: self.embed_dim,
+            num_heads: self.num_heads,
+            hidden_dim: self.hidden_dim(),
+            depth: self.depth,
+            drop_path: self.drop_path,
+        };
+        VisionTransformer {
+            pos_embed: init.fixed(sin_cos_positions(grid, self.embed_dim)),
+            patch_embed: PatchEmbed::new(CHANNELS, self.patch_size, self.embed_dim, &mut init),
+            blocks: blocks.init(&mut init),
+            norm: init.layer_norm(self.embed_dim),
+            config: self.clone(),
+            precision: Precision::F32,
+        }
+    }
+}
+
+/// A vision transformer that turns images into one feature vector per patch (paper §3).
+///
+/// Field names are the keys of the official checkpoints.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use ijepa_model::VisionTransformerConfig;
+///
+/// let device = Device::flex();
+/// let encoder =
+///     VisionTransformerConfig::variant("vit_ti16")?.with_image_size([64, 32]).init(&device);
+/// let features = encoder.forward_features(Tensor::zeros([2, 3, 64, 32], &device));
+/// assert_eq!(features.dims(), [2, 4 * 2, 192]);
+/// # Ok::<(), ijepa_model::ConfigError>(())
+/// ```
+#[derive(Module, Debug)]
+pub struct VisionTransformer {
+    /// Fixed sine-cosine positions, `[1, patches, embed_dim]`.
+    pub pos_embed: Param<Tensor<3>>,
+    /// Pixels to tokens.
+    pub patch_embed: PatchEmbed,
+    /// Transformer blocks.
+    pub blocks: Vec<Block>,
+    /// Final norm.
+    pub norm: LayerNorm,
+    #[module(skip)]
+    config: VisionTransformerConfig,
+    #[module(skip)]
+    precision: Precision,
+}
+
+impl VisionTransformer {
+    /// Sizes of this encoder.
+    pub fn config(&self) -> &VisionTransformerConfig {
+        &self.config
+    }
+
+    /// The patch grid of its images.
+    pub fn grid(&self) -> PatchGrid {
+        self.config
+            .grid()
+            .expect("an encoder's configuration is valid")
+    }
+
+    /// Token width.
+    pub fn embed_dim(&self) -> usize {
+        self.config.embed_dim
+    }
+
+    /// Number type of its matrix products.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The same encoder with matrix products in `precision`.
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// The same encoder for images of another size: its positions are resampled.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Grid`] if a side is not a positive multiple of the patch size.
+    pub fn with_image_size(
+        mut self,
+        image_size: [usize; 2],
+        resampling: PositionResampling,
+    ) -> Result<Self, ConfigError> {
+        let config = self.config.clone().with_image_size(image_size);
+        let (from, to) = (self.grid(), config.grid()?);
+        if from != to {
+            let dim = self.embed_dim();
+            let table = self.pos_embed.val();
+            let resampled = match resampling {
+                PositionResampling::SinCos => sin_cos_positions(to, dim),
+                PositionResampling::Bicubic => {
+                    let data = table.to_data().convert::<f32>();
+                    let values = data
+                        .as_slice::<f32>()
+                        .expect("the table was converted to f32");
+                    resample_bicubic(values, dim, from, to)
+                }
+            };
+            self.pos_embed = Param::from_data(resampled, &table.device()).set_require_grad(false);
+        }
+        self.config = config;
+        Ok(self)
+    }
+
+    /// Features of every patch of the whole image, after the final norm.
+    ///
+    /// # Shapes
+    ///
+    /// - `images`: `[batch, 3, height, width]`, normalised
+    /// - output: `[batch, patches, embed_dim]`
+    ///
+    /// # Panics
+    ///
+    /// Panics if the images have not the size of the configuration.
+    pub fn forward_features(&self, images: Tensor<4>) -> Tensor<3> {
+        self.forward(images, None, None)
+    }
+
+    /// Features of the kept patches only; the encoder never sees the others (paper §3).
+    ///
+    /// `depth` drops residual branches in training if the configuration's `drop_path` is not 0.
+    ///
+    /// # Shapes
+    ///
+    /// - `images`: `[batch, 3, height, width]`, normalised
+    /// - output: `[masks * batch, kept, embed_dim]`, mask-major
+    ///
+    /// # Panics
+    ///
+    /// Panics if the images have not the size of the configuration.
+    pub fn forward_masked(
+        &self,
+        images: Tensor<4>,
+        kept: &TokenIndices,
+        depth: Option<&mut StochasticDepth>,
+    ) -> Tensor<3> {
+        self.forward(images, Some(kept), depth)
+    }
+
+    fn forward(
+        &self,
+        images: Tensor<4>,
+        kept: Option<&TokenIndices>,
+        depth: Option<&mut StochasticDepth>,
+    ) -> Tensor<3> {
+        let mut pass = Pass {
+            precision: self.precision,
+            depth,
+        };
+        let mut x = self.embed(images, kept);
+        for block in &self.blocks {
+            x = block.forward(x, &mut pass);
+        }
+        self.norm.forward(x)
+    }
+
+    /// Tokens before the first block.
+    pub(crate) fn embed(&self, images: Tensor<4>, kept: Option<&TokenIndices>) -> Tensor<3> {
+        let [_, channels, height, width] = images.dims();
+        let [expected_height, expected_width] = self.config.image_size;
+        assert_eq!(
+            [channels, height, width],
+            [CHANNELS, expected_height, expected_width],
+            "images must be [batch, 3, {expected_height}, {expected_width}]; see with_image_size"
+        );
+        let positions = self.pos_embed.val();
+        let positions = match kept {
+            Some(kept) => kept.gather_shared(positions),
+            None => positions,
+        };
+        self.patch_embed.forward(images, kept, self.precision) + positions
+    }
+}

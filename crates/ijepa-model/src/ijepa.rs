@@ -1,0 +1,148 @@
+//! The whole method: context encoder, predictor and objective.
+
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::ConfigError,
+    drop_path::StochasticDepth,
+    ema::EmaTarget,
+    encoder::{VisionTransformer, VisionTransformerConfig},
+    init::Initialization,
+    objective::{Objective, TargetMasking, normalize_features},
+    precision::Precision,
+    predictor::{Predictor, PredictorConfig},
+    tokens::MaskTensors,
+};
+
+/// Sizes of encoder and predictor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IJepaConfig {
+    /// Sizes of the encoder.
+    pub encoder: VisionTransformerConfig,
+    /// Sizes of the predictor.
+    pub predictor: PredictorConfig,
+}
+
+impl IJepaConfig {
+    /// Checks every rule that [`init`](Self::init) relies on.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that is broken.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.encoder.validate()?;
+        self.predictor.validate(&self.encoder)
+    }
+
+    /// Networks with initial weights; pass an autodiff device to train them.
+    ///
+    /// # Panics
+    ///
+    /// Panics if [`validate`](Self::validate) fails.
+    pub fn init(&self, init: Initialization, device: &Device) -> IJepa {
+        IJepa {
+            encoder: self.encoder.init_with(init, device),
+            predictor: self.predictor.init(&self.encoder, init, device),
+        }
+    }
+}
+
+/// The trained networks of I-JEPA (paper figure 3); the target encoder is an [`EmaTarget`] beside
+/// them, so that it can never receive a gradient.
+#[derive(Module, Debug)]
+pub struct IJepa {
+    /// Context encoder.
+    pub encoder: VisionTransformer,
+    /// Predictor.
+    pub predictor: Predictor,
+}
+
+impl IJepa {
+    /// Sizes of both networks.
+    pub fn config(&self) -> IJepaConfig {
+        IJepaConfig {
+            encoder: self.encoder.config().clone(),
+            predictor: self.predictor.config().clone(),
+        }
+    }
+
+    /// The same networks with matrix products in `precision`.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self {
+            encoder: self.encoder.with_precision(precision),
+            predictor: self.predictor.with_precision(precision),
+        }
+    }
+
+    /// Predicts the features of the target blocks from the context blocks.
+    ///
+    /// # Shapes
+    ///
+    /// - `images`: `[batch, 3, height, width]`, normalised
+    /// - output: `[targets * contexts * batch, kept_target, embed_dim]`
+    pub fn predict(
+        &self,
+        images: Tensor<4>,
+        masks: &MaskTensors,
+        mut depth: Option<&mut StochasticDepth>,
+    ) -> Tensor<3> {
+        let context = self
+            .encoder
+            .forward_masked(images, &masks.contexts, depth.as_deref_mut());
+        self.predictor.forward(context, masks, depth)
+    }
+
+    /// The loss of one mask group.
+    ///
+    /// # Shapes
+    ///
+    /// - `images`: `[batch, 3, height, width]`, normalised
+    /// - output: `[1]`
+    pub fn loss(
+        &self,
+        images: Tensor<4>,
+        masks: &MaskTensors,
+        target: &EmaTarget,
+        objective: &Objective,
+        depth: Option<&mut StochasticDepth>,
+    ) -> Tensor<1> {
+        let targets = objective.targets(target, images.clone(), masks);
+        let predicted = self.predict(images, masks, depth);
+        let targets = if predicted.is_autodiff() {
+            Tensor::from_inner(targets)
+        } else {
+            targets
+        };
+        objective.loss.forward(predicted, targets)
+    }
+}
+
+impl Objective {
+    /// The features that the predictor is to match; nothing is recorded for gradients.
+    ///
+    /// # Shapes
+    ///
+    /// - `images`: `[batch, 3, height, width]`, normalised
+    /// - output: `[targets * contexts * batch, kept_target, embed_dim]`
+    pub fn targets(&self, target: &EmaTarget, images: Tensor<4>, masks: &MaskTensors) -> Tensor<3> {
+        let encoder = target.encoder();
+        let images = images.without_autodiff();
+        let features = match self.target_masking {
+            TargetMasking::Output => masks.pairs.gather(encoder.forward_features(images)),
+            TargetMasking::Input => {
+                masks.once_per_context(encoder.forward_masked(images, &masks.targets, None))
+            }
+        };
+        // Every token is normed by itself, so norming the picked ones is enough.
+        if self.target_norm {
+            normalize_features(features)
+        } else {
+            features
+        }
+    }
+}

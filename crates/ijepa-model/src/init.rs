@@ -1,0 +1,167 @@
+//! Initial weights: a function of seed and parameter, the same on every backend.
+
+use burn::{
+    module::{Param, ParamId},
+    nn::{LayerNorm, LayerNormConfig, Linear},
+    tensor::{Device, Shape, Tensor, TensorData},
+};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
+
+/// Standard deviation of the reference's weights and of the mask token under every scheme.
+const NORMAL_STD: f64 = 0.02;
+
+/// Epsilon of every layer norm of encoder and predictor (spec: reference code).
+pub(crate) const LAYER_NORM_EPSILON: f64 = 1e-6;
+
+/// How wide the normal distribution of initial weights is; biases are 0 and norms 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InitScheme {
+    /// 0.02 for every weight, as the reference trains.
+    #[default]
+    Normal,
+    /// As `Normal`, with the two output projections of block `l` (from 1) divided by
+    /// `sqrt(2 * l)`; the reference computes and then overwrites this.
+    DepthRescaled,
+    /// `1 / sqrt(fan_in)` for every weight, which small models need to learn at all.
+    FanIn,
+}
+
+impl InitScheme {
+    fn std(self, fan_in: usize) -> f64 {
+        match self {
+            Self::Normal | Self::DepthRescaled => NORMAL_STD,
+            Self::FanIn => (fan_in as f64).sqrt().recip(),
+        }
+    }
+}
+
+/// Scheme and seed of the initial weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Initialization {
+    /// Scheme of all linear layers.
+    pub scheme: InitScheme,
+    /// Scheme of the patch embedding; `None` is the same as `scheme`.
+    pub patch_embed: Option<InitScheme>,
+    /// Seed of the weights.
+    pub seed: u64,
+}
+
+/// Creates the parameters of one network in their order.
+#[derive(Debug)]
+pub(crate) struct Initializer<'a> {
+    device: &'a Device,
+    init: Initialization,
+    next_stream: u64,
+}
+
+impl<'a> Initializer<'a> {
+    /// For the encoder.
+    pub(crate) fn encoder(init: Initialization, device: &'a Device) -> Self {
+        Self {
+            device,
+            init,
+            next_stream: 0,
+        }
+    }
+
+    /// For the predictor, whose random numbers are not the encoder's.
+    pub(crate) fn predictor(init: Initialization, device: &'a Device) -> Self {
+        Self {
+            device,
+            init,
+            next_stream: 1 << 32,
+        }
+    }
+
+    /// A linear layer with zero bias.
+    pub(crate) fn linear(&mut self, inputs: usize, outputs: usize) -> Linear {
+        self.linear_with_std(inputs, outputs, self.init.scheme.std(inputs))
+    }
+
+    /// The last linear layer of a residual branch of block `layer`, counted from 1.
+    pub(crate) fn branch_output(&mut self, inputs: usize, outputs: usize, layer: usize) -> Linear {
+        let divisor = match self.init.scheme {
+            InitScheme::DepthRescaled => (2.0 * layer as f64).sqrt(),
+            InitScheme::Normal | InitScheme::FanIn => 1.0,
+        };
+        self.linear_with_std(inputs, outputs, self.init.scheme.std(inputs) / divisor)
+    }
+
+    fn linear_with_std(&mut self, inputs: usize, outputs: usize, std: f64) -> Linear {
+        let weight = self.normal([inputs, outputs], std);
+        Linear {
+            weight,
+            bias: Some(self.zeros(outputs)),
+        }
+    }
+
+    /// Weight `[embed_dim, channels, patch_size, patch_size]` and zero bias.
+    pub(crate) fn patch_projection(
+        &mut self,
+        shape: [usize; 4],
+    ) -> (Param<Tensor<4>>, Param<Tensor<1>>) {
+        let [embed_dim, channels, rows, cols] = shape;
+        let scheme = self.init.patch_embed.unwrap_or(self.init.scheme);
+        (
+            self.normal(shape, scheme.std(channels * rows * cols)),
+            self.zeros(embed_dim),
+        )
+    }
+
+    /// A learned token `[1, 1, dim]`.
+    pub(crate) fn token(&mut self, dim: usize) -> Param<Tensor<3>> {
+        self.normal([1, 1, dim], NORMAL_STD)
+    }
+
+    pub(crate) fn layer_norm(&self, dim: usize) -> LayerNorm {
+        LayerNormConfig::new(dim)
+            .with_epsilon(LAYER_NORM_EPSILON)
+            .init(self.device)
+    }
+
+    /// A table `[1, tokens, dim]` that is not trained.
+    pub(crate) fn fixed(&self, table: TensorData) -> Param<Tensor<3>> {
+        Param::from_data(table, self.device).set_require_grad(false)
+    }
+
+    fn zeros(&self, len: usize) -> Param<Tensor<1>> {
+        self.lazy([len], move |device| Tensor::zeros([len], device))
+    }
+
+    fn normal<const D: usize>(&mut self, shape: [usize; D], std: f64) -> Param<Tensor<D>> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.init.seed);
+        rng.set_stream(self.next_stream);
+        self.next_stream += 1;
+        self.lazy(shape, move |device| {
+            let values = normal_values(&mut rng, shape.iter().product(), std);
+            Tensor::from_data(TensorData::new(values, shape), device)
+        })
+    }
+
+    /// A parameter that is computed at first use, so that loading a checkpoint never computes it.
+    fn lazy<const D: usize>(
+        &self,
+        shape: [usize; D],
+        values: impl FnOnce(&Device) -> Tensor<D> + Send + Sync + 'static,
+    ) -> Param<Tensor<D>> {
+        Param::uninitialized(
+            ParamId::new(),
+            move |device, require_grad| values(device).set_require_grad(require_grad),
+            self.device.clone(),
+            true,
+            Shape::from(shape),
+        )
+    }
+}
+
+fn normal_values(rng: &mut impl Rng, len: usize, std: f64) -> Vec<f32> {
+    let mut draw = || {
+        let value: f32 = StandardNormal.sample(rng);
+        value * std as f32
+    };
+    (0..len).map(|_| draw()).collect()
+}

@@ -1,0 +1,65 @@
+//! I-JEPA (Assran et al. 2023) in Burn: ViT encoder, predictor, objective, EMA target and the
+//! checkpoints of every tool around it.
+//!
+//! A pretrained encoder, one line to load and one to run:
+//!
+//! ```no_run
+//! use burn::tensor::Device;
+//! use ijepa_model::{Normalization, Pooling, VisionTransformer};
+//!
+//! let device = Device::flex();
+//! let encoder = VisionTransformer::from_pretrained("IN1K-vit.h.14-300e.pth.tar", &device)?;
+//! let pixels = vec![0; 224 * 224 * 3];
+//! let images = Normalization::IMAGENET.images(&pixels, [1, 224, 224], &device);
+//! let features = encoder.forward_pooled(images, Pooling::Mean); // [1, 1280]
+//! # Ok::<(), ijepa_model::CheckpointError>(())
+//! ```
+//!
+//! A tensor carries its backend at run time, so nothing here has a backend parameter: enable one
+//! of the features `flex`, `ndarray`, `wgpu`, `vulkan`, `metal`, `cuda` or `rocm` and pass the
+//! [`Device`](burn::tensor::Device) of your choice. No function picks a device by itself.
+//!
+//! # Axes
+//!
+//! - `batch`: images; `masks * batch`: rows of several masks, mask-major
+//! - `patches`, `tokens`: patches of the grid, row by row; `kept`: those that a mask keeps
+//! - `embed_dim`: width of the encoder; `dim`: of the network at hand
+
+mod attention;
+mod block;
+pub mod checkpoint;
+mod config;
+mod drop_path;
+mod ema;
+mod encoder;
+mod features;
+mod ijepa;
+mod init;
+mod linear;
+mod objective;
+mod patch_embed;
+mod pos_embed;
+mod precision;
+mod predictor;
+mod preprocess;
+mod tokens;
+mod variant;
+
+pub use attention::Attention;
+pub use block::{Block, Mlp};
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use config::ConfigError;
+pub use drop_path::StochasticDepth;
+pub use ema::EmaTarget;
+pub use encoder::{VisionTransformer, VisionTransformerConfig};
+pub use features::Pooling;
+pub use ijepa::{IJepa, IJepaConfig};
+pub use init::{InitScheme, Initialization};
+pub use objective::{Loss, Objective, TargetMasking};
+pub use patch_embed::{PatchEmbed, PatchProjection, patchify};
+pub use pos_embed::{PositionResampling, sin_cos_positions};
+pub use precision::Precision;
+pub use predictor::{Predictor, PredictorConfig};
+pub use preprocess::Normalization;
+pub use tokens::{MaskTensors, TokenIndices};
+pub use variant::VitVariant;

@@ -1,0 +1,88 @@
+//! What the predictor is trained to do.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+/// Epsilon of the target norm (PyTorch's default, which the reference uses).
+const TARGET_NORM_EPSILON: f64 = 1e-5;
+
+/// Distance between predicted and target features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// Mean over all elements of `0.5 d^2` where `|d| < 1`, else `|d| - 0.5`: the reference code.
+    #[default]
+    SmoothL1,
+    /// Squared distance summed over the features and patches of a block, averaged over blocks and
+    /// images: the paper's text (§3, "Loss").
+    L2,
+    /// Mean over all elements of `d^2`.
+    Mse,
+    /// Mean over all elements of `|d|`.
+    L1,
+}
+
+impl Loss {
+    /// The loss, a single value.
+    ///
+    /// # Shapes
+    ///
+    /// - `predicted`, `target`: `[rows, kept, embed_dim]`, f32
+    /// - output: `[1]`
+    pub fn forward(self, predicted: Tensor<3>, target: Tensor<3>) -> Tensor<1> {
+        let rows = predicted.dims()[0];
+        let difference = predicted - target;
+        match self {
+            Self::SmoothL1 => {
+                // With c = min(|d|, 1) both branches are c * (|d| - c / 2).
+                let distance = difference.abs();
+                let clamped = distance.clone().clamp_max(1.0);
+                (clamped.clone() * (distance - clamped.mul_scalar(0.5))).mean()
+            }
+            Self::L2 => difference.square().sum().div_scalar(rows as f64),
+            Self::Mse => difference.square().mean(),
+            Self::L1 => difference.abs().mean(),
+        }
+    }
+}
+
+/// Where the target encoder's image is masked (paper table 11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetMasking {
+    /// The target encoder sees the whole image and its output is masked.
+    #[default]
+    Output,
+    /// The target encoder sees one target block at a time.
+    Input,
+}
+
+/// Loss and targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Objective {
+    /// Distance to the targets.
+    pub loss: Loss,
+    /// Whether target features are layer-normed, without scale and shift, over their width.
+    pub target_norm: bool,
+    /// Where targets are masked.
+    pub target_masking: TargetMasking,
+}
+
+impl Default for Objective {
+    /// The reference code's objective.
+    fn default() -> Self {
+        Self {
+            loss: Loss::SmoothL1,
+            target_norm: true,
+            target_masking: TargetMasking::Output,
+        }
+    }
+}
+
+/// Layer norm over the width, without scale and shift.
+pub(crate) fn normalize_features(x: Tensor<3>) -> Tensor<3> {
+    let centered = x.clone() - x.mean_dim(2);
+    let variance = centered.clone().square().mean_dim(2);
+    centered / variance.add_scalar(TARGET_NORM_EPSILON).sqrt()
+}

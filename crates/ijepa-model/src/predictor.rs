@@ -1,0 +1,159 @@
+//! The predictor: from context features to the features of target blocks.
+
+use burn::{
+    module::{Module, Param},
+    nn::{LayerNorm, Linear},
+    tensor::{Device, Tensor},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    block::{Block, BlockConfig, Pass},
+    config::{ConfigError, check_network, check_positive},
+    drop_path::StochasticDepth,
+    encoder::VisionTransformerConfig,
+    init::{Initialization, Initializer},
+    linear::linear,
+    pos_embed::sin_cos_positions,
+    precision::Precision,
+    tokens::MaskTensors,
+};
+
+/// Hidden width of the predictor's MLPs over its width.
+const MLP_RATIO: usize = 4;
+
+/// Sizes of a predictor; the rest follows from its encoder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PredictorConfig {
+    /// Token width; 384 in the paper.
+    pub dim: usize,
+    /// Number of blocks; 6 for ViT-B, 12 for L and H, 16 for G.
+    pub depth: usize,
+}
+
+impl PredictorConfig {
+    /// Checks every rule that [`init`](Self::init) relies on.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that is broken.
+    pub fn validate(&self, encoder: &VisionTransformerConfig) -> Result<(), ConfigError> {
+        check_network("predictor_dim", self.dim, encoder.num_heads)?;
+        check_positive("predictor_depth", self.depth)
+    }
+
+    /// A predictor for `encoder`, with as many heads as the encoder has.
+    ///
+    /// # Panics
+    ///
+    /// Panics if [`validate`](Self::validate) fails or the encoder's configuration is invalid.
+    pub fn init(
+        &self,
+        encoder: &VisionTransformerConfig,
+        init: Initialization,
+        device: &Device,
+    ) -> Predictor {
+        if let Err(error) = self.validate(encoder).and(encoder.validate()) {
+            panic!("{error}");
+        }
+        let grid = encoder
+            .grid()
+            .expect("a validated configuration has a grid");
+        let mut init = Initializer::predictor(init, device);
+        let blocks = BlockConfig {
+            dim: self.dim,
+            num_heads: encoder.num_heads,
+            hidden_dim: MLP_RATIO * self.dim,
+            depth: self.depth,
+            drop_path: 0.0,
+        };
+        Predictor {
+            mask_token: init.token(self.dim),
+            predictor_pos_embed: init.fixed(sin_cos_positions(grid, self.dim)),
+            predictor_embed: init.linear(encoder.embed_dim, self.dim),
+            predictor_blocks: blocks.init(&mut init),
+            predictor_norm: init.layer_norm(self.dim),
+            predictor_proj: init.linear(self.dim, encoder.embed_dim),
+            config: self.clone(),
+            precision: Precision::F32,
+        }
+    }
+}
+
+/// A narrow ViT that predicts the features of target patches from context features and
+/// positions (paper §3, "Prediction").
+///
+/// Field names are the keys of the official checkpoints.
+#[derive(Module, Debug)]
+pub struct Predictor {
+    /// Learned token of a patch to predict, `[1, 1, dim]`.
+    pub mask_token: Param<Tensor<3>>,
+    /// Fixed sine-cosine positions, `[1, patches, dim]`.
+    pub predictor_pos_embed: Param<Tensor<3>>,
+    /// From encoder width to predictor width.
+    pub predictor_embed: Linear,
+    /// Transformer blocks.
+    pub predictor_blocks: Vec<Block>,
+    /// Final norm.
+    pub predictor_norm: LayerNorm,
+    /// From predictor width to encoder width.
+    pub predictor_proj: Linear,
+    #[module(skip)]
+    config: PredictorConfig,
+    #[module(skip)]
+    precision: Precision,
+}
+
+impl Predictor {
+    /// Sizes of this predictor.
+    pub fn config(&self) -> &PredictorConfig {
+        &self.config
+    }
+
+    /// The same predictor with matrix products in `precision`.
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Predicts the features of every target block from every context block.
+    ///
+    /// Each pair of target and context is a sequence of its own, so target blocks never see each
+    /// other; within a block all tokens do.
+    ///
+    /// # Shapes
+    ///
+    /// - `context`: `[contexts * batch, kept_context, embed_dim]`, mask-major
+    /// - output: `[targets * contexts * batch, kept_target, embed_dim]`; row
+    ///   `(target * contexts + context) * batch + image`
+    pub fn forward(
+        &self,
+        context: Tensor<3>,
+        masks: &MaskTensors,
+        depth: Option<&mut StochasticDepth>,
+    ) -> Tensor<3> {
+        let mut pass = Pass {
+            precision: self.precision,
+            depth,
+        };
+        let positions = self.predictor_pos_embed.val();
+        let embedded = linear(&self.predictor_embed, context, self.precision);
+        let context =
+            self.precision.widen(embedded) + masks.contexts.gather_shared(positions.clone());
+        let queries = masks.pairs.gather_shared(positions) + self.mask_token.val();
+        let context_tokens = context.dims()[1];
+        let target_tokens = queries.dims()[1];
+
+        let context = context.repeat_dim(0, masks.num_targets);
+        let mut x = Tensor::cat(vec![context, queries], 1);
+        for block in &self.predictor_blocks {
+            x = block.forward(x, &mut pass);
+        }
+        let predicted = self
+            .predictor_norm
+            .forward(x.narrow(1, context_tokens, target_tokens));
+        self.precision
+            .widen(linear(&self.predictor_proj, predicted, self.precision))
+    }
+}

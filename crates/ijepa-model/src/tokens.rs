@@ -1,0 +1,146 @@
+//! Masks on the device.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use ijepa_masking::{MaskGroup, PatchIndices};
+
+/// Which tokens to keep of every image, for several masks an image.
+///
+/// Rows are mask-major: row `mask * batch + image` belongs to mask `mask` of image `image`.
+#[derive(Debug, Clone)]
+pub struct TokenIndices {
+    /// Patch numbers, `[rows * kept]`.
+    patches: Tensor<1, Int>,
+    /// Token numbers in the flattened batch, `[rows * kept]`.
+    tokens: Tensor<1, Int>,
+    rows: usize,
+    kept: usize,
+}
+
+impl TokenIndices {
+    /// Moves `masks`, all of the same length and of images with `num_patches` patches, to the
+    /// device.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no mask or their lengths differ.
+    pub fn new(masks: &[PatchIndices], num_patches: usize, device: &Device) -> Self {
+        Self::repeated(masks, 1, num_patches, device)
+    }
+
+    /// As [`new`](Self::new), with every mask `times` times in a row.
+    fn repeated(masks: &[PatchIndices], times: usize, num_patches: usize, device: &Device) -> Self {
+        let kept = masks.first().expect("at least one mask").kept();
+        let batch = masks[0].images();
+        assert!(
+            masks
+                .iter()
+                .all(|mask| mask.kept() == kept && mask.images() == batch),
+            "all masks of a group have one length"
+        );
+        let masks: Vec<&PatchIndices> = masks
+            .iter()
+            .flat_map(|mask| std::iter::repeat_n(mask, times))
+            .collect();
+        let patches = masks
+            .iter()
+            .flat_map(|mask| mask.as_slice())
+            .map(|&patch| patch as i32);
+        let tokens = masks.iter().flat_map(|mask| {
+            let image = move |index: usize| (index / kept * num_patches) as i32;
+            mask.as_slice()
+                .iter()
+                .enumerate()
+                .map(move |(i, &patch)| image(i) + patch as i32)
+        });
+        let upload = |values: Vec<i32>| {
+            let len = values.len();
+            Tensor::from_data(TensorData::new(values, [len]), device)
+        };
+        Self {
+            patches: upload(patches.collect()),
+            tokens: upload(tokens.collect()),
+            rows: masks.len() * batch,
+            kept,
+        }
+    }
+
+    /// Number of tokens kept of each image.
+    pub fn kept(&self) -> usize {
+        self.kept
+    }
+
+    /// Picks the kept tokens of every image; hidden patches are dropped, never zeroed (paper §3).
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[batch, tokens, dim]`
+    /// - output: `[masks * batch, kept, dim]`
+    pub fn gather(&self, x: Tensor<3>) -> Tensor<3> {
+        let [batch, tokens, dim] = x.dims();
+        self.select(x.reshape([batch * tokens, dim]), &self.tokens)
+    }
+
+    /// Picks the kept rows of a table that all images share.
+    ///
+    /// # Shapes
+    ///
+    /// - `table`: `[1, tokens, dim]`
+    /// - output: `[masks * batch, kept, dim]`
+    pub fn gather_shared(&self, table: Tensor<3>) -> Tensor<3> {
+        self.select(table.squeeze_dim(0), &self.patches)
+    }
+
+    fn select(&self, rows: Tensor<2>, indices: &Tensor<1, Int>) -> Tensor<3> {
+        let dim = rows.dims()[1];
+        let indices = if rows.is_autodiff() == indices.is_autodiff() {
+            indices.clone()
+        } else if rows.is_autodiff() {
+            Tensor::from_inner(indices.clone())
+        } else {
+            indices.clone().inner()
+        };
+        rows.select(0, indices).reshape([self.rows, self.kept, dim])
+    }
+}
+
+/// A mask group on the device, in the orders that encoder, predictor and objective need.
+#[derive(Debug, Clone)]
+pub struct MaskTensors {
+    /// `[contexts * batch, kept]`.
+    pub contexts: TokenIndices,
+    /// `[targets * batch, kept]`.
+    pub targets: TokenIndices,
+    /// Targets once for each context: `[targets * contexts * batch, kept]`.
+    pub(crate) pairs: TokenIndices,
+    pub(crate) num_contexts: usize,
+    pub(crate) num_targets: usize,
+}
+
+impl MaskTensors {
+    /// Moves a group to the device.
+    pub fn new(group: &MaskGroup, device: &Device) -> Self {
+        let num_patches = group.grid.num_patches();
+        let num_contexts = group.contexts.len();
+        Self {
+            contexts: TokenIndices::new(&group.contexts, num_patches, device),
+            targets: TokenIndices::new(&group.targets, num_patches, device),
+            pairs: TokenIndices::repeated(&group.targets, num_contexts, num_patches, device),
+            num_contexts,
+            num_targets: group.targets.len(),
+        }
+    }
+
+    /// Repeats the rows of each target for each context.
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[targets * batch, kept, dim]`
+    /// - output: `[targets * contexts * batch, kept, dim]`
+    pub(crate) fn once_per_context(&self, x: Tensor<3>) -> Tensor<3> {
+        let [rows, kept, dim] = x.dims();
+        let batch = rows / self.num_targets;
+        x.reshape([self.num_targets, 1, batch, kept * dim])
+            .repeat_dim(1, self.num_contexts)
+            .reshape([rows * self.num_contexts, kept, dim])
+    }
+}

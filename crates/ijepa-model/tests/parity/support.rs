@@ -1,0 +1,162 @@
+//! Golden cases as models, masks and tensors of this crate.
+
+use std::{collections::HashMap, path::PathBuf};
+
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    tensor::{Device, Gradients, Tensor},
+};
+use ijepa_masking::{MaskGroup, PatchGrid, PatchIndices};
+use ijepa_model::{
+    EmaTarget, IJepa, IJepaConfig, Initialization, MaskTensors, PredictorConfig, VisionTransformer,
+    VisionTransformerConfig,
+    checkpoint::{NamedTensor, ParamPath, tensor_from_official},
+};
+use ijepa_testkit::Golden;
+
+/// Relative tolerance of one forward or backward pass in f32 on a CPU.
+pub(crate) const TOLERANCE: f64 = 1e-5;
+
+pub(crate) fn golden_folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+pub(crate) fn golden(name: &str) -> Golden {
+    Golden::load(golden_folder(), name)
+}
+
+/// The model that all `tiny` cases use.
+pub(crate) fn tiny_config() -> IJepaConfig {
+    IJepaConfig {
+        encoder: VisionTransformerConfig {
+            image_size: [32, 32],
+            patch_size: 8,
+            embed_dim: 48,
+            depth: 3,
+            num_heads: 3,
+            mlp_ratio: 4.0,
+            drop_path: 0.0,
+        },
+        predictor: PredictorConfig { dim: 24, depth: 2 },
+    }
+}
+
+/// Context encoder and predictor with the golden weights, and the golden target encoder.
+pub(crate) fn tiny_model(device: &Device) -> (IJepa, EmaTarget) {
+    let weights = golden("tiny");
+    let model = tiny_config().init(Initialization::default(), device);
+    let model = IJepa {
+        encoder: with_weights(model.encoder, &weights, "encoder."),
+        predictor: with_weights(model.predictor, &weights, "predictor."),
+    };
+    let target: VisionTransformer = tiny_config().encoder.init(device);
+    (
+        model,
+        EmaTarget::new(&with_weights(target, &weights, "target.")),
+    )
+}
+
+/// `module` with the golden tensors whose names begin with `prefix`.
+pub(crate) fn with_weights<M: Module>(module: M, golden: &Golden, prefix: &str) -> M {
+    module.map(&mut SetWeights {
+        path: ParamPath::default(),
+        golden,
+        prefix,
+    })
+}
+
+struct SetWeights<'a> {
+    path: ParamPath,
+    golden: &'a Golden,
+    prefix: &'a str,
+}
+
+impl ModuleMapper for SetWeights<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = format!("{}{}", self.prefix, self.path.official_name());
+        let (dims, device) = (param.lazy_shape().dims(), param.lazy_device());
+        let values = tensor_from_official(self.golden.f32s(&name), dims, &device);
+        let id = param.id;
+        param.transform_for_load(values, id)
+    }
+}
+
+/// Gradients of all trainable parameters, by official name and in official layout.
+pub(crate) fn gradients<M: Module>(
+    module: &M,
+    gradients: &Gradients,
+) -> HashMap<String, NamedTensor> {
+    let mut collect = CollectGradients {
+        path: ParamPath::default(),
+        gradients,
+        found: vec![],
+    };
+    module.visit(&mut collect);
+    collect
+        .found
+        .into_iter()
+        .map(|tensor| (tensor.name.clone(), tensor))
+        .collect()
+}
+
+struct CollectGradients<'a> {
+    path: ParamPath,
+    gradients: &'a Gradients,
+    found: Vec<NamedTensor>,
+}
+
+impl ModuleVisitor for CollectGradients<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = param.val().grad(self.gradients) {
+            self.found.push(NamedTensor::from_tensor(
+                self.path.official_name(),
+                gradient,
+            ));
+        }
+    }
+}
+
+/// The masks of a golden case on a 4x4 grid; `step` is the prefix of their names.
+pub(crate) fn mask_group(golden: &Golden, step: &str) -> MaskGroup {
+    let masks = |kind: &str| -> Vec<PatchIndices> {
+        golden
+            .names(&format!("{step}{kind}."))
+            .into_iter()
+            .map(|number| {
+                let name = format!("{step}{kind}.{number}");
+                let kept = golden.shape(&name)[1];
+                PatchIndices::new(kept, golden.i64s(&name).iter().map(|&p| p as u32).collect())
+            })
+            .collect()
+    };
+    MaskGroup {
+        grid: PatchGrid::new(4, 4).unwrap(),
+        contexts: masks("masks_enc"),
+        targets: masks("masks_pred"),
+        relaxations: 0,
+    }
+}
+
+pub(crate) fn masks(golden: &Golden, device: &Device) -> MaskTensors {
+    MaskTensors::new(&mask_group(golden, ""), device)
+}
+
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().convert::<f32>().try_into_vec().unwrap()
+}

@@ -1,0 +1,9 @@
+//! What the tests of all crates share: golden files, closeness and the device under test.
+
+mod close;
+mod device;
+mod golden;
+
+pub use close::{assert_close, max_abs_difference, relative_difference};
+pub use device::{device, device_name, tolerance};
+pub use golden::Golden;

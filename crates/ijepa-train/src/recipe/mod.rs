@@ -1,0 +1,26 @@
+//! Recipes: every setting of a pretraining run as one strict TOML file.
+//!
+//! [`Recipe`] holds the settings, [`Recipe::load`] reads a preset or a file,
+//! [`Recipe::with_overrides`] changes single keys, [`Recipe::validate`] checks the rules that
+//! types cannot express, and [`Recipe::to_toml`] writes every key back.
+
+mod choices;
+mod error;
+mod image_size;
+mod nearest;
+mod overrides;
+mod parse;
+mod preset;
+mod sections;
+mod unbuilt;
+mod validate;
+
+pub use choices::{
+    ARCHES, DecaySchedule, Decode, Init, Loss, MaskMode, MaskStrategy, ObjectiveKind, OnCollapse,
+    PatchEmbedInit, Precision, Target, TargetMasking,
+};
+pub use error::RecipeError;
+pub use image_size::ImageSize;
+pub use overrides::diff;
+pub use preset::{preset_names, preset_text};
+pub use sections::{Data, Ema, Mask, Model, Objective, Optimizer, Recipe, Run};

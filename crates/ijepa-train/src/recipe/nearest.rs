@@ -1,0 +1,105 @@
+//! The known name that a misspelt one was probably meant to be.
+
+/// Letters of a name that are compared; no known name is longer.
+const COMPARED: usize = 64;
+
+/// Shortest word that counts as an abbreviation of a name that contains it.
+const SHORTEST_PART: usize = 4;
+
+/// The candidate most like `word`; the first of equals.
+///
+/// # Panics
+///
+/// Panics if there is no candidate.
+pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> &'a str {
+    candidates
+        .into_iter()
+        .min_by_key(|candidate| unlikeness(word, candidate))
+        .expect("the lists of known names are not empty")
+}
+
+/// The dotted key most like `section.key`: the key decides, a different section counts as one letter.
+pub(super) fn nearest_key<'a>(
+    (section, key): (&str, &str),
+    known: impl IntoIterator<Item = &'a str>,
+) -> &'a str {
+    known
+        .into_iter()
+        .min_by_key(|dotted| {
+            let (known_section, known_key) = dotted.split_once('.').unwrap_or(("", dotted));
+            let (letters, length) = unlikeness(key, known_key);
+            (letters + usize::from(section != known_section), length)
+        })
+        .expect("the list of known keys is not empty")
+}
+
+/// Letters to change, then the difference in length; a part of the candidate is one change away.
+fn unlikeness(word: &str, candidate: &str) -> (usize, usize) {
+    let letters = match edit_distance(word, candidate) {
+        distance if distance > 1 && word.len() >= SHORTEST_PART && candidate.contains(word) => 1,
+        distance => distance,
+    };
+    (letters, word.len().abs_diff(candidate.len()))
+}
+
+/// Insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b`
+/// (Damerau and Levenshtein's distance with each letter edited once).
+fn edit_distance(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.chars().take(COMPARED).collect();
+    let b: Vec<char> = b.chars().take(COMPARED).collect();
+    let mut table = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            table[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let changed = usize::from(a[i - 1] != b[j - 1]);
+                let mut best = (table[i - 1][j - 1] + changed)
+                    .min(table[i - 1][j] + 1)
+                    .min(table[i][j - 1] + 1);
+                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                    best = best.min(table[i - 2][j - 2] + 1);
+                }
+                best
+            };
+        }
+    }
+    table[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_counts_single_edits() {
+        for (a, b, edits) in [
+            ("seed", "seed", 0),
+            ("seed", "sed", 1),
+            ("seed", "speed", 1),
+            ("seed", "feed", 1),
+            ("seed", "esed", 1),
+            ("", "seed", 4),
+            ("kitten", "sitting", 3),
+        ] {
+            assert_eq!(edit_distance(a, b), edits, "{a} {b}");
+            assert_eq!(edit_distance(b, a), edits, "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn an_abbreviation_is_near_the_name_that_contains_it() {
+        assert_eq!(nearest("crop", ["loop", "crop_scale"]), "crop_scale");
+        assert_eq!(nearest("lr", ["eps", "color_jitlr"]), "eps");
+    }
+
+    #[test]
+    fn a_key_of_the_wrong_section_is_found_in_the_right_one() {
+        let known = ["model.arch", "optimizer.lr"];
+        assert_eq!(nearest_key(("model", "lr"), known), "optimizer.lr");
+        assert_eq!(nearest_key(("", "arhc"), known), "model.arch");
+        let as_near = ["optimizer.lr", "model.le"];
+        assert_eq!(nearest_key(("model", "lr"), as_near), "optimizer.lr");
+        assert_eq!(nearest_key(("model", "ls"), as_near), "model.le");
+    }
+}

@@ -1,0 +1,124 @@
+//! Recipes that come with the crate, and recipes by name or path.
+
+use std::path::{Path, is_separator};
+
+use super::{Recipe, RecipeError, nearest::nearest};
+
+macro_rules! presets {
+    ($($name:literal),+ $(,)?) => {
+        /// Name and text of every preset.
+        const PRESETS: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../../recipes/", $name, ".toml")))),+];
+    };
+}
+
+presets![
+    "in1k_vith14_ep300",
+    "in1k_vith16_448_ep300",
+    "in22k_vith14_ep66",
+    "in22k_vitg16_ep44",
+    "in1k_vith14_ep300_paper",
+    "in1k_vitb16_ep600",
+    "in1k_vitl16_ep600",
+    "scenes_vit_nano",
+    "cifar10_vit_nano",
+    "cifar10_vit_ti4",
+    "cifar10_vit_s4",
+];
+
+/// The names of all presets: published configurations first, small ones last.
+pub fn preset_names() -> impl ExactSizeIterator<Item = &'static str> {
+    PRESETS.iter().map(|(name, _)| *name)
+}
+
+/// The file of a preset with its comments: source, cost, expected result and command.
+pub fn preset_text(name: &str) -> Option<&'static str> {
+    PRESETS
+        .iter()
+        .find_map(|(preset, text)| (*preset == name).then_some(*text))
+}
+
+impl Recipe {
+    /// Reads a recipe that comes with the crate.
+    ///
+    /// # Errors
+    ///
+    /// [`RecipeError::UnknownPreset`] if there is none of this name.
+    pub fn preset(name: &str) -> Result<Self, RecipeError> {
+        match preset_text(name) {
+            Some(text) => Self::from_toml(text, name),
+            None => Err(RecipeError::UnknownPreset {
+                name: name.to_owned(),
+                nearest: nearest(name, preset_names()),
+                known: preset_names().collect(),
+            }),
+        }
+    }
+
+    /// Reads a file if `name_or_path` ends in `.toml` or contains a path separator, a preset
+    /// otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`RecipeError::Read`], those of [`Recipe::from_toml`] with the path, or those of
+    /// [`Recipe::preset`].
+    pub fn load(name_or_path: &str) -> Result<Self, RecipeError> {
+        if !name_or_path.ends_with(".toml") && !name_or_path.contains(is_separator) {
+            return Self::preset(name_or_path);
+        }
+        let path = Path::new(name_or_path);
+        let text = std::fs::read_to_string(path).map_err(|source| RecipeError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::from_toml(&text, name_or_path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipes_are_loaded_by_name_or_path() {
+        let missing = Recipe::load("no/such.toml").unwrap_err();
+        assert_eq!(missing.to_string(), "cannot read recipe `no/such.toml`");
+        assert!(std::error::Error::source(&missing).is_some());
+        let here = Recipe::load("such.toml").unwrap_err();
+        assert_eq!(here.to_string(), "cannot read recipe `such.toml`");
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mine.toml");
+        std::fs::write(&path, "[run]\nseed = 7\n").unwrap();
+        let loaded = Recipe::load(path.to_str().unwrap()).unwrap();
+        assert_eq!(
+            loaded,
+            Recipe::default().with_overrides(&["run.seed=7"]).unwrap()
+        );
+
+        std::fs::write(&path, "[run]\nsede = 7\n").unwrap();
+        let misspelt = Recipe::load(path.to_str().unwrap()).unwrap_err();
+        assert_eq!(
+            misspelt.to_string(),
+            format!(
+                "{}: unknown key `run.sede`, the nearest is `run.seed`",
+                path.display()
+            )
+        );
+        assert!(matches!(misspelt.rule(), RecipeError::UnknownKey { .. }));
+    }
+
+    #[test]
+    fn an_unknown_preset_names_the_nearest_and_all() {
+        let error = Recipe::load("in1k_vitb_ep600").unwrap_err();
+        let all: Vec<&str> = preset_names().collect();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "no preset is named `in1k_vitb_ep600`, the nearest is `in1k_vitb16_ep600`; \
+                 presets: {}; a file ends in .toml",
+                all.join(", ")
+            )
+        );
+    }
+}

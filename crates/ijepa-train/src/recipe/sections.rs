@@ -1,0 +1,336 @@
+//! The recipe and its sections.
+//!
+//! Every field has a default, so a file states only what differs from the published ViT-H/14 run.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    DecaySchedule, Decode, ImageSize, Init, Loss, MaskMode, MaskStrategy, ObjectiveKind,
+    OnCollapse, PatchEmbedInit, Precision, Target, TargetMasking,
+};
+
+/// Every setting of a pretraining run.
+///
+/// ```
+/// use ijepa_train::recipe::Recipe;
+///
+/// let recipe = Recipe::preset("in1k_vith14_ep300")?.with_overrides(&["optimizer.lr=5e-4"])?;
+/// recipe.validate()?;
+/// assert_eq!(recipe.optimizer.lr, 5e-4);
+/// # Ok::<(), ijepa_train::recipe::RecipeError>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recipe {
+    /// Encoder and predictor.
+    pub model: Model,
+    /// What is predicted and how the error is measured.
+    pub objective: Objective,
+    /// Context and target masks.
+    pub mask: Mask,
+    /// Crops and augmentations.
+    pub data: Data,
+    /// AdamW and its schedules.
+    pub optimizer: Optimizer,
+    /// Moving average that forms the target encoder.
+    pub ema: Ema,
+    /// Batches, precision, logging and checkpoints.
+    pub run: Run,
+}
+
+/// Encoder and predictor: `[model]`.
+///
+/// The encoder is either a named architecture (`arch`) or one whose sizes are given by
+/// `embed_dim`, `depth`, `num_heads`, `mlp_ratio` and `patch_size` together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Model {
+    /// Named architecture, one of [`ARCHES`](super::ARCHES); `None` when the sizes are given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arch: Option<String>,
+    /// Encoder width, a multiple of 4 and of `num_heads`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embed_dim: Option<usize>,
+    /// Encoder blocks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth: Option<usize>,
+    /// Attention heads of encoder and predictor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_heads: Option<usize>,
+    /// Hidden width of the encoder's MLPs over its width; files may leave it out for 4.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mlp_ratio: Option<f64>,
+    /// Patch side in pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patch_size: Option<usize>,
+    /// Size of the training images, a whole number of patches.
+    pub image_size: ImageSize,
+    /// Predictor width, a multiple of 4 and of the number of heads.
+    pub predictor_dim: usize,
+    /// Predictor blocks.
+    pub predictor_depth: usize,
+    /// Largest probability of dropping a residual branch, reached in the last block; in `[0, 1)`.
+    pub drop_path: f64,
+    /// Initial weights.
+    pub init: Init,
+    /// Initial weights of the patch embedding.
+    pub patch_embed_init: PatchEmbedInit,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            arch: Some("vit_h14".to_owned()),
+            embed_dim: None,
+            depth: None,
+            num_heads: None,
+            mlp_ratio: None,
+            patch_size: None,
+            image_size: ImageSize::square(224),
+            predictor_dim: 384,
+            predictor_depth: 12,
+            drop_path: 0.0,
+            init: Init::Normal,
+            patch_embed_init: PatchEmbedInit::Same,
+        }
+    }
+}
+
+/// What is predicted and how the error is measured: `[objective]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Objective {
+    /// Pretraining method.
+    pub kind: ObjectiveKind,
+    /// What the predictor predicts.
+    pub target: Target,
+    /// Where the target blocks are cut out.
+    pub target_masking: TargetMasking,
+    /// Whether targets pass a layer norm without affine parameters.
+    pub target_norm: bool,
+    /// Distance between prediction and target.
+    pub loss: Loss,
+}
+
+impl Default for Objective {
+    fn default() -> Self {
+        Self {
+            kind: ObjectiveKind::Jepa,
+            target: Target::Features,
+            target_masking: TargetMasking::Output,
+            target_norm: true,
+            loss: Loss::SmoothL1,
+        }
+    }
+}
+
+/// Context and target masks: `[mask]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mask {
+    /// How context and targets are chosen.
+    pub strategy: MaskStrategy,
+    /// Rules of the multi-block sampler.
+    pub mode: MaskMode,
+    /// Consecutive samples of the whole batch that share block sizes and mask lengths.
+    pub group_size: usize,
+    /// Context lengths are a multiple of this many patches (uniform mode only).
+    pub length_multiple: usize,
+    /// Target blocks per image.
+    pub num_targets: usize,
+    /// Fraction of the patches in a target block, `[min, max]`.
+    pub target_scale: [f64; 2],
+    /// Height over width of a target block, `[min, max]`.
+    pub target_aspect: [f64; 2],
+    /// Context blocks per image.
+    pub num_contexts: usize,
+    /// Fraction of the patches in a context block before targets are removed, `[min, max]`.
+    pub context_scale: [f64; 2],
+    /// Masks keep more patches than this.
+    pub min_keep: usize,
+    /// Whether the context may contain target patches.
+    pub allow_overlap: bool,
+}
+
+impl Default for Mask {
+    fn default() -> Self {
+        Self {
+            strategy: MaskStrategy::MultiBlock,
+            mode: MaskMode::Official,
+            group_size: 128,
+            length_multiple: 1,
+            num_targets: 4,
+            target_scale: [0.15, 0.2],
+            target_aspect: [0.75, 1.5],
+            num_contexts: 1,
+            context_scale: [0.85, 1.0],
+            min_keep: 10,
+            allow_overlap: false,
+        }
+    }
+}
+
+/// Crops and augmentations: `[data]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Data {
+    /// Fraction of the image area in a random resized crop, `[min, max]`.
+    pub crop_scale: [f64; 2],
+    /// Whether images are mirrored left to right with probability 0.5.
+    pub flip: bool,
+    /// Strength of the colour distortion; 0 is off.
+    pub color_jitter: f64,
+    /// How images are decoded and resized.
+    pub decode: Decode,
+    /// Fraction of unreadable images beyond which a run stops, in `[0, 1]`.
+    pub max_bad_fraction: f64,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self {
+            crop_scale: [0.3, 1.0],
+            flip: false,
+            color_jitter: 0.0,
+            decode: Decode::Exact,
+            max_bad_fraction: 0.01,
+        }
+    }
+}
+
+/// AdamW and its schedules: `[optimizer]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Optimizer {
+    /// Peak learning rate, reached at the end of the warm-up.
+    pub lr: f64,
+    /// Learning rate at the start of the warm-up.
+    pub start_lr: f64,
+    /// Learning rate at the end of the schedule.
+    pub final_lr: f64,
+    /// Length of the linear warm-up in epochs.
+    pub warmup_epochs: f64,
+    /// Length of the run in epochs.
+    pub epochs: usize,
+    /// Optimizer steps in an epoch; 0 takes as many whole batches as the data has.
+    pub steps_per_epoch: usize,
+    /// Length of the schedules over the length of the run, at least 1.
+    pub ipe_scale: f64,
+    /// Weight decay at the start; parameters with one dimension are never decayed.
+    pub weight_decay: f64,
+    /// Weight decay at the end.
+    pub final_weight_decay: f64,
+    /// Course of the weight decay between both.
+    pub weight_decay_schedule: DecaySchedule,
+    /// Decay rates of the first and second moment, each in `[0, 1)`.
+    pub betas: [f64; 2],
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Largest global gradient norm; 0 does not clip.
+    pub clip_grad: f64,
+}
+
+impl Default for Optimizer {
+    fn default() -> Self {
+        Self {
+            lr: 1e-3,
+            start_lr: 2e-4,
+            final_lr: 1e-6,
+            warmup_epochs: 40.0,
+            epochs: 300,
+            steps_per_epoch: 0,
+            ipe_scale: 1.0,
+            weight_decay: 0.04,
+            final_weight_decay: 0.4,
+            weight_decay_schedule: DecaySchedule::Cosine,
+            betas: [0.9, 0.999],
+            eps: 1e-8,
+            clip_grad: 0.0,
+        }
+    }
+}
+
+/// Moving average that forms the target encoder: `[ema]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ema {
+    /// Momentum of the first step, in `[0, 1]`.
+    pub start: f64,
+    /// Momentum that the linear ramp ends at, in `[0, 1]`.
+    pub end: f64,
+}
+
+impl Default for Ema {
+    fn default() -> Self {
+        Self {
+            start: 0.996,
+            end: 1.0,
+        }
+    }
+}
+
+/// Batches, precision, logging and checkpoints: `[run]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Run {
+    /// Images of an optimizer step over all devices and accumulation steps.
+    pub batch_size: usize,
+    /// Images of a forward pass; 0 takes as many whole mask groups as fit.
+    pub micro_batch: usize,
+    /// Number format of forward passes.
+    pub precision: Precision,
+    /// Seed of everything random in a run, at most `i64::MAX`.
+    pub seed: u64,
+    /// Optimizer steps between two log lines.
+    pub log_every_steps: usize,
+    /// Optimizer steps between two checkpoints; 0 writes one at the end of each epoch.
+    pub checkpoint_every_steps: usize,
+    /// Newest checkpoints that are kept.
+    pub keep_last: usize,
+    /// Epochs between two evaluations, where evaluation data is given.
+    pub eval_every_epochs: usize,
+    /// Reaction to representations that collapse.
+    pub on_collapse: OnCollapse,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self {
+            batch_size: 2048,
+            micro_batch: 0,
+            precision: Precision::Bf16,
+            seed: 0,
+            log_every_steps: 10,
+            checkpoint_every_steps: 0,
+            keep_last: 2,
+            eval_every_epochs: 1,
+            on_collapse: OnCollapse::Warn,
+        }
+    }
+}
+
+impl Recipe {
+    /// Samples of a mask group: a batch smaller than `mask.group_size` is one group.
+    pub fn mask_group_size(&self) -> usize {
+        self.mask.group_size.min(self.run.batch_size)
+    }
+}
+
+impl Model {
+    /// Keys that together replace `model.arch`.
+    pub(super) const SIZES: &'static [&'static str] =
+        &["embed_dim", "depth", "num_heads", "mlp_ratio", "patch_size"];
+
+    /// Patch side in pixels; `None` if neither a known architecture nor `patch_size` is given.
+    pub fn patch_side(&self) -> Option<usize> {
+        match self.arch.as_deref() {
+            Some(arch) if super::ARCHES.contains(&arch) => {
+                // The names end in the patch side, as in vit_h14.
+                let letters = arch.trim_end_matches(|letter: char| letter.is_ascii_digit());
+                arch[letters.len()..].parse().ok()
+            }
+            Some(_) => None,
+            None => self.patch_size,
+        }
+    }
+}

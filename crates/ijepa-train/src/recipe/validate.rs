@@ -1,0 +1,330 @@
+//! Rules that the types of a recipe cannot express.
+
+use std::ops::{Bound, RangeBounds};
+
+use super::{
+    ARCHES, Data, Ema, Mask, MaskMode, Model, Optimizer, Recipe, RecipeError, Run, nearest,
+};
+
+const AT_LEAST_ONE: &str = "1 or more";
+const POSITIVE: &str = "more than 0";
+const NOT_NEGATIVE: &str = "0 or more";
+const UNIT: &str = "0 to 1";
+const BELOW_ONE: &str = "0 or more and less than 1";
+const SCALE: &str = "0 < min <= max <= 1";
+
+/// All finite numbers above zero.
+const ABOVE_ZERO: (Bound<f64>, Bound<f64>) = (Bound::Excluded(0.0), Bound::Included(f64::MAX));
+
+impl Recipe {
+    /// Checks every rule and reports the first that is broken.
+    ///
+    /// Whether the predictor's width fits the heads of a named architecture is left to the model,
+    /// which knows them; whether the blocks fit the patch grid is left to the mask sampler.
+    ///
+    /// # Errors
+    ///
+    /// The broken rule, without a file name: [`RecipeError::in_file`] adds one.
+    pub fn validate(&self) -> Result<(), RecipeError> {
+        self.model.validate()?;
+        self.mask.validate()?;
+        self.data.validate()?;
+        self.optimizer.validate()?;
+        self.ema.validate()?;
+        self.run.validate()?;
+        self.validate_min_keep()?;
+        self.validate_groups()
+    }
+
+    fn validate_min_keep(&self) -> Result<(), RecipeError> {
+        let Some(patch_size) = self.model.patch_side() else {
+            return Ok(());
+        };
+        let size = self.model.image_size;
+        let patches = (size.height / patch_size).saturating_mul(size.width / patch_size);
+        ensure(self.mask.min_keep < patches, || RecipeError::MinKeep {
+            found: self.mask.min_keep,
+            patches,
+        })
+    }
+
+    fn validate_groups(&self) -> Result<(), RecipeError> {
+        let (batch_size, micro_batch) = (self.run.batch_size, self.run.micro_batch);
+        let group_size = self.mask_group_size();
+        ensure(batch_size.is_multiple_of(group_size), || {
+            RecipeError::BatchGroups {
+                batch_size,
+                group_size,
+            }
+        })?;
+        let whole_groups = micro_batch.is_multiple_of(group_size) && micro_batch <= batch_size;
+        ensure(whole_groups, || RecipeError::MicroBatch {
+            micro_batch,
+            group_size,
+            batch_size,
+        })
+    }
+}
+
+impl Model {
+    fn validate(&self) -> Result<(), RecipeError> {
+        self.validate_architecture()?;
+        for side in [self.image_size.height, self.image_size.width] {
+            count("model.image_size", side)?;
+            if let Some(patch_size) = self.patch_side() {
+                ensure(side.is_multiple_of(patch_size), || RecipeError::PatchSize {
+                    side,
+                    patch_size,
+                })?;
+            }
+        }
+        count("model.predictor_depth", self.predictor_depth)?;
+        within("model.drop_path", self.drop_path, 0.0..1.0, BELOW_ONE)?;
+        width("model.predictor_dim", self.predictor_dim, self.num_heads)
+    }
+
+    fn validate_architecture(&self) -> Result<(), RecipeError> {
+        let sizes = [
+            self.embed_dim.is_some(),
+            self.depth.is_some(),
+            self.num_heads.is_some(),
+            self.mlp_ratio.is_some(),
+            self.patch_size.is_some(),
+        ];
+        let first = |given: bool| {
+            let mut sizes = Self::SIZES.iter().zip(sizes);
+            let found = sizes.find(|(_, is_given)| *is_given == given);
+            found.map(|(key, _)| format!("model.{key}"))
+        };
+        let Some(arch) = &self.arch else {
+            return match first(false) {
+                Some(key) => Err(RecipeError::MissingSize {
+                    key,
+                    sizes: Self::SIZES,
+                }),
+                None => self.validate_sizes(),
+            };
+        };
+        if let Some(key) = first(true) {
+            let arch = arch.clone();
+            return Err(RecipeError::ArchAndSize { arch, key });
+        }
+        ensure(ARCHES.contains(&arch.as_str()), || {
+            RecipeError::UnknownArch {
+                found: arch.clone(),
+                nearest: nearest::nearest(arch, ARCHES.iter().copied()),
+                known: ARCHES,
+            }
+        })
+    }
+
+    fn validate_sizes(&self) -> Result<(), RecipeError> {
+        for (key, value) in [
+            ("model.depth", self.depth),
+            ("model.num_heads", self.num_heads),
+            ("model.patch_size", self.patch_size),
+        ] {
+            count(key, value.unwrap_or(1))?;
+        }
+        let mlp_ratio = self.mlp_ratio.unwrap_or(1.0);
+        within("model.mlp_ratio", mlp_ratio, ABOVE_ZERO, POSITIVE)?;
+        let embed_dim = self.embed_dim.unwrap_or(4);
+        width("model.embed_dim", embed_dim, self.num_heads)
+    }
+}
+
+impl Mask {
+    fn validate(&self) -> Result<(), RecipeError> {
+        for (key, value) in [
+            ("mask.group_size", self.group_size),
+            ("mask.length_multiple", self.length_multiple),
+            ("mask.num_targets", self.num_targets),
+            ("mask.num_contexts", self.num_contexts),
+        ] {
+            count(key, value)?;
+        }
+        integer("mask.min_keep", self.min_keep as u64)?;
+        scale("mask.target_scale", self.target_scale)?;
+        scale("mask.context_scale", self.context_scale)?;
+        let [min, max] = self.target_aspect;
+        ensure(0.0 < min && min <= max && max < f64::INFINITY, || {
+            RecipeError::Interval {
+                key: "mask.target_aspect",
+                min,
+                max,
+                expected: "0 < min <= max",
+            }
+        })?;
+        let found = self.length_multiple;
+        ensure(found == 1 || self.mode == MaskMode::Uniform, || {
+            RecipeError::LengthMultiple { found }
+        })
+    }
+}
+
+impl Data {
+    fn validate(&self) -> Result<(), RecipeError> {
+        scale("data.crop_scale", self.crop_scale)?;
+        let jitter = self.color_jitter;
+        within("data.color_jitter", jitter, 0.0..=f64::MAX, NOT_NEGATIVE)?;
+        within(
+            "data.max_bad_fraction",
+            self.max_bad_fraction,
+            0.0..=1.0,
+            UNIT,
+        )
+    }
+}
+
+impl Optimizer {
+    fn validate(&self) -> Result<(), RecipeError> {
+        count("optimizer.epochs", self.epochs)?;
+        integer("optimizer.steps_per_epoch", self.steps_per_epoch as u64)?;
+        for (key, value) in [
+            ("optimizer.lr", self.lr),
+            ("optimizer.start_lr", self.start_lr),
+            ("optimizer.final_lr", self.final_lr),
+            ("optimizer.warmup_epochs", self.warmup_epochs),
+            ("optimizer.weight_decay", self.weight_decay),
+            ("optimizer.final_weight_decay", self.final_weight_decay),
+            ("optimizer.clip_grad", self.clip_grad),
+        ] {
+            within(key, value, 0.0..=f64::MAX, NOT_NEGATIVE)?;
+        }
+        for beta in self.betas {
+            within("optimizer.betas", beta, 0.0..1.0, BELOW_ONE)?;
+        }
+        within("optimizer.eps", self.eps, ABOVE_ZERO, POSITIVE)?;
+        // A shorter schedule than the run would raise the rate again and the momentum above its end.
+        let ipe_scale = self.ipe_scale;
+        within(
+            "optimizer.ipe_scale",
+            ipe_scale,
+            1.0..=f64::MAX,
+            AT_LEAST_ONE,
+        )
+    }
+}
+
+impl Ema {
+    fn validate(&self) -> Result<(), RecipeError> {
+        within("ema.start", self.start, 0.0..=1.0, UNIT)?;
+        within("ema.end", self.end, 0.0..=1.0, UNIT)
+    }
+}
+
+impl Run {
+    fn validate(&self) -> Result<(), RecipeError> {
+        for (key, value) in [
+            ("run.batch_size", self.batch_size),
+            ("run.log_every_steps", self.log_every_steps),
+            ("run.keep_last", self.keep_last),
+            ("run.eval_every_epochs", self.eval_every_epochs),
+        ] {
+            count(key, value)?;
+        }
+        integer("run.micro_batch", self.micro_batch as u64)?;
+        let between = self.checkpoint_every_steps as u64;
+        integer("run.checkpoint_every_steps", between)?;
+        integer("run.seed", self.seed)
+    }
+}
+
+fn ensure(holds: bool, error: impl FnOnce() -> RecipeError) -> Result<(), RecipeError> {
+    if holds { Ok(()) } else { Err(error()) }
+}
+
+/// NaN lies in no range.
+fn within(
+    key: &'static str,
+    found: f64,
+    range: impl RangeBounds<f64>,
+    expected: &'static str,
+) -> Result<(), RecipeError> {
+    ensure(range.contains(&found), || RecipeError::OutOfRange {
+        key,
+        found,
+        expected,
+    })
+}
+
+/// Any integer that a written recipe can hold.
+fn integer(key: &'static str, found: u64) -> Result<(), RecipeError> {
+    ensure(i64::try_from(found).is_ok(), || RecipeError::TooLarge {
+        key,
+        found,
+    })
+}
+
+fn count(key: &'static str, found: usize) -> Result<(), RecipeError> {
+    integer(key, found as u64)?;
+    within(key, found as f64, 1.0..=f64::MAX, AT_LEAST_ONE)
+}
+
+fn scale(key: &'static str, [min, max]: [f64; 2]) -> Result<(), RecipeError> {
+    ensure(0.0 < min && min <= max && max <= 1.0, || {
+        RecipeError::Interval {
+            key,
+            min,
+            max,
+            expected: SCALE,
+        }
+    })
+}
+
+/// A width holds the positions of two axes and, if the heads are known, whole heads.
+fn width(key: &'static str, found: usize, num_heads: Option<usize>) -> Result<(), RecipeError> {
+    count(key, found)?;
+    ensure(found.is_multiple_of(4), || RecipeError::PositionWidth {
+        key,
+        found,
+    })?;
+    let num_heads = num_heads.unwrap_or(1);
+    ensure(found.is_multiple_of(num_heads), || RecipeError::HeadWidth {
+        key,
+        found,
+        num_heads,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_at_their_limits_hold() {
+        for overrides in [
+            &["mask.mode=uniform", "mask.length_multiple=8"][..],
+            &["run.batch_size=100"],
+            &["run.micro_batch=2048"],
+            &["run.micro_batch=384"],
+            &["mask.min_keep=255"],
+            &["mask.context_scale=[1, 1]"],
+            &["optimizer.warmup_epochs=0", "optimizer.lr=0"],
+            &["model.image_size=[224, 448]"],
+            &["run.seed=9223372036854775807"],
+        ] {
+            let recipe = Recipe::default().with_overrides(overrides).unwrap();
+            recipe.validate().unwrap();
+        }
+    }
+
+    #[test]
+    fn integers_that_cannot_be_written_are_refused() {
+        let changes: [fn(&mut Recipe); 6] = [
+            |recipe| recipe.run.seed = u64::MAX,
+            |recipe| recipe.run.micro_batch = usize::MAX,
+            |recipe| recipe.run.checkpoint_every_steps = usize::MAX,
+            |recipe| recipe.run.batch_size = usize::MAX,
+            |recipe| recipe.optimizer.steps_per_epoch = usize::MAX,
+            |recipe| recipe.mask.min_keep = usize::MAX,
+        ];
+        for change in changes {
+            let mut recipe = Recipe::default();
+            change(&mut recipe);
+            let message = recipe.validate().unwrap_err().to_string();
+            let end = " is 18446744073709551615, expected at most 9223372036854775807";
+            assert!(message.ends_with(end), "{message}");
+        }
+    }
+}

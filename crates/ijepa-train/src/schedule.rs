@@ -1,0 +1,155 @@
+//! Learning rate, weight decay and target momentum as pure functions of the step.
+//!
+//! A [`Schedules`] has no state, so a resumed run needs no replay. The rules are those of the
+//! reference code, which differ in a detail: learning rate and weight decay advance before the
+//! first update, so step 0 uses their second value, while the momentum starts with its first.
+
+use std::f64::consts::PI;
+
+use crate::recipe::{DecaySchedule, Ema, Optimizer};
+
+/// What the schedules depend on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScheduleConfig {
+    /// Optimizer steps in an epoch, at least 1.
+    pub steps_per_epoch: usize,
+    /// Epochs of the run, at least 1.
+    pub epochs: usize,
+    /// Length of the linear warm-up in epochs.
+    pub warmup_epochs: f64,
+    /// Length of the schedules over the length of the run; above 1 the run ends before they do.
+    pub ipe_scale: f64,
+    /// Learning rate at the start of the warm-up.
+    pub start_lr: f64,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// Learning rate at the end.
+    pub final_lr: f64,
+    /// Weight decay at the start.
+    pub weight_decay: f64,
+    /// Weight decay at the end; unused by a constant schedule.
+    pub final_weight_decay: f64,
+    /// Course of the weight decay.
+    pub decay_schedule: DecaySchedule,
+    /// Target momentum of the first step.
+    pub ema_start: f64,
+    /// Target momentum at the end of the linear ramp.
+    pub ema_end: f64,
+}
+
+impl ScheduleConfig {
+    /// The schedules of a recipe whose steps per epoch are known.
+    pub fn new(optimizer: &Optimizer, ema: &Ema, steps_per_epoch: usize) -> Self {
+        Self {
+            steps_per_epoch,
+            epochs: optimizer.epochs,
+            warmup_epochs: optimizer.warmup_epochs,
+            ipe_scale: optimizer.ipe_scale,
+            start_lr: optimizer.start_lr,
+            lr: optimizer.lr,
+            final_lr: optimizer.final_lr,
+            weight_decay: optimizer.weight_decay,
+            final_weight_decay: optimizer.final_weight_decay,
+            decay_schedule: optimizer.weight_decay_schedule,
+            ema_start: ema.start,
+            ema_end: ema.end,
+        }
+    }
+}
+
+/// The three schedules of a run; built by [`Schedules::new`].
+///
+/// Steps count from 0. All values are finite up to the last step of the run and meaningless
+/// beyond it, as in the reference.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schedules {
+    config: ScheduleConfig,
+    /// Whole numbers, kept as the floats they are computed with.
+    warmup_steps: f64,
+    schedule_steps: f64,
+}
+
+impl Schedules {
+    /// The schedules of `config`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the run has no step or `ipe_scale` is less than 1.
+    pub fn new(config: ScheduleConfig) -> Self {
+        assert!(
+            config.steps_per_epoch > 0 && config.epochs > 0,
+            "a run has at least one step"
+        );
+        assert!(
+            config.ipe_scale >= 1.0,
+            "schedules last at least as long as the run"
+        );
+        let steps_per_epoch = config.steps_per_epoch as f64;
+        Self {
+            warmup_steps: (config.warmup_epochs * steps_per_epoch).trunc(),
+            schedule_steps: (config.ipe_scale * config.epochs as f64 * steps_per_epoch).trunc(),
+            config,
+        }
+    }
+
+    /// Optimizer steps of the whole run.
+    pub fn total_steps(&self) -> u64 {
+        (self.config.steps_per_epoch as u64).saturating_mul(self.config.epochs as u64)
+    }
+
+    /// Optimizer steps before the learning rate reaches its peak.
+    pub fn warmup_steps(&self) -> u64 {
+        self.warmup_steps as u64
+    }
+
+    /// Learning rate of the update at `step`.
+    ///
+    /// A line from `start_lr` to `lr` over the warm-up, then half a cosine to `final_lr`:
+    /// with `t = step + 1`, warm-up `W` and length `T`, the cosine is at `(t - W) / (T - W)`.
+    pub fn lr(&self, step: u64) -> f64 {
+        let config = &self.config;
+        let step = step as f64 + 1.0;
+        if step < self.warmup_steps {
+            let progress = step / self.warmup_steps.max(1.0);
+            return config.start_lr + progress * (config.lr - config.start_lr);
+        }
+        let length = (self.schedule_steps - self.warmup_steps).max(1.0);
+        let progress = (step - self.warmup_steps) / length;
+        half_cosine(config.lr, config.final_lr, progress).max(config.final_lr)
+    }
+
+    /// Weight decay of the update at `step`, for parameters of more than one dimension.
+    ///
+    /// At `(step + 1) / T` between `weight_decay` and `final_weight_decay`, never beyond the latter.
+    /// The reference has the cosine; the paper (appendix A.1) says linear.
+    pub fn weight_decay(&self, step: u64) -> f64 {
+        let config = &self.config;
+        let (start, end) = (config.weight_decay, config.final_weight_decay);
+        let progress = (step as f64 + 1.0) / self.schedule_steps;
+        let value = match config.decay_schedule {
+            DecaySchedule::Constant => return start,
+            DecaySchedule::Cosine => half_cosine(start, end, progress),
+            DecaySchedule::Linear => start + progress * (end - start),
+        };
+        if end <= start {
+            value.max(end)
+        } else {
+            value.min(end)
+        }
+    }
+
+    /// Momentum `m` of the target update after `step`: `target = m * target + (1 - m) * context`.
+    ///
+    /// `ema_start + step * (ema_end - ema_start) / T` with `T` not rounded, so a run stops one step
+    /// short of `ema_end`.
+    pub fn ema(&self, step: u64) -> f64 {
+        let config = &self.config;
+        let length = config.steps_per_epoch as f64 * config.epochs as f64 * config.ipe_scale;
+        config.ema_start + step as f64 * (config.ema_end - config.ema_start) / length
+    }
+}
+
+/// From `start` at progress 0 to `end` at progress 1.
+fn half_cosine(start: f64, end: f64, progress: f64) -> f64 {
+    end + (start - end) * 0.5 * (1.0 + (PI * progress).cos())
+}
