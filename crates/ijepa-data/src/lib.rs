@@ -1,4 +1,52 @@
-//! Images from disk to bytes for I-JEPA.
+//! Images from disk to bytes for I-JEPA: sources, decoding, crops, deterministic loading.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use ijepa_data::{Augment, DataSpec, Loader, LoaderConfig};
+//!
+//! // Rendered images need no download; a folder would be "folder:imagenet/train".
+//! let spec: DataSpec = "scenes:kind=texture,n=256,size=32".parse()?;
+//! let config = LoaderConfig {
+//!     batch_size: 32,
+//!     seed: 0,
+//!     start_step: 0,
+//!     workers: 2,
+//!     augment: Augment { size: [24, 24], ..Augment::default() },
+//!     max_bad_fraction: 0.01,
+//! };
+//! let mut loader = Loader::new(Arc::from(spec.open()?), config)?;
+//! let batch = loader.next_batch()?;
+//! assert_eq!(batch.images.len(), 32 * 24 * 24 * 3); // [batch, height, width, 3]
+//! # Ok::<(), ijepa_data::DataError>(())
+//! ```
+//!
+//! # Overview
+//!
+//! - A [`DataSpec`] is the text that names a data set; opening it gives a [`Source`], an ordered
+//!   list of images with names and labels that any thread reads by index.
+//! - For evaluation, [`Preprocess`] gives an image the model's size and [`to_chw_f32`] turns it
+//!   into normalised numbers. Sizes and crops are Pillow's and torchvision's, within one grey
+//!   level.
+//! - For pretraining, a [`Loader`] delivers shuffled batches of random crops ([`Augment`]). What
+//!   step `n` contains is a function of the seed and `n` alone: worker threads, timing and
+//!   resuming change nothing.
+//!
+//! All pixels are 8-bit RGB, rows from the top ([`RgbImage8`]). The crate knows no tensors, no
+//! devices and no models.
+//!
+//! # Damaged and hostile files
+//!
+//! Anything read from disk can be truncated or made up. Decoding returns a [`DataError`] that
+//! names the image, never panics, and allocates no more than the file's size can justify. The
+//! [`Loader`] leaves out images that cannot be read, lists them, and stops only when there are
+//! too many.
+//!
+//! # Not supported
+//!
+//! WebDataset archives, CIFAR-100, CLEVR, Places205 and iNaturalist are understood by
+//! [`DataSpec`] but cannot be opened yet. Parquet pages must be uncompressed or Snappy. JPEG
+//! decoders differ by a few grey levels, so decoded photographs are not bit-equal to Pillow's.
+
 mod color;
 mod decode;
 mod error;

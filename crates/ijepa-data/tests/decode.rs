@@ -1,5 +1,7 @@
 //! Decoding: every format, Pillow's conversions to RGB, and files that are damaged.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 use std::io::Cursor;
 
 use ijepa_data::{DataError, decode};

@@ -1,5 +1,7 @@
 //! Parquet files in the Hugging Face layout, whole and damaged; CIFAR-10 in both its forms.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 use std::fs;
 use std::io::Cursor;
 use std::path::Path;
@@ -211,6 +213,36 @@ fn truncated_files_are_errors() {
     }
     fs::write(&path, &bytes).unwrap();
     try_everything(&path).unwrap();
+}
+
+#[test]
+fn a_page_cannot_ask_for_gigabytes() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.parquet");
+    let rows = (0..=255).map(|level| row(level, 0)).collect();
+    let mut bytes = file(PLAIN, &vec![rows], None);
+    // The first page header follows the magic number: type, then the two sizes. The size that
+    // is announced becomes the largest number of as many bytes.
+    assert_eq!(
+        (&bytes[..4], bytes[4], bytes[6]),
+        (b"PAR1".as_slice(), 0x15, 0x15)
+    );
+    let size = bytes[7..]
+        .iter()
+        .position(|&byte| byte & 0x80 == 0)
+        .unwrap()
+        + 1;
+    bytes[7..6 + size].fill(0xff);
+    bytes[7] = 0xfe;
+    bytes[6 + size] = 0x7f;
+    let announced = (1 << (7 * size - 1)) - 1;
+    fs::write(&path, &bytes).unwrap();
+    let source = ParquetSource::open(&path).unwrap();
+    let error = source.read(0).unwrap_err();
+    let DataError::Inconsistent { what, found, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!((what, found), ("the size of a page", announced));
 }
 
 #[test]

@@ -45,6 +45,8 @@ mod preprocess;
 mod tokens;
 mod variant;
 
+pub use ijepa_masking as masking;
+
 pub use attention::Attention;
 pub use block::{Block, Mlp};
 pub use checkpoint::{Checkpoint, CheckpointError};

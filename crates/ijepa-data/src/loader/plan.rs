@@ -136,7 +136,7 @@ impl Plan {
     /// in for a bad one is cropped differently there.
     fn image(&self, epoch: u64, slot: usize, index: u32) -> Result<RgbImage8, DataError> {
         let at = index as usize;
-        let image = guard("image source", || self.source.read(at))??;
+        let image = guard(&self.source.name(at), || self.source.read(at))??;
         let mut rng = sample_rng(self.config.seed, Purpose::Augment, epoch, slot as u64);
         self.config.augment.apply(&image, &mut rng)
     }

@@ -2,6 +2,7 @@
 
 mod cache;
 mod glob;
+mod pages;
 mod shard;
 
 use std::path::Path;

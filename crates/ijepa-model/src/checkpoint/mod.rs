@@ -33,7 +33,7 @@ pub use error::{CheckpointError, Mismatch};
 pub use files::create_folder_atomically;
 pub use moments::{Moments, OptimizerGroup};
 pub use native::{Parts, write_native};
-pub use params::{NamedTensor, ParamPath, named_tensors, tensor_from_official};
+pub use params::{NamedTensor, ParamPath, named_tensors, official_shape, tensor_from_official};
 pub use save::Format;
 pub use state::{FORMAT_VERSION, GradScaler, TrainingState};
 pub use state_dict::{LazyTensor, StateDict};

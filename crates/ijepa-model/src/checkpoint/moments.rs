@@ -2,9 +2,6 @@
 
 use super::state_dict::{LazyTensor, StateDict};
 
-/// Moments of one parameter: first and second.
-pub(crate) const SUFFIXES: [&str; 2] = ["exp_avg", "exp_avg_sq"];
-
 /// Running averages of gradients and squared gradients.
 ///
 /// Tensors are called `<network>.<parameter>.exp_avg` and `<network>.<parameter>.exp_avg_sq`,
@@ -18,12 +15,8 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// First and second moment of a parameter such as `encoder.norm.weight`.
-    pub fn of(&self, parameter: &str) -> Option<[&LazyTensor; 2]> {
-        let [first, second] =
-            SUFFIXES.map(|suffix| self.tensors.get(&format!("{parameter}.{suffix}")));
-        Some([first?, second?])
-    }
+    /// Ends of the names of first and second moments.
+    pub const SUFFIXES: [&str; 2] = ["exp_avg", "exp_avg_sq"];
 }
 
 /// The four parameter groups of the reference's AdamW, in its order.

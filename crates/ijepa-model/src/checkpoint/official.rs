@@ -7,7 +7,7 @@ use super::{
     decode::FloatType,
     error::CheckpointError,
     infer,
-    moments::{Moments, OptimizerGroup, SUFFIXES},
+    moments::{Moments, OptimizerGroup},
     state_dict::{LazyTensor, StateDict},
     torch::{Dtype, Node, TensorMeta, TorchArchive},
 };
@@ -120,7 +120,7 @@ impl OfficialFile {
             let Some(entry) = state.get_index(id as i64) else {
                 continue;
             };
-            for suffix in SUFFIXES {
+            for suffix in Moments::SUFFIXES {
                 let key = format!("{name}.{suffix}");
                 let node = entry
                     .get(suffix)

@@ -132,7 +132,8 @@ fn transposed(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
     out
 }
 
-fn official_shape(dims: &[usize]) -> Vec<usize> {
+/// The shape in files of a parameter with `dims`.
+pub fn official_shape(dims: &[usize]) -> Vec<usize> {
     match dims {
         [inputs, outputs] => vec![*outputs, *inputs],
         other => other.to_vec(),

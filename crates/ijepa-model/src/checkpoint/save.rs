@@ -7,7 +7,7 @@ use super::{
     error::CheckpointError,
     files::create_folder_atomically,
     hugging_face,
-    moments::{Moments, OptimizerGroup, SUFFIXES},
+    moments::{Moments, OptimizerGroup},
     native::{Parts, write_native},
     official::PREFIX,
     state::{GradScaler, TrainingState},
@@ -189,15 +189,15 @@ fn optimizer(
         .collect();
     let mut entries = Vec::new();
     for (id, parameter) in parameters.iter().enumerate() {
-        let found = SUFFIXES.map(|suffix| by_name.remove(&format!("{parameter}.{suffix}")));
+        let found = Moments::SUFFIXES.map(|suffix| by_name.remove(&format!("{parameter}.{suffix}")));
         let [Some(first), Some(second)] = found else {
             continue;
         };
         let count = NamedTensor::new("step".into(), vec![], move || Ok(vec![step as f32]));
         let entry = dict([
             ("step", tensors.item(count)),
-            (SUFFIXES[0], tensors.item(first)),
-            (SUFFIXES[1], tensors.item(second)),
+            (Moments::SUFFIXES[0], tensors.item(first)),
+            (Moments::SUFFIXES[1], tensors.item(second)),
         ]);
         entries.push((Item::Int(id as i64), entry));
     }

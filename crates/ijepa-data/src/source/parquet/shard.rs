@@ -1,6 +1,7 @@
 //! One Parquet file: its columns, labels and encoded images.
 
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,11 +9,12 @@ use parquet::basic::Type;
 use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use crate::decode::guard;
 use crate::error::DataError;
+use crate::source::parquet::pages::{self, BadPage};
 
 /// Leaf columns that can hold encoded images, in the order of preference.
 const IMAGE_COLUMNS: [&str; 4] = ["image.bytes", "img.bytes", "image", "img"];
@@ -164,10 +166,7 @@ impl Shard {
                     let found = group.num_columns() as i64;
                     return wrong("the number of columns in a group", found, leaf as i64 + 1);
                 };
-                let start = column
-                    .dictionary_page_offset()
-                    .unwrap_or(column.data_page_offset());
-                let length = column.compressed_size();
+                let (start, length) = range(column);
                 let end = start.checked_add(length).unwrap_or(i64::MAX);
                 if start < 0 || length < 0 || end as u64 > file_bytes {
                     return wrong("the end of a column", end, file_bytes as i64);
@@ -214,6 +213,38 @@ impl Shard {
         Ok(labels)
     }
 
+    /// Refuses pages that announce more bytes than they can hold.
+    fn check_pages(&self, file: &File, column: &ColumnChunkMetaData) -> Result<(), DataError> {
+        let unreadable = |source| read_error(&self.path, source);
+        // The range was compared with the file's length when it was opened.
+        let (start, length) = range(column);
+        let mut reader = file;
+        reader
+            .seek(SeekFrom::Start(start as u64))
+            .map_err(unreadable)?;
+        let mut chunk = Vec::with_capacity(length as usize);
+        reader
+            .take(length as u64)
+            .read_to_end(&mut chunk)
+            .map_err(unreadable)?;
+        let wrong = |what, found, expected| {
+            Err(DataError::Inconsistent {
+                path: self.path.clone(),
+                what,
+                found,
+                expected,
+            })
+        };
+        match pages::check(&chunk) {
+            Ok(()) => Ok(()),
+            Err(BadPage::TooLarge {
+                announced,
+                possible,
+            }) => wrong("the size of a page", announced as i64, possible as i64),
+            Err(BadPage::Broken) => wrong("the number of broken pages", 1, 0),
+        }
+    }
+
     /// Hands every value of a column chunk to `each`, `None` for null.
     fn column<T: DataType>(
         &self,
@@ -226,6 +257,7 @@ impl Shard {
         let schema = self.metadata.file_metadata().schema_descr();
         let chunk = self.metadata.row_group(group).column(column);
         let present = schema.column(column).max_def_level();
+        self.check_pages(file, chunk)?;
         let mut done = 0;
         let mut read = || -> Result<(), ParquetError> {
             let pages = SerializedPageReader::new(Arc::clone(file), chunk, rows, None)?;
@@ -260,6 +292,14 @@ impl Shard {
             expected: rows as i64,
         })
     }
+}
+
+/// Where a column chunk starts in its file, and its length, in bytes.
+fn range(column: &ColumnChunkMetaData) -> (i64, i64) {
+    let start = column
+        .dictionary_page_offset()
+        .unwrap_or(column.data_page_offset());
+    (start, column.compressed_size())
 }
 
 fn open(path: &Path) -> Result<File, DataError> {

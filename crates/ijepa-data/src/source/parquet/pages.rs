@@ -1,0 +1,205 @@
+//! A look at the page headers of a column before a library trusts them.
+
+/// Decoded bytes that one byte of a page can justify; Snappy cannot pass 22 to 1.
+const MOST_EXPANSION: u64 = 64;
+/// Decoded bytes that any page may have.
+const FREE_BYTES: u64 = 4096;
+/// Nesting of Thrift structures beyond what any page header has.
+const MAX_DEPTH: usize = 16;
+
+/// A page that announces more than it can hold.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum BadPage {
+    /// The header cannot be read, or the page leaves the column.
+    Broken,
+    /// The announced size, and the largest that is possible.
+    TooLarge { announced: u64, possible: u64 },
+}
+
+/// Walks over the pages of a column chunk.
+///
+/// The Parquet library allocates, and fills, as many bytes as a page header announces: up to
+/// 2 GiB for a file of a few bytes.
+pub(super) fn check(chunk: &[u8]) -> Result<(), BadPage> {
+    let mut rest = Compact(chunk);
+    while !rest.0.is_empty() {
+        let header = rest.page_header().ok_or(BadPage::Broken)?;
+        rest.take(header.compressed).ok_or(BadPage::Broken)?;
+        let possible = (header.compressed as u64).saturating_mul(MOST_EXPANSION) + FREE_BYTES;
+        if header.uncompressed > possible {
+            return Err(BadPage::TooLarge {
+                announced: header.uncompressed,
+                possible,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The two sizes in a page header, in bytes.
+#[derive(Default)]
+struct PageHeader {
+    uncompressed: u64,
+    compressed: usize,
+}
+
+/// Thrift's compact encoding, as far as skipping over it needs.
+struct Compact<'a>(&'a [u8]);
+
+impl<'a> Compact<'a> {
+    fn page_header(&mut self) -> Option<PageHeader> {
+        const UNCOMPRESSED_SIZE: u64 = 2;
+        const COMPRESSED_SIZE: u64 = 3;
+        const I32: u8 = 5;
+        let mut header = PageHeader::default();
+        let mut field = 0;
+        while let Some(kind) = self.field(&mut field)? {
+            match (field, kind) {
+                (UNCOMPRESSED_SIZE, I32) => header.uncompressed = self.size()?,
+                (COMPRESSED_SIZE, I32) => header.compressed = self.size()?.try_into().ok()?,
+                _ => self.skip(kind, MAX_DEPTH)?,
+            }
+        }
+        Some(header)
+    }
+
+    /// The type of the next field, whose number goes to `field`; `Some(None)` at the end.
+    fn field(&mut self, field: &mut u64) -> Option<Option<u8>> {
+        let byte = self.byte()?;
+        if byte == 0 {
+            return Some(None);
+        }
+        *field = match byte >> 4 {
+            0 => self.varint()? >> 1,
+            step => field.checked_add(u64::from(step))?,
+        };
+        Some(Some(byte & 0x0f))
+    }
+
+    fn skip(&mut self, kind: u8, depth: usize) -> Option<()> {
+        let depth = depth.checked_sub(1)?;
+        match kind {
+            // A boolean field has its value in its type.
+            1 | 2 => {}
+            3 => drop(self.byte()?),
+            4..=6 => drop(self.varint()?),
+            7 => drop(self.take(8)?),
+            8 => {
+                let length = self.varint()?.try_into().ok()?;
+                self.take(length)?;
+            }
+            9 | 10 => {
+                let byte = self.byte()?;
+                let long = byte >> 4 == 15;
+                let length = if long {
+                    self.varint()?
+                } else {
+                    u64::from(byte >> 4)
+                };
+                for _ in 0..length {
+                    self.element(byte & 0x0f, depth)?;
+                }
+            }
+            12 => {
+                let mut field = 0;
+                while let Some(kind) = self.field(&mut field)? {
+                    self.skip(kind, depth)?;
+                }
+            }
+            // Page headers have no maps.
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Skips an element of a list, where a boolean takes a byte.
+    fn element(&mut self, kind: u8, depth: usize) -> Option<()> {
+        if matches!(kind, 1 | 2) {
+            self.byte().map(drop)
+        } else {
+            self.skip(kind, depth)
+        }
+    }
+
+    /// A whole number that must not be negative.
+    fn size(&mut self) -> Option<u64> {
+        let zigzag = self.varint()?;
+        (zigzag & 1 == 0).then_some(zigzag >> 1)
+    }
+
+    fn varint(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.take(1).map(|bytes| bytes[0])
+    }
+
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A data page header announcing the two sizes, each below 64 or written as a varint.
+    fn header(uncompressed: &[u8], compressed: &[u8]) -> Vec<u8> {
+        // Field 1 (type) is 0; field 5 is a structure with a list of two booleans and a text.
+        let rest = [0x2c, 0x19, 0x21, 1, 2, 0x18, 2, b'h', b'i', 0x00, 0x00];
+        [
+            &[0x15, 0x00, 0x15],
+            uncompressed,
+            &[0x15],
+            compressed,
+            &rest,
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn honest_pages_pass_one_after_another() {
+        let mut chunk = header(&[20], &[6]);
+        chunk.extend([1, 2, 3]);
+        chunk.extend(header(&[0], &[0]));
+        assert_eq!(check(&chunk), Ok(()));
+        assert_eq!(check(&[]), Ok(()));
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_are_refused() {
+        let mut chunk = header(&[0xfe, 0xff, 0xff, 0xff, 0x0f], &[2]);
+        chunk.push(7);
+        let announced = i32::MAX as u64;
+        assert_eq!(
+            check(&chunk),
+            Err(BadPage::TooLarge {
+                announced,
+                possible: 64 + 4096
+            })
+        );
+        assert_eq!(check(&header(&[2], &[2])), Err(BadPage::Broken));
+        assert_eq!(check(&header(&[1], &[0])), Err(BadPage::Broken));
+    }
+
+    #[test]
+    fn every_truncation_and_endless_nesting_are_refused() {
+        let whole = header(&[2], &[0]);
+        for length in 1..whole.len() {
+            assert_eq!(check(&whole[..length]), Err(BadPage::Broken), "{length}");
+        }
+        assert_eq!(check(&[0x1c; 100]), Err(BadPage::Broken));
+        assert_eq!(check(&[0xff; 100]), Err(BadPage::Broken));
+    }
+}

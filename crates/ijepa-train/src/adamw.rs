@@ -1,0 +1,251 @@
+//! AdamW with a weight decay that changes every step.
+//!
+//! Burn's optimizers freeze their decay and hide their moments; this one borrows Burn's update
+//! rule for a single tensor and keeps the moments by official parameter name, so that they go
+//! into checkpoints and come from the reference's.
+
+use std::path::Path;
+
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    optim::{self, AdamWState, AdaptiveMomentumState, GradientsParams, Optimizer},
+    tensor::{Tensor, container::TensorContainer},
+};
+use ijepa_model::{
+    CheckpointError,
+    checkpoint::{Mismatch, Moments, NamedTensor, ParamPath, official_shape, tensor_from_official},
+};
+
+/// Constants of AdamW.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamWConfig {
+    /// Decay rates of the two moments.
+    pub betas: [f64; 2],
+    /// Added to the root of the second moment.
+    pub eps: f64,
+}
+
+impl Default for AdamWConfig {
+    /// PyTorch's values, which the reference uses.
+    fn default() -> Self {
+        Self { betas: [0.9, 0.999], eps: 1e-8 }
+    }
+}
+
+/// AdamW (Loshchilov and Hutter 2019) as PyTorch computes it.
+///
+/// Parameters of more than one dimension are decayed, norms and biases are not: the four groups
+/// of the reference, of which two always have a decay of zero.
+pub struct AdamW {
+    rule: optim::AdamW,
+    step: u64,
+    moments: [TensorContainer<String>; 2],
+}
+
+impl std::fmt::Debug for AdamW {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AdamW").field("step", &self.step).finish_non_exhaustive()
+    }
+}
+
+impl AdamW {
+    /// An optimizer that has seen no gradient.
+    pub fn new(config: AdamWConfig) -> Self {
+        let rule = optim::AdamWConfig::new()
+            .with_beta_1(config.betas[0] as f32)
+            .with_beta_2(config.betas[1] as f32)
+            .with_epsilon(config.eps as f32)
+            .with_weight_decay(0.0)
+            .build();
+        Self { rule, step: 0, moments: [TensorContainer::new(), TensorContainer::new()] }
+    }
+
+    /// Updates that it has made.
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
+    /// Updates all parameters that have a gradient.
+    pub fn step<M: Module>(
+        &mut self,
+        module: M,
+        gradients: GradientsParams,
+        lr: f64,
+        weight_decay: f64,
+    ) -> M {
+        let path = ParamPath::default();
+        let updated =
+            module.map(&mut Update { optimizer: self, path, gradients, lr, weight_decay });
+        self.step += 1;
+        updated
+    }
+
+    /// The moments as they go into a checkpoint, in the order of `module`'s parameters.
+    pub fn named_moments<M: Module>(&self, module: &M) -> Vec<NamedTensor> {
+        let mut collect =
+            CollectMoments { optimizer: self, path: ParamPath::default(), found: Vec::new() };
+        module.visit(&mut collect);
+        collect.found
+    }
+
+    /// Continues from the moments of a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Mismatch`] lists the parameters of `module` whose moments are missing or
+    /// of another shape; other variants if a file cannot be read. Nothing changes then.
+    pub fn restore<M: Module>(
+        &mut self,
+        module: &M,
+        moments: &Moments,
+        path: &Path,
+    ) -> Result<(), CheckpointError> {
+        let mut load = LoadMoments {
+            path: ParamPath::default(),
+            source: moments,
+            moments: [TensorContainer::new(), TensorContainer::new()],
+            mismatch: Mismatch::default(),
+            error: None,
+        };
+        module.visit(&mut load);
+        if let Some(error) = load.error {
+            return Err(error);
+        }
+        if !load.mismatch.is_empty() {
+            let mismatch = Box::new(load.mismatch);
+            let what = "optimizer state";
+            return Err(CheckpointError::Mismatch { path: path.into(), what, mismatch });
+        }
+        self.moments = load.moments;
+        self.step = moments.step;
+        Ok(())
+    }
+}
+
+/// One update of every parameter.
+struct Update<'a> {
+    optimizer: &'a mut AdamW,
+    path: ParamPath,
+    gradients: GradientsParams,
+    lr: f64,
+    weight_decay: f64,
+}
+
+impl Update<'_> {
+    fn updated<const D: usize>(&mut self, parameter: Tensor<D>, gradient: Tensor<D>) -> Tensor<D> {
+        let name = self.path.official_name();
+        let [first, second] = &mut self.optimizer.moments;
+        let moments = first.remove(&name).zip(second.remove(&name));
+        let state = moments.map(|(first, second)| {
+            let time = self.optimizer.step as usize;
+            AdamWState::new(AdaptiveMomentumState::new(time, first, second))
+        });
+        let decayed = match D {
+            1 => parameter,
+            _ => parameter.mul_scalar(1.0 - self.lr * self.weight_decay),
+        };
+        let (updated, state) = self.optimizer.rule.step(self.lr, decayed, gradient, state);
+        let momentum = state.expect("AdamW keeps a state").momentum;
+        first.register(name.clone(), momentum.moment_1);
+        second.register(name, momentum.moment_2);
+        updated
+    }
+}
+
+impl ModuleMapper for Update<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(gradient) = self.gradients.remove(param.id) else { return param };
+        param.map(|parameter| {
+            let updated = self.updated(parameter.inner(), gradient);
+            Tensor::from_inner(updated).require_grad()
+        })
+    }
+}
+
+struct CollectMoments<'a> {
+    optimizer: &'a AdamW,
+    path: ParamPath,
+    found: Vec<NamedTensor>,
+}
+
+impl ModuleVisitor for CollectMoments<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, _: &Param<Tensor<D>>) {
+        let name = self.path.official_name();
+        for (moments, suffix) in self.optimizer.moments.iter().zip(Moments::SUFFIXES) {
+            if let Some(moment) = moments.get::<Tensor<D>>(&name) {
+                self.found.push(NamedTensor::from_tensor(format!("{name}.{suffix}"), moment));
+            }
+        }
+    }
+}
+
+struct LoadMoments<'a> {
+    path: ParamPath,
+    source: &'a Moments,
+    moments: [TensorContainer<String>; 2],
+    mismatch: Mismatch,
+    error: Option<CheckpointError>,
+}
+
+impl LoadMoments<'_> {
+    fn load<const D: usize>(
+        &mut self,
+        name: &str,
+        param: &Param<Tensor<D>>,
+    ) -> Result<(), CheckpointError> {
+        let expected = official_shape(param.lazy_shape().as_slice());
+        let device = param.lazy_device().inner();
+        for (container, suffix) in self.moments.iter_mut().zip(Moments::SUFFIXES) {
+            let key = format!("{name}.{suffix}");
+            match self.source.tensors.get(&key) {
+                None => self.mismatch.missing.push(key),
+                Some(found) if found.shape() != expected => {
+                    self.mismatch.misshaped.push((key, found.shape().to_vec(), expected.clone()));
+                }
+                Some(found) => {
+                    let dims = param.lazy_shape().dims();
+                    let moment: Tensor<D> = tensor_from_official(found.read()?, dims, &device);
+                    container.register(name.to_owned(), moment);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ModuleVisitor for LoadMoments<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let name = self.path.official_name();
+        // Position tables are fixed and have no moments.
+        if name.ends_with("pos_embed") || self.error.is_some() {
+            return;
+        }
+        if let Err(error) = self.load(&name, param) {
+            self.error = Some(error);
+        }
+    }
+}

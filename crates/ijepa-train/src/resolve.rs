@@ -1,0 +1,149 @@
+//! From the words of a recipe to networks, objective and masks.
+
+use ijepa_masking::{
+    MaskError, MaskSampler, MultiBlockConfig, PatchGrid, RandomSampler, Range, RasterizedSampler,
+    SingleBlockSampler,
+};
+use ijepa_model::{
+    ConfigError, IJepaConfig, InitScheme, Initialization, Objective, Precision, PredictorConfig,
+    VisionTransformerConfig,
+};
+
+use crate::recipe::{
+    self, Init, Loss, MaskMode, MaskStrategy, PatchEmbedInit, Recipe, RecipeError, TargetMasking,
+};
+
+/// A recipe that cannot be carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// The recipe breaks one of its own rules or asks for what is not built yet.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// The sizes make no network.
+    #[error("`model`: {0}")]
+    Model(#[from] ConfigError),
+    /// The masks cannot be sampled.
+    #[error(transparent)]
+    Mask(#[from] MaskError),
+}
+
+impl Recipe {
+    /// Sizes of encoder and predictor.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError::Model`] if they make no network.
+    pub fn model_config(&self) -> Result<IJepaConfig, ResolveError> {
+        let model = &self.model;
+        let image_size = [model.image_size.height, model.image_size.width];
+        let encoder = match &model.arch {
+            Some(arch) => VisionTransformerConfig {
+                drop_path: model.drop_path,
+                ..VisionTransformerConfig::variant(arch)?.with_image_size(image_size)
+            },
+            None => VisionTransformerConfig {
+                image_size,
+                patch_size: model.patch_size.unwrap_or(0),
+                embed_dim: model.embed_dim.unwrap_or(0),
+                depth: model.depth.unwrap_or(0),
+                num_heads: model.num_heads.unwrap_or(0),
+                mlp_ratio: model.mlp_ratio.unwrap_or(4.0),
+                drop_path: model.drop_path,
+            },
+        };
+        let predictor = PredictorConfig { dim: model.predictor_dim, depth: model.predictor_depth };
+        let config = IJepaConfig { encoder, predictor };
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// How initial weights are drawn.
+    pub fn initialization(&self) -> Initialization {
+        let patch_embed = match self.model.patch_embed_init {
+            PatchEmbedInit::Same => None,
+            PatchEmbedInit::Normal => Some(InitScheme::Normal),
+            PatchEmbedInit::DepthRescaled => Some(InitScheme::DepthRescaled),
+            PatchEmbedInit::FanIn => Some(InitScheme::FanIn),
+        };
+        let scheme = match self.model.init {
+            Init::Normal => InitScheme::Normal,
+            Init::DepthRescaled => InitScheme::DepthRescaled,
+            Init::FanIn => InitScheme::FanIn,
+        };
+        Initialization { scheme, patch_embed, seed: self.run.seed }
+    }
+
+    /// Loss and targets.
+    pub fn objective_config(&self) -> Objective {
+        Objective {
+            loss: match self.objective.loss {
+                Loss::SmoothL1 => ijepa_model::Loss::SmoothL1,
+                Loss::L2 => ijepa_model::Loss::L2,
+                Loss::Mse => ijepa_model::Loss::Mse,
+                Loss::L1 => ijepa_model::Loss::L1,
+            },
+            target_norm: self.objective.target_norm,
+            target_masking: match self.objective.target_masking {
+                TargetMasking::Output => ijepa_model::TargetMasking::Output,
+                TargetMasking::Input => ijepa_model::TargetMasking::Input,
+            },
+        }
+    }
+
+    /// Number type of matrix products.
+    pub fn precision(&self) -> Precision {
+        match self.run.precision {
+            recipe::Precision::F32 => Precision::F32,
+            recipe::Precision::Bf16 => Precision::Bf16,
+        }
+    }
+
+    /// The mask sampler.
+    ///
+    /// The strategies of the paper's table 6 take their scale from the paper: the keys
+    /// `target_scale` and the like belong to `multi_block`.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError::Mask`] if the masks cannot be sampled, [`ResolveError::Model`] if the
+    /// model has no patch grid.
+    pub fn mask_sampler(&self) -> Result<Box<dyn MaskSampler>, ResolveError> {
+        let grid = self.model_config()?.encoder.grid()?;
+        Ok(match self.mask.strategy {
+            MaskStrategy::MultiBlock => Box::new(self.multi_block().build(grid)?),
+            MaskStrategy::Rasterized => Box::new(RasterizedSampler::new(grid)?),
+            MaskStrategy::Block => Box::new(self.single_block(grid)?),
+            MaskStrategy::Random => {
+                Box::new(RandomSampler::new(grid, RandomSampler::PAPER_RATIO)?)
+            }
+        })
+    }
+
+    fn single_block(&self, grid: PatchGrid) -> Result<SingleBlockSampler, MaskError> {
+        let aspect = range(self.mask.target_aspect);
+        SingleBlockSampler::new(grid, SingleBlockSampler::PAPER_SCALE, aspect)
+    }
+
+    fn multi_block(&self) -> MultiBlockConfig {
+        let mask = &self.mask;
+        MultiBlockConfig {
+            mode: match mask.mode {
+                MaskMode::Official => ijepa_masking::MaskMode::Official,
+                MaskMode::Uniform => ijepa_masking::MaskMode::Uniform,
+            },
+            length_multiple: mask.length_multiple,
+            num_targets: mask.num_targets,
+            target_scale: range(mask.target_scale),
+            target_aspect: range(mask.target_aspect),
+            num_contexts: mask.num_contexts,
+            context_scale: range(mask.context_scale),
+            min_keep: mask.min_keep,
+            allow_overlap: mask.allow_overlap,
+        }
+    }
+}
+
+fn range([min, max]: [f64; 2]) -> Range {
+    Range::new(min, max)
+}

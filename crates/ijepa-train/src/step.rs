@@ -1,0 +1,174 @@
+//! One optimization step: targets, prediction, loss, backward, update, moving average.
+
+use std::path::Path;
+
+use burn::{
+    optim::GradientsParams,
+    tensor::{Device, Tensor},
+};
+use ijepa_model::{
+    Checkpoint, CheckpointError, EmaTarget, IJepa, IJepaConfig, Initialization, MaskTensors,
+    Objective, Precision, StochasticDepth,
+    checkpoint::{EncoderRole, Parts, named_tensors},
+};
+
+use crate::{
+    adamw::{AdamW, AdamWConfig},
+    gradients::{MeanGradients, clipped, global_norm},
+};
+
+/// Everything that training changes, and the objective it follows.
+#[derive(Debug)]
+pub struct Learner {
+    /// Context encoder and predictor.
+    pub model: IJepa,
+    /// Target encoder.
+    pub target: EmaTarget,
+    /// AdamW with its moments.
+    pub optimizer: AdamW,
+    /// What is minimised.
+    pub objective: Objective,
+}
+
+/// One mask group on the device.
+#[derive(Debug)]
+pub struct GroupBatch {
+    /// Normalised images, `[batch, 3, height, width]`.
+    pub images: Tensor<4>,
+    /// Masks of these images.
+    pub masks: MaskTensors,
+    /// Random numbers for drop path, if the encoder has any.
+    pub depth: Option<StochasticDepth>,
+}
+
+/// Schedule values of one step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepSettings {
+    /// Learning rate.
+    pub lr: f64,
+    /// Weight decay of parameters of more than one dimension.
+    pub weight_decay: f64,
+    /// Momentum of the target encoder.
+    pub ema: f64,
+    /// Largest global norm of the gradient; 0 leaves it alone.
+    pub clip_grad: f64,
+}
+
+/// What a step measured, left on the device so that nothing waits for it.
+#[derive(Debug)]
+pub struct StepOutput {
+    /// Mean loss of the groups, `[1]`.
+    pub loss: Tensor<1>,
+    /// Global norm of the gradient before clipping, `[1]`.
+    pub grad_norm: Tensor<1>,
+}
+
+impl Learner {
+    /// A run that has not begun; the target encoder is a copy of the context encoder.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `config` is invalid.
+    pub fn new(
+        config: &IJepaConfig,
+        init: Initialization,
+        precision: Precision,
+        objective: Objective,
+        optimizer: AdamWConfig,
+        device: &Device,
+    ) -> Self {
+        let model = config.init(init, &device.clone().autodiff()).with_precision(precision);
+        let target = EmaTarget::new(&model.encoder);
+        Self { model, target, optimizer: AdamW::new(optimizer), objective }
+    }
+
+    /// Continues from a checkpoint of any kind that has all networks.
+    ///
+    /// # Errors
+    ///
+    /// Any [`CheckpointError`]; a checkpoint without optimizer state starts with fresh moments.
+    pub fn from_checkpoint(
+        checkpoint: &Checkpoint,
+        precision: Precision,
+        objective: Objective,
+        optimizer: AdamWConfig,
+        device: &Device,
+    ) -> Result<Self, CheckpointError> {
+        let device = device.clone().autodiff();
+        let model = IJepa {
+            encoder: checkpoint.encoder(EncoderRole::Context, &device)?,
+            predictor: checkpoint.predictor(&device)?,
+        };
+        let target = checkpoint.encoder(EncoderRole::Target, &device)?.with_precision(precision);
+        let mut optimizer = AdamW::new(optimizer);
+        if let Some(moments) = &checkpoint.moments {
+            optimizer.restore(&model, moments, &checkpoint.path)?;
+        }
+        let model = model.with_precision(precision);
+        Ok(Self { model, target: EmaTarget::new(&target), optimizer, objective })
+    }
+
+    /// One step on a batch of whole mask groups, each of which counts the same.
+    ///
+    /// Groups are computed one after the other and their gradients averaged, so memory is that of
+    /// the largest group.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no group.
+    pub fn step(
+        &mut self,
+        groups: impl IntoIterator<Item = GroupBatch>,
+        settings: StepSettings,
+    ) -> StepOutput {
+        let mut losses = Vec::new();
+        let mut gradients = MeanGradients::default();
+        for GroupBatch { images, masks, mut depth } in groups {
+            let loss =
+                self.model.loss(images, &masks, &self.target, &self.objective, depth.as_mut());
+            losses.push(loss.clone().inner());
+            let backward = loss.backward();
+            gradients.add(&self.model, GradientsParams::from_grads(backward, &self.model));
+        }
+        let mut gradients = gradients.mean(&self.model);
+        let grad_norm = global_norm(&self.model, &gradients).expect("a network has parameters");
+        if settings.clip_grad > 0.0 {
+            gradients = clipped(&self.model, gradients, &grad_norm, settings.clip_grad);
+        }
+        let StepSettings { lr, weight_decay, ema, .. } = settings;
+        self.model = self.optimizer.step(self.model.clone(), gradients, lr, weight_decay);
+        self.target.update(&self.model.encoder, ema);
+        StepOutput { loss: Tensor::cat(losses, 0).mean(), grad_norm }
+    }
+
+    /// All tensors as they go into a checkpoint.
+    pub fn parts(&self) -> Parts {
+        Parts {
+            encoder: named_tensors(&self.model.encoder),
+            target_encoder: named_tensors(self.target.encoder()),
+            predictor: named_tensors(&self.model.predictor),
+            moments: self.optimizer.named_moments(&self.model),
+            moment_step: self.optimizer.steps(),
+        }
+    }
+
+    /// Writes a native checkpoint folder, which appears as a whole.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Io`] if `path` exists or cannot be written.
+    pub fn save(
+        &self,
+        path: &Path,
+        state: &ijepa_model::checkpoint::TrainingState,
+    ) -> Result<(), CheckpointError> {
+        let state = ijepa_model::checkpoint::TrainingState {
+            model: Some(self.model.config()),
+            ..state.clone()
+        };
+        ijepa_model::checkpoint::create_folder_atomically(path, |folder| {
+            let config = self.model.encoder.config();
+            ijepa_model::checkpoint::write_native(folder, config, &self.parts(), &state)
+        })
+    }
+}

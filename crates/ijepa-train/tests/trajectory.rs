@@ -1,0 +1,199 @@
+//! Twenty steps of the reference, from its initial weights and from its checkpoint.
+
+#[cfg(test)]
+mod trajectory {
+    use std::path::{Path, PathBuf};
+
+    use burn::{
+        module::{Module, ModuleMapper, Param},
+        tensor::Tensor,
+    };
+    use ijepa_masking::{MaskGroup, PatchGrid, PatchIndices};
+    use ijepa_model::{
+        Checkpoint, EmaTarget, IJepaConfig, Initialization, MaskTensors, Objective, Precision,
+        PredictorConfig, VisionTransformerConfig,
+        checkpoint::{NamedTensor, OpenOptions, ParamPath, TrainingState, tensor_from_official},
+    };
+    use ijepa_testkit::{Golden, device, max_abs_difference};
+    use ijepa_train::{
+        AdamWConfig, GroupBatch, Learner, ScheduleConfig, Schedules, StepSettings,
+        recipe::DecaySchedule,
+    };
+
+    /// Absolute tolerance of the loss of a step.
+    const LOSS_TOLERANCE: f64 = 1e-6;
+    /// Absolute tolerance of weights after twenty steps.
+    const WEIGHT_TOLERANCE: f64 = 2e-5;
+
+    fn golden_folder() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+    }
+
+    fn config() -> IJepaConfig {
+        let encoder = VisionTransformerConfig {
+            image_size: [32, 32],
+            patch_size: 8,
+            embed_dim: 48,
+            depth: 3,
+            num_heads: 3,
+            mlp_ratio: 4.0,
+            drop_path: 0.0,
+        };
+        IJepaConfig { encoder, predictor: PredictorConfig { dim: 24, depth: 2 } }
+    }
+
+    fn schedules() -> Schedules {
+        Schedules::new(ScheduleConfig {
+            steps_per_epoch: 5,
+            epochs: 4,
+            warmup_epochs: 1.0,
+            ipe_scale: 1.0,
+            start_lr: 2e-4,
+            lr: 1e-3,
+            final_lr: 1e-6,
+            weight_decay: 0.04,
+            final_weight_decay: 0.4,
+            decay_schedule: DecaySchedule::Cosine,
+            ema_start: 0.996,
+            ema_end: 1.0,
+        })
+    }
+
+    struct SetWeights<'a> {
+        path: ParamPath,
+        golden: &'a Golden,
+        prefix: &'a str,
+    }
+
+    impl ModuleMapper for SetWeights<'_> {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.enter(name);
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.exit();
+        }
+
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let name = format!("{}{}", self.prefix, self.path.official_name());
+            let (dims, device) = (param.lazy_shape().dims(), param.lazy_device());
+            let values = tensor_from_official(self.golden.f32s(&name), dims, &device);
+            let id = param.id;
+            param.transform_for_load(values, id)
+        }
+    }
+
+    fn from_initial_weights(golden: &Golden) -> Learner {
+        let mut learner = Learner::new(
+            &config(),
+            Initialization::default(),
+            Precision::F32,
+            Objective::default(),
+            AdamWConfig::default(),
+            &device(),
+        );
+        let path = ParamPath::default();
+        learner.model = learner.model.map(&mut SetWeights { path, golden, prefix: "init." });
+        learner.target = EmaTarget::new(&learner.model.encoder);
+        learner
+    }
+
+    fn masks(golden: &Golden, step: u64) -> MaskGroup {
+        let masks = |kind: &str| -> Vec<PatchIndices> {
+            let prefix = format!("step{step:02}.{kind}.");
+            let mask = |number| {
+                let name = format!("{prefix}{number}");
+                let patches = golden.i64s(&name).into_iter().map(|patch| patch as u32).collect();
+                PatchIndices::new(golden.shape(&name)[1], patches)
+            };
+            golden.names(&prefix).into_iter().map(mask).collect()
+        };
+        MaskGroup {
+            grid: PatchGrid::new(4, 4).unwrap(),
+            contexts: masks("masks_enc"),
+            targets: masks("masks_pred"),
+            relaxations: 0,
+        }
+    }
+
+    /// Trains over `steps` and checks the loss of each.
+    fn train(learner: &mut Learner, golden: &Golden, steps: std::ops::Range<u64>) {
+        let device = device().autodiff();
+        let schedules = schedules();
+        for step in steps {
+            let group = GroupBatch {
+                images: golden.tensor(&format!("step{step:02}.images"), &device),
+                masks: MaskTensors::new(&masks(golden, step), &device),
+                depth: None,
+            };
+            let settings = StepSettings {
+                lr: schedules.lr(step),
+                weight_decay: schedules.weight_decay(step),
+                ema: schedules.ema(step),
+                clip_grad: 0.0,
+            };
+            let loss: f32 = learner.step([group], settings).loss.into_scalar();
+            let expected = golden.f64s("log.loss")[step as usize];
+            let difference = (f64::from(loss) - expected).abs();
+            assert!(difference < LOSS_TOLERANCE, "step {step}: loss {loss}, expected {expected}");
+        }
+    }
+
+    fn check_final_weights(learner: &Learner, golden: &Golden) {
+        let parts = learner.parts();
+        let networks = [
+            ("encoder", parts.encoder),
+            ("predictor", parts.predictor),
+            ("target", parts.target_encoder),
+        ];
+        for (network, tensors) in networks {
+            assert_eq!(tensors.len(), golden.names(&format!("final.{network}.")).len());
+            for tensor in tensors {
+                let name = format!("final.{network}.{}", tensor.name);
+                assert_eq!(tensor.shape, golden.shape(&name), "{name}");
+                let found = tensor.read().unwrap();
+                let difference = max_abs_difference(&found, &golden.f32s(&name));
+                assert!(difference <= WEIGHT_TOLERANCE, "{name}: {difference:.1e}");
+            }
+        }
+    }
+
+    #[test]
+    fn twenty_steps_end_where_the_reference_ends() {
+        let golden = Golden::load(golden_folder(), "trajectory");
+        let mut learner = from_initial_weights(&golden);
+        train(&mut learner, &golden, 0..20);
+        check_final_weights(&learner, &golden);
+    }
+
+    fn resumed(path: &Path) -> Learner {
+        let options = OpenOptions { num_heads: Some(3) };
+        let checkpoint = Checkpoint::open_with(path, options).unwrap();
+        let (objective, adamw) = (Objective::default(), AdamWConfig::default());
+        Learner::from_checkpoint(&checkpoint, Precision::F32, objective, adamw, &device()).unwrap()
+    }
+
+    #[test]
+    fn the_official_checkpoint_continues_to_the_same_end() {
+        let golden = Golden::load(golden_folder(), "trajectory");
+        let official = golden_folder().join("../../../ijepa-model/tests/golden/torch/tiny_ckpt.pth.tar");
+        let mut learner = resumed(&official);
+        assert_eq!(learner.optimizer.steps(), 10);
+
+        // Through our own format, too: nothing may be lost on the way.
+        let folder = tempfile::tempdir().unwrap();
+        let native = folder.path().join("step-10");
+        learner.save(&native, &TrainingState::default()).unwrap();
+        let mut reloaded = resumed(&native);
+
+        train(&mut learner, &golden, 10..20);
+        check_final_weights(&learner, &golden);
+        train(&mut reloaded, &golden, 10..20);
+        let bits = |tensors: Vec<NamedTensor>| -> Vec<Vec<u32>> {
+            let bits = |tensor: NamedTensor| tensor.read().unwrap().iter().map(|v| v.to_bits()).collect();
+            tensors.into_iter().map(bits).collect()
+        };
+        assert_eq!(bits(reloaded.parts().encoder), bits(learner.parts().encoder));
+        assert_eq!(bits(reloaded.parts().moments), bits(learner.parts().moments));
+    }
+}
