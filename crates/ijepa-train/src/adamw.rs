@@ -28,7 +28,10 @@ pub struct AdamWConfig {
 impl Default for AdamWConfig {
     /// PyTorch's values, which the reference uses.
     fn default() -> Self {
-        Self { betas: [0.9, 0.999], eps: 1e-8 }
+        Self {
+            betas: [0.9, 0.999],
+            eps: 1e-8,
+        }
     }
 }
 
@@ -44,7 +47,9 @@ pub struct AdamW {
 
 impl std::fmt::Debug for AdamW {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AdamW").field("step", &self.step).finish_non_exhaustive()
+        f.debug_struct("AdamW")
+            .field("step", &self.step)
+            .finish_non_exhaustive()
     }
 }
 
@@ -57,7 +62,11 @@ impl AdamW {
             .with_epsilon(config.eps as f32)
             .with_weight_decay(0.0)
             .build();
-        Self { rule, step: 0, moments: [TensorContainer::new(), TensorContainer::new()] }
+        Self {
+            rule,
+            step: 0,
+            moments: [TensorContainer::new(), TensorContainer::new()],
+        }
     }
 
     /// Updates that it has made.
@@ -74,16 +83,24 @@ impl AdamW {
         weight_decay: f64,
     ) -> M {
         let path = ParamPath::default();
-        let updated =
-            module.map(&mut Update { optimizer: self, path, gradients, lr, weight_decay });
+        let updated = module.map(&mut Update {
+            optimizer: self,
+            path,
+            gradients,
+            lr,
+            weight_decay,
+        });
         self.step += 1;
         updated
     }
 
     /// The moments as they go into a checkpoint, in the order of `module`'s parameters.
     pub fn named_moments<M: Module>(&self, module: &M) -> Vec<NamedTensor> {
-        let mut collect =
-            CollectMoments { optimizer: self, path: ParamPath::default(), found: Vec::new() };
+        let mut collect = CollectMoments {
+            optimizer: self,
+            path: ParamPath::default(),
+            found: Vec::new(),
+        };
         module.visit(&mut collect);
         collect.found
     }
@@ -114,7 +131,11 @@ impl AdamW {
         if !load.mismatch.is_empty() {
             let mismatch = Box::new(load.mismatch);
             let what = "optimizer state";
-            return Err(CheckpointError::Mismatch { path: path.into(), what, mismatch });
+            return Err(CheckpointError::Mismatch {
+                path: path.into(),
+                what,
+                mismatch,
+            });
         }
         self.moments = load.moments;
         self.step = moments.step;
@@ -162,7 +183,9 @@ impl ModuleMapper for Update<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(gradient) = self.gradients.remove(param.id) else { return param };
+        let Some(gradient) = self.gradients.remove(param.id) else {
+            return param;
+        };
         param.map(|parameter| {
             let updated = self.updated(parameter.inner(), gradient);
             Tensor::from_inner(updated).require_grad()
@@ -189,7 +212,8 @@ impl ModuleVisitor for CollectMoments<'_> {
         let name = self.path.official_name();
         for (moments, suffix) in self.optimizer.moments.iter().zip(Moments::SUFFIXES) {
             if let Some(moment) = moments.get::<Tensor<D>>(&name) {
-                self.found.push(NamedTensor::from_tensor(format!("{name}.{suffix}"), moment));
+                self.found
+                    .push(NamedTensor::from_tensor(format!("{name}.{suffix}"), moment));
             }
         }
     }
@@ -216,7 +240,9 @@ impl LoadMoments<'_> {
             match self.source.tensors.get(&key) {
                 None => self.mismatch.missing.push(key),
                 Some(found) if found.shape() != expected => {
-                    self.mismatch.misshaped.push((key, found.shape().to_vec(), expected.clone()));
+                    self.mismatch
+                        .misshaped
+                        .push((key, found.shape().to_vec(), expected.clone()));
                 }
                 Some(found) => {
                     let dims = param.lazy_shape().dims();

@@ -6,35 +6,40 @@ use burn::{
     tensor::Tensor,
 };
 
-/// The mean of the gradients of several mask groups, each of which counts the same.
+/// The sum of the gradients of several backward passes.
 #[derive(Debug, Default)]
-pub(crate) struct MeanGradients {
+pub(crate) struct SumOfGradients {
     sum: Option<GradientsParams>,
-    groups: usize,
 }
 
-impl MeanGradients {
-    /// Adds the gradients of one group.
+impl SumOfGradients {
+    /// Adds the gradients of a pass.
     pub(crate) fn add<M: Module>(&mut self, module: &M, gradients: GradientsParams) {
-        self.groups += 1;
         self.sum = Some(match self.sum.take() {
             None => gradients,
             Some(sum) => {
-                let mut add = Combine { result: sum, other: gradients };
+                let mut add = Combine {
+                    result: sum,
+                    other: gradients,
+                };
                 module.visit(&mut add);
                 add.result
             }
         });
     }
 
-    /// The mean.
+    /// The sum divided by the number of mask groups, each of which counts the same.
     ///
     /// # Panics
     ///
     /// Panics if nothing was added.
-    pub(crate) fn mean<M: Module>(self, module: &M) -> GradientsParams {
-        let sum = self.sum.expect("at least one group");
-        if self.groups == 1 { sum } else { scaled(module, sum, 1.0 / self.groups as f64) }
+    pub(crate) fn over<M: Module>(self, module: &M, groups: usize) -> GradientsParams {
+        let sum = self.sum.expect("at least one pass");
+        if groups == 1 {
+            sum
+        } else {
+            scaled(module, sum, 1.0 / groups as f64)
+        }
     }
 }
 
@@ -45,7 +50,10 @@ struct Combine {
 
 impl ModuleVisitor for Combine {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let (a, b) = (self.result.remove::<D>(param.id), self.other.remove::<D>(param.id));
+        let (a, b) = (
+            self.result.remove::<D>(param.id),
+            self.other.remove::<D>(param.id),
+        );
         let sum = match (a, b) {
             (Some(a), Some(b)) => Some(a + b),
             (a, b) => a.or(b),
@@ -57,7 +65,10 @@ impl ModuleVisitor for Combine {
 }
 
 fn scaled<M: Module>(module: &M, gradients: GradientsParams, factor: f64) -> GradientsParams {
-    let mut scale = Scale { gradients, factor: Factor::Number(factor) };
+    let mut scale = Scale {
+        gradients,
+        factor: Factor::Number(factor),
+    };
     module.visit(&mut scale);
     scale.gradients
 }
@@ -86,7 +97,10 @@ impl ModuleVisitor for Scale {
 
 /// Root of the sum of squares of all gradients, left on the device: `[1]`.
 pub(crate) fn global_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Option<Tensor<1>> {
-    let mut squares = SumOfSquares { gradients, sum: None };
+    let mut squares = SumOfSquares {
+        gradients,
+        sum: None,
+    };
     module.visit(&mut squares);
     squares.sum.map(Tensor::sqrt)
 }
@@ -115,8 +129,16 @@ pub(crate) fn clipped<M: Module>(
     norm: &Tensor<1>,
     limit: f64,
 ) -> GradientsParams {
-    let factor = norm.clone().add_scalar(1e-6).recip().mul_scalar(limit).clamp_max(1.0);
-    let mut scale = Scale { gradients, factor: Factor::OnDevice(factor) };
+    let factor = norm
+        .clone()
+        .add_scalar(1e-6)
+        .recip()
+        .mul_scalar(limit)
+        .clamp_max(1.0);
+    let mut scale = Scale {
+        gradients,
+        factor: Factor::OnDevice(factor),
+    };
     module.visit(&mut scale);
     scale.gradients
 }

@@ -1,16 +1,32 @@
-//! Pretraining I-JEPA: recipes, schedules, optimizer and the training step.
+//! Pretraining I-JEPA: recipes, schedules, optimizer, training step, trainer and run directory.
 
 mod adamw;
 mod device;
+mod error;
+mod finite;
 mod gradients;
+mod hook;
+mod metrics;
+mod monitor;
+mod plan;
 pub mod recipe;
 mod resolve;
+mod run_dir;
 pub mod schedule;
 mod step;
+mod tensorboard;
+mod trainer;
 
 pub use adamw::{AdamW, AdamWConfig};
 pub use device::{Backend, DeviceError, DeviceSpec};
+pub use error::TrainError;
+pub use hook::{EpochScores, Hook, HookError};
+pub use metrics::MetricsRow;
+pub use monitor::Monitors;
+pub use plan::PretrainPlan;
 pub use recipe::{Recipe, RecipeError};
 pub use resolve::ResolveError;
+pub use run_dir::RunDir;
 pub use schedule::{ScheduleConfig, Schedules};
 pub use step::{GroupBatch, Learner, StepOutput, StepSettings};
+pub use trainer::{Resume, TrainOptions, TrainSummary, pretrain};

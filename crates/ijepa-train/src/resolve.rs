@@ -26,6 +26,14 @@ pub enum ResolveError {
     /// The masks cannot be sampled.
     #[error(transparent)]
     Mask(#[from] MaskError),
+    /// The data has fewer images than one batch.
+    #[error("`run.batch_size` = {batch_size} is more than the {images} images of the data")]
+    BatchTooLarge {
+        /// Images a batch.
+        batch_size: usize,
+        /// Images of the data.
+        images: usize,
+    },
 }
 
 impl Recipe {
@@ -52,7 +60,10 @@ impl Recipe {
                 drop_path: model.drop_path,
             },
         };
-        let predictor = PredictorConfig { dim: model.predictor_dim, depth: model.predictor_depth };
+        let predictor = PredictorConfig {
+            dim: model.predictor_dim,
+            depth: model.predictor_depth,
+        };
         let config = IJepaConfig { encoder, predictor };
         config.validate()?;
         Ok(config)
@@ -71,7 +82,11 @@ impl Recipe {
             Init::DepthRescaled => InitScheme::DepthRescaled,
             Init::FanIn => InitScheme::FanIn,
         };
-        Initialization { scheme, patch_embed, seed: self.run.seed }
+        Initialization {
+            scheme,
+            patch_embed,
+            seed: self.run.seed,
+        }
     }
 
     /// Loss and targets.
@@ -114,9 +129,7 @@ impl Recipe {
             MaskStrategy::MultiBlock => Box::new(self.multi_block().build(grid)?),
             MaskStrategy::Rasterized => Box::new(RasterizedSampler::new(grid)?),
             MaskStrategy::Block => Box::new(self.single_block(grid)?),
-            MaskStrategy::Random => {
-                Box::new(RandomSampler::new(grid, RandomSampler::PAPER_RATIO)?)
-            }
+            MaskStrategy::Random => Box::new(RandomSampler::new(grid, RandomSampler::PAPER_RATIO)?),
         })
     }
 

@@ -9,12 +9,14 @@ use burn::{
 use ijepa_model::{
     Checkpoint, CheckpointError, EmaTarget, IJepa, IJepaConfig, Initialization, MaskTensors,
     Objective, Precision, StochasticDepth,
-    checkpoint::{EncoderRole, Parts, named_tensors},
+    checkpoint::{
+        EncoderRole, Parts, TrainingState, create_folder_atomically, named_tensors, write_native,
+    },
 };
 
 use crate::{
     adamw::{AdamW, AdamWConfig},
-    gradients::{MeanGradients, clipped, global_norm},
+    gradients::{SumOfGradients, clipped, global_norm},
 };
 
 /// Everything that training changes, and the objective it follows.
@@ -52,6 +54,8 @@ pub struct StepSettings {
     pub ema: f64,
     /// Largest global norm of the gradient; 0 leaves it alone.
     pub clip_grad: f64,
+    /// Mask groups that share one backward pass, at least 1; more need more memory.
+    pub groups_per_pass: usize,
 }
 
 /// What a step measured, left on the device so that nothing waits for it.
@@ -61,6 +65,8 @@ pub struct StepOutput {
     pub loss: Tensor<1>,
     /// Global norm of the gradient before clipping, `[1]`.
     pub grad_norm: Tensor<1>,
+    /// Targets of the last group, `[targets * contexts * batch, kept, embed_dim]`.
+    pub targets: Tensor<3>,
 }
 
 impl Learner {
@@ -77,9 +83,16 @@ impl Learner {
         optimizer: AdamWConfig,
         device: &Device,
     ) -> Self {
-        let model = config.init(init, &device.clone().autodiff()).with_precision(precision);
+        let model = config
+            .init(init, &device.clone().autodiff())
+            .with_precision(precision);
         let target = EmaTarget::new(&model.encoder);
-        Self { model, target, optimizer: AdamW::new(optimizer), objective }
+        Self {
+            model,
+            target,
+            optimizer: AdamW::new(optimizer),
+            objective,
+        }
     }
 
     /// Continues from a checkpoint of any kind that has all networks.
@@ -99,46 +112,87 @@ impl Learner {
             encoder: checkpoint.encoder(EncoderRole::Context, &device)?,
             predictor: checkpoint.predictor(&device)?,
         };
-        let target = checkpoint.encoder(EncoderRole::Target, &device)?.with_precision(precision);
+        let target = checkpoint
+            .encoder(EncoderRole::Target, &device)?
+            .with_precision(precision);
         let mut optimizer = AdamW::new(optimizer);
         if let Some(moments) = &checkpoint.moments {
             optimizer.restore(&model, moments, &checkpoint.path)?;
         }
         let model = model.with_precision(precision);
-        Ok(Self { model, target: EmaTarget::new(&target), optimizer, objective })
+        Ok(Self {
+            model,
+            target: EmaTarget::new(&target),
+            optimizer,
+            objective,
+        })
     }
 
     /// One step on a batch of whole mask groups, each of which counts the same.
     ///
-    /// Groups are computed one after the other and their gradients averaged, so memory is that of
-    /// the largest group.
+    /// `groups_per_pass` groups share a backward pass and the gradients of all groups are averaged,
+    /// so memory is that of one pass.
     ///
     /// # Panics
     ///
-    /// Panics if there is no group.
+    /// Panics if there is no group or `groups_per_pass` is 0.
     pub fn step(
         &mut self,
         groups: impl IntoIterator<Item = GroupBatch>,
         settings: StepSettings,
     ) -> StepOutput {
         let mut losses = Vec::new();
-        let mut gradients = MeanGradients::default();
-        for GroupBatch { images, masks, mut depth } in groups {
-            let loss =
-                self.model.loss(images, &masks, &self.target, &self.objective, depth.as_mut());
-            losses.push(loss.clone().inner());
-            let backward = loss.backward();
-            gradients.add(&self.model, GradientsParams::from_grads(backward, &self.model));
+        let mut sum = SumOfGradients::default();
+        let mut last_targets = None;
+        let mut groups = groups.into_iter().peekable();
+        while groups.peek().is_some() {
+            let mut pass: Option<Tensor<1>> = None;
+            for GroupBatch {
+                images,
+                masks,
+                mut depth,
+            } in groups.by_ref().take(settings.groups_per_pass)
+            {
+                let targets = self.objective.targets(&self.target, images.clone(), &masks);
+                let predicted = self.model.predict(images, &masks, depth.as_mut());
+                last_targets = Some(targets.clone());
+                let loss = self
+                    .objective
+                    .loss
+                    .forward(predicted, Tensor::from_inner(targets));
+                losses.push(loss.clone().inner());
+                pass = Some(match pass {
+                    Some(pass) => pass + loss,
+                    None => loss,
+                });
+            }
+            let backward = pass.expect("a pass has at least one group").backward();
+            sum.add(
+                &self.model,
+                GradientsParams::from_grads(backward, &self.model),
+            );
         }
-        let mut gradients = gradients.mean(&self.model);
+        let mut gradients = sum.over(&self.model, losses.len());
         let grad_norm = global_norm(&self.model, &gradients).expect("a network has parameters");
         if settings.clip_grad > 0.0 {
             gradients = clipped(&self.model, gradients, &grad_norm, settings.clip_grad);
         }
-        let StepSettings { lr, weight_decay, ema, .. } = settings;
-        self.model = self.optimizer.step(self.model.clone(), gradients, lr, weight_decay);
+        let StepSettings {
+            lr,
+            weight_decay,
+            ema,
+            ..
+        } = settings;
+        self.model = self
+            .optimizer
+            .step(self.model.clone(), gradients, lr, weight_decay);
         self.target.update(&self.model.encoder, ema);
-        StepOutput { loss: Tensor::cat(losses, 0).mean(), grad_norm }
+        let targets = last_targets.expect("at least one group");
+        StepOutput {
+            loss: Tensor::cat(losses, 0).mean(),
+            grad_norm,
+            targets,
+        }
     }
 
     /// All tensors as they go into a checkpoint.
@@ -157,18 +211,13 @@ impl Learner {
     /// # Errors
     ///
     /// [`CheckpointError::Io`] if `path` exists or cannot be written.
-    pub fn save(
-        &self,
-        path: &Path,
-        state: &ijepa_model::checkpoint::TrainingState,
-    ) -> Result<(), CheckpointError> {
-        let state = ijepa_model::checkpoint::TrainingState {
+    pub fn save(&self, path: &Path, state: &TrainingState) -> Result<(), CheckpointError> {
+        let state = TrainingState {
             model: Some(self.model.config()),
             ..state.clone()
         };
-        ijepa_model::checkpoint::create_folder_atomically(path, |folder| {
-            let config = self.model.encoder.config();
-            ijepa_model::checkpoint::write_native(folder, config, &self.parts(), &state)
+        create_folder_atomically(path, |folder| {
+            write_native(folder, self.model.encoder.config(), &self.parts(), &state)
         })
     }
 }

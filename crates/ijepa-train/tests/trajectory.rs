@@ -39,7 +39,10 @@ mod trajectory {
             mlp_ratio: 4.0,
             drop_path: 0.0,
         };
-        IJepaConfig { encoder, predictor: PredictorConfig { dim: 24, depth: 2 } }
+        IJepaConfig {
+            encoder,
+            predictor: PredictorConfig { dim: 24, depth: 2 },
+        }
     }
 
     fn schedules() -> Schedules {
@@ -93,7 +96,11 @@ mod trajectory {
             &device(),
         );
         let path = ParamPath::default();
-        learner.model = learner.model.map(&mut SetWeights { path, golden, prefix: "init." });
+        learner.model = learner.model.map(&mut SetWeights {
+            path,
+            golden,
+            prefix: "init.",
+        });
         learner.target = EmaTarget::new(&learner.model.encoder);
         learner
     }
@@ -103,7 +110,11 @@ mod trajectory {
             let prefix = format!("step{step:02}.{kind}.");
             let mask = |number| {
                 let name = format!("{prefix}{number}");
-                let patches = golden.i64s(&name).into_iter().map(|patch| patch as u32).collect();
+                let patches = golden
+                    .i64s(&name)
+                    .into_iter()
+                    .map(|patch| patch as u32)
+                    .collect();
                 PatchIndices::new(golden.shape(&name)[1], patches)
             };
             golden.names(&prefix).into_iter().map(mask).collect()
@@ -131,11 +142,15 @@ mod trajectory {
                 weight_decay: schedules.weight_decay(step),
                 ema: schedules.ema(step),
                 clip_grad: 0.0,
+                groups_per_pass: 1,
             };
             let loss: f32 = learner.step([group], settings).loss.into_scalar();
             let expected = golden.f64s("log.loss")[step as usize];
             let difference = (f64::from(loss) - expected).abs();
-            assert!(difference < LOSS_TOLERANCE, "step {step}: loss {loss}, expected {expected}");
+            assert!(
+                difference < LOSS_TOLERANCE,
+                "step {step}: loss {loss}, expected {expected}"
+            );
         }
     }
 
@@ -147,7 +162,10 @@ mod trajectory {
             ("target", parts.target_encoder),
         ];
         for (network, tensors) in networks {
-            assert_eq!(tensors.len(), golden.names(&format!("final.{network}.")).len());
+            assert_eq!(
+                tensors.len(),
+                golden.names(&format!("final.{network}.")).len()
+            );
             for tensor in tensors {
                 let name = format!("final.{network}.{}", tensor.name);
                 assert_eq!(tensor.shape, golden.shape(&name), "{name}");
@@ -176,7 +194,8 @@ mod trajectory {
     #[test]
     fn the_official_checkpoint_continues_to_the_same_end() {
         let golden = Golden::load(golden_folder(), "trajectory");
-        let official = golden_folder().join("../../../ijepa-model/tests/golden/torch/tiny_ckpt.pth.tar");
+        let official =
+            golden_folder().join("../../../ijepa-model/tests/golden/torch/tiny_ckpt.pth.tar");
         let mut learner = resumed(&official);
         assert_eq!(learner.optimizer.steps(), 10);
 
@@ -190,10 +209,17 @@ mod trajectory {
         check_final_weights(&learner, &golden);
         train(&mut reloaded, &golden, 10..20);
         let bits = |tensors: Vec<NamedTensor>| -> Vec<Vec<u32>> {
-            let bits = |tensor: NamedTensor| tensor.read().unwrap().iter().map(|v| v.to_bits()).collect();
+            let bits =
+                |tensor: NamedTensor| tensor.read().unwrap().iter().map(|v| v.to_bits()).collect();
             tensors.into_iter().map(bits).collect()
         };
-        assert_eq!(bits(reloaded.parts().encoder), bits(learner.parts().encoder));
-        assert_eq!(bits(reloaded.parts().moments), bits(learner.parts().moments));
+        assert_eq!(
+            bits(reloaded.parts().encoder),
+            bits(learner.parts().encoder)
+        );
+        assert_eq!(
+            bits(reloaded.parts().moments),
+            bits(learner.parts().moments)
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Adam moments and the optimizer's parameter groups.
 
-use super::state_dict::{LazyTensor, StateDict};
+use super::state_dict::StateDict;
 
 /// Running averages of gradients and squared gradients.
 ///

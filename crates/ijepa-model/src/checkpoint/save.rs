@@ -189,7 +189,8 @@ fn optimizer(
         .collect();
     let mut entries = Vec::new();
     for (id, parameter) in parameters.iter().enumerate() {
-        let found = Moments::SUFFIXES.map(|suffix| by_name.remove(&format!("{parameter}.{suffix}")));
+        let found =
+            Moments::SUFFIXES.map(|suffix| by_name.remove(&format!("{parameter}.{suffix}")));
         let [Some(first), Some(second)] = found else {
             continue;
         };

@@ -1,0 +1,51 @@
+//! Where evaluation plugs into training.
+
+use crate::{metrics::MetricsRow, monitor::Monitors, step::Learner};
+
+/// A failure of a hook.
+pub type HookError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Watches a run; every method does nothing unless it is implemented.
+pub trait Hook {
+    /// After a logged step.
+    ///
+    /// # Errors
+    ///
+    /// Stops the run.
+    fn on_log(&mut self, row: &MetricsRow, monitors: &Monitors) -> Result<(), HookError> {
+        let _ = (row, monitors);
+        Ok(())
+    }
+
+    /// After an epoch that the recipe evaluates; what is returned goes into `epochs.csv`.
+    ///
+    /// # Errors
+    ///
+    /// Stops the run.
+    fn on_epoch(&mut self, epoch: u64, learner: &Learner) -> Result<EpochScores, HookError> {
+        let _ = (epoch, learner);
+        Ok(EpochScores::default())
+    }
+}
+
+/// What hooks measured after an epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct EpochScores {
+    /// Effective rank of target features (Garrido et al. 2023).
+    pub rankme: Option<f64>,
+    /// Top-1 accuracy of nearest neighbours, percent.
+    pub knn: Option<f64>,
+    /// Top-1 accuracy of a linear probe, percent.
+    pub probe: Option<f64>,
+}
+
+impl EpochScores {
+    /// These scores, filled up with those of `other`.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            rankme: self.rankme.or(other.rankme),
+            knn: self.knn.or(other.knn),
+            probe: self.probe.or(other.probe),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! A recipe with every open question answered.
+
+use std::sync::Arc;
+
+use ijepa_data::Augment;
+use ijepa_masking::MaskSampler;
+use ijepa_model::{IJepaConfig, Initialization, Objective, Precision};
+
+use crate::{
+    adamw::AdamWConfig,
+    recipe::Recipe,
+    resolve::ResolveError,
+    schedule::{ScheduleConfig, Schedules},
+};
+
+/// What the trainer carries out: checked, resolved, and made for a data set of known size.
+pub struct PretrainPlan {
+    pub(crate) recipe: Recipe,
+    pub(crate) model: IJepaConfig,
+    pub(crate) sampler: Arc<dyn MaskSampler>,
+    pub(crate) schedules: Schedules,
+    pub(crate) steps_per_epoch: u64,
+    pub(crate) total_steps: u64,
+}
+
+impl std::fmt::Debug for PretrainPlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PretrainPlan")
+            .field("model", &self.model)
+            .field("total_steps", &self.total_steps)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PretrainPlan {
+    /// Resolves `recipe` for `images` training images.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError`] if the recipe is invalid, asks for what is not built, or its batch is
+    /// larger than the data.
+    pub fn new(recipe: Recipe, images: usize) -> Result<Self, ResolveError> {
+        recipe.validate()?;
+        if let Some(error) = recipe.unbuilt() {
+            return Err(error.into());
+        }
+        let batch_size = recipe.run.batch_size;
+        let steps_per_epoch = match recipe.optimizer.steps_per_epoch {
+            0 => images / batch_size,
+            steps => steps,
+        };
+        if steps_per_epoch == 0 || images < batch_size {
+            return Err(ResolveError::BatchTooLarge { batch_size, images });
+        }
+        let config = ScheduleConfig::new(&recipe.optimizer, &recipe.ema, steps_per_epoch);
+        Ok(Self {
+            model: recipe.model_config()?,
+            sampler: Arc::from(recipe.mask_sampler()?),
+            schedules: Schedules::new(config),
+            steps_per_epoch: steps_per_epoch as u64,
+            total_steps: (steps_per_epoch * recipe.optimizer.epochs) as u64,
+            recipe,
+        })
+    }
+
+    /// The same plan with masks from a sampler of the user's own.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the sampler is for another patch grid.
+    pub fn with_sampler(mut self, sampler: Arc<dyn MaskSampler>) -> Self {
+        assert_eq!(
+            Some(sampler.grid()),
+            self.model.encoder.grid().ok(),
+            "the sampler is for another patch grid"
+        );
+        self.sampler = sampler;
+        self
+    }
+
+    /// The recipe, every field explicit.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Sizes of encoder and predictor.
+    pub fn model(&self) -> &IJepaConfig {
+        &self.model
+    }
+
+    /// Learning rate, weight decay and momentum of every step.
+    pub fn schedules(&self) -> &Schedules {
+        &self.schedules
+    }
+
+    /// Steps of the whole run.
+    pub fn total_steps(&self) -> u64 {
+        self.total_steps
+    }
+
+    /// Steps of an epoch.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.steps_per_epoch
+    }
+
+    pub(crate) fn initialization(&self) -> Initialization {
+        self.recipe.initialization()
+    }
+
+    pub(crate) fn objective(&self) -> Objective {
+        self.recipe.objective_config()
+    }
+
+    pub(crate) fn precision(&self) -> Precision {
+        self.recipe.precision()
+    }
+
+    pub(crate) fn adamw(&self) -> AdamWConfig {
+        let optimizer = &self.recipe.optimizer;
+        AdamWConfig {
+            betas: optimizer.betas,
+            eps: optimizer.eps,
+        }
+    }
+
+    pub(crate) fn augment(&self) -> Augment {
+        Augment {
+            size: self.model.encoder.image_size,
+            crop_scale: self.recipe.data.crop_scale,
+            flip: self.recipe.data.flip,
+            color_jitter: self.recipe.data.color_jitter,
+        }
+    }
+}

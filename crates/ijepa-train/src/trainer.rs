@@ -1,0 +1,496 @@
+//! The training loop.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use burn::tensor::{Device, Tensor};
+use ijepa_data::{Batch, Loader, LoaderConfig, Skipped, Source};
+use ijepa_masking::{MaskGroup, MaskRng};
+use ijepa_model::{
+    Checkpoint, MaskTensors, Normalization, StochasticDepth, checkpoint::TrainingState,
+};
+
+use crate::{
+    error::TrainError,
+    finite::first_not_finite,
+    hook::{EpochScores, Hook},
+    metrics::MetricsRow,
+    monitor::Monitors,
+    plan::PretrainPlan,
+    recipe::OnCollapse,
+    run_dir::RunDir,
+    step::{GroupBatch, Learner, StepOutput, StepSettings},
+};
+
+/// Where a run starts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Resume {
+    /// From the newest checkpoint of the run directory, or from the beginning.
+    #[default]
+    Auto,
+    /// From the beginning; a directory that holds a run is refused.
+    Never,
+    /// From this checkpoint, of any kind.
+    File(PathBuf),
+}
+
+/// How a run is carried out; none of it changes what is learned.
+#[derive(Debug, Clone, Default)]
+pub struct TrainOptions {
+    /// Loader threads; 0 loads in the training thread.
+    pub workers: usize,
+    /// Stop after this step, with the schedules as they are.
+    pub max_steps: Option<u64>,
+    /// Stop after this time, with the schedules as they are.
+    pub max_time: Option<Duration>,
+    /// Where to start.
+    pub resume: Resume,
+    /// Set to stop after the current step with a checkpoint.
+    pub stop: Arc<AtomicBool>,
+    /// Versions, device and command line, for `environment.json`.
+    pub environment: serde_json::Value,
+}
+
+/// What a finished or stopped run reports.
+#[derive(Debug, Clone)]
+pub struct TrainSummary {
+    /// Completed steps, those before a resumption included.
+    pub steps: u64,
+    /// Images seen, those before a resumption included.
+    pub images: u64,
+    /// Loss of the first step of this process.
+    pub loss_first: f64,
+    /// Loss of the last step.
+    pub loss_last: f64,
+    /// Images per second of this process, without the first step.
+    pub images_per_s: f64,
+    /// Time of this process.
+    pub elapsed: Duration,
+    /// Spread of the target features at the last step.
+    pub feature_std: f64,
+    /// What hooks last measured.
+    pub scores: EpochScores,
+    /// Why the run looks collapsed, if it does.
+    pub collapse: Option<String>,
+    /// Images that could not be read.
+    pub skipped: Vec<Skipped>,
+    /// Whether the run was told to stop before its end.
+    pub interrupted: bool,
+}
+
+/// Pretrains an encoder: the loop around [`Learner::step`].
+///
+/// # Errors
+///
+/// Any [`TrainError`]; checkpoints already written stay valid.
+pub fn pretrain(
+    plan: &PretrainPlan,
+    source: Arc<dyn Source>,
+    run: &mut RunDir,
+    device: &Device,
+    options: &TrainOptions,
+    hooks: &mut [&mut dyn Hook],
+) -> Result<(TrainSummary, Learner), TrainError> {
+    let mut trainer = Trainer::start(plan, source, run, device, options)?;
+    let started = Instant::now();
+    let last_step = plan.total_steps.min(options.max_steps.unwrap_or(u64::MAX));
+    let out_of_time = || {
+        options
+            .max_time
+            .is_some_and(|limit| started.elapsed() >= limit)
+    };
+    let mut interrupted = false;
+    while trainer.step < last_step && !out_of_time() {
+        trainer.train_step(hooks)?;
+        interrupted = options.stop.load(Ordering::Relaxed);
+        if interrupted {
+            break;
+        }
+    }
+    trainer.save_if_needed()?;
+    Ok(trainer.finish(started.elapsed(), interrupted))
+}
+
+struct Trainer<'a> {
+    plan: &'a PretrainPlan,
+    run: &'a mut RunDir,
+    device: Device,
+    loader: Loader,
+    learner: Learner,
+    step: u64,
+    saved_step: Option<u64>,
+    clock: Clock,
+    losses: Option<[f64; 2]>,
+    monitors: Option<Monitors>,
+    scores: EpochScores,
+}
+
+impl<'a> Trainer<'a> {
+    fn start(
+        plan: &'a PretrainPlan,
+        source: Arc<dyn Source>,
+        run: &'a mut RunDir,
+        device: &Device,
+        options: &TrainOptions,
+    ) -> Result<Self, TrainError> {
+        let checkpoint = match &options.resume {
+            Resume::Auto => run.open_latest()?,
+            Resume::Never if run.is_used() => {
+                return Err(TrainError::Exists {
+                    path: run.path().into(),
+                });
+            }
+            Resume::Never => None,
+            Resume::File(path) => Some(Checkpoint::open(path)?),
+        };
+        let (learner, step) = match &checkpoint {
+            Some(checkpoint) => resumed(plan, checkpoint, device)?,
+            None => (fresh(plan, device), 0),
+        };
+        let loader = Loader::new(source, loader_config(plan, options, step))?;
+        run.begin(&plan.recipe.to_toml(), &options.environment, step)?;
+        Ok(Self {
+            plan,
+            run,
+            device: device.clone().autodiff(),
+            loader,
+            learner,
+            step,
+            saved_step: checkpoint.map(|_| step),
+            clock: Clock::start(),
+            losses: None,
+            monitors: None,
+            scores: EpochScores::default(),
+        })
+    }
+
+    /// Loads a batch, trains on it, logs, evaluates and saves as the recipe says.
+    fn train_step(&mut self, hooks: &mut [&mut dyn Hook]) -> Result<(), TrainError> {
+        let waiting = Instant::now();
+        let batch = self.loader.next_batch()?;
+        self.clock.waited(waiting.elapsed());
+
+        let masks = self.masks();
+        let settings = self.settings();
+        let groups = self.groups(&batch, &masks);
+        let output = self.learner.step(groups, settings);
+        self.clock.stepped(self.plan.recipe.run.batch_size);
+
+        let logged = self
+            .step
+            .is_multiple_of(self.plan.recipe.run.log_every_steps as u64);
+        if logged || self.step + 1 == self.plan.total_steps {
+            self.log(&output, &masks, settings, hooks)?;
+        }
+        self.step += 1;
+        self.end_epoch(hooks)?;
+        let every = self.plan.recipe.run.checkpoint_every_steps as u64;
+        let every = if every == 0 {
+            self.plan.steps_per_epoch
+        } else {
+            every
+        };
+        if self.step.is_multiple_of(every) || self.step == self.plan.total_steps {
+            self.save_if_needed()?;
+        }
+        Ok(())
+    }
+
+    /// The masks of every group of this step.
+    fn masks(&self) -> Vec<MaskGroup> {
+        let (seed, group_size) = (
+            self.plan.recipe.run.seed,
+            self.plan.recipe.mask_group_size(),
+        );
+        let groups = self.plan.recipe.run.batch_size / group_size;
+        (0..groups as u64)
+            .map(|group| {
+                let rng = &mut MaskRng::for_group(seed, self.step, group);
+                self.plan.sampler.sample(group_size, rng)
+            })
+            .collect()
+    }
+
+    fn settings(&self) -> StepSettings {
+        let schedules = &self.plan.schedules;
+        StepSettings {
+            lr: schedules.lr(self.step),
+            weight_decay: schedules.weight_decay(self.step),
+            ema: schedules.ema(self.step),
+            clip_grad: self.plan.recipe.optimizer.clip_grad,
+            groups_per_pass: (self.plan.recipe.run.micro_batch
+                / self.plan.recipe.mask_group_size())
+            .max(1),
+        }
+    }
+
+    /// Moves the groups to the device one by one, when the step asks for them.
+    fn groups<'b>(
+        &self,
+        batch: &'b Batch,
+        masks: &'b [MaskGroup],
+    ) -> impl Iterator<Item = GroupBatch> + use<'b> {
+        let [height, width] = self.plan.model.encoder.image_size;
+        let group_size = self.plan.recipe.mask_group_size();
+        let drops = self.plan.model.encoder.drop_path > 0.0;
+        let (seed, step, device) = (self.plan.recipe.run.seed, self.step, self.device.clone());
+        let chunks = batch.images.chunks_exact(group_size * height * width * 3);
+        chunks
+            .zip(masks)
+            .enumerate()
+            .map(move |(group, (bytes, masks))| GroupBatch {
+                images: Normalization::IMAGENET.images(bytes, [group_size, height, width], &device),
+                masks: MaskTensors::new(masks, &device),
+                depth: drops.then(|| StochasticDepth::for_group(seed, step, group as u64)),
+            })
+    }
+
+    /// Reads what the step measured; the only place that waits for the device.
+    fn log(
+        &mut self,
+        output: &StepOutput,
+        masks: &[MaskGroup],
+        settings: StepSettings,
+        hooks: &mut [&mut dyn Hook],
+    ) -> Result<(), TrainError> {
+        let scalar = |value: &Tensor<1>| f64::from(value.clone().into_scalar::<f32>());
+        let (loss, grad_norm) = (scalar(&output.loss), scalar(&output.grad_norm));
+        if !loss.is_finite() || !grad_norm.is_finite() {
+            let what = if loss.is_finite() {
+                "the gradient norm"
+            } else {
+                "the loss"
+            };
+            let tensor = first_not_finite(&self.learner.model).unwrap_or_else(|| what.to_owned());
+            return Err(TrainError::Diverged {
+                step: self.step,
+                tensor,
+            });
+        }
+        let last = masks.last().expect("a step has at least one group");
+        let objective = self.learner.objective;
+        let monitors = Monitors::measure(output.targets.clone(), last, objective.loss, loss);
+        let row = self.row(loss, grad_norm, monitors.feature_std, masks, settings);
+        self.run.log(&row, &monitors)?;
+        self.losses = Some([self.losses.map_or(loss, |[first, _]| first), loss]);
+        self.monitors = Some(monitors);
+        for hook in hooks.iter_mut() {
+            hook.on_log(&row, &monitors).map_err(TrainError::Hook)?;
+        }
+        match monitors.collapse() {
+            Some(reason) if self.plan.recipe.run.on_collapse == OnCollapse::Stop => {
+                self.save_if_needed()?;
+                Err(TrainError::Collapsed {
+                    step: self.step,
+                    reason,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn row(
+        &mut self,
+        loss: f64,
+        grad_norm: f64,
+        feature_std: f64,
+        masks: &[MaskGroup],
+        settings: StepSettings,
+    ) -> MetricsRow {
+        let groups = masks.len() as f64;
+        let patches = |kept: fn(&MaskGroup) -> usize| {
+            masks.iter().map(|group| kept(group) as f64).sum::<f64>() / groups
+        };
+        let times = self.clock.lap();
+        MetricsRow {
+            epoch: self.step / self.plan.steps_per_epoch,
+            step: self.step,
+            images: (self.step + 1) * self.plan.recipe.run.batch_size as u64,
+            loss,
+            lr: settings.lr,
+            weight_decay: settings.weight_decay,
+            ema: settings.ema,
+            context_patches: patches(|group| group.contexts[0].kept()),
+            target_patches: patches(|group| group.targets[0].kept()),
+            data_wait_ms: times.data_wait_ms,
+            step_ms: times.step_ms,
+            images_per_s: times.images_per_s,
+            grad_norm,
+            feature_std,
+        }
+    }
+
+    fn end_epoch(&mut self, hooks: &mut [&mut dyn Hook]) -> Result<(), TrainError> {
+        let every = self.plan.recipe.run.eval_every_epochs as u64 * self.plan.steps_per_epoch;
+        if hooks.is_empty() || !self.step.is_multiple_of(every) {
+            return Ok(());
+        }
+        let epoch = self.step / self.plan.steps_per_epoch - 1;
+        let mut scores = EpochScores::default();
+        for hook in hooks.iter_mut() {
+            scores = scores.or(hook
+                .on_epoch(epoch, &self.learner)
+                .map_err(TrainError::Hook)?);
+        }
+        self.scores = scores;
+        self.run.log_epoch(epoch, self.step, &scores)
+    }
+
+    fn save_if_needed(&mut self) -> Result<(), TrainError> {
+        if self.saved_step == Some(self.step) {
+            return Ok(());
+        }
+        let recipe = &self.plan.recipe;
+        let state = TrainingState {
+            step: Some(self.step),
+            epoch: self.step / self.plan.steps_per_epoch,
+            seed: Some(recipe.run.seed),
+            recipe: Some(recipe.to_toml()),
+            loss: self.losses.map(|[_, last]| last),
+            lr: Some(recipe.optimizer.lr),
+            batch_size: Some(recipe.run.batch_size as u64),
+            loader: Some(serde_json::json!({ "next_step": self.loader.next_step() })),
+            ..TrainingState::default()
+        };
+        self.run
+            .save(&self.learner, &state, self.step, recipe.run.keep_last)?;
+        self.saved_step = Some(self.step);
+        Ok(())
+    }
+
+    fn finish(self, elapsed: Duration, interrupted: bool) -> (TrainSummary, Learner) {
+        let [loss_first, loss_last] = self.losses.unwrap_or([f64::NAN; 2]);
+        let summary = TrainSummary {
+            steps: self.step,
+            images: self.step * self.plan.recipe.run.batch_size as u64,
+            loss_first,
+            loss_last,
+            images_per_s: self.clock.overall(),
+            elapsed,
+            feature_std: self
+                .monitors
+                .map_or(f64::NAN, |monitors| monitors.feature_std),
+            scores: self.scores,
+            collapse: self.monitors.and_then(|monitors| monitors.collapse()),
+            skipped: self.loader.skipped().to_vec(),
+            interrupted,
+        };
+        (summary, self.learner)
+    }
+}
+
+fn fresh(plan: &PretrainPlan, device: &Device) -> Learner {
+    let (objective, adamw) = (plan.objective(), plan.adamw());
+    Learner::new(
+        &plan.model,
+        plan.initialization(),
+        plan.precision(),
+        objective,
+        adamw,
+        device,
+    )
+}
+
+/// The learner of a checkpoint and the number of steps it has completed.
+fn resumed(
+    plan: &PretrainPlan,
+    checkpoint: &Checkpoint,
+    device: &Device,
+) -> Result<(Learner, u64), TrainError> {
+    let found = checkpoint.config();
+    if found.as_ref() != Some(&plan.model) {
+        return Err(TrainError::OtherRecipe {
+            path: checkpoint.path.clone(),
+            key: "model".to_owned(),
+            found: found.map_or("no predictor".to_owned(), |config| format!("{config:?}")),
+            expected: format!("{:?}", plan.model),
+        });
+    }
+    let (objective, adamw) = (plan.objective(), plan.adamw());
+    let learner = Learner::from_checkpoint(checkpoint, plan.precision(), objective, adamw, device)?;
+    // Official checkpoints count epochs only.
+    let step = checkpoint
+        .state
+        .step
+        .unwrap_or(checkpoint.state.epoch * plan.steps_per_epoch);
+    Ok((learner, step))
+}
+
+fn loader_config(plan: &PretrainPlan, options: &TrainOptions, step: u64) -> LoaderConfig {
+    LoaderConfig {
+        batch_size: plan.recipe.run.batch_size,
+        seed: plan.recipe.run.seed,
+        start_step: step,
+        workers: options.workers,
+        augment: plan.augment(),
+        max_bad_fraction: plan.recipe.data.max_bad_fraction,
+    }
+}
+
+/// Times since the last logged step, and over the whole run.
+struct Clock {
+    lap_started: Instant,
+    lap_wait: Duration,
+    lap_steps: u32,
+    lap_images: usize,
+    run_started: Option<Instant>,
+    run_images: usize,
+}
+
+struct Lap {
+    data_wait_ms: f64,
+    step_ms: f64,
+    images_per_s: f64,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self {
+            lap_started: Instant::now(),
+            lap_wait: Duration::ZERO,
+            lap_steps: 0,
+            lap_images: 0,
+            run_started: None,
+            run_images: 0,
+        }
+    }
+
+    fn waited(&mut self, wait: Duration) {
+        self.lap_wait += wait;
+    }
+
+    fn stepped(&mut self, images: usize) {
+        self.lap_steps += 1;
+        self.lap_images += images;
+        // The first step compiles kernels and fills caches; it is left out of the run's speed.
+        match self.run_started {
+            None => self.run_started = Some(Instant::now()),
+            Some(_) => self.run_images += images,
+        }
+    }
+
+    fn lap(&mut self) -> Lap {
+        let elapsed = self.lap_started.elapsed().as_secs_f64();
+        let steps = f64::from(self.lap_steps.max(1));
+        let lap = Lap {
+            data_wait_ms: 1e3 * self.lap_wait.as_secs_f64() / steps,
+            step_ms: 1e3 * elapsed / steps,
+            images_per_s: self.lap_images as f64 / elapsed,
+        };
+        self.lap_started = Instant::now();
+        (self.lap_wait, self.lap_steps, self.lap_images) = (Duration::ZERO, 0, 0);
+        lap
+    }
+
+    fn overall(&self) -> f64 {
+        self.run_started.map_or(0.0, |start| {
+            self.run_images as f64 / start.elapsed().as_secs_f64()
+        })
+    }
+}

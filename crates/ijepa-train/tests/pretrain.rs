@@ -1,0 +1,303 @@
+//! Whole runs of the trainer on rendered images.
+
+#[cfg(test)]
+mod pretrain {
+    use std::{fs, path::Path, sync::Arc};
+
+    use burn::tensor::Tensor;
+    use ijepa_data::{DataSpec, Source};
+    use ijepa_masking::MaskRng;
+    use ijepa_model::{Checkpoint, MaskTensors, Normalization};
+    use ijepa_testkit::{device, max_abs_difference};
+    use ijepa_train::{
+        GroupBatch, Hook, HookError, Learner, MetricsRow, Monitors, PretrainPlan, Recipe, Resume,
+        RunDir, StepSettings, TrainError, TrainOptions, TrainSummary, pretrain,
+    };
+
+    const TINY: [&str; 12] = [
+        "model.embed_dim=16",
+        "model.depth=1",
+        "model.num_heads=2",
+        "model.image_size=24",
+        "model.predictor_dim=8",
+        "model.predictor_depth=1",
+        "mask.group_size=6",
+        "mask.min_keep=3",
+        "mask.length_multiple=4",
+        "run.batch_size=12",
+        "optimizer.steps_per_epoch=4",
+        "run.log_every_steps=3",
+    ];
+
+    fn recipe(overrides: &[&str]) -> Recipe {
+        let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+        recipe
+            .with_overrides(&TINY)
+            .unwrap()
+            .with_overrides(overrides)
+            .unwrap()
+    }
+
+    fn source() -> Arc<dyn Source> {
+        let spec: DataSpec = "scenes:kind=texture,n=48,size=32".parse().unwrap();
+        Arc::from(spec.open().unwrap())
+    }
+
+    fn train(
+        run: &Path,
+        recipe: Recipe,
+        options: &TrainOptions,
+    ) -> Result<TrainSummary, TrainError> {
+        let source = source();
+        let plan = PretrainPlan::new(recipe, source.len())?;
+        let mut run = RunDir::open(run)?;
+        Ok(pretrain(&plan, source, &mut run, &device(), options, &mut [])?.0)
+    }
+
+    fn until(step: u64) -> TrainOptions {
+        TrainOptions {
+            max_steps: Some(step),
+            ..Default::default()
+        }
+    }
+
+    /// Rows of metrics.csv without the three columns of times.
+    fn rows(run: &Path) -> Vec<Vec<String>> {
+        let text = fs::read_to_string(run.join("metrics.csv")).unwrap();
+        text.lines()
+            .map(|line| {
+                let mut cells: Vec<String> = line.split(',').map(str::to_owned).collect();
+                cells.drain(9..12);
+                cells
+            })
+            .collect()
+    }
+
+    fn weights(run: &Path) -> Vec<Vec<u8>> {
+        ["encoder", "predictor", "target_encoder", "optimizer"]
+            .map(|part| {
+                fs::read(
+                    run.join("checkpoints/latest")
+                        .join(format!("{part}.safetensors")),
+                )
+            })
+            .map(Result::unwrap)
+            .to_vec()
+    }
+
+    #[test]
+    fn a_run_leaves_everything_its_directory_promises() {
+        let folder = tempfile::tempdir().unwrap();
+        let summary = train(folder.path(), recipe(&[]), &until(8)).unwrap();
+        assert_eq!((summary.steps, summary.images), (8, 96));
+        assert!(summary.loss_last.is_finite() && summary.feature_std > 0.05);
+        let rows = rows(folder.path());
+        assert_eq!(rows[0][..4], ["epoch", "step", "images", "loss"]);
+        let steps: Vec<&str> = rows[1..].iter().map(|row| row[1].as_str()).collect();
+        assert_eq!(steps, ["0", "3", "6"]);
+        assert_eq!(rows[3][..3], ["1", "6", "84"]);
+
+        let saved = fs::read_to_string(folder.path().join("recipe.toml")).unwrap();
+        assert_eq!(
+            Recipe::from_toml(&saved, "recipe.toml").unwrap(),
+            recipe(&[])
+        );
+        let events = fs::read_dir(folder.path()).unwrap().filter(|entry| {
+            let name = entry.as_ref().unwrap().file_name();
+            name.to_string_lossy().starts_with("events.out.tfevents")
+        });
+        assert_eq!(events.count(), 1);
+        // Two checkpoints of two epochs are kept, and the newest opens as any checkpoint does.
+        let checkpoint = Checkpoint::open(folder.path()).unwrap();
+        assert_eq!(
+            (checkpoint.state.step, checkpoint.state.epoch),
+            (Some(8), 2)
+        );
+        assert!(folder.path().join("checkpoints/step-4").is_dir());
+    }
+
+    #[test]
+    fn resuming_anywhere_reproduces_the_uninterrupted_run_bit_for_bit() {
+        let whole = tempfile::tempdir().unwrap();
+        train(whole.path(), recipe(&[]), &until(10)).unwrap();
+        for workers in [0, 1, 2, 4] {
+            let parts = tempfile::tempdir().unwrap();
+            for stop in [1, 4, 5, 10] {
+                let options = TrainOptions {
+                    workers,
+                    ..until(stop)
+                };
+                train(parts.path(), recipe(&[]), &options).unwrap();
+            }
+            assert_eq!(rows(parts.path()), rows(whole.path()), "{workers} workers");
+            assert_eq!(
+                weights(parts.path()),
+                weights(whole.path()),
+                "{workers} workers"
+            );
+        }
+    }
+
+    /// Four groups of three in one, two and four passes, and as one big graph.
+    #[test]
+    fn accumulation_equals_the_one_large_batch() {
+        let recipe = recipe(&["mask.group_size=3", "mask.length_multiple=1"]);
+        let plan = PretrainPlan::new(recipe.clone(), 48).unwrap();
+        let device = device().autodiff();
+        let sampler = recipe.mask_sampler().unwrap();
+        let source = source();
+        let group = |group: u64| {
+            let pixels: Vec<u8> = (0..3)
+                .flat_map(|i| {
+                    let image = source.read(group as usize * 3 + i).unwrap();
+                    ijepa_data::resize(&image, 24, 24, ijepa_data::Filter::Bilinear, None)
+                        .unwrap()
+                        .into_pixels()
+                })
+                .collect();
+            let masks = sampler.sample(3, &mut MaskRng::for_group(0, 0, group));
+            GroupBatch {
+                images: Normalization::IMAGENET.images(&pixels, [3, 24, 24], &device),
+                masks: MaskTensors::new(&masks, &device),
+                depth: None,
+            }
+        };
+        let learner = || {
+            Learner::new(
+                plan.model(),
+                recipe.initialization(),
+                recipe.precision(),
+                recipe.objective_config(),
+                Default::default(),
+                &ijepa_testkit::device(),
+            )
+        };
+        let stepped = |groups_per_pass| {
+            let settings = StepSettings {
+                lr: 1e-3,
+                weight_decay: 0.1,
+                ema: 0.9,
+                clip_grad: 0.0,
+                groups_per_pass,
+            };
+            let mut learner = learner();
+            let output = learner.step((0..4).map(group), settings);
+            let encoder = learner.parts().encoder;
+            let weights: Vec<f32> = encoder.iter().flat_map(|t| t.read().unwrap()).collect();
+            (weights, output.loss.into_scalar::<f32>())
+        };
+        let (large, loss) = stepped(4);
+        for groups_per_pass in [1, 2] {
+            let (weights, split_loss) = stepped(groups_per_pass);
+            assert!(
+                max_abs_difference(&weights, &large) <= 2e-6,
+                "{groups_per_pass}"
+            );
+            assert!((loss - split_loss).abs() <= 1e-6);
+        }
+        // The loss is the mean over groups, each of which counts the same.
+        let learner = learner();
+        let mean: f32 = (0..4)
+            .map(|number| {
+                let GroupBatch { images, masks, .. } = group(number);
+                let (model, target) = (&learner.model, &learner.target);
+                let loss: Tensor<1> = model.loss(images, &masks, target, &learner.objective, None);
+                loss.into_scalar::<f32>() / 4.0
+            })
+            .sum();
+        assert!((loss - mean).abs() <= 1e-6, "{loss} {mean}");
+    }
+
+    #[test]
+    fn a_second_process_and_a_second_run_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = RunDir::open(folder.path()).unwrap();
+        let error = RunDir::open(folder.path()).unwrap_err();
+        assert!(matches!(error, TrainError::InUse { .. }), "{error}");
+        drop(held);
+        train(folder.path(), recipe(&[]), &until(1)).unwrap();
+        let never = TrainOptions {
+            resume: Resume::Never,
+            ..until(2)
+        };
+        let error = train(folder.path(), recipe(&[]), &never).unwrap_err();
+        assert!(matches!(error, TrainError::Exists { .. }), "{error}");
+        let error = train(folder.path(), recipe(&["model.depth=2"]), &until(2)).unwrap_err();
+        assert!(matches!(error, TrainError::OtherRecipe { .. }), "{error}");
+    }
+
+    #[test]
+    fn divergence_names_the_step_and_the_tensor() {
+        let folder = tempfile::tempdir().unwrap();
+        let hot = recipe(&[
+            "optimizer.lr=1e38",
+            "optimizer.start_lr=1e38",
+            "run.log_every_steps=1",
+        ]);
+        match train(folder.path(), hot, &until(8)).unwrap_err() {
+            TrainError::Diverged { step, tensor } => {
+                assert!(step > 0, "{step}");
+                assert!(
+                    tensor.starts_with("parameter ") || tensor.starts_with("the "),
+                    "{tensor}"
+                );
+            }
+            other => panic!("{other}"),
+        }
+    }
+
+    #[derive(Default)]
+    struct Counter {
+        logs: usize,
+        epochs: Vec<u64>,
+    }
+
+    impl Hook for Counter {
+        fn on_log(&mut self, row: &MetricsRow, monitors: &Monitors) -> Result<(), HookError> {
+            assert!(row.loss > 0.0 && monitors.loss_ratio > 0.0);
+            self.logs += 1;
+            Ok(())
+        }
+
+        fn on_epoch(
+            &mut self,
+            epoch: u64,
+            _: &Learner,
+        ) -> Result<ijepa_train::EpochScores, HookError> {
+            self.epochs.push(epoch);
+            Ok(ijepa_train::EpochScores {
+                knn: Some(12.5),
+                ..Default::default()
+            })
+        }
+    }
+
+    #[test]
+    fn hooks_see_every_log_and_every_epoch() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source();
+        let plan = PretrainPlan::new(recipe(&[]), source.len()).unwrap();
+        let mut run = RunDir::open(folder.path()).unwrap();
+        let mut counter = Counter::default();
+        let options = until(9);
+        let (summary, _) = pretrain(
+            &plan,
+            source,
+            &mut run,
+            &device(),
+            &options,
+            &mut [&mut counter],
+        )
+        .unwrap();
+        assert_eq!(
+            (counter.logs, counter.epochs.as_slice()),
+            (3, [0, 1].as_slice())
+        );
+        assert_eq!(summary.scores.knn, Some(12.5));
+        let epochs = fs::read_to_string(folder.path().join("epochs.csv")).unwrap();
+        assert_eq!(
+            epochs,
+            "epoch,step,rankme,knn,probe\n0,4,,12.5,\n1,8,,12.5,\n"
+        );
+    }
+}
