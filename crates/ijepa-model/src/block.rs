@@ -3,12 +3,12 @@
 use burn::{
     module::Module,
     nn::{LayerNorm, Linear},
-    tensor::{Tensor, activation::gelu},
+    tensor::Tensor,
 };
 
 use crate::{
-    attention::Attention, drop_path::StochasticDepth, init::Initializer, linear::linear,
-    precision::Precision,
+    attention::Attention, drop_path::StochasticDepth, gelu::gelu, init::Initializer,
+    linear::linear, precision::Precision,
 };
 
 /// Two linear layers with an exact GELU between.

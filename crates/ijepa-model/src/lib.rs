@@ -33,6 +33,7 @@ mod drop_path;
 mod ema;
 mod encoder;
 mod features;
+mod gelu;
 mod ijepa;
 mod init;
 mod linear;

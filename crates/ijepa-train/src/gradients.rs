@@ -80,7 +80,7 @@ struct Scale {
 
 enum Factor {
     Number(f64),
-    OnDevice(Tensor<1>),
+    OnDevice(Box<Tensor<1>>),
 }
 
 impl ModuleVisitor for Scale {
@@ -88,7 +88,7 @@ impl ModuleVisitor for Scale {
         if let Some(gradient) = self.gradients.remove::<D>(param.id) {
             let scaled = match &self.factor {
                 Factor::Number(factor) => gradient.mul_scalar(*factor),
-                Factor::OnDevice(factor) => gradient * factor.clone().reshape([1; D]),
+                Factor::OnDevice(factor) => gradient * factor.as_ref().clone().reshape([1; D]),
             };
             self.gradients.register(param.id, scaled);
         }
@@ -137,7 +137,7 @@ pub(crate) fn clipped<M: Module>(
         .clamp_max(1.0);
     let mut scale = Scale {
         gradients,
-        factor: Factor::OnDevice(factor),
+        factor: Factor::OnDevice(Box::new(factor)),
     };
     module.visit(&mut scale);
     scale.gradients

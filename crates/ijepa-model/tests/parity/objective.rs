@@ -24,7 +24,7 @@ fn input_masking_shows_the_target_encoder_one_block_at_a_time() {
         let found = objective.targets(&target, images.clone(), &masks);
 
         let one_by_one = group.targets.iter().flat_map(|block| {
-            let block = ijepa_model::TokenIndices::new(&[block.clone()], 16, &device);
+            let block = ijepa_model::TokenIndices::new(std::slice::from_ref(block), 16, &device);
             let features = target
                 .encoder()
                 .forward_masked(images.clone(), &block, None);

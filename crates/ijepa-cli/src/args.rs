@@ -1,0 +1,140 @@
+//! Flags that several commands share.
+
+use std::thread::available_parallelism;
+
+use burn::tensor::Device;
+use clap::{Args, ValueEnum};
+use ijepa_data::{DataError, Preprocess};
+use ijepa_train::{Backend, DeviceError, DeviceSpec, Recipe, RecipeError};
+
+use crate::error::CliError;
+
+/// The recipe that masks are looked at and measured with unless another is named.
+const DEFAULT_RECIPE: &str = "in1k_vitb16_ep600";
+
+/// A recipe with changes.
+#[derive(Debug, Args)]
+pub(crate) struct RecipeArgs {
+    /// Name of a preset (see `ijepa recipes list`) or path of a .toml file
+    #[arg(long, value_name = "NAME|FILE", default_value = DEFAULT_RECIPE)]
+    pub(crate) recipe: String,
+    /// Changes of single keys, such as mask.mode=uniform
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", num_args = 1..)]
+    pub(crate) overrides: Vec<String>,
+}
+
+impl RecipeArgs {
+    /// The recipe, if it can be carried out.
+    pub(crate) fn load(&self) -> Result<Recipe, RecipeError> {
+        load_recipe(&self.recipe, &self.overrides)
+    }
+}
+
+/// A recipe that keeps all rules and asks for nothing that is not built.
+pub(crate) fn load_recipe(name: &str, overrides: &[String]) -> Result<Recipe, RecipeError> {
+    let recipe = Recipe::load(name)?.with_overrides(overrides)?;
+    recipe.validate()?;
+    recipe.unbuilt().map_or(Ok(recipe), Err)
+}
+
+/// Number type of matrix products.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Precision {
+    F32,
+    Bf16,
+}
+
+impl Precision {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    pub(crate) fn of_model(self) -> ijepa_model::Precision {
+        match self {
+            Self::F32 => ijepa_model::Precision::F32,
+            Self::Bf16 => ijepa_model::Precision::Bf16,
+        }
+    }
+}
+
+/// Where and how to compute.
+#[derive(Debug, Args)]
+pub(crate) struct ComputeArgs {
+    /// flex, ndarray, wgpu, vulkan, metal, rocm or cuda, GPUs with an optional number as in cuda:1
+    /// [default: the best one compiled in]
+    #[arg(long)]
+    device: Option<DeviceSpec>,
+    /// Number type of matrix products
+    #[arg(long, value_enum, default_value = "f32")]
+    precision: Precision,
+    /// CPU threads that compute [default: all cores]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    threads: Option<usize>,
+}
+
+/// A device that is ready to compute.
+#[derive(Debug)]
+pub(crate) struct Compute {
+    pub(crate) spec: DeviceSpec,
+    pub(crate) device: Device,
+    pub(crate) precision: Precision,
+    pub(crate) threads: usize,
+}
+
+impl ComputeArgs {
+    /// Opens the device; to be called once, before anything is computed.
+    pub(crate) fn open(&self) -> Result<Compute, CliError> {
+        if let Some(threads) = self.threads {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let started = pool.build_global();
+            started.map_err(|source| CliError::Threads { threads, source })?;
+        }
+        let spec = match self.device {
+            Some(spec) => spec,
+            None => DeviceSpec::best()?,
+        };
+        let device = spec.open()?;
+        if !self.precision.of_model().is_supported(&device) {
+            return Err(CliError::Precision {
+                device: spec.to_string(),
+                precision: self.precision.name(),
+            });
+        }
+        Ok(Compute {
+            spec,
+            device,
+            precision: self.precision,
+            threads: rayon::current_num_threads(),
+        })
+    }
+}
+
+/// A count of at least one.
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("expected a whole number of at least 1".to_owned()),
+    }
+}
+
+/// A device for looking at weights only: a CPU if one is compiled in.
+pub(crate) fn host_device() -> Result<Device, DeviceError> {
+    let cpu = Backend::compiled_in().find(|backend| !backend.is_gpu());
+    match cpu {
+        Some(backend) => DeviceSpec { backend, index: 0 }.open(),
+        None => DeviceSpec::best()?.open(),
+    }
+}
+
+/// How images get the encoder's size, as `--preprocess` takes it.
+pub(crate) fn preprocess(text: &str) -> Result<Preprocess, String> {
+    text.parse().map_err(|error: DataError| error.to_string())
+}
+
+/// Loader threads unless `--workers` says otherwise.
+pub(crate) fn default_workers() -> usize {
+    available_parallelism().map_or(1, |cores| cores.get().min(8))
+}

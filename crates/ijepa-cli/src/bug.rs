@@ -1,0 +1,80 @@
+//! Panics, which are bugs of this program.
+
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    panic::{self, AssertUnwindSafe, PanicHookInfo},
+    process::ExitCode,
+    sync::Mutex,
+};
+
+use crate::{exit_code, report};
+
+/// The last panic. Libraries catch some (of image decoders), so only the one that ends the
+/// program may be printed.
+static LAST: Mutex<Option<String>> = Mutex::new(None);
+
+/// Keeps panics quiet until it is known whether somebody catches them.
+pub(crate) fn record_panics() {
+    panic::set_hook(Box::new(|info| {
+        if let Ok(mut last) = LAST.lock() {
+            *last = Some(describe(info));
+        }
+    }));
+}
+
+/// Runs the command; a panic becomes a request to report it.
+pub(crate) fn guard(run: impl FnOnce() -> ExitCode) -> ExitCode {
+    guard_saying(run, report::line)
+}
+
+fn guard_saying(run: impl FnOnce() -> ExitCode, say: impl FnOnce(&str)) -> ExitCode {
+    panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        let what = LAST.lock().ok().and_then(|mut last| last.take());
+        say(&message(what.as_deref().unwrap_or("unknown cause")));
+        ExitCode::from(exit_code::BUG)
+    })
+}
+
+fn message(what: &str) -> String {
+    let page = concat!(env!("CARGO_PKG_REPOSITORY"), "/issues");
+    let version = env!("CARGO_PKG_VERSION");
+    format!("error: this is a bug in ijepa {version}, please report it at {page}: {what}")
+}
+
+fn describe(info: &PanicHookInfo<'_>) -> String {
+    let what = info.payload_as_str().unwrap_or("panic").replace('\n', " ");
+    let place = info
+        .location()
+        .map_or_else(String::new, |place| format!(" ({place})"));
+    let backtrace = Backtrace::capture();
+    match backtrace.status() {
+        BacktraceStatus::Captured => format!("{what}{place}\n{backtrace}"),
+        _ => format!("{what}{place}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_exits_with_the_code_of_a_bug() {
+        let mut said = String::new();
+        let code = guard_saying(|| panic!("out of bounds"), |line| said = line.to_owned());
+        assert_eq!(code, ExitCode::from(70));
+        assert!(said.starts_with("error: this is a bug in ijepa "), "{said}");
+        assert_eq!(guard(|| ExitCode::SUCCESS), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn the_message_says_where_to_report() {
+        assert_eq!(
+            message("boom (a.rs:1:2)"),
+            format!(
+                "error: this is a bug in ijepa {}, please report it at \
+                 https://github.com/ijepa-rs/ijepa/issues: boom (a.rs:1:2)",
+                env!("CARGO_PKG_VERSION")
+            )
+        );
+    }
+}

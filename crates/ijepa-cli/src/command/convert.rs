@@ -1,0 +1,96 @@
+//! `ijepa convert`: from any kind of checkpoint to any other.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use ijepa_model::{
+    Checkpoint,
+    checkpoint::{EncoderRole, Format, OpenOptions},
+};
+use serde_json::json;
+
+use crate::{args, error::CliError, report::Report};
+
+use super::inspect::kind;
+
+/// Write a checkpoint in another format
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  ijepa convert IN1K-vit.h.14-300e.pth.tar vith14 --to hf")]
+pub(crate) struct Convert {
+    /// Run directory, native folder, official .pth.tar, Hugging Face folder or .safetensors
+    #[arg(value_name = "IN")]
+    from: PathBuf,
+    /// File (official) or folder (native, hf) to create
+    #[arg(value_name = "OUT")]
+    out: PathBuf,
+    /// Format to write
+    #[arg(long, value_enum)]
+    to: Kind,
+    /// Encoder that a Hugging Face folder gets [default: target, or the only one there is]
+    #[arg(long, value_enum)]
+    encoder: Option<Role>,
+    /// Attention heads of an official file of unusual width, which does not record them
+    #[arg(long, value_name = "N", value_parser = args::positive)]
+    num_heads: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Native,
+    Official,
+    Hf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Role {
+    Target,
+    Context,
+}
+
+impl Convert {
+    pub(crate) fn run(&self) -> Result<Report, CliError> {
+        if self.encoder.is_some() && self.to != Kind::Hf {
+            return Err(CliError::EncoderWithoutHuggingFace);
+        }
+        if self.out.exists() {
+            return Err(CliError::Exists {
+                path: self.out.clone(),
+            });
+        }
+        let options = OpenOptions {
+            num_heads: self.num_heads,
+        };
+        let checkpoint = Checkpoint::open_with(&self.from, options)?;
+        let from = kind(checkpoint.kind);
+        let role = self.role(&checkpoint);
+        let (format, to) = match self.to {
+            Kind::Native => (Format::Native, "native"),
+            Kind::Official => (Format::Official, "official"),
+            Kind::Hf => (Format::HuggingFace(role), "hugging_face"),
+        };
+        checkpoint.save(&self.out, format)?;
+        let encoder = match (self.to, role) {
+            (Kind::Hf, EncoderRole::Target) => Some("target"),
+            (Kind::Hf, EncoderRole::Context) => Some("context"),
+            _ => None,
+        };
+        let which = encoder.map(|encoder| format!(", {encoder} encoder"));
+        Ok(Report {
+            text: format!(
+                "wrote {} ({from} to {to}{})\n",
+                self.out.display(),
+                which.unwrap_or_default()
+            ),
+            json: json!({"from": from, "to": to, "encoder": encoder, "out": self.out}),
+        })
+    }
+
+    fn role(&self, checkpoint: &Checkpoint) -> EncoderRole {
+        match self.encoder {
+            Some(Role::Target) => EncoderRole::Target,
+            Some(Role::Context) => EncoderRole::Context,
+            None if checkpoint.target_encoder.is_some() => EncoderRole::Target,
+            None => EncoderRole::Context,
+        }
+    }
+}

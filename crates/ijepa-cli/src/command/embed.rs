@@ -1,0 +1,160 @@
+//! `ijepa embed`: features of a data set.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::Args;
+use ijepa_data::{DataError, DataSpec, Preprocess, Source};
+use ijepa_model::Normalization;
+use serde_json::json;
+
+use crate::{
+    args::{self, Compute, ComputeArgs},
+    error::CliError,
+    features::{EncoderArgs, Extract, Extracted, FileKind, FrozenEncoder, Pool},
+    report::{self, Report},
+};
+
+/// Write the features of every image to .safetensors, .npy or .parquet
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  ijepa embed --weights IN1K-vit.h.14-300e.pth.tar \
+                        --data folder:photos --out photos.safetensors"
+)]
+pub(crate) struct Embed {
+    #[command(flatten)]
+    encoder: EncoderArgs,
+    /// Images: folder:PATH or PATH, parquet:GLOB, cifar10:PATH, scenes[:key=value,...]
+    #[arg(long, value_name = "SPEC")]
+    data: String,
+    /// File with the names of the images of the folder to use, one a line
+    #[arg(long, value_name = "FILE")]
+    subset: Option<PathBuf>,
+    /// File to write; its extension is the format
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// What becomes of the tokens of an image
+    #[arg(long, value_enum, default_value = "mean")]
+    pool: Pool,
+    /// eval: short side to 8/7 of the size, then the centre; squash: to the exact size; none
+    #[arg(long, value_name = "HOW", default_value = "eval", value_parser = args::preprocess)]
+    preprocess: Preprocess,
+    /// Images that go through the encoder together
+    #[arg(long, value_name = "N", default_value = "32", value_parser = args::positive)]
+    batch_size: usize,
+    /// Threads that read images, 0 for none of their own [default: all cores, at most 8]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    /// No progress on stderr
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl Embed {
+    pub(crate) fn run(&self) -> Result<Report, CliError> {
+        let kind = FileKind::of(&self.out, self.pool == Pool::Tokens)?;
+        let compute = self.compute.open()?;
+        let source = self.source()?;
+        let frozen = self.encoder.load(&compute)?;
+        let settings = Settings::of(&frozen, &compute);
+        if !self.quiet {
+            report::line(&format!("{} images; {}", source.len(), settings.describe()));
+        }
+        let extract = Extract {
+            frozen,
+            source,
+            preprocess: self.preprocess,
+            pool: self.pool,
+            batch_size: self.batch_size,
+            workers: self.workers.unwrap_or_else(args::default_workers),
+            progress: !self.quiet,
+        };
+        let extracted = extract.run(&self.data, &self.out, kind)?;
+        Ok(self.report(&extracted, &settings))
+    }
+
+    fn source(&self) -> Result<Arc<dyn Source>, DataError> {
+        let spec: DataSpec = self.data.parse()?;
+        let source = match &self.subset {
+            Some(list) => spec.open_subset(list)?,
+            None => spec.open()?,
+        };
+        Ok(source.into())
+    }
+
+    fn report(&self, extracted: &Extracted, settings: &Settings) -> Report {
+        let Extracted {
+            images,
+            shape,
+            images_per_s,
+            skipped,
+        } = extracted;
+        let sizes = shape.with_rows(*images);
+        let mut text = format!(
+            "wrote {} (embedding {sizes:?}, {images_per_s:.1} images/s)\n",
+            self.out.display()
+        );
+        if !skipped.is_empty() {
+            let of = images + skipped.len();
+            text += &format!("skipped {} of {of} images:\n", skipped.len());
+        }
+        for image in skipped {
+            text += &format!("  {}: {}\n", image.path, image.why);
+        }
+        Report {
+            text,
+            json: json!({
+                "images": images,
+                "dim": shape.dim,
+                "tokens": shape.tokens,
+                "images_per_s": images_per_s,
+                "skipped": skipped,
+                "out": self.out,
+                "encoder": settings.encoder,
+                "pool": self.pool.name(),
+                "image_size": settings.image_size,
+                "preprocess": self.preprocess.to_string(),
+                "normalize": settings.normalize,
+                "device": settings.device,
+                "precision": settings.precision,
+                "threads": settings.threads,
+            }),
+        }
+    }
+}
+
+/// Everything that was decided by defaults.
+struct Settings {
+    encoder: &'static str,
+    image_size: [usize; 2],
+    normalize: &'static str,
+    device: String,
+    precision: &'static str,
+    threads: usize,
+}
+
+impl Settings {
+    fn of(frozen: &FrozenEncoder, compute: &Compute) -> Self {
+        Self {
+            encoder: frozen.choice.name(),
+            image_size: frozen.encoder.config().image_size,
+            normalize: match frozen.normalization {
+                Normalization::IMAGENET => "imagenet",
+                Normalization::HALF => "half",
+                _ => "of the weights",
+            },
+            device: compute.spec.to_string(),
+            precision: compute.precision.name(),
+            threads: compute.threads,
+        }
+    }
+
+    fn describe(&self) -> String {
+        let [height, width] = self.image_size;
+        format!(
+            "{} encoder, {height}x{width}, normalisation {}; device {}, {}, {} threads",
+            self.encoder, self.normalize, self.device, self.precision, self.threads
+        )
+    }
+}

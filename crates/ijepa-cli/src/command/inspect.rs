@@ -1,0 +1,204 @@
+//! `ijepa inspect`: what a checkpoint holds.
+
+use std::{fmt::Write, path::PathBuf};
+
+use clap::Args;
+use ijepa_model::{
+    Checkpoint, VisionTransformerConfig,
+    checkpoint::{CheckpointKind, Mismatch, Moments, OpenOptions, StateDict},
+};
+use serde_json::{Value, json};
+
+use crate::{args, error::CliError, report::Report};
+
+/// Say what a checkpoint holds and whether it fits an architecture
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  ijepa inspect IN1K-vit.h.14-300e.pth.tar --arch vit_h14")]
+pub(crate) struct Inspect {
+    /// Run directory, native folder, official .pth.tar, Hugging Face folder or .safetensors
+    path: PathBuf,
+    /// Architecture to compare the encoders with, such as vit_h14 [default: the sizes found]
+    #[arg(long, value_name = "NAME")]
+    arch: Option<String>,
+    /// Attention heads of an official file of unusual width, which does not record them
+    #[arg(long, value_name = "N", value_parser = args::positive)]
+    num_heads: Option<usize>,
+    /// List every tensor
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+impl Inspect {
+    pub(crate) fn run(&self) -> Result<Report, CliError> {
+        let options = OpenOptions {
+            num_heads: self.num_heads,
+        };
+        let checkpoint = Checkpoint::open_with(&self.path, options)?;
+        let expected = self.expected(&checkpoint.encoder_config)?;
+        let mismatches = checkpoint.mismatches(&expected, &args::host_device()?);
+        Ok(Report {
+            text: self.text(&checkpoint, &mismatches),
+            json: self.json(&checkpoint, &mismatches),
+        })
+    }
+
+    /// The sizes that the encoders are compared with.
+    fn expected(
+        &self,
+        found: &VisionTransformerConfig,
+    ) -> Result<VisionTransformerConfig, CliError> {
+        let Some(arch) = &self.arch else {
+            return Ok(found.clone());
+        };
+        let unknown = |source| CliError::Flag {
+            flag: "arch",
+            source,
+        };
+        let named = VisionTransformerConfig::variant(arch).map_err(unknown)?;
+        // An architecture has no image size of its own.
+        let resized = named.clone().with_image_size(found.image_size);
+        Ok(if resized.grid().is_ok() {
+            resized
+        } else {
+            named
+        })
+    }
+
+    fn text(&self, checkpoint: &Checkpoint, mismatches: &[(&str, Mismatch)]) -> String {
+        let mut text = format!(
+            "{}\nkind           {}\nsizes          {}\n",
+            checkpoint.path.display(),
+            kind(checkpoint.kind),
+            sizes(&checkpoint.encoder_config)
+        );
+        let mut line = |name: &str, value: String| {
+            let _ = writeln!(text, "{name:14} {value}");
+        };
+        if let Some(predictor) = &checkpoint.predictor_config {
+            let (dim, depth) = (predictor.dim, predictor.depth);
+            line("predictor", format!("width {dim}, {depth} blocks"));
+        }
+        let state = &checkpoint.state;
+        line("epoch", state.epoch.to_string());
+        line("step", or_unknown(state.step));
+        line("recipe", yes_or_no(state.recipe.is_some()));
+        line("optimizer", optimizer(checkpoint.moments.as_ref()));
+        line("scaler", yes_or_no(state.scaler.is_some()));
+        for (name, dict) in networks(checkpoint) {
+            let (tensors, parameters) = (dict.len(), parameters(dict));
+            line(name, format!("{tensors} tensors, {parameters} parameters"));
+            if self.verbose {
+                for (name, tensor) in dict.iter() {
+                    line("", format!("{name} {:?}", tensor.shape()));
+                }
+            }
+        }
+        let against = match &self.arch {
+            Some(arch) => arch.as_str(),
+            None => "its own sizes",
+        };
+        for (name, mismatch) in mismatches {
+            if mismatch.is_empty() {
+                line("fit", format!("{name} fits {against}"));
+            } else {
+                line("fit", format!("{name} does not fit {against}:{mismatch}"));
+            }
+        }
+        text
+    }
+
+    fn json(&self, checkpoint: &Checkpoint, mismatches: &[(&str, Mismatch)]) -> Value {
+        let state = &checkpoint.state;
+        let networks = networks(checkpoint).map(|(name, dict)| {
+            let tensor = |(name, tensor): (&str, &ijepa_model::checkpoint::LazyTensor)| {
+                json!({"name": name, "shape": tensor.shape()})
+            };
+            let tensors: Vec<Value> = dict.iter().map(tensor).collect();
+            json!({"name": name, "parameters": parameters(dict), "tensors": tensors})
+        });
+        let fit = mismatches.iter().map(|(name, mismatch)| {
+            let misshaped = mismatch.misshaped.iter().map(
+                |(name, found, expected)| json!({"name": name, "found": found, "expected": expected}),
+            );
+            json!({
+                "network": name,
+                "missing": mismatch.missing,
+                "unexpected": mismatch.unexpected,
+                "misshaped": misshaped.collect::<Vec<Value>>(),
+            })
+        });
+        json!({
+            "path": checkpoint.path,
+            "kind": checkpoint.kind,
+            "encoder": checkpoint.encoder_config,
+            "predictor": checkpoint.predictor_config,
+            "epoch": state.epoch,
+            "step": state.step,
+            "recipe": state.recipe,
+            "optimizer": checkpoint.moments.as_ref().map(|moments| {
+                json!({"step": moments.step, "tensors": moments.tensors.len()})
+            }),
+            "scaler": state.scaler,
+            "networks": networks.collect::<Vec<Value>>(),
+            "arch": self.arch,
+            "fits": mismatches.iter().all(|(_, mismatch)| mismatch.is_empty()),
+            "mismatches": fit.collect::<Vec<Value>>(),
+        })
+    }
+}
+
+fn networks(checkpoint: &Checkpoint) -> impl Iterator<Item = (&'static str, &StateDict)> {
+    let parts = [
+        ("encoder", checkpoint.context_encoder.as_ref()),
+        ("predictor", checkpoint.predictor.as_ref()),
+        ("target_encoder", checkpoint.target_encoder.as_ref()),
+    ];
+    parts
+        .into_iter()
+        .filter_map(|(name, dict)| Some((name, dict?)))
+}
+
+/// Trainable values: positions are fixed.
+fn parameters(dict: &StateDict) -> usize {
+    dict.iter()
+        .filter(|(name, _)| !name.ends_with("pos_embed"))
+        .map(|(_, tensor)| tensor.shape().iter().product::<usize>())
+        .sum()
+}
+
+pub(super) fn kind(kind: CheckpointKind) -> &'static str {
+    match kind {
+        CheckpointKind::Native => "native",
+        CheckpointKind::Official => "official",
+        CheckpointKind::HuggingFace => "hugging_face",
+    }
+}
+
+fn sizes(config: &VisionTransformerConfig) -> String {
+    let [height, width] = config.image_size;
+    format!(
+        "width {}, {} blocks, {} heads, {height}x{width} images, patches of {}",
+        config.embed_dim, config.depth, config.num_heads, config.patch_size
+    )
+}
+
+fn optimizer(moments: Option<&Moments>) -> String {
+    moments.map_or_else(
+        || "no".to_owned(),
+        |moments| {
+            format!(
+                "{} moments after {} updates",
+                moments.tensors.len(),
+                moments.step
+            )
+        },
+    )
+}
+
+fn or_unknown(value: Option<u64>) -> String {
+    value.map_or_else(|| "unknown".to_owned(), |value| value.to_string())
+}
+
+fn yes_or_no(value: bool) -> String {
+    if value { "yes" } else { "no" }.to_owned()
+}

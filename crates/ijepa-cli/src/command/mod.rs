@@ -1,0 +1,46 @@
+//! One file a command: its flags and its report.
+
+mod bench;
+mod convert;
+mod devices;
+mod embed;
+mod inspect;
+mod knn;
+mod masks;
+mod pretrain;
+mod recipes;
+
+use clap::Subcommand;
+
+use crate::{error::CliError, report::Report};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Pretrain(pretrain::Pretrain),
+    Knn(knn::Knn),
+    Masks(masks::Masks),
+    #[command(subcommand)]
+    Recipes(recipes::Recipes),
+    Inspect(inspect::Inspect),
+    Convert(convert::Convert),
+    Embed(embed::Embed),
+    Devices(devices::Devices),
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+impl Command {
+    pub(crate) fn run(&self) -> Result<Report, CliError> {
+        match self {
+            Self::Pretrain(command) => command.run(),
+            Self::Knn(command) => command.run(),
+            Self::Masks(command) => command.run(),
+            Self::Recipes(command) => command.run(),
+            Self::Inspect(command) => command.run(),
+            Self::Convert(command) => command.run(),
+            Self::Embed(command) => command.run(),
+            Self::Devices(command) => command.run(),
+            Self::Bench(command) => command.run(),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! `ijepa pretrain`: trains an encoder.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use clap::Args;
+use ijepa_data::{DataSpec, Source};
+use ijepa_eval::{EpochEvaluation, ExtractConfig};
+use ijepa_train::{
+    Hook, HookError, MetricsRow, Monitors, PretrainPlan, Recipe, Resume, RunDir, TrainOptions,
+    TrainSummary, pretrain,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    args::{self, ComputeArgs, positive},
+    error::CliError,
+    report::{self, Report},
+};
+
+/// Pretrain an encoder as a recipe says
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  ijepa pretrain --recipe scenes_vit_nano --data scenes:n=20000,size=32 \
+                        --out runs/nano\n  ijepa pretrain --recipe in1k_vith14_ep300 --data folder:imagenet/train --out runs/h14"
+)]
+pub(crate) struct Pretrain {
+    /// Name of a preset (see `ijepa recipes list`) or path of a .toml file
+    #[arg(long, value_name = "NAME|FILE")]
+    recipe: String,
+    /// Changes of single keys, such as optimizer.lr=5e-4
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", num_args = 1..)]
+    overrides: Vec<String>,
+    /// Training images: folder:PATH or PATH, parquet:GLOB, cifar10:PATH, scenes[:key=value,...]
+    #[arg(long, value_name = "SPEC")]
+    data: String,
+    /// File with the names of the images of the folder to use, one a line
+    #[arg(long, value_name = "FILE")]
+    subset: Option<PathBuf>,
+    /// Run directory
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// auto: go on from the newest checkpoint of the run directory; never; or a checkpoint
+    #[arg(long, value_name = "auto|never|FILE", default_value = "auto", value_parser = resume)]
+    resume: Resume,
+    /// Stop after this step, leaving the schedules as they are
+    #[arg(long, value_name = "N")]
+    max_steps: Option<u64>,
+    /// Stop after this time, leaving the schedules as they are
+    #[arg(long, value_name = "M")]
+    max_minutes: Option<f64>,
+    /// Labelled images for kNN after each epoch
+    #[arg(long, value_name = "SPEC", requires = "eval_test")]
+    eval_data: Option<String>,
+    /// Labelled images that kNN classifies
+    #[arg(long, value_name = "SPEC", requires = "eval_data")]
+    eval_test: Option<String>,
+    /// Images per step, instead of the recipe's run.batch_size
+    #[arg(long, value_name = "N", value_parser = positive)]
+    batch_size: Option<usize>,
+    /// Seed of the run, instead of the recipe's run.seed
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Threads that read images, 0 for none of their own [default: all cores, at most 8]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    /// No progress on stderr
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+fn resume(text: &str) -> Result<Resume, String> {
+    Ok(match text {
+        "auto" => Resume::Auto,
+        "never" => Resume::Never,
+        path => Resume::File(path.into()),
+    })
+}
+
+impl Pretrain {
+    pub(crate) fn run(&self) -> Result<Report, CliError> {
+        let compute = self.compute.open()?;
+        let recipe = self.recipe(compute.precision.name())?;
+        let source = self.source()?;
+        let plan = PretrainPlan::new(recipe, source.len())?;
+        let mut run = RunDir::open(&self.out)?;
+        let device = compute.spec.to_string();
+        let options = self.options(json!({
+            "ijepa": env!("CARGO_PKG_VERSION"),
+            "burn": "0.22",
+            "device": device,
+            "precision": compute.precision.name(),
+            "threads": compute.threads,
+            "command": std::env::args().collect::<Vec<_>>(),
+        }))?;
+        let mut progress = (!self.quiet).then(|| Progress {
+            total_steps: plan.total_steps(),
+            device: device.clone(),
+        });
+        let mut evaluation = self.evaluation(&source, &compute.device)?;
+        let mut hooks: Vec<&mut dyn Hook> = vec![&mut evaluation];
+        if let Some(progress) = &mut progress {
+            progress.begin(&plan, source.len());
+            hooks.push(progress);
+        }
+        let (summary, _) = pretrain(
+            &plan,
+            source,
+            &mut run,
+            &compute.device,
+            &options,
+            &mut hooks,
+        )?;
+        let report = self.report(&summary, &device, compute.precision.name());
+        if summary.interrupted {
+            return Err(CliError::Interrupted {
+                step: summary.steps,
+                run: self.out.clone(),
+            });
+        }
+        Ok(report)
+    }
+
+    fn recipe(&self, precision: &str) -> Result<Recipe, CliError> {
+        let mut overrides = self.overrides.clone();
+        overrides.extend(self.batch_size.map(|size| format!("run.batch_size={size}")));
+        overrides.extend(self.seed.map(|seed| format!("run.seed={seed}")));
+        overrides.push(format!("run.precision={precision}"));
+        Ok(args::load_recipe(&self.recipe, &overrides)?)
+    }
+
+    fn source(&self) -> Result<Arc<dyn Source>, CliError> {
+        let spec: DataSpec = self.data.parse()?;
+        Ok(Arc::from(match &self.subset {
+            Some(list) => spec.open_subset(list)?,
+            None => spec.open()?,
+        }))
+    }
+
+    fn options(&self, environment: Value) -> Result<TrainOptions, CliError> {
+        let options = TrainOptions {
+            workers: self.workers.unwrap_or_else(args::default_workers),
+            max_steps: self.max_steps,
+            max_time: self
+                .max_minutes
+                .map(|minutes| Duration::from_secs_f64(minutes.max(0.0) * 60.0)),
+            resume: self.resume.clone(),
+            environment,
+            ..TrainOptions::default()
+        };
+        let stop = Arc::clone(&options.stop);
+        ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed))
+            .map_err(CliError::Signals)?;
+        Ok(options)
+    }
+
+    /// RankMe on images that nobody labelled, kNN if labelled ones were given.
+    fn evaluation(
+        &self,
+        training: &Arc<dyn Source>,
+        device: &burn::tensor::Device,
+    ) -> Result<EpochEvaluation, CliError> {
+        let open = |spec: &String| -> Result<Arc<dyn Source>, CliError> {
+            Ok(Arc::from(spec.parse::<DataSpec>()?.open()?))
+        };
+        let test = self.eval_test.as_ref().map(open).transpose()?;
+        let config = ExtractConfig::default();
+        Ok(match &self.eval_data {
+            Some(spec) => EpochEvaluation::new(open(spec)?, test, config, device),
+            None => EpochEvaluation::of_first(Arc::clone(training), config, device),
+        })
+    }
+
+    fn report(&self, summary: &TrainSummary, device: &str, precision: &str) -> Report {
+        let mut text = format!(
+            "{} steps, {} images, loss {:.4} -> {:.4}, {:.1} images/s; {}\n",
+            summary.steps,
+            summary.images,
+            summary.loss_first,
+            summary.loss_last,
+            summary.images_per_s,
+            self.out.display()
+        );
+        if let Some(reason) = &summary.collapse {
+            text += &format!("this run looks collapsed: {reason}\n");
+        }
+        for image in &summary.skipped {
+            text += &format!("skipped {}: {}\n", image.path, image.why);
+        }
+        let json = json!({
+            "steps": summary.steps,
+            "images": summary.images,
+            "loss_first": summary.loss_first,
+            "loss_last": summary.loss_last,
+            "images_per_s": summary.images_per_s,
+            "device_hours": summary.elapsed.as_secs_f64() / 3600.0,
+            "run": self.out,
+            "device": device,
+            "precision": precision,
+            "rankme": summary.scores.rankme,
+            "feature_std": summary.feature_std,
+            "knn": summary.scores.knn,
+            "probe": summary.scores.probe,
+            "collapse": summary.collapse,
+            "skipped": summary.skipped.len(),
+        });
+        Report { text, json }
+    }
+}
+
+/// A line on stderr for every logged step.
+struct Progress {
+    total_steps: u64,
+    device: String,
+}
+
+impl Progress {
+    fn begin(&self, plan: &PretrainPlan, images: usize) {
+        report::line(&format!(
+            "{images} images, {} steps of {} images on {}",
+            self.total_steps,
+            plan.recipe().run.batch_size,
+            self.device
+        ));
+    }
+}
+
+impl Hook for Progress {
+    fn on_log(&mut self, row: &MetricsRow, monitors: &Monitors) -> Result<(), HookError> {
+        let left = (self.total_steps - row.step) as f64 * row.step_ms / 1e3;
+        report::line(&format!(
+            "step {} of {}  loss {:.4}  {:.1} images/s  {:.0} min left",
+            row.step,
+            self.total_steps,
+            row.loss,
+            row.images_per_s,
+            left / 60.0
+        ));
+        if let Some(reason) = monitors.collapse() {
+            report::line(&format!("this run looks collapsed: {reason}"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! What can go wrong in a command, and the exit code that says so.
+
+use std::{error::Error, path::PathBuf};
+
+use ijepa_data::DataError;
+use ijepa_model::{CheckpointError, ConfigError};
+use ijepa_train::{DeviceError, RecipeError, ResolveError, TrainError};
+
+use crate::exit_code;
+
+/// A command that failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error("device {device} cannot compute in {precision}; use --precision f32")]
+    Precision {
+        device: String,
+        precision: &'static str,
+    },
+    #[error("cannot use `--{flag}`")]
+    Flag {
+        flag: &'static str,
+        #[source]
+        source: ConfigError,
+    },
+    #[error("{encoder} encoder: `--{needed}` is missing")]
+    MissingFlag {
+        encoder: &'static str,
+        needed: &'static str,
+    },
+    #[error("`--arch` gives sizes only, use it with --encoder random or pass --weights")]
+    ArchWithoutRandom,
+    #[error("`--encoder` chooses what a Hugging Face folder holds, use it with --to hf")]
+    EncoderWithoutHuggingFace,
+    #[error("`--pool concat4` needs 4 blocks, the encoder has {depth}")]
+    TooFewBlocks { depth: usize },
+    #[error("`--{flag} {}` is a folder, expected a file name", path.display())]
+    OutIsFolder { flag: &'static str, path: PathBuf },
+    #[error("`--out {}` does not end in .safetensors, .npy or .parquet", path.display())]
+    OutExtension { path: PathBuf },
+    #[error(
+        "`--pool tokens` cannot be written to Parquet, expected --out FILE.safetensors or FILE.npy"
+    )]
+    TokensToParquet,
+    #[error("`{}` already exists, choose another name", path.display())]
+    Exists { path: PathBuf },
+    #[error("{data} has no images")]
+    EmptyData { data: String },
+    #[error("none of the {images} images of {data} could be read; `{path}`: {why}")]
+    NoImage {
+        images: usize,
+        data: String,
+        path: String,
+        why: String,
+    },
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot write the picture `{}`", path.display())]
+    Picture {
+        path: PathBuf,
+        #[source]
+        source: image::ImageError,
+    },
+    #[error("cannot write Parquet file `{}`", path.display())]
+    Parquet {
+        path: PathBuf,
+        #[source]
+        source: parquet::errors::ParquetError,
+    },
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    #[error(transparent)]
+    Eval(#[from] ijepa_eval::Error),
+    #[error("interrupted after step {step}; the same command goes on from `{}`", run.display())]
+    Interrupted { step: u64, run: PathBuf },
+    #[error("cannot listen for Ctrl-C")]
+    Signals(#[source] ctrlc::Error),
+    #[error("`--pool tokens` has no single feature vector per image, expected mean or concat4")]
+    TokensToKnn,
+    #[error("cannot print the result")]
+    Print(#[source] std::io::Error),
+    #[error("cannot start {threads} compute threads")]
+    Threads {
+        threads: usize,
+        #[source]
+        source: rayon::ThreadPoolBuildError,
+    },
+}
+
+impl CliError {
+    /// What the process exits with.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Recipe(_) | Self::Resolve(_) => exit_code::RECIPE,
+            Self::Data(_) | Self::EmptyData { .. } | Self::NoImage { .. } => exit_code::DATA,
+            Self::Checkpoint(_) => exit_code::CHECKPOINT,
+            Self::Train(error) => training(error),
+            Self::Eval(ijepa_eval::Error::Data(_)) => exit_code::DATA,
+            Self::Interrupted { .. } => exit_code::INTERRUPTED,
+            Self::Device(_)
+            | Self::Precision { .. }
+            | Self::Flag { .. }
+            | Self::MissingFlag { .. }
+            | Self::ArchWithoutRandom
+            | Self::EncoderWithoutHuggingFace
+            | Self::TooFewBlocks { .. }
+            | Self::OutIsFolder { .. }
+            | Self::OutExtension { .. }
+            | Self::TokensToKnn
+            | Self::TokensToParquet => exit_code::USAGE,
+            Self::Exists { .. }
+            | Self::Write { .. }
+            | Self::Picture { .. }
+            | Self::Parquet { .. }
+            | Self::Print(_)
+            | Self::Eval(_)
+            | Self::Signals(_)
+            | Self::Threads { .. } => exit_code::FAILURE,
+        }
+    }
+}
+
+fn training(error: &TrainError) -> u8 {
+    match error {
+        TrainError::Recipe(_) => exit_code::RECIPE,
+        TrainError::Data(_) => exit_code::DATA,
+        TrainError::Checkpoint(_) | TrainError::OtherRecipe { .. } => exit_code::CHECKPOINT,
+        TrainError::Diverged { .. } | TrainError::Collapsed { .. } => exit_code::DIVERGED,
+        _ => exit_code::FAILURE,
+    }
+}
+
+/// An error and its causes, one a line.
+pub(crate) fn describe(error: &dyn Error) -> String {
+    let causes = causes(error).map(|cause| format!("\ncaused by: {cause}"));
+    format!("error: {error}{}", causes.collect::<String>())
+}
+
+/// An error and its causes on one line.
+pub(crate) fn on_one_line(error: &dyn Error) -> String {
+    let causes = causes(error).map(|cause| format!(": {cause}"));
+    format!("{error}{}", causes.collect::<String>()).replace('\n', " ")
+}
+
+fn causes(error: &dyn Error) -> impl Iterator<Item = &dyn Error> {
+    std::iter::successors(error.source(), |cause: &&dyn Error| Error::source(*cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_listed_once_each() {
+        let source = std::io::Error::other("disk is full");
+        let path = "a/b.npy".into();
+        let error = CliError::Write { path, source };
+        assert_eq!(
+            describe(&error),
+            "error: cannot write `a/b.npy`\ncaused by: disk is full"
+        );
+        assert_eq!(on_one_line(&error), "cannot write `a/b.npy`: disk is full");
+        let wrapped = CliError::from(DeviceError::NoBackend);
+        assert_eq!(
+            describe(&wrapped),
+            "error: no backend is compiled in; rebuild with --features flex"
+        );
+    }
+
+    #[test]
+    fn wrong_command_lines_and_failed_writes_have_their_codes() {
+        let precision = CliError::Precision {
+            device: "wgpu".to_owned(),
+            precision: "bf16",
+        };
+        assert_eq!(
+            precision.to_string(),
+            "device wgpu cannot compute in bf16; use --precision f32"
+        );
+        assert_eq!(precision.exit_code(), 2);
+        let print = CliError::Print(std::io::Error::other("disk is full"));
+        assert_eq!(print.exit_code(), 1);
+    }
+}

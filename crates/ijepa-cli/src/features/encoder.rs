@@ -1,0 +1,178 @@
+//! The frozen encoder that features come from.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use ijepa_model::{
+    Checkpoint, Initialization, Normalization, PositionResampling, VisionTransformer,
+    VisionTransformerConfig,
+    checkpoint::{EncoderRole, OpenOptions},
+};
+
+use ijepa_train::Recipe;
+
+use crate::{
+    args::{self, Compute},
+    error::CliError,
+};
+
+/// Which encoder of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EncoderChoice {
+    /// The average that the paper evaluates
+    Target,
+    /// The trained one
+    Context,
+    /// Initial weights of the same sizes, the floor to compare with
+    Random,
+}
+
+impl EncoderChoice {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Target => "target",
+            Self::Context => "context",
+            Self::Random => "random",
+        }
+    }
+}
+
+/// Channel statistics by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Normalize {
+    Imagenet,
+    Half,
+}
+
+/// What chooses an encoder on the command line.
+#[derive(Debug, Args)]
+pub(crate) struct EncoderArgs {
+    /// Run directory, native folder, official .pth.tar, Hugging Face folder or .safetensors
+    #[arg(long, value_name = "W")]
+    weights: Option<PathBuf>,
+    /// Encoder of the weights [default: target, or the only one there is]
+    #[arg(long, value_enum)]
+    encoder: Option<EncoderChoice>,
+    /// Sizes of a random encoder when there are no weights, such as vit_b16
+    #[arg(long, value_name = "NAME", conflicts_with = "weights")]
+    arch: Option<String>,
+    /// Attention heads of an official file of unusual width, which does not record them
+    #[arg(long, value_name = "N", value_parser = args::positive)]
+    num_heads: Option<usize>,
+    /// Side of the images, to which positions are resampled [default: the weights' own size]
+    #[arg(long, value_name = "N", value_parser = args::positive)]
+    image_size: Option<usize>,
+    /// Channel statistics [default: what the weights say, else imagenet]
+    #[arg(long, value_enum)]
+    normalize: Option<Normalize>,
+    /// Seed of a random encoder
+    #[arg(long, value_name = "N", default_value = "0")]
+    seed: u64,
+}
+
+/// An encoder with all that images need to become its features.
+#[derive(Debug)]
+pub(crate) struct FrozenEncoder {
+    pub(crate) encoder: VisionTransformer,
+    pub(crate) choice: EncoderChoice,
+    pub(crate) normalization: Normalization,
+}
+
+impl EncoderArgs {
+    /// Loads or initialises the encoder.
+    pub(crate) fn load(&self, compute: &Compute) -> Result<FrozenEncoder, CliError> {
+        let (encoder, choice, own) = match &self.weights {
+            Some(path) => self.of_checkpoint(path, compute)?,
+            None => self.of_arch(compute)?,
+        };
+        let encoder = match self.image_size {
+            Some(side) => encoder
+                .with_image_size([side, side], PositionResampling::Bicubic)
+                .map_err(|source| CliError::Flag {
+                    flag: "image-size",
+                    source,
+                })?,
+            None => encoder,
+        };
+        let normalization = match self.normalize {
+            Some(Normalize::Imagenet) => Normalization::IMAGENET,
+            Some(Normalize::Half) => Normalization::HALF,
+            None => own.unwrap_or(Normalization::IMAGENET),
+        };
+        let precision = compute.precision.of_model();
+        Ok(FrozenEncoder {
+            encoder: encoder.with_precision(precision).frozen(),
+            choice,
+            normalization,
+        })
+    }
+
+    fn of_checkpoint(&self, path: &Path, compute: &Compute) -> Result<Loaded, CliError> {
+        let options = OpenOptions {
+            num_heads: self.num_heads,
+        };
+        let checkpoint = Checkpoint::open_with(path, options)?;
+        let choice = match self.encoder {
+            Some(choice) => choice,
+            None if checkpoint.target_encoder.is_some() => EncoderChoice::Target,
+            None => EncoderChoice::Context,
+        };
+        let encoder = match choice {
+            EncoderChoice::Target => checkpoint.encoder(EncoderRole::Target, &compute.device)?,
+            EncoderChoice::Context => checkpoint.encoder(EncoderRole::Context, &compute.device)?,
+            EncoderChoice::Random => {
+                let init = initialization(&checkpoint)?;
+                self.random(&checkpoint.encoder_config, init, compute)
+            }
+        };
+        Ok((encoder, choice, checkpoint.normalization))
+    }
+
+    fn of_arch(&self, compute: &Compute) -> Result<Loaded, CliError> {
+        let missing = |encoder, needed| CliError::MissingFlag { encoder, needed };
+        match (self.encoder, &self.arch) {
+            (Some(EncoderChoice::Random), Some(arch)) => {
+                let unknown = |source| CliError::Flag {
+                    flag: "arch",
+                    source,
+                };
+                let config = VisionTransformerConfig::variant(arch).map_err(unknown)?;
+                let init = Initialization::default();
+                Ok((
+                    self.random(&config, init, compute),
+                    EncoderChoice::Random,
+                    None,
+                ))
+            }
+            (Some(EncoderChoice::Random), None) => Err(missing("random", "arch")),
+            (_, Some(_)) => Err(CliError::ArchWithoutRandom),
+            (choice, None) => {
+                let encoder = choice.unwrap_or(EncoderChoice::Target).name();
+                Err(missing(encoder, "weights"))
+            }
+        }
+    }
+
+    fn random(
+        &self,
+        config: &VisionTransformerConfig,
+        init: Initialization,
+        compute: &Compute,
+    ) -> VisionTransformer {
+        let init = Initialization {
+            seed: self.seed,
+            ..init
+        };
+        config.init_with(init, &compute.device)
+    }
+}
+
+/// How the weights of a run began, so that a random encoder is the floor of that very run.
+fn initialization(checkpoint: &Checkpoint) -> Result<Initialization, CliError> {
+    match &checkpoint.state.recipe {
+        Some(recipe) => Ok(Recipe::from_toml(recipe, "state.json")?.initialization()),
+        None => Ok(Initialization::default()),
+    }
+}
+
+type Loaded = (VisionTransformer, EncoderChoice, Option<Normalization>);

@@ -1,0 +1,13 @@
+//! Features of a whole data set, streamed into a file.
+
+mod encoder;
+mod extract;
+mod images;
+mod npy;
+mod parquet_file;
+mod safetensors_file;
+mod sink;
+
+pub(crate) use encoder::{EncoderArgs, FrozenEncoder};
+pub(crate) use extract::{Extract, Extracted, Pool};
+pub(crate) use sink::FileKind;

@@ -1,0 +1,120 @@
+//! Features as a NumPy array, and labels as another beside it.
+
+use std::{
+    io::{Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    atomic_file::{AtomicFile, cannot_write},
+    error::CliError,
+    report,
+};
+
+use super::sink::{RowShape, Rows, Sink, f32_bytes, i64_bytes};
+
+/// Magic, version 1.0 and the length of the header are followed by the header.
+const PREAMBLE: &[u8] = b"\x93NUMPY\x01\x00";
+/// Data begin at a multiple of this.
+const ALIGNMENT: usize = 64;
+
+pub(super) struct Npy {
+    file: AtomicFile,
+    shape: RowShape,
+    labels: Vec<i64>,
+    reserved: usize,
+}
+
+impl Npy {
+    pub(super) fn create(path: &Path, shape: RowShape, most_rows: usize) -> Result<Self, CliError> {
+        // A smaller number of rows needs no more digits.
+        let reserved = beginning("<f4", &shape.with_rows(most_rows), 0).len();
+        let mut file = AtomicFile::create(path)?;
+        file.seek(SeekFrom::Start(reserved as u64))
+            .map_err(cannot_write(path))?;
+        Ok(Self {
+            file,
+            shape,
+            labels: Vec::new(),
+            reserved,
+        })
+    }
+}
+
+/// Everything before the data, padded to a multiple of [`ALIGNMENT`] and to `at_least` bytes.
+fn beginning(dtype: &str, shape: &[usize], at_least: usize) -> Vec<u8> {
+    let comma = if shape.len() == 1 { "," } else { "" };
+    let shape = report::list(shape);
+    let header =
+        format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({shape}{comma}), }}");
+    let before = PREAMBLE.len() + size_of::<u16>();
+    let total = (before + header.len() + 1)
+        .max(at_least)
+        .next_multiple_of(ALIGNMENT);
+    let length = u16::try_from(total - before).expect("a shape of three numbers is short");
+    let mut bytes = PREAMBLE.to_vec();
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(header.bytes());
+    bytes.resize(total - 1, b' ');
+    bytes.push(b'\n');
+    bytes
+}
+
+/// `a/b.npy` to `a/b.labels.npy`.
+fn labels_path(path: &Path) -> PathBuf {
+    path.with_extension("labels.npy")
+}
+
+impl Sink for Npy {
+    fn push(&mut self, rows: Rows<'_>) -> Result<(), CliError> {
+        let written = self.file.write_all(&f32_bytes(rows.features));
+        written.map_err(cannot_write(self.file.path()))?;
+        self.labels.extend(rows.labels);
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), CliError> {
+        let path = labels_path(self.file.path());
+        let rows = self.labels.len();
+        let mut labels = AtomicFile::create(&path)?;
+        let written = labels
+            .write_all(&beginning("<i8", &[rows], 0))
+            .and_then(|()| labels.write_all(&i64_bytes(&self.labels)));
+        written.map_err(cannot_write(&path))?;
+
+        let beginning = beginning("<f4", &self.shape.with_rows(rows), self.reserved);
+        let written = self
+            .file
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| self.file.write_all(&beginning));
+        written.map_err(cannot_write(self.file.path()))?;
+        labels.commit()?;
+        self.file.commit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_those_of_numpy() {
+        let header = beginning("<i8", &[5], 0);
+        let text = "{'descr': '<i8', 'fortran_order': False, 'shape': (5,), }";
+        let mut expected = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+        expected.extend(format!("{text:117}\n").bytes());
+        assert_eq!(header, expected);
+        let header = beginning("<f4", &[12, 3, 4], 256);
+        assert_eq!(header.len(), 256);
+        let text = String::from_utf8_lossy(&header[10..]).into_owned();
+        assert!(text.contains("'shape': (12, 3, 4), }"), "{text}");
+    }
+
+    #[test]
+    fn labels_are_beside_the_features() {
+        assert_eq!(
+            labels_path(Path::new("a/b.npy")),
+            Path::new("a/b.labels.npy")
+        );
+    }
+}

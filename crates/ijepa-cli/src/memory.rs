@@ -1,0 +1,187 @@
+//! How much memory pretraining takes, estimated from sizes.
+
+use ijepa_masking::{MaskReport, MaskRng};
+use ijepa_model::{IJepaConfig, PredictorConfig, VisionTransformerConfig};
+use ijepa_train::{Recipe, ResolveError};
+use serde::Serialize;
+
+/// Mask groups whose longest masks the activations are counted for.
+const GROUPS: usize = 8;
+/// Bytes of a value; activations in bf16 take half, but gradients of norms and sums do not.
+const VALUE: usize = size_of::<f32>();
+
+/// Bytes that a step of a recipe needs, to within a factor of about two.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct MemoryEstimate {
+    /// Trainable values of encoder and predictor.
+    pub(crate) parameters: usize,
+    /// Encoder, predictor and target encoder.
+    pub(crate) weights_bytes: usize,
+    /// Gradients of encoder and predictor.
+    pub(crate) gradients_bytes: usize,
+    /// Both Adam moments of encoder and predictor.
+    pub(crate) moments_bytes: usize,
+    /// What the backward pass of one forward pass keeps.
+    pub(crate) activations_bytes: usize,
+    /// Images of that forward pass.
+    pub(crate) micro_batch: usize,
+    /// Sum of all.
+    pub(crate) total_bytes: usize,
+}
+
+impl MemoryEstimate {
+    pub(crate) fn of(recipe: &Recipe) -> Result<Self, ResolveError> {
+        let config = recipe.model_config()?;
+        let encoder = encoder_parameters(&config.encoder);
+        let predictor = predictor_parameters(&config.encoder, &config.predictor);
+        let parameters = encoder + predictor;
+        let micro_batch = match recipe.run.micro_batch {
+            0 => recipe.mask_group_size(),
+            images => images,
+        };
+        let weights_bytes = (parameters + encoder) * VALUE;
+        let gradients_bytes = parameters * VALUE;
+        let moments_bytes = 2 * parameters * VALUE;
+        let activations_bytes = micro_batch * activations(recipe, &config)? * VALUE;
+        Ok(Self {
+            parameters,
+            weights_bytes,
+            gradients_bytes,
+            moments_bytes,
+            activations_bytes,
+            micro_batch,
+            total_bytes: weights_bytes + gradients_bytes + moments_bytes + activations_bytes,
+        })
+    }
+}
+
+/// Weights and biases of a block of width `dim`: two norms, attention and MLP.
+fn block_parameters(dim: usize, hidden: usize) -> usize {
+    4 * dim + (3 * dim * dim + 3 * dim) + (dim * dim + dim) + (2 * dim * hidden + hidden + dim)
+}
+
+fn encoder_parameters(config: &VisionTransformerConfig) -> usize {
+    let dim = config.embed_dim;
+    let patch = 3 * config.patch_size * config.patch_size * dim + dim;
+    patch + config.depth * block_parameters(dim, config.hidden_dim()) + 2 * dim
+}
+
+fn predictor_parameters(encoder: &VisionTransformerConfig, config: &PredictorConfig) -> usize {
+    let (outer, dim) = (encoder.embed_dim, config.dim);
+    let ends = (outer * dim + dim) + dim + 2 * dim + (dim * outer + outer);
+    ends + config.depth * block_parameters(dim, 4 * dim)
+}
+
+/// Values that one image leaves behind for the backward pass, and the widest layer of the target
+/// encoder, which leaves none.
+fn activations(recipe: &Recipe, config: &IJepaConfig) -> Result<usize, ResolveError> {
+    let sampler = recipe.mask_sampler()?;
+    let masks = MaskReport::draw(
+        sampler.as_ref(),
+        recipe.mask_group_size(),
+        GROUPS,
+        recipe.run.seed,
+    );
+    let (context, target) = (masks.context_size.max, masks.target_size.max);
+    let IJepaConfig { encoder, predictor } = config;
+    let (heads, depth) = (encoder.num_heads, encoder.depth);
+    let of_encoder = |tokens| block_values(tokens, encoder.embed_dim, encoder.hidden_dim(), heads);
+    let of_predictor = |tokens| block_values(tokens, predictor.dim, 4 * predictor.dim, heads);
+    let image = sampler.sample(1, &mut MaskRng::for_group(recipe.run.seed, 0, 0));
+    let (contexts, targets) = (image.contexts.len(), image.targets.len());
+    Ok(contexts * depth * of_encoder(context)
+        + contexts * targets * predictor.depth * of_predictor(context + target)
+        + of_encoder(sampler.grid().num_patches()))
+}
+
+/// Values that a block keeps for `tokens` tokens: inputs and outputs of its norms, projections
+/// and activation function, and the attention weights before and after the softmax.
+fn block_values(tokens: usize, dim: usize, hidden: usize, heads: usize) -> usize {
+    tokens * (9 * dim + 2 * hidden) + 2 * heads * tokens * tokens
+}
+
+/// Memory of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct SystemMemory {
+    /// Installed.
+    pub(crate) total_bytes: u64,
+    /// Free or easily freed.
+    pub(crate) available_bytes: u64,
+}
+
+impl SystemMemory {
+    /// What Linux says; other systems are not asked.
+    pub(crate) fn read() -> Option<Self> {
+        Self::parse(&std::fs::read_to_string("/proc/meminfo").ok()?)
+    }
+
+    fn parse(meminfo: &str) -> Option<Self> {
+        let bytes = |key: &str| -> Option<u64> {
+            let rest = meminfo.lines().find_map(|line| line.strip_prefix(key))?;
+            let kib: u64 = rest.trim().strip_suffix(" kB")?.parse().ok()?;
+            kib.checked_mul(1024)
+        };
+        Some(Self {
+            total_bytes: bytes("MemTotal:")?,
+            available_bytes: bytes("MemAvailable:")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ijepa_model::Initialization;
+    use ijepa_testkit::device;
+
+    use super::*;
+
+    #[test]
+    fn counted_parameters_are_those_of_the_networks() {
+        let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+        let IJepaConfig { encoder, predictor } = recipe.model_config().unwrap();
+        let network = encoder.init(&device());
+        assert_eq!(encoder_parameters(&encoder), network.num_parameters());
+        let network = predictor.init(&encoder, Initialization::default(), &device());
+        let tensors = ijepa_model::checkpoint::named_tensors(&network);
+        let trainable = tensors
+            .iter()
+            .filter(|tensor| !tensor.name.ends_with("pos_embed"))
+            .map(|tensor| tensor.shape.iter().product::<usize>());
+        assert_eq!(
+            predictor_parameters(&encoder, &predictor),
+            trainable.sum::<usize>()
+        );
+    }
+
+    #[test]
+    fn the_published_model_has_its_published_size() {
+        let huge = VisionTransformerConfig::variant("vit_h14").unwrap();
+        // ViT-H/14 without class token and classifier.
+        assert_eq!(encoder_parameters(&huge), 630_434_560);
+    }
+
+    #[test]
+    fn memory_grows_with_the_batch_and_the_model() {
+        let estimate = |overrides: &[&str]| {
+            let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+            MemoryEstimate::of(&recipe.with_overrides(overrides).unwrap()).unwrap()
+        };
+        let plain = estimate(&["run.batch_size=64", "mask.group_size=64"]);
+        let half = estimate(&["run.batch_size=32", "mask.group_size=32"]);
+        assert!(half.activations_bytes < plain.activations_bytes);
+        assert_eq!(half.weights_bytes, plain.weights_bytes);
+        assert_eq!(plain.gradients_bytes, 4 * plain.parameters);
+        assert_eq!(plain.moments_bytes, 8 * plain.parameters);
+        let sum = plain.weights_bytes + plain.gradients_bytes + plain.moments_bytes;
+        assert_eq!(plain.total_bytes, sum + plain.activations_bytes);
+    }
+
+    #[test]
+    fn meminfo_is_read_in_kib() {
+        let text = "MemTotal:        4096 kB\nMemFree:  1 kB\nMemAvailable:    1024 kB\n";
+        let memory = SystemMemory::parse(text).unwrap();
+        assert_eq!(memory.total_bytes, 4096 * 1024);
+        assert_eq!(memory.available_bytes, 1024 * 1024);
+        assert_eq!(SystemMemory::parse("MemTotal: 1 kB\n"), None);
+    }
+}

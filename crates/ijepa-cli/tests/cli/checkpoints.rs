@@ -1,0 +1,183 @@
+//! `inspect` and `convert`.
+
+use std::path::Path;
+
+use ijepa_testkit::{assert_close, device_name};
+use serde_json::json as object;
+
+use crate::support::{Features, golden, ijepa, json, path_text, text};
+
+fn official() -> String {
+    golden("torch/tiny_ckpt.pth.tar")
+}
+
+#[test]
+fn an_official_file_is_described() {
+    let found = json(&["inspect", &official(), "--num-heads", "3"]);
+    assert_eq!(found["kind"], "official");
+    assert_eq!(found["epoch"], 2);
+    assert_eq!(found["encoder"]["embed_dim"], 48);
+    assert_eq!(found["encoder"]["num_heads"], 3);
+    assert_eq!(found["predictor"]["dim"], 24);
+    assert_eq!(found["optimizer"]["step"], 10);
+    assert!(found["scaler"].is_null() && found["recipe"].is_null());
+    let networks = found["networks"].as_array().unwrap();
+    let names: Vec<&str> = networks
+        .iter()
+        .map(|n| n["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["encoder", "predictor", "target_encoder"]);
+    // 48 wide, 3 blocks, MLP 192, patches of 8: positions are not counted.
+    let block = 4 * 48 + (3 * 48 * 48 + 3 * 48) + (48 * 48 + 48) + (2 * 48 * 192 + 192 + 48);
+    let parameters = (3 * 64 * 48 + 48) + 3 * block + 2 * 48;
+    assert_eq!(networks[0]["parameters"], parameters);
+    let tensor = object!({"name": "pos_embed", "shape": [1, 16, 48]});
+    assert!(networks[0]["tensors"].as_array().unwrap().contains(&tensor));
+    assert_eq!(found["fits"], true);
+
+    let with_scaler = golden("torch/tiny_ckpt_step0_with_scaler.pth.tar");
+    let found = json(&["inspect", &with_scaler, "--num-heads", "3"]);
+    assert_eq!(found["scaler"]["scale"], 65536.0);
+}
+
+#[test]
+fn a_hugging_face_folder_is_described() {
+    let path = golden("hf_tiny_saved");
+    let found = json(&["inspect", &path]);
+    assert_eq!(found["kind"], "hugging_face");
+    assert_eq!(found["networks"].as_array().unwrap().len(), 1);
+    assert!(found["optimizer"].is_null());
+    let shown = text(&["inspect", &path]);
+    assert!(shown.contains("41 tensors, 94176 parameters"), "{shown}");
+    assert!(shown.contains("encoder fits its own sizes"), "{shown}");
+    assert!(!shown.contains("blocks.2.attn.qkv.weight"), "{shown}");
+    let verbose = text(&["inspect", &path, "-v"]);
+    assert!(
+        verbose.contains("blocks.2.attn.qkv.weight [144, 48]"),
+        "{verbose}"
+    );
+}
+
+#[test]
+fn everything_that_does_not_fit_an_architecture_is_listed() {
+    let args = [
+        "inspect",
+        &official(),
+        "--num-heads",
+        "3",
+        "--arch",
+        "vit_ti16",
+    ];
+    let found = json(&args);
+    assert_eq!(found["fits"], false);
+    let encoder = &found["mismatches"][0];
+    assert_eq!(encoder["network"], "encoder");
+    // Nine blocks of twelve tensors are absent, nothing is left over.
+    let missing = encoder["missing"].as_array().unwrap();
+    assert_eq!(missing.len(), 9 * 12);
+    assert!(missing.contains(&"blocks.3.norm1.weight".into()));
+    assert_eq!(encoder["unexpected"], object!([]));
+    let projection = object!({
+        "name": "patch_embed.proj.weight",
+        "found": [48, 3, 8, 8],
+        "expected": [192, 3, 16, 16],
+    });
+    assert!(
+        encoder["misshaped"]
+            .as_array()
+            .unwrap()
+            .contains(&projection)
+    );
+    let shown = text(&args);
+    assert!(shown.contains("missing blocks.11.mlp.fc2.bias"), "{shown}");
+    let sizes = "patch_embed.proj.weight has shape [48, 3, 8, 8], expected [192, 3, 16, 16]";
+    assert!(shown.contains(sizes), "{shown}");
+}
+
+#[test]
+fn features_survive_every_conversion() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| path_text(folder.path().join(name));
+    let embed = |weights: &str, extra: &[&str]| {
+        let out = at("features.safetensors");
+        let (device, data) = (device_name(), "scenes:n=6,size=32");
+        let common = [
+            "embed",
+            "-q",
+            "--weights",
+            weights,
+            "--data",
+            data,
+            "--out",
+            &out,
+            "--device",
+            &device,
+        ];
+        text(&[&common[..], extra].concat());
+        Features::read(out)
+    };
+    let convert = |from: &str, to: &str, kind: &str, extra: &[&str]| {
+        let common = ["convert", from, to, "--to", kind];
+        json(&[&common[..], extra].concat())
+    };
+    let heads = ["--num-heads", "3"];
+    let target = embed(&official(), &heads);
+    let context = embed(
+        &official(),
+        &[&heads[..], &["--encoder", "context"]].concat(),
+    );
+    assert_ne!(target.values, context.values);
+
+    let (native, again, hf, back) = (at("native"), at("b.pth.tar"), at("hf"), at("back"));
+    let found = convert(&official(), &native, "native", &heads);
+    assert_eq!(found["from"], "official");
+    assert_eq!(found["to"], "native");
+    assert_eq!(embed(&native, &[]), target);
+    convert(&native, &again, "official", &[]);
+    assert_eq!(embed(&again, &heads), target);
+    let kept = json(&["inspect", &again, "--num-heads", "3"]);
+    assert_eq!(
+        (&kept["epoch"], &kept["optimizer"]["step"]),
+        (&2.into(), &10.into())
+    );
+    let found = convert(&again, &hf, "hf", &heads);
+    assert_eq!(found["encoder"], "target");
+    assert_eq!(embed(&hf, &[]), target);
+    convert(&hf, &back, "native", &[]);
+    assert_eq!(embed(&back, &[]), target);
+
+    let hf_context = at("hf_context");
+    convert(&native, &hf_context, "hf", &["--encoder", "context"]);
+    assert_eq!(embed(&hf_context, &[]), context);
+    let saved = embed(&golden("hf_tiny_saved"), &[]);
+    assert_close("hf_tiny_saved", &saved.values, &context.values, 1e-5);
+}
+
+#[test]
+fn conversions_never_replace_a_file_nor_invent_a_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = path_text(folder.path().join("out.pth.tar"));
+    let saved = golden("hf_tiny_saved");
+    let run = ijepa(&["convert", &saved, &out, "--to", "official"]);
+    assert_eq!(run.code, Some(5), "{run:?}");
+    assert_eq!(run.stderr, format!("error: `{saved}` has no predictor\n"));
+    assert!(!Path::new(&out).exists());
+
+    std::fs::write(&out, "precious").unwrap();
+    for kind in ["official", "native", "hf"] {
+        let run = ijepa(&[
+            "convert",
+            &official(),
+            &out,
+            "--to",
+            kind,
+            "--num-heads",
+            "3",
+        ]);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        let message = format!("error: `{out}` already exists, choose another name\n");
+        assert_eq!(run.stderr, message);
+    }
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "precious");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}

@@ -1,0 +1,14 @@
+//! The binary as users run it: arguments in, streams, files and exit codes out.
+
+#[cfg(test)]
+mod checkpoints;
+#[cfg(test)]
+mod embed;
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
+mod masks;
+#[cfg(test)]
+mod recipes;
+#[cfg(test)]
+mod support;

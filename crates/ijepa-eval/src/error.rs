@@ -1,0 +1,23 @@
+//! Any error of this crate, for callers that do not tell them apart.
+
+use ijepa_data::DataError;
+
+use crate::{extract::ExtractError, features::FeaturesError, knn::KnnError};
+
+/// Whatever can go wrong between a data set and a figure.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The data cannot be opened.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Values that are no features.
+    #[error(transparent)]
+    Features(#[from] FeaturesError),
+    /// Features cannot be extracted.
+    #[error(transparent)]
+    Extract(#[from] ExtractError),
+    /// Features cannot be compared.
+    #[error(transparent)]
+    Knn(#[from] KnnError),
+}

@@ -1,0 +1,212 @@
+//! From images to frozen features.
+
+mod error;
+mod reader;
+
+use burn::{module::Module, tensor::Device};
+use ijepa_data::{Preprocess, RgbImage8, Skipped, Source, to_chw_f32};
+use ijepa_model::{Normalization, Pooling, VisionTransformer};
+
+pub use error::ExtractError;
+
+use crate::features::Features;
+use reader::Reader;
+
+/// Layers that [`Pooling::Concat4`] needs.
+const CONCAT_LAYERS: usize = 4;
+
+/// How images become features.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExtractConfig {
+    /// How the tokens of an image become one vector.
+    pub pooling: Pooling,
+    /// How an image gets the encoder's size.
+    pub preprocess: Preprocess,
+    /// Channel statistics that the encoder was trained with.
+    pub normalization: Normalization,
+    /// Images a forward pass, at least 1.
+    pub batch_size: usize,
+    /// Threads that read, decode and resize; 0 does it in the calling thread.
+    pub workers: usize,
+}
+
+impl Default for ExtractConfig {
+    /// Mean pooling, evaluation preprocessing, ImageNet statistics, 64 images, 4 threads.
+    fn default() -> Self {
+        Self {
+            pooling: Pooling::Mean,
+            preprocess: Preprocess::Eval,
+            normalization: Normalization::IMAGENET,
+            batch_size: 64,
+            workers: 4,
+        }
+    }
+}
+
+/// Features of the readable images of a source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Extracted {
+    /// One row per readable image, in the order of the source.
+    pub features: Features,
+    /// The image of the source that each row belongs to, ascending.
+    pub indices: Vec<usize>,
+    /// The images that could not be read, in the order of the source.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Features of every image of `source`, in its order.
+///
+/// Threads read images a batch ahead; only the calling thread computes. An image that cannot be
+/// read is left out and listed. No gradient is recorded, whatever the device. The result does
+/// not depend on the number of workers.
+///
+/// # Shapes
+///
+/// - features: `[images, embed_dim]`, or `[images, 4 * embed_dim]` for [`Pooling::Concat4`]
+///
+/// # Errors
+///
+/// An [`ExtractError`] if the configuration cannot be used with this encoder, no image can be
+/// read, or the encoder gives values that are not finite.
+pub fn extract(
+    encoder: &VisionTransformer,
+    source: &dyn Source,
+    config: &ExtractConfig,
+    device: &Device,
+) -> Result<Extracted, ExtractError> {
+    extract_with_progress(encoder, source, config, device, |_| ())
+}
+
+/// As [`extract`]; after each batch `progress` is told how many images of the source are done.
+///
+/// # Errors
+///
+/// As [`extract`].
+pub fn extract_with_progress(
+    encoder: &VisionTransformer,
+    source: &dyn Source,
+    config: &ExtractConfig,
+    device: &Device,
+    progress: impl FnMut(usize),
+) -> Result<Extracted, ExtractError> {
+    let depth = encoder.config().depth;
+    if config.pooling == Pooling::Concat4 && depth < CONCAT_LAYERS {
+        return Err(ExtractError::Shallow { depth });
+    }
+    let size = encoder.config().image_size;
+    let [height, width] = size;
+    let encoder = encoder.valid();
+    let device = device.clone().without_autodiff();
+    let compute = |pixels: &[u8], images: usize| {
+        let images = config
+            .normalization
+            .images(pixels, [images, height, width], &device);
+        let features = encoder.forward_pooled(images, config.pooling);
+        features.into_data().iter::<f32>().collect()
+    };
+    run(source, size, config, progress, compute)
+}
+
+/// The normalised pixels of every image of `source`: the baseline that an encoder has to beat.
+///
+/// `image_size` is `[height, width]` after preprocessing. The configuration's pooling is not
+/// used.
+///
+/// # Shapes
+///
+/// - features: `[images, 3 * height * width]`, channel after channel
+///
+/// # Errors
+///
+/// As [`extract`].
+///
+/// ```
+/// use ijepa_data::DataSpec;
+/// use ijepa_eval::{ExtractConfig, extract_pixels};
+///
+/// let source = "scenes:n=8,size=32".parse::<DataSpec>()?.open()?;
+/// let pixels = extract_pixels(source.as_ref(), [16, 16], &ExtractConfig::default())?;
+/// assert_eq!((pixels.features.images(), pixels.features.dim()), (8, 3 * 16 * 16));
+/// # Ok::<(), ijepa_eval::Error>(())
+/// ```
+pub fn extract_pixels(
+    source: &dyn Source,
+    image_size: [usize; 2],
+    config: &ExtractConfig,
+) -> Result<Extracted, ExtractError> {
+    let [height, width] = image_size;
+    let normalization = ijepa_data::Normalization {
+        mean: config.normalization.mean,
+        std: config.normalization.std,
+    };
+    let compute = |pixels: &[u8], images: usize| {
+        let flatten = |image: &[u8]| {
+            let image = RgbImage8::new(width, height, image.to_vec())
+                .expect("preprocessing gives every image the size asked for");
+            to_chw_f32(&image, &normalization)
+        };
+        let image_bytes = pixels.len() / images;
+        pixels.chunks_exact(image_bytes).flat_map(flatten).collect()
+    };
+    run(source, image_size, config, |_| (), compute)
+}
+
+/// Reads all images and gives them to `compute` in batches of `[images, height, width, 3]`.
+fn run(
+    source: &dyn Source,
+    size: [usize; 2],
+    config: &ExtractConfig,
+    mut progress: impl FnMut(usize),
+    mut compute: impl FnMut(&[u8], usize) -> Vec<f32>,
+) -> Result<Extracted, ExtractError> {
+    let images = source.len();
+    let batch_size = config.batch_size;
+    if batch_size == 0 {
+        return Err(ExtractError::BatchSize);
+    }
+    if images == 0 || u32::try_from(images).is_err() {
+        return Err(ExtractError::Images { found: images });
+    }
+    let reader = Reader {
+        source,
+        preprocess: config.preprocess,
+        size,
+    };
+    let (mut values, mut labels, mut indices) = (Vec::new(), Vec::new(), Vec::new());
+    let mut skipped = Vec::new();
+    let (mut pixels, mut waiting) = (Vec::new(), 0);
+    reader.read_all(config.workers, batch_size, |index, image| {
+        match image {
+            Ok(image) => {
+                pixels.extend_from_slice(image.pixels());
+                waiting += 1;
+                labels.push(source.label(index));
+                indices.push(index);
+            }
+            Err(why) => skipped.push(Skipped {
+                index: index as u32,
+                path: source.name(index),
+                why,
+            }),
+        }
+        let done = index + 1;
+        if waiting == batch_size || (done == images && waiting > 0) {
+            values.extend(compute(&pixels, waiting));
+            pixels.clear();
+            waiting = 0;
+            progress(done);
+        }
+    })?;
+    match skipped.first() {
+        Some(first) if indices.is_empty() => Err(ExtractError::NothingReadable {
+            images,
+            path: first.path.clone(),
+            why: first.why.clone(),
+        }),
+        _ => Ok(Extracted {
+            features: Features::new(values.len() / indices.len(), values, labels)?,
+            indices,
+            skipped,
+        }),
+    }
+}

@@ -1,0 +1,46 @@
+//! Why there are no features.
+
+use crate::features::FeaturesError;
+
+/// Features that cannot be extracted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExtractError {
+    /// A batch of no images.
+    #[error("batch size is 0, expected at least 1")]
+    BatchSize,
+    /// A source that is empty or too large to be counted.
+    #[error("the data has {found} images, expected 1 to 4294967295")]
+    Images {
+        /// Images of the source.
+        found: usize,
+    },
+    /// The last four layers were asked of an encoder with fewer.
+    #[error("concat4 pooling needs 4 layers, the encoder has {depth}; use mean pooling")]
+    Shallow {
+        /// Layers of the encoder.
+        depth: usize,
+    },
+    /// Not one image could be read.
+    #[error("none of the {images} images can be read; the first is `{path}` ({why})")]
+    NothingReadable {
+        /// Images of the source.
+        images: usize,
+        /// Path or id of the first.
+        path: String,
+        /// What is wrong with it, with the causes.
+        why: String,
+    },
+    /// The reading threads could not be started.
+    #[error("cannot start {count} reading threads")]
+    Threads {
+        /// Threads asked for.
+        count: usize,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The encoder gave values that are no features.
+    #[error(transparent)]
+    Features(#[from] FeaturesError),
+}

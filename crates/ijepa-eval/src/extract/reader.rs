@@ -1,0 +1,89 @@
+//! Threads that read images ahead of the encoder, in order.
+
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::sync_channel;
+use std::thread::{Builder, scope};
+
+use ijepa_data::{DataError, Preprocess, RgbImage8, Source};
+
+use super::ExtractError;
+
+/// Reads and resizes; whatever is wrong with an image is a text on one line.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    pub(super) source: &'a dyn Source,
+    pub(super) preprocess: Preprocess,
+    /// `[height, width]`.
+    pub(super) size: [usize; 2],
+}
+
+impl Reader<'_> {
+    /// Gives every image to `each`, in the order of the source, in the calling thread.
+    ///
+    /// Thread `n` of `workers` reads every `workers`th image from `n` on, so order needs no
+    /// bookkeeping; about `ahead` images wait in all.
+    pub(super) fn read_all(
+        self,
+        workers: usize,
+        ahead: usize,
+        mut each: impl FnMut(usize, Result<RgbImage8, String>),
+    ) -> Result<(), ExtractError> {
+        let images = self.source.len();
+        let count = workers.min(images);
+        if count == 0 {
+            (0..images).for_each(|index| each(index, self.read(index)));
+            return Ok(());
+        }
+        scope(|scope| {
+            let mut queues = Vec::with_capacity(count);
+            for first in 0..count {
+                let (sender, queue) = sync_channel(ahead.div_ceil(count));
+                let work = move || {
+                    for index in (first..images).step_by(count) {
+                        // Nobody listens any more once the caller has given up.
+                        if sender.send(self.read(index)).is_err() {
+                            break;
+                        }
+                    }
+                };
+                Builder::new()
+                    .name(format!("ijepa-eval-{first}"))
+                    .spawn_scoped(scope, work)
+                    .map_err(|source| ExtractError::Threads { count, source })?;
+                queues.push(queue);
+            }
+            for index in 0..images {
+                let image = queues[index % count].recv();
+                each(
+                    index,
+                    image.expect("a thread sends all images of its share"),
+                );
+            }
+            Ok(())
+        })
+    }
+
+    /// One image of the right size. A decoder's panic must cost one image, not the run.
+    fn read(self, index: usize) -> Result<RgbImage8, String> {
+        let work = || -> Result<RgbImage8, DataError> {
+            let image = self.source.read(index)?;
+            self.preprocess.apply(&image, self.size)
+        };
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(image) => image.map_err(|error| chain(&error)),
+            Err(_) => Err("its decoder gave up".to_owned()),
+        }
+    }
+}
+
+/// An error and its causes, separated by colons.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text.replace('\n', " ")
+}

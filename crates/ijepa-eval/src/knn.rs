@@ -1,0 +1,196 @@
+//! Classification by nearest neighbours in feature space.
+
+mod candidates;
+mod error;
+mod unit_rows;
+mod vote;
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Device;
+use serde::Serialize;
+
+pub use error::{KnnError, Split};
+
+use crate::features::Features;
+use crate::lanes::dot;
+use unit_rows::UnitRows;
+use vote::Votes;
+
+/// Places counted by top-5 accuracy.
+const TOP: usize = 5;
+
+/// How test images are classified.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnnConfig {
+    /// Numbers of neighbours; each gives its own accuracy, at the price of the largest.
+    pub ks: Vec<usize>,
+    /// Divides similarities before the exponential, above 0.
+    pub temperature: f64,
+    /// Whether the mean training feature is subtracted first; DINO does not.
+    pub center: bool,
+    /// Test and training images compared at once; bounds the memory, changes nothing else.
+    pub block: [usize; 2],
+}
+
+impl Default for KnnConfig {
+    /// DINO's settings: 10, 20, 100 and 200 neighbours, temperature 0.07, no centring.
+    fn default() -> Self {
+        Self {
+            ks: vec![10, 20, 100, 200],
+            temperature: 0.07,
+            center: false,
+            block: [512, 8192],
+        }
+    }
+}
+
+/// Share of test images that are classified correctly, in percent.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Accuracy {
+    /// The class with most votes is right.
+    pub top1: f64,
+    /// One of the five classes with most votes is right.
+    pub top5: f64,
+}
+
+/// Accuracies by number of neighbours.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KnnReport {
+    /// Images that vote.
+    pub train_images: usize,
+    /// Images classified.
+    pub test_images: usize,
+    /// Accuracies by number of neighbours.
+    pub k: BTreeMap<usize, Accuracy>,
+}
+
+/// Classifies test images by weighted votes of their nearest training images.
+///
+/// DINO's protocol (Caron et al. 2021, after Wu et al. 2018): features are L2-normalised,
+/// similarity is their cosine `s`, and each of the `k` most similar training images votes for
+/// its class with weight `exp(s / temperature)`. With `center`, the mean training feature is
+/// subtracted from both sets before normalising. A feature of norm 0 has similarity 0 to all.
+///
+/// Of equally similar images the one with the lower index is nearer, of classes with equal votes
+/// the lower one wins. A class without a vote is never predicted.
+///
+/// The device multiplies blocks of both sets and selects a few more candidates than needed;
+/// their similarities are computed again in f64, so neither rounding on the device nor block
+/// sizes decide between neighbours. The host holds `test_images * (k + 64)` candidates and one
+/// block of similarities.
+///
+/// # Errors
+///
+/// A [`KnnError`] if the configuration is out of range, there are fewer training images than
+/// neighbours, an image has no label or the sets differ in width.
+///
+/// # Examples
+///
+/// ```
+/// use burn::tensor::Device;
+/// use ijepa_eval::{Features, KnnConfig, knn};
+///
+/// let train = Features::new(2, vec![1.0, 0.1, 2.0, -0.1, 0.0, 3.0], vec![Some(0), Some(0), Some(1)])?;
+/// let test = Features::new(2, vec![5.0, 0.0, 0.1, 0.2], vec![Some(0), Some(1)])?;
+/// let config = KnnConfig { ks: vec![1], ..KnnConfig::default() };
+/// let report = knn(&train, &test, &config, &Device::flex())?;
+/// assert_eq!(report.k[&1].top1, 100.0);
+/// # Ok::<(), ijepa_eval::Error>(())
+/// ```
+pub fn knn(
+    train: &Features,
+    test: &Features,
+    config: &KnnConfig,
+    device: &Device,
+) -> Result<KnnReport, KnnError> {
+    let most = validate(train, test, config)?;
+    let classes = known_labels(train, Split::Train)?;
+    let wanted = known_labels(test, Split::Test)?;
+
+    let mean = config.center.then(|| train.mean());
+    let train = UnitRows::new(train, mean.as_deref());
+    let test = UnitRows::new(test, mean.as_deref());
+    let device = device.clone().without_autodiff();
+    let candidates = candidates::select(&train, &test, most, config.block, &device);
+
+    let mut right: BTreeMap<usize, [usize; 2]> = config.ks.iter().map(|&k| (k, [0; 2])).collect();
+    for (image, candidates) in candidates.into_iter().enumerate() {
+        let nearest = rank(&test.row(image), &train, candidates);
+        let mut votes = Votes::new(&nearest, &classes, config.temperature);
+        for (&k, right) in &mut right {
+            if let Some(place) = votes.count_to(k).place(wanted[image]) {
+                right[0] += usize::from(place == 0);
+                right[1] += usize::from(place < TOP);
+            }
+        }
+    }
+    let percent = |count| 100.0 * count as f64 / wanted.len() as f64;
+    let accuracy = |[top1, top5]: [usize; 2]| Accuracy {
+        top1: percent(top1),
+        top5: percent(top5),
+    };
+    Ok(KnnReport {
+        train_images: classes.len(),
+        test_images: wanted.len(),
+        k: right
+            .into_iter()
+            .map(|(k, right)| (k, accuracy(right)))
+            .collect(),
+    })
+}
+
+/// Exact similarities of the candidates and their indices, the nearest first.
+fn rank(row: &[f64], train: &UnitRows<'_>, candidates: Vec<usize>) -> Vec<(f64, usize)> {
+    let exact = |index| (dot(row, &train.row(index)), index);
+    let mut nearest: Vec<(f64, usize)> = candidates.into_iter().map(exact).collect();
+    nearest.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    nearest
+}
+
+/// Checks everything but the labels and gives the largest number of neighbours.
+fn validate(train: &Features, test: &Features, config: &KnnConfig) -> Result<usize, KnnError> {
+    let most = *config.ks.iter().max().ok_or(KnnError::NoNeighbours)?;
+    if config.ks.contains(&0) {
+        return Err(KnnError::ZeroNeighbours);
+    }
+    if most > train.images() {
+        return Err(KnnError::TooManyNeighbours {
+            k: most,
+            train_images: train.images(),
+        });
+    }
+    if !(config.temperature > 0.0 && config.temperature.is_finite()) {
+        return Err(KnnError::Temperature {
+            found: config.temperature,
+        });
+    }
+    if config.block.contains(&0) {
+        return Err(KnnError::Block {
+            found: config.block,
+        });
+    }
+    if train.dim() != test.dim() {
+        return Err(KnnError::Width {
+            train: train.dim(),
+            test: test.dim(),
+        });
+    }
+    Ok(most)
+}
+
+fn known_labels(features: &Features, split: Split) -> Result<Vec<u32>, KnnError> {
+    let labels = features.labels();
+    let unknown = || {
+        let first = labels.iter().position(Option::is_none).unwrap_or(0);
+        let count = labels.iter().filter(|label| label.is_none()).count();
+        KnnError::Unlabelled {
+            split,
+            first,
+            count,
+            images: labels.len(),
+        }
+    };
+    let known: Option<Vec<u32>> = labels.iter().copied().collect();
+    known.ok_or_else(unknown)
+}

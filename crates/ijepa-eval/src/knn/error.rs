@@ -1,0 +1,73 @@
+//! Why there are no neighbours.
+
+use std::fmt;
+
+/// One of the two sets of features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    /// The images that vote.
+    Train,
+    /// The images that are classified.
+    Test,
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Train => "training",
+            Self::Test => "test",
+        })
+    }
+}
+
+/// Features that cannot be classified by neighbours.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KnnError {
+    /// No number of neighbours was given.
+    #[error("no number of neighbours is given, expected at least one k")]
+    NoNeighbours,
+    /// Zero neighbours cannot vote.
+    #[error("k is 0, expected at least 1")]
+    ZeroNeighbours,
+    /// There are fewer training images than neighbours.
+    #[error("k is {k}, but there are only {train_images} training images; use a smaller k")]
+    TooManyNeighbours {
+        /// The largest number of neighbours.
+        k: usize,
+        /// Training images.
+        train_images: usize,
+    },
+    /// The temperature is not a positive number.
+    #[error("temperature is {found}, expected a number above 0")]
+    Temperature {
+        /// The temperature.
+        found: f64,
+    },
+    /// Blocks without images.
+    #[error("block is {}x{}, expected at least 1x1 (test x training images)", found[0], found[1])]
+    Block {
+        /// Test and training images of a block.
+        found: [usize; 2],
+    },
+    /// The two sets come from different encoders.
+    #[error("training features have {train} values, test features {test}; extract both alike")]
+    Width {
+        /// Values of a training feature.
+        train: usize,
+        /// Values of a test feature.
+        test: usize,
+    },
+    /// Images without a class.
+    #[error("{count} of {images} {split} images have no label, the first is image {first}")]
+    Unlabelled {
+        /// The set.
+        split: Split,
+        /// Position of the first in the set.
+        first: usize,
+        /// Images without a label.
+        count: usize,
+        /// Images of the set.
+        images: usize,
+    },
+}

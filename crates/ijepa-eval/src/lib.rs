@@ -1,0 +1,65 @@
+//! Judges an encoder by its frozen features: kNN classification and effective rank.
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use ijepa_data::DataSpec;
+//! use ijepa_eval::{ExtractConfig, KnnConfig, extract, knn, rank_report};
+//! use ijepa_model::VisionTransformerConfig;
+//!
+//! // Rendered images and random weights need no download; see VisionTransformer::from_pretrained.
+//! let device = Device::flex();
+//! let encoder = VisionTransformerConfig {
+//!     image_size: [32, 32],
+//!     patch_size: 8,
+//!     embed_dim: 48,
+//!     depth: 2,
+//!     num_heads: 3,
+//!     mlp_ratio: 4.0,
+//!     drop_path: 0.0,
+//! }
+//! .init(&device);
+//! let features = |spec: &str| -> Result<_, ijepa_eval::Error> {
+//!     let source = spec.parse::<DataSpec>()?.open()?;
+//!     Ok(extract(&encoder, source.as_ref(), &ExtractConfig::default(), &device)?.features)
+//! };
+//! let train = features("scenes:kind=texture,n=200,size=32,seed=0")?;
+//! let test = features("scenes:kind=texture,n=50,size=32,seed=1")?;
+//!
+//! let config = KnnConfig { ks: vec![10, 20], ..KnnConfig::default() };
+//! let report = knn(&train, &test, &config, &device)?;
+//! println!("top-1 with 20 neighbours: {:.1} %", report.k[&20].top1);
+//! println!("RankMe {:.1} of {}", rank_report(&train).rankme, train.dim());
+//! # assert!(report.k[&20].top1 <= report.k[&20].top5);
+//! # Ok::<(), ijepa_eval::Error>(())
+//! ```
+//!
+//! # Overview
+//!
+//! - [`extract`] turns the images of a source into [`Features`], one row per image, and lists
+//!   the images that cannot be read; [`extract_pixels`] is the baseline without an encoder.
+//! - [`knn`] classifies test images by their nearest training images, DINO's protocol.
+//! - [`rank_report`] needs no labels: RankMe and the spread of the features.
+//!
+//! Every function takes the [`Device`](burn::tensor::Device) it computes on, and every result is
+//! a function of its arguments alone: threads and block sizes change nothing. Threads started
+//! here read images and never touch a device.
+
+mod during_training;
+mod error;
+mod extract;
+mod features;
+mod knn;
+mod lanes;
+mod rank;
+
+pub use during_training::EpochEvaluation;
+pub use error::Error;
+pub use extract::{
+    ExtractConfig, ExtractError, Extracted, extract, extract_pixels, extract_with_progress,
+};
+pub use features::{Features, FeaturesError};
+pub use knn::{Accuracy, KnnConfig, KnnError, KnnReport, Split, knn};
+pub use rank::{
+    Centering, RankReport, effective_rank, feature_std, normalized_std, rank_report, rankme,
+    singular_values,
+};

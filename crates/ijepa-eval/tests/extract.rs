@@ -1,0 +1,294 @@
+//! Extraction: order, labels, images that cannot be read.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use burn::tensor::Tensor;
+use ijepa_data::{DataError, DataSpec, Preprocess, RgbImage8, Source};
+use ijepa_eval::{
+    ExtractConfig, ExtractError, Extracted, extract, extract_pixels, extract_with_progress,
+};
+use ijepa_model::{Normalization, Pooling, VisionTransformer, VisionTransformerConfig};
+use ijepa_testkit::{assert_close, device, tolerance};
+
+/// Images of one grey level, ten times their index; some cannot be read.
+#[derive(Debug)]
+struct Levels {
+    len: usize,
+    bad: HashSet<usize>,
+    panics: HashSet<usize>,
+}
+
+impl Levels {
+    fn new(len: usize) -> Self {
+        Self {
+            len,
+            bad: HashSet::new(),
+            panics: HashSet::new(),
+        }
+    }
+}
+
+impl Source for Levels {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        (!index.is_multiple_of(5)).then_some(index as u32 * 3)
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("level-{index}")
+    }
+
+    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
+        // Early images are slow, so that threads finish out of order.
+        std::thread::sleep(Duration::from_millis((index as u64 * 7) % 5));
+        assert!(!self.panics.contains(&index), "no such level");
+        if self.bad.contains(&index) {
+            return Err(DataError::MissingImage {
+                name: self.name(index),
+            });
+        }
+        let pixels = (0..16 * 16 * 3)
+            .map(|at| (index * 10 + at % 7) as u8)
+            .collect();
+        RgbImage8::new(16, 16, pixels)
+    }
+
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+}
+
+fn encoder() -> VisionTransformer {
+    let config = VisionTransformerConfig {
+        image_size: [16, 16],
+        patch_size: 8,
+        embed_dim: 24,
+        depth: 4,
+        num_heads: 2,
+        mlp_ratio: 2.0,
+        drop_path: 0.0,
+    };
+    config.init(&device())
+}
+
+fn config() -> ExtractConfig {
+    ExtractConfig {
+        preprocess: Preprocess::None,
+        batch_size: 4,
+        ..ExtractConfig::default()
+    }
+}
+
+fn run(source: &dyn Source, config: &ExtractConfig) -> Extracted {
+    extract(&encoder(), source, config, &device()).unwrap()
+}
+
+#[test]
+fn rows_are_the_encoders_features_in_the_sources_order() {
+    let source = Levels::new(11);
+    for pooling in [Pooling::Mean, Pooling::Concat4] {
+        let found = run(
+            &source,
+            &ExtractConfig {
+                pooling,
+                ..config()
+            },
+        );
+        let encoder = encoder();
+        for index in 0..11 {
+            let image = source.read(index).unwrap();
+            let images = Normalization::IMAGENET.images(image.pixels(), [1, 16, 16], &device());
+            let expected: Tensor<2> = encoder.forward_pooled(images, pooling);
+            let expected = expected.into_data().try_to_vec::<f32>().unwrap();
+            assert_close("row", found.features.row(index), &expected, tolerance(1e-5));
+            assert_eq!(found.features.labels()[index], source.label(index));
+        }
+        assert_eq!(found.indices, (0..11).collect::<Vec<_>>());
+        assert!(found.skipped.is_empty());
+    }
+}
+
+#[test]
+fn workers_change_nothing() {
+    let mut source = Levels::new(23);
+    source.bad.extend([0, 9, 22]);
+    let results = [0, 1, 3, 64].map(|workers| {
+        run(
+            &source,
+            &ExtractConfig {
+                workers,
+                ..config()
+            },
+        )
+    });
+    assert!(results.iter().all(|result| result == &results[0]));
+    // An autodiff device is for training; features are the same and record nothing.
+    let autodiff = device().autodiff();
+    let encoder = encoder().config().init(&autodiff);
+    assert_eq!(
+        extract(&encoder, &source, &config(), &autodiff).unwrap(),
+        results[0]
+    );
+}
+
+#[test]
+fn images_that_cannot_be_read_are_left_out_and_listed() {
+    let mut source = Levels::new(10);
+    source.bad.extend([0, 3]);
+    source.panics.insert(6);
+    let found = run(&source, &config());
+    assert_eq!(found.indices, [1, 2, 4, 5, 7, 8, 9]);
+    let labels: Vec<_> = found
+        .indices
+        .iter()
+        .map(|&index| source.label(index))
+        .collect();
+    assert_eq!(found.features.labels(), labels);
+    let skipped: Vec<_> = found
+        .skipped
+        .iter()
+        .map(|s| (s.index, s.path.as_str()))
+        .collect();
+    assert_eq!(skipped, [(0, "level-0"), (3, "level-3"), (6, "level-6")]);
+    assert_eq!(found.skipped[1].why, "`level-3` has no image");
+
+    let whole = run(&Levels::new(10), &config());
+    for (row, &index) in found.indices.iter().enumerate() {
+        let expected = whole.features.row(index);
+        assert_close("row", found.features.row(row), expected, tolerance(1e-5));
+    }
+}
+
+#[test]
+fn a_truncated_file_in_a_folder_is_skipped() {
+    let folder = tempfile::tempdir().unwrap();
+    for class in ["cat", "dog"] {
+        let path = folder.path().join(class);
+        std::fs::create_dir(&path).unwrap();
+        let mut image = b"P6 16 16 255\n".to_vec();
+        image.resize(image.len() + 16 * 16 * 3, 90);
+        std::fs::write(path.join("a.ppm"), &image).unwrap();
+        image.truncate(if class == "cat" { 100 } else { image.len() });
+        std::fs::write(path.join("b.ppm"), &image).unwrap();
+    }
+    let spec = format!("folder:{}", folder.path().display());
+    let source = spec.parse::<DataSpec>().unwrap().open().unwrap();
+    let found = run(source.as_ref(), &config());
+    assert_eq!(found.features.labels(), [Some(0), Some(1), Some(1)]);
+    assert_eq!(found.skipped.len(), 1);
+    assert!(found.skipped[0].path.ends_with("b.ppm"));
+    assert!(!found.skipped[0].why.is_empty());
+}
+
+#[test]
+fn pixels_are_normalised_channel_by_channel() {
+    let mut source = Levels::new(3);
+    source.bad.insert(1);
+    let normalization = Normalization::HALF;
+    let found = extract_pixels(
+        &source,
+        [16, 16],
+        &ExtractConfig {
+            normalization,
+            ..config()
+        },
+    );
+    let features = found.unwrap().features;
+    assert_eq!((features.images(), features.dim()), (2, 3 * 16 * 16));
+    // Pixel 1 has bytes 3, 4, 5 above the level of its image.
+    for channel in 0..3 {
+        let expected = (20.0 + 3.0 + channel as f32) / 255.0 * 2.0 - 1.0;
+        assert!((features.row(1)[channel * 256 + 1] - expected).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn progress_counts_images_of_the_source() {
+    let mut source = Levels::new(10);
+    source.bad.insert(2);
+    let mut told = Vec::new();
+    let tell = |done| told.push(done);
+    extract_with_progress(&encoder(), &source, &config(), &device(), tell).unwrap();
+    assert_eq!(told, [5, 9, 10]);
+}
+
+#[test]
+fn what_cannot_be_extracted_is_refused_with_the_facts() {
+    let check = |source: &dyn Source, config: ExtractConfig, message: &str| {
+        for workers in [0, 2] {
+            let config = ExtractConfig { workers, ..config };
+            let error = extract(&encoder(), source, &config, &device()).unwrap_err();
+            assert_eq!(error.to_string(), message);
+        }
+    };
+    check(
+        &Levels::new(0),
+        config(),
+        "the data has 0 images, expected 1 to 4294967295",
+    );
+    check(
+        &Levels::new(2),
+        ExtractConfig {
+            batch_size: 0,
+            ..config()
+        },
+        "batch size is 0, expected at least 1",
+    );
+    let mut source = Levels::new(3);
+    source.bad.extend(0..3);
+    check(
+        &source,
+        config(),
+        "none of the 3 images can be read; the first is `level-0` (`level-0` has no image)",
+    );
+    let scenes = "scenes:n=4,size=32"
+        .parse::<DataSpec>()
+        .unwrap()
+        .open()
+        .unwrap();
+    let error = extract(&encoder(), scenes.as_ref(), &config(), &device()).unwrap_err();
+    assert!(matches!(
+        error,
+        ExtractError::NothingReadable { images: 4, .. }
+    ));
+    assert!(
+        error.to_string().contains("image is 32x32, expected 16x16"),
+        "{error}"
+    );
+
+    let mut shallow = encoder().config().clone();
+    shallow.depth = 3;
+    let concat = ExtractConfig {
+        pooling: Pooling::Concat4,
+        ..config()
+    };
+    let error = extract(
+        &shallow.init(&device()),
+        &Levels::new(2),
+        &concat,
+        &device(),
+    )
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "concat4 pooling needs 4 layers, the encoder has 3; use mean pooling"
+    );
+}
+
+#[test]
+fn features_of_diverged_weights_are_refused() {
+    let mut encoder = encoder();
+    encoder.norm.gamma = encoder.norm.gamma.map(|gamma| gamma * f32::NAN);
+    let error = extract(&encoder, &Levels::new(2), &config(), &device()).unwrap_err();
+    assert!(matches!(error, ExtractError::Features(_)));
+    assert_eq!(
+        error.to_string(),
+        "value 0 of image 0 is NaN; the weights have probably diverged"
+    );
+}
