@@ -157,6 +157,10 @@ fn images_that_cannot_be_read_are_left_out_and_listed() {
         .collect();
     assert_eq!(skipped, [(0, "level-0"), (3, "level-3"), (6, "level-6")]);
     assert_eq!(found.skipped[1].why, "`level-3` has no image");
+    assert_eq!(
+        found.skipped[2].why,
+        "`level-6` is damaged: its decoder gave up (no such level)"
+    );
 
     let whole = run(&Levels::new(10), &config());
     for (row, &index) in found.indices.iter().enumerate() {

@@ -9,6 +9,8 @@ mod errors;
 #[cfg(test)]
 mod masks;
 #[cfg(test)]
+mod pretrain;
+#[cfg(test)]
 mod recipes;
 #[cfg(test)]
 mod support;

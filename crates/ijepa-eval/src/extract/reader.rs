@@ -66,14 +66,19 @@ impl Reader<'_> {
 
     /// One image of the right size. A decoder's panic must cost one image, not the run.
     fn read(self, index: usize) -> Result<RgbImage8, String> {
-        let work = || -> Result<RgbImage8, DataError> {
+        let work = || {
             let image = self.source.read(index)?;
             self.preprocess.apply(&image, self.size)
         };
-        match catch_unwind(AssertUnwindSafe(work)) {
-            Ok(image) => image.map_err(|error| chain(&error)),
-            Err(_) => Err("its decoder gave up".to_owned()),
-        }
+        let read = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or(panic.downcast_ref::<&str>().copied());
+            Err(DataError::DecoderPanic {
+                name: self.source.name(index),
+                why: text.unwrap_or("no reason given").to_owned(),
+            })
+        });
+        read.map_err(|error| chain(&error))
     }
 }
 
