@@ -2,12 +2,16 @@
 
 #[cfg(test)]
 mod checkpoints {
-    use std::{fs, path::PathBuf};
+    use std::{
+        fs,
+        path::{Path, PathBuf},
+    };
 
     use ijepa_model::{
         Checkpoint, CheckpointError, VisionTransformerConfig,
         checkpoint::{
-            CheckpointKind, EncoderRole, Format, NamedTensor, OpenOptions, StateDict, named_tensors,
+            CheckpointKind, EncoderRole, Format, NamedTensor, OpenOptions, StateDict,
+            named_tensors, torch::TorchArchive,
         },
     };
     use ijepa_testkit::device;
@@ -97,10 +101,32 @@ mod checkpoints {
         opened.save(&back, Format::Official).unwrap();
         let reread = Checkpoint::open_with(&back, OpenOptions { num_heads: Some(3) }).unwrap();
         assert_same(&reread, &official());
+        assert_eq!(
+            layout(&back),
+            layout(&golden().join("torch/tiny_ckpt.pth.tar"))
+        );
         assert!(
             official().save(&native, Format::Native).is_err(),
             "a folder is never overwritten"
         );
+    }
+
+    /// Names in order, and which parameter every number of the optimizer belongs to.
+    fn layout(path: &Path) -> (Vec<String>, Vec<(i64, Vec<usize>, Vec<u8>)>) {
+        let archive = TorchArchive::open(path).unwrap();
+        let root = archive.root();
+        let names = ["encoder", "predictor", "target_encoder"]
+            .into_iter()
+            .flat_map(|network| root.get(network).unwrap().entries())
+            .map(|(name, _)| name.as_str().unwrap().to_owned())
+            .collect();
+        let state = root.get("opt").unwrap().get("state").unwrap();
+        let moments = state.entries().map(|(id, entry)| {
+            let moment = entry.get("exp_avg").unwrap().as_tensor().unwrap();
+            let bytes = archive.read_tensor(moment).unwrap();
+            (id.as_i64().unwrap(), moment.shape.clone(), bytes)
+        });
+        (names, moments.collect())
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod infer;
 mod moments;
 mod native;
 mod official;
+mod order;
 mod params;
 mod safetensors_file;
 mod save;

@@ -8,6 +8,7 @@ use super::{
     error::CheckpointError,
     infer,
     moments::{Moments, OptimizerGroup},
+    order,
     state_dict::{LazyTensor, StateDict},
     torch::{Dtype, Node, TensorMeta, TorchArchive},
 };
@@ -177,9 +178,15 @@ pub(crate) fn numbered_parameters(encoder: &StateDict, predictor: &StateDict) ->
         } else {
             predictor
         };
-        dict.iter()
-            .filter(move |(name, tensor)| group.contains(name, tensor.shape().len()))
-            .map(move |(name, _)| format!("{}.{name}", group.network()))
+        let mut names: Vec<&str> = dict
+            .iter()
+            .filter(|(name, tensor)| group.contains(name, tensor.shape().len()))
+            .map(|(name, _)| name)
+            .collect();
+        names.sort_by_key(|name| order::position(name));
+        names
+            .into_iter()
+            .map(move |name| format!("{}.{name}", group.network()))
     };
     OptimizerGroup::ALL
         .into_iter()

@@ -10,6 +10,7 @@ use super::{
     moments::{Moments, OptimizerGroup},
     native::{Parts, write_native},
     official::PREFIX,
+    order,
     state::{GradScaler, TrainingState},
     state_dict::StateDict,
     torch::{Dtype, Item, write_torch},
@@ -162,12 +163,9 @@ impl Tensors {
             let name = format!("{PREFIX}{}", tensor.name);
             (name.into(), self.item(tensor))
         };
-        Item::OrderedDict(
-            NamedTensor::from_dict(dict)
-                .into_iter()
-                .map(entry)
-                .collect(),
-        )
+        let mut tensors = NamedTensor::from_dict(dict);
+        tensors.sort_by_key(|tensor| order::position(&tensor.name));
+        Item::OrderedDict(tensors.into_iter().map(entry).collect())
     }
 }
 
