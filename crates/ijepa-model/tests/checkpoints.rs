@@ -111,8 +111,11 @@ mod checkpoints {
         );
     }
 
+    /// Number of a parameter, its shape and the bytes of its first moment.
+    type NumberedMoment = (i64, Vec<usize>, Vec<u8>);
+
     /// Names in order, and which parameter every number of the optimizer belongs to.
-    fn layout(path: &Path) -> (Vec<String>, Vec<(i64, Vec<usize>, Vec<u8>)>) {
+    fn layout(path: &Path) -> (Vec<String>, Vec<NumberedMoment>) {
         let archive = TorchArchive::open(path).unwrap();
         let root = archive.root();
         let names = ["encoder", "predictor", "target_encoder"]

@@ -1,6 +1,7 @@
 //! Pretraining I-JEPA: recipes, schedules, optimizer, training step, trainer and run directory.
 
 mod adamw;
+mod clock;
 mod device;
 mod error;
 mod finite;
@@ -8,6 +9,7 @@ mod gradients;
 mod hook;
 mod metrics;
 mod monitor;
+mod options;
 mod plan;
 pub mod recipe;
 mod resolve;
@@ -23,10 +25,11 @@ pub use error::TrainError;
 pub use hook::{EpochScores, Hook, HookError};
 pub use metrics::MetricsRow;
 pub use monitor::Monitors;
+pub use options::{Resume, TrainOptions, TrainSummary};
 pub use plan::PretrainPlan;
 pub use recipe::{Recipe, RecipeError};
 pub use resolve::ResolveError;
 pub use run_dir::RunDir;
 pub use schedule::{ScheduleConfig, Schedules};
 pub use step::{GroupBatch, Learner, StepOutput, StepSettings};
-pub use trainer::{Resume, TrainOptions, TrainSummary, pretrain};
+pub use trainer::pretrain;

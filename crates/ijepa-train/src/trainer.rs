@@ -1,88 +1,30 @@
 //! The training loop.
 
 use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use burn::tensor::{Device, Tensor};
-use ijepa_data::{Batch, Loader, LoaderConfig, Skipped, Source};
+use ijepa_data::{Batch, Loader, LoaderConfig, Source};
 use ijepa_masking::{MaskGroup, MaskRng};
 use ijepa_model::{
     Checkpoint, MaskTensors, Normalization, StochasticDepth, checkpoint::TrainingState,
 };
 
 use crate::{
+    clock::Clock,
     error::TrainError,
     finite::first_not_finite,
     hook::{EpochScores, Hook},
     metrics::MetricsRow,
     monitor::Monitors,
+    options::{Resume, TrainOptions, TrainSummary},
     plan::PretrainPlan,
     recipe::OnCollapse,
     run_dir::RunDir,
     step::{GroupBatch, Learner, StepOutput, StepSettings},
 };
-
-/// Where a run starts.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Resume {
-    /// From the newest checkpoint of the run directory, or from the beginning.
-    #[default]
-    Auto,
-    /// From the beginning; a directory that holds a run is refused.
-    Never,
-    /// From this checkpoint, of any kind.
-    File(PathBuf),
-}
-
-/// How a run is carried out; none of it changes what is learned.
-#[derive(Debug, Clone, Default)]
-pub struct TrainOptions {
-    /// Loader threads; 0 loads in the training thread.
-    pub workers: usize,
-    /// Stop after this step, with the schedules as they are.
-    pub max_steps: Option<u64>,
-    /// Stop after this time, with the schedules as they are.
-    pub max_time: Option<Duration>,
-    /// Where to start.
-    pub resume: Resume,
-    /// Set to stop after the current step with a checkpoint.
-    pub stop: Arc<AtomicBool>,
-    /// Versions, device and command line, for `environment.json`.
-    pub environment: serde_json::Value,
-}
-
-/// What a finished or stopped run reports.
-#[derive(Debug, Clone)]
-pub struct TrainSummary {
-    /// Completed steps, those before a resumption included.
-    pub steps: u64,
-    /// Images seen, those before a resumption included.
-    pub images: u64,
-    /// Loss of the first step of this process.
-    pub loss_first: f64,
-    /// Loss of the last step.
-    pub loss_last: f64,
-    /// Images per second of this process, without the first step.
-    pub images_per_s: f64,
-    /// Time of this process.
-    pub elapsed: Duration,
-    /// Spread of the target features at the last step.
-    pub feature_std: f64,
-    /// What hooks last measured.
-    pub scores: EpochScores,
-    /// Why the run looks collapsed, if it does.
-    pub collapse: Option<String>,
-    /// Images that could not be read.
-    pub skipped: Vec<Skipped>,
-    /// Whether the run was told to stop before its end.
-    pub interrupted: bool,
-}
 
 /// Pretrains an encoder: the loop around [`Learner::step`].
 ///
@@ -430,67 +372,5 @@ fn loader_config(plan: &PretrainPlan, options: &TrainOptions, step: u64) -> Load
         workers: options.workers,
         augment: plan.augment(),
         max_bad_fraction: plan.recipe.data.max_bad_fraction,
-    }
-}
-
-/// Times since the last logged step, and over the whole run.
-struct Clock {
-    lap_started: Instant,
-    lap_wait: Duration,
-    lap_steps: u32,
-    lap_images: usize,
-    run_started: Option<Instant>,
-    run_images: usize,
-}
-
-struct Lap {
-    data_wait_ms: f64,
-    step_ms: f64,
-    images_per_s: f64,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self {
-            lap_started: Instant::now(),
-            lap_wait: Duration::ZERO,
-            lap_steps: 0,
-            lap_images: 0,
-            run_started: None,
-            run_images: 0,
-        }
-    }
-
-    fn waited(&mut self, wait: Duration) {
-        self.lap_wait += wait;
-    }
-
-    fn stepped(&mut self, images: usize) {
-        self.lap_steps += 1;
-        self.lap_images += images;
-        // The first step compiles kernels and fills caches; it is left out of the run's speed.
-        match self.run_started {
-            None => self.run_started = Some(Instant::now()),
-            Some(_) => self.run_images += images,
-        }
-    }
-
-    fn lap(&mut self) -> Lap {
-        let elapsed = self.lap_started.elapsed().as_secs_f64();
-        let steps = f64::from(self.lap_steps.max(1));
-        let lap = Lap {
-            data_wait_ms: 1e3 * self.lap_wait.as_secs_f64() / steps,
-            step_ms: 1e3 * elapsed / steps,
-            images_per_s: self.lap_images as f64 / elapsed,
-        };
-        self.lap_started = Instant::now();
-        (self.lap_wait, self.lap_steps, self.lap_images) = (Duration::ZERO, 0, 0);
-        lap
-    }
-
-    fn overall(&self) -> f64 {
-        self.run_started.map_or(0.0, |start| {
-            self.run_images as f64 / start.elapsed().as_secs_f64()
-        })
     }
 }

@@ -1,0 +1,67 @@
+//! How a run is carried out and what it reports.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use ijepa_data::Skipped;
+
+use crate::hook::EpochScores;
+
+/// Where a run starts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Resume {
+    /// From the newest checkpoint of the run directory, or from the beginning.
+    #[default]
+    Auto,
+    /// From the beginning; a directory that holds a run is refused.
+    Never,
+    /// From this checkpoint, of any kind.
+    File(PathBuf),
+}
+
+/// How a run is carried out; none of it changes what is learned.
+#[derive(Debug, Clone, Default)]
+pub struct TrainOptions {
+    /// Loader threads; 0 loads in the training thread.
+    pub workers: usize,
+    /// Stop after this step, with the schedules as they are.
+    pub max_steps: Option<u64>,
+    /// Stop after this time, with the schedules as they are.
+    pub max_time: Option<Duration>,
+    /// Where to start.
+    pub resume: Resume,
+    /// Set to stop after the current step with a checkpoint.
+    pub stop: Arc<AtomicBool>,
+    /// Versions, device and command line, for `environment.json`.
+    pub environment: serde_json::Value,
+}
+
+/// What a finished or stopped run reports.
+#[derive(Debug, Clone)]
+pub struct TrainSummary {
+    /// Completed steps, those before a resumption included.
+    pub steps: u64,
+    /// Images seen, those before a resumption included.
+    pub images: u64,
+    /// Loss of the first step of this process.
+    pub loss_first: f64,
+    /// Loss of the last step.
+    pub loss_last: f64,
+    /// Images per second of this process, without the first step.
+    pub images_per_s: f64,
+    /// Time of this process.
+    pub elapsed: Duration,
+    /// Spread of the target features at the last step.
+    pub feature_std: f64,
+    /// What hooks last measured.
+    pub scores: EpochScores,
+    /// Why the run looks collapsed, if it does.
+    pub collapse: Option<String>,
+    /// Images that could not be read.
+    pub skipped: Vec<Skipped>,
+    /// Whether the run was told to stop before its end.
+    pub interrupted: bool,
+}
