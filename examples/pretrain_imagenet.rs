@@ -4,7 +4,7 @@
 //!          cargo run --release --example pretrain_imagenet -- FOLDER [RECIPE]
 //! Needs:   nothing, or a folder of images (class sub-folders or flat) and a recipe of
 //!          `ijepa recipes list` (default in1k_vitb16_ep600)
-//! Time:    about three minutes on two cores without arguments
+//! Time:    about thirteen minutes on two cores without arguments
 //! Writes:  runs/quickstart: metrics.csv, checkpoints, TensorBoard events (FOLDER: runs/RECIPE);
 //!          a run that was stopped goes on where it was
 //! Prints:  loss and speed, and without arguments kNN accuracy before and after
