@@ -1,12 +1,9 @@
 //! Multi-head self-attention.
 
-use burn::{
-    module::Module,
-    nn::Linear,
-    tensor::{Tensor, activation::softmax, module::attention, ops::AttentionModuleOptions},
-};
+use burn::{module::Module, nn::Linear, tensor::Tensor};
+use ijepa_kernels::reference::{attention_weights, split_heads};
 
-use crate::{init::Initializer, linear::linear, precision::Precision};
+use crate::{compute::Compute, init::Initializer};
 
 /// Self-attention over all tokens of a sequence.
 #[derive(Module, Debug)]
@@ -33,22 +30,8 @@ impl Attention {
         }
     }
 
-    /// # Shapes
-    ///
-    /// - `x`: `[batch, tokens, embed_dim]`
-    /// - output: `[batch, tokens, embed_dim]`, in the type of `precision`
-    pub(crate) fn forward(&self, x: Tensor<3>, precision: Precision) -> Tensor<3> {
-        let [batch, tokens, embed_dim] = x.dims();
-        let [q, k, v] = self.heads(linear(&self.qkv, x, precision));
-        let mixed = match precision {
-            Precision::F32 => attention(q, k, v, None, None, AttentionModuleOptions::default()),
-            Precision::Bf16 => attend_with_f32_softmax(q, k, v, precision),
-        };
-        linear(
-            &self.proj,
-            mixed.swap_dims(1, 2).reshape([batch, tokens, embed_dim]),
-            precision,
-        )
+    pub(crate) fn num_heads(&self) -> usize {
+        self.num_heads
     }
 
     /// The attention weights of every head.
@@ -58,35 +41,8 @@ impl Attention {
     /// - `x`: `[batch, tokens, embed_dim]`
     /// - output: `[batch, num_heads, tokens, tokens]`, rows sum to 1
     pub(crate) fn weights(&self, x: Tensor<3>) -> Tensor<4> {
-        let [q, k, _] = self.heads(linear(&self.qkv, x, Precision::F32));
-        attention_weights(q, k, Precision::F32)
+        let qkv = Compute::default().linear(&self.qkv, x);
+        let [q, k, _] = split_heads(qkv, self.num_heads);
+        attention_weights(q, k)
     }
-
-    /// Splits `[batch, tokens, 3 * embed_dim]` into three `[batch, heads, tokens, head_dim]`.
-    fn heads(&self, qkv: Tensor<3>) -> [Tensor<4>; 3] {
-        let [batch, tokens, triple] = qkv.dims();
-        let head_dim = triple / 3 / self.num_heads;
-        let split = qkv
-            .reshape([batch, tokens, 3, self.num_heads, head_dim])
-            .permute([2, 0, 3, 1, 4]);
-        [0, 1, 2].map(|part| split.clone().narrow(0, part, 1).squeeze_dim(0))
-    }
-}
-
-/// `softmax(q k^T / sqrt(head_dim))`, the softmax in f32.
-fn attention_weights(q: Tensor<4>, k: Tensor<4>, precision: Precision) -> Tensor<4> {
-    let scale = (q.dims()[3] as f64).sqrt().recip();
-    let scores = q.mul_scalar(scale).matmul(k.transpose());
-    softmax(precision.widen(scores), 3)
-}
-
-fn attend_with_f32_softmax(
-    q: Tensor<4>,
-    k: Tensor<4>,
-    v: Tensor<4>,
-    precision: Precision,
-) -> Tensor<4> {
-    precision
-        .narrow(attention_weights(q, k, precision))
-        .matmul(v)
 }

@@ -6,9 +6,13 @@ use burn::{
     tensor::Tensor,
 };
 
+use ijepa_kernels::BlockParameters;
+
 use crate::{
-    attention::Attention, drop_path::StochasticDepth, gelu::gelu, init::Initializer,
-    linear::linear, precision::Precision,
+    attention::Attention,
+    compute::{Compute, linear_parameters, norm_parameters},
+    drop_path::StochasticDepth,
+    init::Initializer,
 };
 
 /// Two linear layers with an exact GELU between.
@@ -70,27 +74,18 @@ impl BlockConfig {
     }
 }
 
-/// How a network is run: number type and, in training, the random depth.
+/// How a network is run: how it is computed and, in training, the random depth.
 #[derive(Debug)]
 pub(crate) struct Pass<'a> {
-    pub(crate) precision: Precision,
+    pub(crate) compute: Compute,
     pub(crate) depth: Option<&'a mut StochasticDepth>,
 }
 
 impl Pass<'_> {
-    /// Adds a branch to the residual stream, or drops it for some samples.
-    fn add(&mut self, x: Tensor<3>, branch: Tensor<3>, drop_rate: f64) -> Tensor<3> {
-        let branch = self.precision.widen(branch);
-        match &mut self.depth {
-            Some(depth) if drop_rate > 0.0 => x + depth.drop(branch, drop_rate),
-            _ => x + branch,
-        }
-    }
-}
-
-impl Mlp {
-    fn forward(&self, x: Tensor<3>, precision: Precision) -> Tensor<3> {
-        linear(&self.fc2, gelu(linear(&self.fc1, x, precision)), precision)
+    /// Factors of both branches for each sample, if any may be dropped.
+    fn branch_factors(&mut self, batch: usize, drop_rate: f64) -> Option<[Vec<f32>; 2]> {
+        let depth = self.depth.as_mut().filter(|_| drop_rate > 0.0)?;
+        Some([(); 2].map(|()| depth.factors(batch, drop_rate)))
     }
 }
 
@@ -99,15 +94,37 @@ impl Block {
     ///
     /// - `x` and output: `[batch, tokens, dim]`, f32
     pub(crate) fn forward(&self, x: Tensor<3>, pass: &mut Pass<'_>) -> Tensor<3> {
-        let precision = pass.precision;
-        let branch = self.attn.forward(self.norm1.forward(x.clone()), precision);
-        let x = pass.add(x, branch, self.drop_rate);
-        let branch = self.mlp.forward(self.norm2.forward(x.clone()), precision);
-        pass.add(x, branch, self.drop_rate)
+        let factors = pass.branch_factors(x.dims()[0], self.drop_rate);
+        let num_heads = self.attn.num_heads();
+        pass.compute.block(x, self.parameters(), num_heads, factors)
     }
 
     /// The attention weights for the block's input, `[batch, num_heads, tokens, tokens]`.
     pub(crate) fn attention_weights(&self, x: Tensor<3>) -> Tensor<4> {
-        self.attn.weights(self.norm1.forward(x))
+        let normed = Compute::default().layer_norm(&self.norm1, x);
+        self.attn.weights(normed)
+    }
+
+    fn parameters(&self) -> BlockParameters {
+        let (norm1_gamma, norm1_beta) = norm_parameters(&self.norm1);
+        let (qkv_weight, qkv_bias) = linear_parameters(&self.attn.qkv);
+        let (proj_weight, proj_bias) = linear_parameters(&self.attn.proj);
+        let (norm2_gamma, norm2_beta) = norm_parameters(&self.norm2);
+        let (fc1_weight, fc1_bias) = linear_parameters(&self.mlp.fc1);
+        let (fc2_weight, fc2_bias) = linear_parameters(&self.mlp.fc2);
+        BlockParameters {
+            norm1_gamma,
+            norm1_beta,
+            qkv_weight,
+            qkv_bias,
+            proj_weight,
+            proj_bias,
+            norm2_gamma,
+            norm2_beta,
+            fc1_weight,
+            fc1_bias,
+            fc2_weight,
+            fc2_bias,
+        }
     }
 }

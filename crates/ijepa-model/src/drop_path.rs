@@ -1,6 +1,5 @@
 //! Stochastic depth (Huang et al. 2016).
 
-use burn::tensor::{Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -25,17 +24,13 @@ impl StochasticDepth {
         }
     }
 
-    /// Zeroes `branch`, `[batch, tokens, dim]`, for each sample with probability `rate` and
-    /// divides the others by `1 - rate`.
-    pub(crate) fn drop(&mut self, branch: Tensor<3>, rate: f64) -> Tensor<3> {
-        let [batch, ..] = branch.dims();
+    /// Factors of a residual branch for each of `batch` samples: 0 with probability `rate`, else
+    /// `1 / (1 - rate)`.
+    pub(crate) fn factors(&mut self, batch: usize, rate: f64) -> Vec<f32> {
         let keep = 1.0 - rate;
         let factor = |kept: bool| if kept { (1.0 / keep) as f32 } else { 0.0 };
-        let factors: Vec<f32> = (0..batch)
+        (0..batch)
             .map(|_| factor(self.rng.random_bool(keep)))
-            .collect();
-        let factors = TensorData::new(factors, [batch, 1, 1]);
-        let device = branch.device();
-        branch * Tensor::<3>::from_data(factors, &device)
+            .collect()
     }
 }

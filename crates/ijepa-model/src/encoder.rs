@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     block::{Block, BlockConfig, Pass},
+    compute::{Compute, Precision},
     config::ConfigError,
     drop_path::StochasticDepth,
     init::{Initialization, Initializer},
     patch_embed::PatchEmbed,
     pos_embed::{PositionResampling, resample_bicubic, sin_cos_positions},
-    precision::Precision,
     tokens::TokenIndices,
     variant::VitVariant,
 };
@@ -132,7 +132,7 @@ impl VisionTransformerConfig {
             blocks: blocks.init(&mut init),
             norm: init.layer_norm(self.embed_dim),
             config: self.clone(),
-            precision: Precision::F32,
+            compute: Compute::default(),
         }
     }
 }
@@ -165,7 +165,7 @@ pub struct VisionTransformer {
     #[module(skip)]
     config: VisionTransformerConfig,
     #[module(skip)]
-    precision: Precision,
+    compute: Compute,
 }
 
 impl VisionTransformer {
@@ -186,15 +186,24 @@ impl VisionTransformer {
         self.config.embed_dim
     }
 
-    /// Number type of its matrix products.
-    pub fn precision(&self) -> Precision {
-        self.precision
+    /// How it is computed.
+    pub fn compute(&self) -> Compute {
+        self.compute
+    }
+
+    /// The same encoder computed in another way.
+    pub fn with_compute(mut self, compute: Compute) -> Self {
+        self.compute = compute;
+        self
     }
 
     /// The same encoder with matrix products in `precision`.
-    pub fn with_precision(mut self, precision: Precision) -> Self {
-        self.precision = precision;
-        self
+    pub fn with_precision(self, precision: Precision) -> Self {
+        let compute = Compute {
+            precision,
+            ..self.compute
+        };
+        self.with_compute(compute)
     }
 
     /// The same encoder for images of another size: its positions are resampled.
@@ -270,14 +279,14 @@ impl VisionTransformer {
         depth: Option<&mut StochasticDepth>,
     ) -> Tensor<3> {
         let mut pass = Pass {
-            precision: self.precision,
+            compute: self.compute,
             depth,
         };
         let mut x = self.embed(images, kept);
         for block in &self.blocks {
             x = block.forward(x, &mut pass);
         }
-        self.norm.forward(x)
+        self.compute.layer_norm(&self.norm, x)
     }
 
     /// Tokens before the first block.
@@ -294,6 +303,6 @@ impl VisionTransformer {
             Some(kept) => kept.gather_shared(positions),
             None => positions,
         };
-        self.patch_embed.forward(images, kept, self.precision) + positions
+        self.patch_embed.forward(images, kept, self.compute) + positions
     }
 }

@@ -42,7 +42,7 @@ impl VisionTransformer {
             "{layers} layers asked of an encoder with {depth}"
         );
         let mut pass = Pass {
-            precision: self.precision(),
+            compute: self.compute(),
             depth: None,
         };
         let mut x = self.embed(images, None);
@@ -51,7 +51,7 @@ impl VisionTransformer {
             x = block.forward(x, &mut pass);
             if index + layers >= depth {
                 outputs.push(if norm {
-                    self.norm.forward(x.clone())
+                    self.compute().layer_norm(&self.norm, x.clone())
                 } else {
                     x.clone()
                 });
@@ -107,7 +107,7 @@ impl VisionTransformer {
     /// Panics if there is no such block.
     pub fn attention_weights(&self, images: Tensor<4>, layer: usize) -> Tensor<4> {
         let mut pass = Pass {
-            precision: self.precision(),
+            compute: self.compute(),
             depth: None,
         };
         let mut x = self.embed(images, None);

@@ -7,13 +7,13 @@ use burn::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    compute::Compute,
     config::ConfigError,
     drop_path::StochasticDepth,
     ema::EmaTarget,
     encoder::{VisionTransformer, VisionTransformerConfig},
     init::Initialization,
     objective::{Objective, TargetMasking, normalize_features},
-    precision::Precision,
     predictor::{Predictor, PredictorConfig},
     tokens::MaskTensors,
 };
@@ -71,11 +71,11 @@ impl IJepa {
         }
     }
 
-    /// The same networks with matrix products in `precision`.
-    pub fn with_precision(self, precision: Precision) -> Self {
+    /// The same networks computed in another way.
+    pub fn with_compute(self, compute: Compute) -> Self {
         Self {
-            encoder: self.encoder.with_precision(precision),
-            predictor: self.predictor.with_precision(precision),
+            encoder: self.encoder.with_compute(compute),
+            predictor: self.predictor.with_compute(compute),
         }
     }
 

@@ -5,7 +5,7 @@ use burn::{
     tensor::Tensor,
 };
 
-use crate::{init::Initializer, linear::add_bias, precision::Precision, tokens::TokenIndices};
+use crate::{compute::Compute, init::Initializer, tokens::TokenIndices};
 
 /// Projects every patch of an image to a token.
 ///
@@ -57,7 +57,7 @@ impl PatchEmbed {
         &self,
         images: Tensor<4>,
         kept: Option<&TokenIndices>,
-        precision: Precision,
+        compute: Compute,
     ) -> Tensor<3> {
         let patches = patchify(images, self.patch_size());
         let patches = match kept {
@@ -69,10 +69,7 @@ impl PatchEmbed {
         let weight = weight
             .reshape([embed_dim, channels * rows * cols])
             .transpose();
-        let tokens = precision
-            .narrow(patches)
-            .matmul(precision.narrow(weight).unsqueeze());
-        add_bias(precision.widen(tokens), self.proj.bias.val())
+        compute.affine(patches, weight, self.proj.bias.val())
     }
 }
 

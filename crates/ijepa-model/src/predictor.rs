@@ -9,13 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     block::{Block, BlockConfig, Pass},
+    compute::Compute,
     config::{ConfigError, check_network, check_positive},
     drop_path::StochasticDepth,
     encoder::VisionTransformerConfig,
     init::{Initialization, Initializer},
-    linear::linear,
     pos_embed::sin_cos_positions,
-    precision::Precision,
     tokens::MaskTensors,
 };
 
@@ -76,7 +75,7 @@ impl PredictorConfig {
             predictor_norm: init.layer_norm(self.dim),
             predictor_proj: init.linear(self.dim, encoder.embed_dim),
             config: self.clone(),
-            precision: Precision::F32,
+            compute: Compute::default(),
         }
     }
 }
@@ -102,7 +101,7 @@ pub struct Predictor {
     #[module(skip)]
     config: PredictorConfig,
     #[module(skip)]
-    precision: Precision,
+    compute: Compute,
 }
 
 impl Predictor {
@@ -111,9 +110,9 @@ impl Predictor {
         &self.config
     }
 
-    /// The same predictor with matrix products in `precision`.
-    pub fn with_precision(mut self, precision: Precision) -> Self {
-        self.precision = precision;
+    /// The same predictor computed in another way.
+    pub fn with_compute(mut self, compute: Compute) -> Self {
+        self.compute = compute;
         self
     }
 
@@ -134,13 +133,12 @@ impl Predictor {
         depth: Option<&mut StochasticDepth>,
     ) -> Tensor<3> {
         let mut pass = Pass {
-            precision: self.precision,
+            compute: self.compute,
             depth,
         };
         let positions = self.predictor_pos_embed.val();
-        let embedded = linear(&self.predictor_embed, context, self.precision);
-        let context =
-            self.precision.widen(embedded) + masks.contexts.gather_shared(positions.clone());
+        let embedded = self.compute.linear(&self.predictor_embed, context);
+        let context = embedded + masks.contexts.gather_shared(positions.clone());
         let queries = masks.pairs.gather_shared(positions) + self.mask_token.val();
         let context_tokens = context.dims()[1];
         let target_tokens = queries.dims()[1];
@@ -150,10 +148,8 @@ impl Predictor {
         for block in &self.predictor_blocks {
             x = block.forward(x, &mut pass);
         }
-        let predicted = self
-            .predictor_norm
-            .forward(x.narrow(1, context_tokens, target_tokens));
-        self.precision
-            .widen(linear(&self.predictor_proj, predicted, self.precision))
+        let queries = x.narrow(1, context_tokens, target_tokens);
+        let predicted = self.compute.layer_norm(&self.predictor_norm, queries);
+        self.compute.linear(&self.predictor_proj, predicted)
     }
 }

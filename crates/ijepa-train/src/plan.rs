@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ijepa_data::Augment;
 use ijepa_masking::MaskSampler;
-use ijepa_model::{IJepaConfig, Initialization, Objective, Precision};
+use ijepa_model::{Compute, IJepaConfig, Initialization, Objective};
 
 use crate::{
     adamw::AdamWConfig,
@@ -111,8 +111,8 @@ impl PretrainPlan {
         self.recipe.objective_config()
     }
 
-    pub(crate) fn precision(&self) -> Precision {
-        self.recipe.precision()
+    pub(crate) fn compute(&self) -> Compute {
+        self.recipe.compute()
     }
 
     pub(crate) fn adamw(&self) -> AdamWConfig {

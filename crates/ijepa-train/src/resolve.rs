@@ -5,8 +5,8 @@ use ijepa_masking::{
     SingleBlockSampler,
 };
 use ijepa_model::{
-    ConfigError, IJepaConfig, InitScheme, Initialization, Objective, Precision, PredictorConfig,
-    VisionTransformerConfig,
+    Compute, ConfigError, IJepaConfig, InitScheme, Initialization, Kernels, Objective, Precision,
+    PredictorConfig, VisionTransformerConfig,
 };
 
 use crate::recipe::{
@@ -106,11 +106,18 @@ impl Recipe {
         }
     }
 
-    /// Number type of matrix products.
-    pub fn precision(&self) -> Precision {
-        match self.run.precision {
-            recipe::Precision::F32 => Precision::F32,
-            recipe::Precision::Bf16 => Precision::Bf16,
+    /// How the networks are computed.
+    pub fn compute(&self) -> Compute {
+        Compute {
+            precision: match self.run.precision {
+                recipe::Precision::F32 => Precision::F32,
+                recipe::Precision::Bf16 => Precision::Bf16,
+            },
+            kernels: match self.run.kernels {
+                recipe::Kernels::Fused => Kernels::Fused,
+                recipe::Kernels::Reference => Kernels::Reference,
+            },
+            recompute: self.run.activation_checkpointing,
         }
     }
 

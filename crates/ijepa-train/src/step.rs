@@ -7,8 +7,8 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use ijepa_model::{
-    Checkpoint, CheckpointError, EmaTarget, IJepa, IJepaConfig, Initialization, MaskTensors,
-    Objective, Precision, StochasticDepth,
+    Checkpoint, CheckpointError, Compute, EmaTarget, IJepa, IJepaConfig, Initialization,
+    MaskTensors, Objective, StochasticDepth,
     checkpoint::{
         EncoderRole, Parts, TrainingState, create_folder_atomically, named_tensors, write_native,
     },
@@ -78,14 +78,14 @@ impl Learner {
     pub fn new(
         config: &IJepaConfig,
         init: Initialization,
-        precision: Precision,
+        compute: Compute,
         objective: Objective,
         optimizer: AdamWConfig,
         device: &Device,
     ) -> Self {
         let model = config
             .init(init, &device.clone().autodiff())
-            .with_precision(precision);
+            .with_compute(compute);
         let target = EmaTarget::new(&model.encoder);
         Self {
             model,
@@ -102,7 +102,7 @@ impl Learner {
     /// Any [`CheckpointError`]; a checkpoint without optimizer state starts with fresh moments.
     pub fn from_checkpoint(
         checkpoint: &Checkpoint,
-        precision: Precision,
+        compute: Compute,
         objective: Objective,
         optimizer: AdamWConfig,
         device: &Device,
@@ -114,12 +114,12 @@ impl Learner {
         };
         let target = checkpoint
             .encoder(EncoderRole::Target, &device)?
-            .with_precision(precision);
+            .with_compute(compute);
         let mut optimizer = AdamW::new(optimizer);
         if let Some(moments) = &checkpoint.moments {
             optimizer.restore(&model, moments, &checkpoint.path)?;
         }
-        let model = model.with_precision(precision);
+        let model = model.with_compute(compute);
         Ok(Self {
             model,
             target: EmaTarget::new(&target),

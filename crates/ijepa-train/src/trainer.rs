@@ -332,7 +332,7 @@ fn fresh(plan: &PretrainPlan, device: &Device) -> Learner {
     Learner::new(
         &plan.model,
         plan.initialization(),
-        plan.precision(),
+        plan.compute(),
         objective,
         adamw,
         device,
@@ -355,7 +355,7 @@ fn resumed(
         });
     }
     let (objective, adamw) = (plan.objective(), plan.adamw());
-    let learner = Learner::from_checkpoint(checkpoint, plan.precision(), objective, adamw, device)?;
+    let learner = Learner::from_checkpoint(checkpoint, plan.compute(), objective, adamw, device)?;
     // Official checkpoints count epochs only.
     let step = checkpoint
         .state

@@ -166,7 +166,7 @@ mod pretrain {
             Learner::new(
                 plan.model(),
                 recipe.initialization(),
-                recipe.precision(),
+                recipe.compute(),
                 recipe.objective_config(),
                 Default::default(),
                 &ijepa_testkit::device(),

@@ -48,6 +48,7 @@ fn other_value(key: &str, value: &str) -> String {
         "data.decode" => "fast",
         "optimizer.weight_decay_schedule" => "linear",
         "run.precision" => "f32",
+        "run.kernels" => "reference",
         "run.on_collapse" => "stop",
         _ => "",
     };

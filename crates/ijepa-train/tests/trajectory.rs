@@ -10,7 +10,7 @@ mod trajectory {
     };
     use ijepa_masking::{MaskGroup, PatchGrid, PatchIndices};
     use ijepa_model::{
-        Checkpoint, EmaTarget, IJepaConfig, Initialization, MaskTensors, Objective, Precision,
+        Checkpoint, Compute, EmaTarget, IJepaConfig, Initialization, MaskTensors, Objective,
         PredictorConfig, VisionTransformerConfig,
         checkpoint::{NamedTensor, OpenOptions, ParamPath, TrainingState, tensor_from_official},
     };
@@ -90,7 +90,7 @@ mod trajectory {
         let mut learner = Learner::new(
             &config(),
             Initialization::default(),
-            Precision::F32,
+            Compute::default(),
             Objective::default(),
             AdamWConfig::default(),
             &device(),
@@ -188,7 +188,8 @@ mod trajectory {
         let options = OpenOptions { num_heads: Some(3) };
         let checkpoint = Checkpoint::open_with(path, options).unwrap();
         let (objective, adamw) = (Objective::default(), AdamWConfig::default());
-        Learner::from_checkpoint(&checkpoint, Precision::F32, objective, adamw, &device()).unwrap()
+        Learner::from_checkpoint(&checkpoint, Compute::default(), objective, adamw, &device())
+            .unwrap()
     }
 
     #[test]

@@ -21,7 +21,7 @@ fn bf16_stays_close_to_f32_where_the_backend_has_it() {
     let masks = masks(&case, &device);
     let run = |precision| {
         let (model, target) = tiny_model(&device);
-        let model = model.with_precision(precision);
+        let model = model.with_compute(precision.into());
         let features = model.encoder.forward_features(images.clone());
         let objective = Objective::default();
         let loss = model.loss(images.clone(), &masks, &target, &objective, None);

@@ -176,6 +176,17 @@ choice! {
 }
 
 choice! {
+    /// Implementation of the operations that have a kernel; results agree within rounding.
+    Kernels {
+        /// Fused operations with gradients of their own.
+        #[default]
+        Fused = "fused",
+        /// Burn's elementary operations.
+        Reference = "reference",
+    }
+}
+
+choice! {
     /// Reaction to representations that collapse.
     OnCollapse {
         /// Log a warning and go on.
@@ -201,6 +212,7 @@ pub(super) fn names_of(key: &str) -> Option<&'static [&'static str]> {
         "data.decode" => Decode::NAMES,
         "optimizer.weight_decay_schedule" => DecaySchedule::NAMES,
         "run.precision" => Precision::NAMES,
+        "run.kernels" => Kernels::NAMES,
         "run.on_collapse" => OnCollapse::NAMES,
         _ => return None,
     })

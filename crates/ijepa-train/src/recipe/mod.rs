@@ -16,8 +16,8 @@ mod unbuilt;
 mod validate;
 
 pub use choices::{
-    ARCHES, DecaySchedule, Decode, Init, Loss, MaskMode, MaskStrategy, ObjectiveKind, OnCollapse,
-    PatchEmbedInit, Precision, Target, TargetMasking,
+    ARCHES, DecaySchedule, Decode, Init, Kernels, Loss, MaskMode, MaskStrategy, ObjectiveKind,
+    OnCollapse, PatchEmbedInit, Precision, Target, TargetMasking,
 };
 pub use error::RecipeError;
 pub use image_size::ImageSize;

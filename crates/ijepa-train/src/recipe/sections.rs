@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DecaySchedule, Decode, ImageSize, Init, Loss, MaskMode, MaskStrategy, ObjectiveKind,
+    DecaySchedule, Decode, ImageSize, Init, Kernels, Loss, MaskMode, MaskStrategy, ObjectiveKind,
     OnCollapse, PatchEmbedInit, Precision, Target, TargetMasking,
 };
 
@@ -279,6 +279,11 @@ pub struct Run {
     pub micro_batch: usize,
     /// Number format of forward passes.
     pub precision: Precision,
+    /// Implementation of the operations that have a kernel.
+    pub kernels: Kernels,
+    /// Keep only the input of each block for the backward pass: about a third more work for a
+    /// tenth of the memory.
+    pub activation_checkpointing: bool,
     /// Seed of everything random in a run, at most `i64::MAX`.
     pub seed: u64,
     /// Optimizer steps between two log lines.
@@ -299,6 +304,8 @@ impl Default for Run {
             batch_size: 2048,
             micro_batch: 0,
             precision: Precision::Bf16,
+            kernels: Kernels::Fused,
+            activation_checkpointing: false,
             seed: 0,
             log_every_steps: 10,
             checkpoint_every_steps: 0,

@@ -1,0 +1,231 @@
+//! Matrix products with bias and residual.
+
+use std::mem::MaybeUninit;
+
+use burn::{backend::flex::FlexTensor, tensor::Shape};
+use gemm::Parallelism;
+
+use super::{
+    buffer::{
+        build, contiguous, for_row_blocks, from_vec, own, rows_and_features, rows_per_task,
+        sum_rows, values, with_features,
+    },
+    simd::vectorized,
+};
+
+/// A matrix somewhere in memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Matrix {
+    pub(super) start: *const f32,
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    pub(super) row_stride: isize,
+    pub(super) col_stride: isize,
+}
+
+impl Matrix {
+    /// Rows of `cols` values one after another.
+    fn of_rows(values: &[f32], cols: usize) -> Self {
+        Self {
+            start: values.as_ptr(),
+            rows: values.len() / cols.max(1),
+            cols,
+            row_stride: cols as isize,
+            col_stride: 1,
+        }
+    }
+
+    /// A tensor of two dimensions, however it lies.
+    fn of(tensor: &FlexTensor) -> Self {
+        let layout = tensor.layout();
+        let [rows, cols] = layout.shape().dims::<2>();
+        Self {
+            start: tensor.storage::<f32>()[layout.start_offset()..].as_ptr(),
+            rows,
+            cols,
+            row_stride: layout.strides()[0],
+            col_stride: layout.strides()[1],
+        }
+    }
+
+    pub(super) fn transposed(self) -> Self {
+        Self {
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+            ..self
+        }
+    }
+}
+
+/// `output = lhs rhs`, or `output += lhs rhs`; rows of the output are `stride` apart.
+///
+/// # Safety
+///
+/// Both matrices lie in live memory, and so does the output, which nothing else uses and which
+/// is initialised if it is added to.
+#[expect(
+    unsafe_code,
+    reason = "the matrix product works on pointers and strides"
+)]
+pub(super) unsafe fn product(
+    output: *mut f32,
+    stride: usize,
+    add: bool,
+    lhs: Matrix,
+    rhs: Matrix,
+    parallelism: Parallelism,
+) {
+    debug_assert_eq!(lhs.cols, rhs.rows);
+    // SAFETY: passed on to the caller.
+    unsafe {
+        gemm::gemm(
+            lhs.rows,
+            rhs.cols,
+            lhs.cols,
+            output,
+            1,
+            stride as isize,
+            add,
+            lhs.start,
+            lhs.col_stride,
+            lhs.row_stride,
+            rhs.start,
+            rhs.col_stride,
+            rhs.row_stride,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+/// `output = lhs rhs`, or `output += lhs rhs`, on all cores.
+fn product_into(output: &mut [MaybeUninit<f32>], add: bool, lhs: Matrix, rhs: Matrix) {
+    assert_eq!(lhs.cols, rhs.rows, "inner dimensions of a matrix product");
+    assert_eq!(
+        output.len(),
+        lhs.rows * rhs.cols,
+        "output of a matrix product"
+    );
+    let start = output.as_mut_ptr().cast::<f32>();
+    #[expect(
+        unsafe_code,
+        reason = "the matrix product works on pointers and strides"
+    )]
+    // SAFETY: the output has room for the product; callers add to initialised output only, and
+    // made the matrices of tensors that they hold.
+    unsafe {
+        product(start, rhs.cols, add, lhs, rhs, Parallelism::Rayon(0));
+    }
+}
+
+/// `x W`, plus the bias if there is one.
+pub(super) fn affine(x: &FlexTensor, weight: &FlexTensor, bias: Option<&FlexTensor>) -> FlexTensor {
+    let x = contiguous(x);
+    let weights = Matrix::of(weight);
+    let inputs = Matrix::of_rows(values(&x), weights.rows);
+    build(with_features(&x, weights.cols), |output| {
+        if let Some(bias) = bias {
+            let bias = contiguous(bias);
+            fill_rows(output, values(&bias));
+        }
+        product_into(output, bias.is_some(), inputs, weights);
+    })
+}
+
+/// `residual + x W + bias`, in the memory of `residual` if nothing else refers to it.
+pub(super) fn affine_onto(
+    mut residual: FlexTensor,
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: &FlexTensor,
+) -> FlexTensor {
+    let (x, bias) = (contiguous(x), contiguous(bias));
+    let weights = Matrix::of(weight);
+    let inputs = Matrix::of_rows(values(&x), weights.rows);
+    if let Some(stream) = own(&mut residual) {
+        let bias = values(&bias);
+        for_row_blocks(stream, bias.len(), |_, rows| {
+            vectorized(|| add_to_rows(rows, bias));
+        });
+        product_into(super::buffer::as_uninit(stream), true, inputs, weights);
+        return residual;
+    }
+    let residual = contiguous(&residual);
+    build(residual.layout().shape().clone(), |output| {
+        let (stream, bias) = (values(&residual), values(&bias));
+        let features = bias.len();
+        for_row_blocks(output, features, |number, rows| {
+            let start = number * rows_per_task(features) * features;
+            let stream = &stream[start..start + rows.len()];
+            vectorized(|| write_sum(rows, stream, bias));
+        });
+        product_into(output, true, inputs, weights);
+    })
+}
+
+/// Writes `row` into every row.
+fn fill_rows(output: &mut [MaybeUninit<f32>], row: &[f32]) {
+    for_row_blocks(output, row.len(), |_, rows| {
+        for out in rows.chunks_exact_mut(row.len()) {
+            out.write_copy_of_slice(row);
+        }
+    });
+}
+
+#[inline(always)]
+fn add_to_rows(rows: &mut [f32], bias: &[f32]) {
+    for row in rows.chunks_exact_mut(bias.len()) {
+        for (value, bias) in row.iter_mut().zip(bias) {
+            *value += bias;
+        }
+    }
+}
+
+#[inline(always)]
+fn write_sum(rows: &mut [MaybeUninit<f32>], stream: &[f32], bias: &[f32]) {
+    let dim = bias.len();
+    for (row, stream) in rows.chunks_exact_mut(dim).zip(stream.chunks_exact(dim)) {
+        for ((out, stream), bias) in row.iter_mut().zip(stream).zip(bias) {
+            out.write(stream + bias);
+        }
+    }
+}
+
+/// `x^T grad` over all rows.
+pub(super) fn affine_weight_backward(x: &FlexTensor, grad: &FlexTensor) -> FlexTensor {
+    let (_, inputs) = rows_and_features(x);
+    let (_, outputs) = rows_and_features(grad);
+    let (x, grad) = (contiguous(x), contiguous(grad));
+    build(Shape::new([inputs, outputs]), |output| {
+        let x = Matrix::of_rows(values(&x), inputs).transposed();
+        product_into(output, false, x, Matrix::of_rows(values(&grad), outputs));
+    })
+}
+
+/// The sum of all rows, of partial sums over a fixed number of rows.
+pub(super) fn bias_backward(grad: &FlexTensor) -> FlexTensor {
+    let (rows, features) = rows_and_features(grad);
+    let grad = contiguous(grad);
+    let block = rows_per_task(features) * features;
+    let tasks = rows.div_ceil(rows_per_task(features));
+    let mut partial = vec![0.0; tasks * features];
+    let grads = values(&grad);
+    let sum_task = |number: usize, sums: &mut [f32]| {
+        let rows = &grads[number * block..grads.len().min((number + 1) * block)];
+        vectorized(|| {
+            for row in rows.chunks_exact(features) {
+                for (sum, value) in sums.iter_mut().zip(row) {
+                    *sum += value;
+                }
+            }
+        });
+    };
+    super::buffer::for_each_task(&mut partial, features, sum_task);
+    from_vec(sum_rows(&partial, features), Shape::new([features]))
+}

@@ -1,0 +1,124 @@
+//! Vectorised kernels for the flex backend: f32, all cores, no copies for views.
+
+mod affine;
+mod attention;
+mod buffer;
+mod gelu;
+mod norm;
+mod simd;
+
+use burn::{
+    backend::{Flex, flex::FlexTensor},
+    tensor::DType,
+};
+
+use crate::{
+    plain,
+    primitives::{BiasGeluGradients, NormGradients, Primitives},
+};
+
+/// Whether all tensors are f32; other types take the plain way.
+fn all_f32<const N: usize>(tensors: [&FlexTensor; N]) -> bool {
+    tensors.iter().all(|tensor| tensor.dtype() == DType::F32)
+}
+
+impl Primitives for Flex {
+    fn affine(x: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>) -> FlexTensor {
+        if !all_f32([&x, &weight]) {
+            return plain::affine::<Self>(x, weight, bias);
+        }
+        affine::affine(&x, &weight, bias.as_ref())
+    }
+
+    fn affine_onto(
+        residual: FlexTensor,
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+    ) -> FlexTensor {
+        if !all_f32([&residual, &x, &weight]) {
+            let branch = plain::affine::<Self>(x, weight, Some(bias));
+            return <Self as burn::backend::ops::FloatTensorOps<Self>>::float_add(residual, branch);
+        }
+        affine::affine_onto(residual, &x, &weight, &bias)
+    }
+
+    fn affine_x_backward(grad: FlexTensor, weight: FlexTensor) -> FlexTensor {
+        if !all_f32([&grad, &weight]) {
+            return plain::affine::<Self>(grad, weight.transpose(0, 1), None);
+        }
+        affine::affine(&grad, &weight.transpose(0, 1), None)
+    }
+
+    fn affine_weight_backward(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        if !all_f32([&x, &grad]) {
+            return plain::affine_weight_backward::<Self>(x, grad);
+        }
+        affine::affine_weight_backward(&x, &grad)
+    }
+
+    fn bias_backward(grad: FlexTensor) -> FlexTensor {
+        if !all_f32([&grad]) {
+            return plain::bias_backward::<Self>(grad);
+        }
+        affine::bias_backward(&grad)
+    }
+
+    fn norm(x: FlexTensor, gamma: FlexTensor, beta: FlexTensor, epsilon: f64) -> FlexTensor {
+        if !all_f32([&x, &gamma, &beta]) {
+            return plain::norm::<Self>(x, gamma, beta, epsilon);
+        }
+        norm::norm(&x, &gamma, &beta, epsilon as f32)
+    }
+
+    fn norm_backward(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        epsilon: f64,
+        grad: FlexTensor,
+        residual: Option<FlexTensor>,
+    ) -> NormGradients<Self> {
+        if !all_f32([&x, &gamma, &beta, &grad]) {
+            return plain::norm_backward::<Self>(x, gamma, beta, epsilon, grad, residual);
+        }
+        norm::norm_backward(&x, &gamma, &beta, epsilon as f32, grad, residual)
+    }
+
+    fn biased_gelu(x: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        if !all_f32([&x, &bias]) {
+            return plain::biased_gelu::<Self>(x, bias);
+        }
+        gelu::biased_gelu(x, &bias)
+    }
+
+    fn biased_gelu_backward(
+        x: FlexTensor,
+        bias: FlexTensor,
+        grad: FlexTensor,
+    ) -> BiasGeluGradients<Self> {
+        if !all_f32([&x, &bias, &grad]) {
+            return plain::biased_gelu_backward::<Self>(x, bias, grad);
+        }
+        gelu::biased_gelu_backward(&x, &bias, grad)
+    }
+
+    fn mix(qkv: FlexTensor, num_heads: usize) -> FlexTensor {
+        if !all_f32([&qkv]) {
+            return plain::mix::<Self>(qkv, num_heads);
+        }
+        attention::mix(&qkv, num_heads)
+    }
+
+    fn mix_backward(
+        qkv: FlexTensor,
+        mixed: FlexTensor,
+        grad: FlexTensor,
+        num_heads: usize,
+    ) -> FlexTensor {
+        if !all_f32([&qkv, &mixed, &grad]) {
+            return plain::mix_backward::<Self>(qkv, mixed, grad, num_heads);
+        }
+        attention::mix_backward(&qkv, &mixed, &grad, num_heads)
+    }
+}

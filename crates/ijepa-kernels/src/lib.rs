@@ -1,0 +1,22 @@
+//! Fused differentiable operations of vision transformers for Burn.
+//!
+//! Burn's autodiff takes attention, layer norm and GELU apart into elementary operations, each
+//! with results of its own that are kept until the backward pass. The operations here are one
+//! node of the graph each: forward and backward are written by hand, keep only what the backward
+//! pass cannot cheaply recompute, and on the flex backend run vectorised on all cores.
+//!
+//! Every operation stands beside its plain-Burn [`reference`], which tests compare it with.
+//! Backends without kernels of their own run the same formulas through Burn's operations.
+
+mod autodiff;
+mod block;
+mod extension;
+#[cfg(feature = "flex")]
+mod flex;
+mod functions;
+mod plain;
+mod primitives;
+pub mod reference;
+
+pub use block::BlockOptions;
+pub use functions::{BlockParameters, attention, bias_gelu, layer_norm, linear, transformer_block};

@@ -1,0 +1,258 @@
+//! The formulas in Burn's operations, for backends without kernels of their own.
+
+use burn::{
+    backend::{Backend, TensorMetadata, tensor::FloatTensor},
+    tensor::{DType, FloatDType, Shape},
+};
+
+use crate::primitives::{BiasGeluGradients, NormGradients};
+
+/// `[.., features]` as `[rows, features]`.
+fn rows<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let shape = x.shape();
+    let features = shape[shape.num_dims() - 1];
+    let rows = shape.num_elements() / features.max(1);
+    B::float_reshape(x, Shape::new([rows, features]))
+}
+
+/// `[rows, features]` with the leading dimensions of `shape`.
+fn unrows<B: Backend>(x: FloatTensor<B>, shape: &Shape) -> FloatTensor<B> {
+    let mut shape = shape.clone();
+    let last = shape.num_dims() - 1;
+    shape[last] = x.shape()[1];
+    B::float_reshape(x, shape)
+}
+
+/// `[features]` as one row.
+fn one_row<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let features = x.shape().num_elements();
+    B::float_reshape(x, Shape::new([1, features]))
+}
+
+/// The sum of all rows, `[features]`.
+fn sum_of_rows<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let features = x.shape()[1];
+    B::float_reshape(B::float_sum_dim(x, 0), Shape::new([features]))
+}
+
+/// `x` in f32 if it is narrower.
+fn widen<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    match x.dtype() {
+        DType::F16 | DType::BF16 => B::float_cast(x, FloatDType::F32),
+        _ => x,
+    }
+}
+
+/// `x` in `dtype`.
+fn cast<B: Backend>(x: FloatTensor<B>, dtype: DType) -> FloatTensor<B> {
+    if x.dtype() == dtype {
+        return x;
+    }
+    B::float_cast(x, dtype.into())
+}
+
+pub(crate) fn affine<B: Backend>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: Option<FloatTensor<B>>,
+) -> FloatTensor<B> {
+    let shape = x.shape();
+    let product = B::float_matmul(rows::<B>(x), weight);
+    let output = match bias {
+        Some(bias) => B::float_add(product, one_row::<B>(bias)),
+        None => product,
+    };
+    unrows::<B>(output, &shape)
+}
+
+pub(crate) fn affine_weight_backward<B: Backend>(
+    x: FloatTensor<B>,
+    grad: FloatTensor<B>,
+) -> FloatTensor<B> {
+    B::float_matmul(B::float_transpose(rows::<B>(x)), rows::<B>(grad))
+}
+
+pub(crate) fn bias_backward<B: Backend>(grad: FloatTensor<B>) -> FloatTensor<B> {
+    sum_of_rows::<B>(rows::<B>(grad))
+}
+
+/// `(x - mean) / sqrt(variance + epsilon)` of every row, and the reciprocal of that root.
+fn standardize<B: Backend>(x: FloatTensor<B>, epsilon: f64) -> (FloatTensor<B>, FloatTensor<B>) {
+    let centered = B::float_sub(x.clone(), B::float_mean_dim(x, 1));
+    let variance = B::float_mean_dim(B::float_mul(centered.clone(), centered.clone()), 1);
+    let scale = B::float_recip(B::float_sqrt(B::float_add_scalar(variance, epsilon.into())));
+    (B::float_mul(centered, scale.clone()), scale)
+}
+
+pub(crate) fn norm<B: Backend>(
+    x: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    beta: FloatTensor<B>,
+    epsilon: f64,
+) -> FloatTensor<B> {
+    let shape = x.shape();
+    let (standard, _) = standardize::<B>(rows::<B>(x), epsilon);
+    let scaled = B::float_mul(standard, one_row::<B>(gamma));
+    unrows::<B>(B::float_add(scaled, one_row::<B>(beta)), &shape)
+}
+
+pub(crate) fn norm_backward<B: Backend>(
+    x: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    beta: FloatTensor<B>,
+    epsilon: f64,
+    grad: FloatTensor<B>,
+    residual: Option<FloatTensor<B>>,
+) -> NormGradients<B> {
+    let shape = x.shape();
+    let (standard, scale) = standardize::<B>(rows::<B>(x), epsilon);
+    let grad = rows::<B>(grad);
+    let gamma = one_row::<B>(gamma);
+    let weighted = B::float_mul(grad.clone(), gamma.clone());
+    let mean = B::float_mean_dim(weighted.clone(), 1);
+    let slope = B::float_mean_dim(B::float_mul(weighted.clone(), standard.clone()), 1);
+    let inner = B::float_sub(weighted, mean);
+    let inner = B::float_sub(inner, B::float_mul(standard.clone(), slope));
+    let x = unrows::<B>(B::float_mul(inner, scale), &shape);
+    let output = B::float_mul(standard.clone(), gamma);
+    NormGradients {
+        x: match residual {
+            Some(residual) => B::float_add(residual, x),
+            None => x,
+        },
+        gamma: sum_of_rows::<B>(B::float_mul(grad.clone(), standard)),
+        beta: sum_of_rows::<B>(grad),
+        output: unrows::<B>(B::float_add(output, one_row::<B>(beta)), &shape),
+    }
+}
+
+/// `x + bias` in f32, as rows, and the normal distribution function of it.
+fn biased_cdf<B: Backend>(
+    x: FloatTensor<B>,
+    bias: FloatTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let biased = B::float_add(widen::<B>(rows::<B>(x)), widen::<B>(one_row::<B>(bias)));
+    let scaled = B::float_mul_scalar(biased.clone(), std::f64::consts::FRAC_1_SQRT_2.into());
+    let cdf = B::float_add_scalar(B::float_erf(scaled), 1.0.into());
+    (biased, B::float_mul_scalar(cdf, 0.5.into()))
+}
+
+pub(crate) fn biased_gelu<B: Backend>(x: FloatTensor<B>, bias: FloatTensor<B>) -> FloatTensor<B> {
+    let (shape, dtype) = (x.shape(), x.dtype());
+    let (biased, cdf) = biased_cdf::<B>(x, bias);
+    unrows::<B>(cast::<B>(B::float_mul(biased, cdf), dtype), &shape)
+}
+
+pub(crate) fn biased_gelu_backward<B: Backend>(
+    x: FloatTensor<B>,
+    bias: FloatTensor<B>,
+    grad: FloatTensor<B>,
+) -> BiasGeluGradients<B> {
+    let (shape, dtype) = (x.shape(), x.dtype());
+    let (biased, cdf) = biased_cdf::<B>(x, bias);
+    let square = B::float_mul(biased.clone(), biased.clone());
+    let density = B::float_mul_scalar(
+        B::float_exp(B::float_mul_scalar(square, (-0.5).into())),
+        (std::f64::consts::TAU.sqrt().recip()).into(),
+    );
+    let output = B::float_mul(biased.clone(), cdf.clone());
+    let slope = B::float_add(cdf, B::float_mul(biased, density));
+    let x = B::float_mul(widen::<B>(rows::<B>(grad)), slope);
+    BiasGeluGradients {
+        bias: cast::<B>(sum_of_rows::<B>(x.clone()), dtype),
+        x: unrows::<B>(cast::<B>(x, dtype), &shape),
+        output: unrows::<B>(cast::<B>(output, dtype), &shape),
+    }
+}
+
+/// Sizes of an attention.
+#[derive(Clone, Copy)]
+struct Heads {
+    batch: usize,
+    tokens: usize,
+    num_heads: usize,
+    head_dim: usize,
+}
+
+impl Heads {
+    fn of<B: Backend>(qkv: &FloatTensor<B>, num_heads: usize) -> Self {
+        let [batch, tokens, triple] = qkv.shape().dims::<3>();
+        Self {
+            batch,
+            tokens,
+            num_heads,
+            head_dim: triple / 3 / num_heads,
+        }
+    }
+
+    /// `1 / sqrt(head_dim)`.
+    fn scale(&self) -> f64 {
+        (self.head_dim as f64).sqrt().recip()
+    }
+
+    /// `[batch, tokens, parts * dim]` as `parts` tensors `[batch, heads, tokens, head_dim]`.
+    fn split<B: Backend, const PARTS: usize>(&self, x: FloatTensor<B>) -> [FloatTensor<B>; PARTS] {
+        let shape = [
+            self.batch,
+            self.tokens,
+            PARTS,
+            self.num_heads,
+            self.head_dim,
+        ];
+        let parts = B::float_permute(B::float_reshape(x, Shape::new(shape)), &[2, 0, 3, 1, 4]);
+        let shape = [self.batch, self.num_heads, self.tokens, self.head_dim];
+        std::array::from_fn(|part| {
+            let slices = [part..part + 1].map(Into::into);
+            B::float_reshape(B::float_slice(parts.clone(), &slices), Shape::new(shape))
+        })
+    }
+
+    /// The inverse of [`split`](Self::split).
+    fn join<B: Backend, const PARTS: usize>(
+        &self,
+        parts: [FloatTensor<B>; PARTS],
+    ) -> FloatTensor<B> {
+        let shape = [1, self.batch, self.num_heads, self.tokens, self.head_dim];
+        let parts = parts.map(|part| B::float_reshape(part, Shape::new(shape)));
+        let joined = B::float_permute(B::float_cat(parts.into(), 0), &[1, 3, 0, 2, 4]);
+        let dim = PARTS * self.num_heads * self.head_dim;
+        B::float_reshape(joined, Shape::new([self.batch, self.tokens, dim]))
+    }
+
+    /// `softmax(q k^T * scale)` in the type of `q`, the softmax in f32.
+    fn weights<B: Backend>(&self, q: FloatTensor<B>, k: FloatTensor<B>) -> FloatTensor<B> {
+        let dtype = q.dtype();
+        let q = B::float_mul_scalar(q, self.scale().into());
+        let scores = B::float_matmul(q, B::float_transpose(k));
+        cast::<B>(B::softmax(widen::<B>(scores), 3), dtype)
+    }
+}
+
+pub(crate) fn mix<B: Backend>(qkv: FloatTensor<B>, num_heads: usize) -> FloatTensor<B> {
+    let heads = Heads::of::<B>(&qkv, num_heads);
+    let [q, k, v] = heads.split::<B, 3>(qkv);
+    heads.join::<B, 1>([B::float_matmul(heads.weights::<B>(q, k), v)])
+}
+
+pub(crate) fn mix_backward<B: Backend>(
+    qkv: FloatTensor<B>,
+    mixed: FloatTensor<B>,
+    grad: FloatTensor<B>,
+    num_heads: usize,
+) -> FloatTensor<B> {
+    let heads = Heads::of::<B>(&qkv, num_heads);
+    let dtype = qkv.dtype();
+    let [q, k, v] = heads.split::<B, 3>(qkv);
+    let [mixed] = heads.split::<B, 1>(mixed);
+    let [grad] = heads.split::<B, 1>(grad);
+    let weights = heads.weights::<B>(q.clone(), k.clone());
+    let d_v = B::float_matmul(B::float_transpose(weights.clone()), grad.clone());
+    let inner = B::float_mul(widen::<B>(grad.clone()), widen::<B>(mixed));
+    let inner = B::float_sum_dim(inner, 3);
+    let d_weights = widen::<B>(B::float_matmul(grad, B::float_transpose(v)));
+    let d_scores = B::float_mul(widen::<B>(weights), B::float_sub(d_weights, inner));
+    let d_scores = cast::<B>(B::float_mul_scalar(d_scores, heads.scale().into()), dtype);
+    let d_q = B::float_matmul(d_scores.clone(), k);
+    let d_k = B::float_matmul(B::float_transpose(d_scores), q);
+    heads.join::<B, 3>([d_q, d_k, d_v])
+}

@@ -1,0 +1,117 @@
+//! What a backend computes: every operation and the pieces of its gradient.
+
+use burn::backend::{Backend, tensor::FloatTensor};
+
+use crate::plain;
+
+/// Gradients of a layer norm, and its output, which the backward pass computes on the way.
+#[derive(Debug, Clone)]
+pub(crate) struct NormGradients<B: Backend> {
+    /// With respect to the input, plus the residual gradient if there is one.
+    pub(crate) x: FloatTensor<B>,
+    pub(crate) gamma: FloatTensor<B>,
+    pub(crate) beta: FloatTensor<B>,
+    /// The output of the forward pass.
+    pub(crate) output: FloatTensor<B>,
+}
+
+/// Gradients of `gelu(x + bias)`, and its output.
+#[derive(Debug, Clone)]
+pub(crate) struct BiasGeluGradients<B: Backend> {
+    pub(crate) x: FloatTensor<B>,
+    pub(crate) bias: FloatTensor<B>,
+    /// The output of the forward pass.
+    pub(crate) output: FloatTensor<B>,
+}
+
+/// The formulas, by default in Burn's operations; a backend overrides what it does better.
+///
+/// Tensors are `[.., features]` with any leading dimensions unless said otherwise; weights are
+/// `[inputs, outputs]`.
+pub(crate) trait Primitives: Backend {
+    /// `x W`, plus the bias if there is one.
+    fn affine(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Option<FloatTensor<Self>>,
+    ) -> FloatTensor<Self> {
+        plain::affine::<Self>(x, weight, bias)
+    }
+
+    /// `residual + x W + bias`.
+    fn affine_onto(
+        residual: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        Self::float_add(residual, Self::affine(x, weight, Some(bias)))
+    }
+
+    /// Gradient of `x W` with respect to `x`.
+    fn affine_x_backward(grad: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        plain::affine::<Self>(grad, Self::float_transpose(weight), None)
+    }
+
+    /// Gradient of `x W` with respect to `W`.
+    fn affine_weight_backward(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        plain::affine_weight_backward::<Self>(x, grad)
+    }
+
+    /// Gradient with respect to a bias: the sum over all leading dimensions.
+    fn bias_backward(grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        plain::bias_backward::<Self>(grad)
+    }
+
+    /// Layer norm over the last dimension.
+    fn norm(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        plain::norm::<Self>(x, gamma, beta, epsilon)
+    }
+
+    /// Backward pass of [`norm`](Self::norm); `residual` is added to the gradient of `x`.
+    fn norm_backward(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f64,
+        grad: FloatTensor<Self>,
+        residual: Option<FloatTensor<Self>>,
+    ) -> NormGradients<Self> {
+        plain::norm_backward::<Self>(x, gamma, beta, epsilon, grad, residual)
+    }
+
+    /// `gelu(x + bias)` with the exact (erf) GELU.
+    fn biased_gelu(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        plain::biased_gelu::<Self>(x, bias)
+    }
+
+    /// Backward pass of [`biased_gelu`](Self::biased_gelu).
+    fn biased_gelu_backward(
+        x: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> BiasGeluGradients<Self> {
+        plain::biased_gelu_backward::<Self>(x, bias, grad)
+    }
+
+    /// Self-attention of `[batch, tokens, 3 * dim]` (queries, keys, values, each by head), giving
+    /// `[batch, tokens, dim]`.
+    fn mix(qkv: FloatTensor<Self>, num_heads: usize) -> FloatTensor<Self> {
+        plain::mix::<Self>(qkv, num_heads)
+    }
+
+    /// Backward pass of [`mix`](Self::mix), whose output is `mixed`.
+    fn mix_backward(
+        qkv: FloatTensor<Self>,
+        mixed: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        num_heads: usize,
+    ) -> FloatTensor<Self> {
+        plain::mix_backward::<Self>(qkv, mixed, grad, num_heads)
+    }
+}

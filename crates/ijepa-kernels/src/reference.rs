@@ -1,0 +1,143 @@
+//! The same operations composed of Burn's, differentiated by Burn's autodiff: what the fused ones
+//! are tested against, and what runs where they are switched off.
+
+use burn::tensor::{DType, FloatDType, Tensor, TensorData, activation::softmax};
+
+use crate::{BlockOptions, BlockParameters};
+
+/// See [`crate::linear`].
+pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<D> {
+    x.matmul(weight.unsqueeze()) + bias.unsqueeze()
+}
+
+/// See [`crate::layer_norm`].
+pub fn layer_norm<const D: usize>(
+    x: Tensor<D>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    epsilon: f64,
+) -> Tensor<D> {
+    let centered = x.clone() - x.mean_dim(D - 1);
+    let variance = centered.clone().square().mean_dim(D - 1);
+    centered / variance.add_scalar(epsilon).sqrt() * gamma.unsqueeze() + beta.unsqueeze()
+}
+
+/// See [`crate::bias_gelu`].
+///
+/// Composed of elementary operations: Burn's own GELU differentiates the tanh approximation on
+/// every backend but flex, which is off by up to 2e-4 of a gradient.
+pub fn bias_gelu<const D: usize>(x: Tensor<D>, bias: Tensor<1>) -> Tensor<D> {
+    let x = x + bias.unsqueeze();
+    let cdf = x
+        .clone()
+        .mul_scalar(std::f64::consts::FRAC_1_SQRT_2)
+        .erf()
+        .add_scalar(1.0);
+    x * cdf.mul_scalar(0.5)
+}
+
+/// See [`crate::attention`].
+pub fn attention(qkv: Tensor<3>, num_heads: usize) -> Tensor<3> {
+    let [batch, tokens, triple] = qkv.dims();
+    let dim = triple / 3;
+    let [q, k, v] = split_heads(qkv, num_heads);
+    let dtype = v.dtype();
+    let weights = attention_weights(q, k);
+    let weights = if weights.dtype() == dtype {
+        weights
+    } else {
+        weights.cast(dtype)
+    };
+    weights
+        .matmul(v)
+        .swap_dims(1, 2)
+        .reshape([batch, tokens, dim])
+}
+
+/// Splits `[batch, tokens, 3 * dim]` into queries, keys and values of every head.
+///
+/// # Shapes
+///
+/// - each: `[batch, num_heads, tokens, head_dim]`
+pub fn split_heads(qkv: Tensor<3>, num_heads: usize) -> [Tensor<4>; 3] {
+    let [batch, tokens, triple] = qkv.dims();
+    let head_dim = triple / 3 / num_heads;
+    let split = qkv
+        .reshape([batch, tokens, 3, num_heads, head_dim])
+        .permute([2, 0, 3, 1, 4]);
+    [0, 1, 2].map(|part| split.clone().narrow(0, part, 1).squeeze_dim(0))
+}
+
+/// `softmax(q k^T / sqrt(head_dim))`, the softmax and the result in f32 at least.
+///
+/// # Shapes
+///
+/// - `q`, `k`: `[batch, num_heads, tokens, head_dim]`
+/// - output: `[batch, num_heads, tokens, tokens]`, rows sum to 1
+pub fn attention_weights(q: Tensor<4>, k: Tensor<4>) -> Tensor<4> {
+    let scale = (q.dims()[3] as f64).sqrt().recip();
+    let scores = q.mul_scalar(scale).matmul(k.transpose());
+    let scores = match scores.dtype() {
+        DType::F16 | DType::BF16 => scores.cast(FloatDType::F32),
+        _ => scores,
+    };
+    softmax(scores, 3)
+}
+
+/// See [`crate::transformer_block`]; `recompute` changes nothing here.
+pub fn transformer_block(
+    x: Tensor<3>,
+    parameters: BlockParameters,
+    options: BlockOptions,
+) -> Tensor<3> {
+    let p = parameters;
+    let [attention_factors, mlp_factors] = options
+        .branch_factors
+        .map_or([None, None], |factors| factors.map(Some));
+    let narrow = Narrow(options.compute_dtype);
+    let normed = layer_norm(x.clone(), p.norm1_gamma, p.norm1_beta, options.epsilon);
+    let qkv = narrow.linear(normed, p.qkv_weight, p.qkv_bias);
+    let mixed = attention(qkv, options.num_heads);
+    let branch = narrow.widen(narrow.linear(mixed, p.proj_weight, p.proj_bias));
+    let x = x + scale(branch, attention_factors);
+    let normed = layer_norm(x.clone(), p.norm2_gamma, p.norm2_beta, options.epsilon);
+    let hidden = narrow
+        .cast(normed)
+        .matmul(narrow.cast(p.fc1_weight).unsqueeze());
+    let activated = bias_gelu(hidden, narrow.cast(p.fc1_bias));
+    let branch = narrow.widen(narrow.linear(activated, p.fc2_weight, p.fc2_bias));
+    x + scale(branch, mlp_factors)
+}
+
+/// Scales every sample of `branch` by its factor.
+fn scale(branch: Tensor<3>, factors: Option<Vec<f32>>) -> Tensor<3> {
+    let Some(factors) = factors else {
+        return branch;
+    };
+    let factors = TensorData::new(factors.clone(), [factors.len(), 1, 1]);
+    let device = branch.device();
+    branch * Tensor::from_data(factors, &device)
+}
+
+/// The number type of matrix products.
+struct Narrow(Option<FloatDType>);
+
+impl Narrow {
+    fn cast<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        match self.0 {
+            Some(dtype) => x.cast(dtype),
+            None => x,
+        }
+    }
+
+    fn widen<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        match self.0 {
+            Some(_) => x.cast(FloatDType::F32),
+            None => x,
+        }
+    }
+
+    fn linear(&self, x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<3> {
+        linear(self.cast(x), self.cast(weight), self.cast(bias))
+    }
+}

@@ -1,0 +1,277 @@
+//! Every fused operation against its plain reference: values and all gradients, at odd sizes.
+
+mod support;
+
+use burn::tensor::{FloatDType, Tensor};
+use ijepa_kernels::{BlockOptions, BlockParameters, reference};
+use ijepa_testkit::device;
+use proptest::prelude::*;
+use support::{Case, Noise, TOLERANCE, compare, device_tolerance};
+
+/// Token counts: single, odd, and those of 224 px patch 16, 14 and 448 px patch 16.
+const TOKENS: [usize; 5] = [1, 17, 196, 256, 784];
+/// Head widths of the paper's encoders and predictors.
+const HEAD_DIMS: [usize; 5] = [24, 32, 64, 80, 88];
+
+/// Runs `fused` and `plain` on the same inputs and compares outputs and gradients.
+fn agree<const N: usize>(
+    name: &str,
+    inputs: [Case; N],
+    fused: impl Fn([Tensor<3>; N]) -> Tensor<3>,
+    plain: impl Fn([Tensor<3>; N]) -> Tensor<3>,
+) {
+    compare(name, inputs, fused, plain, device_tolerance(TOLERANCE));
+}
+
+fn vector(x: Tensor<3>) -> Tensor<1> {
+    let features = x.dims()[2];
+    x.reshape([features])
+}
+
+fn matrix(x: Tensor<3>) -> Tensor<2> {
+    x.squeeze_dim(0)
+}
+
+#[test]
+fn attention_agrees_for_all_token_counts_and_head_widths() {
+    let mut noise = Noise::new(1);
+    for tokens in TOKENS {
+        for head_dim in HEAD_DIMS {
+            let heads = 2;
+            let qkv = noise.case([1, tokens, 3 * heads * head_dim]);
+            agree(
+                &format!("{tokens} tokens, head_dim {head_dim}"),
+                [qkv],
+                |[qkv]| ijepa_kernels::attention(qkv, heads),
+                |[qkv]| reference::attention(qkv, heads),
+            );
+        }
+    }
+}
+
+#[test]
+fn attention_of_large_scores_is_finite() {
+    let device = device();
+    let qkv = Tensor::<3>::from_data([[[300.0, 300.0, 1.0], [-300.0, 300.0, 2.0]]], &device);
+    let mixed = ijepa_kernels::attention(qkv, 1).into_data();
+    let mixed: Vec<f32> = mixed.iter::<f32>().collect();
+    assert!(
+        mixed.iter().all(|value| (1.0..=2.0).contains(value)),
+        "{mixed:?}"
+    );
+}
+
+#[test]
+fn inputs_may_lie_anyhow_in_memory() {
+    let mut noise = Noise::new(2);
+    // Transposed, narrowed from the middle, and repeated tensors.
+    let view = |x: Tensor<3>| x.swap_dims(1, 2).narrow(1, 3, 17).narrow(0, 1, 2);
+    let gamma = noise.case([1, 1, 5]);
+    let beta = noise.case([1, 1, 5]);
+    agree(
+        "layer norm of a view",
+        [noise.case([3, 5, 24]), gamma, beta.clone()],
+        |[x, gamma, beta]| ijepa_kernels::layer_norm(view(x), vector(gamma), vector(beta), 1e-6),
+        |[x, gamma, beta]| reference::layer_norm(view(x), vector(gamma), vector(beta), 1e-6),
+    );
+    agree(
+        "gelu of a view",
+        [noise.case([3, 5, 24]), beta],
+        |[x, bias]| ijepa_kernels::bias_gelu(view(x), vector(bias)),
+        |[x, bias]| reference::bias_gelu(view(x), vector(bias)),
+    );
+    let weight = |x: Tensor<3>| matrix(x).transpose();
+    agree(
+        "product with a transposed weight",
+        [
+            noise.case([3, 5, 24]),
+            noise.case([1, 7, 5]),
+            noise.case([1, 1, 7]),
+        ],
+        |[x, w, bias]| ijepa_kernels::linear(view(x), weight(w), vector(bias)),
+        |[x, w, bias]| reference::linear(view(x), weight(w), vector(bias)),
+    );
+    agree(
+        "attention of a view",
+        [noise.case([3, 24, 24])],
+        |[qkv]| ijepa_kernels::attention(qkv.swap_dims(1, 2), 2),
+        |[qkv]| reference::attention(qkv.swap_dims(1, 2), 2),
+    );
+}
+
+#[test]
+fn inputs_are_left_alone() {
+    let device = device();
+    let x = Tensor::<3>::from_data([[[1.0, -2.0, 3.0]]], &device);
+    let bias = Tensor::<1>::from_data([0.5, 0.5, 0.5], &device);
+    let before = x.clone().into_data();
+    let kept = x.clone();
+    let _ = ijepa_kernels::bias_gelu(x, bias);
+    kept.into_data().assert_eq(&before, true);
+}
+
+fn options(num_heads: usize) -> BlockOptions {
+    BlockOptions {
+        num_heads,
+        epsilon: 1e-6,
+        compute_dtype: None,
+        recompute: false,
+        branch_factors: None,
+    }
+}
+
+/// Input and parameters of a block.
+fn block_case(noise: &mut Noise, batch: usize, tokens: usize, dim: usize) -> [Case; 13] {
+    let hidden = 4 * dim;
+    let scale = (dim as f32).sqrt().recip();
+    [
+        noise.case([batch, tokens, dim]),
+        noise.case([1, 1, dim]),
+        noise.case([1, 1, dim]),
+        noise.case([1, dim, 3 * dim]).scaled(scale),
+        noise.case([1, 1, 3 * dim]),
+        noise.case([1, dim, dim]).scaled(scale),
+        noise.case([1, 1, dim]),
+        noise.case([1, 1, dim]),
+        noise.case([1, 1, dim]),
+        noise.case([1, dim, hidden]).scaled(scale),
+        noise.case([1, 1, hidden]),
+        noise.case([1, hidden, dim]).scaled(scale),
+        noise.case([1, 1, dim]),
+    ]
+}
+
+fn block_inputs(tensors: [Tensor<3>; 13]) -> (Tensor<3>, BlockParameters) {
+    let [x, g1, b1, wq, bq, wp, bp, g2, b2, w1, c1, w2, c2] = tensors;
+    let parameters = BlockParameters {
+        norm1_gamma: vector(g1),
+        norm1_beta: vector(b1),
+        qkv_weight: matrix(wq),
+        qkv_bias: vector(bq),
+        proj_weight: matrix(wp),
+        proj_bias: vector(bp),
+        norm2_gamma: vector(g2),
+        norm2_beta: vector(b2),
+        fc1_weight: matrix(w1),
+        fc1_bias: vector(c1),
+        fc2_weight: matrix(w2),
+        fc2_bias: vector(c2),
+    };
+    (x, parameters)
+}
+
+fn block_agrees(name: &str, inputs: [Case; 13], options: &BlockOptions, tolerance: f64) {
+    let fused = |tensors| {
+        let (x, parameters) = block_inputs(tensors);
+        ijepa_kernels::transformer_block(x, parameters, options.clone())
+    };
+    let plain = |tensors| {
+        let (x, parameters) = block_inputs(tensors);
+        reference::transformer_block(x, parameters, options.clone())
+    };
+    compare(name, inputs, fused, plain, device_tolerance(tolerance));
+}
+
+#[test]
+fn a_block_agrees() {
+    let inputs = block_case(&mut Noise::new(3), 3, 17, 48);
+    block_agrees("block", inputs, &options(2), TOLERANCE);
+}
+
+#[test]
+fn a_block_that_recomputes_agrees() {
+    let inputs = block_case(&mut Noise::new(4), 2, 9, 48);
+    let options = BlockOptions {
+        recompute: true,
+        ..options(3)
+    };
+    block_agrees("block with recomputation", inputs, &options, TOLERANCE);
+}
+
+#[test]
+fn a_block_with_branch_factors_agrees() {
+    let inputs = block_case(&mut Noise::new(5), 3, 5, 24);
+    let options = BlockOptions {
+        branch_factors: Some([vec![0.0, 1.25, 1.25], vec![1.25, 0.0, 1.25]]),
+        ..options(3)
+    };
+    block_agrees("block with branch factors", inputs, &options, TOLERANCE);
+}
+
+/// bfloat16 keeps 8 bits, so that orders of rounding show.
+#[test]
+fn a_block_in_bf16_agrees_within_its_rounding() {
+    if !device().supports_dtype(burn::tensor::DType::BF16) {
+        return;
+    }
+    let inputs = block_case(&mut Noise::new(6), 2, 17, 48);
+    let options = BlockOptions {
+        compute_dtype: Some(FloatDType::BF16),
+        ..options(2)
+    };
+    block_agrees("block in bf16", inputs, &options, 3e-2);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn layer_norm_agrees(seed: u64, batch in 1usize..4, tokens in 1usize..70, dim in 1usize..300) {
+        let mut noise = Noise::new(seed);
+        agree(
+            "layer norm",
+            [noise.case([batch, tokens, dim]), noise.case([1, 1, dim]), noise.case([1, 1, dim])],
+            |[x, gamma, beta]| ijepa_kernels::layer_norm(x, vector(gamma), vector(beta), 1e-3),
+            |[x, gamma, beta]| reference::layer_norm(x, vector(gamma), vector(beta), 1e-3),
+        );
+    }
+
+    #[test]
+    fn bias_gelu_agrees(seed: u64, batch in 1usize..4, tokens in 1usize..70, dim in 1usize..300) {
+        let mut noise = Noise::new(seed);
+        agree(
+            "gelu",
+            [noise.case([batch, tokens, dim]).scaled(3.0), noise.case([1, 1, dim])],
+            |[x, bias]| ijepa_kernels::bias_gelu(x, vector(bias)),
+            |[x, bias]| reference::bias_gelu(x, vector(bias)),
+        );
+    }
+
+    #[test]
+    fn linear_agrees(
+        seed: u64,
+        batch in 1usize..4,
+        tokens in 1usize..70,
+        inputs in 1usize..130,
+        outputs in 1usize..130,
+    ) {
+        let mut noise = Noise::new(seed);
+        agree(
+            "linear",
+            [
+                noise.case([batch, tokens, inputs]),
+                noise.case([1, inputs, outputs]),
+                noise.case([1, 1, outputs]),
+            ],
+            |[x, weight, bias]| ijepa_kernels::linear(x, matrix(weight), vector(bias)),
+            |[x, weight, bias]| reference::linear(x, matrix(weight), vector(bias)),
+        );
+    }
+
+    #[test]
+    fn attention_agrees(
+        seed: u64,
+        batch in 1usize..4,
+        tokens in 1usize..80,
+        heads in 1usize..5,
+        head_dim in 1usize..40,
+    ) {
+        let mut noise = Noise::new(seed);
+        agree(
+            "attention",
+            [noise.case([batch, tokens, 3 * heads * head_dim])],
+            |[qkv]| ijepa_kernels::attention(qkv, heads),
+            |[qkv]| reference::attention(qkv, heads),
+        );
+    }
+}

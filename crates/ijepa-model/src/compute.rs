@@ -1,0 +1,157 @@
+//! How networks are computed: number type, kernels, and what is kept for the backward pass.
+
+use burn::{
+    nn::{LayerNorm, Linear},
+    tensor::{Device, FloatDType, Tensor},
+};
+use ijepa_kernels::reference;
+use serde::{Deserialize, Serialize};
+
+use crate::init::LAYER_NORM_EPSILON;
+
+/// The number type of matrix products and the activations between them.
+///
+/// Weights, residual stream, norms, softmax and loss are f32 whatever the choice: Burn has no
+/// autocast, so this is the one place that decides where a narrower type is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32-bit throughout.
+    #[default]
+    F32,
+    /// bfloat16 matrix products.
+    Bf16,
+}
+
+impl Precision {
+    /// Whether `device` can compute in this precision.
+    pub fn is_supported(self, device: &Device) -> bool {
+        self == Self::F32 || device.supports_dtype(burn::tensor::DType::BF16)
+    }
+
+    /// The type to cast to before a matrix product, if it is not that of the weights.
+    fn dtype(self) -> Option<FloatDType> {
+        match self {
+            Self::F32 => None,
+            Self::Bf16 => Some(FloatDType::BF16),
+        }
+    }
+
+    /// `x` in the type of matrix products.
+    pub(crate) fn narrow<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        match self.dtype() {
+            None => x,
+            Some(dtype) => x.cast(dtype),
+        }
+    }
+
+    /// `x` in f32.
+    pub(crate) fn widen<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        match self.dtype() {
+            None => x,
+            Some(_) => x.cast(FloatDType::F32),
+        }
+    }
+}
+
+/// Which implementation computes the operations that have a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kernels {
+    /// Fused operations with gradients of their own ([`ijepa_kernels`]).
+    #[default]
+    Fused,
+    /// Burn's elementary operations, differentiated by Burn.
+    Reference,
+}
+
+/// How a network is computed; the results agree within rounding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Compute {
+    /// Number type of matrix products.
+    pub precision: Precision,
+    /// Fused kernels or Burn's own operations.
+    pub kernels: Kernels,
+    /// Keep only the input of each block for the backward pass and compute the rest again
+    /// (activation checkpointing): about a third more work for a tenth of the memory.
+    pub recompute: bool,
+}
+
+impl From<Precision> for Compute {
+    fn from(precision: Precision) -> Self {
+        Self {
+            precision,
+            ..Self::default()
+        }
+    }
+}
+
+/// Weight and bias of a layer.
+pub(crate) fn linear_parameters(layer: &Linear) -> (Tensor<2>, Tensor<1>) {
+    let bias = layer.bias.as_ref().expect("every layer has a bias");
+    (layer.weight.val(), bias.val())
+}
+
+/// Scale and offset of a norm.
+pub(crate) fn norm_parameters(norm: &LayerNorm) -> (Tensor<1>, Tensor<1>) {
+    let beta = norm.beta.as_ref().expect("every norm has an offset");
+    (norm.gamma.val(), beta.val())
+}
+
+impl Compute {
+    /// `x W + b` with the product in the chosen precision, the result in f32.
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[batch, tokens, inputs]`
+    /// - output: `[batch, tokens, outputs]`
+    pub(crate) fn linear(self, layer: &Linear, x: Tensor<3>) -> Tensor<3> {
+        let (weight, bias) = linear_parameters(layer);
+        self.affine(x, weight, bias)
+    }
+
+    /// As [`linear`](Self::linear), of bare tensors: `weight` is `[inputs, outputs]`.
+    pub(crate) fn affine(self, x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<3> {
+        let narrow = self.precision;
+        let linear = match self.kernels {
+            Kernels::Fused => ijepa_kernels::linear,
+            Kernels::Reference => reference::linear,
+        };
+        narrow.widen(linear(
+            narrow.narrow(x),
+            narrow.narrow(weight),
+            narrow.narrow(bias),
+        ))
+    }
+
+    /// Layer norm over the features.
+    pub(crate) fn layer_norm(self, norm: &LayerNorm, x: Tensor<3>) -> Tensor<3> {
+        let layer_norm = match self.kernels {
+            Kernels::Fused => ijepa_kernels::layer_norm,
+            Kernels::Reference => reference::layer_norm,
+        };
+        let (gamma, beta) = norm_parameters(norm);
+        layer_norm(x, gamma, beta, LAYER_NORM_EPSILON)
+    }
+
+    /// A pre-norm transformer block.
+    pub(crate) fn block(
+        self,
+        x: Tensor<3>,
+        parameters: ijepa_kernels::BlockParameters,
+        num_heads: usize,
+        branch_factors: Option<[Vec<f32>; 2]>,
+    ) -> Tensor<3> {
+        let options = ijepa_kernels::BlockOptions {
+            num_heads,
+            epsilon: LAYER_NORM_EPSILON,
+            compute_dtype: self.precision.dtype(),
+            recompute: self.recompute,
+            branch_factors,
+        };
+        match self.kernels {
+            Kernels::Fused => ijepa_kernels::transformer_block(x, parameters, options),
+            Kernels::Reference => reference::transformer_block(x, parameters, options),
+        }
+    }
+}
