@@ -298,14 +298,16 @@ pub enum DataError {
         /// The image's id.
         name: String,
     },
-    /// A CIFAR-10 folder with no known files.
-    #[error("no CIFAR-10 {split} files in `{}`, expected {expected}", path.display())]
-    NoCifar {
+    /// A data folder without the files of the split that was asked for.
+    #[error("no {data} {split} files in `{}`, expected {expected}", path.display())]
+    NoSplit {
+        /// The data set.
+        data: &'static str,
+        /// The split's name.
+        split: &'static str,
         /// The folder.
         path: PathBuf,
-        /// `train` or `test`.
-        split: &'static str,
         /// The names looked for.
-        expected: &'static str,
+        expected: String,
     },
 }

@@ -43,7 +43,7 @@
 //!
 //! # Not supported
 //!
-//! WebDataset archives, CIFAR-100, CLEVR, Places205 and iNaturalist are understood by
+//! WebDataset archives, CLEVR, Places205 and iNaturalist are understood by
 //! [`DataSpec`] but cannot be opened yet. Parquet pages must be uncompressed or Snappy. JPEG
 //! decoders differ by a few grey levels, so decoded photographs are not bit-equal to Pillow's.
 

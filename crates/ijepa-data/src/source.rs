@@ -4,6 +4,7 @@ mod cifar;
 mod folder;
 mod parquet;
 mod scenes;
+mod split;
 
 pub use cifar::CifarSource;
 pub use folder::{FolderSource, IMAGE_EXTENSIONS};

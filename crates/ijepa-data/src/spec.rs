@@ -14,9 +14,9 @@ use crate::source::{CifarSource, FolderSource, ParquetSource, ScenesConfig, Scen
 /// | `folder:PATH`, `PATH` | image files, one sub-folder per class or flat |
 /// | `parquet:GLOB` | Hugging Face Parquet files with `image` and `label` columns |
 /// | `scenes[:KEY=VALUE,...]` | images rendered by code, see [`ScenesConfig`] |
-/// | `cifar10:PATH` | CIFAR-10 in binary or Parquet form; `PATH/test` for the test images |
+/// | `cifar10:PATH`, `cifar100:PATH` | in binary or Parquet form; `PATH/test` for the test images |
 ///
-/// `tar`, `cifar100`, `clevr-count`, `clevr-distance`, `places205` and `inat18` are understood
+/// `tar`, `clevr-count`, `clevr-distance`, `places205` and `inat18` are understood
 /// but cannot be opened yet. A path with a colon in its first component needs `folder:` in front.
 ///
 /// # Examples
@@ -41,6 +41,8 @@ pub enum DataSpec {
     Scenes(ScenesConfig),
     /// CIFAR-10 in a folder.
     Cifar10(PathBuf),
+    /// CIFAR-100 in a folder, with its fine labels.
+    Cifar100(PathBuf),
     /// A kind that is known but cannot be opened yet.
     NotBuilt {
         /// The kind's name.
@@ -50,10 +52,9 @@ pub enum DataSpec {
     },
 }
 
-const KINDS: &[&str] = &["folder", "parquet", "scenes", "cifar10"];
+const KINDS: &[&str] = &["folder", "parquet", "scenes", "cifar10", "cifar100"];
 const KINDS_NOT_BUILT: &[&str] = &[
     "tar",
-    "cifar100",
     "clevr-count",
     "clevr-distance",
     "places205",
@@ -72,7 +73,8 @@ impl DataSpec {
             Self::Folder(path) => Ok(Box::new(FolderSource::open(path)?)),
             Self::Parquet(pattern) => Ok(Box::new(ParquetSource::open(pattern)?)),
             Self::Scenes(config) => Ok(Box::new(ScenesSource::new(config.clone()))),
-            Self::Cifar10(path) => Ok(Box::new(CifarSource::open(path)?)),
+            Self::Cifar10(path) => Ok(Box::new(CifarSource::cifar10(path)?)),
+            Self::Cifar100(path) => Ok(Box::new(CifarSource::cifar100(path)?)),
             Self::NotBuilt { kind, .. } => Err(DataError::NotBuilt { kind }),
         }
     }
@@ -115,6 +117,7 @@ impl FromStr for DataSpec {
             "parquet" => Ok(Self::Parquet(path("parquet")?)),
             "scenes" => Ok(Self::Scenes(argument.parse()?)),
             "cifar10" => Ok(Self::Cifar10(path("cifar10")?)),
+            "cifar100" => Ok(Self::Cifar100(path("cifar100")?)),
             _ => match KINDS_NOT_BUILT.iter().find(|&&known| known == kind) {
                 Some(kind) => Ok(Self::NotBuilt {
                     kind,
@@ -137,6 +140,7 @@ impl fmt::Display for DataSpec {
             Self::Parquet(pattern) => write!(f, "parquet:{}", pattern.display()),
             Self::Scenes(config) => write!(f, "scenes:{config}"),
             Self::Cifar10(path) => write!(f, "cifar10:{}", path.display()),
+            Self::Cifar100(path) => write!(f, "cifar100:{}", path.display()),
             Self::NotBuilt { kind, argument } => write!(f, "{kind}:{argument}"),
         }
     }
@@ -185,7 +189,7 @@ mod tests {
         assert_eq!(
             message("imagenet:x"),
             "unknown kind of data `imagenet` in `imagenet:x`, expected one of: folder, parquet, \
-             scenes, cifar10, tar, cifar100, clevr-count, clevr-distance, places205, inat18"
+             scenes, cifar10, cifar100, tar, clevr-count, clevr-distance, places205, inat18"
         );
         assert_eq!(
             message("scenes:colour=grey"),

@@ -127,10 +127,11 @@ fn messages_state_the_facts() {
         "`a/b` is damaged: a label is 12, expected 9",
     );
     check(
-        DataError::NoCifar {
-            path: path(),
+        DataError::NoSplit {
+            data: "CIFAR-10",
             split: "test",
-            expected: "test_batch.bin",
+            path: path(),
+            expected: "test_batch.bin".to_owned(),
         },
         "no CIFAR-10 test files in `a/b`, expected test_batch.bin",
     );

@@ -1,4 +1,4 @@
-//! Parquet files in the Hugging Face layout, whole and damaged; CIFAR-10 in both its forms.
+//! Parquet files in the Hugging Face layout, whole and damaged; CIFAR in that form.
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
@@ -137,9 +137,9 @@ fn files_are_read_in_the_order_of_their_names() {
     assert_eq!(source.name(4), name("train-1.parquet", 0));
     assert_eq!(ParquetSource::open(folder.path()).unwrap().len(), 6);
 
-    let test = CifarSource::open(folder.path().join("test")).unwrap();
+    let test = CifarSource::cifar10(folder.path().join("test")).unwrap();
     check(&test, &[(99, Some(0))]);
-    assert_eq!(CifarSource::open(folder.path()).unwrap().len(), 5);
+    assert_eq!(CifarSource::cifar10(folder.path()).unwrap().len(), 5);
 }
 
 #[test]
@@ -182,8 +182,8 @@ fn missing_files_and_columns_are_errors() {
         error.to_string(),
         format!("no file matches `{}`", pattern.display())
     );
-    let error = CifarSource::open(folder.path()).unwrap_err();
-    assert!(matches!(error, DataError::NoCifar { split: "train", .. }));
+    let error = CifarSource::cifar10(folder.path()).unwrap_err();
+    assert!(matches!(error, DataError::NoSplit { split: "train", .. }));
 
     let path = folder.path().join("a.parquet");
     let schema = PLAIN.replace("img", "photo");
@@ -268,48 +268,12 @@ fn damaged_files_never_panic() {
 }
 
 #[test]
-fn the_binary_form_of_cifar_is_read() {
+fn cifar100_in_parquet_takes_the_fine_label() {
     let folder = TempDir::new().unwrap();
-    let home = folder.path().join("cifar-10-batches-bin");
-    fs::create_dir(&home).unwrap();
-    for number in 1..=5u8 {
-        let mut record = vec![number];
-        record.extend([[number; 1024], [20; 1024], [30; 1024]].as_flattened());
-        let mut records = record.clone();
-        records.extend(record);
-        fs::write(home.join(format!("data_batch_{number}.bin")), records).unwrap();
-    }
-    let source = CifarSource::open(folder.path()).unwrap();
-    assert_eq!(source.len(), 10);
-    assert_eq!(
-        (source.label(4), source.classes()[3].as_str()),
-        (Some(3), "cat")
-    );
-    let image = source.read(4).unwrap();
-    assert_eq!(
-        (image.width(), image.height(), image.pixel(31, 31)),
-        (32, 32, [3, 20, 30])
-    );
-    assert!(source.name(5).ends_with("data_batch_3.bin#1"));
-
-    fs::write(home.join("data_batch_2.bin"), [11; 3073]).unwrap();
-    let error = CifarSource::open(folder.path()).unwrap_err();
-    assert!(matches!(
-        error,
-        DataError::Inconsistent {
-            what: "a label",
-            found: 11,
-            ..
-        }
-    ));
-    fs::write(home.join("data_batch_2.bin"), [1; 3000]).unwrap();
-    let error = CifarSource::open(&home).unwrap_err();
-    assert!(matches!(
-        error,
-        DataError::Inconsistent {
-            expected: 3073,
-            found: 3000,
-            ..
-        }
-    ));
+    let schema = "message schema { required binary img; required int64 fine_label; }";
+    let path = folder.path().join("test-00000-of-00001.parquet");
+    fs::write(&path, file(schema, &vec![vec![row(7, 42)]], None)).unwrap();
+    let test = CifarSource::cifar100(folder.path().join("test")).unwrap();
+    check(&test, &[(7, Some(42))]);
+    assert_eq!(test.classes()[42], "leopard");
 }

@@ -1,36 +1,66 @@
-//! CIFAR-10 in the forms it is usually downloaded in.
+//! CIFAR-10 and CIFAR-100 in the forms they are usually downloaded in.
+
+mod classes;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::split::folder_and_split;
 use crate::error::DataError;
 use crate::image::RgbImage8;
 use crate::source::{ParquetSource, Source};
 
-const CLASSES: [&str; 10] = [
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-];
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
-/// A label and three planes: red, green, blue.
-const RECORD: usize = 1 + 3 * PLANE;
-const EXPECTED: &str = "data_batch_1.bin to data_batch_5.bin (test_batch.bin), or \
-                        train-*.parquet (test-*.parquet)";
 
-/// CIFAR-10's training or test images, 32 x 32 pixels in ten classes.
+/// What distinguishes the two data sets on disk.
+#[derive(Debug)]
+struct Layout {
+    name: &'static str,
+    /// The folder inside the official archive.
+    archive: &'static str,
+    train: &'static [&'static str],
+    test: &'static [&'static str],
+    expected: &'static str,
+    classes: &'static [&'static str],
+    /// Bytes before the pixels of an image; the last of them is its class.
+    label_bytes: usize,
+}
+
+const CIFAR10: Layout = Layout {
+    name: "CIFAR-10",
+    archive: "cifar-10-batches-bin",
+    train: &[
+        "data_batch_1.bin",
+        "data_batch_2.bin",
+        "data_batch_3.bin",
+        "data_batch_4.bin",
+        "data_batch_5.bin",
+    ],
+    test: &["test_batch.bin"],
+    expected: "data_batch_1.bin to data_batch_5.bin (test_batch.bin), or \
+               train-*.parquet (test-*.parquet)",
+    classes: &classes::CIFAR10,
+    label_bytes: 1,
+};
+
+/// A coarse label (one of 20), which is not used, stands before the fine one.
+const CIFAR100: Layout = Layout {
+    name: "CIFAR-100",
+    archive: "cifar-100-binary",
+    train: &["train.bin"],
+    test: &["test.bin"],
+    expected: "train.bin (test.bin), or train-*.parquet (test-*.parquet)",
+    classes: &classes::CIFAR100,
+    label_bytes: 2,
+};
+
+/// The training or test images of CIFAR-10 or CIFAR-100, 32 x 32 pixels.
 ///
-/// The folder holds either the files of the binary version (`data_batch_1.bin` ...), directly or
-/// in `cifar-10-batches-bin`, or Parquet files of the Hugging Face version (`train-*.parquet`).
-/// The binary version is held in memory, 3 KB an image.
+/// The folder holds either the files of the official binary version (`data_batch_1.bin` ...;
+/// `train.bin` and `test.bin`), directly or in the folder that the archive unpacks to, or Parquet
+/// files of the Hugging Face version (`train-*.parquet`). The binary version is held in memory,
+/// 3 KB an image.
 #[derive(Debug)]
 pub struct CifarSource {
     images: Images,
@@ -39,115 +69,144 @@ pub struct CifarSource {
 
 #[derive(Debug)]
 enum Images {
-    Binary {
-        files: Vec<PathBuf>,
-        records: Vec<u8>,
-        per_file: Vec<usize>,
-    },
+    Binary(Binary),
     Parquet(ParquetSource),
 }
 
+/// Records of an image each: its labels, then its red, green and blue planes.
+#[derive(Debug)]
+struct Binary {
+    files: Vec<PathBuf>,
+    records: Vec<u8>,
+    per_file: Vec<usize>,
+    label_bytes: usize,
+}
+
 impl CifarSource {
-    /// Opens the training images in the folder `path`, or those of one split if `path` ends in
-    /// `train` or `test` and is no folder itself: `cifar10/test`.
+    /// Opens CIFAR-10's training images in the folder `path`, or those of one split if `path`
+    /// ends in `train` or `test` and is no folder itself: `cifar10/test`.
     ///
     /// # Errors
     ///
-    /// [`DataError::NoFolder`], [`DataError::NoCifar`], [`DataError::Inconsistent`] for a binary
+    /// [`DataError::NoFolder`], [`DataError::NoSplit`], [`DataError::Inconsistent`] for a binary
     /// file of a wrong length or with a label above 9, or an error of [`ParquetSource::open`].
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
-        let path = path.as_ref();
-        let (folder, split) = match path.file_name().and_then(|name| name.to_str()) {
-            Some("test") if !path.is_dir() => (path.parent().unwrap_or(path), "test"),
-            Some("train") if !path.is_dir() => (path.parent().unwrap_or(path), "train"),
-            _ => (path, "train"),
-        };
-        let folder = if folder.as_os_str().is_empty() {
-            Path::new(".")
+    pub fn cifar10(path: impl AsRef<Path>) -> Result<Self, DataError> {
+        Self::open(path.as_ref(), &CIFAR10)
+    }
+
+    /// Opens CIFAR-100 with its 100 fine labels; splits are named as in
+    /// [`cifar10`](Self::cifar10).
+    ///
+    /// # Errors
+    ///
+    /// As [`cifar10`](Self::cifar10), for labels above 99.
+    pub fn cifar100(path: impl AsRef<Path>) -> Result<Self, DataError> {
+        Self::open(path.as_ref(), &CIFAR100)
+    }
+
+    fn open(path: &Path, layout: &Layout) -> Result<Self, DataError> {
+        let (folder, split) = folder_and_split(path, &["train", "test"])?;
+        let names = if split == "test" {
+            layout.test
         } else {
-            folder
+            layout.train
         };
-        if !folder.is_dir() {
-            return Err(DataError::NoFolder {
-                path: folder.to_owned(),
-            });
-        }
-        let names: &[&str] = match split {
-            "test" => &["test_batch.bin"],
-            _ => &[
-                "data_batch_1.bin",
-                "data_batch_2.bin",
-                "data_batch_3.bin",
-                "data_batch_4.bin",
-                "data_batch_5.bin",
-            ],
-        };
-        let classes = CLASSES.map(str::to_owned).to_vec();
-        for home in [folder.to_owned(), folder.join("cifar-10-batches-bin")] {
+        for home in [folder.clone(), folder.join(layout.archive)] {
             let files: Vec<PathBuf> = names.iter().map(|name| home.join(name)).collect();
             if files.iter().all(|file| file.is_file()) {
-                return Ok(Self {
-                    images: binary(files)?,
-                    classes,
-                });
+                return Ok(Self::new(
+                    Images::Binary(Binary::read(files, layout)?),
+                    layout,
+                ));
             }
         }
         match ParquetSource::open(folder.join(format!("{split}-*.parquet"))) {
-            Ok(source) => Ok(Self {
-                images: Images::Parquet(source),
-                classes,
-            }),
-            Err(DataError::NoMatch { .. }) => Err(DataError::NoCifar {
-                path: folder.to_owned(),
+            Ok(source) => Ok(Self::new(Images::Parquet(source), layout)),
+            Err(DataError::NoMatch { .. }) => Err(DataError::NoSplit {
+                data: layout.name,
                 split,
-                expected: EXPECTED,
+                path: folder,
+                expected: layout.expected.to_owned(),
             }),
             Err(other) => Err(other),
         }
     }
+
+    fn new(images: Images, layout: &Layout) -> Self {
+        let classes = layout.classes.iter().map(|&name| name.to_owned()).collect();
+        Self { images, classes }
+    }
 }
 
-fn binary(files: Vec<PathBuf>) -> Result<Images, DataError> {
-    let (mut records, mut per_file) = (Vec::new(), Vec::new());
-    for path in &files {
-        let bytes = fs::read(path).map_err(|source| DataError::Read {
-            path: path.clone(),
-            source,
-        })?;
-        let wrong = |what, found: usize, expected: usize| DataError::Inconsistent {
-            path: path.clone(),
-            what,
-            found: found as i64,
-            expected: expected as i64,
-        };
-        if bytes.is_empty() || !bytes.len().is_multiple_of(RECORD) {
-            let whole = bytes.len().next_multiple_of(RECORD).max(RECORD);
-            return Err(wrong("the length in bytes", bytes.len(), whole));
+impl Binary {
+    fn read(files: Vec<PathBuf>, layout: &Layout) -> Result<Self, DataError> {
+        let label_bytes = layout.label_bytes;
+        let record = label_bytes + 3 * PLANE;
+        let (mut records, mut per_file) = (Vec::new(), Vec::new());
+        for path in &files {
+            let bytes = fs::read(path).map_err(|source| DataError::Read {
+                path: path.clone(),
+                source,
+            })?;
+            let wrong = |what, found: usize, expected: usize| DataError::Inconsistent {
+                path: path.clone(),
+                what,
+                found: found as i64,
+                expected: expected as i64,
+            };
+            if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
+                let whole = bytes.len().next_multiple_of(record).max(record);
+                return Err(wrong("the length in bytes", bytes.len(), whole));
+            }
+            let most = layout.classes.len() - 1;
+            let mut labels = bytes.iter().skip(label_bytes - 1).step_by(record);
+            if let Some(&label) = labels.find(|&&label| usize::from(label) > most) {
+                return Err(wrong("a label", usize::from(label), most));
+            }
+            per_file.push(bytes.len() / record);
+            records.extend(bytes);
         }
-        if let Some(&label) = bytes.iter().step_by(RECORD).find(|&&label| label > 9) {
-            return Err(wrong("a label", usize::from(label), 9));
-        }
-        per_file.push(bytes.len() / RECORD);
-        records.extend(bytes);
+        Ok(Self {
+            files,
+            records,
+            per_file,
+            label_bytes,
+        })
     }
-    Ok(Images::Binary {
-        files,
-        records,
-        per_file,
-    })
+
+    fn record_bytes(&self) -> usize {
+        self.label_bytes + 3 * PLANE
+    }
+
+    /// The label bytes and the pixels of image `index`.
+    fn record(&self, index: usize) -> (&[u8], &[u8]) {
+        let bytes = self.record_bytes();
+        self.records[index * bytes..(index + 1) * bytes].split_at(self.label_bytes)
+    }
+
+    fn name(&self, index: usize) -> String {
+        let mut row = index;
+        for (file, &images) in self.files.iter().zip(&self.per_file) {
+            if row < images {
+                return format!("{}#{row}", file.display());
+            }
+            row -= images;
+        }
+        panic!("image {index} is beyond the last");
+    }
 }
 
 impl Source for CifarSource {
     fn len(&self) -> usize {
         match &self.images {
-            Images::Binary { records, .. } => records.len() / RECORD,
+            Images::Binary(binary) => binary.records.len() / binary.record_bytes(),
             Images::Parquet(source) => source.len(),
         }
     }
 
     fn label(&self, index: usize) -> Option<u32> {
         match &self.images {
-            Images::Binary { records, .. } => Some(u32::from(records[index * RECORD])),
+            Images::Binary(binary) => binary.record(index).0.last().map(|&label| label.into()),
             Images::Parquet(source) => source.label(index),
         }
     }
@@ -155,26 +214,15 @@ impl Source for CifarSource {
     /// The file and the image in it, counted from 0: `data_batch_1.bin#17`.
     fn name(&self, index: usize) -> String {
         match &self.images {
-            Images::Binary {
-                files, per_file, ..
-            } => {
-                let mut row = index;
-                for (file, &images) in files.iter().zip(per_file) {
-                    if row < images {
-                        return format!("{}#{row}", file.display());
-                    }
-                    row -= images;
-                }
-                panic!("image {index} of {}", self.len());
-            }
+            Images::Binary(binary) => binary.name(index),
             Images::Parquet(source) => source.name(index),
         }
     }
 
     fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
         match &self.images {
-            Images::Binary { records, .. } => {
-                let planes = &records[index * RECORD + 1..(index + 1) * RECORD];
+            Images::Binary(binary) => {
+                let (_, planes) = binary.record(index);
                 let pixel = |at: usize| [planes[at], planes[PLANE + at], planes[2 * PLANE + at]];
                 RgbImage8::new(SIDE, SIDE, (0..PLANE).flat_map(pixel).collect())
             }

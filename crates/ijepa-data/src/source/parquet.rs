@@ -18,8 +18,8 @@ use shard::{Encoded, Shard};
 /// The images of one or more Parquet files.
 ///
 /// Images are in a column `image` or `img`: either encoded files in a binary column, or a struct
-/// with such a `bytes` field. Labels are in an integer column `label` or `labels`, if any; a
-/// negative or missing one means no label. Class names come from the file's Hugging Face
+/// with such a `bytes` field. Labels are in an integer column `label`, `labels` or
+/// `fine_label` (CIFAR-100), if any; a negative or missing one means no label. Class names come from the file's Hugging Face
 /// metadata, if present. Pages may be uncompressed or Snappy, which is what the Hugging Face
 /// libraries write.
 ///

@@ -19,7 +19,7 @@ use crate::source::parquet::pages::{self, BadPage};
 /// Leaf columns that can hold encoded images, in the order of preference.
 const IMAGE_COLUMNS: [&str; 4] = ["image.bytes", "img.bytes", "image", "img"];
 const IMAGE_COLUMNS_TEXT: &str = "`image`, `img` or with a field `bytes` in one of these";
-const LABEL_COLUMNS: [&str; 2] = ["label", "labels"];
+const LABEL_COLUMNS: [&str; 3] = ["label", "labels", "fine_label"];
 /// Rows decoded at a time, so that memory follows what a file holds and not what it announces.
 const ROWS_AT_ONCE: usize = 256;
 
