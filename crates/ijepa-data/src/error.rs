@@ -209,10 +209,10 @@ pub enum DataError {
         /// The name.
         name: String,
     },
-    /// A subset file without a single name.
+    /// A list of images without a single name.
     #[error("`{}` names no image", path.display())]
     SubsetEmpty {
-        /// The subset file.
+        /// The list.
         path: PathBuf,
     },
     /// The data set has fewer images than a batch.
@@ -297,6 +297,37 @@ pub enum DataError {
     MissingImage {
         /// The image's id.
         name: String,
+    },
+    /// A JSON file that is broken or lacks what is needed.
+    #[error("cannot understand JSON file `{}`", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What the JSON library said, with line and column.
+        #[source]
+        source: Cause,
+    },
+    /// An entry of a list or annotation file that cannot be used.
+    #[error("`{}`, {entry}: found {found}, expected {expected}", path.display())]
+    BadEntry {
+        /// The file.
+        path: PathBuf,
+        /// Which entry: its line, or the image it is about.
+        entry: String,
+        /// What it says.
+        found: String,
+        /// What it should say.
+        expected: &'static str,
+    },
+    /// A list of images that belong to another folder.
+    #[error("`{}` lists `{name}`, which is not in `{}`", path.display(), root.display())]
+    ListedMissing {
+        /// The list.
+        path: PathBuf,
+        /// The image looked for.
+        name: String,
+        /// The folder.
+        root: PathBuf,
     },
     /// A data folder without the files of the split that was asked for.
     #[error("no {data} {split} files in `{}`, expected {expected}", path.display())]

@@ -43,8 +43,7 @@
 //!
 //! # Not supported
 //!
-//! WebDataset archives, CLEVR, Places205 and iNaturalist are understood by
-//! [`DataSpec`] but cannot be opened yet. Parquet pages must be uncompressed or Snappy. JPEG
+//! WebDataset archives are understood by [`DataSpec`] but cannot be opened yet. Parquet pages must be uncompressed or Snappy. JPEG
 //! decoders differ by a few grey levels, so decoded photographs are not bit-equal to Pillow's.
 
 mod color;
@@ -69,8 +68,8 @@ pub use preprocess::{Normalization, Preprocess, to_chw_f32};
 pub use resize::{CropBox, CropRect, Filter, crop, crop_resize, resize};
 pub use rng::{Purpose, sample_rng};
 pub use source::{
-    Background, CifarSource, FolderSource, IMAGE_EXTENSIONS, ParquetSource, SceneKind, SceneLabels,
-    ScenesConfig, ScenesSource, Source,
+    Background, CifarSource, FolderSource, IMAGE_EXTENSIONS, ListedSource, ParquetSource,
+    SceneKind, SceneLabels, ScenesConfig, ScenesSource, Source,
 };
 pub use spec::DataSpec;
 pub use transform::{Augment, random_crop};

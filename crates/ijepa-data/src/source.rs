@@ -2,12 +2,14 @@
 
 mod cifar;
 mod folder;
+mod listed;
 mod parquet;
 mod scenes;
 mod split;
 
 pub use cifar::CifarSource;
 pub use folder::{FolderSource, IMAGE_EXTENSIONS};
+pub use listed::ListedSource;
 pub use parquet::ParquetSource;
 pub use scenes::{Background, SceneKind, SceneLabels, ScenesConfig, ScenesSource};
 

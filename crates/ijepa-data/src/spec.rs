@@ -5,19 +5,24 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::error::DataError;
-use crate::source::{CifarSource, FolderSource, ParquetSource, ScenesConfig, ScenesSource, Source};
+use crate::source::{
+    CifarSource, FolderSource, ListedSource, ParquetSource, ScenesConfig, ScenesSource, Source,
+};
 
 /// A data set by name: `KIND:ARGUMENT`, or a bare path for a folder.
 ///
 /// | text | data |
 /// |---|---|
 /// | `folder:PATH`, `PATH` | image files, one sub-folder per class or flat |
+/// | `folder:PATH,labels=FILE` | image files with the labels of a text file, see [`ListedSource::labelled_folder`] |
 /// | `parquet:GLOB` | Hugging Face Parquet files with `image` and `label` columns |
 /// | `scenes[:KEY=VALUE,...]` | images rendered by code, see [`ScenesConfig`] |
 /// | `cifar10:PATH`, `cifar100:PATH` | in binary or Parquet form; `PATH/test` for the test images |
+/// | `clevr-count:PATH`, `clevr-distance:PATH` | CLEVR v1.0; `PATH/val` for the validation images |
+/// | `places205:PATH`, `inat18:PATH` | with their split files; `PATH/val` for the validation images |
 ///
-/// `tar`, `clevr-count`, `clevr-distance`, `places205` and `inat18` are understood
-/// but cannot be opened yet. A path with a colon in its first component needs `folder:` in front.
+/// `tar` is understood but cannot be opened yet. A path with a colon in its first component needs
+/// `folder:` in front.
 ///
 /// # Examples
 ///
@@ -35,6 +40,13 @@ use crate::source::{CifarSource, FolderSource, ParquetSource, ScenesConfig, Scen
 pub enum DataSpec {
     /// Image files below a folder.
     Folder(PathBuf),
+    /// Image files below a folder with the labels of a text file.
+    LabelledFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// The text file.
+        labels: PathBuf,
+    },
     /// Parquet files; the file name may have wildcards.
     Parquet(PathBuf),
     /// Images rendered by code.
@@ -43,6 +55,14 @@ pub enum DataSpec {
     Cifar10(PathBuf),
     /// CIFAR-100 in a folder, with its fine labels.
     Cifar100(PathBuf),
+    /// CLEVR v1.0 labelled by the number of objects.
+    ClevrCount(PathBuf),
+    /// CLEVR v1.0 labelled by the depth of the nearest object.
+    ClevrDistance(PathBuf),
+    /// Places205 labelled by scene category.
+    Places205(PathBuf),
+    /// iNaturalist 2018 labelled by species.
+    Inat18(PathBuf),
     /// A kind that is known but cannot be opened yet.
     NotBuilt {
         /// The kind's name.
@@ -52,14 +72,18 @@ pub enum DataSpec {
     },
 }
 
-const KINDS: &[&str] = &["folder", "parquet", "scenes", "cifar10", "cifar100"];
-const KINDS_NOT_BUILT: &[&str] = &[
-    "tar",
+const KINDS: &[&str] = &[
+    "folder",
+    "parquet",
+    "scenes",
+    "cifar10",
+    "cifar100",
     "clevr-count",
     "clevr-distance",
     "places205",
     "inat18",
 ];
+const KINDS_NOT_BUILT: &[&str] = &["tar"];
 
 impl DataSpec {
     /// Opens the data set: lists it and reads its labels, but decodes no image.
@@ -71,10 +95,17 @@ impl DataSpec {
     pub fn open(&self) -> Result<Box<dyn Source>, DataError> {
         match self {
             Self::Folder(path) => Ok(Box::new(FolderSource::open(path)?)),
+            Self::LabelledFolder { folder, labels } => {
+                Ok(Box::new(ListedSource::labelled_folder(folder, labels)?))
+            }
             Self::Parquet(pattern) => Ok(Box::new(ParquetSource::open(pattern)?)),
             Self::Scenes(config) => Ok(Box::new(ScenesSource::new(config.clone()))),
             Self::Cifar10(path) => Ok(Box::new(CifarSource::cifar10(path)?)),
             Self::Cifar100(path) => Ok(Box::new(CifarSource::cifar100(path)?)),
+            Self::ClevrCount(path) => Ok(Box::new(ListedSource::clevr_count(path)?)),
+            Self::ClevrDistance(path) => Ok(Box::new(ListedSource::clevr_distance(path)?)),
+            Self::Places205(path) => Ok(Box::new(ListedSource::places205(path)?)),
+            Self::Inat18(path) => Ok(Box::new(ListedSource::inat18(path)?)),
             Self::NotBuilt { kind, .. } => Err(DataError::NotBuilt { kind }),
         }
     }
@@ -113,11 +144,27 @@ impl FromStr for DataSpec {
             }
         };
         match kind {
-            "folder" => Ok(Self::Folder(path("folder")?)),
+            "folder" => match argument.rsplit_once(",labels=") {
+                Some(("", _)) => Err(DataError::MissingPath { kind: "folder" }),
+                Some((_, "")) => Err(DataError::BadValue {
+                    key: "labels",
+                    found: String::new(),
+                    expected: "the path of a text file",
+                }),
+                Some((folder, labels)) => Ok(Self::LabelledFolder {
+                    folder: folder.into(),
+                    labels: labels.into(),
+                }),
+                None => Ok(Self::Folder(path("folder")?)),
+            },
             "parquet" => Ok(Self::Parquet(path("parquet")?)),
             "scenes" => Ok(Self::Scenes(argument.parse()?)),
             "cifar10" => Ok(Self::Cifar10(path("cifar10")?)),
             "cifar100" => Ok(Self::Cifar100(path("cifar100")?)),
+            "clevr-count" => Ok(Self::ClevrCount(path("clevr-count")?)),
+            "clevr-distance" => Ok(Self::ClevrDistance(path("clevr-distance")?)),
+            "places205" => Ok(Self::Places205(path("places205")?)),
+            "inat18" => Ok(Self::Inat18(path("inat18")?)),
             _ => match KINDS_NOT_BUILT.iter().find(|&&known| known == kind) {
                 Some(kind) => Ok(Self::NotBuilt {
                     kind,
@@ -137,10 +184,18 @@ impl fmt::Display for DataSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(path) => write!(f, "folder:{}", path.display()),
+            Self::LabelledFolder { folder, labels } => {
+                let (folder, labels) = (folder.display(), labels.display());
+                write!(f, "folder:{folder},labels={labels}")
+            }
             Self::Parquet(pattern) => write!(f, "parquet:{}", pattern.display()),
             Self::Scenes(config) => write!(f, "scenes:{config}"),
             Self::Cifar10(path) => write!(f, "cifar10:{}", path.display()),
             Self::Cifar100(path) => write!(f, "cifar100:{}", path.display()),
+            Self::ClevrCount(path) => write!(f, "clevr-count:{}", path.display()),
+            Self::ClevrDistance(path) => write!(f, "clevr-distance:{}", path.display()),
+            Self::Places205(path) => write!(f, "places205:{}", path.display()),
+            Self::Inat18(path) => write!(f, "inat18:{}", path.display()),
             Self::NotBuilt { kind, argument } => write!(f, "{kind}:{argument}"),
         }
     }
@@ -173,7 +228,18 @@ mod tests {
         check("./odd:name", "folder:./odd:name");
         check(r"C:\photos", r"folder:C:\photos");
         check("parquet:d/train-*.parquet", "parquet:d/train-*.parquet");
-        check("cifar10:data", "cifar10:data");
+        check("val,labels=val.txt", "folder:val,labels=val.txt");
+        check("folder:a,b", "folder:a,b");
+        for kind in [
+            "cifar10",
+            "cifar100",
+            "clevr-count",
+            "clevr-distance",
+            "places205",
+            "inat18",
+        ] {
+            check(&format!("{kind}:d/val"), &format!("{kind}:d/val"));
+        }
         check("tar:shards/*.tar", "tar:shards/*.tar");
         let default = "scenes:kind=texture,n=20000,size=64,seed=0,background=grey";
         check("scenes", default);
@@ -189,7 +255,7 @@ mod tests {
         assert_eq!(
             message("imagenet:x"),
             "unknown kind of data `imagenet` in `imagenet:x`, expected one of: folder, parquet, \
-             scenes, cifar10, cifar100, tar, clevr-count, clevr-distance, places205, inat18"
+             scenes, cifar10, cifar100, clevr-count, clevr-distance, places205, inat18, tar"
         );
         assert_eq!(
             message("scenes:colour=grey"),
@@ -212,6 +278,14 @@ mod tests {
             "folder data needs a path: `folder:PATH`"
         );
         assert_eq!(message(""), "folder data needs a path: `folder:PATH`");
+        assert_eq!(
+            message("val,labels="),
+            "bad value `` for `labels`, expected the path of a text file"
+        );
+        assert_eq!(
+            message("folder:,labels=x"),
+            "folder data needs a path: `folder:PATH`"
+        );
         assert_eq!(
             message("cifar10:"),
             "cifar10 data needs a path: `cifar10:PATH`"

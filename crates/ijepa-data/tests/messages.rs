@@ -127,6 +127,23 @@ fn messages_state_the_facts() {
         "`a/b` is damaged: a label is 12, expected 9",
     );
     check(
+        DataError::BadEntry {
+            path: path(),
+            entry: "line 3".to_owned(),
+            found: "`x.jpg 205`".to_owned(),
+            expected: "an image and its class from 0 to 204",
+        },
+        "`a/b`, line 3: found `x.jpg 205`, expected an image and its class from 0 to 204",
+    );
+    check(
+        DataError::ListedMissing {
+            path: path(),
+            name: "x.jpg".to_owned(),
+            root: PathBuf::from("c"),
+        },
+        "`a/b` lists `x.jpg`, which is not in `c`",
+    );
+    check(
         DataError::NoSplit {
             data: "CIFAR-10",
             split: "test",
@@ -161,6 +178,13 @@ fn causes_are_sources_and_not_repeated() {
                 source: Box::new(cause()),
             },
             "cannot read Parquet file `a/b`",
+        ),
+        (
+            DataError::Json {
+                path: path(),
+                source: Box::new(cause()),
+            },
+            "cannot understand JSON file `a/b`",
         ),
         (
             DataError::Decode {

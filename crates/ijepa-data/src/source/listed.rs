@@ -1,0 +1,150 @@
+//! Image files whose labels stand in a list or an annotation file.
+
+mod clevr;
+mod inat;
+mod labels;
+mod places;
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use crate::decode::decode;
+use crate::error::DataError;
+use crate::image::RgbImage8;
+use crate::source::Source;
+
+/// Image files below a folder with the labels that a file gives them, in the order of their names.
+///
+/// The data sets of the evaluation suite are constructors. Those with splits take the folder,
+/// for the training images, or the folder with a split behind it: `CLEVR_v1.0/val`.
+///
+/// Names that are absolute or contain `..` are refused, and so is a name that stands twice.
+/// Only the first file is looked for when the source is opened; others are missed when read.
+///
+/// # Examples
+///
+/// ```no_run
+/// use ijepa_data::{ListedSource, Source};
+///
+/// let test = ListedSource::clevr_count("CLEVR_v1.0/val")?;
+/// println!("{} images, {} classes", test.len(), test.classes().len());
+/// # Ok::<(), ijepa_data::DataError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ListedSource {
+    root: PathBuf,
+    files: Vec<Listed>,
+    classes: Vec<String>,
+}
+
+/// An image by its path below the root.
+#[derive(Debug, Clone)]
+struct Listed {
+    name: Box<str>,
+    label: u32,
+}
+
+impl ListedSource {
+    /// The images that the file `list` names, below the first of `roots` that has one of them.
+    fn new(
+        list: &Path,
+        roots: &[PathBuf],
+        mut files: Vec<Listed>,
+        classes: Vec<String>,
+    ) -> Result<Self, DataError> {
+        files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        if let Some(file) = files.iter().find(|file| !stays_inside(&file.name)) {
+            return Err(DataError::BadEntry {
+                path: list.to_owned(),
+                entry: "an image's name".to_owned(),
+                found: format!("`{}`", file.name),
+                expected: "a path below the data folder",
+            });
+        }
+        if let Some(pair) = files.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            return Err(DataError::BadEntry {
+                path: list.to_owned(),
+                entry: format!("image `{}`", pair[0].name),
+                found: "two labels".to_owned(),
+                expected: "one",
+            });
+        }
+        let Some(first) = files.first() else {
+            return Err(DataError::SubsetEmpty {
+                path: list.to_owned(),
+            });
+        };
+        match roots.iter().find(|root| root.join(&*first.name).is_file()) {
+            Some(root) => Ok(Self {
+                root: root.clone(),
+                files,
+                classes,
+            }),
+            None => Err(DataError::ListedMissing {
+                path: list.to_owned(),
+                name: first.name.to_string(),
+                root: roots[0].clone(),
+            }),
+        }
+    }
+
+    /// The file of image `index`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `index` is not below the number of images.
+    pub fn path(&self, index: usize) -> PathBuf {
+        self.root.join(&*self.files[index].name)
+    }
+}
+
+impl Source for ListedSource {
+    fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        Some(self.files[index].label)
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.path(index).display().to_string()
+    }
+
+    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
+        let path = self.path(index);
+        match fs::read(&path) {
+            Ok(bytes) => decode(&bytes, &path.display().to_string()),
+            Err(source) => Err(DataError::Read { path, source }),
+        }
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+}
+
+/// Whether a path from a file cannot lead out of the data folder.
+fn stays_inside(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    !name.is_empty() && parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
+
+/// Parses a JSON file into the fields that are wanted and skips all others.
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, DataError> {
+    let bytes = fs::read(path).map_err(|source| DataError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    serde_json::from_slice(&bytes).map_err(|cause| DataError::Json {
+        path: path.to_owned(),
+        source: Box::new(cause),
+    })
+}
+
+/// Class names for data sets that only number their classes.
+fn numbered(classes: u32) -> Vec<String> {
+    (0..classes).map(|class| class.to_string()).collect()
+}
