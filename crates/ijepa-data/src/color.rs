@@ -51,23 +51,28 @@ enum Change {
 /// Moves every channel away from (`factor` > 1) or towards a grey level chosen by pixel.
 ///
 /// The fraction is cut off, not rounded, as in Pillow's `Image.blend`.
-fn blend(image: &mut RgbImage8, factor: f64, towards: impl Fn([u8; 3]) -> u8) {
+pub(crate) fn blend(image: &mut RgbImage8, factor: f64, towards: impl Fn([u8; 3]) -> u8) {
     let factor = factor as f32;
     for pixel in image.pixels_mut().as_chunks_mut::<3>().0 {
         let level = f32::from(towards(*pixel));
         for value in pixel {
-            *value = (level + factor * (f32::from(*value) - level)) as u8;
+            *value = between(level, f32::from(*value), factor);
         }
     }
 }
 
+/// `level` for a factor of 0, `value` for 1, and beyond for more; cut off and kept in range.
+pub(crate) fn between(level: f32, value: f32, factor: f32) -> u8 {
+    (level + factor * (value - level)) as u8
+}
+
 /// Luma of ITU-R 601 in the fixed point arithmetic of Pillow's `convert("L")`.
-fn grey([red, green, blue]: [u8; 3]) -> u8 {
+pub(crate) fn grey([red, green, blue]: [u8; 3]) -> u8 {
     let weighted = u32::from(red) * 19595 + u32::from(green) * 38470 + u32::from(blue) * 7471;
     ((weighted + 0x8000) >> 16) as u8
 }
 
-fn mean_grey(image: &RgbImage8) -> u8 {
+pub(crate) fn mean_grey(image: &RgbImage8) -> u8 {
     let pixels = image.pixels().as_chunks::<3>().0;
     let sum: u64 = pixels.iter().map(|&pixel| u64::from(grey(pixel))).sum();
     (sum as f64 / pixels.len() as f64 + 0.5) as u8

@@ -30,6 +30,8 @@
 //! - For pretraining, a [`Loader`] delivers shuffled batches of random crops ([`Augment`]). What
 //!   step `n` contains is a function of the seed and `n` alone: worker threads, timing and
 //!   resuming change nothing.
+//! - For fine-tuning, [`RandAugment`] distorts images, and [`RandomErasing`] and [`MixingConfig`]
+//!   decide what happens to the numbers afterwards.
 //!
 //! All pixels are 8-bit RGB, rows from the top ([`RgbImage8`]). The crate knows no tensors, no
 //! devices and no models.
@@ -66,10 +68,13 @@ pub use loader::{Batch, Loader, LoaderConfig, Skipped};
 pub use order::epoch_order;
 pub use preprocess::{Normalization, Preprocess, to_chw_f32};
 pub use resize::{CropBox, CropRect, Filter, crop, crop_resize, resize};
-pub use rng::{Purpose, sample_rng};
+pub use rng::{Purpose, SampleRng, sample_rng};
 pub use source::{
     Background, CifarSource, FolderSource, IMAGE_EXTENSIONS, ListedSource, ParquetSource,
     SceneKind, SceneLabels, ScenesConfig, ScenesSource, Source,
 };
 pub use spec::DataSpec;
-pub use transform::{Augment, random_crop};
+pub use transform::{
+    Augment, Distortion, Mixing, MixingConfig, RandAugment, RandomErasing, affine, random_crop,
+    random_crop_of_ratio, rotate,
+};

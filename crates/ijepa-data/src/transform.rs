@@ -1,146 +1,47 @@
-//! The random transform of pretraining images.
+//! Random transforms of training images.
 
-use rand::Rng;
+mod affine;
+mod crop;
+mod distortion;
+mod erasing;
+mod mixing;
+mod pretrain;
+mod rand_augment;
 
-use crate::color::distort;
+pub use affine::{affine, rotate};
+pub use crop::{random_crop, random_crop_of_ratio};
+pub use distortion::Distortion;
+pub use erasing::RandomErasing;
+pub use mixing::{Mixing, MixingConfig};
+pub use pretrain::Augment;
+pub use rand_augment::RandAugment;
+
 use crate::error::DataError;
-use crate::image::RgbImage8;
-use crate::resize::{CropRect, Filter, crop_resize, sides};
-use crate::rng::{below, uniform, unit};
 
-/// Widest and narrowest aspect ratio of a random crop, width over height.
-const RATIOS: [f64; 2] = [3.0 / 4.0, 4.0 / 3.0];
-const TRIES: usize = 10;
-
-/// Random crop, then optionally a mirror and other colours; the published recipes crop only.
-///
-/// # Examples
-///
-/// ```
-/// use ijepa_data::{Augment, Purpose, RgbImage8, sample_rng};
-///
-/// let augment = Augment { size: [24, 24], ..Augment::default() };
-/// let image = RgbImage8::new(40, 30, vec![128; 3600])?;
-/// let crop = augment.apply(&image, &mut sample_rng(0, Purpose::Augment, 0, 0))?;
-/// assert_eq!((crop.width(), crop.height()), (24, 24));
-/// # Ok::<(), ijepa_data::DataError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq)]
-pub struct Augment {
-    /// `[height, width]` of the result, pixels.
-    pub size: [usize; 2],
-    /// Share of the image's area that a crop covers, uniform on `[min, max)`; within `(0, 1]`.
-    pub crop_scale: [f64; 2],
-    /// Whether half of the images are mirrored left to right.
-    pub flip: bool,
-    /// Strength of the colour distortion, 0 (off) to 2.5; SimCLR uses 1.
-    pub color_jitter: f64,
+/// Checks that `range` is `[min, max]` with `0 < min <= max <= most`.
+fn check_range(key: &'static str, range: [f64; 2], most: f64) -> Result<(), DataError> {
+    let [low, high] = range;
+    if low > 0.0 && low <= high && high <= most {
+        return Ok(());
+    }
+    Err(DataError::BadValue {
+        key,
+        found: format!("[{low}, {high}]"),
+        expected: match most.is_finite() {
+            true => "[min, max] with 0 < min <= max <= 1",
+            false => "[min, max] with 0 < min <= max",
+        },
+    })
 }
 
-impl Default for Augment {
-    /// 224 x 224 pixels from 0.3 to 1 of the area, no flip, no colour distortion.
-    fn default() -> Self {
-        Self {
-            size: [224, 224],
-            crop_scale: [0.3, 1.0],
-            flip: false,
-            color_jitter: 0.0,
-        }
+/// Checks that `value` is within `[0, 1]`.
+fn check_probability(key: &'static str, value: f64) -> Result<(), DataError> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(());
     }
-}
-
-impl Augment {
-    /// Checks every field.
-    ///
-    /// # Errors
-    ///
-    /// [`DataError::OutputSize`] or [`DataError::BadValue`] naming the field.
-    pub fn validate(&self) -> Result<(), DataError> {
-        let [height, width] = self.size;
-        sides(width, height)?;
-        let [least, most] = self.crop_scale;
-        if !(least > 0.0 && least <= most && most <= 1.0) {
-            return Err(DataError::BadValue {
-                key: "crop_scale",
-                found: format!("[{least}, {most}]"),
-                expected: "[min, max] with 0 < min <= max <= 1",
-            });
-        }
-        if !(0.0..=2.5).contains(&self.color_jitter) {
-            return Err(DataError::BadValue {
-                key: "color_jitter",
-                found: self.color_jitter.to_string(),
-                expected: "a number from 0 to 2.5",
-            });
-        }
-        Ok(())
-    }
-
-    /// Crops, resizes, mirrors and recolours `image` by numbers drawn from `rng`.
-    ///
-    /// The crop is cut on whole pixels and resized by the antialiased bilinear kernel, as
-    /// torchvision's `RandomResizedCrop` does with Pillow images.
-    ///
-    /// # Errors
-    ///
-    /// [`DataError::OutputSize`] if `size` is empty or beyond reason.
-    pub fn apply(&self, image: &RgbImage8, rng: &mut impl Rng) -> Result<RgbImage8, DataError> {
-        let [height, width] = self.size;
-        let rect = random_crop(image.width(), image.height(), self.crop_scale, rng);
-        let mut output = crop_resize(image, rect, width, height, Filter::Bilinear)?;
-        if self.flip && unit(rng) < 0.5 {
-            output.flip_horizontal();
-        }
-        if self.color_jitter > 0.0 {
-            distort(&mut output, self.color_jitter, rng);
-        }
-        Ok(output)
-    }
-}
-
-/// The rectangle of a random resized crop of a `width` x `height` image.
-///
-/// Up to ten tries: the area is uniform on `scale` times the image's, the aspect ratio
-/// log-uniform from 3/4 to 4/3, and a rectangle that fits is placed uniformly, edges included.
-/// Otherwise the largest centred rectangle whose ratio is within that range.
-///
-/// # Panics
-///
-/// Panics if a side is zero.
-pub fn random_crop(width: usize, height: usize, scale: [f64; 2], rng: &mut impl Rng) -> CropRect {
-    assert!(width > 0 && height > 0, "an image has no side of 0 pixels");
-    let area = (width * height) as f64;
-    let [narrow, wide] = RATIOS;
-    // Python rounds halves to even.
-    let rounded = |side: f64| side.round_ties_even() as usize;
-    for _ in 0..TRIES {
-        let target = area * uniform(rng, scale[0], scale[1]);
-        let ratio = uniform(rng, narrow.ln(), wide.ln()).exp();
-        let crop_width = rounded((target * ratio).sqrt());
-        let crop_height = rounded((target / ratio).sqrt());
-        if (1..=width).contains(&crop_width) && (1..=height).contains(&crop_height) {
-            let top = below(rng, height - crop_height + 1);
-            let left = below(rng, width - crop_width + 1);
-            return CropRect {
-                top,
-                left,
-                height: crop_height,
-                width: crop_width,
-            };
-        }
-    }
-    let ratio = width as f64 / height as f64;
-    let (crop_width, crop_height) = if ratio < narrow {
-        (width, rounded(width as f64 / narrow).clamp(1, height))
-    } else if ratio > wide {
-        (rounded(height as f64 * wide).clamp(1, width), height)
-    } else {
-        (width, height)
-    };
-    CropRect {
-        top: (height - crop_height) / 2,
-        left: (width - crop_width) / 2,
-        height: crop_height,
-        width: crop_width,
-    }
+    Err(DataError::BadValue {
+        key,
+        found: value.to_string(),
+        expected: "a number from 0 to 1",
+    })
 }

@@ -1,7 +1,5 @@
 //! CIFAR-10 and CIFAR-100 in their official binary form.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
-
 use std::fs;
 
 use ijepa_data::{CifarSource, DataError, DataSpec, Source};

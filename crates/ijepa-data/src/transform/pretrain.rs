@@ -1,0 +1,89 @@
+//! The random transform of pretraining images.
+
+use rand::Rng;
+
+use super::{check_range, random_crop};
+use crate::color::distort;
+use crate::error::DataError;
+use crate::image::RgbImage8;
+use crate::resize::{Filter, crop_resize, sides};
+use crate::rng::unit;
+
+/// Random crop, then optionally a mirror and other colours; the published recipes crop only.
+///
+/// # Examples
+///
+/// ```
+/// use ijepa_data::{Augment, Purpose, RgbImage8, sample_rng};
+///
+/// let augment = Augment { size: [24, 24], ..Augment::default() };
+/// let image = RgbImage8::new(40, 30, vec![128; 3600])?;
+/// let crop = augment.apply(&image, &mut sample_rng(0, Purpose::Augment, 0, 0))?;
+/// assert_eq!((crop.width(), crop.height()), (24, 24));
+/// # Ok::<(), ijepa_data::DataError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Augment {
+    /// `[height, width]` of the result, pixels.
+    pub size: [usize; 2],
+    /// Share of the image's area that a crop covers, uniform on `[min, max)`; within `(0, 1]`.
+    pub crop_scale: [f64; 2],
+    /// Whether half of the images are mirrored left to right.
+    pub flip: bool,
+    /// Strength of the colour distortion, 0 (off) to 2.5; SimCLR uses 1.
+    pub color_jitter: f64,
+}
+
+impl Default for Augment {
+    /// 224 x 224 pixels from 0.3 to 1 of the area, no flip, no colour distortion.
+    fn default() -> Self {
+        Self {
+            size: [224, 224],
+            crop_scale: [0.3, 1.0],
+            flip: false,
+            color_jitter: 0.0,
+        }
+    }
+}
+
+impl Augment {
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::OutputSize`] or [`DataError::BadValue`] naming the field.
+    pub fn validate(&self) -> Result<(), DataError> {
+        let [height, width] = self.size;
+        sides(width, height)?;
+        check_range("crop_scale", self.crop_scale, 1.0)?;
+        if !(0.0..=2.5).contains(&self.color_jitter) {
+            return Err(DataError::BadValue {
+                key: "color_jitter",
+                found: self.color_jitter.to_string(),
+                expected: "a number from 0 to 2.5",
+            });
+        }
+        Ok(())
+    }
+
+    /// Crops, resizes, mirrors and recolours `image` by numbers drawn from `rng`.
+    ///
+    /// The crop is cut on whole pixels and resized by the antialiased bilinear kernel, as
+    /// torchvision's `RandomResizedCrop` does with Pillow images.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::OutputSize`] if `size` is empty or beyond reason.
+    pub fn apply(&self, image: &RgbImage8, rng: &mut impl Rng) -> Result<RgbImage8, DataError> {
+        let [height, width] = self.size;
+        let rect = random_crop(image.width(), image.height(), self.crop_scale, rng);
+        let mut output = crop_resize(image, rect, width, height, Filter::Bilinear)?;
+        if self.flip && unit(rng) < 0.5 {
+            output.flip_horizontal();
+        }
+        if self.color_jitter > 0.0 {
+            distort(&mut output, self.color_jitter, rng);
+        }
+        Ok(output)
+    }
+}
