@@ -30,8 +30,9 @@
 //! - For pretraining, a [`Loader`] delivers shuffled batches of random crops ([`Augment`]). What
 //!   step `n` contains is a function of the seed and `n` alone: worker threads, timing and
 //!   resuming change nothing.
-//! - For fine-tuning, [`RandAugment`] distorts images, and [`RandomErasing`] and [`MixingConfig`]
-//!   decide what happens to the numbers afterwards.
+//! - For probes and fine-tuning, the loader takes a [`ClassifierAugment`] (random crops, mirrors,
+//!   [`RandAugment`]) or any other [`Transform`]; [`RandomErasing`] and [`MixingConfig`] decide
+//!   what happens to the numbers afterwards.
 //!
 //! All pixels are 8-bit RGB, rows from the top ([`RgbImage8`]). The crate knows no tensors, no
 //! devices and no models.
@@ -75,6 +76,6 @@ pub use source::{
 };
 pub use spec::DataSpec;
 pub use transform::{
-    Augment, Distortion, Mixing, MixingConfig, RandAugment, RandomErasing, affine, random_crop,
-    random_crop_of_ratio, rotate,
+    Augment, ClassifierAugment, Distortion, Framing, Mixing, MixingConfig, RandAugment,
+    RandomErasing, Transform, affine, random_crop, random_crop_of_ratio, rotate,
 };

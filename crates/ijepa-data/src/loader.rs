@@ -10,14 +10,14 @@ pub use skipped::Skipped;
 
 use crate::error::DataError;
 use crate::source::Source;
-use crate::transform::Augment;
+use crate::transform::{Augment, Transform};
 use plan::Plan;
 use skipped::Tally;
 use workers::Workers;
 
 /// What a [`Loader`] delivers.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LoaderConfig {
+pub struct LoaderConfig<T = Augment> {
     /// Images a batch, at least 1.
     pub batch_size: usize,
     /// Decides the order of the images and every crop.
@@ -26,8 +26,8 @@ pub struct LoaderConfig {
     pub start_step: u64,
     /// Threads that read, decode and crop; 0 does it in the calling thread.
     pub workers: usize,
-    /// The transform of every image; its `size` is the batch's.
-    pub augment: Augment,
+    /// The [`Transform`] of every image; its size is the batch's.
+    pub augment: T,
     /// Share of the data set's images that may be unreadable, `[0, 1]`.
     pub max_bad_fraction: f64,
 }
@@ -92,7 +92,10 @@ impl Loader {
     /// [`DataError::TooFewImages`] if the source cannot fill one batch, [`DataError::BadValue`]
     /// or [`DataError::OutputSize`] for a configuration out of range, [`DataError::Threads`] if
     /// a worker cannot be started.
-    pub fn new(source: Arc<dyn Source>, config: LoaderConfig) -> Result<Self, DataError> {
+    pub fn new<T: Transform + 'static>(
+        source: Arc<dyn Source>,
+        config: LoaderConfig<T>,
+    ) -> Result<Self, DataError> {
         let (workers, next_step) = (config.workers, config.start_step);
         let plan = Arc::new(Plan::new(source, config)?);
         let tally = Tally::new(plan.source().len(), plan.most_bad());

@@ -10,12 +10,13 @@ use crate::image::RgbImage8;
 use crate::order::epoch_order;
 use crate::rng::{Purpose, sample_rng};
 use crate::source::Source;
+use crate::transform::Transform;
 
 /// Everything needed to fill any batch; shared by all workers.
 #[derive(Debug)]
 pub(super) struct Plan {
     source: Arc<dyn Source>,
-    config: LoaderConfig,
+    config: LoaderConfig<Box<dyn Transform>>,
     orders: Mutex<Vec<(u64, Arc<[u32]>)>>,
 }
 
@@ -29,7 +30,10 @@ pub(super) struct Filled {
 }
 
 impl Plan {
-    pub(super) fn new(source: Arc<dyn Source>, config: LoaderConfig) -> Result<Self, DataError> {
+    pub(super) fn new<T: Transform + 'static>(
+        source: Arc<dyn Source>,
+        config: LoaderConfig<T>,
+    ) -> Result<Self, DataError> {
         config.augment.validate()?;
         let bad_value = |key, found: String, expected| DataError::BadValue {
             key,
@@ -57,9 +61,17 @@ impl Plan {
                 "at most 4294967295",
             ));
         }
+        let augment: Box<dyn Transform> = Box::new(config.augment);
         Ok(Self {
             source,
-            config,
+            config: LoaderConfig {
+                batch_size: config.batch_size,
+                seed: config.seed,
+                start_step: config.start_step,
+                workers: config.workers,
+                augment,
+                max_bad_fraction: config.max_bad_fraction,
+            },
             orders: Mutex::new(Vec::new()),
         })
     }
@@ -68,12 +80,12 @@ impl Plan {
         self.source.as_ref()
     }
 
-    pub(super) fn config(&self) -> &LoaderConfig {
+    pub(super) fn config(&self) -> &LoaderConfig<Box<dyn Transform>> {
         &self.config
     }
 
     pub(super) fn image_bytes(&self) -> usize {
-        self.config.augment.size.iter().product::<usize>() * 3
+        self.config.augment.size().iter().product::<usize>() * 3
     }
 
     pub(super) fn steps_per_epoch(&self) -> u64 {
@@ -138,7 +150,13 @@ impl Plan {
         let at = index as usize;
         let image = guard(&self.source.name(at), || self.source.read(at))??;
         let mut rng = sample_rng(self.config.seed, Purpose::Augment, epoch, slot as u64);
-        self.config.augment.apply(&image, &mut rng)
+        let image = self.config.augment.apply(&image, &mut rng)?;
+        let (expected, found) = (self.config.augment.size(), [image.height(), image.width()]);
+        if found == expected {
+            Ok(image)
+        } else {
+            Err(DataError::ImageSize { expected, found })
+        }
     }
 
     /// The order of an epoch; the newest two are kept, since workers may be in either.

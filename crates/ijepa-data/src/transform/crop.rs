@@ -6,7 +6,7 @@ use crate::resize::CropRect;
 use crate::rng::{below, uniform};
 
 /// Narrowest and widest aspect ratio of a random crop, width over height.
-const RATIOS: [f64; 2] = [3.0 / 4.0, 4.0 / 3.0];
+pub(super) const RATIOS: [f64; 2] = [3.0 / 4.0, 4.0 / 3.0];
 const TRIES: usize = 10;
 
 /// The rectangle of a random resized crop of a `width` x `height` image, of a ratio from 3/4 to

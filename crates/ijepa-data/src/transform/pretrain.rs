@@ -2,12 +2,12 @@
 
 use rand::Rng;
 
-use super::{check_range, random_crop};
+use super::{Transform, check_range, random_crop};
 use crate::color::distort;
 use crate::error::DataError;
 use crate::image::RgbImage8;
 use crate::resize::{Filter, crop_resize, sides};
-use crate::rng::unit;
+use crate::rng::{SampleRng, unit};
 
 /// Random crop, then optionally a mirror and other colours; the published recipes crop only.
 ///
@@ -85,5 +85,19 @@ impl Augment {
             distort(&mut output, self.color_jitter, rng);
         }
         Ok(output)
+    }
+}
+
+impl Transform for Augment {
+    fn size(&self) -> [usize; 2] {
+        self.size
+    }
+
+    fn validate(&self) -> Result<(), DataError> {
+        self.validate()
+    }
+
+    fn apply(&self, image: &RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
+        self.apply(image, rng)
     }
 }

@@ -1,0 +1,143 @@
+//! The random transform under which probes and fine-tuned encoders are trained.
+
+use rand::Rng;
+
+use super::crop::RATIOS;
+use super::{RandAugment, Transform, check_range, random_crop_of_ratio};
+use crate::error::DataError;
+use crate::image::RgbImage8;
+use crate::resize::{Filter, crop_resize, resize, sides};
+use crate::rng::{SampleRng, unit};
+
+/// How a training image gets the model's size.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Framing {
+    /// A random part of the image, resized.
+    RandomCrop {
+        /// Share of the image's area, uniform on `[min, max)`; within `(0, 1]`.
+        scale: [f64; 2],
+        /// Width over height, log-uniform on `[min, max)`.
+        ratio: [f64; 2],
+        /// Kernel of the resize.
+        filter: Filter,
+    },
+    /// The whole image, resized without regard to its aspect ratio.
+    Squash {
+        /// Kernel of the resize.
+        filter: Filter,
+    },
+}
+
+/// Framing, then a mirror, then [`RandAugment`], for training on labels.
+///
+/// # Examples
+///
+/// ```
+/// use ijepa_data::{ClassifierAugment, RandAugment};
+///
+/// // A linear probe on ImageNet, fine-tuning, and a probe on CLEVR, which has to see everything.
+/// let probe = ClassifierAugment::random_crop([224, 224]);
+/// let finetune = ClassifierAugment {
+///     rand_augment: Some(RandAugment::default()),
+///     ..probe.clone()
+/// };
+/// let clevr = ClassifierAugment::squash([224, 224]);
+/// # finetune.validate()?;
+/// # clevr.validate()?;
+/// # Ok::<(), ijepa_data::DataError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassifierAugment {
+    /// `[height, width]` of the result, pixels.
+    pub size: [usize; 2],
+    /// How the image gets that size.
+    pub framing: Framing,
+    /// Whether half of the images are mirrored left to right.
+    pub flip: bool,
+    /// Distortions after that, if any.
+    pub rand_augment: Option<RandAugment>,
+}
+
+impl ClassifierAugment {
+    /// A random crop of 8 % to all of the area, 3/4 to 4/3, bicubic, and a mirror: the standard
+    /// of ImageNet probes and the base of fine-tuning.
+    pub fn random_crop(size: [usize; 2]) -> Self {
+        Self {
+            size,
+            framing: Framing::RandomCrop {
+                scale: [0.08, 1.0],
+                ratio: RATIOS,
+                filter: Filter::Bicubic,
+            },
+            flip: true,
+            rand_augment: None,
+        }
+    }
+
+    /// The whole image squashed by the bilinear kernel, and a mirror: the probes on CLEVR, whose
+    /// labels need every object.
+    pub fn squash(size: [usize; 2]) -> Self {
+        Self {
+            framing: Framing::Squash {
+                filter: Filter::Bilinear,
+            },
+            ..Self::random_crop(size)
+        }
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::OutputSize`] or [`DataError::BadValue`] naming the field.
+    pub fn validate(&self) -> Result<(), DataError> {
+        let [height, width] = self.size;
+        sides(width, height)?;
+        if let Framing::RandomCrop { scale, ratio, .. } = self.framing {
+            check_range("scale", scale, 1.0)?;
+            check_range("ratio", ratio, f64::INFINITY)?;
+        }
+        self.rand_augment.map_or(Ok(()), |policy| policy.validate())
+    }
+
+    /// Transforms `image` by numbers drawn from `rng`.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::OutputSize`] if `size` is empty or beyond reason.
+    pub fn apply(&self, image: &RgbImage8, rng: &mut impl Rng) -> Result<RgbImage8, DataError> {
+        let [height, width] = self.size;
+        let mut output = match self.framing {
+            Framing::RandomCrop {
+                scale,
+                ratio,
+                filter,
+            } => {
+                let rect = random_crop_of_ratio(image.width(), image.height(), scale, ratio, rng);
+                crop_resize(image, rect, width, height, filter)?
+            }
+            Framing::Squash { filter } => resize(image, width, height, filter, None)?,
+        };
+        if self.flip && unit(rng) < 0.5 {
+            output.flip_horizontal();
+        }
+        if let Some(policy) = self.rand_augment {
+            policy.apply(&mut output, rng);
+        }
+        Ok(output)
+    }
+}
+
+impl Transform for ClassifierAugment {
+    fn size(&self) -> [usize; 2] {
+        self.size
+    }
+
+    fn validate(&self) -> Result<(), DataError> {
+        self.validate()
+    }
+
+    fn apply(&self, image: &RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
+        self.apply(image, rng)
+    }
+}
