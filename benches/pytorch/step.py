@@ -5,7 +5,7 @@ predictor for every target block, smooth L1 on layer-normed targets, AdamW with 
 average of the target. Attention is `scaled_dot_product_attention`; f32 on a CPU, automatic mixed
 precision (bfloat16) on a GPU. Prints one line, or JSON with --json.
 
-    python benches/pytorch/step.py --arch vit_s16 --batch-size 16 --threads 2 --masks 88:46
+    python benches/pytorch/step.py --arch vit_s16 --batch-size 16 --threads 2 --masks 70:32
 """
 
 import argparse
@@ -21,8 +21,8 @@ from torch import nn
 
 # embed_dim, depth, num_heads, patch_size, predictor_dim, predictor_depth
 ARCHS = {
-    "vit_ti16": (192, 12, 3, 16, 96, 6),
-    "vit_s16": (384, 12, 6, 16, 192, 6),
+    "vit_ti16": (192, 12, 3, 16, 384, 6),
+    "vit_s16": (384, 12, 6, 16, 384, 6),
     "vit_b16": (768, 12, 12, 16, 384, 6),
     "vit_l16": (1024, 24, 16, 16, 384, 12),
     "vit_h14": (1280, 32, 16, 14, 384, 12),
@@ -105,7 +105,7 @@ def arguments():
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--num-targets", type=int, default=4)
-    parser.add_argument("--masks", default="88:46", help="context:target patches of each step, by commas")
+    parser.add_argument("--masks", default="70:32", help="context:target patches of each step, by commas")
     parser.add_argument("--what", choices=["step", "encode"], default="step")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)

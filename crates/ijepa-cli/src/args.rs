@@ -32,7 +32,11 @@ impl RecipeArgs {
 
 /// A recipe that keeps all rules and asks for nothing that is not built.
 pub(crate) fn load_recipe(name: &str, overrides: &[String]) -> Result<Recipe, RecipeError> {
-    let recipe = Recipe::load(name)?.with_overrides(overrides)?;
+    checked(Recipe::load(name)?.with_overrides(overrides)?)
+}
+
+/// `recipe`, if it keeps all rules and asks for nothing that is not built.
+pub(crate) fn checked(recipe: Recipe) -> Result<Recipe, RecipeError> {
     recipe.validate()?;
     recipe.unbuilt().map_or(Ok(recipe), Err)
 }

@@ -116,16 +116,26 @@ impl SystemMemory {
     }
 
     fn parse(meminfo: &str) -> Option<Self> {
-        let bytes = |key: &str| -> Option<u64> {
-            let rest = meminfo.lines().find_map(|line| line.strip_prefix(key))?;
-            let kib: u64 = rest.trim().strip_suffix(" kB")?.parse().ok()?;
-            kib.checked_mul(1024)
-        };
         Some(Self {
-            total_bytes: bytes("MemTotal:")?,
-            available_bytes: bytes("MemAvailable:")?,
+            total_bytes: kib(meminfo, "MemTotal:")?,
+            available_bytes: kib(meminfo, "MemAvailable:")?,
         })
     }
+}
+
+/// The most memory that this process has held, in bytes; Linux only.
+pub(crate) fn peak_memory() -> Option<u64> {
+    kib(
+        &std::fs::read_to_string("/proc/self/status").ok()?,
+        "VmHWM:",
+    )
+}
+
+/// The value of a `key:  N kB` line, in bytes.
+fn kib(text: &str, key: &str) -> Option<u64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(key))?;
+    let kib: u64 = rest.trim().strip_suffix(" kB")?.parse().ok()?;
+    kib.checked_mul(1024)
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ mod functions;
 mod plain;
 mod primitives;
 pub mod reference;
+mod update;
 
 pub use block::BlockOptions;
 pub use functions::{BlockParameters, attention, bias_gelu, layer_norm, linear, transformer_block};
+pub use update::{AdamWRule, adamw, lerp, squared_norm};

@@ -5,7 +5,10 @@ use burn::{
     tensor::{DType, FloatDType, Shape},
 };
 
-use crate::primitives::{BiasGeluGradients, NormGradients};
+use crate::{
+    primitives::{BiasGeluGradients, NormGradients},
+    update::{AdamWRule, AdamWTensors},
+};
 
 /// `[.., features]` as `[rows, features]`.
 fn rows<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
@@ -255,4 +258,41 @@ pub(crate) fn mix_backward<B: Backend>(
     let d_q = B::float_matmul(d_scores.clone(), k);
     let d_k = B::float_matmul(B::float_transpose(d_scores), q);
     heads.join::<B, 3>([d_q, d_k, d_v])
+}
+
+pub(crate) fn adamw_update<B: Backend>(
+    tensors: AdamWTensors<B>,
+    gradient: FloatTensor<B>,
+    rule: AdamWRule,
+) -> AdamWTensors<B> {
+    let [beta_1, beta_2] = rule.betas;
+    let mix = |old, new, beta: f64| {
+        let old = B::float_mul_scalar(old, beta.into());
+        B::float_add(old, B::float_mul_scalar(new, (1.0 - beta).into()))
+    };
+    let square = B::float_mul(gradient.clone(), gradient.clone());
+    let first = mix(tensors.first, gradient, beta_1);
+    let second = mix(tensors.second, square, beta_2);
+    let root = B::float_sqrt(second.clone());
+    let root = B::float_mul_scalar(root, rule.second_correction.recip().into());
+    let direction = B::float_div(first.clone(), B::float_add_scalar(root, rule.eps.into()));
+    let decayed = B::float_mul_scalar(tensors.parameter, rule.decay.into());
+    let parameter = B::float_sub(
+        decayed,
+        B::float_mul_scalar(direction, rule.step_size.into()),
+    );
+    AdamWTensors {
+        parameter,
+        first,
+        second,
+    }
+}
+
+pub(crate) fn moved_towards<B: Backend>(
+    x: FloatTensor<B>,
+    towards: FloatTensor<B>,
+    weight: f64,
+) -> FloatTensor<B> {
+    let kept = B::float_mul_scalar(x, (1.0 - weight).into());
+    B::float_add(kept, B::float_mul_scalar(towards, weight.into()))
 }

@@ -2,7 +2,10 @@
 
 use burn::backend::{Backend, tensor::FloatTensor};
 
-use crate::plain;
+use crate::{
+    plain,
+    update::{AdamWRule, AdamWTensors},
+};
 
 /// Gradients of a layer norm, and its output, which the backward pass computes on the way.
 #[derive(Debug, Clone)]
@@ -113,5 +116,28 @@ pub(crate) trait Primitives: Backend {
         num_heads: usize,
     ) -> FloatTensor<Self> {
         plain::mix_backward::<Self>(qkv, mixed, grad, num_heads)
+    }
+
+    /// One AdamW update of a parameter and its two moments.
+    fn adamw_update(
+        tensors: AdamWTensors<Self>,
+        gradient: FloatTensor<Self>,
+        rule: AdamWRule,
+    ) -> AdamWTensors<Self> {
+        plain::adamw_update::<Self>(tensors, gradient, rule)
+    }
+
+    /// `x + weight * (towards - x)`.
+    fn moved_towards(
+        x: FloatTensor<Self>,
+        towards: FloatTensor<Self>,
+        weight: f64,
+    ) -> FloatTensor<Self> {
+        plain::moved_towards::<Self>(x, towards, weight)
+    }
+
+    /// The sum of the squares of all elements, `[1]`.
+    fn squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_sum(Self::float_mul(x.clone(), x))
     }
 }

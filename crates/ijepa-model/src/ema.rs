@@ -4,6 +4,7 @@ use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
     tensor::{Tensor, container::TensorContainer},
 };
+use ijepa_kernels::lerp;
 
 use crate::encoder::VisionTransformer;
 
@@ -84,6 +85,6 @@ impl ModuleMapper for Average {
         self.next += 1;
         let Some(online) = online else { return param };
         let momentum = self.momentum;
-        param.map(|target| target.mul_scalar(momentum) + online.mul_scalar(1.0 - momentum))
+        param.map(|target| lerp(target, online, 1.0 - momentum))
     }
 }

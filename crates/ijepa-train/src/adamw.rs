@@ -1,19 +1,19 @@
 //! AdamW with a weight decay that changes every step.
 //!
-//! Burn's optimizers freeze their decay and hide their moments; this one borrows Burn's update
-//! rule for a single tensor and keeps the moments by official parameter name, so that they go
-//! into checkpoints and come from the reference's.
+//! Burn's optimizers freeze their decay and hide their moments; this one keeps the moments by
+//! official parameter name, so that they go into checkpoints and come from the reference's.
 
 use std::path::Path;
 
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
-    optim::{self, AdamWState, AdaptiveMomentumState, GradientsParams, Optimizer},
+    optim::GradientsParams,
     tensor::{Tensor, container::TensorContainer},
 };
 use ijepa_model::{
     CheckpointError,
     checkpoint::{Mismatch, Moments, NamedTensor, ParamPath, official_shape, tensor_from_official},
+    kernels::{AdamWRule, adamw},
 };
 
 /// Constants of AdamW.
@@ -40,7 +40,7 @@ impl Default for AdamWConfig {
 /// Parameters of more than one dimension are decayed, norms and biases are not: the four groups
 /// of the reference, of which two always have a decay of zero.
 pub struct AdamW {
-    rule: optim::AdamW,
+    config: AdamWConfig,
     step: u64,
     moments: [TensorContainer<String>; 2],
 }
@@ -56,14 +56,8 @@ impl std::fmt::Debug for AdamW {
 impl AdamW {
     /// An optimizer that has seen no gradient.
     pub fn new(config: AdamWConfig) -> Self {
-        let rule = optim::AdamWConfig::new()
-            .with_beta_1(config.betas[0] as f32)
-            .with_beta_2(config.betas[1] as f32)
-            .with_epsilon(config.eps as f32)
-            .with_weight_decay(0.0)
-            .build();
         Self {
-            rule,
+            config,
             step: 0,
             moments: [TensorContainer::new(), TensorContainer::new()],
         }
@@ -156,19 +150,18 @@ impl Update<'_> {
     fn updated<const D: usize>(&mut self, parameter: Tensor<D>, gradient: Tensor<D>) -> Tensor<D> {
         let name = self.path.official_name();
         let [first, second] = &mut self.optimizer.moments;
-        let moments = first.remove(&name).zip(second.remove(&name));
-        let state = moments.map(|(first, second)| {
-            let time = self.optimizer.step as usize;
-            AdamWState::new(AdaptiveMomentumState::new(time, first, second))
-        });
-        let decayed = match D {
-            1 => parameter,
-            _ => parameter.mul_scalar(1.0 - self.lr * self.weight_decay),
-        };
-        let (updated, state) = self.optimizer.rule.step(self.lr, decayed, gradient, state);
-        let momentum = state.expect("AdamW keeps a state").momentum;
-        first.register(name.clone(), momentum.moment_1);
-        second.register(name, momentum.moment_2);
+        let zeros = || Tensor::zeros(parameter.dims(), &parameter.device());
+        let moments =
+            [&mut *first, &mut *second].map(|moments| moments.remove(&name).unwrap_or_else(zeros));
+        // Norms and biases are not decayed.
+        let weight_decay = if D == 1 { 0.0 } else { self.weight_decay };
+        let AdamWConfig { betas, eps } = self.optimizer.config;
+        let step = self.optimizer.step + 1;
+        let rule = AdamWRule::new(self.lr, weight_decay, betas, eps, step);
+        let (updated, moments) = adamw(parameter, moments, gradient, rule);
+        let [moment_1, moment_2] = moments;
+        first.register(name.clone(), moment_1);
+        second.register(name, moment_2);
         updated
     }
 }

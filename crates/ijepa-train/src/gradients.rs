@@ -5,6 +5,7 @@ use burn::{
     optim::GradientsParams,
     tensor::Tensor,
 };
+use ijepa_model::kernels::squared_norm;
 
 /// The sum of the gradients of several backward passes.
 #[derive(Debug, Default)]
@@ -113,7 +114,7 @@ struct SumOfSquares<'a> {
 impl ModuleVisitor for SumOfSquares<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            let square = gradient.square().sum();
+            let square = squared_norm(gradient);
             self.sum = Some(match self.sum.take() {
                 Some(sum) => sum + square,
                 None => square,

@@ -5,6 +5,7 @@ mod clock;
 mod device;
 mod error;
 mod finite;
+pub mod flops;
 mod gradients;
 mod hook;
 mod metrics;

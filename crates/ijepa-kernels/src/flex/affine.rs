@@ -7,10 +7,10 @@ use gemm::Parallelism;
 
 use super::{
     buffer::{
-        build, contiguous, for_row_blocks, from_vec, own, rows_and_features, rows_per_task,
-        sum_rows, values, with_features,
+        as_uninit, build, contiguous, for_each_task, for_row_blocks, from_vec, own,
+        rows_and_features, rows_per_task, sum_rows, values, with_features,
     },
-    simd::vectorized,
+    simd::{Kernel, vectorized},
 };
 
 /// A matrix somewhere in memory.
@@ -151,9 +151,9 @@ pub(super) fn affine_onto(
     if let Some(stream) = own(&mut residual) {
         let bias = values(&bias);
         for_row_blocks(stream, bias.len(), |_, rows| {
-            vectorized(|| add_to_rows(rows, bias));
+            vectorized(AddToRows { rows, bias });
         });
-        product_into(super::buffer::as_uninit(stream), true, inputs, weights);
+        product_into(as_uninit(stream), true, inputs, weights);
         return residual;
     }
     let residual = contiguous(&residual);
@@ -163,7 +163,7 @@ pub(super) fn affine_onto(
         for_row_blocks(output, features, |number, rows| {
             let start = number * rows_per_task(features) * features;
             let stream = &stream[start..start + rows.len()];
-            vectorized(|| write_sum(rows, stream, bias));
+            vectorized(WriteSum { rows, stream, bias });
         });
         product_into(output, true, inputs, weights);
     })
@@ -178,21 +178,56 @@ fn fill_rows(output: &mut [MaybeUninit<f32>], row: &[f32]) {
     });
 }
 
-#[inline(always)]
-fn add_to_rows(rows: &mut [f32], bias: &[f32]) {
-    for row in rows.chunks_exact_mut(bias.len()) {
-        for (value, bias) in row.iter_mut().zip(bias) {
-            *value += bias;
+/// Adds `bias` to every row.
+struct AddToRows<'a> {
+    rows: &'a mut [f32],
+    bias: &'a [f32],
+}
+
+impl Kernel for AddToRows<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for row in self.rows.chunks_exact_mut(self.bias.len()) {
+            for (value, bias) in row.iter_mut().zip(self.bias) {
+                *value += bias;
+            }
         }
     }
 }
 
-#[inline(always)]
-fn write_sum(rows: &mut [MaybeUninit<f32>], stream: &[f32], bias: &[f32]) {
-    let dim = bias.len();
-    for (row, stream) in rows.chunks_exact_mut(dim).zip(stream.chunks_exact(dim)) {
-        for ((out, stream), bias) in row.iter_mut().zip(stream).zip(bias) {
-            out.write(stream + bias);
+/// Writes `stream + bias` for every row.
+struct WriteSum<'a> {
+    rows: &'a mut [MaybeUninit<f32>],
+    stream: &'a [f32],
+    bias: &'a [f32],
+}
+
+impl Kernel for WriteSum<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let dim = self.bias.len();
+        let rows = self.rows.chunks_exact_mut(dim);
+        for (row, stream) in rows.zip(self.stream.chunks_exact(dim)) {
+            for ((out, stream), bias) in row.iter_mut().zip(stream).zip(self.bias) {
+                out.write(stream + bias);
+            }
+        }
+    }
+}
+
+/// Adds all rows to `sums`.
+struct SumRows<'a> {
+    rows: &'a [f32],
+    sums: &'a mut [f32],
+}
+
+impl Kernel for SumRows<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for row in self.rows.chunks_exact(self.sums.len()) {
+            for (sum, value) in self.sums.iter_mut().zip(row) {
+                *sum += value;
+            }
         }
     }
 }
@@ -218,14 +253,8 @@ pub(super) fn bias_backward(grad: &FlexTensor) -> FlexTensor {
     let grads = values(&grad);
     let sum_task = |number: usize, sums: &mut [f32]| {
         let rows = &grads[number * block..grads.len().min((number + 1) * block)];
-        vectorized(|| {
-            for row in rows.chunks_exact(features) {
-                for (sum, value) in sums.iter_mut().zip(row) {
-                    *sum += value;
-                }
-            }
-        });
+        vectorized(SumRows { rows, sums });
     };
-    super::buffer::for_each_task(&mut partial, features, sum_task);
+    for_each_task(&mut partial, features, sum_task);
     from_vec(sum_rows(&partial, features), Shape::new([features]))
 }

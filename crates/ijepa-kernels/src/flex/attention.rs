@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::{
     affine::{Matrix, product},
     buffer::{build, contiguous, values},
-    simd::{exp, max, sum, sum2, vectorized},
+    simd::{Kernel, exp, max, sum, sum2, vectorized},
 };
 
 /// Attention weights that a task holds at once; they should stay in the second cache.
@@ -91,25 +91,70 @@ impl Packing {
         let q = self.view(qkv, (head, 0, 3), queries.clone());
         let k = self.view(qkv, (head, 1, 3), 0..self.tokens);
         multiply(weights, self.tokens, false, q, k.transposed());
-        let scale = self.scale();
-        vectorized(|| {
-            for row in weights.chunks_exact_mut(self.tokens) {
-                softmax(row, scale);
-            }
+        vectorized(Softmax {
+            rows: weights,
+            tokens: self.tokens,
+            scale: self.scale(),
         });
     }
 }
 
-/// `softmax(row * scale)` in place.
-#[inline(always)]
-fn softmax(row: &mut [f32], scale: f32) {
-    let largest = max(row);
-    for value in row.iter_mut() {
-        *value = exp((*value - largest) * scale);
+/// `softmax(row * scale)` of every row, in place.
+struct Softmax<'a> {
+    rows: &'a mut [f32],
+    tokens: usize,
+    scale: f32,
+}
+
+impl Kernel for Softmax<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for row in self.rows.chunks_exact_mut(self.tokens) {
+            let largest = max(row);
+            for value in row.iter_mut() {
+                *value = exp((*value - largest) * self.scale);
+            }
+            let norm = sum(row, |x| x).recip();
+            for value in row.iter_mut() {
+                *value *= norm;
+            }
+        }
     }
-    let norm = sum(row, |x| x).recip();
-    for value in row.iter_mut() {
-        *value *= norm;
+}
+
+/// Turns gradients of some rows of the weights into those of `q k^T`.
+struct ScoreGradients<'a> {
+    weights: &'a [f32],
+    d_weights: &'a mut [f32],
+    tokens: usize,
+    /// Output of the head, its first row first; rows are `stride` apart.
+    mixed: &'a [f32],
+    /// Gradient of that output.
+    grad: &'a [f32],
+    stride: usize,
+    head_dim: usize,
+    scale: f32,
+}
+
+impl Kernel for ScoreGradients<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let rows = self
+            .weights
+            .chunks_exact(self.tokens)
+            .zip(self.d_weights.chunks_exact_mut(self.tokens))
+            .zip(
+                self.mixed
+                    .chunks(self.stride)
+                    .zip(self.grad.chunks(self.stride)),
+            );
+        for ((weights, d_weights), (mixed, grad)) in rows {
+            let (mixed, grad) = (&mixed[..self.head_dim], &grad[..self.head_dim]);
+            let inner = sum2(mixed, grad, |m, g| m * g);
+            for (d_weight, weight) in d_weights.iter_mut().zip(weights) {
+                *d_weight = weight * (*d_weight - inner) * self.scale;
+            }
+        }
     }
 }
 
@@ -229,7 +274,17 @@ impl Backward<'_> {
             let transposed = of_rows(weights, tokens).transposed();
             self.output.write(place(2), stride, add, transposed, grad);
             multiply(d_weights, tokens, false, grad, v.transposed());
-            self.score_gradients(head, &queries, weights, d_weights);
+            let start = packing.offset(head, 0, 1) + queries.start * packing.dim();
+            vectorized(ScoreGradients {
+                weights,
+                d_weights,
+                tokens,
+                mixed: &self.mixed[start..],
+                grad: &self.grad[start..],
+                stride: packing.dim(),
+                head_dim: packing.head_dim,
+                scale: packing.scale(),
+            });
             let d_scores = of_rows(d_weights, tokens);
             let start = place(0) + queries.start * stride;
             self.output.write(start, stride, false, d_scores, k);
@@ -237,33 +292,6 @@ impl Backward<'_> {
             self.output
                 .write(place(1), stride, add, d_scores.transposed(), q);
         }
-    }
-
-    /// Turns gradients of the weights into those of `q k^T`.
-    fn score_gradients(
-        &self,
-        head: usize,
-        queries: &std::ops::Range<usize>,
-        weights: &[f32],
-        d_weights: &mut [f32],
-    ) {
-        let packing = self.packing;
-        let scale = packing.scale();
-        let start = packing.offset(head, 0, 1) + queries.start * packing.dim();
-        vectorized(|| {
-            let rows = weights
-                .chunks_exact(packing.tokens)
-                .zip(d_weights.chunks_exact_mut(packing.tokens));
-            for (query, (weights, d_weights)) in rows.enumerate() {
-                let at = start + query * packing.dim();
-                let features = at..at + packing.head_dim;
-                let mixed = &self.mixed[features.clone()];
-                let inner = sum2(mixed, &self.grad[features], |m, g| m * g);
-                for (d_weight, weight) in d_weights.iter_mut().zip(weights) {
-                    *d_weight = weight * (*d_weight - inner) * scale;
-                }
-            }
-        });
     }
 }
 

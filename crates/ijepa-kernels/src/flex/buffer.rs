@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 /// Elements that one task of an element-wise loop handles: enough to hide the cost of a task, few
 /// enough to stay in the first cache.
-const TASK: usize = 8192;
+pub(super) const TASK: usize = 8192;
 
 /// `tensor` if its values lie in one piece in order, else a copy that does.
 pub(super) fn contiguous(tensor: &FlexTensor) -> FlexTensor {
@@ -73,6 +73,15 @@ pub(super) fn own(tensor: &mut FlexTensor) -> Option<&mut [f32]> {
     tensor.as_slice::<f32>()?;
     let start = tensor.layout().start_offset();
     Some(&mut tensor.try_storage_mut::<f32>()?[start..start + len])
+}
+
+/// The values of `tensor` to overwrite, after a copy if anything else refers to them.
+pub(super) fn make_own(tensor: &mut FlexTensor) -> &mut [f32] {
+    if own(tensor).is_none() {
+        let copy = values(&contiguous(tensor)).par_iter().copied().collect();
+        *tensor = from_vec(copy, tensor.layout().shape().clone());
+    }
+    own(tensor).expect("a new tensor is ours")
 }
 
 /// Initialised values as such that are written without being read.

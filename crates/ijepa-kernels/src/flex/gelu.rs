@@ -10,10 +10,10 @@ use rayon::prelude::*;
 
 use super::{
     buffer::{
-        build, contiguous, for_row_blocks, from_vec, own, rows_and_features, rows_per_task,
-        sum_rows, values,
+        build, contiguous, for_row_blocks, from_vec, make_own, own, rows_and_features,
+        rows_per_task, sum_rows, values,
     },
-    simd::{erf, exp, vectorized},
+    simd::{Kernel, erf, exp, vectorized},
 };
 use crate::primitives::BiasGeluGradients;
 
@@ -32,14 +32,7 @@ pub(super) fn biased_gelu(mut x: FlexTensor, bias: &FlexTensor) -> FlexTensor {
     let bias = values(&bias);
     if let Some(values) = own(&mut x) {
         for_row_blocks(values, bias.len(), |_, rows| {
-            vectorized(|| {
-                for row in rows.chunks_exact_mut(bias.len()) {
-                    for (value, bias) in row.iter_mut().zip(bias) {
-                        let x = *value + bias;
-                        *value = x * cdf(x);
-                    }
-                }
-            });
+            vectorized(ActivateInPlace { rows, bias });
         });
         return x;
     }
@@ -50,23 +43,55 @@ pub(super) fn biased_gelu(mut x: FlexTensor, bias: &FlexTensor) -> FlexTensor {
         for_row_blocks(output, dim, |number, rows| {
             let start = number * rows_per_task(dim) * dim;
             let inputs = &inputs[start..start + rows.len()];
-            vectorized(|| activate(rows, inputs, bias));
+            vectorized(Activate {
+                output: rows,
+                inputs,
+                bias,
+            });
         });
     })
 }
 
-#[inline(always)]
-fn activate(output: &mut [MaybeUninit<f32>], inputs: &[f32], bias: &[f32]) {
-    let dim = bias.len();
-    for (output, inputs) in output.chunks_exact_mut(dim).zip(inputs.chunks_exact(dim)) {
-        for ((output, x), bias) in output.iter_mut().zip(inputs).zip(bias) {
-            let x = x + bias;
-            output.write(x * cdf(x));
+/// `gelu(x + bias)` over rows of `x`.
+struct ActivateInPlace<'a> {
+    rows: &'a mut [f32],
+    bias: &'a [f32],
+}
+
+impl Kernel for ActivateInPlace<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for row in self.rows.chunks_exact_mut(self.bias.len()) {
+            for (value, bias) in row.iter_mut().zip(self.bias) {
+                let x = *value + bias;
+                *value = x * cdf(x);
+            }
         }
     }
 }
 
-/// The rows of one task of the backward pass.
+/// `gelu(inputs + bias)`.
+struct Activate<'a> {
+    output: &'a mut [MaybeUninit<f32>],
+    inputs: &'a [f32],
+    bias: &'a [f32],
+}
+
+impl Kernel for Activate<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let dim = self.bias.len();
+        let rows = self.output.chunks_exact_mut(dim);
+        for (output, inputs) in rows.zip(self.inputs.chunks_exact(dim)) {
+            for ((output, x), bias) in output.iter_mut().zip(inputs).zip(self.bias) {
+                let x = x + bias;
+                output.write(x * cdf(x));
+            }
+        }
+    }
+}
+
+/// The rows of one task of the backward pass; overwrites `grad` by the gradient of `x`.
 struct Task<'a> {
     x: &'a [f32],
     bias: &'a [f32],
@@ -75,8 +100,7 @@ struct Task<'a> {
     bias_grad: &'a mut [f32],
 }
 
-impl Task<'_> {
-    /// Overwrites `grad` by the gradient of `x`.
+impl Kernel for Task<'_> {
     #[inline(always)]
     fn run(self) {
         let dim = self.bias.len();
@@ -107,15 +131,9 @@ pub(super) fn biased_gelu_backward(
 ) -> BiasGeluGradients<Flex> {
     let (rows, dim) = rows_and_features(x);
     let (x, bias) = (contiguous(x), contiguous(bias));
-    if own(&mut grad).is_none() {
-        grad = from_vec(
-            values(&contiguous(&grad)).to_vec(),
-            x.layout().shape().clone(),
-        );
-    }
     let block = rows_per_task(dim) * dim;
     let mut partial = vec![0.0; rows.div_ceil(rows_per_task(dim)) * dim];
-    let grads = own(&mut grad).expect("the gradient was made our own");
+    let grads = make_own(&mut grad);
     let output = build(x.layout().shape().clone(), |output| {
         let tasks = values(&x)
             .par_chunks(block)
@@ -123,14 +141,13 @@ pub(super) fn biased_gelu_backward(
             .zip(output.par_chunks_mut(block))
             .zip(partial.par_chunks_mut(dim));
         tasks.for_each(|(((x, grad), output), bias_grad)| {
-            let task = Task {
+            vectorized(Task {
                 x,
                 bias: values(&bias),
                 grad,
                 output,
                 bias_grad,
-            };
-            vectorized(|| task.run());
+            });
         });
     });
     let bias = from_vec(sum_rows(&partial, dim), Shape::new([dim]));

@@ -6,15 +6,17 @@ mod buffer;
 mod gelu;
 mod norm;
 mod simd;
+mod update;
 
 use burn::{
-    backend::{Flex, flex::FlexTensor},
+    backend::{Flex, flex::FlexTensor, ops::FloatTensorOps},
     tensor::DType,
 };
 
 use crate::{
     plain,
     primitives::{BiasGeluGradients, NormGradients, Primitives},
+    update::{AdamWRule, AdamWTensors},
 };
 
 /// Whether all tensors are f32; other types take the plain way.
@@ -38,7 +40,7 @@ impl Primitives for Flex {
     ) -> FlexTensor {
         if !all_f32([&residual, &x, &weight]) {
             let branch = plain::affine::<Self>(x, weight, Some(bias));
-            return <Self as burn::backend::ops::FloatTensorOps<Self>>::float_add(residual, branch);
+            return Self::float_add(residual, branch);
         }
         affine::affine_onto(residual, &x, &weight, &bias)
     }
@@ -120,5 +122,35 @@ impl Primitives for Flex {
             return plain::mix_backward::<Self>(qkv, mixed, grad, num_heads);
         }
         attention::mix_backward(&qkv, &mixed, &grad, num_heads)
+    }
+
+    fn adamw_update(
+        tensors: AdamWTensors<Self>,
+        gradient: FlexTensor,
+        rule: AdamWRule,
+    ) -> AdamWTensors<Self> {
+        if !all_f32([
+            &tensors.parameter,
+            &tensors.first,
+            &tensors.second,
+            &gradient,
+        ]) {
+            return plain::adamw_update::<Self>(tensors, gradient, rule);
+        }
+        update::adamw_update(tensors, &gradient, rule)
+    }
+
+    fn moved_towards(x: FlexTensor, towards: FlexTensor, weight: f64) -> FlexTensor {
+        if !all_f32([&x, &towards]) {
+            return plain::moved_towards::<Self>(x, towards, weight);
+        }
+        update::moved_towards(x, &towards, weight)
+    }
+
+    fn squared_norm(x: FlexTensor) -> FlexTensor {
+        if !all_f32([&x]) {
+            return Self::float_sum(Self::float_mul(x.clone(), x));
+        }
+        update::squared_norm(&x)
     }
 }

@@ -10,10 +10,10 @@ use rayon::prelude::*;
 
 use super::{
     buffer::{
-        build, contiguous, for_row_blocks, from_vec, own, rows_and_features, rows_per_task,
+        build, contiguous, for_row_blocks, from_vec, make_own, rows_and_features, rows_per_task,
         sum_rows, values,
     },
-    simd::{sum, sum2, vectorized},
+    simd::{Kernel, sum, sum2, vectorized},
 };
 use crate::primitives::NormGradients;
 
@@ -39,29 +39,42 @@ pub(super) fn norm(
         for_row_blocks(output, dim, |number, rows| {
             let start = number * rows_per_task(dim) * dim;
             let inputs = &inputs[start..start + rows.len()];
-            vectorized(|| normalize(rows, inputs, gamma, beta, epsilon));
+            vectorized(Normalize {
+                output: rows,
+                inputs,
+                gamma,
+                beta,
+                epsilon,
+            });
         });
     })
 }
 
-#[inline(always)]
-fn normalize(
-    output: &mut [MaybeUninit<f32>],
-    inputs: &[f32],
-    gamma: &[f32],
-    beta: &[f32],
+/// The norm of every row.
+struct Normalize<'a> {
+    output: &'a mut [MaybeUninit<f32>],
+    inputs: &'a [f32],
+    gamma: &'a [f32],
+    beta: &'a [f32],
     epsilon: f32,
-) {
-    let dim = gamma.len();
-    for (output, x) in output.chunks_exact_mut(dim).zip(inputs.chunks_exact(dim)) {
-        let (mean, scale) = moments(x, epsilon);
-        for (((output, x), gamma), beta) in output.iter_mut().zip(x).zip(gamma).zip(beta) {
-            output.write((x - mean) * scale * gamma + beta);
+}
+
+impl Kernel for Normalize<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let dim = self.gamma.len();
+        let rows = self.output.chunks_exact_mut(dim);
+        for (output, x) in rows.zip(self.inputs.chunks_exact(dim)) {
+            let (mean, scale) = moments(x, self.epsilon);
+            let affine = self.gamma.iter().zip(self.beta);
+            for ((output, x), (gamma, beta)) in output.iter_mut().zip(x).zip(affine) {
+                output.write((x - mean) * scale * gamma + beta);
+            }
         }
     }
 }
 
-/// The rows of one task of the backward pass.
+/// The rows of one task of the backward pass; overwrites `grad` by the gradient of `x`.
 struct Task<'a> {
     x: &'a [f32],
     gamma: &'a [f32],
@@ -74,8 +87,7 @@ struct Task<'a> {
     sums: &'a mut [f32],
 }
 
-impl Task<'_> {
-    /// Overwrites `grad` by the gradient of `x`.
+impl Kernel for Task<'_> {
     #[inline(always)]
     fn run(self) {
         let dim = self.gamma.len();
@@ -126,15 +138,9 @@ pub(super) fn norm_backward(
     let (rows, dim) = rows_and_features(x);
     let (x, gamma, beta) = (contiguous(x), contiguous(gamma), contiguous(beta));
     let residual = residual.as_ref().map(contiguous);
-    if own(&mut grad).is_none() {
-        grad = from_vec(
-            values(&contiguous(&grad)).to_vec(),
-            x.layout().shape().clone(),
-        );
-    }
     let block = rows_per_task(dim) * dim;
     let mut partial = vec![0.0; rows.div_ceil(rows_per_task(dim)) * 2 * dim];
-    let grads = own(&mut grad).expect("the gradient was made our own");
+    let grads = make_own(&mut grad);
     let output = build(x.layout().shape().clone(), |output| {
         let tasks = values(&x)
             .par_chunks(block)
@@ -144,7 +150,7 @@ pub(super) fn norm_backward(
             .enumerate();
         tasks.for_each(|(number, (((x, grad), output), sums))| {
             let here = number * block..number * block + x.len();
-            let task = Task {
+            vectorized(Task {
                 x,
                 gamma: values(&gamma),
                 beta: values(&beta),
@@ -153,8 +159,7 @@ pub(super) fn norm_backward(
                 grad,
                 output,
                 sums,
-            };
-            vectorized(|| task.run());
+            });
         });
     });
     let mut gamma_grad = sum_rows(&partial, 2 * dim);

@@ -1,11 +1,26 @@
 //! Loops that the compiler vectorises for the machine they run on.
 
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 
-/// Runs `body` compiled for the widest vectors the processor has.
-#[inline]
-pub(super) fn vectorized<R>(body: impl FnOnce() -> R) -> R {
-    Arch::new().dispatch(body)
+/// A loop over slices.
+pub(super) trait Kernel {
+    /// Runs the loop. Implementations are `#[inline(always)]`: only what is inlined here is
+    /// compiled for the processor at hand.
+    fn run(self);
+}
+
+/// Runs `kernel` compiled for the widest vectors the processor has.
+pub(super) fn vectorized<K: Kernel>(kernel: K) {
+    struct Call<K>(K);
+    impl<K: Kernel> NullaryFnOnce for Call<K> {
+        type Output = ();
+
+        #[inline(always)]
+        fn call(self) {
+            self.0.run();
+        }
+    }
+    Arch::new().dispatch(Call(kernel));
 }
 
 /// Independent partial sums: one vector register or a few.

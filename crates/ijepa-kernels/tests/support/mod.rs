@@ -20,7 +20,7 @@ pub(crate) struct Case(TensorData);
 impl Case {
     /// All values times `factor`.
     pub(crate) fn scaled(self, factor: f32) -> Self {
-        let shape = self.0.shape.clone();
+        let shape = self.0.shape().clone();
         let values: Vec<f32> = self.0.iter::<f32>().map(|value| value * factor).collect();
         Self(TensorData::new(values, shape))
     }

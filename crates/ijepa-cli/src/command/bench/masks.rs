@@ -1,31 +1,16 @@
-//! `ijepa bench`: how fast a part of the method runs.
+//! `ijepa bench masks`: how fast masks are drawn.
 
-use std::time::{Duration, Instant};
-
-use clap::{Args, Subcommand};
+use clap::Args;
 use ijepa_masking::{MaskRng, MaskSampler};
 use ijepa_train::Recipe;
 use serde_json::json;
 
+use super::rates::{Rates, rates};
 use crate::{
     args::{self, RecipeArgs},
     error::CliError,
     report::Report,
 };
-
-/// Measure speed: warm-up, then median, least and most of several rounds
-#[derive(Debug, Subcommand)]
-pub(crate) enum Bench {
-    Masks(Masks),
-}
-
-impl Bench {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
-        match self {
-            Self::Masks(masks) => masks.run(),
-        }
-    }
-}
 
 /// Draw masks on one core
 #[derive(Debug, Args)]
@@ -45,7 +30,7 @@ pub(crate) struct Masks {
 }
 
 impl Masks {
-    fn run(&self) -> Result<Report, CliError> {
+    pub(super) fn run(&self) -> Result<Report, CliError> {
         let mut overrides = self.recipe.overrides.clone();
         overrides.extend(self.batch_size.map(|size| format!("run.batch_size={size}")));
         let recipe = args::load_recipe(&self.recipe.recipe, &overrides)?;
@@ -74,7 +59,7 @@ impl Masks {
                 self.rounds, self.seconds
             ),
             json: json!({
-                "images_per_s": {"median": median, "min": min, "max": max},
+                "images_per_s": images_per_s.json(),
                 "masks_per_s": masks_per_s,
                 "arch": arch,
                 "batch_size": batch_size,
@@ -96,65 +81,9 @@ fn draw(sampler: &dyn MaskSampler, recipe: &Recipe, step: u64) {
     }
 }
 
-/// Images a second of several rounds.
-#[derive(Debug, PartialEq)]
-struct Rates {
-    median: f64,
-    min: f64,
-    max: f64,
-}
-
-/// Repeats `work`, which handles `images` images, for `rounds` equal parts of `seconds`.
-fn rates(rounds: usize, seconds: f64, images: usize, mut work: impl FnMut()) -> Rates {
-    let long_enough = Duration::from_secs_f64(seconds / rounds as f64);
-    let mut round = || {
-        let start = Instant::now();
-        for done in 1.. {
-            work();
-            let elapsed = start.elapsed();
-            if elapsed >= long_enough {
-                return (done * images) as f64 / elapsed.as_secs_f64();
-            }
-        }
-        unreachable!("the count of a round is unlimited")
-    };
-    round();
-    summary((0..rounds).map(|_| round()).collect())
-}
-
-fn summary(mut rates: Vec<f64>) -> Rates {
-    rates.sort_by(f64::total_cmp);
-    let (low, high) = (rates[(rates.len() - 1) / 2], rates[rates.len() / 2]);
-    Rates {
-        median: (low + high) / 2.0,
-        min: rates[0],
-        max: rates[rates.len() - 1],
-    }
-}
-
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.0..=86_400.0).contains(&seconds) && seconds > 0.0 => Ok(seconds),
         _ => Err("expected a number above 0, up to 86400".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_of_an_even_number_of_rounds_is_between_the_middle_two() {
-        let rates = |median, min, max| Rates { median, min, max };
-        assert_eq!(summary(vec![4.0, 1.0, 2.0]), rates(2.0, 1.0, 4.0));
-        assert_eq!(summary(vec![4.0, 1.0, 2.0, 8.0]), rates(3.0, 1.0, 8.0));
-    }
-
-    #[test]
-    fn rates_count_every_image_once() {
-        let pause = Duration::from_millis(4);
-        let rates = rates(3, 0.03, 8, || std::thread::sleep(pause));
-        // 8 images in at least 4 ms.
-        assert!(rates.max <= 2000.0 && rates.min > 0.0, "{rates:?}");
     }
 }

@@ -1,0 +1,29 @@
+//! `ijepa bench`: how fast a part of the method runs.
+
+mod encode;
+mod masks;
+mod model;
+mod rates;
+mod step;
+
+use clap::Subcommand;
+
+use crate::{error::CliError, report::Report};
+
+/// Measure speed: warm-up, then median, least and most of several rounds
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    Step(step::Step),
+    Encode(encode::Encode),
+    Masks(masks::Masks),
+}
+
+impl Bench {
+    pub(crate) fn run(&self) -> Result<Report, CliError> {
+        match self {
+            Self::Step(step) => step.run(),
+            Self::Encode(encode) => encode.run(),
+            Self::Masks(masks) => masks.run(),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What `bench step` and `bench encode` share: the model, and the report.
+
+use clap::Args;
+use ijepa_model::IJepaConfig;
+use ijepa_train::Recipe;
+use serde_json::json;
+
+use super::rates::Rates;
+use crate::{
+    args::{self, Compute, ComputeArgs, positive},
+    error::CliError,
+    memory::peak_memory,
+    report::{self, Report},
+};
+
+/// Width of the published predictors.
+const PREDICTOR_DIM: usize = 384;
+
+/// A model and how often to run it.
+#[derive(Debug, Args)]
+pub(super) struct ModelArgs {
+    /// Architecture, with the published predictor for its depth
+    #[arg(long, value_name = "NAME", conflicts_with = "recipe")]
+    arch: Option<String>,
+    /// Recipe: name of a preset or path of a .toml file
+    #[arg(long, value_name = "NAME|FILE", required_unless_present = "arch")]
+    recipe: Option<String>,
+    /// Changes of single keys, such as model.image_size=448
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", num_args = 1..)]
+    overrides: Vec<String>,
+    /// Images of a batch
+    #[arg(long, value_name = "N", default_value = "16", value_parser = positive)]
+    batch_size: usize,
+    /// Measured rounds
+    #[arg(long, value_name = "N", default_value = "10", value_parser = positive)]
+    rounds: usize,
+    /// Rounds before the measured ones
+    #[arg(long, value_name = "N", default_value = "3")]
+    warmup: usize,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+/// A model to measure, and where.
+pub(super) struct Subject {
+    pub(super) recipe: Recipe,
+    pub(super) compute: Compute,
+    pub(super) batch_size: usize,
+    pub(super) model: IJepaConfig,
+    arch: String,
+    rounds: usize,
+    warmup: usize,
+}
+
+impl ModelArgs {
+    pub(super) fn open(&self) -> Result<Subject, CliError> {
+        let compute = self.compute.open()?;
+        let mut overrides = vec![
+            format!("run.batch_size={}", self.batch_size),
+            format!("run.precision={}", compute.precision.name()),
+        ];
+        let recipe = match (&self.arch, &self.recipe) {
+            (Some(arch), _) => {
+                overrides.push(format!("model.arch={arch}"));
+                overrides.push(format!("model.predictor_dim={PREDICTOR_DIM}"));
+                overrides.push(format!("model.predictor_depth={}", predictor_depth(arch)));
+                Recipe::default()
+            }
+            (None, Some(recipe)) => Recipe::load(recipe)?,
+            (None, None) => unreachable!("clap asks for one of the two"),
+        };
+        overrides.extend(self.overrides.iter().cloned());
+        let recipe = args::checked(recipe.with_overrides(&overrides)?)?;
+        Ok(Subject {
+            model: recipe.model_config()?,
+            arch: recipe.model.arch.clone().unwrap_or("custom".into()),
+            recipe,
+            compute,
+            batch_size: self.batch_size,
+            rounds: self.rounds,
+            warmup: self.warmup,
+        })
+    }
+}
+
+/// Depth of the published predictors (paper, appendix A.1); smaller encoders have that of ViT-B.
+fn predictor_depth(arch: &str) -> usize {
+    match arch {
+        "vit_l16" | "vit_h14" | "vit_h16" => 12,
+        "vit_g16" => 16,
+        _ => 6,
+    }
+}
+
+impl Subject {
+    /// Runs `round` and reports its rate.
+    ///
+    /// `round` gets the number of the round and returns its operations for one image; it ends when
+    /// the device has finished.
+    pub(super) fn measure(&self, mut round: impl FnMut(u64) -> f64) -> Report {
+        for number in 0..self.warmup {
+            round(number as u64);
+        }
+        let mut flop = 0.0;
+        let rates = (0..self.rounds).map(|number| {
+            let start = std::time::Instant::now();
+            flop += round((self.warmup + number) as u64);
+            self.batch_size as f64 / start.elapsed().as_secs_f64()
+        });
+        let rates = Rates::of(rates.collect());
+        let gflop = flop / self.rounds as f64 / 1e9;
+        self.report(&rates, gflop)
+    }
+
+    fn report(&self, rates: &Rates, gflop: f64) -> Report {
+        let Rates { median, min, max } = rates;
+        let Compute {
+            spec,
+            precision,
+            threads,
+            ..
+        } = &self.compute;
+        let peak = peak_memory();
+        let mut text = format!(
+            "images/s  median {median:.1}, {min:.1} to {max:.1}\n\
+             GFLOP/s   {:.1} ({gflop:.2} GFLOP per image)\n\
+             {}, batches of {} on {spec} in {}, {threads} threads, {} rounds\n",
+            median * gflop,
+            self.arch,
+            self.batch_size,
+            precision.name(),
+            self.rounds
+        );
+        if let Some(peak) = peak {
+            text += &format!("memory    {} at the peak\n", report::bytes(peak));
+        }
+        let json = json!({
+            "images_per_s": rates.json(),
+            "arch": self.arch,
+            "batch_size": self.batch_size,
+            "device": spec.to_string(),
+            "precision": precision.name(),
+            "threads": threads,
+            "gflop_per_image": gflop,
+            "gflop_per_s": median * gflop,
+            // Known for no device yet: it needs the peak rate of the chip.
+            "utilisation": null,
+            "peak_memory_mib": peak.map(|bytes| bytes >> 20),
+            "model": {
+                "image_size": self.model.encoder.image_size,
+                "patch_size": self.model.encoder.patch_size,
+                "embed_dim": self.model.encoder.embed_dim,
+                "depth": self.model.encoder.depth,
+                "num_heads": self.model.encoder.num_heads,
+                "predictor_dim": self.model.predictor.dim,
+                "predictor_depth": self.model.predictor.depth,
+            },
+        });
+        Report { text, json }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn predictors_are_the_published_ones() {
+        for (preset, arch) in [
+            ("in1k_vith14_ep300", "vit_h14"),
+            ("in22k_vitg16_ep44", "vit_g16"),
+            ("in1k_vitb16_ep600", "vit_b16"),
+        ] {
+            let model = Recipe::preset(preset).unwrap().model;
+            assert_eq!(model.predictor_depth, predictor_depth(arch), "{preset}");
+            assert_eq!(model.predictor_dim, PREDICTOR_DIM, "{preset}");
+        }
+    }
+}

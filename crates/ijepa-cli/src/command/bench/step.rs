@@ -1,0 +1,92 @@
+//! `ijepa bench step`: whole training steps.
+
+use burn::tensor::{Distribution, Tensor};
+use clap::Args;
+use ijepa_masking::MaskRng;
+use ijepa_model::MaskTensors;
+use ijepa_train::{
+    AdamWConfig, GroupBatch, Learner, StepSettings,
+    flops::{self, StepTokens},
+};
+use serde_json::json;
+
+use super::model::{ModelArgs, Subject};
+use crate::{error::CliError, report::Report};
+
+/// Train on random images: targets, prediction, backward pass, AdamW and moving average
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  ijepa bench step --arch vit_s16 --batch-size 16 --threads 2\n  \
+                        ijepa bench step --recipe scenes_vit_nano --batch-size 32"
+)]
+pub(crate) struct Step {
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+/// Values of a step in the middle of a run.
+const SETTINGS: StepSettings = StepSettings {
+    lr: 1e-4,
+    weight_decay: 0.04,
+    ema: 0.996,
+    clip_grad: 0.0,
+    groups_per_pass: 1,
+};
+
+impl Step {
+    pub(super) fn run(&self) -> Result<Report, CliError> {
+        let subject = self.model.open()?;
+        let Subject {
+            recipe,
+            compute,
+            batch_size,
+            model,
+            ..
+        } = &subject;
+        let sampler = recipe.mask_sampler()?;
+        let mut learner = Learner::new(
+            model,
+            recipe.initialization(),
+            recipe.compute(),
+            recipe.objective_config(),
+            AdamWConfig::default(),
+            &compute.device,
+        );
+        let group_size = recipe.mask_group_size();
+        let [height, width] = model.encoder.image_size;
+        let device = compute.device.clone().autodiff();
+        let images = Tensor::<4>::random(
+            [group_size, 3, height, width],
+            Distribution::Normal(0.0, 1.0),
+            &device,
+        );
+        let mut sizes = Vec::new();
+        let round = |number| {
+            let mut flop = 0.0;
+            let groups = (0..(batch_size / group_size) as u64).map(|group| {
+                let rng = &mut MaskRng::for_group(recipe.run.seed, number, group);
+                let masks = sampler.sample(group_size, rng);
+                let tokens = StepTokens {
+                    contexts: masks.contexts.len(),
+                    context: masks.contexts[0].kept(),
+                    targets: masks.targets.len(),
+                    target: masks.targets[0].kept(),
+                };
+                flop += flops::step(model, tokens);
+                sizes.push([tokens.context, tokens.target]);
+                GroupBatch {
+                    images: images.clone(),
+                    masks: MaskTensors::new(&masks, &device),
+                    depth: None,
+                }
+            });
+            let output = learner.step(groups, SETTINGS);
+            // Reading the loss waits for the step.
+            std::hint::black_box(output.loss.into_data());
+            flop * group_size as f64 / *batch_size as f64
+        };
+        let mut report = subject.measure(round);
+        report.json["masks"] = json!(sizes);
+        Ok(report)
+    }
+}

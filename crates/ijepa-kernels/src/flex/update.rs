@@ -1,0 +1,117 @@
+//! Optimizer steps: one pass over each weight, in place.
+
+use burn::{
+    backend::{Flex, flex::FlexTensor},
+    tensor::Shape,
+};
+use rayon::prelude::*;
+
+use super::{
+    buffer::{TASK, contiguous, from_vec, make_own, values},
+    simd::{Kernel, sum, vectorized},
+};
+use crate::update::{AdamWRule, AdamWTensors};
+
+/// AdamW over pieces of a parameter, its moments and its gradient.
+struct AdamW<'a> {
+    parameter: &'a mut [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+    gradient: &'a [f32],
+    rule: AdamWRule,
+}
+
+impl Kernel for AdamW<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let [beta_1, beta_2] = self.rule.betas.map(|beta| beta as f32);
+        let rest = self.rule.betas.map(|beta| (1.0 - beta) as f32);
+        let (decay, eps) = (self.rule.decay as f32, self.rule.eps as f32);
+        let step_size = self.rule.step_size as f32;
+        let correction = self.rule.second_correction.recip() as f32;
+        let moments = self.first.iter_mut().zip(self.second);
+        let elements = self.parameter.iter_mut().zip(moments).zip(self.gradient);
+        for ((parameter, (first, second)), gradient) in elements {
+            *first = beta_1 * *first + rest[0] * gradient;
+            *second = beta_2 * *second + rest[1] * gradient * gradient;
+            let direction = *first / (second.sqrt() * correction + eps);
+            *parameter = *parameter * decay - step_size * direction;
+        }
+    }
+}
+
+pub(super) fn adamw_update(
+    mut tensors: AdamWTensors<Flex>,
+    gradient: &FlexTensor,
+    rule: AdamWRule,
+) -> AdamWTensors<Flex> {
+    let gradient = contiguous(gradient);
+    make_own(&mut tensors.parameter)
+        .par_chunks_mut(TASK)
+        .zip(make_own(&mut tensors.first).par_chunks_mut(TASK))
+        .zip(make_own(&mut tensors.second).par_chunks_mut(TASK))
+        .zip(values(&gradient).par_chunks(TASK))
+        .for_each(|(((parameter, first), second), gradient)| {
+            vectorized(AdamW {
+                parameter,
+                first,
+                second,
+                gradient,
+                rule,
+            });
+        });
+    tensors
+}
+
+/// A step of a moving average.
+struct Lerp<'a> {
+    x: &'a mut [f32],
+    towards: &'a [f32],
+    weight: f64,
+}
+
+impl Kernel for Lerp<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let (kept, weight) = ((1.0 - self.weight) as f32, self.weight as f32);
+        for (x, towards) in self.x.iter_mut().zip(self.towards) {
+            *x = *x * kept + towards * weight;
+        }
+    }
+}
+
+pub(super) fn moved_towards(mut x: FlexTensor, towards: &FlexTensor, weight: f64) -> FlexTensor {
+    let towards = contiguous(towards);
+    make_own(&mut x)
+        .par_chunks_mut(TASK)
+        .zip(values(&towards).par_chunks(TASK))
+        .for_each(|(x, towards)| vectorized(Lerp { x, towards, weight }));
+    x
+}
+
+/// The sum of squares of a piece.
+struct SumOfSquares<'a> {
+    x: &'a [f32],
+    sum: &'a mut f32,
+}
+
+impl Kernel for SumOfSquares<'_> {
+    #[inline(always)]
+    fn run(self) {
+        *self.sum = sum(self.x, |x| x * x);
+    }
+}
+
+pub(super) fn squared_norm(x: &FlexTensor) -> FlexTensor {
+    let x = contiguous(x);
+    let parts: Vec<f32> = values(&x)
+        .par_chunks(TASK)
+        .map(|x| {
+            let mut sum = 0.0;
+            vectorized(SumOfSquares { x, sum: &mut sum });
+            sum
+        })
+        .collect();
+    let total: f64 = parts.iter().map(|&part| f64::from(part)).sum();
+    from_vec(vec![total as f32], Shape::new([1]))
+}
