@@ -23,6 +23,9 @@ pub struct BlockOptions {
     /// Factors of the attention branch and of the MLP branch for each sample, `[batch]`: how
     /// stochastic depth drops branches. `None` leaves them as they are.
     pub branch_factors: Option<[Vec<f32>; 2]>,
+    /// First token whose output is wanted. Earlier ones are attended to like the others, but
+    /// nothing else is computed for them: the output has the tokens from here on. 0 for all.
+    pub outputs_from: usize,
 }
 
 /// One of the two branches that add to the residual stream.
@@ -171,6 +174,31 @@ impl<B: Primitives> Block<'_, B> {
         B::float_add(stream, self.scale(branch, projected))
     }
 
+    /// The tokens whose output is wanted.
+    fn wanted(&self, x: &FloatTensor<B>) -> FloatTensor<B> {
+        let first = self.options.outputs_from;
+        if first == 0 {
+            return x.clone();
+        }
+        let [batch, tokens, _] = x.shape().dims::<3>();
+        B::float_slice(x.clone(), &[(0..batch).into(), (first..tokens).into()])
+    }
+
+    /// Adds `grad`, the gradient of [`wanted`](Self::wanted) tokens, to that of all tokens.
+    fn add_to_wanted(&self, all: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {
+        let sum = B::float_add(self.wanted(&all), grad);
+        let [batch, tokens, _] = all.shape().dims::<3>();
+        let slices = [
+            (0..batch).into(),
+            (self.options.outputs_from..tokens).into(),
+        ];
+        B::float_slice_assign(all, &slices, sum)
+    }
+
+    fn mix(&self, qkv: FloatTensor<B>) -> FloatTensor<B> {
+        B::mix(qkv, self.options.num_heads, self.options.outputs_from)
+    }
+
     fn qkv(&self, x: &FloatTensor<B>) -> FloatTensor<B> {
         let t = self.tensors;
         let (gamma, beta) = (t.norm1_gamma.clone(), t.norm1_beta.clone());
@@ -194,8 +222,8 @@ impl<B: Primitives> Block<'_, B> {
 
     fn activations(&self, x: FloatTensor<B>) -> Activations<B> {
         let qkv = self.qkv(&x);
-        let mixed = B::mix(qkv.clone(), self.options.num_heads);
-        let middle = self.add_branch(Branch::Attention, x, mixed.clone());
+        let mixed = self.mix(qkv.clone());
+        let middle = self.add_branch(Branch::Attention, self.wanted(&x), mixed.clone());
         let hidden = self.hidden(&middle);
         Activations {
             qkv,
@@ -240,10 +268,20 @@ impl<B: Primitives> Block<'_, B> {
         let d_mixed = self.input_backward(&d_attention, &t.proj_weight);
         let proj_weight = self.weight_backward(&kept.mixed, &d_attention);
         let proj_bias = B::bias_backward(d_attention);
-        let d_qkv = B::mix_backward(kept.qkv, kept.mixed, d_mixed, self.options.num_heads);
+        let first = self.options.outputs_from;
+        let heads = self.options.num_heads;
+        let d_qkv = B::mix_backward(kept.qkv, kept.mixed, d_mixed, heads, first);
         let d_normed = self.widen(self.input_backward(&d_qkv, &t.qkv_weight));
         let (gamma, beta) = (t.norm1_gamma.clone(), t.norm1_beta.clone());
-        let norm1 = B::norm_backward(x, gamma, beta, epsilon, d_normed, Some(d_middle));
+        let (residual, rest) = match first {
+            0 => (Some(d_middle), None),
+            _ => (None, Some(d_middle)),
+        };
+        let norm1 = B::norm_backward(x, gamma, beta, epsilon, d_normed, residual);
+        let d_x = match rest {
+            Some(grad) => self.add_to_wanted(norm1.x, grad),
+            None => norm1.x,
+        };
         let gradients = BlockTensors {
             norm1_gamma: norm1.gamma,
             norm1_beta: norm1.beta,
@@ -258,7 +296,7 @@ impl<B: Primitives> Block<'_, B> {
             fc2_weight,
             fc2_bias,
         };
-        (norm1.x, gradients)
+        (d_x, gradients)
     }
 }
 
@@ -269,8 +307,13 @@ pub(crate) fn infer<B: Primitives>(
     options: &BlockOptions,
 ) -> FloatTensor<B> {
     let block = Block { tensors, options };
-    let mixed = B::mix(block.qkv(&x), options.num_heads);
-    let middle = block.add_branch(Branch::Attention, x, mixed);
+    let mixed = block.mix(block.qkv(&x));
+    let stream = if options.outputs_from == 0 {
+        x
+    } else {
+        block.wanted(&x)
+    };
+    let middle = block.add_branch(Branch::Attention, stream, mixed);
     let hidden = block.hidden(&middle);
     block.finish(middle, hidden)
 }

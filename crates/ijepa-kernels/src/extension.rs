@@ -70,7 +70,7 @@ macro_rules! run_on {
             }
 
             fn fused_attention(qkv: FloatTensor<Self>, num_heads: usize) -> FloatTensor<Self> {
-                <Self as Primitives>::mix(qkv, num_heads)
+                <Self as Primitives>::mix(qkv, num_heads, 0)
             }
 
             fn fused_block(

@@ -127,17 +127,23 @@ pub fn attention(qkv: Tensor<3>, num_heads: usize) -> Tensor<3> {
 ///
 /// # Shapes
 ///
-/// - `x` and output: `[batch, tokens, dim]`
+/// - `x`: `[batch, tokens, dim]`
+/// - output: `[batch, tokens - outputs_from, dim]`
 ///
 /// # Panics
 ///
-/// Panics if `num_heads` does not divide `dim`.
+/// Panics if `num_heads` does not divide `dim` or no output is wanted.
 pub fn transformer_block(
     x: Tensor<3>,
     parameters: BlockParameters,
     options: BlockOptions,
 ) -> Tensor<3> {
-    let dim = x.dims()[2];
+    let [_, tokens, dim] = x.dims();
+    assert!(
+        options.outputs_from < tokens,
+        "outputs from token {} of {tokens}",
+        options.outputs_from
+    );
     assert!(
         dim.is_multiple_of(options.num_heads),
         "{} heads do not divide {dim} features",

@@ -18,7 +18,9 @@ mod plain;
 mod primitives;
 pub mod reference;
 mod update;
+mod workers;
 
 pub use block::BlockOptions;
 pub use functions::{BlockParameters, attention, bias_gelu, layer_norm, linear, transformer_block};
 pub use update::{AdamWRule, adamw, lerp, squared_norm};
+pub use workers::on_workers;

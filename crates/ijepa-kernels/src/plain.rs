@@ -168,73 +168,62 @@ pub(crate) fn biased_gelu_backward<B: Backend>(
     }
 }
 
-/// Sizes of an attention.
-#[derive(Clone, Copy)]
-struct Heads {
-    batch: usize,
-    tokens: usize,
+/// `[batch, tokens, parts * dim]` as `parts` tensors `[batch, heads, tokens, head_dim]`.
+fn split_heads<B: Backend, const PARTS: usize>(
+    x: FloatTensor<B>,
     num_heads: usize,
-    head_dim: usize,
+) -> [FloatTensor<B>; PARTS] {
+    let [batch, tokens, features] = x.shape().dims::<3>();
+    let head_dim = features / PARTS / num_heads;
+    let shape = Shape::new([batch, tokens, PARTS, num_heads, head_dim]);
+    let parts = B::float_permute(B::float_reshape(x, shape), &[2, 0, 3, 1, 4]);
+    std::array::from_fn(|part| {
+        let part = B::float_slice(parts.clone(), &[(part..part + 1).into()]);
+        B::float_reshape(part, Shape::new([batch, num_heads, tokens, head_dim]))
+    })
 }
 
-impl Heads {
-    fn of<B: Backend>(qkv: &FloatTensor<B>, num_heads: usize) -> Self {
-        let [batch, tokens, triple] = qkv.shape().dims::<3>();
-        Self {
-            batch,
-            tokens,
-            num_heads,
-            head_dim: triple / 3 / num_heads,
-        }
-    }
-
-    /// `1 / sqrt(head_dim)`.
-    fn scale(&self) -> f64 {
-        (self.head_dim as f64).sqrt().recip()
-    }
-
-    /// `[batch, tokens, parts * dim]` as `parts` tensors `[batch, heads, tokens, head_dim]`.
-    fn split<B: Backend, const PARTS: usize>(&self, x: FloatTensor<B>) -> [FloatTensor<B>; PARTS] {
-        let shape = [
-            self.batch,
-            self.tokens,
-            PARTS,
-            self.num_heads,
-            self.head_dim,
-        ];
-        let parts = B::float_permute(B::float_reshape(x, Shape::new(shape)), &[2, 0, 3, 1, 4]);
-        let shape = [self.batch, self.num_heads, self.tokens, self.head_dim];
-        std::array::from_fn(|part| {
-            let slices = [part..part + 1].map(Into::into);
-            B::float_reshape(B::float_slice(parts.clone(), &slices), Shape::new(shape))
-        })
-    }
-
-    /// The inverse of [`split`](Self::split).
-    fn join<B: Backend, const PARTS: usize>(
-        &self,
-        parts: [FloatTensor<B>; PARTS],
-    ) -> FloatTensor<B> {
-        let shape = [1, self.batch, self.num_heads, self.tokens, self.head_dim];
-        let parts = parts.map(|part| B::float_reshape(part, Shape::new(shape)));
-        let joined = B::float_permute(B::float_cat(parts.into(), 0), &[1, 3, 0, 2, 4]);
-        let dim = PARTS * self.num_heads * self.head_dim;
-        B::float_reshape(joined, Shape::new([self.batch, self.tokens, dim]))
-    }
-
-    /// `softmax(q k^T * scale)` in the type of `q`, the softmax in f32.
-    fn weights<B: Backend>(&self, q: FloatTensor<B>, k: FloatTensor<B>) -> FloatTensor<B> {
-        let dtype = q.dtype();
-        let q = B::float_mul_scalar(q, self.scale().into());
-        let scores = B::float_matmul(q, B::float_transpose(k));
-        cast::<B>(B::softmax(widen::<B>(scores), 3), dtype)
-    }
+/// The inverse of [`split_heads`].
+fn join_heads<B: Backend, const PARTS: usize>(parts: [FloatTensor<B>; PARTS]) -> FloatTensor<B> {
+    let [batch, num_heads, tokens, head_dim] = parts[0].shape().dims::<4>();
+    let shape = Shape::new([1, batch, num_heads, tokens, head_dim]);
+    let parts = parts.map(|part| B::float_reshape(part, shape.clone()));
+    let joined = B::float_permute(B::float_cat(parts.into(), 0), &[1, 3, 0, 2, 4]);
+    let features = PARTS * num_heads * head_dim;
+    B::float_reshape(joined, Shape::new([batch, tokens, features]))
 }
 
-pub(crate) fn mix<B: Backend>(qkv: FloatTensor<B>, num_heads: usize) -> FloatTensor<B> {
-    let heads = Heads::of::<B>(&qkv, num_heads);
-    let [q, k, v] = heads.split::<B, 3>(qkv);
-    heads.join::<B, 1>([B::float_matmul(heads.weights::<B>(q, k), v)])
+/// `[batch, heads, tokens, head_dim]` from token `first` on.
+fn from_token<B: Backend>(x: FloatTensor<B>, first: usize) -> FloatTensor<B> {
+    if first == 0 {
+        return x;
+    }
+    let [batch, num_heads, tokens, _] = x.shape().dims::<4>();
+    let slices = [0..batch, 0..num_heads, first..tokens].map(Into::into);
+    B::float_slice(x, &slices)
+}
+
+/// `1 / sqrt(head_dim)`.
+fn attention_scale<B: Backend>(q: &FloatTensor<B>) -> f64 {
+    (q.shape()[3] as f64).sqrt().recip()
+}
+
+/// `softmax(q k^T * scale)` in the type of `q`, the softmax in f32.
+fn attention_weights<B: Backend>(q: FloatTensor<B>, k: FloatTensor<B>) -> FloatTensor<B> {
+    let dtype = q.dtype();
+    let scale = attention_scale::<B>(&q);
+    let scores = B::float_matmul(B::float_mul_scalar(q, scale.into()), B::float_transpose(k));
+    cast::<B>(B::softmax(widen::<B>(scores), 3), dtype)
+}
+
+pub(crate) fn mix<B: Backend>(
+    qkv: FloatTensor<B>,
+    num_heads: usize,
+    first: usize,
+) -> FloatTensor<B> {
+    let [q, k, v] = split_heads::<B, 3>(qkv, num_heads);
+    let weights = attention_weights::<B>(from_token::<B>(q, first), k);
+    join_heads::<B, 1>([B::float_matmul(weights, v)])
 }
 
 pub(crate) fn mix_backward<B: Backend>(
@@ -242,22 +231,30 @@ pub(crate) fn mix_backward<B: Backend>(
     mixed: FloatTensor<B>,
     grad: FloatTensor<B>,
     num_heads: usize,
+    first: usize,
 ) -> FloatTensor<B> {
-    let heads = Heads::of::<B>(&qkv, num_heads);
-    let dtype = qkv.dtype();
-    let [q, k, v] = heads.split::<B, 3>(qkv);
-    let [mixed] = heads.split::<B, 1>(mixed);
-    let [grad] = heads.split::<B, 1>(grad);
-    let weights = heads.weights::<B>(q.clone(), k.clone());
+    let (dtype, device) = (qkv.dtype(), qkv.device());
+    let [q, k, v] = split_heads::<B, 3>(qkv, num_heads);
+    let q = from_token::<B>(q, first);
+    let [mixed] = split_heads::<B, 1>(mixed, num_heads);
+    let [grad] = split_heads::<B, 1>(grad, num_heads);
+    let scale = attention_scale::<B>(&q);
+    let weights = attention_weights::<B>(q.clone(), k.clone());
     let d_v = B::float_matmul(B::float_transpose(weights.clone()), grad.clone());
     let inner = B::float_mul(widen::<B>(grad.clone()), widen::<B>(mixed));
     let inner = B::float_sum_dim(inner, 3);
     let d_weights = widen::<B>(B::float_matmul(grad, B::float_transpose(v)));
     let d_scores = B::float_mul(widen::<B>(weights), B::float_sub(d_weights, inner));
-    let d_scores = cast::<B>(B::float_mul_scalar(d_scores, heads.scale().into()), dtype);
-    let d_q = B::float_matmul(d_scores.clone(), k);
+    let d_scores = cast::<B>(B::float_mul_scalar(d_scores, scale.into()), dtype);
+    let mut d_q = B::float_matmul(d_scores.clone(), k);
     let d_k = B::float_matmul(B::float_transpose(d_scores), q);
-    heads.join::<B, 3>([d_q, d_k, d_v])
+    if first > 0 {
+        let [batch, num_heads, _, head_dim] = d_q.shape().dims::<4>();
+        let shape = Shape::new([batch, num_heads, first, head_dim]);
+        let unused = B::float_zeros(shape, &device, dtype.into());
+        d_q = B::float_cat(vec![unused, d_q], 2);
+    }
+    join_heads::<B, 3>([d_q, d_k, d_v])
 }
 
 pub(crate) fn adamw_update<B: Backend>(

@@ -102,10 +102,10 @@ pub(crate) trait Primitives: Backend {
         plain::biased_gelu_backward::<Self>(x, bias, grad)
     }
 
-    /// Self-attention of `[batch, tokens, 3 * dim]` (queries, keys, values, each by head), giving
-    /// `[batch, tokens, dim]`.
-    fn mix(qkv: FloatTensor<Self>, num_heads: usize) -> FloatTensor<Self> {
-        plain::mix::<Self>(qkv, num_heads)
+    /// Self-attention of `[batch, tokens, 3 * dim]` (queries, keys and values, each by head) for
+    /// the queries from token `first` on, giving `[batch, tokens - first, dim]`.
+    fn mix(qkv: FloatTensor<Self>, num_heads: usize, first: usize) -> FloatTensor<Self> {
+        plain::mix::<Self>(qkv, num_heads, first)
     }
 
     /// Backward pass of [`mix`](Self::mix), whose output is `mixed`.
@@ -114,8 +114,9 @@ pub(crate) trait Primitives: Backend {
         mixed: FloatTensor<Self>,
         grad: FloatTensor<Self>,
         num_heads: usize,
+        first: usize,
     ) -> FloatTensor<Self> {
-        plain::mix_backward::<Self>(qkv, mixed, grad, num_heads)
+        plain::mix_backward::<Self>(qkv, mixed, grad, num_heads, first)
     }
 
     /// One AdamW update of a parameter and its two moments.

@@ -97,7 +97,10 @@ pub fn transformer_block(
     let narrow = Narrow(options.compute_dtype);
     let normed = layer_norm(x.clone(), p.norm1_gamma, p.norm1_beta, options.epsilon);
     let qkv = narrow.linear(normed, p.qkv_weight, p.qkv_bias);
-    let mixed = attention(qkv, options.num_heads);
+    let tokens = x.dims()[1] - options.outputs_from;
+    let wanted = |x: Tensor<3>| x.narrow(1, options.outputs_from, tokens);
+    let mixed = wanted(attention(qkv, options.num_heads));
+    let x = wanted(x);
     let branch = narrow.widen(narrow.linear(mixed, p.proj_weight, p.proj_bias));
     let x = x + scale(branch, attention_factors);
     let normed = layer_norm(x.clone(), p.norm2_gamma, p.norm2_beta, options.epsilon);

@@ -117,6 +117,7 @@ fn options(num_heads: usize) -> BlockOptions {
         compute_dtype: None,
         recompute: false,
         branch_factors: None,
+        outputs_from: 0,
     }
 }
 
@@ -196,6 +197,20 @@ fn a_block_with_branch_factors_agrees() {
         ..options(3)
     };
     block_agrees("block with branch factors", inputs, &options, TOLERANCE);
+}
+
+#[test]
+fn a_block_for_some_tokens_agrees() {
+    let mut noise = Noise::new(8);
+    for (tokens, outputs_from) in [(9, 1), (17, 16), (300, 7)] {
+        let inputs = block_case(&mut noise, 2, tokens, 24);
+        let options = BlockOptions {
+            outputs_from,
+            ..options(3)
+        };
+        let name = format!("block from token {outputs_from} of {tokens}");
+        block_agrees(&name, inputs, &options, TOLERANCE);
+    }
 }
 
 /// bfloat16 keeps 8 bits, so that orders of rounding show.

@@ -6,7 +6,7 @@ use burn::{
     tensor::Tensor,
 };
 
-use ijepa_kernels::BlockParameters;
+use ijepa_kernels::{BlockOptions, BlockParameters};
 
 use crate::{
     attention::Attention,
@@ -94,9 +94,28 @@ impl Block {
     ///
     /// - `x` and output: `[batch, tokens, dim]`, f32
     pub(crate) fn forward(&self, x: Tensor<3>, pass: &mut Pass<'_>) -> Tensor<3> {
-        let factors = pass.branch_factors(x.dims()[0], self.drop_rate);
-        let num_heads = self.attn.num_heads();
-        pass.compute.block(x, self.parameters(), num_heads, factors)
+        self.forward_from(0, x, pass)
+    }
+
+    /// As [`forward`](Self::forward), for the tokens from `first` on only: the others are seen but
+    /// nothing is computed for them.
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[batch, tokens, dim]`, f32
+    /// - output: `[batch, tokens - first, dim]`
+    pub(crate) fn forward_from(
+        &self,
+        first: usize,
+        x: Tensor<3>,
+        pass: &mut Pass<'_>,
+    ) -> Tensor<3> {
+        let options = BlockOptions {
+            branch_factors: pass.branch_factors(x.dims()[0], self.drop_rate),
+            outputs_from: first,
+            ..pass.compute.block_options(self.attn.num_heads())
+        };
+        pass.compute.block(x, self.parameters(), options)
     }
 
     /// The attention weights for the block's input, `[batch, num_heads, tokens, tokens]`.

@@ -4,7 +4,7 @@ use burn::{
     nn::{LayerNorm, Linear},
     tensor::{Device, FloatDType, Tensor},
 };
-use ijepa_kernels::reference;
+use ijepa_kernels::{BlockOptions, BlockParameters, reference};
 use serde::{Deserialize, Serialize};
 
 use crate::init::LAYER_NORM_EPSILON;
@@ -134,21 +134,25 @@ impl Compute {
         layer_norm(x, gamma, beta, LAYER_NORM_EPSILON)
     }
 
-    /// A pre-norm transformer block.
-    pub(crate) fn block(
-        self,
-        x: Tensor<3>,
-        parameters: ijepa_kernels::BlockParameters,
-        num_heads: usize,
-        branch_factors: Option<[Vec<f32>; 2]>,
-    ) -> Tensor<3> {
-        let options = ijepa_kernels::BlockOptions {
+    /// How blocks with `num_heads` heads are computed.
+    pub(crate) fn block_options(self, num_heads: usize) -> BlockOptions {
+        BlockOptions {
             num_heads,
             epsilon: LAYER_NORM_EPSILON,
             compute_dtype: self.precision.dtype(),
             recompute: self.recompute,
-            branch_factors,
-        };
+            branch_factors: None,
+            outputs_from: 0,
+        }
+    }
+
+    /// A pre-norm transformer block.
+    pub(crate) fn block(
+        self,
+        x: Tensor<3>,
+        parameters: BlockParameters,
+        options: BlockOptions,
+    ) -> Tensor<3> {
         match self.kernels {
             Kernels::Fused => ijepa_kernels::transformer_block(x, parameters, options),
             Kernels::Reference => reference::transformer_block(x, parameters, options),

@@ -141,14 +141,18 @@ impl Predictor {
         let context = embedded + masks.contexts.gather_shared(positions.clone());
         let queries = masks.pairs.gather_shared(positions) + self.mask_token.val();
         let context_tokens = context.dims()[1];
-        let target_tokens = queries.dims()[1];
 
         let context = context.repeat_dim(0, masks.num_targets);
         let mut x = Tensor::cat(vec![context, queries], 1);
-        for block in &self.predictor_blocks {
+        let (last, blocks) = self
+            .predictor_blocks
+            .split_last()
+            .expect("a predictor has blocks");
+        for block in blocks {
             x = block.forward(x, &mut pass);
         }
-        let queries = x.narrow(1, context_tokens, target_tokens);
+        // Only the predictions are read, so the last block computes nothing else.
+        let queries = last.forward_from(context_tokens, x, &mut pass);
         let predicted = self.compute.layer_norm(&self.predictor_norm, queries);
         self.compute.linear(&self.predictor_proj, predicted)
     }

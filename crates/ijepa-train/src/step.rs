@@ -12,6 +12,7 @@ use ijepa_model::{
     checkpoint::{
         EncoderRole, Parts, TrainingState, create_folder_atomically, named_tensors, write_native,
     },
+    kernels::on_workers,
 };
 
 use crate::{
@@ -141,58 +142,66 @@ impl Learner {
         groups: impl IntoIterator<Item = GroupBatch>,
         settings: StepSettings,
     ) -> StepOutput {
+        let device = self.target.encoder().norm.gamma.device();
         let mut losses = Vec::new();
         let mut sum = SumOfGradients::default();
         let mut last_targets = None;
         let mut groups = groups.into_iter().peekable();
         while groups.peek().is_some() {
             let mut pass: Option<Tensor<1>> = None;
-            for GroupBatch {
-                images,
-                masks,
-                mut depth,
-            } in groups.by_ref().take(settings.groups_per_pass)
-            {
-                let targets = self.objective.targets(&self.target, images.clone(), &masks);
-                let predicted = self.model.predict(images, &masks, depth.as_mut());
-                last_targets = Some(targets.clone());
-                let loss = self
-                    .objective
-                    .loss
-                    .forward(predicted, Tensor::from_inner(targets));
+            for group in groups.by_ref().take(settings.groups_per_pass) {
+                let (loss, targets) = on_workers(&device, || self.group_loss(group));
+                last_targets = Some(targets);
                 losses.push(loss.clone().inner());
                 pass = Some(match pass {
                     Some(pass) => pass + loss,
                     None => loss,
                 });
             }
-            let backward = pass.expect("a pass has at least one group").backward();
-            sum.add(
-                &self.model,
-                GradientsParams::from_grads(backward, &self.model),
-            );
+            let loss = pass.expect("a pass has at least one group");
+            on_workers(&device, || {
+                let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
+                sum.add(&self.model, gradients);
+            });
         }
-        let mut gradients = sum.over(&self.model, losses.len());
-        let grad_norm = global_norm(&self.model, &gradients).expect("a network has parameters");
-        if settings.clip_grad > 0.0 {
-            gradients = clipped(&self.model, gradients, &grad_norm, settings.clip_grad);
-        }
-        let StepSettings {
-            lr,
-            weight_decay,
-            ema,
-            ..
-        } = settings;
-        self.model = self
-            .optimizer
-            .step(self.model.clone(), gradients, lr, weight_decay);
-        self.target.update(&self.model.encoder, ema);
+        let groups = losses.len();
+        let grad_norm = on_workers(&device, || self.update(sum, groups, settings));
         let targets = last_targets.expect("at least one group");
         StepOutput {
             loss: Tensor::cat(losses, 0).mean(),
             grad_norm,
             targets,
         }
+    }
+
+    /// The loss of a group, and its targets.
+    fn group_loss(&mut self, group: GroupBatch) -> (Tensor<1>, Tensor<3>) {
+        let GroupBatch {
+            images,
+            masks,
+            mut depth,
+        } = group;
+        let targets = self.objective.targets(&self.target, images.clone(), &masks);
+        let predicted = self.model.predict(images, &masks, depth.as_mut());
+        let constants = Tensor::from_inner(targets.clone());
+        (self.objective.loss.forward(predicted, constants), targets)
+    }
+
+    /// Updates all weights; the global norm of the gradient before clipping.
+    fn update(&mut self, sum: SumOfGradients, groups: usize, settings: StepSettings) -> Tensor<1> {
+        let mut gradients = sum.over(&self.model, groups);
+        let norm = global_norm(&self.model, &gradients).expect("a network has parameters");
+        if settings.clip_grad > 0.0 {
+            gradients = clipped(&self.model, gradients, &norm, settings.clip_grad);
+        }
+        let StepSettings {
+            lr, weight_decay, ..
+        } = settings;
+        self.model = self
+            .optimizer
+            .step(self.model.clone(), gradients, lr, weight_decay);
+        self.target.update(&self.model.encoder, settings.ema);
+        norm
     }
 
     /// All tensors as they go into a checkpoint.

@@ -24,7 +24,7 @@ impl<B: Primitives> Backward<B, 1> for Attention {
         let grad = grads.consume::<B>(&ops.node);
         let (qkv, mixed, num_heads) = ops.state;
         if let Some(node) = node {
-            grads.register::<B>(node.id, B::mix_backward(qkv, mixed, grad, num_heads));
+            grads.register::<B>(node.id, B::mix_backward(qkv, mixed, grad, num_heads, 0));
         }
     }
 }
@@ -37,9 +37,9 @@ pub(super) fn attention<B: Primitives, C: CheckpointStrategy>(
     let qkv = qkv.into_primitive();
     match prepared.compute_bound().stateful() {
         OpsKind::Tracked(prepared) => {
-            let mixed = B::mix(qkv.clone(), num_heads);
+            let mixed = B::mix(qkv.clone(), num_heads, 0);
             prepared.finish((qkv, mixed.clone(), num_heads), mixed)
         }
-        OpsKind::UnTracked(prepared) => prepared.finish(B::mix(qkv, num_heads)),
+        OpsKind::UnTracked(prepared) => prepared.finish(B::mix(qkv, num_heads, 0)),
     }
 }

@@ -1,6 +1,8 @@
 //! Self-attention on packed queries, keys and values: heads are views, and the weights of one
 //! block of queries at a time stay in the cache.
 
+use std::ops::Range;
+
 use burn::{backend::flex::FlexTensor, tensor::Shape};
 use gemm::Parallelism;
 use rayon::prelude::*;
@@ -21,16 +23,19 @@ struct Packing {
     tokens: usize,
     num_heads: usize,
     head_dim: usize,
+    /// First query.
+    first: usize,
 }
 
 impl Packing {
-    fn of(qkv: &FlexTensor, num_heads: usize) -> Self {
+    fn of(qkv: &FlexTensor, num_heads: usize, first: usize) -> Self {
         let [batch, tokens, triple] = qkv.layout().shape().dims::<3>();
         Self {
             batch,
             tokens,
             num_heads,
             head_dim: triple / 3 / num_heads,
+            first,
         }
     }
 
@@ -42,24 +47,32 @@ impl Packing {
         (self.head_dim as f32).sqrt().recip()
     }
 
-    /// First value of head `index` (of all images) in a tensor of `parts * dim` features.
-    fn offset(&self, index: usize, part: usize, parts: usize) -> usize {
+    /// First value of a part (0 queries, 1 keys, 2 values) of head `index`, counted over all
+    /// images, in the packed tensor.
+    fn part_offset(&self, index: usize, part: usize) -> usize {
         let (image, head) = (index / self.num_heads, index % self.num_heads);
-        image * self.tokens * parts * self.dim() + part * self.dim() + head * self.head_dim
+        image * self.tokens * 3 * self.dim() + part * self.dim() + head * self.head_dim
     }
 
-    /// Tokens `rows` of a head in a tensor of `parts * dim` features.
-    fn view(
-        &self,
-        values: &[f32],
-        (index, part, parts): (usize, usize, usize),
-        rows: std::ops::Range<usize>,
-    ) -> Matrix {
-        let stride = parts * self.dim();
-        let start = self.offset(index, part, parts) + rows.start * stride;
+    /// Tokens `rows` of a part of a head in the packed tensor.
+    fn part(&self, packed: &[f32], index: usize, part: usize, rows: Range<usize>) -> Matrix {
+        let stride = 3 * self.dim();
+        let start = self.part_offset(index, part) + rows.start * stride;
+        self.rows_of_head(&packed[start..], rows.len(), stride)
+    }
+
+    /// First value of query `query` of head `index` in a tensor of outputs.
+    fn output_offset(&self, index: usize, query: usize) -> usize {
+        let (image, head) = (index / self.num_heads, index % self.num_heads);
+        let row = image * (self.tokens - self.first) + query - self.first;
+        row * self.dim() + head * self.head_dim
+    }
+
+    /// Rows of `head_dim` values, the first at the start of `values`, `stride` apart.
+    fn rows_of_head(&self, values: &[f32], rows: usize, stride: usize) -> Matrix {
         Matrix {
-            start: values[start..].as_ptr(),
-            rows: rows.len(),
+            start: values.as_ptr(),
+            rows,
             cols: self.head_dim,
             row_stride: stride as isize,
             col_stride: 1,
@@ -73,23 +86,17 @@ impl Packing {
     }
 
     /// Blocks of queries of one head.
-    fn query_blocks(self) -> impl Iterator<Item = std::ops::Range<usize>> {
+    fn query_blocks(self) -> impl Iterator<Item = Range<usize>> {
         let step = self.queries_at_once();
-        (0..self.tokens)
+        (self.first..self.tokens)
             .step_by(step)
             .map(move |start| start..self.tokens.min(start + step))
     }
 
     /// `softmax(q k^T * scale)` of some queries into `weights`.
-    fn weights(
-        &self,
-        qkv: &[f32],
-        head: usize,
-        queries: &std::ops::Range<usize>,
-        weights: &mut [f32],
-    ) {
-        let q = self.view(qkv, (head, 0, 3), queries.clone());
-        let k = self.view(qkv, (head, 1, 3), 0..self.tokens);
+    fn weights(&self, qkv: &[f32], head: usize, queries: &Range<usize>, weights: &mut [f32]) {
+        let q = self.part(qkv, head, 0, queries.clone());
+        let k = self.part(qkv, head, 1, 0..self.tokens);
         multiply(weights, self.tokens, false, q, k.transposed());
         vectorized(Softmax {
             rows: weights,
@@ -196,6 +203,20 @@ unsafe impl Send for Output {}
 unsafe impl Sync for Output {}
 
 impl Output {
+    /// Zeroes `rows` rows of a head.
+    fn clear(self, offset: usize, stride: usize, rows: usize, head_dim: usize) {
+        for row in 0..rows {
+            #[expect(
+                unsafe_code,
+                reason = "heads interleave in memory, so no slices can split them"
+            )]
+            // SAFETY: as for `write`; zero bytes are a valid f32.
+            unsafe {
+                self.0.add(offset + row * stride).write_bytes(0, head_dim);
+            }
+        }
+    }
+
     /// Writes a product to the features of a head, starting at value `offset`.
     fn write(self, offset: usize, stride: usize, add: bool, lhs: Matrix, rhs: Matrix) {
         #[expect(
@@ -210,11 +231,11 @@ impl Output {
     }
 }
 
-pub(super) fn mix(qkv: &FlexTensor, num_heads: usize) -> FlexTensor {
-    let packing = Packing::of(qkv, num_heads);
+pub(super) fn mix(qkv: &FlexTensor, num_heads: usize, first: usize) -> FlexTensor {
+    let packing = Packing::of(qkv, num_heads, first);
     let qkv = contiguous(qkv);
     let (qkv, dim) = (values(&qkv), packing.dim());
-    let shape = Shape::new([packing.batch, packing.tokens, dim]);
+    let shape = Shape::new([packing.batch, packing.tokens - first, dim]);
     build(shape, |output| {
         let output = Output(output.as_mut_ptr().cast());
         let block = packing.queries_at_once() * packing.tokens;
@@ -226,8 +247,8 @@ pub(super) fn mix(qkv: &FlexTensor, num_heads: usize) -> FlexTensor {
                     for queries in packing.query_blocks() {
                         let weights = &mut scratch[..queries.len() * packing.tokens];
                         packing.weights(qkv, head, &queries, weights);
-                        let v = packing.view(qkv, (head, 2, 3), 0..packing.tokens);
-                        let start = packing.offset(head, 0, 1) + queries.start * dim;
+                        let v = packing.part(qkv, head, 2, 0..packing.tokens);
+                        let start = packing.output_offset(head, queries.start);
                         output.write(start, dim, false, of_rows(weights, packing.tokens), v);
                     }
                 },
@@ -262,19 +283,21 @@ impl Backward<'_> {
         let tokens = packing.tokens;
         let stride = 3 * packing.dim();
         let all = 0..tokens;
-        let place = |part: usize| packing.offset(head, part, 3);
-        let k = packing.view(self.qkv, (head, 1, 3), all.clone());
-        let v = packing.view(self.qkv, (head, 2, 3), all);
+        let place = |part: usize| packing.part_offset(head, part);
+        let k = packing.part(self.qkv, head, 1, all.clone());
+        let v = packing.part(self.qkv, head, 2, all);
+        self.output
+            .clear(place(0), stride, packing.first, packing.head_dim);
         for queries in packing.query_blocks() {
-            let add = queries.start > 0;
+            let add = queries.start > packing.first;
             let size = queries.len() * tokens;
             let (weights, d_weights) = (&mut weights[..size], &mut d_weights[..size]);
             packing.weights(self.qkv, head, &queries, weights);
-            let grad = packing.view(self.grad, (head, 0, 1), queries.clone());
+            let start = packing.output_offset(head, queries.start);
+            let grad = packing.rows_of_head(&self.grad[start..], queries.len(), packing.dim());
             let transposed = of_rows(weights, tokens).transposed();
             self.output.write(place(2), stride, add, transposed, grad);
             multiply(d_weights, tokens, false, grad, v.transposed());
-            let start = packing.offset(head, 0, 1) + queries.start * packing.dim();
             vectorized(ScoreGradients {
                 weights,
                 d_weights,
@@ -288,7 +311,7 @@ impl Backward<'_> {
             let d_scores = of_rows(d_weights, tokens);
             let start = place(0) + queries.start * stride;
             self.output.write(start, stride, false, d_scores, k);
-            let q = packing.view(self.qkv, (head, 0, 3), queries);
+            let q = packing.part(self.qkv, head, 0, queries);
             self.output
                 .write(place(1), stride, add, d_scores.transposed(), q);
         }
@@ -300,8 +323,9 @@ pub(super) fn mix_backward(
     mixed: &FlexTensor,
     grad: &FlexTensor,
     num_heads: usize,
+    first: usize,
 ) -> FlexTensor {
-    let packing = Packing::of(qkv, num_heads);
+    let packing = Packing::of(qkv, num_heads, first);
     let (qkv, mixed, grad) = (contiguous(qkv), contiguous(mixed), contiguous(grad));
     build(qkv.layout().shape().clone(), |output| {
         let backward = Backward {

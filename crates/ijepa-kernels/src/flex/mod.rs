@@ -105,11 +105,11 @@ impl Primitives for Flex {
         gelu::biased_gelu_backward(&x, &bias, grad)
     }
 
-    fn mix(qkv: FlexTensor, num_heads: usize) -> FlexTensor {
+    fn mix(qkv: FlexTensor, num_heads: usize, first: usize) -> FlexTensor {
         if !all_f32([&qkv]) {
-            return plain::mix::<Self>(qkv, num_heads);
+            return plain::mix::<Self>(qkv, num_heads, first);
         }
-        attention::mix(&qkv, num_heads)
+        attention::mix(&qkv, num_heads, first)
     }
 
     fn mix_backward(
@@ -117,11 +117,12 @@ impl Primitives for Flex {
         mixed: FlexTensor,
         grad: FlexTensor,
         num_heads: usize,
+        first: usize,
     ) -> FlexTensor {
         if !all_f32([&qkv, &mixed, &grad]) {
-            return plain::mix_backward::<Self>(qkv, mixed, grad, num_heads);
+            return plain::mix_backward::<Self>(qkv, mixed, grad, num_heads, first);
         }
-        attention::mix_backward(&qkv, &mixed, &grad, num_heads)
+        attention::mix_backward(&qkv, &mixed, &grad, num_heads, first)
     }
 
     fn adamw_update(
