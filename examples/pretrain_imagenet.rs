@@ -46,6 +46,7 @@ fn open(spec: &str) -> Result<Arc<dyn Source>, Box<dyn Error>> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    ijepa_model::kernels::keep_freed_memory();
     let mut arguments = std::env::args().skip(1);
     let folder = arguments.next();
     let (data, recipe, out) = match &folder {

@@ -35,6 +35,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    ijepa_model::kernels::keep_freed_memory();
     let cli = Cli::parse();
     bug::record_panics();
     bug::guard(|| run(&cli))

@@ -14,6 +14,7 @@ mod extension;
 #[cfg(feature = "flex")]
 mod flex;
 mod functions;
+mod memory;
 mod plain;
 mod primitives;
 pub mod reference;
@@ -22,5 +23,6 @@ mod workers;
 
 pub use block::BlockOptions;
 pub use functions::{BlockParameters, attention, bias_gelu, layer_norm, linear, transformer_block};
+pub use memory::keep_freed_memory;
 pub use update::{AdamWRule, adamw, lerp, squared_norm};
 pub use workers::on_workers;
