@@ -1,0 +1,172 @@
+//! Every key of the recipe changes what a run does.
+
+#[cfg(test)]
+mod run;
+#[cfg(test)]
+mod table;
+
+#[cfg(test)]
+mod every_key {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use ijepa_model::IJepaConfig;
+    use ijepa_testkit::device;
+    use ijepa_train::{
+        PretrainPlan, Recipe,
+        recipe::{
+            ARCHES, DecaySchedule, Decode, Init, Kernels, Loss, MaskMode, MaskStrategy,
+            ObjectiveKind, OnCollapse, PatchEmbedInit, Precision, Target, TargetMasking,
+        },
+    };
+
+    use crate::{
+        run::Outcome,
+        table::{BASE, Entry, Evidence, TABLE},
+    };
+
+    /// Absolute tolerance of losses that differ by rounding only.
+    const ROUNDING: f64 = 1e-4;
+
+    fn base(entry: &Entry) -> Recipe {
+        let recipe = Recipe::default().with_overrides(BASE).unwrap();
+        recipe.with_overrides(entry.given).unwrap()
+    }
+
+    /// Runs every entry of a section, and once every run that they are compared with.
+    fn check_section(section: &str) {
+        let mut bases = BTreeMap::new();
+        let mut checked = 0;
+        for entry in TABLE.iter().filter(|entry| entry.key.starts_with(section)) {
+            let without = base(entry);
+            for value in entry.values {
+                let change = format!("{}={value}", entry.key);
+                let with = without.with_overrides(&[&change]).unwrap();
+                match entry.evidence {
+                    Evidence::Network => assert_ne!(network(&with), network(&without), "{change}"),
+                    evidence => {
+                        let expected = bases
+                            .entry(without.to_toml())
+                            .or_insert_with(|| Outcome::of(&without));
+                        assert_eq!(expected.error, None, "{entry:?}");
+                        check(evidence, &change, [&without, &with], expected);
+                    }
+                }
+                checked += 1;
+            }
+        }
+        assert!(checked > 0, "{section}");
+    }
+
+    fn network(recipe: &Recipe) -> IJepaConfig {
+        let plan = PretrainPlan::new(recipe.clone(), recipe.run.batch_size).unwrap();
+        plan.model().clone()
+    }
+
+    fn check(evidence: Evidence, change: &str, [without, with]: [&Recipe; 2], expected: &Outcome) {
+        let narrow = ijepa_model::Precision::Bf16;
+        if with.compute().precision == narrow && !narrow.is_supported(&device()) {
+            // Such a device cannot show it; the command line refuses to try.
+            assert_ne!(with.compute(), without.compute(), "{change}");
+            return;
+        }
+        let found = Outcome::of(with);
+        let expected_error = match evidence {
+            Evidence::NotBuilt => Some("which is not built yet"),
+            Evidence::Error(part) => Some(part),
+            _ => None,
+        };
+        match (expected_error, &found.error) {
+            (None, None) => (),
+            (Some(part), Some(error)) if error.contains(part) => return,
+            (_, error) => panic!("{change}: {error:?}, expected {expected_error:?}"),
+        }
+        let differs = match evidence {
+            Evidence::Column(name) => found.column(name) != expected.column(name),
+            Evidence::Weights => found.weights != expected.weights,
+            Evidence::Checkpoints => found.checkpoints != expected.checkpoints,
+            Evidence::Epochs => found.epochs != expected.epochs,
+            Evidence::Rounding => {
+                let pairs = found.losses().into_iter().zip(expected.losses());
+                let difference = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+                assert!(
+                    difference < ROUNDING,
+                    "{change}: losses differ by {difference}"
+                );
+                with.compute() != without.compute() || found.weights != expected.weights
+            }
+            other => unreachable!("{other:?} is no evidence of a run that ends"),
+        };
+        assert!(differs, "{change} has no effect on {evidence:?}");
+    }
+
+    #[test]
+    fn model() {
+        check_section("model.");
+    }
+
+    #[test]
+    fn objective() {
+        check_section("objective.");
+    }
+
+    #[test]
+    fn mask() {
+        check_section("mask.");
+    }
+
+    #[test]
+    fn data() {
+        check_section("data.");
+    }
+
+    #[test]
+    fn optimizer() {
+        check_section("optimizer.");
+        check_section("ema.");
+    }
+
+    #[test]
+    fn run() {
+        check_section("run.");
+    }
+
+    #[test]
+    fn no_key_and_no_value_is_left_out() {
+        let custom = Recipe::default().with_overrides(BASE).unwrap();
+        let (named, custom) = (Recipe::default().flatten(), custom.flatten());
+        let known: BTreeSet<&str> = named
+            .keys()
+            .chain(custom.keys())
+            .map(String::as_str)
+            .collect();
+        let listed: BTreeSet<&str> = TABLE.iter().map(|entry| entry.key).collect();
+        assert_eq!(listed, known);
+
+        let choices = BTreeMap::from([
+            ("model.arch", ARCHES),
+            ("model.init", Init::NAMES),
+            ("model.patch_embed_init", PatchEmbedInit::NAMES),
+            ("objective.kind", ObjectiveKind::NAMES),
+            ("objective.target", Target::NAMES),
+            ("objective.target_masking", TargetMasking::NAMES),
+            ("objective.loss", Loss::NAMES),
+            ("mask.strategy", MaskStrategy::NAMES),
+            ("mask.mode", MaskMode::NAMES),
+            ("data.decode", Decode::NAMES),
+            ("optimizer.weight_decay_schedule", DecaySchedule::NAMES),
+            ("run.precision", Precision::NAMES),
+            ("run.kernels", Kernels::NAMES),
+            ("run.on_collapse", OnCollapse::NAMES),
+        ]);
+        let bases = custom.iter().chain(&named);
+        for (key, _) in bases.clone().filter(|(_, value)| value.starts_with('"')) {
+            let of_key = TABLE.iter().filter(|entry| entry.key == key);
+            let other = of_key.flat_map(|entry| entry.values).copied();
+            let own = bases.clone().filter(|(found, _)| *found == key);
+            let own = own.map(|(_, value)| value.trim_matches('"'));
+            let listed: BTreeSet<&str> = other.chain(own).collect();
+            let names: BTreeSet<&str> = choices[key.as_str()].iter().copied().collect();
+            assert_eq!(listed, names, "{key}");
+        }
+    }
+}

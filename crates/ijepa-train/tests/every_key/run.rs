@@ -1,0 +1,113 @@
+//! A run of a few steps, and all that it leaves behind.
+
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
+
+use ijepa_data::{DataError, DataSpec, RgbImage8, Source};
+use ijepa_testkit::device;
+use ijepa_train::{
+    EpochScores, Hook, HookError, Learner, PretrainPlan, Recipe, RunDir, TrainError, TrainOptions,
+    pretrain,
+};
+
+/// What a run leaves behind but its times and its recipe.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) error: Option<String>,
+    pub(crate) weights: Vec<Vec<u8>>,
+    pub(crate) checkpoints: BTreeSet<String>,
+    pub(crate) epochs: String,
+    metrics: String,
+}
+
+impl Outcome {
+    pub(crate) fn of(recipe: &Recipe) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let error = train(folder.path(), recipe).err();
+        let read = |name: &str| fs::read(folder.path().join(name)).unwrap_or_default();
+        let text = |name: &str| String::from_utf8(read(name)).unwrap();
+        let kept = fs::read_dir(folder.path().join("checkpoints"));
+        let names = kept.into_iter().flatten().map(|entry| {
+            let name = entry.unwrap().file_name();
+            name.into_string().unwrap()
+        });
+        Self {
+            error: error.map(|error| error.to_string()),
+            weights: ["encoder", "predictor"]
+                .map(|part| read(&format!("checkpoints/latest/{part}.safetensors")))
+                .to_vec(),
+            checkpoints: names.collect(),
+            epochs: text("epochs.csv"),
+            metrics: text("metrics.csv"),
+        }
+    }
+
+    /// The cells of a column of `metrics.csv`.
+    pub(crate) fn column(&self, name: &str) -> Vec<&str> {
+        let mut lines = self.metrics.lines();
+        let mut header = lines.next().unwrap().split(',');
+        let column = header.position(|found| found == name).unwrap();
+        let cells: Vec<&str> = lines
+            .map(|line| line.split(',').nth(column).unwrap())
+            .collect();
+        assert!(!cells.is_empty());
+        cells
+    }
+
+    pub(crate) fn losses(&self) -> Vec<f64> {
+        let cells = self.column("loss").into_iter();
+        cells.map(|cell| cell.parse().unwrap()).collect()
+    }
+}
+
+fn train(folder: &Path, recipe: &Recipe) -> Result<(), TrainError> {
+    let spec: DataSpec = "scenes:kind=texture,n=48,size=32".parse().unwrap();
+    let source = Arc::new(TwoBad(spec.open().unwrap()));
+    let plan = PretrainPlan::new(recipe.clone(), source.len())?;
+    let mut run = RunDir::open(folder)?;
+    let options = TrainOptions::default();
+    let hooks: &mut [&mut dyn Hook] = &mut [&mut Scorer];
+    pretrain(&plan, source, &mut run, &device(), &options, hooks)?;
+    Ok(())
+}
+
+/// Images of which two cannot be read.
+#[derive(Debug)]
+struct TwoBad(Box<dyn Source>);
+
+impl Source for TwoBad {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.0.label(index)
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.0.name(index)
+    }
+
+    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
+        if index % 24 == 7 {
+            let name = self.name(index);
+            return Err(DataError::MissingImage { name });
+        }
+        self.0.read(index)
+    }
+
+    fn classes(&self) -> &[String] {
+        self.0.classes()
+    }
+}
+
+/// Gives every epoch a score.
+struct Scorer;
+
+impl Hook for Scorer {
+    fn on_epoch(&mut self, epoch: u64, _: &Learner) -> Result<EpochScores, HookError> {
+        Ok(EpochScores {
+            knn: Some(epoch as f64),
+            ..EpochScores::default()
+        })
+    }
+}

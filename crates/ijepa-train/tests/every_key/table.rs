@@ -1,0 +1,216 @@
+//! For every key of the recipe: other values, and where a run shows that it heard them.
+
+use Evidence::{Checkpoints, Column, Epochs, Error, Network, NotBuilt, Rounding, Weights};
+
+/// What of a run differs from the run it is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    /// A column of `metrics.csv`.
+    Column(&'static str),
+    /// The weights at the end.
+    Weights,
+    /// The sizes of the planned network, which takes long to train.
+    Network,
+    /// The checkpoints that are kept.
+    Checkpoints,
+    /// `epochs.csv`.
+    Epochs,
+    /// The run stops with an error that says this.
+    Error(&'static str),
+    /// Only rounding: the computation is another one, its losses agree.
+    Rounding,
+    /// Nothing yet: the value is refused.
+    NotBuilt,
+}
+
+/// A key with values that differ from those of the run it is compared with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) key: &'static str,
+    pub(crate) values: &'static [&'static str],
+    /// Changes of both runs, where the key has no effect without them.
+    pub(crate) given: &'static [&'static str],
+    pub(crate) evidence: Evidence,
+}
+
+const fn entry(
+    key: &'static str,
+    values: &'static [&'static str],
+    given: &'static [&'static str],
+    evidence: Evidence,
+) -> Entry {
+    Entry {
+        key,
+        values,
+        given,
+        evidence,
+    }
+}
+
+/// The run that the others are compared with, on top of the defaults.
+pub(crate) const BASE: &[&str] = &[
+    "model.embed_dim=16",
+    "model.depth=2",
+    "model.num_heads=2",
+    "model.mlp_ratio=2.0",
+    "model.patch_size=4",
+    "model.image_size=24",
+    "model.predictor_dim=8",
+    "model.predictor_depth=1",
+    "mask.group_size=6",
+    "mask.min_keep=3",
+    "data.max_bad_fraction=0.1",
+    "optimizer.epochs=2",
+    "optimizer.steps_per_epoch=2",
+    "optimizer.warmup_epochs=1",
+    "run.batch_size=12",
+    "run.precision=f32",
+    "run.log_every_steps=1",
+];
+
+const NAMED: &[&str] = &["model.image_size=224", "model.predictor_dim=384"];
+
+/// Weights that decay to nothing in a step, so that only positions tell features apart, and targets
+/// that cover most of them: all images become the same.
+const COLLAPSING: &[&str] = &[
+    "mask.target_scale=[1.0, 1.0]",
+    "mask.target_aspect=[1.0, 1.0]",
+    "mask.allow_overlap=true",
+    "optimizer.start_lr=1e-3",
+    "optimizer.weight_decay=1000",
+    "optimizer.weight_decay_schedule=constant",
+    "ema.start=0",
+];
+
+const FAN_IN: &[&str] = &["model.init=fan_in"];
+const UNIFORM: &[&str] = &["mask.mode=uniform"];
+/// Sums of four gradients depend on their order.
+const FOUR_GROUPS: &[&str] = &["mask.group_size=3"];
+/// Targets leave a context of few patches.
+const CROWDED: &[&str] = &["mask.num_targets=8", "mask.target_scale=[0.2, 0.25]"];
+
+pub(crate) const TABLE: &[Entry] = &[
+    entry(
+        "model.arch",
+        &[
+            "vit_ti16", "vit_s16", "vit_b16", "vit_l16", "vit_h14", "vit_h16", "vit_g16",
+        ],
+        NAMED,
+        Network,
+    ),
+    entry("model.embed_dim", &["24"], &[], Weights),
+    entry("model.depth", &["3"], &[], Weights),
+    entry("model.num_heads", &["4"], &[], Column("loss")),
+    entry("model.mlp_ratio", &["4.0"], &[], Weights),
+    entry("model.patch_size", &["3"], &[], Weights),
+    entry("model.image_size", &["28", "[24, 28]"], &[], Weights),
+    entry("model.predictor_dim", &["12"], &[], Weights),
+    entry("model.predictor_depth", &["2"], &[], Weights),
+    entry("model.drop_path", &["0.5"], &[], Column("loss")),
+    entry("model.init", &["depth_rescaled", "fan_in"], &[], Weights),
+    entry("model.patch_embed_init", &["fan_in"], &[], Weights),
+    entry(
+        "model.patch_embed_init",
+        &["normal", "depth_rescaled"],
+        FAN_IN,
+        Weights,
+    ),
+    entry("objective.kind", &["mae"], &[], NotBuilt),
+    entry("objective.target", &["pixels"], &[], NotBuilt),
+    entry("objective.target_masking", &["input"], &[], Column("loss")),
+    entry("objective.target_norm", &["false"], &[], Column("loss")),
+    entry("objective.loss", &["l2", "mse", "l1"], &[], Column("loss")),
+    entry(
+        "mask.strategy",
+        &["rasterized", "block", "random"],
+        &[],
+        Column("context_patches"),
+    ),
+    // Both modes draw the same context lengths.
+    entry("mask.mode", &["uniform"], &[], Column("loss")),
+    entry("mask.group_size", &["12"], &[], Column("context_patches")),
+    entry(
+        "mask.length_multiple",
+        &["4"],
+        UNIFORM,
+        Column("context_patches"),
+    ),
+    entry("mask.num_targets", &["2"], &[], Column("context_patches")),
+    entry(
+        "mask.target_scale",
+        &["[0.3, 0.4]"],
+        &[],
+        Column("target_patches"),
+    ),
+    entry(
+        "mask.target_aspect",
+        &["[0.3, 0.4]"],
+        &[],
+        Column("target_patches"),
+    ),
+    entry("mask.num_contexts", &["2"], &[], Column("loss")),
+    entry(
+        "mask.context_scale",
+        &["[0.5, 0.6]"],
+        &[],
+        Column("context_patches"),
+    ),
+    entry("mask.min_keep", &["5"], CROWDED, Column("context_patches")),
+    entry(
+        "mask.allow_overlap",
+        &["true"],
+        &[],
+        Column("context_patches"),
+    ),
+    entry("data.crop_scale", &["[0.9, 1.0]"], &[], Column("loss")),
+    entry("data.flip", &["true"], &[], Column("loss")),
+    entry("data.color_jitter", &["1.0"], &[], Column("loss")),
+    entry("data.decode", &["fast"], &[], NotBuilt),
+    entry(
+        "data.max_bad_fraction",
+        &["0.0"],
+        &[],
+        Error("images are unreadable"),
+    ),
+    entry("optimizer.lr", &["2e-3"], &[], Column("lr")),
+    entry("optimizer.start_lr", &["1e-4"], &[], Column("lr")),
+    entry("optimizer.final_lr", &["1e-4"], &[], Column("lr")),
+    entry("optimizer.warmup_epochs", &["0.4"], &[], Column("lr")),
+    entry("optimizer.epochs", &["3"], &[], Column("lr")),
+    entry(
+        "optimizer.steps_per_epoch",
+        &["3", "0"],
+        &[],
+        Column("epoch"),
+    ),
+    entry("optimizer.ipe_scale", &["1.5"], &[], Column("lr")),
+    entry("optimizer.weight_decay", &["0.1"], &[], Column("wd")),
+    entry("optimizer.final_weight_decay", &["0.2"], &[], Column("wd")),
+    entry(
+        "optimizer.weight_decay_schedule",
+        &["linear", "constant"],
+        &[],
+        Column("wd"),
+    ),
+    entry(
+        "optimizer.betas",
+        &["[0.5, 0.999]", "[0.9, 0.5]"],
+        &[],
+        Weights,
+    ),
+    entry("optimizer.eps", &["1e-3"], &[], Weights),
+    entry("optimizer.clip_grad", &["0.01"], &[], Weights),
+    entry("ema.start", &["0.5"], &[], Column("ema")),
+    entry("ema.end", &["0.999"], &[], Column("ema")),
+    entry("run.batch_size", &["6"], &[], Column("images")),
+    entry("run.micro_batch", &["6"], FOUR_GROUPS, Rounding),
+    entry("run.precision", &["bf16"], &[], Weights),
+    entry("run.kernels", &["reference"], &[], Rounding),
+    entry("run.activation_checkpointing", &["true"], &[], Rounding),
+    entry("run.seed", &["1"], &[], Column("loss")),
+    entry("run.log_every_steps", &["2"], &[], Column("step")),
+    entry("run.checkpoint_every_steps", &["3"], &[], Checkpoints),
+    entry("run.keep_last", &["1"], &[], Checkpoints),
+    entry("run.eval_every_epochs", &["2"], &[], Epochs),
+    entry("run.on_collapse", &["stop"], COLLAPSING, Error("collapsed")),
+];
