@@ -1,13 +1,14 @@
 //! Flags that several commands share.
 
-use std::thread::available_parallelism;
+mod images;
 
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
-use ijepa_data::{DataError, Preprocess};
 use ijepa_train::{Backend, DeviceError, DeviceSpec, Recipe, RecipeError};
 
 use crate::error::CliError;
+
+pub(crate) use images::{DataArgs, ReadArgs, WorkerArgs, open_data};
 
 /// The recipe that masks are looked at and measured with unless another is named.
 const DEFAULT_RECIPE: &str = "in1k_vitb16_ep600";
@@ -131,14 +132,4 @@ pub(crate) fn host_device() -> Result<Device, DeviceError> {
         Some(backend) => DeviceSpec { backend, index: 0 }.open(),
         None => DeviceSpec::best()?.open(),
     }
-}
-
-/// How images get the encoder's size, as `--preprocess` takes it.
-pub(crate) fn preprocess(text: &str) -> Result<Preprocess, String> {
-    text.parse().map_err(|error: DataError| error.to_string())
-}
-
-/// Loader threads unless `--workers` says otherwise.
-pub(crate) fn default_workers() -> usize {
-    available_parallelism().map_or(1, |cores| cores.get().min(8))
 }

@@ -3,6 +3,7 @@
 use std::{error::Error, path::PathBuf};
 
 use ijepa_data::DataError;
+use ijepa_eval::ExtractError;
 use ijepa_model::{CheckpointError, ConfigError};
 use ijepa_train::{DeviceError, RecipeError, ResolveError, TrainError};
 
@@ -90,6 +91,8 @@ pub(crate) enum CliError {
     Signals(#[source] ctrlc::Error),
     #[error("`--pool tokens` has no single feature vector per image, expected mean or concat4")]
     TokensToKnn,
+    #[error("cannot read features from `{}`: {why}", path.display())]
+    FeatureFile { path: PathBuf, why: String },
     #[error("cannot print the result")]
     Print(#[source] std::io::Error),
     #[error("cannot start {threads} compute threads")]
@@ -105,10 +108,13 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Recipe(_) | Self::Resolve(_) => exit_code::RECIPE,
-            Self::Data(_) | Self::EmptyData { .. } | Self::NoImage { .. } => exit_code::DATA,
+            Self::Data(_)
+            | Self::EmptyData { .. }
+            | Self::NoImage { .. }
+            | Self::FeatureFile { .. } => exit_code::DATA,
             Self::Checkpoint(_) => exit_code::CHECKPOINT,
             Self::Train(error) => training(error),
-            Self::Eval(ijepa_eval::Error::Data(_)) => exit_code::DATA,
+            Self::Eval(error) => evaluation(error),
             Self::Interrupted { .. } => exit_code::INTERRUPTED,
             Self::Device(_)
             | Self::Precision { .. }
@@ -126,10 +132,19 @@ impl CliError {
             | Self::Picture { .. }
             | Self::Parquet { .. }
             | Self::Print(_)
-            | Self::Eval(_)
             | Self::Signals(_)
             | Self::Threads { .. } => exit_code::FAILURE,
         }
+    }
+}
+
+fn evaluation(error: &ijepa_eval::Error) -> u8 {
+    match error {
+        ijepa_eval::Error::Data(_)
+        | ijepa_eval::Error::Extract(
+            ExtractError::Images { .. } | ExtractError::NothingReadable { .. },
+        ) => exit_code::DATA,
+        _ => exit_code::FAILURE,
     }
 }
 

@@ -1,16 +1,15 @@
 //! `ijepa embed`: features of a data set.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use clap::Args;
-use ijepa_data::{DataError, DataSpec, Preprocess, Source};
 use ijepa_model::Normalization;
 use serde_json::json;
 
 use crate::{
-    args::{self, Compute, ComputeArgs},
+    args::{Compute, ComputeArgs, DataArgs, ReadArgs},
     error::CliError,
-    features::{EncoderArgs, Extract, Extracted, FileKind, FrozenEncoder, Pool},
+    features::{EncoderChoice, Extract, Extracted, FileKind, FrozenEncoder, Pool, WeightsArgs},
     report::{self, Report},
 };
 
@@ -22,28 +21,20 @@ use crate::{
 )]
 pub(crate) struct Embed {
     #[command(flatten)]
-    encoder: EncoderArgs,
-    /// Images: folder:PATH or PATH, parquet:GLOB, cifar10:PATH, scenes[:key=value,...]
-    #[arg(long, value_name = "SPEC")]
-    data: String,
-    /// File with the names of the images of the folder to use, one a line
-    #[arg(long, value_name = "FILE")]
-    subset: Option<PathBuf>,
+    weights: WeightsArgs,
+    /// Encoder of the weights [default: target, or the only one there is]
+    #[arg(long, value_enum)]
+    encoder: Option<EncoderChoice>,
+    #[command(flatten)]
+    data: DataArgs,
     /// File to write; its extension is the format
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// What becomes of the tokens of an image
     #[arg(long, value_enum, default_value = "mean")]
     pool: Pool,
-    /// eval: short side to 8/7 of the size, then the centre; squash: to the exact size; none
-    #[arg(long, value_name = "HOW", default_value = "eval", value_parser = args::preprocess)]
-    preprocess: Preprocess,
-    /// Images that go through the encoder together
-    #[arg(long, value_name = "N", default_value = "32", value_parser = args::positive)]
-    batch_size: usize,
-    /// Threads that read images, 0 for none of their own [default: all cores, at most 8]
-    #[arg(long, value_name = "N")]
-    workers: Option<usize>,
+    #[command(flatten)]
+    read: ReadArgs,
     #[command(flatten)]
     compute: ComputeArgs,
     /// No progress on stderr
@@ -55,8 +46,8 @@ impl Embed {
     pub(crate) fn run(&self) -> Result<Report, CliError> {
         let kind = FileKind::of(&self.out, self.pool == Pool::Tokens)?;
         let compute = self.compute.open()?;
-        let source = self.source()?;
-        let frozen = self.encoder.load(&compute)?;
+        let source = self.data.open()?;
+        let frozen = self.weights.load(self.encoder, &compute)?;
         let settings = Settings::of(&frozen, &compute);
         if !self.quiet {
             report::line(&format!("{} images; {}", source.len(), settings.describe()));
@@ -64,23 +55,14 @@ impl Embed {
         let extract = Extract {
             frozen,
             source,
-            preprocess: self.preprocess,
+            preprocess: self.read.preprocess,
             pool: self.pool,
-            batch_size: self.batch_size,
-            workers: self.workers.unwrap_or_else(args::default_workers),
+            batch_size: self.read.batch_size,
+            workers: self.read.workers.count(),
             progress: !self.quiet,
         };
-        let extracted = extract.run(&self.data, &self.out, kind)?;
+        let extracted = extract.run(&self.data.spec, &self.out, kind)?;
         Ok(self.report(&extracted, &settings))
-    }
-
-    fn source(&self) -> Result<Arc<dyn Source>, DataError> {
-        let spec: DataSpec = self.data.parse()?;
-        let source = match &self.subset {
-            Some(list) => spec.open_subset(list)?,
-            None => spec.open()?,
-        };
-        Ok(source.into())
     }
 
     fn report(&self, extracted: &Extracted, settings: &Settings) -> Report {
@@ -114,7 +96,7 @@ impl Embed {
                 "encoder": settings.encoder,
                 "pool": self.pool.name(),
                 "image_size": settings.image_size,
-                "preprocess": self.preprocess.to_string(),
+                "preprocess": self.read.preprocess.to_string(),
                 "normalize": settings.normalize,
                 "device": settings.device,
                 "precision": settings.precision,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use ijepa_data::{DataSpec, Source};
+use ijepa_data::Source;
 use ijepa_eval::{EpochEvaluation, ExtractConfig};
 use ijepa_train::{
     Hook, HookError, MetricsRow, Monitors, PretrainPlan, Recipe, Resume, RunDir, TrainOptions,
@@ -16,7 +16,7 @@ use ijepa_train::{
 use serde_json::{Value, json};
 
 use crate::{
-    args::{self, ComputeArgs, positive},
+    args::{self, ComputeArgs, DataArgs, WorkerArgs, positive},
     error::CliError,
     report::{self, Report},
 };
@@ -34,12 +34,8 @@ pub(crate) struct Pretrain {
     /// Changes of single keys, such as optimizer.lr=5e-4
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE", num_args = 1..)]
     overrides: Vec<String>,
-    /// Training images: folder:PATH or PATH, parquet:GLOB, cifar10:PATH, scenes[:key=value,...]
-    #[arg(long, value_name = "SPEC")]
-    data: String,
-    /// File with the names of the images of the folder to use, one a line
-    #[arg(long, value_name = "FILE")]
-    subset: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
     /// Run directory
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -64,9 +60,8 @@ pub(crate) struct Pretrain {
     /// Seed of the run, instead of the recipe's run.seed
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Threads that read images, 0 for none of their own [default: all cores, at most 8]
-    #[arg(long, value_name = "N")]
-    workers: Option<usize>,
+    #[command(flatten)]
+    workers: WorkerArgs,
     #[command(flatten)]
     compute: ComputeArgs,
     /// No progress on stderr
@@ -86,7 +81,7 @@ impl Pretrain {
     pub(crate) fn run(&self) -> Result<Report, CliError> {
         let compute = self.compute.open()?;
         let recipe = self.recipe(compute.precision.name())?;
-        let source = self.source()?;
+        let source = self.data.open()?;
         let plan = PretrainPlan::new(recipe, source.len())?;
         let mut run = RunDir::open(&self.out)?;
         let device = compute.spec.to_string();
@@ -134,17 +129,9 @@ impl Pretrain {
         Ok(args::load_recipe(&self.recipe, &overrides)?)
     }
 
-    fn source(&self) -> Result<Arc<dyn Source>, CliError> {
-        let spec: DataSpec = self.data.parse()?;
-        Ok(Arc::from(match &self.subset {
-            Some(list) => spec.open_subset(list)?,
-            None => spec.open()?,
-        }))
-    }
-
     fn options(&self, environment: Value) -> Result<TrainOptions, CliError> {
         let options = TrainOptions {
-            workers: self.workers.unwrap_or_else(args::default_workers),
+            workers: self.workers.count(),
             max_steps: self.max_steps,
             max_time: self
                 .max_minutes
@@ -165,11 +152,12 @@ impl Pretrain {
         training: &Arc<dyn Source>,
         device: &burn::tensor::Device,
     ) -> Result<EpochEvaluation, CliError> {
-        let open = |spec: &String| -> Result<Arc<dyn Source>, CliError> {
-            Ok(Arc::from(spec.parse::<DataSpec>()?.open()?))
-        };
+        let open = |spec: &String| args::open_data(spec);
         let test = self.eval_test.as_ref().map(open).transpose()?;
-        let config = ExtractConfig::default();
+        let config = ExtractConfig {
+            workers: self.workers.count(),
+            ..ExtractConfig::default()
+        };
         Ok(match &self.eval_data {
             Some(spec) => EpochEvaluation::new(open(spec)?, test, config, device),
             None => EpochEvaluation::of_first(Arc::clone(training), config, device),

@@ -46,13 +46,10 @@ enum Normalize {
 
 /// What chooses an encoder on the command line.
 #[derive(Debug, Args)]
-pub(crate) struct EncoderArgs {
+pub(crate) struct WeightsArgs {
     /// Run directory, native folder, official .pth.tar, Hugging Face folder or .safetensors
     #[arg(long, value_name = "W")]
     weights: Option<PathBuf>,
-    /// Encoder of the weights [default: target, or the only one there is]
-    #[arg(long, value_enum)]
-    encoder: Option<EncoderChoice>,
     /// Sizes of a random encoder when there are no weights, such as vit_b16
     #[arg(long, value_name = "NAME", conflicts_with = "weights")]
     arch: Option<String>,
@@ -78,12 +75,16 @@ pub(crate) struct FrozenEncoder {
     pub(crate) normalization: Normalization,
 }
 
-impl EncoderArgs {
-    /// Loads or initialises the encoder.
-    pub(crate) fn load(&self, compute: &Compute) -> Result<FrozenEncoder, CliError> {
+impl WeightsArgs {
+    /// Loads or initialises the encoder; without a choice the weights decide.
+    pub(crate) fn load(
+        &self,
+        choice: Option<EncoderChoice>,
+        compute: &Compute,
+    ) -> Result<FrozenEncoder, CliError> {
         let (encoder, choice, own) = match &self.weights {
-            Some(path) => self.of_checkpoint(path, compute)?,
-            None => self.of_arch(compute)?,
+            Some(path) => self.of_checkpoint(path, choice, compute)?,
+            None => self.of_arch(choice, compute)?,
         };
         let encoder = match self.image_size {
             Some(side) => encoder
@@ -94,11 +95,7 @@ impl EncoderArgs {
                 })?,
             None => encoder,
         };
-        let normalization = match self.normalize {
-            Some(Normalize::Imagenet) => Normalization::IMAGENET,
-            Some(Normalize::Half) => Normalization::HALF,
-            None => own.unwrap_or(Normalization::IMAGENET),
-        };
+        let normalization = self.normalization(own);
         let precision = compute.precision.of_model();
         Ok(FrozenEncoder {
             encoder: encoder.with_precision(precision).frozen(),
@@ -107,12 +104,45 @@ impl EncoderArgs {
         })
     }
 
-    fn of_checkpoint(&self, path: &Path, compute: &Compute) -> Result<Loaded, CliError> {
+    /// The channel statistics asked for, else `own`, else those of ImageNet.
+    fn normalization(&self, own: Option<Normalization>) -> Normalization {
+        match self.normalize {
+            Some(Normalize::Imagenet) => Normalization::IMAGENET,
+            Some(Normalize::Half) => Normalization::HALF,
+            None => own.unwrap_or(Normalization::IMAGENET),
+        }
+    }
+
+    /// How pixels are looked at without an encoder: the size and statistics that one would get,
+    /// or no size if nothing says it.
+    pub(crate) fn pixels(&self) -> Result<(Option<[usize; 2]>, Normalization), CliError> {
+        let (size, own) = match &self.weights {
+            Some(path) => {
+                let checkpoint = self.checkpoint(path)?;
+                let size = checkpoint.encoder_config.image_size;
+                (Some(size), checkpoint.normalization)
+            }
+            None => (None, None),
+        };
+        let size = self.image_size.map(|side| [side, side]).or(size);
+        Ok((size, self.normalization(own)))
+    }
+
+    fn checkpoint(&self, path: &Path) -> Result<Checkpoint, CliError> {
         let options = OpenOptions {
             num_heads: self.num_heads,
         };
-        let checkpoint = Checkpoint::open_with(path, options)?;
-        let choice = match self.encoder {
+        Ok(Checkpoint::open_with(path, options)?)
+    }
+
+    fn of_checkpoint(
+        &self,
+        path: &Path,
+        choice: Option<EncoderChoice>,
+        compute: &Compute,
+    ) -> Result<Loaded, CliError> {
+        let checkpoint = self.checkpoint(path)?;
+        let choice = match choice {
             Some(choice) => choice,
             None if checkpoint.target_encoder.is_some() => EncoderChoice::Target,
             None => EncoderChoice::Context,
@@ -128,9 +158,13 @@ impl EncoderArgs {
         Ok((encoder, choice, checkpoint.normalization))
     }
 
-    fn of_arch(&self, compute: &Compute) -> Result<Loaded, CliError> {
+    fn of_arch(
+        &self,
+        choice: Option<EncoderChoice>,
+        compute: &Compute,
+    ) -> Result<Loaded, CliError> {
         let missing = |encoder, needed| CliError::MissingFlag { encoder, needed };
-        match (self.encoder, &self.arch) {
+        match (choice, &self.arch) {
             (Some(EncoderChoice::Random), Some(arch)) => {
                 let unknown = |source| CliError::Flag {
                     flag: "arch",

@@ -11,7 +11,10 @@ use crate::{
     report,
 };
 
-use super::sink::{RowShape, Rows, Sink, f32_bytes, i64_bytes};
+use super::{
+    files::{Table, f32s, i64s, read_bytes},
+    sink::{RowShape, Rows, Sink, f32_bytes, i64_bytes},
+};
 
 /// Magic, version 1.0 and the length of the header are followed by the header.
 const PREAMBLE: &[u8] = b"\x93NUMPY\x01\x00";
@@ -63,6 +66,50 @@ fn beginning(dtype: &str, shape: &[usize], at_least: usize) -> Vec<u8> {
 /// `a/b.npy` to `a/b.labels.npy`.
 fn labels_path(path: &Path) -> PathBuf {
     path.with_extension("labels.npy")
+}
+
+/// Reads an array that [`Npy`] wrote, with its labels.
+pub(super) fn read(path: &Path) -> Result<Table, String> {
+    let (shape, data) = array(path, "<f4", size_of::<f32>())?;
+    let (_, labels) = array(&labels_path(path), "<i8", size_of::<i64>())?;
+    Ok(Table {
+        shape,
+        values: f32s(&data),
+        labels: i64s(&labels),
+    })
+}
+
+/// Shape and bytes of an array in the form that [`beginning`] gives.
+fn array(path: &Path, dtype: &str, size: usize) -> Result<(Vec<usize>, Vec<u8>), String> {
+    let wrong = || {
+        let name = path.display();
+        format!("`{name}` is no array of {dtype} as `ijepa embed` writes it")
+    };
+    let bytes = read_bytes(path).map_err(|why| format!("`{}`: {why}", path.display()))?;
+    let rest = bytes.strip_prefix(PREAMBLE).ok_or_else(wrong)?;
+    let (length, rest) = rest.split_first_chunk().ok_or_else(wrong)?;
+    let length = usize::from(u16::from_le_bytes(*length));
+    let (header, data) = rest.split_at_checked(length).ok_or_else(wrong)?;
+    let header = std::str::from_utf8(header).map_err(|_| wrong())?;
+    let start = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': (");
+    let shape = header.strip_prefix(&start).and_then(|rest| {
+        let (shape, _) = rest.split_once(')')?;
+        let sides = shape
+            .split(',')
+            .map(str::trim)
+            .filter(|side| !side.is_empty());
+        sides
+            .map(|side| side.parse().ok())
+            .collect::<Option<Vec<usize>>>()
+    });
+    let shape = shape.ok_or_else(wrong)?;
+    let len = shape
+        .iter()
+        .try_fold(size, |product, &side| product.checked_mul(side));
+    if len != Some(data.len()) {
+        return Err(wrong());
+    }
+    Ok((shape, data.to_vec()))
 }
 
 impl Sink for Npy {

@@ -7,6 +7,8 @@ mod embed;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod knn;
+#[cfg(test)]
 mod masks;
 #[cfg(test)]
 mod pretrain;

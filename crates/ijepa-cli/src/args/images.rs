@@ -1,0 +1,68 @@
+//! Which images, and how they are read.
+
+use std::{path::PathBuf, sync::Arc, thread::available_parallelism};
+
+use clap::Args;
+use ijepa_data::{DataError, DataSpec, Preprocess, Source};
+
+use super::positive;
+
+/// The images that a command goes through.
+#[derive(Debug, Args)]
+pub(crate) struct DataArgs {
+    /// Images: folder:PATH or PATH, parquet:GLOB, cifar10:PATH, scenes[:key=value,...]
+    #[arg(long = "data", value_name = "SPEC")]
+    pub(crate) spec: String,
+    /// File with the names of the images of the folder to use, one a line
+    #[arg(long, value_name = "FILE")]
+    subset: Option<PathBuf>,
+}
+
+impl DataArgs {
+    pub(crate) fn open(&self) -> Result<Arc<dyn Source>, DataError> {
+        match &self.subset {
+            Some(list) => {
+                let spec: DataSpec = self.spec.parse()?;
+                Ok(spec.open_subset(list)?.into())
+            }
+            None => open_data(&self.spec),
+        }
+    }
+}
+
+/// Opens what `spec` says.
+pub(crate) fn open_data(spec: &str) -> Result<Arc<dyn Source>, DataError> {
+    Ok(spec.parse::<DataSpec>()?.open()?.into())
+}
+
+/// Threads beside those that compute.
+#[derive(Debug, Args)]
+pub(crate) struct WorkerArgs {
+    /// Threads that read images, 0 for none of their own [default: all cores, at most 8]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+}
+
+impl WorkerArgs {
+    pub(crate) fn count(&self) -> usize {
+        let default = || available_parallelism().map_or(1, |cores| cores.get().min(8));
+        self.workers.unwrap_or_else(default)
+    }
+}
+
+/// How images reach a frozen encoder.
+#[derive(Debug, Args)]
+pub(crate) struct ReadArgs {
+    /// eval: short side to 8/7 of the size, then the centre; squash: to the exact size; none
+    #[arg(long, value_name = "HOW", default_value = "eval", value_parser = preprocess)]
+    pub(crate) preprocess: Preprocess,
+    /// Images that go through the encoder together
+    #[arg(long, value_name = "N", default_value = "32", value_parser = positive)]
+    pub(crate) batch_size: usize,
+    #[command(flatten)]
+    pub(crate) workers: WorkerArgs,
+}
+
+fn preprocess(text: &str) -> Result<Preprocess, String> {
+    text.parse().map_err(|error: DataError| error.to_string())
+}

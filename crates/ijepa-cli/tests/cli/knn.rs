@@ -1,0 +1,128 @@
+//! `knn` on pixels and on files of `embed`.
+
+use ijepa_data::{DataSpec, Preprocess};
+use ijepa_eval::{ExtractConfig, KnnConfig, extract_pixels, knn};
+use ijepa_testkit::{device, device_name};
+use serde_json::Value;
+
+use crate::support::{golden, ijepa, json, path_text, text, words};
+
+const TRAIN: &str = "scenes:kind=texture,n=40,size=32,seed=1";
+const TEST: &str = "scenes:kind=texture,n=10,size=32,seed=2";
+
+fn run(flags: &str) -> Value {
+    let device = device_name();
+    json(&words(&format!(
+        "knn --quiet --k 1,5 --device {device} {flags}"
+    )))
+}
+
+fn check(flags: &str, code: i32, message: &str) {
+    let found = ijepa(&words(&format!("knn --quiet --k 1,5 {flags}")));
+    assert_eq!(
+        (found.code, found.stdout.as_str()),
+        (Some(code), ""),
+        "{found:?}"
+    );
+    assert!(found.stderr.contains(message), "{found:?}");
+}
+
+#[test]
+fn pixels_need_no_weights() {
+    let found = run(&format!("--encoder pixels --train {TRAIN} --test {TEST}"));
+    assert_eq!(found["encoder"], "pixels");
+    assert_eq!(found["dim"], 3 * 32 * 32);
+    let config = ExtractConfig {
+        preprocess: Preprocess::Eval,
+        ..ExtractConfig::default()
+    };
+    let pixels = |spec: &str| {
+        let source = spec.parse::<DataSpec>().unwrap().open().unwrap();
+        let extracted = extract_pixels(source.as_ref(), [32, 32], &config);
+        extracted.unwrap().features
+    };
+    let neighbours = KnnConfig {
+        ks: vec![1, 5],
+        ..KnnConfig::default()
+    };
+    let expected = knn(&pixels(TRAIN), &pixels(TEST), &neighbours, &device()).unwrap();
+    assert_eq!(found["k"], serde_json::to_value(&expected.k).unwrap());
+
+    // Images that vote are their own nearest neighbours, at any size.
+    let small = format!("--encoder pixels --image-size 8 --train {TRAIN} --test {TRAIN}");
+    let found = run(&small);
+    assert_eq!(
+        (&found["dim"], &found["k"]["1"]["top1"]),
+        (&(3 * 64).into(), &100.0.into())
+    );
+    // Weights give pixels the size that their encoder would see.
+    let saved = golden("hf_tiny_saved");
+    let found = run(&format!(
+        "--encoder pixels --weights {saved} --train {TRAIN} --test {TEST}"
+    ));
+    let seen = run(&format!("--weights {saved} --train {TRAIN} --test {TEST}"));
+    assert_ne!(found["k"], seen["k"]);
+}
+
+#[test]
+fn files_of_embed_give_what_their_images_give() {
+    let folder = tempfile::tempdir().unwrap();
+    let (saved, device) = (golden("hf_tiny_saved"), device_name());
+    let embed = |data: &str, name: &str, more: &str| {
+        let out = path_text(folder.path().join(name));
+        let line = format!(
+            "embed --quiet --weights {saved} --data {data} --out {out} --device {device} {more}"
+        );
+        text(&words(&line));
+        out
+    };
+    let expected = run(&format!(
+        "--weights {saved} --train {TRAIN} --test {TEST} --center"
+    ));
+    for kind in ["safetensors", "npy"] {
+        let train = embed(TRAIN, &format!("train.{kind}"), "");
+        let test = embed(TEST, &format!("test.{kind}"), "");
+        let files = format!("--features-train {train} --features-test {test} --center");
+        let found = run(&files);
+        assert_eq!(found["k"], expected["k"], "{kind}");
+        assert_eq!(
+            (&found["train_images"], &found["test_images"]),
+            (&40.into(), &10.into())
+        );
+
+        let bytes = std::fs::read(&test).unwrap();
+        std::fs::write(&test, &bytes[..bytes.len() - 1]).unwrap();
+        check(&files, 4, &format!("cannot read features from `{test}`"));
+    }
+    let train = embed(TRAIN, "train.safetensors", "");
+    let tokens = embed(TEST, "tokens.safetensors", "--pool tokens");
+    let with = |test: &str| format!("--features-train {train} --features-test {test}");
+    check(
+        &with(&tokens),
+        4,
+        "expected [images, dim] as with --pool mean or concat4",
+    );
+    check(&with("nowhere.npy"), 4, "`nowhere.npy`");
+    check(&with("a.csv"), 4, "expected a .safetensors or .npy file");
+    let wide = embed(TEST, "wide.npy", "--encoder random --pool tokens");
+    check(&with(&wide), 4, "expected [images, dim]");
+}
+
+#[test]
+fn images_and_files_do_not_mix() {
+    let files = "--features-train a.npy --features-test b.npy";
+    check(
+        &format!("{files} --train {TRAIN} --test {TEST}"),
+        2,
+        "cannot be used with",
+    );
+    check(&format!("{files} --weights w"), 2, "cannot be used with");
+    check(&format!("{files} --pool concat4"), 2, "cannot be used with");
+    check("--features-train a.npy", 2, "--features-test");
+    check("--weights w", 2, "--train");
+    check(
+        &format!("--train {TRAIN} --test {TEST}"),
+        2,
+        "`--weights` is missing",
+    );
+}
