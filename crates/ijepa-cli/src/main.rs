@@ -11,6 +11,7 @@ mod exit_code;
 mod features;
 mod memory;
 mod picture;
+mod progress;
 mod report;
 
 use std::process::ExitCode;

@@ -7,6 +7,16 @@ pub type HookError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Watches a run; every method does nothing unless it is implemented.
 pub trait Hook {
+    /// Before the first step of a run that goes on from a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// Stops the run.
+    fn on_resume(&mut self, from: &Resumption) -> Result<(), HookError> {
+        let _ = from;
+        Ok(())
+    }
+
     /// After a logged step.
     ///
     /// # Errors
@@ -26,6 +36,16 @@ pub trait Hook {
         let _ = (epoch, learner);
         Ok(EpochScores::default())
     }
+}
+
+/// Where a run goes on, and what it does differently from there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resumption {
+    /// Completed steps.
+    pub step: u64,
+    /// Keys that change what is learned and differ from the checkpoint's recipe, each with its
+    /// value there and now.
+    pub changed: Vec<(String, String, String)>,
 }
 
 /// What hooks measured after an epoch.

@@ -22,6 +22,7 @@ use crate::{
     options::{Resume, TrainOptions, TrainSummary},
     plan::PretrainPlan,
     recipe::OnCollapse,
+    resume,
     run_dir::RunDir,
     step::{GroupBatch, Learner, StepOutput, StepSettings},
 };
@@ -39,7 +40,7 @@ pub fn pretrain(
     options: &TrainOptions,
     hooks: &mut [&mut dyn Hook],
 ) -> Result<(TrainSummary, Learner), TrainError> {
-    let mut trainer = Trainer::start(plan, source, run, device, options)?;
+    let mut trainer = Trainer::start(plan, source, run, device, options, hooks)?;
     let started = Instant::now();
     let last_step = plan.total_steps.min(options.max_steps.unwrap_or(u64::MAX));
     let out_of_time = || {
@@ -80,6 +81,7 @@ impl<'a> Trainer<'a> {
         run: &'a mut RunDir,
         device: &Device,
         options: &TrainOptions,
+        hooks: &mut [&mut dyn Hook],
     ) -> Result<Self, TrainError> {
         let checkpoint = match &options.resume {
             Resume::Auto => run.open_latest()?,
@@ -92,7 +94,14 @@ impl<'a> Trainer<'a> {
             Resume::File(path) => Some(Checkpoint::open(path)?),
         };
         let (learner, step) = match &checkpoint {
-            Some(checkpoint) => resumed(plan, checkpoint, device)?,
+            Some(checkpoint) => {
+                let learner = resume::learner(plan, checkpoint, device)?;
+                let from = resume::resumption(plan, checkpoint)?;
+                for hook in hooks.iter_mut() {
+                    hook.on_resume(&from).map_err(TrainError::Hook)?;
+                }
+                (learner, from.step)
+            }
             None => (fresh(plan, device), 0),
         };
         let loader = Loader::new(source, loader_config(plan, options, step))?;
@@ -337,31 +346,6 @@ fn fresh(plan: &PretrainPlan, device: &Device) -> Learner {
         adamw,
         device,
     )
-}
-
-/// The learner of a checkpoint and the number of steps it has completed.
-fn resumed(
-    plan: &PretrainPlan,
-    checkpoint: &Checkpoint,
-    device: &Device,
-) -> Result<(Learner, u64), TrainError> {
-    let found = checkpoint.config();
-    if found.as_ref() != Some(&plan.model) {
-        return Err(TrainError::OtherRecipe {
-            path: checkpoint.path.clone(),
-            key: "model".to_owned(),
-            found: found.map_or("no predictor".to_owned(), |config| format!("{config:?}")),
-            expected: format!("{:?}", plan.model),
-        });
-    }
-    let (objective, adamw) = (plan.objective(), plan.adamw());
-    let learner = Learner::from_checkpoint(checkpoint, plan.compute(), objective, adamw, device)?;
-    // Official checkpoints count epochs only.
-    let step = checkpoint
-        .state
-        .step
-        .unwrap_or(checkpoint.state.epoch * plan.steps_per_epoch);
-    Ok((learner, step))
 }
 
 fn loader_config(plan: &PretrainPlan, options: &TrainOptions, step: u64) -> LoaderConfig {

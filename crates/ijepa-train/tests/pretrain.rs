@@ -11,7 +11,7 @@ mod pretrain {
     use ijepa_testkit::{device, max_abs_difference};
     use ijepa_train::{
         GroupBatch, Hook, HookError, Learner, MetricsRow, Monitors, PretrainPlan, Recipe, Resume,
-        RunDir, StepSettings, TrainError, TrainOptions, TrainSummary, pretrain,
+        Resumption, RunDir, StepSettings, TrainError, TrainOptions, TrainSummary, pretrain,
     };
 
     const TINY: [&str; 12] = [
@@ -244,6 +244,76 @@ mod pretrain {
             }
             other => panic!("{other}"),
         }
+    }
+
+    #[derive(Default)]
+    struct Resumed(Option<Resumption>);
+
+    impl Hook for Resumed {
+        fn on_resume(&mut self, from: &Resumption) -> Result<(), HookError> {
+            assert_eq!(self.0.replace(from.clone()), None);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_resumed_run_says_what_it_does_differently_and_does_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let resume = |overrides: &[&str], last: u64| {
+            let (source, mut resumed) = (source(), Resumed::default());
+            let plan = PretrainPlan::new(recipe(overrides), source.len()).unwrap();
+            let mut run = RunDir::open(folder.path()).unwrap();
+            let (options, hooks): (_, &mut [&mut dyn Hook]) = (until(last), &mut [&mut resumed]);
+            pretrain(&plan, source, &mut run, &device(), &options, hooks).unwrap();
+            resumed.0
+        };
+        assert_eq!(resume(&[], 2), None);
+        let unchanged = |step| {
+            let changed = Vec::new();
+            Some(Resumption { step, changed })
+        };
+        // What is only kept of a run may change without a word.
+        let kept = [
+            "run.keep_last=1",
+            "run.log_every_steps=1",
+            "run.kernels=reference",
+        ];
+        assert_eq!(resume(&kept, 3), unchanged(2));
+        assert_eq!(resume(&[], 4), unchanged(3));
+        let changes = [
+            "optimizer.lr=0.5",
+            "optimizer.warmup_epochs=0",
+            "ema.start=0.25",
+            "mask.num_targets=2",
+            "objective.loss=mse",
+            "data.flip=false",
+            "run.batch_size=6",
+            "run.seed=9",
+            "run.log_every_steps=1",
+        ];
+        let from = resume(&changes, 5).unwrap();
+        let changed: Vec<String> = from
+            .changed
+            .iter()
+            .map(|(key, old, new)| format!("{key} {old} -> {new}"))
+            .collect();
+        assert_eq!(from.step, 4);
+        assert_eq!(
+            changed,
+            [
+                "data.flip true -> false",
+                "ema.start 0.995 -> 0.25",
+                "mask.num_targets 4 -> 2",
+                "objective.loss \"smooth_l1\" -> \"mse\"",
+                "optimizer.lr 0.001 -> 0.5",
+                "optimizer.warmup_epochs 0.8 -> 0.0",
+                "run.batch_size 12 -> 6",
+                "run.seed 0 -> 9",
+            ]
+        );
+        let last = rows(folder.path()).pop().unwrap();
+        let lr: f64 = last[4].parse().unwrap();
+        assert!(last[1] == "4" && lr > 0.3, "{last:?}");
     }
 
     #[derive(Default)]

@@ -1,6 +1,7 @@
 //! `ijepa pretrain`: trains an encoder.
 
 use std::{
+    io::Stderr,
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -10,14 +11,15 @@ use clap::Args;
 use ijepa_data::Source;
 use ijepa_eval::{EpochEvaluation, ExtractConfig};
 use ijepa_train::{
-    Hook, HookError, MetricsRow, Monitors, PretrainPlan, Recipe, Resume, RunDir, TrainOptions,
-    TrainSummary, pretrain,
+    Hook, HookError, MetricsRow, Monitors, PretrainPlan, Recipe, Resume, Resumption, RunDir,
+    TrainOptions, TrainSummary, pretrain,
 };
 use serde_json::{Value, json};
 
 use crate::{
     args::{self, ComputeArgs, DataArgs, WorkerArgs, positive},
     error::CliError,
+    progress::{StatusLine, StepStatus},
     report::{self, Report},
 };
 
@@ -93,16 +95,21 @@ impl Pretrain {
             "threads": compute.threads,
             "command": std::env::args().collect::<Vec<_>>(),
         }))?;
-        let mut progress = (!self.quiet).then(|| Progress {
+        let mut progress = Progress {
             total_steps: plan.total_steps(),
-            device: device.clone(),
-        });
-        let mut evaluation = self.evaluation(&source, &compute.device)?;
-        let mut hooks: Vec<&mut dyn Hook> = vec![&mut evaluation];
-        if let Some(progress) = &mut progress {
-            progress.begin(&plan, source.len());
-            hooks.push(progress);
+            quiet: self.quiet,
+            line: StatusLine::stderr(),
+        };
+        if !self.quiet {
+            progress.line.say(&format!(
+                "{} images, {} steps of {} images on {device}",
+                source.len(),
+                plan.total_steps(),
+                plan.recipe().run.batch_size,
+            ));
         }
+        let mut evaluation = self.evaluation(&source, &compute.device)?;
+        let mut hooks: [&mut dyn Hook; 2] = [&mut evaluation, &mut progress];
         let (summary, _) = pretrain(
             &plan,
             source,
@@ -201,36 +208,44 @@ impl Pretrain {
     }
 }
 
-/// A line on stderr for every logged step.
+/// What a run says on stderr while it lasts.
 struct Progress {
     total_steps: u64,
-    device: String,
-}
-
-impl Progress {
-    fn begin(&self, plan: &PretrainPlan, images: usize) {
-        report::line(&format!(
-            "{images} images, {} steps of {} images on {}",
-            self.total_steps,
-            plan.recipe().run.batch_size,
-            self.device
-        ));
-    }
+    quiet: bool,
+    line: StatusLine<Stderr>,
 }
 
 impl Hook for Progress {
+    fn on_resume(&mut self, from: &Resumption) -> Result<(), HookError> {
+        if !self.quiet {
+            self.line.say(&format!("going on after step {}", from.step));
+        }
+        if !from.changed.is_empty() {
+            let changes = from.changed.iter();
+            let changes = changes.map(|(key, old, new)| format!("{key} {old} -> {new}"));
+            self.line.say(&format!(
+                "warning: the recipe is not that of the checkpoint: {}",
+                report::list(changes)
+            ));
+        }
+        Ok(())
+    }
+
     fn on_log(&mut self, row: &MetricsRow, monitors: &Monitors) -> Result<(), HookError> {
-        let left = (self.total_steps - row.step) as f64 * row.step_ms / 1e3;
-        report::line(&format!(
-            "step {} of {}  loss {:.4}  {:.1} images/s  {:.0} min left",
-            row.step,
-            self.total_steps,
-            row.loss,
-            row.images_per_s,
-            left / 60.0
-        ));
+        if self.quiet {
+            return Ok(());
+        }
+        let status = StepStatus {
+            done: row.step + 1,
+            total: self.total_steps,
+            loss: row.loss,
+            images_per_s: row.images_per_s,
+            step_ms: row.step_ms,
+        };
+        self.line.show(&status.to_string());
         if let Some(reason) = monitors.collapse() {
-            report::line(&format!("this run looks collapsed: {reason}"));
+            self.line
+                .say(&format!("this run looks collapsed: {reason}"));
         }
         Ok(())
     }

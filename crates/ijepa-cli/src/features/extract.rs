@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use ijepa_data::{Preprocess, Source};
 use ijepa_model::Pooling;
 
-use crate::{error, error::CliError, report};
+use crate::{error, error::CliError, progress::StatusLine};
 
 use super::{
     encoder::FrozenEncoder,
@@ -100,7 +100,7 @@ impl Extract {
             size: self.frozen.encoder.config().image_size,
         };
         let start = Instant::now();
-        let mut said = start;
+        let (mut said, mut line) = (start, StatusLine::stderr());
         let mut batch = Batch::default();
         let (mut images, mut skipped) = (0, Vec::new());
         let read = Images::start(reading, self.workers, self.batch_size.saturating_mul(2))?;
@@ -120,7 +120,7 @@ impl Extract {
             if self.progress && said.elapsed() >= PROGRESS {
                 said = Instant::now();
                 let rate = images as f64 / start.elapsed().as_secs_f64();
-                report::line(&format!(
+                line.show(&format!(
                     "{} of {len} images, {rate:.1} images/s",
                     index + 1
                 ));

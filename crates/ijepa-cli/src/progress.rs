@@ -1,0 +1,157 @@
+//! How far a long command is: one line redrawn in place on a terminal, a line at a time elsewhere.
+
+use std::io::{self, IsTerminal, Stderr, Write};
+
+/// To the beginning of the line, and everything on it away.
+const CLEAR: &str = "\r\x1b[K";
+
+/// The last line of a stream, which may be redrawn.
+pub(crate) struct StatusLine<W: Write> {
+    stream: W,
+    in_place: bool,
+    drawn: bool,
+}
+
+impl StatusLine<Stderr> {
+    /// Stderr, redrawn if it is a terminal.
+    pub(crate) fn stderr() -> Self {
+        let stream = io::stderr();
+        let in_place = stream.is_terminal();
+        Self::new(stream, in_place)
+    }
+}
+
+impl<W: Write> StatusLine<W> {
+    fn new(stream: W, in_place: bool) -> Self {
+        Self {
+            stream,
+            in_place,
+            drawn: false,
+        }
+    }
+
+    /// Shows how far it is, in place of what was shown before; there is nobody to tell if that
+    /// fails.
+    pub(crate) fn show(&mut self, status: &str) {
+        if self.in_place {
+            let _ = write!(self.stream, "{CLEAR}{status}");
+            let _ = self.stream.flush();
+            self.drawn = true;
+        } else {
+            self.say(status);
+        }
+    }
+
+    /// Writes a line that stays.
+    pub(crate) fn say(&mut self, line: &str) {
+        let clear = if self.drawn { CLEAR } else { "" };
+        let _ = writeln!(self.stream, "{clear}{line}");
+        self.drawn = false;
+    }
+}
+
+impl<W: Write> Drop for StatusLine<W> {
+    /// Leaves the last status where it is and the cursor below it.
+    fn drop(&mut self) {
+        if self.drawn {
+            let _ = writeln!(self.stream);
+        }
+    }
+}
+
+/// A step of a run as a status.
+pub(crate) struct StepStatus {
+    /// Steps that are done, at least one.
+    pub(crate) done: u64,
+    pub(crate) total: u64,
+    pub(crate) loss: f64,
+    pub(crate) images_per_s: f64,
+    pub(crate) step_ms: f64,
+}
+
+impl std::fmt::Display for StepStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let left = self.total.saturating_sub(self.done) as f64 * self.step_ms / 1e3;
+        write!(
+            f,
+            "step {}/{}  loss {:.4}  {:.1} images/s  {} left",
+            self.done,
+            self.total,
+            self.loss,
+            self.images_per_s,
+            duration(left)
+        )
+    }
+}
+
+/// Seconds in the two largest units that matter.
+fn duration(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {:02} s", seconds % 60),
+        (0, _, _) => format!("{hours} h {:02} min", minutes % 60),
+        _ => format!("{days} d {:02} h", hours % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(in_place: bool) -> String {
+        let mut stream = Vec::new();
+        let mut line = StatusLine::new(&mut stream, in_place);
+        line.show("one");
+        line.show("two");
+        line.say("note");
+        line.show("three");
+        drop(line);
+        String::from_utf8(stream).unwrap()
+    }
+
+    #[test]
+    fn a_terminal_has_one_status_that_is_redrawn() {
+        let clear = CLEAR;
+        let expected = format!("{clear}one{clear}two{clear}note\n{clear}three\n");
+        assert_eq!(written(true), expected);
+    }
+
+    #[test]
+    fn elsewhere_every_status_is_a_line() {
+        assert_eq!(written(false), "one\ntwo\nnote\nthree\n");
+    }
+
+    #[test]
+    fn a_step_says_how_far_how_fast_how_long_and_how_well() {
+        let status = StepStatus {
+            done: 120,
+            total: 5000,
+            loss: 0.43211,
+            images_per_s: 1234.56,
+            step_ms: 41.5,
+        };
+        let expected = "step 120/5000  loss 0.4321  1234.6 images/s  3 min 23 s left";
+        assert_eq!(status.to_string(), expected);
+        let last = StepStatus {
+            done: 5000,
+            ..status
+        };
+        assert!(last.to_string().ends_with("  0 s left"));
+    }
+
+    #[test]
+    fn durations_have_two_units() {
+        let pairs = [
+            (0.4, "0 s"),
+            (59.6, "1 min 00 s"),
+            (3599.0, "59 min 59 s"),
+            (7500.0, "2 h 05 min"),
+            (200_000.0, "2 d 07 h"),
+        ];
+        for (seconds, expected) in pairs {
+            assert_eq!(duration(seconds), expected, "{seconds}");
+        }
+    }
+}
