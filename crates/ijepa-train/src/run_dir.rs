@@ -65,11 +65,14 @@ impl RunDir {
         let lock_path = path.join(LOCK);
         let lock = File::create(&lock_path).map_err(io("create", &lock_path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path,
-                tables: None,
-                _lock: lock,
-            }),
+            Ok(()) => {
+                remove_unfinished(&checkpoints)?;
+                Ok(Self {
+                    path,
+                    tables: None,
+                    _lock: lock,
+                })
+            }
             Err(fs::TryLockError::WouldBlock) => Err(TrainError::InUse { path }),
             Err(fs::TryLockError::Error(source)) => Err(io("lock", &lock_path)(source)),
         }
@@ -116,7 +119,11 @@ impl RunDir {
     fn write(&self, name: &str, text: &str) -> Result<(), TrainError> {
         let path = self.path.join(name);
         let unfinished = self.path.join(format!(".{name}.tmp"));
-        fs::write(&unfinished, text)
+        File::create(&unfinished)
+            .and_then(|mut file| {
+                file.write_all(text.as_bytes())?;
+                file.sync_all()
+            })
             .and_then(|()| fs::rename(&unfinished, &path))
             .map_err(io("write", &path))
     }
@@ -260,6 +267,18 @@ impl RunDir {
     pub fn open_latest(&self) -> Result<Option<Checkpoint>, TrainError> {
         Ok(self.latest().map(Checkpoint::open).transpose()?)
     }
+}
+
+/// Removes the checkpoints that killed processes were writing; the lock says that nobody is.
+fn remove_unfinished(folder: &Path) -> Result<(), TrainError> {
+    for entry in fs::read_dir(folder).map_err(io("list", folder))? {
+        let path = entry.map_err(io("list", folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(".step-") && name.ends_with(".tmp") {
+            fs::remove_dir_all(&path).map_err(io("remove", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Points `latest` at `name` in one step.

@@ -7,11 +7,17 @@ mod embed;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod knn;
 #[cfg(test)]
 mod masks;
 #[cfg(test)]
 mod pretrain;
+#[cfg(test)]
+mod pretrain_errors;
 #[cfg(test)]
 mod recipes;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -18,9 +18,25 @@ pub(crate) struct Run {
     pub(crate) stderr: String,
 }
 
+/// The binary under test: that of this build unless `IJEPA_BIN` names another.
+pub(crate) fn binary() -> OsString {
+    let built = || env!("CARGO_BIN_EXE_ijepa").into();
+    std::env::var_os("IJEPA_BIN").unwrap_or_else(built)
+}
+
+pub(crate) fn command<S: AsRef<OsStr>>(args: &[S]) -> Command {
+    let mut command = Command::new(binary());
+    command.args(args);
+    command
+}
+
 pub(crate) fn ijepa<S: AsRef<OsStr>>(args: &[S]) -> Run {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ijepa"));
-    let output = command.args(args).output().unwrap();
+    finished(command(args))
+}
+
+/// Runs a command to its end.
+pub(crate) fn finished(mut command: Command) -> Run {
+    let output = command.output().unwrap();
     Run {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -68,6 +84,44 @@ pub(crate) fn path_text(path: impl Into<PathBuf>) -> String {
 /// The words of a command line without spaces inside words.
 pub(crate) fn words(line: &str) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()
+}
+
+const TINY: &str = "pretrain --recipe scenes_vit_nano --set model.embed_dim=16 model.depth=1 \
+    model.predictor_dim=8 model.predictor_depth=1 mask.group_size=6 run.batch_size=12 \
+    optimizer.steps_per_epoch=4 run.log_every_steps=1 run.checkpoint_every_steps=2 --threads 1";
+
+/// A run of little work on rendered images.
+pub(crate) fn tiny(out: &Path, more: &str) -> Vec<String> {
+    tiny_on("scenes:n=48,size=32", out, &format!("--quiet {more}"))
+}
+
+/// A run of little work on `data`, which says what it does.
+pub(crate) fn tiny_on(data: &str, out: &Path, more: &str) -> Vec<String> {
+    let mut args = words(TINY);
+    args.extend(["--data", data, "--out"].map(str::to_owned));
+    args.push(path_text(out));
+    args.extend(words(more));
+    args
+}
+
+/// Rows of `metrics.csv` without the columns of times, its header first.
+pub(crate) fn metrics(run: &Path) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(run.join("metrics.csv")).unwrap();
+    text.lines()
+        .map(|line| {
+            let mut cells: Vec<String> = line.split(',').map(str::to_owned).collect();
+            cells.drain(9..12);
+            cells
+        })
+        .collect()
+}
+
+/// The bytes of every tensor file of the newest checkpoint.
+pub(crate) fn tensors(run: &Path) -> Vec<Vec<u8>> {
+    let latest = run.join("checkpoints/latest");
+    ["encoder", "predictor", "target_encoder", "optimizer"]
+        .map(|name| std::fs::read(latest.join(format!("{name}.safetensors"))).unwrap())
+        .to_vec()
 }
 
 /// Contents of a feature file.

@@ -1,0 +1,128 @@
+//! Every mistake that `pretrain` can meet, its message and its exit code.
+
+use std::{fs, path::Path, process::Stdio, thread::sleep, time::Duration};
+
+use crate::support::{command, ijepa, json, path_text, text, tiny, tiny_on};
+
+fn check(args: &[String], code: i32, message: &str) {
+    let run = ijepa(args);
+    assert_eq!(run.code, Some(code), "{args:?}: {run:?}");
+    assert!(
+        run.stderr.starts_with("error: ") && run.stderr.contains(message),
+        "{run:?}"
+    );
+    assert_eq!(run.stdout, "");
+}
+
+#[test]
+fn every_mistake_has_its_message_and_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let with = |more: &str| tiny(&run, more);
+    check(&with("--set mask.mod=uniform"), 3, "mask.mode");
+    check(&with("--set objective.kind=mae"), 3, "not built yet");
+    check(&with("--batch-size 60"), 3, "more than the 48 images");
+    check(
+        &with("--set optimizer.lr=fast"),
+        3,
+        "`optimizer.lr` is string \"fast\", expected a number",
+    );
+    check(
+        &with("--data folder:/nowhere"),
+        2,
+        "cannot be used multiple times",
+    );
+    let missing = tiny_on("folder:/nowhere", &run, "--quiet");
+    check(&missing, 4, "data folder `/nowhere` does not exist");
+    let empty = path_text(folder.path().join("empty"));
+    fs::create_dir(&empty).unwrap();
+    check(&tiny_on(&empty, &run, "--quiet"), 4, "no image in `");
+    // None of this has begun a run.
+    assert!(!run.join("metrics.csv").exists());
+    json(&with("--max-steps 2"));
+    check(
+        &with("--max-steps 4 --set model.depth=2"),
+        5,
+        "was trained with `model`",
+    );
+    check(
+        &with("--max-steps 4 --resume never"),
+        1,
+        "already holds a run",
+    );
+    let hot = "--max-steps 8 --set optimizer.lr=1e38 optimizer.start_lr=1e38";
+    check(
+        &tiny(&folder.path().join("hot"), hot),
+        6,
+        "diverged at step",
+    );
+}
+
+/// Twenty images of which the first `bad` are no images.
+fn photos(folder: &Path, bad: usize) -> String {
+    let folder = folder.join("photos");
+    fs::create_dir(&folder).unwrap();
+    for index in 0..20 {
+        let path = folder.join(format!("{index:02}.png"));
+        let shade = |x: u32, y: u32| image::Rgb([(x * 8) as u8, (y * 8) as u8, index * 12]);
+        match usize::from(index) < bad {
+            true => fs::write(path, "no image").unwrap(),
+            false => image::RgbImage::from_fn(32, 32, shade).save(path).unwrap(),
+        }
+    }
+    format!("folder:{}", path_text(folder))
+}
+
+#[test]
+fn corrupt_images_are_replaced_and_listed_until_they_are_too_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = photos(folder.path(), 2);
+    let run = |name: &str, allowed: f64, workers: usize| {
+        let out = folder.path().join(name);
+        let more = format!(
+            "--quiet --max-steps 3 --workers {workers} --set data.max_bad_fraction={allowed}"
+        );
+        tiny_on(&data, &out, &more)
+    };
+    let said = text(&run("said", 0.1, 0));
+    for name in ["00.png", "01.png"] {
+        let line = said.lines().find(|line| line.contains(name)).unwrap();
+        assert!(
+            line.starts_with("skipped ") && line.contains(": "),
+            "{said}"
+        );
+    }
+    for workers in [0, 2] {
+        let result = json(&run(&format!("counted-{workers}"), 0.1, workers));
+        assert_eq!(
+            (&result["skipped"], &result["steps"]),
+            (&2.into(), &3.into())
+        );
+        // Batches stay full.
+        assert_eq!(result["images"], 36);
+    }
+    check(
+        &run("too-many", 0.05, 2),
+        4,
+        "2 of 20 images are unreadable, more than the 1 allowed",
+    );
+}
+
+#[test]
+fn a_directory_in_use_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let mut first = command(&tiny(&run, ""))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !run.join("metrics.csv").exists() {
+        assert!(first.try_wait().unwrap().is_none());
+        sleep(Duration::from_millis(5));
+    }
+    check(&tiny(&run, ""), 1, "is in use by another process");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    // The lock ends with the process, however it ends.
+    json(&tiny(&run, "--max-steps 1"));
+}
