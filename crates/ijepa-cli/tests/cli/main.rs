@@ -7,6 +7,8 @@ mod embed;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod flags;
+#[cfg(test)]
 mod full_disk;
 #[cfg(test)]
 mod killed;
