@@ -1,13 +1,18 @@
-//! Twenty steps of the reference, from its initial weights and from its checkpoint.
+//! Twenty steps of the reference, from its initial weights and from its checkpoint, and twenty of
+//! a run of our own, the same on every device.
 
 #[cfg(test)]
 mod trajectory {
-    use std::path::{Path, PathBuf};
+    use std::{
+        path::{Path, PathBuf},
+        sync::Arc,
+    };
 
     use burn::{
         module::{Module, ModuleMapper, Param},
         tensor::Tensor,
     };
+    use ijepa_data::{DataSpec, Source};
     use ijepa_masking::{MaskGroup, PatchGrid, PatchIndices};
     use ijepa_model::{
         Checkpoint, Compute, EmaTarget, IJepaConfig, Initialization, MaskTensors, Objective,
@@ -16,7 +21,8 @@ mod trajectory {
     };
     use ijepa_testkit::{Golden, device, max_abs_difference};
     use ijepa_train::{
-        AdamWConfig, GroupBatch, Learner, ScheduleConfig, Schedules, StepSettings,
+        AdamWConfig, GroupBatch, Hook, HookError, Learner, MetricsRow, Monitors, PretrainPlan,
+        Recipe, RunDir, ScheduleConfig, Schedules, StepSettings, TrainOptions, pretrain,
         recipe::DecaySchedule,
     };
 
@@ -222,5 +228,71 @@ mod trajectory {
             bits(reloaded.parts().moments),
             bits(learner.parts().moments)
         );
+    }
+
+    /// Everything of a step that could depend on the device, and all randomness that must not.
+    const RUN: &[&str] = &[
+        "model.embed_dim=32",
+        "model.depth=2",
+        "model.num_heads=2",
+        "model.image_size=24",
+        "model.predictor_dim=16",
+        "model.predictor_depth=1",
+        "model.drop_path=0.1",
+        "mask.group_size=8",
+        "mask.min_keep=3",
+        "mask.length_multiple=4",
+        "data.color_jitter=0.5",
+        "optimizer.epochs=2",
+        "optimizer.steps_per_epoch=10",
+        "optimizer.final_weight_decay=0.4",
+        "optimizer.weight_decay_schedule=cosine",
+        "optimizer.clip_grad=1.0",
+        "run.batch_size=8",
+        "run.log_every_steps=1",
+    ];
+
+    /// Absolute tolerance of a loss on any device.
+    const DEVICE_TOLERANCE: f64 = 1e-4;
+
+    #[derive(Default)]
+    struct Losses(Vec<f64>);
+
+    impl Hook for Losses {
+        fn on_log(&mut self, row: &MetricsRow, _: &Monitors) -> Result<(), HookError> {
+            self.0.push(row.loss);
+            Ok(())
+        }
+    }
+
+    /// The expected losses were computed on flex; the message of a failure has those found.
+    #[test]
+    fn twenty_steps_of_a_run_are_the_same_on_every_device() {
+        let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+        let recipe = recipe.with_overrides(RUN).unwrap();
+        let spec: DataSpec = "scenes:kind=texture,n=160,size=32".parse().unwrap();
+        let source: Arc<dyn Source> = Arc::from(spec.open().unwrap());
+        let plan = PretrainPlan::new(recipe, source.len()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = RunDir::open(folder.path()).unwrap();
+        let mut found = Losses::default();
+        let (options, hooks): (_, &mut [&mut dyn Hook]) =
+            (TrainOptions::default(), &mut [&mut found]);
+        pretrain(&plan, source, &mut run, &device(), &options, hooks).unwrap();
+
+        let text = std::fs::read_to_string(golden_folder().join("run_losses.json")).unwrap();
+        let golden: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let expected: Vec<f64> = serde_json::from_value(golden["losses"].clone()).unwrap();
+        assert_eq!((found.0.len(), expected.len()), (20, 20), "{:?}", found.0);
+        let differences = found.0.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+        let difference = differences.fold(0.0, f64::max);
+        println!("largest difference {difference:.1e}");
+        assert!(
+            difference < DEVICE_TOLERANCE,
+            "{difference:.1e}: {:?}",
+            found.0
+        );
+        // Training has changed the losses by far more than the tolerance.
+        assert!(expected[0] - expected[19] > 0.05, "{expected:?}");
     }
 }
