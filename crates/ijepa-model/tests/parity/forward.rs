@@ -2,10 +2,14 @@
 
 use burn::tensor::Tensor;
 use ijepa_masking::PatchIndices;
-use ijepa_model::{IJepa, Loss, MaskTensors, Objective, TokenIndices, VisionTransformerConfig};
+use ijepa_model::{
+    Compute, IJepa, Loss, MaskTensors, Objective, TokenIndices, VisionTransformerConfig,
+};
 use ijepa_testkit::{Golden, assert_close, device, tolerance};
 
-use crate::support::{TOLERANCE, golden, gradients, masks, tiny_model, values, with_weights};
+use crate::support::{
+    COMPUTE, TOLERANCE, golden, gradients, masks, tiny_model, values, with_weights,
+};
 
 struct Case {
     golden: Golden,
@@ -40,27 +44,32 @@ impl Case {
     }
 }
 
-const CASES: [&str; 2] = ["tiny", "tiny_multi"];
+/// Every case, computed in every way.
+fn cases() -> impl Iterator<Item = (&'static str, Compute)> {
+    ["tiny", "tiny_multi"]
+        .into_iter()
+        .flat_map(|name| COMPUTE.map(|compute| (name, compute)))
+}
 
 #[test]
 fn the_encoder_sees_what_the_reference_sees_after_every_block() {
     let case = Case::load("tiny", false);
-    let (IJepa { encoder, .. }, _) = tiny_model(&device());
-    let blocks = encoder.forward_intermediates(case.images.clone(), 3, false);
-    for (number, block) in blocks.into_iter().enumerate() {
-        case.check(&format!("enc_full.block{number}"), block);
+    for compute in COMPUTE {
+        let (IJepa { encoder, .. }, _) = tiny_model(&device(), compute);
+        let blocks = encoder.forward_intermediates(case.images.clone(), 3, false);
+        for (number, block) in blocks.into_iter().enumerate() {
+            case.check(&format!("enc_full.block{number}"), block);
+        }
+        let features = encoder.forward_features(case.images.clone());
+        case.check("enc_full.out", features);
     }
-    case.check(
-        "enc_full.out",
-        encoder.forward_features(case.images.clone()),
-    );
 }
 
 #[test]
 fn the_masked_encoder_and_the_predictor_match() {
-    for name in CASES {
+    for (name, compute) in cases() {
         let case = Case::load(name, false);
-        let (model, _) = tiny_model(&device());
+        let (model, _) = tiny_model(&device(), compute);
         let context = model
             .encoder
             .forward_masked(case.images.clone(), &case.masks.contexts, None);
@@ -74,9 +83,9 @@ fn the_masked_encoder_and_the_predictor_match() {
 
 #[test]
 fn targets_match() {
-    for name in CASES {
+    for (name, compute) in cases() {
         let case = Case::load(name, false);
-        let (_, target) = tiny_model(&device());
+        let (_, target) = tiny_model(&device(), compute);
         let objective = Objective::default();
         case.check(
             "target.gathered",
@@ -93,9 +102,9 @@ fn every_loss_matches() {
         (Loss::Mse, "loss.mse_mean"),
         (Loss::L1, "loss.l1_mean"),
     ];
-    for name in CASES {
+    for (name, compute) in cases() {
         let case = Case::load(name, false);
-        let (model, target) = tiny_model(&device());
+        let (model, target) = tiny_model(&device(), compute);
         for (loss, key) in losses {
             let objective = Objective {
                 loss,
@@ -109,9 +118,9 @@ fn every_loss_matches() {
 
 #[test]
 fn every_gradient_matches_and_targets_have_none() {
-    for name in CASES {
+    for (name, compute) in cases() {
         let case = Case::load(name, true);
-        let (model, target) = tiny_model(&device().autodiff());
+        let (model, target) = tiny_model(&device().autodiff(), compute);
         let objective = Objective::default();
         let loss = model.loss(case.images.clone(), &case.masks, &target, &objective, None);
         let backward = loss.backward();

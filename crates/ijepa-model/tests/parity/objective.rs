@@ -1,7 +1,7 @@
 //! Variants of the objective that the golden cases do not cover.
 
 use burn::tensor::Tensor;
-use ijepa_model::{Objective, TargetMasking};
+use ijepa_model::{Compute, Objective, TargetMasking};
 use ijepa_testkit::{assert_close, device, tolerance};
 
 use crate::support::{TOLERANCE, golden, masks, tiny_model, values};
@@ -15,7 +15,7 @@ fn input_masking_shows_the_target_encoder_one_block_at_a_time() {
         let group = crate::support::mask_group(&case, "");
         let masks = masks(&case, &device);
         let images: Tensor<4> = golden("tiny").tensor("images", &device);
-        let (_, target) = tiny_model(&device);
+        let (_, target) = tiny_model(&device, Compute::default());
         let objective = Objective {
             target_masking: TargetMasking::Input,
             target_norm: false,
@@ -51,7 +51,7 @@ fn input_masking_shows_the_target_encoder_one_block_at_a_time() {
 fn without_target_norm_targets_are_the_encoder_features() {
     let device = device();
     let case = golden("tiny");
-    let (_, target) = tiny_model(&device);
+    let (_, target) = tiny_model(&device, Compute::default());
     let objective = Objective {
         target_norm: false,
         ..Default::default()

@@ -20,8 +20,7 @@ fn bf16_stays_close_to_f32_where_the_backend_has_it() {
     let images: Tensor<4> = case.tensor("images", &device);
     let masks = masks(&case, &device);
     let run = |precision: Precision| {
-        let (model, target) = tiny_model(&device);
-        let model = model.with_compute(precision.into());
+        let (model, target) = tiny_model(&device, precision.into());
         let features = model.encoder.forward_features(images.clone());
         let objective = Objective::default();
         let loss = model.loss(images.clone(), &masks, &target, &objective, None);

@@ -8,8 +8,8 @@ use burn::{
 };
 use ijepa_masking::{MaskGroup, PatchGrid, PatchIndices};
 use ijepa_model::{
-    EmaTarget, IJepa, IJepaConfig, Initialization, MaskTensors, PredictorConfig, VisionTransformer,
-    VisionTransformerConfig,
+    Compute, EmaTarget, IJepa, IJepaConfig, Initialization, Kernels, MaskTensors, Precision,
+    PredictorConfig, VisionTransformer, VisionTransformerConfig,
     checkpoint::{NamedTensor, ParamPath, tensor_from_official},
 };
 use ijepa_testkit::Golden;
@@ -41,18 +41,38 @@ pub(crate) fn tiny_config() -> IJepaConfig {
     }
 }
 
+/// Fused kernels, fused kernels that keep no activations, and Burn's own operations.
+pub(crate) const COMPUTE: [Compute; 3] = [
+    Compute {
+        precision: Precision::F32,
+        kernels: Kernels::Fused,
+        recompute: false,
+    },
+    Compute {
+        precision: Precision::F32,
+        kernels: Kernels::Fused,
+        recompute: true,
+    },
+    Compute {
+        precision: Precision::F32,
+        kernels: Kernels::Reference,
+        recompute: false,
+    },
+];
+
 /// Context encoder and predictor with the golden weights, and the golden target encoder.
-pub(crate) fn tiny_model(device: &Device) -> (IJepa, EmaTarget) {
+pub(crate) fn tiny_model(device: &Device, compute: Compute) -> (IJepa, EmaTarget) {
     let weights = golden("tiny");
     let model = tiny_config().init(Initialization::default(), device);
     let model = IJepa {
         encoder: with_weights(model.encoder, &weights, "encoder."),
         predictor: with_weights(model.predictor, &weights, "predictor."),
-    };
+    }
+    .with_compute(compute);
     let target: VisionTransformer = tiny_config().encoder.init(device);
     (
         model,
-        EmaTarget::new(&with_weights(target, &weights, "target.")),
+        EmaTarget::new(&with_weights(target, &weights, "target.").with_compute(compute)),
     )
 }
 
