@@ -57,6 +57,14 @@ impl Precision {
         }
     }
 
+    /// The one that a recipe names.
+    pub(crate) fn of_recipe(recipe: &Recipe) -> Self {
+        match recipe.run.precision {
+            ijepa_train::recipe::Precision::F32 => Self::F32,
+            ijepa_train::recipe::Precision::Bf16 => Self::Bf16,
+        }
+    }
+
     pub(crate) fn of_model(self) -> ijepa_model::Precision {
         match self {
             Self::F32 => ijepa_model::Precision::F32,
@@ -72,9 +80,9 @@ pub(crate) struct ComputeArgs {
     /// [default: the best one compiled in]
     #[arg(long)]
     device: Option<DeviceSpec>,
-    /// Number type of matrix products
-    #[arg(long, value_enum, default_value = "f32")]
-    precision: Precision,
+    /// Number type of matrix products [default: f32; of `pretrain` on a GPU: the recipe's]
+    #[arg(long, value_enum)]
+    precision: Option<Precision>,
     /// CPU threads that compute [default: all cores]
     #[arg(long, value_name = "N", value_parser = positive)]
     threads: Option<usize>,
@@ -92,6 +100,11 @@ pub(crate) struct Compute {
 impl ComputeArgs {
     /// Opens the device; to be called once, before anything is computed.
     pub(crate) fn open(&self) -> Result<Compute, CliError> {
+        self.open_preferring(Precision::F32)
+    }
+
+    /// As [`open`](Self::open), with another number type on GPUs unless one was asked for.
+    pub(crate) fn open_preferring(&self, on_gpu: Precision) -> Result<Compute, CliError> {
         if let Some(threads) = self.threads {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
             let started = pool.build_global();
@@ -102,16 +115,21 @@ impl ComputeArgs {
             None => DeviceSpec::best()?,
         };
         let device = spec.open()?;
-        if !self.precision.of_model().is_supported(&device) {
+        let precision = self.precision.unwrap_or(if spec.backend.is_gpu() {
+            on_gpu
+        } else {
+            Precision::F32
+        });
+        if !precision.of_model().is_supported(&device) {
             return Err(CliError::Precision {
                 device: spec.to_string(),
-                precision: self.precision.name(),
+                precision: precision.name(),
             });
         }
         Ok(Compute {
             spec,
             device,
-            precision: self.precision,
+            precision,
             threads: rayon::current_num_threads(),
         })
     }

@@ -17,7 +17,7 @@ use ijepa_train::{
 use serde_json::{Value, json};
 
 use crate::{
-    args::{self, ComputeArgs, DataArgs, WorkerArgs, positive},
+    args::{self, ComputeArgs, DataArgs, Precision, WorkerArgs, positive},
     error::CliError,
     progress::{StatusLine, StepStatus},
     report::{self, Report},
@@ -81,8 +81,12 @@ fn resume(text: &str) -> Result<Resume, String> {
 
 impl Pretrain {
     pub(crate) fn run(&self) -> Result<Report, CliError> {
-        let compute = self.compute.open()?;
-        let recipe = self.recipe(compute.precision.name())?;
+        let recipe = self.recipe()?;
+        let compute = self
+            .compute
+            .open_preferring(Precision::of_recipe(&recipe))?;
+        let precision = format!("run.precision={}", compute.precision.name());
+        let recipe = recipe.with_overrides(&[precision])?;
         let source = self.data.open()?;
         let plan = PretrainPlan::new(recipe, source.len())?;
         let mut run = RunDir::open(&self.out)?;
@@ -128,11 +132,10 @@ impl Pretrain {
         Ok(report)
     }
 
-    fn recipe(&self, precision: &str) -> Result<Recipe, CliError> {
+    fn recipe(&self) -> Result<Recipe, CliError> {
         let mut overrides = self.overrides.clone();
         overrides.extend(self.batch_size.map(|size| format!("run.batch_size={size}")));
         overrides.extend(self.seed.map(|seed| format!("run.seed={seed}")));
-        overrides.push(format!("run.precision={precision}"));
         Ok(args::load_recipe(&self.recipe, &overrides)?)
     }
 
