@@ -18,6 +18,11 @@ impl Normalization {
         mean: [0.485, 0.456, 0.406],
         std: [0.229, 0.224, 0.225],
     };
+    /// Pixels in `[0, 1]` as they are.
+    pub const NONE: Self = Self {
+        mean: [0.0; 3],
+        std: [1.0; 3],
+    };
     /// 0.5 everywhere, the default of Hugging Face's ViT processor.
     pub const HALF: Self = Self {
         mean: [0.5; 3],

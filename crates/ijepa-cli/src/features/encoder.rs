@@ -113,19 +113,15 @@ impl WeightsArgs {
         }
     }
 
-    /// How pixels are looked at without an encoder: the size and statistics that one would get,
-    /// or no size if nothing says it.
+    /// How pixels are looked at without an encoder: the size that one would get, or none if
+    /// nothing says it, and the statistics asked for, or raw values.
     pub(crate) fn pixels(&self) -> Result<(Option<[usize; 2]>, Normalization), CliError> {
-        let (size, own) = match &self.weights {
-            Some(path) => {
-                let checkpoint = self.checkpoint(path)?;
-                let size = checkpoint.encoder_config.image_size;
-                (Some(size), checkpoint.normalization)
-            }
-            None => (None, None),
+        let size = match &self.weights {
+            Some(path) => Some(self.checkpoint(path)?.encoder_config.image_size),
+            None => None,
         };
         let size = self.image_size.map(|side| [side, side]).or(size);
-        Ok((size, self.normalization(own)))
+        Ok((size, self.normalization(Some(Normalization::NONE))))
     }
 
     fn checkpoint(&self, path: &Path) -> Result<Checkpoint, CliError> {

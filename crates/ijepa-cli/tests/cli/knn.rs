@@ -2,6 +2,7 @@
 
 use ijepa_data::{DataSpec, Preprocess};
 use ijepa_eval::{ExtractConfig, KnnConfig, extract_pixels, knn};
+use ijepa_model::Normalization;
 use ijepa_testkit::{device, device_name};
 use serde_json::Value;
 
@@ -34,6 +35,7 @@ fn pixels_need_no_weights() {
     assert_eq!(found["dim"], 3 * 32 * 32);
     let config = ExtractConfig {
         preprocess: Preprocess::Eval,
+        normalization: Normalization::NONE,
         ..ExtractConfig::default()
     };
     let pixels = |spec: &str| {
