@@ -2,6 +2,7 @@
 //!
 //! Run:     cargo run --release --example pretrain_imagenet
 //!          cargo run --release --example pretrain_imagenet -- FOLDER [RECIPE]
+//!          cargo run --release --example pretrain_imagenet -- --max-steps N
 //! Needs:   nothing, or a folder of images (class sub-folders or flat) and a recipe of
 //!          `ijepa recipes list` (default in1k_vitb16_ep600)
 //! Time:    about three minutes on two cores without arguments
@@ -12,6 +13,7 @@
 
 use std::{error::Error, path::PathBuf, sync::Arc};
 
+use burn::tensor::Device;
 use ijepa_data::{DataSpec, Source};
 use ijepa_eval::{EpochEvaluation, ExtractConfig, KnnConfig, extract, knn};
 use ijepa_masking::MaskRng;
@@ -45,6 +47,47 @@ impl Hook for Progress {
         }
         Ok(())
     }
+}
+
+struct Arguments {
+    data: String,
+    recipe: String,
+    out: String,
+    /// Whether `data` is the user's own.
+    folder: bool,
+    max_steps: Option<u64>,
+}
+
+fn arguments() -> Result<Arguments, Box<dyn Error>> {
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let mut max_steps = None;
+    if let Some(flag) = words.iter().position(|word| word == "--max-steps") {
+        let steps = words
+            .drain(flag..)
+            .nth(1)
+            .ok_or("--max-steps needs a number")?;
+        max_steps = Some(steps.parse()?);
+    }
+    let mut words = words.into_iter();
+    Ok(match words.next() {
+        Some(data) => {
+            let recipe = words.next().unwrap_or("in1k_vitb16_ep600".to_owned());
+            Arguments {
+                out: format!("runs/{recipe}"),
+                data,
+                recipe,
+                folder: true,
+                max_steps,
+            }
+        }
+        None => Arguments {
+            data: TRAINING.to_owned(),
+            recipe: "scenes_vit_nano".to_owned(),
+            out: "runs/quickstart".to_owned(),
+            folder: false,
+            max_steps,
+        },
+    })
 }
 
 /// The masks of eight images, context and targets in colour.
@@ -87,24 +130,49 @@ fn open(spec: &str) -> Result<Arc<dyn Source>, Box<dyn Error>> {
     Ok(Arc::from(spec.parse::<DataSpec>()?.open()?))
 }
 
+/// 20-NN accuracy of the encoder before and after training.
+fn compare_neighbours(
+    plan: &PretrainPlan,
+    out: &str,
+    device: &Device,
+) -> Result<(), Box<dyn Error>> {
+    println!("\n20-NN accuracy, 4000 training and 1000 test images, centred features");
+    let initialization = plan.recipe().initialization();
+    let untrained = plan.model().encoder.init_with(initialization, device);
+    // Read back what was written: this is what any other program would load.
+    let trained = Checkpoint::open(out)?.feature_encoder(device)?;
+    for task in TASKS {
+        let accuracy = |encoder: &VisionTransformer| -> Result<f64, Box<dyn Error>> {
+            let features = |n: usize, seed: u64| -> Result<_, Box<dyn Error>> {
+                let source = open(&format!("scenes:kind={task},n={n},size=32,seed={seed}"))?;
+                let config = ExtractConfig::default();
+                Ok(extract(encoder, source.as_ref(), &config, device)?.features)
+            };
+            let config = KnnConfig {
+                ks: vec![20],
+                center: true,
+                ..KnnConfig::default()
+            };
+            Ok(knn(&features(4000, 3)?, &features(1000, 4)?, &config, device)?.k[&20].top1)
+        };
+        println!(
+            "{task:8} {:5.1} % before, {:5.1} % after",
+            accuracy(&untrained)?,
+            accuracy(&trained)?
+        );
+    }
+    Ok(())
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     ijepa_model::kernels::keep_freed_memory();
-    let mut arguments = std::env::args().skip(1);
-    let folder = arguments.next();
-    let (data, recipe, out) = match &folder {
-        Some(folder) => {
-            let recipe = arguments
-                .next()
-                .unwrap_or_else(|| "in1k_vitb16_ep600".to_owned());
-            let out = format!("runs/{recipe}");
-            (folder.clone(), recipe, out)
-        }
-        None => (
-            TRAINING.to_owned(),
-            "scenes_vit_nano".to_owned(),
-            "runs/quickstart".to_owned(),
-        ),
-    };
+    let Arguments {
+        data,
+        recipe,
+        out,
+        folder,
+        max_steps,
+    } = arguments()?;
     let device = DeviceSpec::best()?;
     println!("training {recipe} on {data} with {device}, writing {out}");
     let device = device.open()?;
@@ -115,6 +183,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let workers = std::thread::available_parallelism()?.get().min(8);
     let options = TrainOptions {
         workers,
+        max_steps,
         ..TrainOptions::default()
     };
     let mut progress = Progress {
@@ -129,7 +198,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         &device,
     );
     let mut hooks: Vec<&mut dyn Hook> = vec![&mut progress];
-    if folder.is_none() {
+    if !folder {
         hooks.push(&mut rank);
     }
     let (summary, learner) = pretrain(&plan, source, &mut run, &device, &options, &mut hooks)?;
@@ -142,37 +211,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     draw_curve(&progress.loss, file("loss.png"))?;
     draw_curve(&progress.feature_std, file("feature_std.png"))?;
     println!("pictures of masks and curves are in {out}");
-    if folder.is_some() {
+    drop(learner);
+    if folder {
         return Ok(());
     }
-
-    println!("\n20-NN accuracy, 4000 training and 1000 test images, centred features");
-    let untrained = plan
-        .model()
-        .encoder
-        .init_with(plan.recipe().initialization(), &device);
-    // Read back what was written: this is what any other program would load.
-    let trained = Checkpoint::open(&out)?.feature_encoder(&device)?;
-    drop(learner);
-    for task in TASKS {
-        let accuracy = |encoder: &VisionTransformer| -> Result<f64, Box<dyn Error>> {
-            let features = |n: usize, seed: u64| -> Result<_, Box<dyn Error>> {
-                let source = open(&format!("scenes:kind={task},n={n},size=32,seed={seed}"))?;
-                let config = ExtractConfig::default();
-                Ok(extract(encoder, source.as_ref(), &config, &device)?.features)
-            };
-            let config = KnnConfig {
-                ks: vec![20],
-                center: true,
-                ..KnnConfig::default()
-            };
-            Ok(knn(&features(4000, 3)?, &features(1000, 4)?, &config, &device)?.k[&20].top1)
-        };
-        println!(
-            "{task:8} {:5.1} % before, {:5.1} % after",
-            accuracy(&untrained)?,
-            accuracy(&trained)?
-        );
-    }
-    Ok(())
+    compare_neighbours(&plan, &out, &device)
 }
