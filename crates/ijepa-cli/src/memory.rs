@@ -1,7 +1,7 @@
 //! How much memory pretraining takes, estimated from sizes.
 
 use ijepa_masking::{MaskReport, MaskRng};
-use ijepa_model::{IJepaConfig, PredictorConfig, VisionTransformerConfig};
+use ijepa_model::{Compute, IJepaConfig, Kernels, PredictorConfig, VisionTransformerConfig};
 use ijepa_train::{Recipe, ResolveError};
 use serde::Serialize;
 
@@ -72,8 +72,8 @@ fn predictor_parameters(encoder: &VisionTransformerConfig, config: &PredictorCon
     ends + config.depth * block_parameters(dim, 4 * dim)
 }
 
-/// Values that one image leaves behind for the backward pass, and the widest layer of the target
-/// encoder, which leaves none.
+/// Values that one image leaves behind for the backward pass, and those of a running block of the
+/// target encoder, which leaves none.
 fn activations(recipe: &Recipe, config: &IJepaConfig) -> Result<usize, ResolveError> {
     let sampler = recipe.mask_sampler()?;
     let masks = MaskReport::draw(
@@ -85,18 +85,39 @@ fn activations(recipe: &Recipe, config: &IJepaConfig) -> Result<usize, ResolveEr
     let (context, target) = (masks.context_size.max, masks.target_size.max);
     let IJepaConfig { encoder, predictor } = config;
     let (heads, depth) = (encoder.num_heads, encoder.depth);
-    let of_encoder = |tokens| block_values(tokens, encoder.embed_dim, encoder.hidden_dim(), heads);
-    let of_predictor = |tokens| block_values(tokens, predictor.dim, 4 * predictor.dim, heads);
+    let compute = recipe.compute();
+    let kept = |tokens, dim, hidden| kept_values(compute, tokens, dim, hidden, heads);
+    let of_encoder = |tokens| kept(tokens, encoder.embed_dim, encoder.hidden_dim());
+    let of_predictor = |tokens| kept(tokens, predictor.dim, 4 * predictor.dim);
+    // While a block runs, forward or backward, all of its own results are there.
+    let running = |tokens, dim, hidden| all_values(tokens, dim, hidden, heads);
+    let widest = running(
+        sampler.grid().num_patches(),
+        encoder.embed_dim,
+        encoder.hidden_dim(),
+    );
     let image = sampler.sample(1, &mut MaskRng::for_group(recipe.run.seed, 0, 0));
     let (contexts, targets) = (image.contexts.len(), image.targets.len());
     Ok(contexts * depth * of_encoder(context)
         + contexts * targets * predictor.depth * of_predictor(context + target)
-        + of_encoder(sampler.grid().num_patches()))
+        + widest)
 }
 
-/// Values that a block keeps for `tokens` tokens: inputs and outputs of its norms, projections
-/// and activation function, and the attention weights before and after the softmax.
-fn block_values(tokens: usize, dim: usize, hidden: usize, heads: usize) -> usize {
+/// Values that a block keeps for the backward pass on `tokens` tokens.
+fn kept_values(compute: Compute, tokens: usize, dim: usize, hidden: usize, heads: usize) -> usize {
+    match compute.kernels {
+        Kernels::Reference => all_values(tokens, dim, hidden, heads),
+        // The input alone.
+        Kernels::Fused if compute.recompute => tokens * dim,
+        // Input, queries, keys and values, attention output, stream between the branches, hidden
+        // layer.
+        Kernels::Fused => tokens * (6 * dim + hidden),
+    }
+}
+
+/// Values that a block computes: inputs and outputs of its norms, projections and activation
+/// function, and the attention weights before and after the softmax.
+fn all_values(tokens: usize, dim: usize, hidden: usize, heads: usize) -> usize {
     tokens * (9 * dim + 2 * hidden) + 2 * heads * tokens * tokens
 }
 
@@ -177,6 +198,15 @@ mod tests {
             MemoryEstimate::of(&recipe.with_overrides(overrides).unwrap()).unwrap()
         };
         let plain = estimate(&["run.batch_size=64", "mask.group_size=64"]);
+        let larger = [
+            "run.batch_size=64",
+            "mask.group_size=64",
+            "run.kernels=reference",
+        ];
+        assert!(estimate(&larger).activations_bytes > plain.activations_bytes);
+        let checkpointing = "run.activation_checkpointing=true";
+        let smaller = estimate(&["run.batch_size=64", "mask.group_size=64", checkpointing]);
+        assert!(smaller.activations_bytes < plain.activations_bytes / 2);
         let half = estimate(&["run.batch_size=32", "mask.group_size=32"]);
         assert!(half.activations_bytes < plain.activations_bytes);
         assert_eq!(half.weights_bytes, plain.weights_bytes);

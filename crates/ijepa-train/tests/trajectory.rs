@@ -15,8 +15,8 @@ mod trajectory {
     use ijepa_data::{DataSpec, Source};
     use ijepa_masking::{MaskGroup, PatchGrid, PatchIndices};
     use ijepa_model::{
-        Checkpoint, Compute, EmaTarget, IJepaConfig, Initialization, MaskTensors, Objective,
-        PredictorConfig, VisionTransformerConfig,
+        Checkpoint, Compute, EmaTarget, IJepaConfig, Initialization, Kernels, MaskTensors,
+        Objective, PredictorConfig, VisionTransformerConfig,
         checkpoint::{NamedTensor, OpenOptions, ParamPath, TrainingState, tensor_from_official},
     };
     use ijepa_testkit::{Golden, device, max_abs_difference};
@@ -92,11 +92,11 @@ mod trajectory {
         }
     }
 
-    fn from_initial_weights(golden: &Golden) -> Learner {
+    fn from_initial_weights(golden: &Golden, compute: Compute) -> Learner {
         let mut learner = Learner::new(
             &config(),
             Initialization::default(),
-            Compute::default(),
+            compute,
             Objective::default(),
             AdamWConfig::default(),
             &device(),
@@ -185,9 +185,15 @@ mod trajectory {
     #[test]
     fn twenty_steps_end_where_the_reference_ends() {
         let golden = Golden::load(golden_folder(), "trajectory");
-        let mut learner = from_initial_weights(&golden);
-        train(&mut learner, &golden, 0..20);
-        check_final_weights(&learner, &golden);
+        for kernels in [Kernels::Fused, Kernels::Reference] {
+            let compute = Compute {
+                kernels,
+                ..Compute::default()
+            };
+            let mut learner = from_initial_weights(&golden, compute);
+            train(&mut learner, &golden, 0..20);
+            check_final_weights(&learner, &golden);
+        }
     }
 
     fn resumed(path: &Path) -> Learner {

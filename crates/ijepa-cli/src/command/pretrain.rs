@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::{
     args::{self, ComputeArgs, DataArgs, Precision, WorkerArgs, positive},
     error::CliError,
+    memory::MemoryEstimate,
     progress::{StatusLine, StepStatus},
     report::{self, Report},
 };
@@ -105,11 +106,13 @@ impl Pretrain {
             line: StatusLine::stderr(),
         };
         if !self.quiet {
+            let memory = MemoryEstimate::of(plan.recipe())?;
             progress.line.say(&format!(
-                "{} images, {} steps of {} images on {device}",
+                "{} images, {} steps of {} images on {device}, about {} of memory",
                 source.len(),
                 plan.total_steps(),
                 plan.recipe().run.batch_size,
+                report::bytes(memory.total_bytes as u64),
             ));
         }
         let mut evaluation = self.evaluation(&source, &compute.device)?;

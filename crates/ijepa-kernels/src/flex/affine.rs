@@ -7,8 +7,8 @@ use gemm::Parallelism;
 
 use super::{
     buffer::{
-        as_uninit, build, contiguous, for_each_task, for_row_blocks, from_vec, own,
-        rows_and_features, rows_per_task, sum_rows, values, with_features,
+        as_uninit, build, build_from_rows, contiguous, for_each_task, for_row_blocks, from_vec,
+        own, rows_and_features, rows_per_task, sum_rows, values, with_features,
     },
     simd::{Kernel, vectorized},
 };
@@ -150,28 +150,24 @@ pub(super) fn affine_onto(
     let inputs = Matrix::of_rows(values(&x), weights.rows);
     if let Some(stream) = own(&mut residual) {
         let bias = values(&bias);
-        for_row_blocks(stream, bias.len(), |_, rows| {
+        for_row_blocks(stream, bias.len(), |rows| {
             vectorized(AddToRows { rows, bias });
         });
         product_into(as_uninit(stream), true, inputs, weights);
         return residual;
     }
-    let residual = contiguous(&residual);
-    build(residual.layout().shape().clone(), |output| {
-        let (stream, bias) = (values(&residual), values(&bias));
-        let features = bias.len();
-        for_row_blocks(output, features, |number, rows| {
-            let start = number * rows_per_task(features) * features;
-            let stream = &stream[start..start + rows.len()];
-            vectorized(WriteSum { rows, stream, bias });
-        });
-        product_into(output, true, inputs, weights);
-    })
+    let bias = values(&bias);
+    let mut sum = build_from_rows(&contiguous(&residual), bias.len(), |rows, stream| {
+        vectorized(WriteSum { rows, stream, bias });
+    });
+    let output = own(&mut sum).expect("a new tensor is ours");
+    product_into(as_uninit(output), true, inputs, weights);
+    sum
 }
 
 /// Writes `row` into every row.
 fn fill_rows(output: &mut [MaybeUninit<f32>], row: &[f32]) {
-    for_row_blocks(output, row.len(), |_, rows| {
+    for_row_blocks(output, row.len(), |rows| {
         for out in rows.chunks_exact_mut(row.len()) {
             out.write_copy_of_slice(row);
         }

@@ -99,20 +99,45 @@ pub(super) fn rows_per_task(features: usize) -> usize {
     (TASK / features.max(1)).max(1)
 }
 
-/// Calls `task` with the number and the rows of each piece of `output`, on all cores.
+/// Calls `task` with the rows of each piece of `output`, on all cores.
 pub(super) fn for_row_blocks<T: Send>(
     output: &mut [T],
     features: usize,
-    task: impl Fn(usize, &mut [T]) + Sync,
+    task: impl Fn(&mut [T]) + Sync,
 ) {
     let block = rows_per_task(features) * features.max(1);
-    if output.len() <= block {
-        return task(0, output);
+    for_each_task(output, block, |_, rows| task(rows));
+}
+
+/// A tensor of the shape of `input`: `task` writes each piece of rows from the same rows of `input`.
+pub(super) fn build_from_rows(
+    input: &FlexTensor,
+    features: usize,
+    task: impl Fn(&mut [MaybeUninit<f32>], &[f32]) + Sync,
+) -> FlexTensor {
+    let block = rows_per_task(features) * features.max(1);
+    let inputs = values(input);
+    build(input.layout().shape().clone(), |output| {
+        for_each_task(output, block, |number, rows| {
+            let start = number * block;
+            task(rows, &inputs[start..start + rows.len()]);
+        });
+    })
+}
+
+/// Calls `task` with the number and the piece of `size` elements of each task, on all cores.
+pub(super) fn for_each_task<T: Send>(
+    pieces: &mut [T],
+    size: usize,
+    task: impl Fn(usize, &mut [T]) + Sync,
+) {
+    if pieces.len() <= size {
+        return task(0, pieces);
     }
-    output
-        .par_chunks_mut(block)
+    pieces
+        .par_chunks_mut(size)
         .enumerate()
-        .for_each(|(number, rows)| task(number, rows));
+        .for_each(|(number, piece)| task(number, piece));
 }
 
 /// The sum of `partial`, one row of `features` after another in order.
@@ -124,19 +149,4 @@ pub(super) fn sum_rows(partial: &[f32], features: usize) -> Vec<f32> {
         }
     }
     sum
-}
-
-/// Calls `task` with the number and the piece of `size` values of each task, on all cores.
-pub(super) fn for_each_task(
-    pieces: &mut [f32],
-    size: usize,
-    task: impl Fn(usize, &mut [f32]) + Sync,
-) {
-    if pieces.len() <= size {
-        return task(0, pieces);
-    }
-    pieces
-        .par_chunks_mut(size)
-        .enumerate()
-        .for_each(|(number, piece)| task(number, piece));
 }

@@ -10,8 +10,8 @@ use rayon::prelude::*;
 
 use super::{
     buffer::{
-        build, contiguous, for_row_blocks, from_vec, make_own, own, rows_and_features,
-        rows_per_task, sum_rows, values,
+        build, build_from_rows, contiguous, for_row_blocks, from_vec, make_own, own,
+        rows_and_features, rows_per_task, sum_rows, values,
     },
     simd::{Kernel, erf, exp, vectorized},
 };
@@ -31,23 +31,16 @@ pub(super) fn biased_gelu(mut x: FlexTensor, bias: &FlexTensor) -> FlexTensor {
     let bias = contiguous(bias);
     let bias = values(&bias);
     if let Some(values) = own(&mut x) {
-        for_row_blocks(values, bias.len(), |_, rows| {
+        for_row_blocks(values, bias.len(), |rows| {
             vectorized(ActivateInPlace { rows, bias });
         });
         return x;
     }
-    let x = contiguous(&x);
-    let dim = bias.len();
-    let inputs = values(&x);
-    build(x.layout().shape().clone(), |output| {
-        for_row_blocks(output, dim, |number, rows| {
-            let start = number * rows_per_task(dim) * dim;
-            let inputs = &inputs[start..start + rows.len()];
-            vectorized(Activate {
-                output: rows,
-                inputs,
-                bias,
-            });
+    build_from_rows(&contiguous(&x), bias.len(), |output, inputs| {
+        vectorized(Activate {
+            output,
+            inputs,
+            bias,
         });
     })
 }

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::{
     buffer::{
-        build, contiguous, for_row_blocks, from_vec, make_own, rows_and_features, rows_per_task,
+        build, build_from_rows, contiguous, from_vec, make_own, rows_and_features, rows_per_task,
         sum_rows, values,
     },
     simd::{Kernel, sum, sum2, vectorized},
@@ -33,19 +33,14 @@ pub(super) fn norm(
     epsilon: f32,
 ) -> FlexTensor {
     let (x, gamma, beta) = (contiguous(x), contiguous(gamma), contiguous(beta));
-    let (inputs, gamma, beta) = (values(&x), values(&gamma), values(&beta));
-    let dim = gamma.len();
-    build(x.layout().shape().clone(), |output| {
-        for_row_blocks(output, dim, |number, rows| {
-            let start = number * rows_per_task(dim) * dim;
-            let inputs = &inputs[start..start + rows.len()];
-            vectorized(Normalize {
-                output: rows,
-                inputs,
-                gamma,
-                beta,
-                epsilon,
-            });
+    let (gamma, beta) = (values(&gamma), values(&beta));
+    build_from_rows(&x, gamma.len(), |output, inputs| {
+        vectorized(Normalize {
+            output,
+            inputs,
+            gamma,
+            beta,
+            epsilon,
         });
     })
 }
