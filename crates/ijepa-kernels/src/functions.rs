@@ -37,6 +37,32 @@ pub struct BlockParameters {
 }
 
 impl BlockParameters {
+    /// Panics unless all shapes belong to a block of width `dim`.
+    fn check(&self, dim: usize) {
+        let hidden = self.fc1_bias.dims()[0];
+        let weights = [
+            ("qkv_weight", &self.qkv_weight, [dim, 3 * dim]),
+            ("proj_weight", &self.proj_weight, [dim, dim]),
+            ("fc1_weight", &self.fc1_weight, [dim, hidden]),
+            ("fc2_weight", &self.fc2_weight, [hidden, dim]),
+        ];
+        for (name, weight, expected) in weights {
+            assert_eq!(weight.dims(), expected, "{name} of a block {dim} wide");
+        }
+        let vectors = [
+            ("norm1_gamma", &self.norm1_gamma, dim),
+            ("norm1_beta", &self.norm1_beta, dim),
+            ("qkv_bias", &self.qkv_bias, 3 * dim),
+            ("proj_bias", &self.proj_bias, dim),
+            ("norm2_gamma", &self.norm2_gamma, dim),
+            ("norm2_beta", &self.norm2_beta, dim),
+            ("fc2_bias", &self.fc2_bias, dim),
+        ];
+        for (name, vector, expected) in vectors {
+            assert_eq!(vector.dims(), [expected], "{name} of a block {dim} wide");
+        }
+    }
+
     fn into_dispatch(self) -> BlockTensors<Dispatch> {
         BlockTensors {
             norm1_gamma: self.norm1_gamma.into_dispatch(),
@@ -63,7 +89,14 @@ impl BlockParameters {
 /// - `weight`: `[inputs, outputs]`
 /// - `bias`: `[outputs]`
 /// - output: `[.., outputs]`
+///
+/// # Panics
+///
+/// Panics if the shapes do not fit.
 pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<D> {
+    let [inputs, outputs] = weight.dims();
+    assert_eq!(x.dims()[D - 1], inputs, "features of a linear map");
+    assert_eq!(bias.dims(), [outputs], "bias of a linear map");
     Tensor::from_dispatch(Dispatch::fused_linear(
         x.into_dispatch(),
         weight.into_dispatch(),
@@ -77,12 +110,22 @@ pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>) 
 ///
 /// - `x` and output: `[.., dim]`
 /// - `gamma`, `beta`: `[dim]`
+///
+/// # Panics
+///
+/// Panics if the shapes do not fit.
 pub fn layer_norm<const D: usize>(
     x: Tensor<D>,
     gamma: Tensor<1>,
     beta: Tensor<1>,
     epsilon: f64,
 ) -> Tensor<D> {
+    let dim = x.dims()[D - 1];
+    assert_eq!(
+        (gamma.dims(), beta.dims()),
+        ([dim], [dim]),
+        "parameters of a layer norm"
+    );
     Tensor::from_dispatch(Dispatch::fused_layer_norm(
         x.into_dispatch(),
         gamma.into_dispatch(),
@@ -97,7 +140,12 @@ pub fn layer_norm<const D: usize>(
 ///
 /// - `x` and output: `[.., dim]`
 /// - `bias`: `[dim]`
+///
+/// # Panics
+///
+/// Panics if the shapes do not fit.
 pub fn bias_gelu<const D: usize>(x: Tensor<D>, bias: Tensor<1>) -> Tensor<D> {
+    assert_eq!(bias.dims(), [x.dims()[D - 1]], "bias of a GELU");
     Tensor::from_dispatch(Dispatch::fused_bias_gelu(
         x.into_dispatch(),
         bias.into_dispatch(),
@@ -132,7 +180,7 @@ pub fn attention(qkv: Tensor<3>, num_heads: usize) -> Tensor<3> {
 ///
 /// # Panics
 ///
-/// Panics if `num_heads` does not divide `dim` or no output is wanted.
+/// Panics if the shapes do not fit, `num_heads` does not divide `dim` or no output is wanted.
 pub fn transformer_block(
     x: Tensor<3>,
     parameters: BlockParameters,
@@ -149,6 +197,7 @@ pub fn transformer_block(
         "{} heads do not divide {dim} features",
         options.num_heads
     );
+    parameters.check(dim);
     Tensor::from_dispatch(Dispatch::fused_block(
         x.into_dispatch(),
         parameters.into_dispatch(),

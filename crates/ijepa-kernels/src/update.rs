@@ -107,7 +107,7 @@ run_on!(burn::backend::Cube);
 ///
 /// # Panics
 ///
-/// Panics on tensors that record gradients.
+/// Panics on tensors that record gradients or have different shapes.
 pub fn adamw<const D: usize>(
     parameter: Tensor<D>,
     moments: [Tensor<D>; 2],
@@ -115,6 +115,8 @@ pub fn adamw<const D: usize>(
     rule: AdamWRule,
 ) -> (Tensor<D>, [Tensor<D>; 2]) {
     let [first, second] = moments;
+    let shapes = [first.dims(), second.dims(), gradient.dims()];
+    assert_eq!(shapes, [parameter.dims(); 3], "shapes of an update");
     let tensors = AdamWTensors {
         parameter: parameter.into_dispatch(),
         first: first.into_dispatch(),
@@ -129,8 +131,9 @@ pub fn adamw<const D: usize>(
 ///
 /// # Panics
 ///
-/// Panics on tensors that record gradients.
+/// Panics on tensors that record gradients or have different shapes.
 pub fn lerp<const D: usize>(x: Tensor<D>, towards: Tensor<D>, weight: f64) -> Tensor<D> {
+    assert_eq!(x.dims(), towards.dims(), "shapes of a moving average");
     Tensor::from_dispatch(Dispatch::fused_lerp(
         x.into_dispatch(),
         towards.into_dispatch(),

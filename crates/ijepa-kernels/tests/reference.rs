@@ -3,8 +3,8 @@
 mod support;
 
 use burn::tensor::{FloatDType, Tensor};
-use ijepa_kernels::{BlockOptions, BlockParameters, reference};
-use ijepa_testkit::device;
+use ijepa_kernels::{AdamWRule, BlockOptions, BlockParameters, reference};
+use ijepa_testkit::{assert_close, device};
 use proptest::prelude::*;
 use support::{Case, Noise, TOLERANCE, compare, device_tolerance};
 
@@ -108,6 +108,59 @@ fn inputs_are_left_alone() {
     let kept = x.clone();
     let _ = ijepa_kernels::bias_gelu(x, bias);
     kept.into_data().assert_eq(&before, true);
+}
+
+#[test]
+fn updates_are_those_of_the_formulas() {
+    let device = device();
+    let tensor = |values: [f32; 3]| Tensor::<1>::from_data(values, &device);
+    let (parameter, gradient) = ([1.0, -2.0, 0.5], [0.1, -0.2, 0.0]);
+    let moments = [[0.05, 0.1, -0.02], [0.01, 0.04, 0.09]];
+    let rule = AdamWRule::new(1e-2, 0.1, [0.9, 0.99], 1e-8, 3);
+    let (found, found_moments) = ijepa_kernels::adamw(
+        tensor(parameter),
+        moments.map(tensor),
+        tensor(gradient),
+        rule,
+    );
+    let mut expected = [Vec::new(), Vec::new(), Vec::new()];
+    for index in 0..3 {
+        let gradient = f64::from(gradient[index]);
+        let first = 0.9 * f64::from(moments[0][index]) + 0.1 * gradient;
+        let second = 0.99 * f64::from(moments[1][index]) + 0.01 * gradient * gradient;
+        let corrected = [
+            first / (1.0 - 0.9f64.powi(3)),
+            second / (1.0 - 0.99f64.powi(3)),
+        ];
+        let decayed = f64::from(parameter[index]) * (1.0 - 1e-2 * 0.1);
+        let updated = decayed - 1e-2 * corrected[0] / (corrected[1].sqrt() + 1e-8);
+        for (list, value) in expected.iter_mut().zip([updated, first, second]) {
+            list.push(value as f32);
+        }
+    }
+    let [first, second] = found_moments;
+    for (found, expected) in [found, first, second].into_iter().zip(&expected) {
+        let found: Vec<f32> = found.into_data().iter::<f32>().collect();
+        assert_close("AdamW", &found, expected, device_tolerance(1e-6));
+    }
+    let moved = ijepa_kernels::lerp(tensor(parameter), tensor(gradient), 0.25);
+    let moved: Vec<f32> = moved.into_data().iter::<f32>().collect();
+    assert_close(
+        "lerp",
+        &moved,
+        &[0.775, -1.55, 0.375],
+        device_tolerance(1e-6),
+    );
+    let norm: f32 = ijepa_kernels::squared_norm(tensor(parameter)).into_scalar();
+    assert_close("squared norm", &[norm], &[5.25], device_tolerance(1e-6));
+}
+
+#[test]
+#[should_panic(expected = "bias of a linear map")]
+fn a_bias_of_another_length_is_refused() {
+    let zeros = |shape: [usize; 2]| Tensor::<2>::zeros(shape, &device());
+    let bias = Tensor::<1>::zeros([4], &device());
+    ijepa_kernels::linear(zeros([2, 3]), zeros([3, 5]), bias);
 }
 
 fn options(num_heads: usize) -> BlockOptions {
