@@ -8,6 +8,15 @@
 //! Every operation stands beside its plain-Burn [`reference`], which tests compare it with.
 //! Backends without kernels of their own run the same formulas through Burn's operations.
 
+#![cfg_attr(
+    feature = "ndarray",
+    expect(deprecated, reason = "ndarray is a promised backend")
+)]
+#![cfg_attr(
+    not(any(feature = "flex", feature = "ndarray", feature = "cube")),
+    expect(unused, reason = "without a backend nothing runs the operations")
+)]
+
 mod autodiff;
 mod block;
 mod extension;
