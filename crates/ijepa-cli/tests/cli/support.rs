@@ -7,6 +7,7 @@ use std::{
     process::Command,
 };
 
+use ijepa_testkit::device_name;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -95,11 +96,14 @@ pub(crate) fn tiny(out: &Path, more: &str) -> Vec<String> {
     tiny_on("scenes:n=48,size=32", out, &format!("--quiet {more}"))
 }
 
-/// A run of little work on `data`, which says what it does.
+/// A run of little work on `data` and the device under test, which says what it does.
 pub(crate) fn tiny_on(data: &str, out: &Path, more: &str) -> Vec<String> {
     let mut args = words(TINY);
     args.extend(["--data", data, "--out"].map(str::to_owned));
     args.push(path_text(out));
+    if !more.contains("--device") {
+        args.extend(["--device".to_owned(), device_name()]);
+    }
     args.extend(words(more));
     args
 }
