@@ -5,7 +5,7 @@
 //! node of the graph each: forward and backward are written by hand, keep only what the backward
 //! pass cannot cheaply recompute, and on the flex backend run vectorised on all cores.
 //!
-//! Every operation stands beside its plain-Burn [`reference`], which tests compare it with.
+//! Every operation stands beside its plain-Burn [`mod@reference`], which tests compare it with.
 //! Backends without kernels of their own run the same formulas through Burn's operations.
 
 #![cfg_attr(
