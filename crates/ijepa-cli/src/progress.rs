@@ -1,6 +1,13 @@
-//! How far a long command is: one line redrawn in place on a terminal, a line at a time elsewhere.
+//! How far a long command is: one line redrawn in place on a terminal, a line now and then
+//! elsewhere.
 
-use std::io::{self, IsTerminal, Stderr, Write};
+use std::{
+    io::{self, IsTerminal, Stderr, Write},
+    time::{Duration, Instant},
+};
+
+/// Time between two lines of progress where they all stay.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// To the beginning of the line, and everything on it away.
 const CLEAR: &str = "\r\x1b[K";
@@ -10,6 +17,9 @@ pub(crate) struct StatusLine<W: Write> {
     stream: W,
     in_place: bool,
     drawn: bool,
+    pause: Duration,
+    said: Option<Instant>,
+    pending: Option<String>,
 }
 
 impl StatusLine<Stderr> {
@@ -17,27 +27,34 @@ impl StatusLine<Stderr> {
     pub(crate) fn stderr() -> Self {
         let stream = io::stderr();
         let in_place = stream.is_terminal();
-        Self::new(stream, in_place)
+        Self::new(stream, in_place, PAUSE)
     }
 }
 
 impl<W: Write> StatusLine<W> {
-    fn new(stream: W, in_place: bool) -> Self {
+    fn new(stream: W, in_place: bool, pause: Duration) -> Self {
         Self {
             stream,
             in_place,
             drawn: false,
+            pause,
+            said: None,
+            pending: None,
         }
     }
 
-    /// Shows how far it is, in place of what was shown before; there is nobody to tell if that
-    /// fails.
+    /// Shows how far it is, in place of what was shown before, or else if the last time is long
+    /// enough ago; there is nobody to tell if that fails.
     pub(crate) fn show(&mut self, status: &str) {
         if self.in_place {
             let _ = write!(self.stream, "{CLEAR}{status}");
             let _ = self.stream.flush();
             self.drawn = true;
+        } else if self.said.is_some_and(|said| said.elapsed() < self.pause) {
+            self.pending = Some(status.to_owned());
         } else {
+            self.said = Some(Instant::now());
+            self.pending = None;
             self.say(status);
         }
     }
@@ -55,6 +72,8 @@ impl<W: Write> Drop for StatusLine<W> {
     fn drop(&mut self) {
         if self.drawn {
             let _ = writeln!(self.stream);
+        } else if let Some(last) = self.pending.take() {
+            self.say(&last);
         }
     }
 }
@@ -100,9 +119,9 @@ fn duration(seconds: f64) -> String {
 mod tests {
     use super::*;
 
-    fn written(in_place: bool) -> String {
+    fn written(in_place: bool, pause: Duration) -> String {
         let mut stream = Vec::new();
-        let mut line = StatusLine::new(&mut stream, in_place);
+        let mut line = StatusLine::new(&mut stream, in_place, pause);
         line.show("one");
         line.show("two");
         line.say("note");
@@ -115,12 +134,17 @@ mod tests {
     fn a_terminal_has_one_status_that_is_redrawn() {
         let clear = CLEAR;
         let expected = format!("{clear}one{clear}two{clear}note\n{clear}three\n");
-        assert_eq!(written(true), expected);
+        assert_eq!(written(true, Duration::MAX), expected);
     }
 
     #[test]
-    fn elsewhere_every_status_is_a_line() {
-        assert_eq!(written(false), "one\ntwo\nnote\nthree\n");
+    fn elsewhere_a_status_is_a_line_that_stays() {
+        assert_eq!(written(false, Duration::ZERO), "one\ntwo\nnote\nthree\n");
+    }
+
+    #[test]
+    fn elsewhere_the_first_and_the_last_status_are_said_whatever_the_pause() {
+        assert_eq!(written(false, Duration::MAX), "one\nnote\nthree\n");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use burn::{
     nn::LayerNorm,
     tensor::{Device, Tensor},
 };
+use ijepa_kernels::on_workers;
 use ijepa_masking::PatchGrid;
 use serde::{Deserialize, Serialize};
 
@@ -278,15 +279,17 @@ impl VisionTransformer {
         kept: Option<&TokenIndices>,
         depth: Option<&mut StochasticDepth>,
     ) -> Tensor<3> {
-        let mut pass = Pass {
-            compute: self.compute,
-            depth,
-        };
-        let mut x = self.embed(images, kept);
-        for block in &self.blocks {
-            x = block.forward(x, &mut pass);
-        }
-        self.compute.layer_norm(&self.norm, x)
+        on_workers(&images.device(), || {
+            let mut pass = Pass {
+                compute: self.compute,
+                depth,
+            };
+            let mut x = self.embed(images, kept);
+            for block in &self.blocks {
+                x = block.forward(x, &mut pass);
+            }
+            self.compute.layer_norm(&self.norm, x)
+        })
     }
 
     /// Tokens before the first block.

@@ -1,6 +1,7 @@
 //! Frozen features: what a user of a trained encoder asks it for.
 
 use burn::{module::Module, tensor::Tensor};
+use ijepa_kernels::on_workers;
 use serde::{Deserialize, Serialize};
 
 use crate::{block::Pass, encoder::VisionTransformer};
@@ -41,23 +42,25 @@ impl VisionTransformer {
             layers <= depth,
             "{layers} layers asked of an encoder with {depth}"
         );
-        let mut pass = Pass {
-            compute: self.compute(),
-            depth: None,
-        };
-        let mut x = self.embed(images, None);
-        let mut outputs = Vec::with_capacity(layers);
-        for (index, block) in self.blocks.iter().enumerate() {
-            x = block.forward(x, &mut pass);
-            if index + layers >= depth {
-                outputs.push(if norm {
-                    self.compute().layer_norm(&self.norm, x.clone())
-                } else {
-                    x.clone()
-                });
+        on_workers(&images.device(), || {
+            let mut pass = Pass {
+                compute: self.compute(),
+                depth: None,
+            };
+            let mut x = self.embed(images, None);
+            let mut outputs = Vec::with_capacity(layers);
+            for (index, block) in self.blocks.iter().enumerate() {
+                x = block.forward(x, &mut pass);
+                if index + layers >= depth {
+                    outputs.push(if norm {
+                        self.compute().layer_norm(&self.norm, x.clone())
+                    } else {
+                        x.clone()
+                    });
+                }
             }
-        }
-        outputs
+            outputs
+        })
     }
 
     /// Features as a map.

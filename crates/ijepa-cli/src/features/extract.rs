@@ -1,10 +1,6 @@
 //! From a source of images to a file of features.
 
-use std::{
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use burn::tensor::Tensor;
 use clap::ValueEnum;
@@ -18,9 +14,6 @@ use super::{
     images::{Images, Reading},
     sink::{FileKind, RowShape, Rows, Sink},
 };
-
-/// Time between lines of progress.
-const PROGRESS: Duration = Duration::from_secs(5);
 
 /// What becomes of the tokens of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -100,7 +93,7 @@ impl Extract {
             size: self.frozen.encoder.config().image_size,
         };
         let start = Instant::now();
-        let (mut said, mut line) = (start, StatusLine::stderr());
+        let mut line = StatusLine::stderr();
         let mut batch = Batch::default();
         let (mut images, mut skipped) = (0, Vec::new());
         let read = Images::start(reading, self.workers, self.batch_size.saturating_mul(2))?;
@@ -116,14 +109,10 @@ impl Extract {
             if batch.len() == self.batch_size || (is_last && batch.len() > 0) {
                 images += batch.len();
                 self.write(std::mem::take(&mut batch), sink.as_mut())?;
-            }
-            if self.progress && said.elapsed() >= PROGRESS {
-                said = Instant::now();
-                let rate = images as f64 / start.elapsed().as_secs_f64();
-                line.show(&format!(
-                    "{} of {len} images, {rate:.1} images/s",
-                    index + 1
-                ));
+                if self.progress {
+                    let (done, rate) = (index + 1, images as f64 / start.elapsed().as_secs_f64());
+                    line.show(&format!("{done} of {len} images, {rate:.1} images/s"));
+                }
             }
         }
         let seconds = start.elapsed().as_secs_f64();

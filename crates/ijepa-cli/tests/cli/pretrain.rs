@@ -88,7 +88,7 @@ fn an_interrupt_leaves_a_checkpoint_and_exits_with_130() {
 }
 
 #[test]
-fn stderr_that_is_no_terminal_gets_whole_lines() {
+fn stderr_that_is_no_terminal_gets_whole_lines_now_and_then() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     let said = ijepa(&tiny_on("scenes:n=48,size=32", &run, "--max-steps 3")).stderr;
@@ -97,7 +97,8 @@ fn stderr_that_is_no_terminal_gets_whole_lines() {
         lines[0].split(" on ").next(),
         Some("48 images, 32 steps of 12 images")
     );
-    for (step, line) in (1..=3).zip(&lines[1..]) {
+    assert!(lines.len() >= 3, "{said}");
+    for (step, line) in [(1, lines[1]), (3, lines[lines.len() - 1])] {
         let loss = &metrics(&run)[step][3];
         let loss: f64 = loss.parse().unwrap();
         assert!(
@@ -109,10 +110,7 @@ fn stderr_that_is_no_terminal_gets_whole_lines() {
             "{said}"
         );
     }
-    assert!(
-        lines.len() == 4 && !said.contains(['\r', '\x1b']),
-        "{said:?}"
-    );
+    assert!(!said.contains(['\r', '\x1b']), "{said:?}");
 }
 
 #[test]
