@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use clap::{Args, ValueEnum};
@@ -105,9 +106,10 @@ impl Knn {
             center: self.center,
             ..KnnConfig::default()
         };
+        let started = Instant::now();
         let found = knn(&pair.train, &pair.test, &config, &compute.device)
             .map_err(ijepa_eval::Error::from)?;
-        Ok(self.report(&pair, &found))
+        Ok(self.report(&pair, &found, started.elapsed()))
     }
 
     fn of_images(&self, compute: &Compute) -> Result<Pair, CliError> {
@@ -177,7 +179,7 @@ impl Knn {
         })
     }
 
-    fn report(&self, pair: &Pair, found: &KnnReport) -> Report {
+    fn report(&self, pair: &Pair, found: &KnnReport, took: Duration) -> Report {
         let mut text = format!(
             "{} encoder, {} training and {} test images\n",
             pair.encoder, found.train_images, found.test_images
@@ -199,6 +201,7 @@ impl Knn {
             "dim": pair.train.dim(),
             "k": found.k,
             "center": self.center,
+            "knn_s": took.as_secs_f64(),
             "skipped": skipped
                 .map(|image| json!({ "path": image.path, "why": image.why }))
                 .collect::<Vec<_>>(),

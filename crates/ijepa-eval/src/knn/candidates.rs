@@ -1,12 +1,17 @@
 //! The most similar training images of every test image, block by block.
 
+use std::cmp::Ordering;
+
 use burn::tensor::{Device, Tensor};
+use rayon::prelude::*;
 
 use super::unit_rows::UnitRows;
 
 /// Candidates kept beyond the neighbours asked for: products on the device are rounded to f32 or
 /// less, which may swap images at the edge of the selection.
 const SPARE: usize = 64;
+/// Candidates gathered before the surplus is dropped.
+const SLACK: usize = 64;
 /// Similarities compared with the worst candidate at a time.
 const CHUNK: usize = 32;
 
@@ -17,7 +22,7 @@ pub(super) fn select(
     count: usize,
     [test_block, train_block]: [usize; 2],
     device: &Device,
-) -> Vec<Vec<usize>> {
+) -> Vec<Vec<u32>> {
     let room = (count + SPARE).min(train.images());
     let mut kept = vec![Candidates::new(room); test.images()];
     for first_train in (0..train.images()).step_by(train_block) {
@@ -28,12 +33,13 @@ pub(super) fn select(
             let first = block * test_block;
             let rows = test.tensor(first..first + kept.len(), device);
             let similarities = values(rows.matmul(columns.clone()));
-            for (kept, row) in kept.iter_mut().zip(similarities.chunks_exact(width)) {
-                kept.offer(first_train, row);
-            }
+            let rows = similarities.par_chunks_exact(width);
+            let pairs = kept.par_iter_mut().zip(rows);
+            pairs.for_each(|(kept, row)| kept.offer(first_train, row));
         }
     }
-    kept.into_iter().map(Candidates::into_indices).collect()
+    let kept = kept.into_par_iter();
+    kept.map(Candidates::into_indices).collect()
 }
 
 fn values(tensor: Tensor<2>) -> Vec<f32> {
@@ -41,25 +47,30 @@ fn values(tensor: Tensor<2>) -> Vec<f32> {
     data.try_into_vec().expect("the data was converted to f32")
 }
 
-/// The best similarities seen, the largest first, equal ones by index.
+/// The best similarities seen and a few more; of equal ones those of lower index are better.
 #[derive(Clone)]
 struct Candidates {
     room: usize,
-    best: Vec<(f32, usize)>,
+    /// What a new candidate must exceed: on a tie the older one has the lower index and stays.
+    least: f32,
+    seen: Vec<(f32, u32)>,
 }
 
 impl Candidates {
     fn new(room: usize) -> Self {
         Self {
             room,
-            best: Vec::new(),
+            least: f32::NEG_INFINITY,
+            seen: Vec::new(),
         }
     }
 
     /// Takes in the similarities of the images from `first` on; blocks come in index order.
     fn offer(&mut self, first: usize, similarities: &[f32]) {
+        self.seen
+            .reserve_exact(self.room + SLACK + CHUNK - self.seen.len());
         for (number, chunk) in similarities.chunks(CHUNK).enumerate() {
-            let least = self.least();
+            let least = self.least;
             // Hardly any chunk holds a candidate once many images have been seen, and a test
             // without a branch per image is vectorised.
             if !chunk
@@ -69,32 +80,35 @@ impl Candidates {
                 continue;
             }
             for (offset, &similarity) in chunk.iter().enumerate() {
-                if similarity > self.least() {
-                    self.insert(similarity, first + number * CHUNK + offset);
+                if similarity > self.least {
+                    let index = first + number * CHUNK + offset;
+                    self.seen.push((similarity, index as u32));
                 }
+            }
+            if self.seen.len() >= self.room + SLACK {
+                self.drop_surplus();
             }
         }
     }
 
-    /// What a new candidate must exceed; on a tie the older one has the lower index and stays.
-    fn least(&self) -> f32 {
-        match self.best.last() {
-            Some(worst) if self.best.len() == self.room => worst.0,
-            _ => f32::NEG_INFINITY,
+    fn drop_surplus(&mut self) {
+        if self.seen.len() > self.room {
+            let (_, worst, _) = self.seen.select_nth_unstable_by(self.room - 1, better);
+            self.least = worst.0;
+            self.seen.truncate(self.room);
         }
     }
 
-    fn insert(&mut self, similarity: f32, index: usize) {
-        if self.best.len() == self.room {
-            self.best.pop();
-        }
-        let place = self.best.partition_point(|better| better.0 >= similarity);
-        self.best.insert(place, (similarity, index));
+    /// Indices of the best, the most similar first.
+    fn into_indices(mut self) -> Vec<u32> {
+        self.drop_surplus();
+        self.seen.sort_unstable_by(better);
+        self.seen.into_iter().map(|(_, index)| index).collect()
     }
+}
 
-    fn into_indices(self) -> Vec<usize> {
-        self.best.into_iter().map(|(_, index)| index).collect()
-    }
+fn better(a: &(f32, u32), b: &(f32, u32)) -> Ordering {
+    b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
 }
 
 #[cfg(test)]
@@ -103,10 +117,11 @@ mod tests {
 
     #[test]
     fn the_best_are_kept_and_ties_go_to_the_lower_index() {
-        let similarities: Vec<f32> = (0..200).map(|i| ((i * 37) % 50) as f32).collect();
-        let mut order: Vec<usize> = (0..200).collect();
-        order.sort_by(|&a, &b| similarities[b].total_cmp(&similarities[a]).then(a.cmp(&b)));
-        for block in [1, 7, 32, 33, 200] {
+        let similarities: Vec<f32> = (0..900).map(|i| ((i * 37) % 50) as f32).collect();
+        let mut order: Vec<u32> = (0..900).collect();
+        let of = |index: u32| similarities[index as usize];
+        order.sort_by(|&a, &b| of(b).total_cmp(&of(a)).then(a.cmp(&b)));
+        for block in [1, 7, 32, 33, 900] {
             let mut candidates = Candidates::new(11);
             for (number, part) in similarities.chunks(block).enumerate() {
                 candidates.offer(number * block, part);

@@ -38,6 +38,12 @@ pub enum KnnError {
         /// Training images.
         train_images: usize,
     },
+    /// More training images than have a number.
+    #[error("there are {found} training images, expected at most 4294967295")]
+    TooManyImages {
+        /// Training images.
+        found: usize,
+    },
     /// The temperature is not a positive number.
     #[error("temperature is {found}, expected a number above 0")]
     Temperature {
