@@ -85,6 +85,8 @@ pub(crate) enum CliError {
     Train(#[from] TrainError),
     #[error(transparent)]
     Eval(#[from] ijepa_eval::Error),
+    #[error(transparent)]
+    Report(#[from] ijepa_eval::ReportError),
     #[error("interrupted after step {step}; the same command goes on from `{}`", run.display())]
     Interrupted { step: u64, run: PathBuf },
     #[error("cannot listen for Ctrl-C")]
@@ -111,6 +113,7 @@ impl CliError {
             Self::Data(_)
             | Self::EmptyData { .. }
             | Self::NoImage { .. }
+            | Self::Report(_)
             | Self::FeatureFile { .. } => exit_code::DATA,
             Self::Checkpoint(_) => exit_code::CHECKPOINT,
             Self::Train(error) => training(error),

@@ -1,32 +1,57 @@
-//! Rank and kNN after each epoch of a training run.
+//! What is measured after each epoch of a training run.
 
 use std::sync::Arc;
 
 use burn::tensor::Device;
 use ijepa_data::{DataError, RgbImage8, Source};
+use ijepa_masking::MaskSampler;
 use ijepa_train::{EpochScores, Hook, HookError, Learner};
 
 use crate::{
     Error,
     extract::{ExtractConfig, extract},
     knn::{KnnConfig, knn},
-    rank::rank_report,
+    rank::{lidar, rank_report},
+    views::{alignment, masked_views, uniformity},
 };
 
 /// Neighbours that vote during training.
 const NEIGHBOURS: usize = 20;
 
-/// Measures the target encoder after each epoch: RankMe without labels, kNN with them.
-#[derive(Debug)]
+/// Images whose masked views are compared.
+const VIEW_IMAGES: usize = 256;
+/// Views of an image that alignment needs.
+const ALIGNMENT_VIEWS: usize = 2;
+/// Views of an image that LiDAR is measured with; its paper uses 50.
+const LIDAR_VIEWS: usize = 10;
+
+/// Measures the target encoder after each epoch: rank, spread and uniformity without labels, kNN
+/// with them, alignment and LiDAR of masked views if it is told the masks.
 pub struct EpochEvaluation {
     train: Arc<dyn Source>,
     test: Option<Arc<dyn Source>>,
     extract: ExtractConfig,
     device: Device,
+    views: Option<Views>,
+}
+
+/// Masks of the views and how many an image has.
+struct Views {
+    sampler: Arc<dyn MaskSampler>,
+    count: usize,
+}
+
+impl std::fmt::Debug for EpochEvaluation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EpochEvaluation")
+            .field("extract", &self.extract)
+            .field("views", &self.views.as_ref().map(|views| views.count))
+            .finish_non_exhaustive()
+    }
 }
 
 impl EpochEvaluation {
-    /// Measures RankMe on `train` and, if `test` is given, centred 20-NN of `test` against it.
+    /// Measures ranks on `train` and, if `test` is given, centred 20-NN of `test` against it.
     pub fn new(
         train: Arc<dyn Source>,
         test: Option<Arc<dyn Source>>,
@@ -38,12 +63,25 @@ impl EpochEvaluation {
             test,
             extract,
             device: device.clone(),
+            views: None,
         }
     }
 
-    /// Measures RankMe on the first images of `source`, labelled or not.
+    /// Measures ranks on the first images of `source`, labelled or not.
     pub fn of_first(source: Arc<dyn Source>, extract: ExtractConfig, device: &Device) -> Self {
-        Self::new(Arc::new(FirstImages { source }), None, extract, device)
+        let source = FirstImages {
+            source,
+            most: RANK_IMAGES,
+        };
+        Self::new(Arc::new(source), None, extract, device)
+    }
+
+    /// Measures the alignment of two views of an image under the masks of `sampler`, too, and
+    /// with `lidar` the LiDAR of ten views, which costs five times as much.
+    pub fn with_views(mut self, sampler: Arc<dyn MaskSampler>, lidar: bool) -> Self {
+        let count = if lidar { LIDAR_VIEWS } else { ALIGNMENT_VIEWS };
+        self.views = Some(Views { sampler, count });
+        self
     }
 
     /// Scores of an encoder.
@@ -57,24 +95,35 @@ impl EpochEvaluation {
             extract(encoder, source, &self.extract, &self.device).map(|found| found.features)
         };
         let train = features(self.train.as_ref())?;
-        let rankme = Some(rank_report(&train).rankme);
-        let Some(test) = &self.test else {
-            return Ok(EpochScores {
-                rankme,
-                ..Default::default()
-            });
+        let rank = rank_report(&train);
+        let mut scores = EpochScores {
+            rankme: Some(rank.rankme),
+            rankme_centered: Some(rank.rankme_centered),
+            feature_std: Some(rank.feature_std),
+            uniformity: Some(uniformity(&train)),
+            ..EpochScores::default()
         };
-        let config = KnnConfig {
-            ks: vec![NEIGHBOURS],
-            center: true,
-            ..KnnConfig::default()
-        };
-        let report = knn(&train, &features(test.as_ref())?, &config, &self.device)?;
-        Ok(EpochScores {
-            rankme,
-            knn: Some(report.k[&NEIGHBOURS].top1),
-            probe: None,
-        })
+        if let Some(Views { sampler, count }) = &self.views {
+            let images = FirstImages {
+                source: Arc::clone(&self.train),
+                most: VIEW_IMAGES,
+            };
+            let (config, device) = (&self.extract, &self.device);
+            let views = masked_views(encoder, &images, sampler.as_ref(), *count, config, device)?;
+            scores.alignment = Some(alignment(&views, *count));
+            let wanted = *count == LIDAR_VIEWS && views.images() > 1;
+            scores.lidar = wanted.then(|| lidar(&views, *count));
+        }
+        if let Some(test) = &self.test {
+            let config = KnnConfig {
+                ks: vec![NEIGHBOURS],
+                center: true,
+                ..KnnConfig::default()
+            };
+            let report = knn(&train, &features(test.as_ref())?, &config, &self.device)?;
+            scores.knn = Some(report.k[&NEIGHBOURS].top1);
+        }
+        Ok(scores)
     }
 }
 
@@ -91,11 +140,12 @@ const RANK_IMAGES: usize = 2000;
 #[derive(Debug)]
 struct FirstImages {
     source: Arc<dyn Source>,
+    most: usize,
 }
 
 impl Source for FirstImages {
     fn len(&self) -> usize {
-        self.source.len().min(RANK_IMAGES)
+        self.source.len().min(self.most)
     }
 
     fn label(&self, index: usize) -> Option<u32> {

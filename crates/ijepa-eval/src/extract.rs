@@ -152,7 +152,7 @@ pub fn extract_pixels(
 }
 
 /// Reads all images and gives them to `compute` in batches of `[images, height, width, 3]`.
-fn run(
+pub(crate) fn run(
     source: &dyn Source,
     size: [usize; 2],
     config: &ExtractConfig,

@@ -1,4 +1,5 @@
-//! Judges an encoder by its frozen features: kNN classification and effective rank.
+//! Judges an encoder by its frozen features (kNN classification, effective rank) and a run by its
+//! monitors.
 //!
 //! ```
 //! use burn::tensor::Device;
@@ -38,7 +39,9 @@
 //! - [`extract`] turns the images of a source into [`Features`], one row per image, and lists
 //!   the images that cannot be read; [`extract_pixels`] is the baseline without an encoder.
 //! - [`knn`] classifies test images by their nearest training images, DINO's protocol.
-//! - [`rank_report`] needs no labels: RankMe and the spread of the features.
+//! - [`rank_report`] needs no labels: RankMe and the spread of the features. [`masked_views`] with
+//!   [`alignment`] and [`lidar`] compare views of an image, [`uniformity`] directions.
+//! - [`judge`] says whether a run is learning or collapsing, [`Report`] writes a page about it.
 //!
 //! Every function takes the [`Device`](burn::tensor::Device) it computes on, and every result is
 //! a function of its arguments alone: threads and block sizes change nothing. Threads started
@@ -50,7 +53,12 @@ mod extract;
 mod features;
 mod knn;
 mod lanes;
+mod patch_colors;
+mod pca;
 mod rank;
+mod report;
+mod verdict;
+mod views;
 
 pub use during_training::EpochEvaluation;
 pub use error::Error;
@@ -59,7 +67,15 @@ pub use extract::{
 };
 pub use features::{Features, FeaturesError};
 pub use knn::{Accuracy, KnnConfig, KnnError, KnnReport, Split, knn};
+pub use patch_colors::{PatchColors, patch_colors};
+pub use pca::Pca;
 pub use rank::{
-    Centering, RankReport, effective_rank, feature_std, normalized_std, rank_report, rankme,
+    Centering, RankReport, effective_rank, feature_std, lidar, normalized_std, rank_report, rankme,
     singular_values,
 };
+pub use report::{Report, ReportError, RunRecord, RunSummary};
+pub use verdict::{
+    FALLEN_RANK, FALLEN_STD, History, Judgement, LEAST_KNN_GAIN, LEAST_LOGGED, LEAST_STEPS,
+    NO_BETTER_LOSS, Verdict, judge,
+};
+pub use views::{alignment, masked_views, uniformity};

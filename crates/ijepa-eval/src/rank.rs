@@ -2,10 +2,13 @@
 
 mod eigenvalues;
 mod gram;
+mod lidar;
 
 use serde::Serialize;
 
 use crate::features::Features;
+
+pub use lidar::lidar;
 
 /// Added to each normalised singular value (Garrido et al. 2023, equation 1).
 const EPSILON: f64 = 1e-7;
@@ -71,15 +74,15 @@ pub fn rankme(features: &Features, centering: Centering) -> f64 {
 ///
 /// `n` equal values give `n`, a single one gives 1, as do values that are all zero.
 pub fn effective_rank(singular_values: &[f64]) -> f64 {
-    let sum: f64 = singular_values.iter().sum();
+    rank_of(singular_values, EPSILON)
+}
+
+/// The exponential of the entropy of `values`, which are not negative, each share `epsilon` larger.
+fn rank_of(values: &[f64], epsilon: f64) -> f64 {
+    let sum: f64 = values.iter().sum();
     let share = |&value: &f64| if sum > 0.0 { value / sum } else { 0.0 };
-    let entropy = |share: f64| -(share + EPSILON) * (share + EPSILON).ln();
-    singular_values
-        .iter()
-        .map(share)
-        .map(entropy)
-        .sum::<f64>()
-        .exp()
+    let entropy = |share: f64| -(share + epsilon) * (share + epsilon).ln();
+    values.iter().map(share).map(entropy).sum::<f64>().exp()
 }
 
 /// Singular values of the matrix `[images, dim]`, `min(images, dim)` of them, the largest first.

@@ -57,6 +57,16 @@ pub struct EpochScores {
     pub knn: Option<f64>,
     /// Top-1 accuracy of a linear probe, percent.
     pub probe: Option<f64>,
+    /// Effective rank of target features less their mean.
+    pub rankme_centered: Option<f64>,
+    /// Standard deviation of pooled target features over images, mean over the width.
+    pub feature_std: Option<f64>,
+    /// Mean squared distance of the unit features of two masked views of an image.
+    pub alignment: Option<f64>,
+    /// Logarithm of the mean Gaussian potential of unit features (Wang and Isola 2020).
+    pub uniformity: Option<f64>,
+    /// Effective rank of what tells images apart from views (Thilak et al. 2024).
+    pub lidar: Option<f64>,
 }
 
 impl EpochScores {
@@ -66,6 +76,25 @@ impl EpochScores {
             rankme: self.rankme.or(other.rankme),
             knn: self.knn.or(other.knn),
             probe: self.probe.or(other.probe),
+            rankme_centered: self.rankme_centered.or(other.rankme_centered),
+            feature_std: self.feature_std.or(other.feature_std),
+            alignment: self.alignment.or(other.alignment),
+            uniformity: self.uniformity.or(other.uniformity),
+            lidar: self.lidar.or(other.lidar),
         }
+    }
+
+    /// Names and values in the order of `epochs.csv`.
+    pub(crate) fn columns(&self) -> [(&'static str, Option<f64>); 8] {
+        [
+            ("rankme", self.rankme),
+            ("knn", self.knn),
+            ("probe", self.probe),
+            ("rankme_centered", self.rankme_centered),
+            ("feature_std", self.feature_std),
+            ("alignment", self.alignment),
+            ("uniformity", self.uniformity),
+            ("lidar", self.lidar),
+        ]
     }
 }

@@ -1,6 +1,7 @@
 //! Pretraining I-JEPA: recipes, schedules, optimizer, training step, trainer and run directory.
 
 mod adamw;
+mod best;
 mod clock;
 mod device;
 mod error;

@@ -9,6 +9,7 @@ use std::{
 use ijepa_model::{Checkpoint, checkpoint::TrainingState};
 
 use crate::{
+    best::Best,
     error::TrainError,
     hook::EpochScores,
     metrics::{HEADER, MetricsRow, rows_before},
@@ -22,10 +23,13 @@ const MONITORS: &str = "monitors.csv";
 const EPOCHS: &str = "epochs.csv";
 const CHECKPOINTS: &str = "checkpoints";
 const LATEST: &str = "latest";
+const BEST: &str = "best";
 const LOCK: &str = "lock";
 
 const MONITORS_HEADER: &str = "epoch,step,feature_std,patch_cosine,image_cosine,loss_ratio";
-const EPOCHS_HEADER: &str = "epoch,step,rankme,knn,probe";
+/// Columns are only ever added at the end: a resumed run may have an older header.
+const EPOCHS_HEADER: &str = "epoch,step,rankme,knn,probe,rankme_centered,feature_std,alignment,\
+uniformity,lidar";
 
 /// A run directory that this process alone may write.
 #[derive(Debug)]
@@ -42,6 +46,7 @@ struct Tables {
     monitors: File,
     epochs: File,
     events: EventFile,
+    best: Best,
 }
 
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> TrainError {
@@ -112,8 +117,24 @@ impl RunDir {
             monitors: self.table(MONITORS, MONITORS_HEADER, step)?,
             epochs: self.table(EPOCHS, EPOCHS_HEADER, step + 1)?,
             events: EventFile::create(&self.path, step).map_err(io("write", &self.path))?,
+            best: self.best_before()?,
         });
         Ok(())
+    }
+
+    /// The best epoch in the table as it was cut, to which `best` then points if its checkpoint
+    /// is still there.
+    fn best_before(&self) -> Result<Best, TrainError> {
+        let best = Best::of_table(&fs::read_to_string(self.path.join(EPOCHS)).unwrap_or_default());
+        let folder = self.path.join(CHECKPOINTS);
+        let name = best.step.map(|step| format!("step-{step}"));
+        match name.filter(|name| folder.join(name).is_dir()) {
+            Some(name) => link(&folder, BEST, &name)?,
+            None => {
+                let _ = fs::remove_file(folder.join(BEST));
+            }
+        }
+        Ok(best)
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), TrainError> {
@@ -134,11 +155,8 @@ impl RunDir {
             Ok(text) => rows_before(&text, step),
             Err(_) => String::new(),
         };
-        let text = if kept.is_empty() {
-            format!("{header}\n")
-        } else {
-            kept
-        };
+        let rows = kept.split_once('\n').map_or("", |(_, rows)| rows);
+        let text = format!("{header}\n{rows}");
         self.write(name, &text)?;
         OpenOptions::new()
             .append(true)
@@ -183,7 +201,8 @@ impl RunDir {
             .map_err(io("write", &path))
     }
 
-    /// Appends the scores of an epoch that ended before `step`.
+    /// Appends the scores of an epoch that ended before `step`, and says whether they are the best
+    /// so far: by kNN if any epoch has it, else by effective rank.
     ///
     /// # Errors
     ///
@@ -197,22 +216,33 @@ impl RunDir {
         epoch: u64,
         step: u64,
         scores: &EpochScores,
-    ) -> Result<(), TrainError> {
+    ) -> Result<bool, TrainError> {
         let path = self.path.join(EPOCHS);
-        let columns = [scores.rankme, scores.knn, scores.probe];
-        let cells = columns.map(|score| score.map_or(String::new(), |score| score.to_string()));
-        let names = ["eval/rankme", "eval/knn", "eval/probe"];
-        let events = names
-            .into_iter()
-            .zip(columns)
-            .filter_map(|(name, s)| Some((name, s?)));
+        let columns = scores.columns();
+        let cells = columns.map(|(_, score)| score.map_or(String::new(), |s| s.to_string()));
+        let events = columns.map(|(name, score)| Some((format!("eval/{name}"), score?)));
+        let events = events.iter().flatten();
+        let events = events.map(|(name, score)| (name.as_str(), *score));
         let tables = self.tables();
         writeln!(tables.epochs, "{epoch},{step},{}", cells.join(","))
             .and_then(|()| tables.events.scalars(step, events))
-            .map_err(io("write", &path))
+            .map_err(io("write", &path))?;
+        Ok(tables.best.take_in(step, scores))
     }
 
-    /// Writes the checkpoint of `step` completed steps and keeps the newest `keep_last`.
+    /// Points `best` at the checkpoint of `step`, which outlives `keep_last` from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Io`] if the link cannot be written.
+    pub fn mark_best(&self, step: u64, keep_last: usize) -> Result<(), TrainError> {
+        let folder = self.path.join(CHECKPOINTS);
+        link(&folder, BEST, &format!("step-{step}"))?;
+        self.remove_old(&folder, keep_last)
+    }
+
+    /// Writes the checkpoint of `step` completed steps and keeps the newest `keep_last`
+    /// and the best.
     ///
     /// # Errors
     ///
@@ -233,7 +263,7 @@ impl RunDir {
             fs::remove_dir_all(&target).map_err(io("replace", &target))?;
         }
         learner.save(&target, state)?;
-        link_latest(&folder, &name)?;
+        link(&folder, LATEST, &name)?;
         self.remove_old(&folder, keep_last)
     }
 
@@ -252,9 +282,12 @@ impl RunDir {
             })
             .collect();
         steps.sort_unstable();
+        let best = fs::read_link(folder.join(BEST)).map(|name| folder.join(name));
         let surplus = steps.len().saturating_sub(keep_last);
         for (_, path) in &steps[..surplus] {
-            fs::remove_dir_all(path).map_err(io("remove", path))?;
+            if best.as_ref().ok() != Some(path) {
+                fs::remove_dir_all(path).map_err(io("remove", path))?;
+            }
         }
         Ok(())
     }
@@ -281,10 +314,10 @@ fn remove_unfinished(folder: &Path) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// Points `latest` at `name` in one step.
-fn link_latest(folder: &Path, name: &str) -> Result<(), TrainError> {
-    let link = folder.join(LATEST);
-    let unfinished = folder.join(".latest.tmp");
+/// Points `link` at `name` in one step.
+fn link(folder: &Path, link: &str, name: &str) -> Result<(), TrainError> {
+    let unfinished = folder.join(format!(".{link}.tmp"));
+    let link = folder.join(link);
     let _ = fs::remove_file(&unfinished);
     std::os::unix::fs::symlink(name, &unfinished)
         .and_then(|()| fs::rename(&unfinished, &link))

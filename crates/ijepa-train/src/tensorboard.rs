@@ -30,10 +30,10 @@ impl EventFile {
     }
 
     /// Appends values of one step.
-    pub(crate) fn scalars(
+    pub(crate) fn scalars<'a>(
         &mut self,
         step: u64,
-        scalars: impl IntoIterator<Item = (&'static str, f64)>,
+        scalars: impl IntoIterator<Item = (&'a str, f64)>,
     ) -> io::Result<()> {
         let mut summary = Vec::new();
         for (name, value) in scalars {

@@ -290,7 +290,12 @@ impl<'a> Trainer<'a> {
                 .map_err(TrainError::Hook)?);
         }
         self.scores = scores;
-        self.run.log_epoch(epoch, self.step, &scores)
+        if self.run.log_epoch(epoch, self.step, &scores)? {
+            self.save_if_needed()?;
+            let keep_last = self.plan.recipe.run.keep_last;
+            self.run.mark_best(self.step, keep_last)?;
+        }
+        Ok(())
     }
 
     fn save_if_needed(&mut self) -> Result<(), TrainError> {

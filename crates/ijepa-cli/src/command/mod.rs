@@ -9,6 +9,7 @@ mod knn;
 mod masks;
 mod pretrain;
 mod recipes;
+mod report;
 
 use clap::Subcommand;
 
@@ -18,6 +19,7 @@ use crate::{error::CliError, report::Report};
 pub(crate) enum Command {
     Pretrain(pretrain::Pretrain),
     Knn(knn::Knn),
+    Report(report::ReportRuns),
     Masks(masks::Masks),
     #[command(subcommand)]
     Recipes(recipes::Recipes),
@@ -34,6 +36,7 @@ impl Command {
         match self {
             Self::Pretrain(command) => command.run(),
             Self::Knn(command) => command.run(),
+            Self::Report(command) => command.run(),
             Self::Masks(command) => command.run(),
             Self::Recipes(command) => command.run(),
             Self::Inspect(command) => command.run(),

@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 use ijepa_data::Source;
-use ijepa_eval::{EpochEvaluation, ExtractConfig};
+use ijepa_eval::{EpochEvaluation, ExtractConfig, Judgement, RunRecord};
 use ijepa_train::{
     Hook, HookError, MetricsRow, Monitors, PretrainPlan, Recipe, Resume, Resumption, RunDir,
     TrainOptions, TrainSummary, pretrain,
@@ -57,6 +57,9 @@ pub(crate) struct Pretrain {
     /// Labelled images that kNN classifies
     #[arg(long, value_name = "SPEC", requires = "eval_data")]
     eval_test: Option<String>,
+    /// Measure LiDAR after each epoch, too: ten masked views of 256 images
+    #[arg(long)]
+    lidar: bool,
     /// Images per step, instead of the recipe's run.batch_size
     #[arg(long, value_name = "N", value_parser = positive)]
     batch_size: Option<usize>,
@@ -98,6 +101,9 @@ impl Pretrain {
             "device": device,
             "precision": compute.precision.name(),
             "threads": compute.threads,
+            "data": self.data.spec,
+            "images": source.len(),
+            "total_steps": plan.total_steps(),
             "command": std::env::args().collect::<Vec<_>>(),
         }))?;
         let mut progress = Progress {
@@ -115,7 +121,7 @@ impl Pretrain {
                 report::bytes(memory.total_bytes as u64),
             ));
         }
-        let mut evaluation = self.evaluation(&source, &compute.device)?;
+        let mut evaluation = self.evaluation(&source, plan.recipe(), &compute.device)?;
         let mut hooks: [&mut dyn Hook; 2] = [&mut evaluation, &mut progress];
         let (summary, _) = pretrain(
             &plan,
@@ -125,7 +131,9 @@ impl Pretrain {
             &options,
             &mut hooks,
         )?;
-        let report = self.report(&summary, &device, compute.precision.name());
+        let judgement = RunRecord::read(&self.out)?.judgement();
+        let precision = compute.precision.name();
+        let report = self.report(&summary, &judgement, &device, precision);
         if summary.interrupted {
             return Err(CliError::Interrupted {
                 step: summary.steps,
@@ -159,10 +167,11 @@ impl Pretrain {
         Ok(options)
     }
 
-    /// RankMe on images that nobody labelled, kNN if labelled ones were given.
+    /// Ranks on images that nobody labelled, kNN if labelled ones were given.
     fn evaluation(
         &self,
         training: &Arc<dyn Source>,
+        recipe: &Recipe,
         device: &burn::tensor::Device,
     ) -> Result<EpochEvaluation, CliError> {
         let open = |spec: &String| args::open_data(spec);
@@ -171,13 +180,20 @@ impl Pretrain {
             workers: self.workers.count(),
             ..ExtractConfig::default()
         };
-        Ok(match &self.eval_data {
+        let evaluation = match &self.eval_data {
             Some(spec) => EpochEvaluation::new(open(spec)?, test, config, device),
             None => EpochEvaluation::of_first(Arc::clone(training), config, device),
-        })
+        };
+        Ok(evaluation.with_views(recipe.mask_sampler()?.into(), self.lidar))
     }
 
-    fn report(&self, summary: &TrainSummary, device: &str, precision: &str) -> Report {
+    fn report(
+        &self,
+        summary: &TrainSummary,
+        judgement: &Judgement,
+        device: &str,
+        precision: &str,
+    ) -> Report {
         let mut text = format!(
             "{} steps, {} images, loss {:.4} -> {:.4}, {:.1} images/s; {}\n",
             summary.steps,
@@ -187,9 +203,8 @@ impl Pretrain {
             summary.images_per_s,
             self.out.display()
         );
-        if let Some(reason) = &summary.collapse {
-            text += &format!("this run looks collapsed: {reason}\n");
-        }
+        let words = judgement.verdict.words();
+        text += &format!("{words}: {}\n", judgement.reason);
         for image in &summary.skipped {
             text += &format!("skipped {}: {}\n", image.path, image.why);
         }
@@ -208,6 +223,9 @@ impl Pretrain {
             "knn": summary.scores.knn,
             "probe": summary.scores.probe,
             "collapse": summary.collapse,
+            "verdict": judgement.verdict,
+            "reason": judgement.reason,
+            "lidar": summary.scores.lidar,
             "skipped": summary.skipped.len(),
         });
         Report { text, json }

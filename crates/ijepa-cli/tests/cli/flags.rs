@@ -203,6 +203,7 @@ fn table(folder: &Path) -> Vec<Entry> {
             seen.json("knn")
         })
         .given("--eval-data", &voting),
+        entry("--lidar", [None, Some("")], |seen| seen.json("lidar")),
         entry("--batch-size", [None, Some("6")], |seen| {
             seen.json("images")
         }),

@@ -23,4 +23,6 @@ mod pretrain_errors;
 #[cfg(test)]
 mod recipes;
 #[cfg(test)]
+mod report;
+#[cfg(test)]
 mod support;

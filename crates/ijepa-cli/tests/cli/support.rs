@@ -120,6 +120,12 @@ pub(crate) fn metrics(run: &Path) -> Vec<Vec<String>> {
         .collect()
 }
 
+/// What lies in the folder of checkpoints.
+pub(crate) fn checkpoints(run: &Path) -> BTreeSet<OsString> {
+    let entries = std::fs::read_dir(run.join("checkpoints")).unwrap();
+    entries.map(|entry| entry.unwrap().file_name()).collect()
+}
+
 /// The bytes of every tensor file of the newest checkpoint.
 pub(crate) fn tensors(run: &Path) -> Vec<Vec<u8>> {
     let latest = run.join("checkpoints/latest");

@@ -1,0 +1,122 @@
+//! `ijepa report`: what became of a run, or of several side by side.
+
+use std::{fmt::Write as _, io::Write as _, path::PathBuf};
+
+use clap::Args;
+use ijepa_data::Preprocess;
+use ijepa_eval::{ExtractConfig, PatchColors, Report as Page, RunRecord, patch_colors};
+use ijepa_model::{Checkpoint, Normalization};
+use serde_json::json;
+
+use crate::{
+    args::{self, Compute, ComputeArgs},
+    atomic_file::{AtomicFile, cannot_write},
+    error::{CliError, on_one_line},
+    report::Report,
+};
+
+/// Write one HTML page about a run, or about several side by side
+#[derive(Debug, Args)]
+#[command(
+    name = "report",
+    after_help = "Example:\n  ijepa report runs/nano\n  \
+                  ijepa report runs/a runs/b --out compare.html"
+)]
+pub(crate) struct ReportRuns {
+    /// Run directories
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<PathBuf>,
+    /// The page [default: report.html in the first run directory]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Images whose patch features are shown [default: the training images of the run]
+    #[arg(long, value_name = "SPEC")]
+    data: Option<String>,
+    /// How many of them
+    #[arg(long, value_name = "N", default_value = "8")]
+    images: usize,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+impl ReportRuns {
+    pub(crate) fn run(&self) -> Result<Report, CliError> {
+        let out = self
+            .out
+            .clone()
+            .unwrap_or_else(|| self.runs[0].join("report.html"));
+        if out.is_dir() {
+            return Err(CliError::OutIsFolder {
+                flag: "out",
+                path: out,
+            });
+        }
+        if let Some(spec) = &self.data {
+            // What was asked for by name must be there; what the run remembers may be gone.
+            args::open_data(spec)?;
+        }
+        let read = |path: &PathBuf| RunRecord::read(path);
+        let runs: Vec<RunRecord> = self.runs.iter().map(read).collect::<Result<_, _>>()?;
+        let compute = self.compute.open()?;
+        let mut page = Page::new(runs);
+        for number in 0..self.runs.len() {
+            let patches = self.patches(&page.runs()[number], &compute);
+            page.set_patches(number, patches);
+        }
+        let mut file = AtomicFile::create(&out)?;
+        file.write_all(page.to_html().as_bytes())
+            .map_err(cannot_write(&out))?;
+        file.commit()?;
+        let mut text = String::new();
+        for run in page.runs() {
+            let judgement = run.judgement();
+            let words = judgement.verdict.words();
+            let _ = writeln!(text, "{}: {words}: {}", run.name(), judgement.reason);
+        }
+        let _ = writeln!(text, "wrote {}", out.display());
+        let mut result = page.to_json();
+        result["out"] = json!(out);
+        Ok(Report { text, json: result })
+    }
+
+    /// Patch features of the run's newest target encoder, or why there are none.
+    fn patches(&self, run: &RunRecord, compute: &Compute) -> Result<Vec<PatchColors>, String> {
+        if self.images == 0 {
+            return Err("Not shown: no images were asked for.".to_owned());
+        }
+        let spec = self.data.as_deref().or(run.data_spec());
+        let spec =
+            spec.ok_or("Not shown: the run does not say which images it saw; use --data.")?;
+        let weights = run.path().join("checkpoints/latest");
+        if !weights.exists() {
+            return Err("Not shown: the run has no checkpoint yet.".to_owned());
+        }
+        self.draw(run, spec, compute)
+            .map_err(|error| format!("Not shown: {}.", on_one_line(&error)))
+    }
+
+    fn draw(
+        &self,
+        run: &RunRecord,
+        spec: &str,
+        compute: &Compute,
+    ) -> Result<Vec<PatchColors>, CliError> {
+        let source = args::open_data(spec)?;
+        let checkpoint = Checkpoint::open(run.path())?;
+        let encoder = checkpoint.feature_encoder(&compute.device)?;
+        let encoder = encoder.with_precision(compute.precision.of_model());
+        let config = ExtractConfig {
+            preprocess: Preprocess::Eval,
+            normalization: checkpoint.normalization.unwrap_or(Normalization::IMAGENET),
+            ..ExtractConfig::default()
+        };
+        let colors = patch_colors(
+            &encoder,
+            source.as_ref(),
+            self.images,
+            &config,
+            &compute.device,
+        );
+        Ok(colors.map_err(ijepa_eval::Error::from)?)
+    }
+}

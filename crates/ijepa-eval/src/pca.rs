@@ -1,0 +1,155 @@
+//! The directions in which features vary most.
+
+use crate::{features::Features, lanes::dot};
+
+/// Rounds of orthogonal iteration; each shrinks errors by the ratio of neighbouring eigenvalues.
+const ROUNDS: usize = 50;
+
+/// Principal components of a set of features.
+///
+/// ```
+/// use ijepa_eval::{Features, Pca};
+///
+/// let line = Features::new(2, vec![0.0, 1.0, 3.0, 5.0, 6.0, 9.0], vec![None; 3])?;
+/// let pca = Pca::fit(&line, 1);
+/// let length = |x: [f32; 2]| pca.project(&x)[0];
+/// assert!((length([3.0, 5.0]) - 0.0).abs() < 1e-9);
+/// assert!((length([6.0, 9.0]) - 5.0).abs() < 1e-9);
+/// # Ok::<(), ijepa_eval::FeaturesError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pca {
+    mean: Vec<f64>,
+    /// Orthonormal directions, the one of most variance first.
+    directions: Vec<Vec<f64>>,
+}
+
+impl Pca {
+    /// The first `components` directions, fewer if the features are narrower.
+    ///
+    /// Orthogonal iteration (Golub and Van Loan, section 8.2.4) from a fixed start: equal features
+    /// give equal directions. Each has its largest element positive.
+    pub fn fit(features: &Features, components: usize) -> Self {
+        let (mean, dim) = (features.mean(), features.dim());
+        let centered: Vec<Vec<f64>> = (0..features.images())
+            .map(|row| minus(features.row(row), &mean))
+            .collect();
+        let start = |number: usize| -> Vec<f64> {
+            // A rising pitch: shifts of one sine wave would all lie in a plane.
+            let chirp = |at: usize| (0.7 * (at as f64).powi(2)).sin();
+            (1..=dim)
+                .map(|column| chirp(number * dim + column))
+                .collect()
+        };
+        let mut directions: Vec<Vec<f64>> = (0..components.min(dim)).map(start).collect();
+        for _ in 0..ROUNDS {
+            for direction in &mut directions {
+                *direction = stretched(&centered, direction);
+            }
+            orthonormalize(&mut directions);
+        }
+        for direction in &mut directions {
+            let largest = direction
+                .iter()
+                .copied()
+                .max_by(|a, b| a.abs().total_cmp(&b.abs()));
+            if largest.is_some_and(|value| value < 0.0) {
+                direction.iter_mut().for_each(|value| *value = -*value);
+            }
+        }
+        Self { mean, directions }
+    }
+
+    /// Coordinates of a feature vector along the directions.
+    ///
+    /// # Shapes
+    ///
+    /// - `feature`: `[dim]`
+    /// - output: `[components]`
+    pub fn project(&self, feature: &[f32]) -> Vec<f64> {
+        let centered = minus(feature, &self.mean);
+        let along = |direction: &Vec<f64>| dot(direction, &centered);
+        self.directions.iter().map(along).collect()
+    }
+}
+
+fn minus(feature: &[f32], mean: &[f64]) -> Vec<f64> {
+    let pairs = feature.iter().zip(mean);
+    pairs
+        .map(|(&value, mean)| f64::from(value) - mean)
+        .collect()
+}
+
+/// The scatter matrix times `direction`.
+fn stretched(rows: &[Vec<f64>], direction: &[f64]) -> Vec<f64> {
+    let mut sum = vec![0.0; direction.len()];
+    for row in rows {
+        let along = dot(row, direction);
+        for (sum, value) in sum.iter_mut().zip(row) {
+            *sum += along * value;
+        }
+    }
+    sum
+}
+
+/// Modified Gram-Schmidt; a direction without variance becomes zero.
+fn orthonormalize(directions: &mut [Vec<f64>]) {
+    for number in 0..directions.len() {
+        let (before, rest) = directions.split_at_mut(number);
+        let direction = &mut rest[0];
+        let size = dot(direction, direction).sqrt();
+        for other in before.iter() {
+            let along = dot(other, direction);
+            for (value, other) in direction.iter_mut().zip(other) {
+                *value -= along * other;
+            }
+        }
+        let norm = dot(direction, direction).sqrt();
+        let scale = if norm > 1e-12 * size { 1.0 / norm } else { 0.0 };
+        direction.iter_mut().for_each(|value| *value *= scale);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directions_of_known_variances_are_found_in_order() {
+        // Rotated axes with standard deviations 8, 4, 2 and 1.
+        let axes = [
+            [0.5, 0.5, 0.5, 0.5],
+            [0.5, -0.5, 0.5, -0.5],
+            [0.5, 0.5, -0.5, -0.5],
+            [0.5, -0.5, -0.5, 0.5],
+        ];
+        let mut values = Vec::new();
+        for (number, axis) in axes.iter().enumerate() {
+            for sign in [-1.0, 1.0] {
+                let length = sign * f64::from(8 >> number);
+                values.extend(axis.iter().map(|value| (10.0 + length * value) as f32));
+            }
+        }
+        let features = Features::new(4, values, vec![None; 8]).unwrap();
+        let pca = Pca::fit(&features, 3);
+        for (number, axis) in axes[..3].iter().enumerate() {
+            let point: Vec<f32> = axis
+                .iter()
+                .map(|value| (10.0 + 3.0 * value) as f32)
+                .collect();
+            for (component, found) in pca.project(&point).into_iter().enumerate() {
+                let expected = if component == number { 3.0 } else { 0.0 };
+                assert!(
+                    (found.abs() - expected).abs() < 1e-6,
+                    "{number} {component} {found}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn features_without_variance_have_no_directions() {
+        let constant = Features::new(3, vec![2.0; 12], vec![None; 4]).unwrap();
+        assert_eq!(Pca::fit(&constant, 5).project(&[2.0, 9.0, 2.0]), [0.0; 3]);
+    }
+}

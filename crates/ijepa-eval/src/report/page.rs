@@ -1,0 +1,377 @@
+//! The parts of a report as HTML.
+
+use std::fmt::Write;
+
+use ijepa_train::recipe;
+use serde_json::Value;
+
+use super::{
+    Report, chart, figures,
+    markup::{escape, listing, row, table},
+    masks, picture,
+    run::RunRecord,
+    scale::short,
+    summary::RunSummary,
+};
+use crate::{patch_colors::PatchColors, verdict::Judgement};
+
+/// Whatever a page may load: nothing, so that it works and stays silent without a network.
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; \
+                      script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+/// Epochs in the table that is open at once.
+const OPEN_EPOCHS: usize = 12;
+
+/// The whole document.
+pub(super) fn html(report: &Report) -> String {
+    let runs = &report.runs;
+    let names: Vec<&str> = runs.iter().map(RunRecord::name).collect();
+    let title = names.join(", ");
+    let mut body = header(runs, &names);
+    body += &section(
+        "Training",
+        &charts(runs, figures::training(runs), "No step was logged yet."),
+    );
+    let evaluation = figures::evaluation(runs);
+    let none = "No epoch was evaluated yet.";
+    body += &section("Features", &charts(runs, evaluation, none));
+    let cost = figures::cost(runs);
+    if !cost.is_empty() {
+        body += &section("Accuracy against cost", &charts(runs, cost, ""));
+    }
+    if runs.len() > 1 {
+        body += &section("Recipe differences", &differences(runs));
+    }
+    for (run, patches) in runs.iter().zip(&report.patches) {
+        let about = if runs.len() > 1 {
+            format!(": {}", run.name())
+        } else {
+            String::new()
+        };
+        body += &section(&format!("Masks{about}"), &masks_of(run));
+        body += &section(
+            &format!("Patch features{about}"),
+            &patches_of(patches.as_ref()),
+        );
+        body += &section(&format!("Evaluations{about}"), &evaluations(run));
+        body += &section(&format!("Environment and recipe{about}"), &settings(run));
+    }
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{} · I-JEPA report</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n{}</style>\n</head>\n\
+         <body>\n{body}<script>\n{}</script>\n</body>\n</html>\n",
+        escape(&title),
+        include_str!("style.css"),
+        include_str!("script.js"),
+    )
+}
+
+fn section(title: &str, content: &str) -> String {
+    format!(
+        "<section>\n<h2>{}</h2>\n{content}</section>\n",
+        escape(title)
+    )
+}
+
+fn note(text: &str) -> String {
+    format!("<p class=\"note\">{}</p>\n", escape(text))
+}
+
+fn charts(runs: &[RunRecord], charts: String, none: &str) -> String {
+    if charts.is_empty() {
+        return note(none);
+    }
+    let legend = if runs.len() > 1 {
+        legend(runs)
+    } else {
+        String::new()
+    };
+    format!("{legend}<div class=\"charts\">\n{charts}</div>\n")
+}
+
+fn legend(runs: &[RunRecord]) -> String {
+    let mut html = String::from("<ul class=\"legend\">");
+    for (number, run) in runs.iter().enumerate() {
+        let _ = write!(
+            html,
+            "<li><svg viewBox=\"0 0 44 14\" aria-hidden=\"true\"><path class=\"line s{}\" \
+             d=\"M2 7H42\"/></svg>{}</li>",
+            number % chart::COLORS,
+            escape(run.name())
+        );
+    }
+    html + "</ul>\n"
+}
+
+fn header(runs: &[RunRecord], names: &[&str]) -> String {
+    match runs {
+        [run] => format!(
+            "<header>\n<p class=\"kicker\">I-JEPA pretraining</p>\n<h1>{}</h1>\n\
+             <p class=\"verdict\">{}</p>\n{}</header>\n",
+            escape(run.name()),
+            verdict(&run.judgement()),
+            facts(&run.summary()),
+        ),
+        _ => format!(
+            "<header>\n<p class=\"kicker\">I-JEPA pretraining, {} runs compared</p>\n<h1>{}</h1>\n\
+             {}</header>\n",
+            runs.len(),
+            escape(&names.join(", ")),
+            comparison(runs),
+        ),
+    }
+}
+
+fn pill(judgement: &Judgement) -> String {
+    let class = serde_json::to_value(judgement.verdict).unwrap_or_default();
+    format!(
+        "<span class=\"pill {}\">{}</span>",
+        class.as_str().unwrap_or_default(),
+        judgement.verdict.words()
+    )
+}
+
+fn verdict(judgement: &Judgement) -> String {
+    format!(
+        "{} <span>{}</span>",
+        pill(judgement),
+        escape(&judgement.reason)
+    )
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or(UNKNOWN.to_owned(), short)
+}
+
+fn count(value: Option<u64>) -> String {
+    value.map_or(UNKNOWN.to_owned(), |value| short(value as f64))
+}
+
+/// What stands for a figure that was not measured.
+const UNKNOWN: &str = "–";
+
+/// Name and text of the final figures.
+fn figures_of(summary: &RunSummary) -> Vec<(&'static str, String)> {
+    let steps = match summary.total_steps {
+        Some(total) => format!("{} of {}", summary.steps, total),
+        None => summary.steps.to_string(),
+    };
+    vec![
+        ("Steps", steps),
+        ("Images", count(summary.images)),
+        ("Loss", number(summary.loss_last)),
+        ("Feature spread", number(summary.feature_std)),
+        ("RankMe", number(summary.rankme)),
+        ("kNN, %", number(summary.knn)),
+        ("Probe, %", number(summary.probe)),
+        ("Images/s", number(summary.images_per_s)),
+        ("Device-hours", number(summary.device_hours)),
+        ("FLOP", number(summary.flop)),
+        (
+            "Device",
+            summary.device.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
+        ),
+    ]
+}
+
+fn facts(summary: &RunSummary) -> String {
+    let mut html = String::from("<dl class=\"facts\">");
+    let known = figures_of(summary)
+        .into_iter()
+        .filter(|(_, text)| text != UNKNOWN);
+    for (name, text) in known {
+        let text = escape(&text).replacen(" of ", " <small>of ", 1);
+        let end = if text.contains("<small>") {
+            "</small>"
+        } else {
+            ""
+        };
+        let _ = write!(html, "<div><dt>{name}</dt><dd>{text}{end}</dd></div>");
+    }
+    html + "</dl>\n"
+}
+
+/// Final figures, one column a run.
+fn comparison(runs: &[RunRecord]) -> String {
+    let figures: Vec<_> = runs.iter().map(|run| figures_of(&run.summary())).collect();
+    let cells = |texts: &mut dyn Iterator<Item = String>| -> String {
+        texts.map(|text| format!("<td>{text}</td>")).collect()
+    };
+    let verdicts = cells(&mut runs.iter().map(|run| pill(&run.judgement())));
+    let reasons = cells(&mut runs.iter().map(|run| escape(&run.judgement().reason)));
+    let mut rows = format!(
+        "<tr><th scope=\"row\">Verdict</th>{verdicts}</tr>\n\
+         <tr><th scope=\"row\">Reason</th>{reasons}</tr>\n"
+    );
+    for (line, (name, _)) in figures[0].iter().enumerate() {
+        let texts = || figures.iter().map(|figures| figures[line].1.clone());
+        if texts().any(|text| text != UNKNOWN) {
+            rows += &row(std::iter::once((*name).to_owned()).chain(texts()));
+        }
+    }
+    let names = std::iter::once("").chain(runs.iter().map(RunRecord::name));
+    format!("<div class=\"words\">{}</div>", table(names, &rows))
+}
+
+/// Keys in which the recipes differ from the first one's.
+fn differences(runs: &[RunRecord]) -> String {
+    let recipes: Option<Vec<_>> = runs.iter().map(RunRecord::recipe).collect();
+    let Some(recipes) = recipes else {
+        return note("Not compared: a recipe is missing or is not of this version.");
+    };
+    let values: Vec<_> = recipes.iter().map(|recipe| recipe.flatten()).collect();
+    let keys: std::collections::BTreeSet<String> = recipes
+        .iter()
+        .flat_map(|other| recipe::diff(recipes[0], other))
+        .map(|(key, _, _)| key)
+        .collect();
+    if keys.is_empty() {
+        return note("The recipes are the same.");
+    }
+    let rows: String = keys
+        .iter()
+        .map(|key| {
+            let cells = values
+                .iter()
+                .map(|values| values.get(key).map_or(UNKNOWN, String::as_str));
+            row(std::iter::once(key.as_str()).chain(cells))
+        })
+        .collect();
+    let names = std::iter::once("key").chain(runs.iter().map(RunRecord::name));
+    format!("<div class=\"words\">{}</div>", table(names, &rows))
+}
+
+fn masks_of(run: &RunRecord) -> String {
+    run.recipe()
+        .and_then(masks::pictures)
+        .unwrap_or_else(|| note("Not shown: the recipe is missing or its masks cannot be drawn."))
+}
+
+fn patches_of(patches: Result<&Vec<PatchColors>, &String>) -> String {
+    let patches = match patches {
+        Ok(patches) => patches,
+        Err(why) => return note(why),
+    };
+    let mut html = note(
+        "The first three principal components of the patch features, as red, green and blue: \
+         patches of one colour have similar features, in all images alike.",
+    );
+    html += "<div class=\"patches\">";
+    for patch in patches {
+        let name = escape(&patch.name);
+        let _ = write!(
+            html,
+            "<figure><div><img alt=\"{name}\" src=\"{}\"><img alt=\"Patch features of {name}\" \
+             src=\"{}\"></div><figcaption>{name}</figcaption></figure>",
+            picture::data_uri(&patch.image),
+            picture::data_uri(&patch.patches),
+        );
+    }
+    html + "</div>\n"
+}
+
+/// Columns of `epochs.csv` and their names.
+const EPOCH_COLUMNS: [(&str, &str); 10] = [
+    ("epoch", "epoch"),
+    ("step", "step"),
+    ("knn", "kNN, %"),
+    ("probe", "probe, %"),
+    ("rankme", "RankMe"),
+    ("rankme_centered", "centred"),
+    ("feature_std", "spread"),
+    ("alignment", "alignment"),
+    ("uniformity", "uniformity"),
+    ("lidar", "LiDAR"),
+];
+
+fn evaluations(run: &RunRecord) -> String {
+    let columns: Vec<_> = EPOCH_COLUMNS
+        .iter()
+        .map(|(column, name)| (*name, run.epochs.column(column)))
+        .filter(|(_, values)| values.iter().any(Option::is_some))
+        .collect();
+    let mut html = String::new();
+    if columns.is_empty() {
+        html += &note("No epoch was evaluated yet.");
+    } else {
+        let rows: Vec<String> = (0..run.epochs.len())
+            .map(|line| row(columns.iter().map(|(_, values)| number(values[line]))))
+            .collect();
+        let names = || columns.iter().map(|(name, _)| *name);
+        let last = &rows[rows.len().saturating_sub(OPEN_EPOCHS)..];
+        html += &table(names(), &last.concat());
+        if last.len() < rows.len() {
+            html += &details(
+                &format!("All {} epochs", rows.len()),
+                &table(names(), &rows.concat()),
+            );
+        }
+    }
+    for (name, result) in &run.results {
+        html += &format!("<h3>Result of {name}</h3>\n");
+        html += &result_table(result);
+    }
+    html
+}
+
+/// A result of another command: one row a number, nested names joined.
+fn result_table(result: &Value) -> String {
+    fn rows(prefix: &str, value: &Value, found: &mut String) {
+        let name = |key: &str| {
+            if prefix.is_empty() {
+                key.to_owned()
+            } else {
+                format!("{prefix} {key}")
+            }
+        };
+        match value {
+            Value::Object(fields) => fields
+                .iter()
+                .for_each(|(key, value)| rows(&name(key), value, found)),
+            Value::Array(items) => {
+                for (number, item) in items.iter().enumerate() {
+                    rows(&name(&(number + 1).to_string()), item, found);
+                }
+            }
+            Value::Number(value) => *found += &row([prefix, &number(value.as_f64())]),
+            Value::Null => (),
+            Value::String(text) => *found += &row([prefix, text]),
+            Value::Bool(value) => *found += &row([prefix, if *value { "yes" } else { "no" }]),
+        }
+    }
+    let mut found = String::new();
+    rows("", result, &mut found);
+    listing(&found)
+}
+
+fn settings(run: &RunRecord) -> String {
+    let mut rows = String::new();
+    if let Value::Object(fields) = &run.environment {
+        for (key, value) in fields {
+            let text = match value {
+                Value::String(text) => text.clone(),
+                Value::Array(words) => {
+                    let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
+                    words.join(" ")
+                }
+                other => other.to_string(),
+            };
+            rows += &row([key, &text]);
+        }
+    }
+    rows += &row(["run", &run.path().display().to_string()]);
+    let environment = listing(&rows);
+    let recipe = format!("<pre tabindex=\"0\">{}</pre>", escape(&run.recipe_text));
+    match run.recipe_text.is_empty() {
+        true => environment + &note("There is no recipe.toml."),
+        false => environment + &details("Recipe", &recipe),
+    }
+}
+
+fn details(title: &str, content: &str) -> String {
+    format!(
+        "<details><summary>{}</summary>\n{content}</details>\n",
+        escape(title)
+    )
+}

@@ -1,0 +1,80 @@
+//! Tables of numbers that a run appends to while it is read.
+
+/// A CSV file of numbers by column name. Cells that are empty, no number or not finite are `None`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Table {
+    columns: Vec<String>,
+    rows: Vec<Vec<Option<f64>>>,
+}
+
+impl Table {
+    /// Reads `text`; a last line without a line feed is still being written and is left out.
+    pub(super) fn parse(text: &str) -> Self {
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let mut lines = whole.lines();
+        let header = lines.next().unwrap_or_default();
+        let number = |cell: &str| {
+            let value: Option<f64> = cell.trim().parse().ok();
+            value.filter(|value| value.is_finite())
+        };
+        Self {
+            columns: header
+                .split(',')
+                .map(|name| name.trim().to_owned())
+                .collect(),
+            rows: lines
+                .filter(|line| !line.trim().is_empty())
+                .map(|line| line.split(',').map(number).collect())
+                .collect(),
+        }
+    }
+
+    /// Number of rows.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// One value per row; all `None` if there is no such column.
+    pub(super) fn column(&self, name: &str) -> Vec<Option<f64>> {
+        let at = self.columns.iter().position(|column| column == name);
+        let cell = |row: &Vec<Option<f64>>| *row.get(at?)?;
+        self.rows.iter().map(cell).collect()
+    }
+
+    /// The last value of a column that is a number.
+    pub(super) fn last(&self, name: &str) -> Option<f64> {
+        self.column(name).into_iter().flatten().next_back()
+    }
+
+    /// The first value of a column that is a number.
+    pub(super) fn first(&self, name: &str) -> Option<f64> {
+        self.column(name).into_iter().flatten().next()
+    }
+
+    /// The largest value of a column.
+    pub(super) fn largest(&self, name: &str) -> Option<f64> {
+        self.column(name).into_iter().flatten().reduce(f64::max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_is_left_out() {
+        let table = Table::parse("epoch,step,loss\n0,0,NaN\n0,10,\n0,20,0.5\n0,30,inf\n0,40\n0,5");
+        assert_eq!(table.len(), 5);
+        assert_eq!(table.column("loss"), [None, None, Some(0.5), None, None]);
+        assert_eq!((table.last("step"), table.last("knn")), (Some(40.0), None));
+        assert_eq!(table.column("knn"), [None; 5]);
+    }
+
+    #[test]
+    fn files_without_a_whole_line_are_empty() {
+        for text in ["", "epoch,step", "epoch,step\n", "\n\n"] {
+            let table = Table::parse(text);
+            assert_eq!((table.len(), table.first("step")), (0, None), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The page about runs of every kind: finished, just started, broken off, broken.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+use std::{fmt::Write, fs, path::PathBuf};
+
+use ijepa_eval::{PatchColors, Report, ReportError, RunRecord, Verdict};
+use ijepa_masking::RgbPicture;
+use ijepa_train::Recipe;
+
+const METRICS: &str = "epoch,step,images,loss,lr,wd,ema,context_patches,target_patches,\
+data_wait_ms,step_ms,images_per_s,grad_norm,feature_std\n";
+const MONITORS: &str = "epoch,step,feature_std,patch_cosine,image_cosine,loss_ratio\n";
+
+/// A run directory that goes when the test ends.
+struct Run {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Run {
+    fn new(name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        fs::create_dir_all(&path).unwrap();
+        let run = Self {
+            _folder: folder,
+            path,
+        };
+        let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+        run.with("recipe.toml", &recipe.to_toml())
+    }
+
+    fn with(self, file: &str, text: &str) -> Self {
+        fs::write(self.path.join(file), text).unwrap();
+        self
+    }
+
+    /// A run of `rows` logged steps, ten steps and 320 images a row at 64 images/s.
+    fn trained(name: &str, rows: usize) -> Self {
+        let (mut metrics, mut monitors) = (METRICS.to_owned(), MONITORS.to_owned());
+        for row in 0..rows {
+            let (step, images) = (row * 10, (row * 10 + 1) * 32);
+            let loss = 1.0 / (1.0 + row as f64);
+            let _ = writeln!(
+                metrics,
+                "0,{step},{images},{loss},1e-3,0.04,0.996,20,12,1.00,500.00,64.00,0.5,0.6"
+            );
+            let _ = writeln!(monitors, "0,{step},0.6,0.9,0.7,0.5");
+        }
+        let epochs = "epoch,step,rankme,knn,probe\n0,100,9.5,25,\n1,200,12,31.5,\n";
+        Self::new(name)
+            .with("metrics.csv", &metrics)
+            .with("monitors.csv", &monitors)
+            .with("epochs.csv", epochs)
+            .with(
+                "environment.json",
+                r#"{"device":"flex","data":"scenes","total_steps":5000}"#,
+            )
+    }
+
+    fn record(&self) -> RunRecord {
+        RunRecord::read(&self.path).unwrap()
+    }
+
+    fn page(&self) -> String {
+        Report::new(vec![self.record()]).to_html()
+    }
+}
+
+/// What every page must keep to.
+fn check(page: &str) {
+    assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"));
+    for address in ["http:", "https:", "//cdn", "@import", "url("] {
+        assert!(!page.contains(address), "{address} in the page");
+    }
+    for broken in ["NaN", "inf\"", "None", "null,"] {
+        let curves = page.split("<h2>Masks").next().unwrap();
+        let body = curves.split("</style>").nth(1).unwrap();
+        assert!(!body.contains(broken), "{broken} in the page");
+    }
+    for (open, close) in [
+        ("<figure", "</figure>"),
+        ("<table", "</table>"),
+        ("<svg", "</svg>"),
+    ] {
+        assert_eq!(
+            page.matches(open).count(),
+            page.matches(close).count(),
+            "{open}"
+        );
+    }
+    // A picture without words is invisible to some readers.
+    let pictures = page.matches("role=\"img\"").count();
+    assert_eq!(page.matches("aria-label=").count(), pictures);
+}
+
+#[test]
+fn a_run_is_shown_with_its_figures() {
+    let run = Run::trained("nano", 40);
+    let page = run.page();
+    check(&page);
+    for text in ["<title>nano ", ">learning</span>", "391 <small>of 5000"] {
+        assert!(page.contains(text), "{text}");
+    }
+    for chart in [
+        "Loss",
+        "Gradient norm",
+        "RankMe",
+        "kNN accuracy, %",
+        "Learning rate",
+    ] {
+        assert!(page.contains(&format!("<h3>{chart}</h3>")), "{chart}");
+    }
+    assert!(page.contains("Masks of image 1: context of 20 patches"));
+    assert!(page.contains("lr = 0.001") && page.contains("Not shown: no weights"));
+
+    let summary = run.record().summary();
+    assert_eq!((summary.steps, summary.images), (391, Some(391 * 32)));
+    assert_eq!(
+        (summary.knn, summary.rankme, summary.probe),
+        (Some(31.5), Some(12.0), None)
+    );
+    assert_eq!(summary.judgement.verdict, Verdict::Learning);
+    // 391 * 32 images at 64 images/s.
+    let hours = summary.device_hours.unwrap();
+    assert!((hours - 391.0 / 2.0 / 3600.0).abs() < 1e-9, "{hours}");
+    let flop = summary.flop.unwrap();
+    let recipe = run.record().recipe().unwrap().model_config().unwrap();
+    let tokens = ijepa_train::flops::StepTokens {
+        contexts: 1,
+        context: 20,
+        targets: 4,
+        target: 12,
+    };
+    let expected = 391.0 * 32.0 * ijepa_train::flops::step(&recipe, tokens);
+    assert!((flop / expected - 1.0).abs() < 1e-9, "{flop} {expected}");
+}
+
+#[test]
+fn runs_that_hardly_began_or_broke_off_have_a_page() {
+    let empty = Run::new("empty");
+    assert!(empty.page().contains("No step was logged yet."));
+    check(&empty.page());
+    let header = Run::new("header").with("metrics.csv", METRICS);
+    check(&header.page());
+    assert!(header.page().contains(">too early to tell</span>"));
+    let one = Run::trained("one", 1);
+    check(&one.page());
+    assert!(one.page().contains("Loss over step. one: from 1 to 1"));
+    let unfinished = format!("{METRICS}0,0,32,0.5,1e-3,0.04,0.996,20,12,1,2,3,0.5,0.6\n0,10,3");
+    let cut = Run::new("cut").with("metrics.csv", &unfinished);
+    check(&cut.page());
+    assert_eq!(cut.record().summary().steps, 1);
+    let nan = format!("{METRICS}0,0,32,NaN,1e-3,0.04,0.996,20,12,1,2,0,inf,NaN\n");
+    let diverged = Run::new("diverged").with("metrics.csv", &nan);
+    check(&diverged.page());
+    assert_eq!(diverged.record().summary().loss_last, None);
+    let strange = Run::trained("strange", 9)
+        .with("epochs.csv", "")
+        .with("environment.json", "{")
+        .with("recipe.toml", "[model]\nno_such_key = 1 # <script>\n");
+    check(&strange.page());
+    assert!(strange.page().contains("no_such_key = 1 # &lt;script&gt;"));
+    assert!(strange.page().contains("Not shown: the recipe is missing"));
+}
+
+#[test]
+fn verdicts_follow_the_monitors() {
+    let mut monitors = MONITORS.to_owned();
+    for step in 0..40 {
+        let _ = writeln!(monitors, "0,{step},0.01,0.9,0.7,0.5");
+    }
+    let run = Run::trained("flat", 40).with("monitors.csv", &monitors);
+    assert_eq!(run.record().judgement().verdict, Verdict::Collapsed);
+    assert!(
+        run.page()
+            .contains("<span class=\"pill collapsed\">collapsed</span>")
+    );
+    let sinking = "epoch,step,rankme,knn,probe\n0,100,9.5,25,\n1,200,5,31.5,\n";
+    let run = Run::trained("sinking", 40).with("epochs.csv", sinking);
+    assert_eq!(run.record().judgement().verdict, Verdict::Collapsing);
+}
+
+#[test]
+fn runs_are_compared() {
+    let (a, b) = (Run::trained("a", 40), Run::trained("b", 20));
+    let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+    let other = recipe.with_overrides(&["optimizer.lr=5e-4"]).unwrap();
+    let b = b.with("recipe.toml", &other.to_toml());
+    let report = Report::new(vec![a.record(), b.record()]);
+    let page = report.to_html();
+    check(&page);
+    assert!(page.contains("<th scope=\"row\">optimizer.lr</th><td>0.001</td><td>0.0005</td>"));
+    assert!(!page.contains("<th scope=\"row\">optimizer.epochs</th>"));
+    assert!(page.contains("class=\"line s1\"") && page.contains("class=\"legend\""));
+    assert!(page.contains("Against hours of computing on one device."));
+    assert!(page.contains("kNN accuracy, % over FLOP. a: from 25 to 31.5"));
+    assert_eq!(report.to_json()["runs"][1]["steps"], 200);
+
+    // Runs of one name are told apart.
+    let twins = Report::new(vec![a.record(), Run::trained("a", 3).record()]);
+    assert!(twins.runs()[0].name() != twins.runs()[1].name());
+}
+
+#[test]
+fn pictures_and_results_are_part_of_the_page() {
+    let knn = r#"{"k":{"20":{"top1":51.25,"top5":90.0}},"encoder":"target"}"#;
+    let run = Run::trained("nano", 5).with("knn.json", knn);
+    let mut report = Report::new(vec![run.record()]);
+    let picture = |pixel: u8| RgbPicture {
+        width: 2,
+        height: 1,
+        pixels: vec![pixel; 6],
+    };
+    let patches = vec![PatchColors {
+        name: "cat <1>".to_owned(),
+        image: picture(7),
+        patches: picture(200),
+    }];
+    report.set_patches(0, Ok(patches));
+    let page = report.to_html();
+    check(&page);
+    assert_eq!(
+        page.matches("src=\"data:image/png;base64,iVBORw0KGgo")
+            .count(),
+        2
+    );
+    assert!(page.contains("alt=\"Patch features of cat &lt;1&gt;\""));
+    assert!(page.contains("<th scope=\"row\">k 20 top1</th><td>51.25</td>"));
+    assert_eq!(
+        report.to_json()["runs"][0]["results"]["knn"]["k"]["20"]["top1"],
+        51.25
+    );
+}
+
+#[test]
+fn a_folder_without_a_run_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = RunRecord::read(folder.path()).unwrap_err();
+    assert!(matches!(error, ReportError::NoRun { .. }));
+    let message = error.to_string();
+    assert!(message.ends_with("is no run directory: it has neither metrics.csv nor recipe.toml"));
+}

@@ -1,0 +1,132 @@
+//! The best checkpoint outlives newer ones, and a resumed run knows which it was.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+use std::{fs, path::Path, sync::Arc};
+
+use ijepa_data::DataSpec;
+use ijepa_testkit::device;
+use ijepa_train::{
+    EpochScores, Hook, HookError, Learner, PretrainPlan, Recipe, RunDir, TrainOptions, pretrain,
+};
+
+/// Scores of the epochs: rank, and kNN where there is one.
+struct Scores(&'static [(f64, Option<f64>)]);
+
+impl Hook for Scores {
+    fn on_epoch(&mut self, epoch: u64, _: &Learner) -> Result<EpochScores, HookError> {
+        let (rankme, knn) = self.0[epoch as usize];
+        Ok(EpochScores {
+            rankme: Some(rankme),
+            knn,
+            ..EpochScores::default()
+        })
+    }
+}
+
+/// Trains until `epochs` of one step each are over.
+fn train(run: &Path, epochs: u64, scores: &'static [(f64, Option<f64>)]) {
+    let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+    let tiny = [
+        "model.embed_dim=16",
+        "model.depth=1",
+        "model.predictor_dim=8",
+        "model.predictor_depth=1",
+        "mask.group_size=4",
+        "run.batch_size=4",
+        "run.keep_last=1",
+        "optimizer.epochs=6",
+        "optimizer.steps_per_epoch=1",
+    ];
+    let plan = PretrainPlan::new(recipe.with_overrides(&tiny).unwrap(), 8).unwrap();
+    let source = "scenes:n=8,size=32"
+        .parse::<DataSpec>()
+        .unwrap()
+        .open()
+        .unwrap();
+    let options = TrainOptions {
+        max_steps: Some(epochs),
+        ..TrainOptions::default()
+    };
+    let mut run = RunDir::open(run).unwrap();
+    let hooks: &mut [&mut dyn Hook] = &mut [&mut Scores(scores)];
+    pretrain(
+        &plan,
+        Arc::from(source),
+        &mut run,
+        &device(),
+        &options,
+        hooks,
+    )
+    .unwrap();
+}
+
+fn checkpoints(run: &Path) -> (String, Vec<String>) {
+    let folder = run.join("checkpoints");
+    let best = fs::read_link(folder.join("best")).unwrap();
+    let names = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    let names = names.map(|name| name.into_string().unwrap());
+    let mut steps: Vec<String> = names.filter(|name| name.starts_with("step-")).collect();
+    steps.sort();
+    (best.to_str().unwrap().to_owned(), steps)
+}
+
+fn check(run: &Path, best: &str, steps: &[&str]) {
+    assert_eq!(
+        checkpoints(run),
+        (
+            best.to_owned(),
+            steps.iter().map(|s| (*s).to_owned()).collect()
+        )
+    );
+}
+
+#[test]
+fn the_best_checkpoint_is_kept_across_a_resumption() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path();
+    const SCORES: &[(f64, Option<f64>)] = &[
+        (5.0, None),
+        (9.0, None),
+        (8.0, None),
+        (7.0, None),
+        (9.5, None),
+        (1.0, None),
+    ];
+    train(run, 1, SCORES);
+    check(run, "step-1", &["step-1"]);
+    train(run, 4, SCORES);
+    check(run, "step-2", &["step-2", "step-4"]);
+    train(run, 5, SCORES);
+    check(run, "step-5", &["step-5"]);
+    train(run, 6, SCORES);
+    check(run, "step-5", &["step-5", "step-6"]);
+    let table = fs::read_to_string(run.join("epochs.csv")).unwrap();
+    assert!(table.starts_with("epoch,step,rankme,knn,probe,rankme_centered,"));
+    assert_eq!(table.lines().count(), 7);
+}
+
+#[test]
+fn labels_choose_before_ranks() {
+    let folder = tempfile::tempdir().unwrap();
+    const SCORES: &[(f64, Option<f64>)] = &[(5.0, Some(40.0)), (9.0, Some(30.0))];
+    train(folder.path(), 2, SCORES);
+    check(folder.path(), "step-1", &["step-1", "step-2"]);
+}
+
+#[test]
+fn a_table_of_an_older_version_gets_the_new_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    const SCORES: &[(f64, Option<f64>)] = &[(5.0, None), (9.0, None)];
+    train(folder.path(), 1, SCORES);
+    let path = folder.path().join("epochs.csv");
+    fs::write(&path, "epoch,step,rankme,knn,probe\n0,1,5,,\n").unwrap();
+    train(folder.path(), 2, SCORES);
+    let table = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines[1], "0,1,5,,");
+    assert_eq!(lines[0].split(',').count(), lines[2].split(',').count());
+    check(folder.path(), "step-2", &["step-2"]);
+}
