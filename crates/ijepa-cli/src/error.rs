@@ -3,7 +3,7 @@
 use std::{error::Error, path::PathBuf};
 
 use ijepa_data::DataError;
-use ijepa_eval::ExtractError;
+use ijepa_eval::{ExtractError, sweep::SweepError};
 use ijepa_model::{CheckpointError, ConfigError};
 use ijepa_train::{DeviceError, RecipeError, ResolveError, TrainError};
 
@@ -87,6 +87,12 @@ pub(crate) enum CliError {
     Eval(#[from] ijepa_eval::Error),
     #[error(transparent)]
     Report(#[from] ijepa_eval::ReportError),
+    #[error(transparent)]
+    Sweep(ijepa_eval::sweep::SweepError),
+    #[error("cannot read variants from `{}`: {why}", path.display())]
+    VariantFile { path: PathBuf, why: String },
+    #[error("{train} times `--eval-data` and {test} times `--eval-test`, expected as many of each")]
+    TaskPairs { train: usize, test: usize },
     #[error("interrupted after step {step}; the same command goes on from `{}`", run.display())]
     Interrupted { step: u64, run: PathBuf },
     #[error("cannot listen for Ctrl-C")]
@@ -118,6 +124,7 @@ impl CliError {
             Self::Checkpoint(_) => exit_code::CHECKPOINT,
             Self::Train(error) => training(error),
             Self::Eval(error) => evaluation(error),
+            Self::Sweep(error) => sweeping(error),
             Self::Interrupted { .. } => exit_code::INTERRUPTED,
             Self::Device(_)
             | Self::Precision { .. }
@@ -128,6 +135,8 @@ impl CliError {
             | Self::TooFewBlocks { .. }
             | Self::OutIsFolder { .. }
             | Self::OutExtension { .. }
+            | Self::VariantFile { .. }
+            | Self::TaskPairs { .. }
             | Self::TokensToKnn
             | Self::TokensToParquet => exit_code::USAGE,
             Self::Exists { .. }
@@ -148,6 +157,14 @@ fn evaluation(error: &ijepa_eval::Error) -> u8 {
             ExtractError::Images { .. } | ExtractError::NothingReadable { .. },
         ) => exit_code::DATA,
         _ => exit_code::FAILURE,
+    }
+}
+
+fn sweeping(error: &SweepError) -> u8 {
+    match error {
+        SweepError::Variant { .. } => exit_code::RECIPE,
+        SweepError::Io { .. } => exit_code::FAILURE,
+        _ => exit_code::USAGE,
     }
 }
 

@@ -42,6 +42,7 @@
 //! - [`rank_report`] needs no labels: RankMe and the spread of the features. [`masked_views`] with
 //!   [`alignment`] and [`lidar`] compare views of an image, [`uniformity`] directions.
 //! - [`judge`] says whether a run is learning or collapsing, [`Report`] writes a page about it.
+//! - [`sweep`](mod@sweep) trains a list of changed recipes and compares them over seeds.
 //!
 //! Every function takes the [`Device`](burn::tensor::Device) it computes on, and every result is
 //! a function of its arguments alone: threads and block sizes change nothing. Threads started
@@ -57,6 +58,7 @@ mod patch_colors;
 mod pca;
 mod rank;
 mod report;
+pub mod sweep;
 mod verdict;
 mod views;
 

@@ -10,6 +10,7 @@ mod masks;
 mod pretrain;
 mod recipes;
 mod report;
+mod sweep;
 
 use clap::Subcommand;
 
@@ -20,6 +21,7 @@ pub(crate) enum Command {
     Pretrain(pretrain::Pretrain),
     Knn(knn::Knn),
     Report(report::ReportRuns),
+    Sweep(sweep::Sweep),
     Masks(masks::Masks),
     #[command(subcommand)]
     Recipes(recipes::Recipes),
@@ -37,6 +39,7 @@ impl Command {
             Self::Pretrain(command) => command.run(),
             Self::Knn(command) => command.run(),
             Self::Report(command) => command.run(),
+            Self::Sweep(command) => command.run(),
             Self::Masks(command) => command.run(),
             Self::Recipes(command) => command.run(),
             Self::Inspect(command) => command.run(),

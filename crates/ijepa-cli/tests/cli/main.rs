@@ -26,3 +26,5 @@ mod recipes;
 mod report;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod sweep;

@@ -1,0 +1,74 @@
+//! `ijepa sweep`.
+
+use std::fs;
+
+use ijepa_testkit::device_name;
+
+use crate::support::{ijepa, json, path_text, text, words};
+
+fn args(out: &std::path::Path, more: &[&str]) -> Vec<String> {
+    let mut args = words(
+        "sweep --recipe scenes_vit_nano --set model.embed_dim=16 model.depth=1 \
+         model.predictor_dim=8 model.predictor_depth=1 mask.group_size=6 run.batch_size=6 \
+         --data scenes:n=48,size=32 --images 96 --seeds 3,4 --quiet --threads 1 \
+         --eval-data scenes:kind=texture,n=40,size=32,seed=1 \
+         --eval-test scenes:kind=texture,n=20,size=32,seed=2",
+    );
+    args.extend(["--device".to_owned(), device_name()]);
+    args.extend(["--out".to_owned(), path_text(out)]);
+    args.extend(more.iter().map(|&word| word.to_owned()));
+    args
+}
+
+#[test]
+fn variants_of_flags_and_files_share_a_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("sweep");
+    let tries = folder.path().join("tries.txt");
+    fs::write(
+        &tries,
+        "# comment\n\nslow: optimizer.lr=0.0005 # as slow as that\n",
+    )
+    .unwrap();
+    let args = args(&out, &["--try", "base:", "--tries", &path_text(tries)]);
+    let found = json(&args);
+    let names = found["variants"].as_array().unwrap().iter();
+    let names: Vec<_> = names
+        .map(|variant| variant["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["base", "slow"]);
+    let trial = &found["variants"][1]["trials"][1];
+    assert_eq!(
+        (trial["seed"].as_u64(), trial["images"].as_u64()),
+        (Some(4), Some(96))
+    );
+    let table = text(&args);
+    assert_eq!(fs::read_to_string(out.join("sweep.md")).unwrap(), table);
+    let recipe = fs::read_to_string(out.join("slow-seed4/recipe.toml")).unwrap();
+    assert!(
+        recipe.contains("lr = 0.0005") && recipe.contains("seed = 4"),
+        "{recipe}"
+    );
+}
+
+#[test]
+fn mistakes_have_their_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("sweep");
+    for (more, code, message) in [
+        (vec![], 2, "at least one variant"),
+        (vec!["--try", "x: optimizer.rate=1"], 3, "variant `x`"),
+        (vec!["--try", "nonsense"], 2, "is no variant"),
+        (vec!["--tries", "missing.txt"], 2, "missing.txt"),
+        (
+            vec!["--try", "a:", "--eval-data", "scenes:n=9"],
+            2,
+            "as many of each",
+        ),
+        (vec!["--try", "a:", "--halving", "1"], 2, "drops nothing"),
+    ] {
+        let run = ijepa(&args(&out, &more));
+        assert_eq!(run.code, Some(code), "{run:?}");
+        assert!(run.stderr.contains(message), "{run:?}");
+    }
+}

@@ -1,0 +1,168 @@
+//! What a sweep found: a row a variant.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::Serialize;
+
+use super::{Comparison, Outcome, SweepConfig, Task, TrialReport, compare::mean_and_deviation};
+
+/// All variants, in the order they were given.
+#[derive(Debug, Clone, Serialize)]
+pub struct SweepReport {
+    /// Names of the tasks.
+    pub tasks: Vec<String>,
+    /// A row a variant.
+    pub variants: Vec<VariantReport>,
+}
+
+/// One variant over its seeds.
+#[derive(Debug, Clone, Serialize)]
+pub struct VariantReport {
+    /// Its name.
+    pub name: String,
+    /// What it changes.
+    pub overrides: Vec<String>,
+    /// Its runs, by seed.
+    pub trials: Vec<TrialReport>,
+    /// How it differs from its own initial weights on each task, points; none if a run diverged.
+    pub gain: Vec<Option<Comparison>>,
+    /// How it differs from the first variant on each task, points; none for the first itself and
+    /// for what was trained shorter.
+    pub difference: Vec<Option<Comparison>>,
+}
+
+impl SweepReport {
+    pub(super) fn new(
+        config: &SweepConfig,
+        tasks: &[Task],
+        results: &BTreeMap<usize, Vec<TrialReport>>,
+    ) -> Self {
+        let first = &results[&0];
+        let row = |(&index, trials): (&usize, &Vec<TrialReport>)| {
+            let comparable = index > 0 && images(trials) == images(first);
+            let of_tasks = |compare: &dyn Fn(usize) -> Option<Comparison>| {
+                (0..tasks.len()).map(compare).collect()
+            };
+            VariantReport {
+                name: config.variants[index].name.clone(),
+                overrides: config.variants[index].overrides.clone(),
+                gain: of_tasks(&|task| {
+                    Comparison::paired(&accuracies(trials, task), &at_start(trials, task))
+                }),
+                difference: of_tasks(&|task| {
+                    let pair =
+                        || Comparison::paired(&accuracies(trials, task), &accuracies(first, task));
+                    comparable.then(pair).flatten()
+                }),
+                trials: trials.clone(),
+            }
+        };
+        Self {
+            tasks: tasks.iter().map(|task| task.name.clone()).collect(),
+            variants: results.iter().map(row).collect(),
+        }
+    }
+}
+
+/// Images seen per run, in thousands: batches of other sizes may miss the last few.
+fn images(trials: &[TrialReport]) -> u64 {
+    trials.iter().map(|trial| trial.images).sum::<u64>() / trials.len() as u64 / 1000
+}
+
+/// Accuracies on a task by seed; shorter than the trials if one diverged.
+fn accuracies(trials: &[TrialReport], task: usize) -> Vec<f64> {
+    let accuracy = |trial: &TrialReport| trial.knn.get(task).copied();
+    trials.iter().filter_map(accuracy).collect()
+}
+
+fn at_start(trials: &[TrialReport], task: usize) -> Vec<f64> {
+    trials
+        .iter()
+        .map(|trial| trial.knn_at_start[task])
+        .collect()
+}
+
+/// `mean ± deviation` with `digits` after the point.
+fn spread(values: &[f64], digits: usize) -> String {
+    match mean_and_deviation(values) {
+        _ if values.is_empty() => "-".to_owned(),
+        (mean, Some(deviation)) => format!("{mean:.digits$} ± {deviation:.digits$}"),
+        (mean, None) => format!("{mean:.digits$}"),
+    }
+}
+
+fn signed(comparison: &Option<Comparison>) -> String {
+    match comparison {
+        Some(Comparison {
+            mean,
+            half_width: Some(half),
+            ..
+        }) => format!("{mean:+.1} ± {half:.1}"),
+        Some(Comparison { mean, .. }) => format!("{mean:+.1}"),
+        None => "-".to_owned(),
+    }
+}
+
+impl VariantReport {
+    /// What happened to runs that cannot be believed.
+    fn trouble(&self) -> String {
+        let (mut collapsed, mut diverged) = (0, 0);
+        for trial in &self.trials {
+            match trial.outcome {
+                Outcome::Finished => {}
+                Outcome::Collapsed(_) => collapsed += 1,
+                Outcome::Diverged(_) => diverged += 1,
+            }
+        }
+        let count = |number: usize, what: &str| (number > 0).then(|| format!("{number} {what}"));
+        let found = [count(collapsed, "collapsed"), count(diverged, "diverged")];
+        found.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
+    fn cells(&self, tasks: usize) -> Vec<String> {
+        let values = |of: fn(&TrialReport) -> Option<f64>| -> Vec<f64> {
+            self.trials.iter().filter_map(of).collect()
+        };
+        let thousands = images(&self.trials);
+        let mut cells = vec![self.name.clone(), self.trials.len().to_string()];
+        cells.push(format!("{thousands}k"));
+        for task in 0..tasks {
+            cells.push(spread(&accuracies(&self.trials, task), 1));
+            cells.push(signed(&self.gain[task]));
+            cells.push(match &self.difference[task] {
+                Some(found) => {
+                    let words = found.verdict.words();
+                    format!("{} ({words})", signed(&self.difference[task]))
+                }
+                None => "-".to_owned(),
+            });
+        }
+        cells.push(spread(&values(|trial| trial.rankme), 1));
+        cells.push(spread(&values(|trial| trial.loss), 4));
+        cells.push(spread(&values(|trial| Some(trial.seconds / 60.0)), 1));
+        cells.push(self.trouble());
+        cells
+    }
+}
+
+impl fmt::Display for SweepReport {
+    /// A Markdown table: accuracies with their standard deviation over seeds, differences with
+    /// half the width of their 95 % interval.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut header = ["variant", "seeds", "images"].map(str::to_owned).to_vec();
+        for task in &self.tasks {
+            header.push(format!("{task}, %"));
+            header.push("gain over its start".to_owned());
+            header.push("against the first".to_owned());
+        }
+        header.extend(["RankMe", "loss", "minutes", ""].map(str::to_owned));
+        let rows = self.variants.iter().map(|row| row.cells(self.tasks.len()));
+        let line = |cells: &[String]| format!("| {} |", cells.join(" | "));
+        writeln!(f, "{}", line(&header))?;
+        writeln!(f, "{}", line(&vec!["---".to_owned(); header.len()]))?;
+        for cells in rows {
+            writeln!(f, "{}", line(&cells))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,236 @@
+//! One run of a sweep: trained as far as asked, judged, and remembered.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use burn::tensor::Device;
+use ijepa_data::Source;
+use ijepa_model::VisionTransformer;
+use ijepa_train::{PretrainPlan, RunDir, TrainError, TrainOptions, TrainSummary, pretrain};
+use serde::{Deserialize, Serialize};
+
+use super::{SweepError, Task, Variant};
+use crate::{
+    Error,
+    extract::{ExtractConfig, extract},
+    knn::{KnnConfig, knn},
+    rank::{Centering, rankme},
+};
+
+/// Neighbours that vote.
+const NEIGHBOURS: usize = 20;
+/// Results of a trial, beside its run.
+const SCORES: &str = "scores.json";
+
+/// What became of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It went as far as asked.
+    Finished,
+    /// It went as far as asked, with features that hardly tell images apart.
+    Collapsed(String),
+    /// It stopped because a number was no longer one.
+    Diverged(String),
+}
+
+/// What a run was worth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialReport {
+    /// Name of the variant.
+    pub variant: String,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Completed steps.
+    pub steps: u64,
+    /// Images seen.
+    pub images: u64,
+    /// Centred 20-NN accuracy by task, percent; empty if it diverged.
+    pub knn: Vec<f64>,
+    /// The same of the initial weights.
+    pub knn_at_start: Vec<f64>,
+    /// Effective rank of the features of the first task's training images.
+    pub rankme: Option<f64>,
+    /// Loss of the last step.
+    pub loss: Option<f64>,
+    /// Seconds of training, evaluation apart.
+    pub seconds: f64,
+    /// Whether it can be believed.
+    pub outcome: Outcome,
+}
+
+impl TrialReport {
+    /// Accuracy on the first task, below all others if there is none.
+    pub(super) fn first_accuracy(&self) -> f64 {
+        self.knn.first().copied().unwrap_or(f64::NEG_INFINITY)
+    }
+}
+
+/// Accuracies of initial weights, which many trials share.
+#[derive(Debug, Default)]
+pub(super) struct Baselines(BTreeMap<String, Vec<f64>>);
+
+pub(super) struct Trial<'a> {
+    pub(super) variant: &'a Variant,
+    pub(super) plan: &'a PretrainPlan,
+    /// Steps after which it is judged.
+    pub(super) until: u64,
+    pub(super) folder: PathBuf,
+    pub(super) data: &'a Arc<dyn Source>,
+    pub(super) tasks: &'a [Task],
+    pub(super) extract: &'a ExtractConfig,
+    pub(super) device: &'a Device,
+    pub(super) options: &'a TrainOptions,
+}
+
+impl Trial<'_> {
+    /// The result of an earlier call, or a new one.
+    pub(super) fn run(&self, baselines: &mut Baselines) -> Result<TrialReport, SweepError> {
+        let path = self.folder.join(SCORES);
+        let mut known = read(&path)?;
+        if let Some(report) = known.get(&self.until) {
+            return Ok(report.clone());
+        }
+        let mut report = self.train()?;
+        report.knn_at_start = self.at_start(baselines)?;
+        report.seconds += known.values().map(|earlier| earlier.seconds).sum::<f64>();
+        known.insert(self.until, report.clone());
+        write(&path, &known)?;
+        Ok(report)
+    }
+
+    fn train(&self) -> Result<TrialReport, SweepError> {
+        let mut run = RunDir::open(&self.folder)?;
+        let options = TrainOptions {
+            max_steps: Some(self.until),
+            ..self.options.clone()
+        };
+        let data = Arc::clone(self.data);
+        match pretrain(self.plan, data, &mut run, self.device, &options, &mut []) {
+            Ok((summary, _)) if summary.interrupted => Err(SweepError::Interrupted {
+                step: summary.steps,
+                run: self.folder.clone(),
+            }),
+            Ok((summary, learner)) => self.judge(&summary, learner.target.encoder()),
+            Err(error @ TrainError::Diverged { step, .. }) => Ok(TrialReport {
+                steps: step,
+                outcome: Outcome::Diverged(error.to_string()),
+                ..self.report()
+            }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn judge(
+        &self,
+        summary: &TrainSummary,
+        encoder: &VisionTransformer,
+    ) -> Result<TrialReport, SweepError> {
+        let scores = self.scores(encoder)?;
+        Ok(TrialReport {
+            steps: summary.steps,
+            images: summary.images,
+            knn: scores.knn,
+            rankme: Some(scores.rankme),
+            loss: Some(summary.loss_last).filter(|loss| loss.is_finite()),
+            seconds: summary.elapsed.as_secs_f64(),
+            outcome: match &summary.collapse {
+                Some(reason) => Outcome::Collapsed(reason.clone()),
+                None => Outcome::Finished,
+            },
+            ..self.report()
+        })
+    }
+
+    /// A report of nothing yet.
+    fn report(&self) -> TrialReport {
+        TrialReport {
+            variant: self.variant.name.clone(),
+            seed: self.plan.recipe().run.seed,
+            steps: 0,
+            images: 0,
+            knn: Vec::new(),
+            knn_at_start: Vec::new(),
+            rankme: None,
+            loss: None,
+            seconds: 0.0,
+            outcome: Outcome::Finished,
+        }
+    }
+
+    fn at_start(&self, baselines: &mut Baselines) -> Result<Vec<f64>, SweepError> {
+        let config = &self.plan.model().encoder;
+        let initialization = self.plan.recipe().initialization();
+        let key = format!("{config:?} {initialization:?}");
+        if let Some(known) = baselines.0.get(&key) {
+            return Ok(known.clone());
+        }
+        let encoder = config.init_with(initialization, self.device);
+        let found = self.scores(&encoder)?.knn;
+        baselines.0.insert(key, found.clone());
+        Ok(found)
+    }
+
+    fn scores(&self, encoder: &VisionTransformer) -> Result<Scores, Error> {
+        let config = KnnConfig {
+            ks: vec![NEIGHBOURS],
+            center: true,
+            ..KnnConfig::default()
+        };
+        let features = |source: &dyn Source| {
+            extract(encoder, source, self.extract, self.device).map(|found| found.features)
+        };
+        let (mut accuracies, mut rank) = (Vec::new(), None);
+        for task in self.tasks {
+            let (train, test) = (features(&*task.train)?, features(&*task.test)?);
+            rank.get_or_insert_with(|| rankme(&train, Centering::Raw));
+            let report = knn(&train, &test, &config, self.device)?;
+            accuracies.push(report.k[&NEIGHBOURS].top1);
+        }
+        Ok(Scores {
+            knn: accuracies,
+            rankme: rank.expect("a sweep has a task"),
+        })
+    }
+}
+
+/// What features of an encoder are worth.
+struct Scores {
+    /// Centred 20-NN accuracy by task, percent.
+    knn: Vec<f64>,
+    /// Of the training images of the first task.
+    rankme: f64,
+}
+
+/// Reports by the number of steps after which they were made.
+type Known = BTreeMap<u64, TrialReport>;
+
+fn read(path: &Path) -> Result<Known, SweepError> {
+    let failed = |source| SweepError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    };
+    match fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(error.into())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Known::new()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Writes beside the file and renames, so that a kill leaves the old one or the new one.
+fn write(path: &Path, known: &Known) -> Result<(), SweepError> {
+    let text = serde_json::to_vec_pretty(known).expect("a report is plain data");
+    let beside = path.with_extension("json.tmp");
+    fs::write(&beside, text)
+        .and_then(|()| fs::rename(&beside, path))
+        .map_err(|source| SweepError::Io {
+            action: "write",
+            path: path.to_owned(),
+            source,
+        })
+}
