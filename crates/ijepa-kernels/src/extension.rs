@@ -93,5 +93,3 @@ run_on!(burn::backend::Cube);
 
 #[cfg(feature = "ndarray")]
 impl Primitives for burn::backend::NdArray {}
-#[cfg(feature = "cube")]
-impl Primitives for burn::backend::Cube {}

@@ -19,6 +19,8 @@
 
 mod autodiff;
 mod block;
+#[cfg(feature = "cube")]
+mod cube;
 mod extension;
 #[cfg(feature = "flex")]
 mod flex;

@@ -1,0 +1,62 @@
+//! Self-attention: batched products of Burn, and one kernel between them.
+
+use burn::{backend::ops::FloatTensorOps, tensor::Shape};
+use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
+
+use super::{heads, softmax};
+
+type Ops = CubeBackend;
+
+/// `a b^T` for every head.
+fn times_transposed(a: CubeTensor, b: CubeTensor) -> CubeTensor {
+    Ops::float_matmul(a, Ops::float_transpose(b))
+}
+
+/// `1 / sqrt(head_dim)`.
+fn scale_of(q: &CubeTensor) -> f64 {
+    (q.meta.shape()[3] as f64).sqrt().recip()
+}
+
+/// `[batch, tokens, dim]` as `[batch, heads, tokens, head_dim]`, in that order in memory.
+fn split_one(x: CubeTensor, num_heads: usize) -> CubeTensor {
+    let [batch, tokens, dim] = x.meta.shape().dims::<3>();
+    let shape = Shape::new([batch, tokens, num_heads, dim / num_heads]);
+    into_contiguous(Ops::float_permute(
+        Ops::float_reshape(x, shape),
+        &[0, 2, 1, 3],
+    ))
+}
+
+/// The inverse of [`split_one`].
+fn join_one(x: CubeTensor) -> CubeTensor {
+    let [batch, heads, tokens, head_dim] = x.meta.shape().dims::<4>();
+    let joined = into_contiguous(Ops::float_permute(x, &[0, 2, 1, 3]));
+    Ops::float_reshape(joined, Shape::new([batch, tokens, heads * head_dim]))
+}
+
+/// See [`Primitives::mix`](crate::primitives::Primitives::mix).
+pub(super) fn mix(qkv: &CubeTensor, num_heads: usize, first: usize) -> CubeTensor {
+    let [q, k, v] = heads::split(qkv, num_heads, first);
+    let scale = scale_of(&q);
+    let weights = softmax::softmax(times_transposed(q, k), scale);
+    join_one(Ops::float_matmul(weights, v))
+}
+
+/// See [`Primitives::mix_backward`](crate::primitives::Primitives::mix_backward).
+pub(super) fn mix_backward(
+    qkv: &CubeTensor,
+    grad: CubeTensor,
+    num_heads: usize,
+    first: usize,
+) -> CubeTensor {
+    let [q, k, v] = heads::split(qkv, num_heads, first);
+    let grad = split_one(grad, num_heads);
+    let scale = scale_of(&q);
+    let scores = times_transposed(q.clone(), k.clone());
+    let d_weights = times_transposed(grad.clone(), v);
+    let [weights, d_scores] = softmax::softmax_backward(scores, d_weights, scale);
+    let d_v = Ops::float_matmul(Ops::float_transpose(weights), grad);
+    let d_k = Ops::float_matmul(Ops::float_transpose(d_scores.clone()), q);
+    let d_q = Ops::float_matmul(d_scores, k);
+    heads::join([d_q, d_k, d_v], first)
+}

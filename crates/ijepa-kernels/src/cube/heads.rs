@@ -1,0 +1,218 @@
+//! Queries, keys and values from one tensor to one matrix a head, and back, in one pass.
+
+use burn_cubecl::{
+    cubecl::{self, calculate_cube_count_elemwise, prelude::*},
+    tensor::CubeTensor,
+};
+
+use super::{
+    elem,
+    lanes::{address_type, as_rows, empty},
+};
+
+/// Where a vector of `[batch, tokens, 3 * dim]` lies.
+#[derive(CubeType)]
+struct Place {
+    batch: usize,
+    token: usize,
+    part: usize,
+    head: usize,
+    vector: usize,
+}
+
+#[cube]
+fn place(position: usize, tokens: usize, heads: usize, vectors: usize) -> Place {
+    let column = position / vectors;
+    let part = column / heads;
+    let row = part / 3;
+    Place {
+        batch: row / tokens,
+        token: row % tokens,
+        part: part % 3,
+        head: column % heads,
+        vector: position % vectors,
+    }
+}
+
+/// Index of a vector of `[batch, heads, tokens, head_dim]`, given the steps of its dimensions.
+#[cube]
+fn index_of(at: &Place, token: usize, strides: (usize, usize, usize), size: usize) -> usize {
+    (at.batch * strides.0 + at.head * strides.1 + token * strides.2) / size + at.vector
+}
+
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn split_kernel<X: Float, N: Size>(
+    qkv: &Tensor<Vector<X, N>>,
+    q: &mut Tensor<Vector<X, N>>,
+    k: &mut Tensor<Vector<X, N>>,
+    v: &mut Tensor<Vector<X, N>>,
+    total: usize,
+    tokens: usize,
+    heads: usize,
+    vectors: usize,
+    first: usize,
+    #[define(X)] _x: ElemType,
+) {
+    if ABSOLUTE_POS >= total {
+        terminate!();
+    }
+    let at = place(ABSOLUTE_POS, tokens, heads, vectors);
+    let row = at.batch * tokens + at.token;
+    let column = ABSOLUTE_POS - row * 3 * heads * vectors;
+    let value = qkv[row * (qkv.stride(0) / N::value()) + column];
+    if at.part == 0 {
+        if at.token >= first {
+            let index = index_of(
+                &at,
+                at.token - first,
+                (q.stride(0), q.stride(1), q.stride(2)),
+                N::value(),
+            );
+            q[index] = value;
+        }
+    } else if at.part == 1 {
+        let index = index_of(
+            &at,
+            at.token,
+            (k.stride(0), k.stride(1), k.stride(2)),
+            N::value(),
+        );
+        k[index] = value;
+    } else {
+        let index = index_of(
+            &at,
+            at.token,
+            (v.stride(0), v.stride(1), v.stride(2)),
+            N::value(),
+        );
+        v[index] = value;
+    }
+}
+
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn join_kernel<X: Float, N: Size>(
+    q: &Tensor<Vector<X, N>>,
+    k: &Tensor<Vector<X, N>>,
+    v: &Tensor<Vector<X, N>>,
+    qkv: &mut Tensor<Vector<X, N>>,
+    total: usize,
+    tokens: usize,
+    heads: usize,
+    vectors: usize,
+    first: usize,
+    #[define(X)] _x: ElemType,
+) {
+    if ABSOLUTE_POS >= total {
+        terminate!();
+    }
+    let at = place(ABSOLUTE_POS, tokens, heads, vectors);
+    let mut value = Vector::<X, N>::new(X::new(0.0f32));
+    if at.part == 0 {
+        if at.token >= first {
+            value = q[index_of(
+                &at,
+                at.token - first,
+                (q.stride(0), q.stride(1), q.stride(2)),
+                N::value(),
+            )];
+        }
+    } else if at.part == 1 {
+        value = k[index_of(
+            &at,
+            at.token,
+            (k.stride(0), k.stride(1), k.stride(2)),
+            N::value(),
+        )];
+    } else {
+        value = v[index_of(
+            &at,
+            at.token,
+            (v.stride(0), v.stride(1), v.stride(2)),
+            N::value(),
+        )];
+    }
+    qkv[ABSOLUTE_POS] = value;
+}
+
+/// The longest vectors that divide the heads and the steps between them.
+fn vector_size(head_dim: usize, tensors: &[&CubeTensor]) -> usize {
+    let fits = |size: &usize| {
+        let steps = |tensor: &CubeTensor| {
+            let strides = tensor.meta.strides();
+            strides[..strides.len() - 1]
+                .iter()
+                .all(|stride| stride.is_multiple_of(*size))
+        };
+        head_dim.is_multiple_of(*size) && tensors.iter().all(|tensor| steps(tensor))
+    };
+    let sizes = tensors[0]
+        .client
+        .io_optimized_vector_sizes(tensors[0].dtype.size());
+    sizes.filter(fits).max().unwrap_or(1)
+}
+
+/// `[batch, tokens, 3 * dim]` as queries from token `first` on, keys and values, each
+/// `[batch, heads, tokens, head_dim]`.
+pub(super) fn split(qkv: &CubeTensor, heads: usize, first: usize) -> [CubeTensor; 3] {
+    let [batch, tokens, features] = qkv.meta.shape().dims::<3>();
+    let head_dim = features / 3 / heads;
+    let part = |tokens: usize| empty(qkv, [batch, heads, tokens, head_dim], qkv.dtype);
+    let [q, k, v] = [part(tokens - first), part(tokens), part(tokens)];
+    let qkv = as_rows(qkv.clone());
+    let size = vector_size(head_dim, &[&qkv]);
+    let (client, kind) = (qkv.client.clone(), elem(&qkv));
+    let total = batch * tokens * features / size;
+    let cube_dim = CubeDim::new(&client, total);
+    // SAFETY: units past the last vector return; the others copy between tensors of one size.
+    unsafe {
+        split_kernel::launch_unchecked(
+            &client,
+            calculate_cube_count_elemwise(&client, total, cube_dim),
+            cube_dim,
+            address_type(&[&qkv]),
+            size,
+            qkv.into_tensor_arg(),
+            q.clone().into_tensor_arg(),
+            k.clone().into_tensor_arg(),
+            v.clone().into_tensor_arg(),
+            total,
+            tokens,
+            heads,
+            head_dim / size,
+            first,
+            kind,
+        );
+    }
+    [q, k, v]
+}
+
+/// The inverse of [`split`], zero for queries before `first`.
+pub(super) fn join([q, k, v]: [CubeTensor; 3], first: usize) -> CubeTensor {
+    let [batch, heads, tokens, head_dim] = k.meta.shape().dims::<4>();
+    let qkv = empty(&k, [batch, tokens, 3 * heads * head_dim], k.dtype);
+    let size = vector_size(head_dim, &[&q, &k, &v]);
+    let (client, kind) = (k.client.clone(), elem(&k));
+    let total = qkv.meta.shape().num_elements() / size;
+    let cube_dim = CubeDim::new(&client, total);
+    // SAFETY: units past the last vector return; the others copy between tensors of one size.
+    unsafe {
+        join_kernel::launch_unchecked(
+            &client,
+            calculate_cube_count_elemwise(&client, total, cube_dim),
+            cube_dim,
+            address_type(&[&q, &k, &v, &qkv]),
+            size,
+            q.into_tensor_arg(),
+            k.into_tensor_arg(),
+            v.into_tensor_arg(),
+            qkv.clone().into_tensor_arg(),
+            total,
+            tokens,
+            heads,
+            head_dim / size,
+            first,
+            kind,
+        );
+    }
+    qkv
+}
