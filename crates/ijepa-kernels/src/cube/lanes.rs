@@ -195,3 +195,93 @@ pub(super) fn load_row<X: Float, N: Size>(
     }
     values
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::DispatchDevice;
+    use burn_cubecl::CubeDevice;
+    use ijepa_testkit::device;
+
+    use super::*;
+
+    #[cube(launch_unchecked)]
+    fn reduce_kernel(
+        x: &Tensor<f32>,
+        sums: &mut Tensor<f32>,
+        greatest: &mut Tensor<f32>,
+        #[comptime] lanes: Lanes,
+    ) {
+        let unit = UNIT_POS as usize;
+        let value = x[unit];
+        let sum = sum_over_lanes(value, lanes);
+        let most = max_over_lanes(value, lanes);
+        sums[unit] = sum;
+        greatest[unit] = most;
+    }
+
+    /// The device under test, if it runs on CubeCL.
+    fn cube_device() -> Option<CubeDevice> {
+        match device().as_dispatch() {
+            DispatchDevice::Cube(device) => Some(device.clone()),
+            #[allow(
+                unreachable_patterns,
+                reason = "without other backends there is one variant"
+            )]
+            _ => None,
+        }
+    }
+
+    /// Sum and maximum of every row, by the device's own way and through shared memory.
+    #[test]
+    fn lanes_reduce_rows_with_and_without_planes() {
+        let Some(device) = cube_device() else {
+            return;
+        };
+        let client = device.client();
+        let shared = Lanes {
+            width: 32,
+            height: 4,
+            planes: false,
+        };
+        for lanes in [Lanes::of(&client), shared] {
+            let units = lanes.width * lanes.height;
+            let values: Vec<f32> = (0..units).map(|unit| ((unit * 7) % 23) as f32).collect();
+            let bytes = |values: &[f32]| client.create_from_slice(f32::as_bytes(values));
+            let [x, sums, greatest] =
+                [bytes(&values), bytes(&values), bytes(&values)].map(|handle| {
+                    let shape = Shape::new([units]);
+                    CubeTensor::new_contiguous(
+                        client.clone(),
+                        device.clone(),
+                        shape,
+                        handle,
+                        DType::F32,
+                    )
+                });
+            // SAFETY: there are as many units as elements.
+            unsafe {
+                reduce_kernel::launch_unchecked(
+                    &client,
+                    CubeCount::new_single(),
+                    lanes.cube_dim(),
+                    x.into_tensor_arg(),
+                    sums.clone().into_tensor_arg(),
+                    greatest.clone().into_tensor_arg(),
+                    lanes,
+                );
+            }
+            let read = |tensor: CubeTensor| {
+                let bytes = client.read_one(tensor.handle).expect("a readable buffer");
+                f32::from_bytes(&bytes).to_vec()
+            };
+            let per_row = |reduce: fn(&[f32]) -> f32| -> Vec<f32> {
+                let rows = values.chunks(lanes.width);
+                rows.flat_map(|row| vec![reduce(row); row.len()]).collect()
+            };
+            let expected = per_row(|row| row.iter().sum());
+            assert_eq!(read(sums)[..units], expected, "sums with {lanes:?}");
+            let expected = per_row(|row| row.iter().copied().fold(f32::MIN, f32::max));
+            assert_eq!(read(greatest)[..units], expected, "maxima with {lanes:?}");
+        }
+    }
+}
