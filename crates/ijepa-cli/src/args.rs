@@ -2,7 +2,7 @@
 
 mod images;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, FloatDType};
 use clap::{Args, ValueEnum};
 use ijepa_train::{Backend, DeviceError, DeviceSpec, Recipe, RecipeError};
 
@@ -62,6 +62,13 @@ impl Precision {
         match recipe.run.precision {
             ijepa_train::recipe::Precision::F32 => Self::F32,
             ijepa_train::recipe::Precision::Bf16 => Self::Bf16,
+        }
+    }
+
+    pub(crate) fn float_dtype(self) -> FloatDType {
+        match self {
+            Self::F32 => FloatDType::F32,
+            Self::Bf16 => FloatDType::BF16,
         }
     }
 

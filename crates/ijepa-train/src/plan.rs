@@ -17,6 +17,7 @@ use crate::{
 pub struct PretrainPlan {
     pub(crate) recipe: Recipe,
     pub(crate) model: IJepaConfig,
+    pub(crate) augment: Augment,
     pub(crate) sampler: Arc<dyn MaskSampler>,
     pub(crate) schedules: Schedules,
     pub(crate) steps_per_epoch: u64,
@@ -55,6 +56,7 @@ impl PretrainPlan {
         let config = ScheduleConfig::new(&recipe.optimizer, &recipe.ema, steps_per_epoch);
         Ok(Self {
             model: recipe.model_config()?,
+            augment: recipe.augment()?,
             sampler: Arc::from(recipe.mask_sampler()?),
             schedules: Schedules::new(config),
             steps_per_epoch: steps_per_epoch as u64,
@@ -120,15 +122,6 @@ impl PretrainPlan {
         AdamWConfig {
             betas: optimizer.betas,
             eps: optimizer.eps,
-        }
-    }
-
-    pub(crate) fn augment(&self) -> Augment {
-        Augment {
-            size: self.model.encoder.image_size,
-            crop_scale: self.recipe.data.crop_scale,
-            flip: self.recipe.data.flip,
-            color_jitter: self.recipe.data.color_jitter,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! From the words of a recipe to networks, objective and masks.
 
+use ijepa_data::Augment;
 use ijepa_masking::{
     MaskError, MaskSampler, MultiBlockConfig, PatchGrid, RandomSampler, Range, RasterizedSampler,
     SingleBlockSampler,
@@ -67,6 +68,20 @@ impl Recipe {
         let config = IJepaConfig { encoder, predictor };
         config.validate()?;
         Ok(config)
+    }
+
+    /// How images are cropped and coloured, to the size of the model.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError::Model`] if the sizes make no network.
+    pub fn augment(&self) -> Result<Augment, ResolveError> {
+        Ok(Augment {
+            size: self.model_config()?.encoder.image_size,
+            crop_scale: self.data.crop_scale,
+            flip: self.data.flip,
+            color_jitter: self.data.color_jitter,
+        })
     }
 
     /// How initial weights are drawn.

@@ -359,7 +359,7 @@ fn loader_config(plan: &PretrainPlan, options: &TrainOptions, step: u64) -> Load
         seed: plan.recipe.run.seed,
         start_step: step,
         workers: options.workers,
-        augment: plan.augment(),
+        augment: plan.augment.clone(),
         max_bad_fraction: plan.recipe.data.max_bad_fraction,
     }
 }

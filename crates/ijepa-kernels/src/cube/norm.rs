@@ -12,6 +12,9 @@ use super::{
     lanes::{Lanes, address_type, as_rows, empty, load_row, sum_over_lanes, vector_size},
 };
 
+/// Buffers that the backward kernel binds; browsers may allow fewer.
+const BINDINGS: u32 = 10;
+
 /// Subtracts the mean of a row and scales it to variance 1; returns the scale.
 #[cube]
 fn standardize<N: Size>(
@@ -246,6 +249,9 @@ pub(super) fn norm_backward(
     let inputs = [x, gamma, beta, grad, residual.unwrap_or(grad)];
     let [x, gamma, beta, grad, residual] = inputs.map(|tensor| as_rows(tensor.clone()));
     let plan = Plan::new(&x, &[&gamma, &beta, &grad, &residual])?;
+    if x.client.properties().hardware.max_bindings < BINDINGS {
+        return None;
+    }
     let parts = parts_of(plan.rows);
     let partials = empty(&x, [2, parts, plan.vectors * plan.size], DType::F32);
     let client = x.client.clone();

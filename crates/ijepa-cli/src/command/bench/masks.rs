@@ -5,7 +5,7 @@ use ijepa_masking::{MaskRng, MaskSampler};
 use ijepa_train::Recipe;
 use serde_json::json;
 
-use super::rates::{Rates, rates};
+use super::rates::{Rates, RoundArgs, rates};
 use crate::{
     args::{self, RecipeArgs},
     error::CliError,
@@ -21,12 +21,8 @@ pub(crate) struct Masks {
     /// Images whose masks are drawn at once, in groups [default: run.batch_size of the recipe]
     #[arg(long, value_name = "N", value_parser = args::positive)]
     batch_size: Option<usize>,
-    /// Time of all rounds together; the warm-up takes as long as one round
-    #[arg(long, value_name = "S", default_value = "3", value_parser = seconds)]
-    seconds: f64,
-    /// Number of rounds
-    #[arg(long, value_name = "N", default_value = "10", value_parser = args::positive)]
-    rounds: usize,
+    #[command(flatten)]
+    time: RoundArgs,
 }
 
 impl Masks {
@@ -38,11 +34,13 @@ impl Masks {
         let batch_size = recipe.run.batch_size;
 
         let mut step = 0;
-        let draw_batch = || {
+        let draw_batch = || -> Result<(), CliError> {
             draw(sampler.as_ref(), &recipe, step);
             step += 1;
+            Ok(())
         };
-        let images_per_s = rates(self.rounds, self.seconds, batch_size, draw_batch);
+        let RoundArgs { seconds, rounds } = self.time;
+        let images_per_s = rates(rounds, seconds, batch_size, draw_batch)?;
         let masks_per_image = {
             let group = sampler.sample(1, &mut MaskRng::for_group(0, 0, 0));
             group.contexts.len() + group.targets.len()
@@ -55,8 +53,7 @@ impl Masks {
             text: format!(
                 "images/s  median {median:.0}, {min:.0} to {max:.0}\nmasks/s   {masks_per_s:.0}\n\
                  {arch}, batches of {batch_size} in groups of {group_size}, one core, \
-                 {} rounds in {} s\n",
-                self.rounds, self.seconds
+                 {rounds} rounds in {seconds} s\n"
             ),
             json: json!({
                 "images_per_s": images_per_s.json(),
@@ -78,12 +75,5 @@ fn draw(sampler: &dyn MaskSampler, recipe: &Recipe, step: u64) {
     for group in 0..(recipe.run.batch_size / group_size) as u64 {
         let rng = &mut MaskRng::for_group(recipe.run.seed, step, group);
         std::hint::black_box(sampler.sample(group_size, rng));
-    }
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) && seconds > 0.0 => Ok(seconds),
-        _ => Err("expected a number above 0, up to 86400".to_owned()),
     }
 }

@@ -1,8 +1,10 @@
 //! `ijepa bench`: how fast a part of the method runs.
 
+mod data;
 mod encode;
 mod masks;
 mod model;
+mod peak;
 mod rates;
 mod step;
 
@@ -16,6 +18,7 @@ pub(crate) enum Bench {
     Step(step::Step),
     Encode(encode::Encode),
     Masks(masks::Masks),
+    Data(data::Data),
 }
 
 impl Bench {
@@ -24,6 +27,7 @@ impl Bench {
             Self::Step(step) => step.run(),
             Self::Encode(encode) => encode.run(),
             Self::Masks(masks) => masks.run(),
+            Self::Data(data) => data.run(),
         }
     }
 }

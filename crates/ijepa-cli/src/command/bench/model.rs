@@ -1,11 +1,12 @@
 //! What `bench step` and `bench encode` share: the model, and the report.
 
+use burn::tensor::Device;
 use clap::Args;
 use ijepa_model::IJepaConfig;
 use ijepa_train::Recipe;
 use serde_json::json;
 
-use super::rates::Rates;
+use super::{peak::matmul_flops, rates::Rates};
 use crate::{
     args::{self, Compute, ComputeArgs, positive},
     error::CliError,
@@ -83,6 +84,12 @@ impl ModelArgs {
     }
 }
 
+/// Bytes that the device holds for this process, which it keeps after the peak.
+fn device_memory(device: &Device) -> Option<u64> {
+    let usage = device.memory_pool_usage()?;
+    Some(usage.bytes_reserved)
+}
+
 /// Depth of the published predictors (paper, appendix A.1); smaller encoders have that of ViT-B.
 fn predictor_depth(arch: &str) -> usize {
     match arch {
@@ -116,11 +123,18 @@ impl Subject {
         let Rates { median, min, max } = rates;
         let Compute {
             spec,
+            device,
             precision,
             threads,
-            ..
         } = &self.compute;
-        let peak = peak_memory();
+        let on_gpu = spec.backend.is_gpu();
+        let memory = if on_gpu {
+            device_memory(device)
+        } else {
+            peak_memory()
+        };
+        let best = on_gpu.then(|| matmul_flops(device, precision.float_dtype()) / 1e9);
+        let utilisation = best.map(|best| median * gflop / best);
         let mut text = format!(
             "images/s  median {median:.1}, {min:.1} to {max:.1}\n\
              GFLOP/s   {:.1} ({gflop:.2} GFLOP per image)\n\
@@ -131,8 +145,12 @@ impl Subject {
             precision.name(),
             self.rounds
         );
-        if let Some(peak) = peak {
-            text += &format!("memory    {} at the peak\n", report::bytes(peak));
+        if let (Some(best), Some(utilisation)) = (best, utilisation) {
+            let share = 100.0 * utilisation;
+            text += &format!("share     {share:.1} % of {best:.0} GFLOP/s of a matrix product\n");
+        }
+        if let Some(memory) = memory {
+            text += &format!("memory    {} at the peak\n", report::bytes(memory));
         }
         let json = json!({
             "images_per_s": rates.json(),
@@ -143,9 +161,9 @@ impl Subject {
             "threads": threads,
             "gflop_per_image": gflop,
             "gflop_per_s": median * gflop,
-            // Known for no device yet: it needs the peak rate of the chip.
-            "utilisation": null,
-            "peak_memory_mib": peak.map(|bytes| bytes >> 20),
+            "matmul_gflop_per_s": best,
+            "utilisation": utilisation,
+            "peak_memory_mib": memory.map(|bytes| bytes >> 20),
             "model": {
                 "image_size": self.model.encoder.image_size,
                 "patch_size": self.model.encoder.patch_size,

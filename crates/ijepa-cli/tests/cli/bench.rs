@@ -1,0 +1,61 @@
+//! `bench data`.
+
+use std::collections::BTreeSet;
+
+use crate::support::{ijepa, json, keys, text, words};
+
+const QUICK: &str = "bench data --recipe scenes_vit_nano --seconds 0.05 --rounds 3";
+
+#[test]
+fn the_speed_of_loading_is_measured() {
+    let line = format!("{QUICK} --data scenes:n=20,size=24 --workers 1");
+    let found = json(&words(&line));
+    let expected = BTreeSet::from([
+        "images_per_s",
+        "data",
+        "images",
+        "image_size",
+        "batch_size",
+        "workers",
+        "skipped",
+        "arch",
+        "device",
+        "precision",
+        "threads",
+    ]);
+    assert_eq!(keys(&found), expected);
+    let rate = |key| found["images_per_s"][key].as_f64().unwrap();
+    assert!(rate("min") > 0.0 && rate("min") <= rate("median") && rate("median") <= rate("max"));
+    // The recipe's batch is larger than the data.
+    assert_eq!(
+        (&found["images"], &found["batch_size"]),
+        (&20.into(), &20.into())
+    );
+    assert_eq!(found["image_size"], serde_json::json!([32, 32]));
+    assert!(text(&words(&line)).starts_with("images/s  median "));
+}
+
+#[test]
+fn a_batch_that_the_data_cannot_fill_is_refused() {
+    let line = format!("{QUICK} --data scenes:n=20,size=24 --batch-size 21");
+    let run = ijepa(&words(&line));
+    assert_eq!(run.code, Some(4), "{run:?}");
+    assert!(
+        run.stderr.contains("20 images cannot fill a batch of 21"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn images_that_cannot_be_read_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.png", "b.png", "c.png"] {
+        let image = image::RgbImage::from_pixel(40, 40, image::Rgb([90, 120, 30]));
+        image.save(folder.path().join(name)).unwrap();
+    }
+    std::fs::write(folder.path().join("d.png"), b"no picture").unwrap();
+    let path = folder.path().to_str().unwrap();
+    let line =
+        format!("{QUICK} --workers 0 --batch-size 2 --set data.max_bad_fraction=0.5 --data {path}");
+    assert_eq!(json(&words(&line))["skipped"], 1);
+}
