@@ -4,7 +4,7 @@ mod images;
 
 use burn::tensor::{Device, FloatDType};
 use clap::{Args, ValueEnum};
-use ijepa_train::{Backend, DeviceError, DeviceSpec, Recipe, RecipeError};
+use ijepa_train::{Backend, DeviceError, DeviceSpec, Recipe, RecipeError, Resume};
 
 use crate::error::CliError;
 
@@ -58,8 +58,8 @@ impl Precision {
     }
 
     /// The one that a recipe names.
-    pub(crate) fn of_recipe(recipe: &Recipe) -> Self {
-        match recipe.run.precision {
+    pub(crate) fn of(named: ijepa_train::recipe::Precision) -> Self {
+        match named {
             ijepa_train::recipe::Precision::F32 => Self::F32,
             ijepa_train::recipe::Precision::Bf16 => Self::Bf16,
         }
@@ -148,6 +148,15 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
         Ok(number) if number > 0 => Ok(number),
         _ => Err("expected a whole number of at least 1".to_owned()),
     }
+}
+
+/// Where a run starts.
+pub(crate) fn resume(text: &str) -> Result<Resume, String> {
+    Ok(match text {
+        "auto" => Resume::Auto,
+        "never" => Resume::Never,
+        path => Resume::File(path.into()),
+    })
 }
 
 /// A device for looking at weights only: a CPU if one is compiled in.

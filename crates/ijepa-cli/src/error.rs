@@ -3,7 +3,7 @@
 use std::{error::Error, path::PathBuf};
 
 use ijepa_data::DataError;
-use ijepa_eval::{ExtractError, sweep::SweepError};
+use ijepa_eval::{ExtractError, FinetuneError, sweep::SweepError};
 use ijepa_model::{CheckpointError, ConfigError};
 use ijepa_train::{DeviceError, RecipeError, ResolveError, TrainError};
 
@@ -152,10 +152,35 @@ impl CliError {
 
 fn evaluation(error: &ijepa_eval::Error) -> u8 {
     match error {
-        ijepa_eval::Error::Data(_)
-        | ijepa_eval::Error::Extract(
-            ExtractError::Images { .. } | ExtractError::NothingReadable { .. },
-        ) => exit_code::DATA,
+        ijepa_eval::Error::Data(_) => exit_code::DATA,
+        ijepa_eval::Error::Extract(error) => extraction(error),
+        ijepa_eval::Error::Finetune(error) => fine_tuning(error),
+        _ => exit_code::FAILURE,
+    }
+}
+
+fn extraction(error: &ExtractError) -> u8 {
+    match error {
+        ExtractError::Images { .. } | ExtractError::NothingReadable { .. } => exit_code::DATA,
+        _ => exit_code::FAILURE,
+    }
+}
+
+fn fine_tuning(error: &FinetuneError) -> u8 {
+    match error {
+        FinetuneError::Recipe(_)
+        | FinetuneError::ImageSize(_)
+        | FinetuneError::Blocks { .. }
+        | FinetuneError::Batch { .. } => exit_code::RECIPE,
+        FinetuneError::Unlabelled { .. }
+        | FinetuneError::FewerImages { .. }
+        | FinetuneError::OtherClasses { .. }
+        | FinetuneError::UnknownClass { .. }
+        | FinetuneError::Data(_) => exit_code::DATA,
+        FinetuneError::Checkpoint(_) => exit_code::CHECKPOINT,
+        FinetuneError::Evaluate(ExtractError::Features(_)) => exit_code::DIVERGED,
+        FinetuneError::Evaluate(error) => extraction(error),
+        FinetuneError::Run(error) => training(error),
         _ => exit_code::FAILURE,
     }
 }

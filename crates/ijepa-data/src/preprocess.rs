@@ -12,6 +12,9 @@ pub enum Preprocess {
     /// Short side to `round(size * 256 / 224)` by bicubic interpolation, then the centre.
     #[default]
     Eval,
+    /// Short side to the size itself by bicubic interpolation, then the centre: fine-tuned
+    /// classifiers of images above 224 pixels.
+    Fill,
     /// Bilinear resize to the exact size; the aspect ratio is not kept.
     Squash,
     /// Nothing: the image must already have the size.
@@ -21,8 +24,8 @@ pub enum Preprocess {
 impl Preprocess {
     /// Gives `image` the size `[height, width]`.
     ///
-    /// For sizes that are not square, [`Eval`](Self::Eval) scales by the side that needs most
-    /// enlargement, so that the centre crop is always filled.
+    /// For sizes that are not square, [`Eval`](Self::Eval) and [`Fill`](Self::Fill) scale by the
+    /// side that needs most enlargement, so that the centre crop is always filled.
     ///
     /// # Errors
     ///
@@ -31,7 +34,8 @@ impl Preprocess {
     pub fn apply(self, image: &RgbImage8, size: [usize; 2]) -> Result<RgbImage8, DataError> {
         let [height, width] = size;
         match self {
-            Self::Eval => resize_and_centre(image, size),
+            Self::Eval => resize_and_centre(image, size, 256.0 / 224.0),
+            Self::Fill => resize_and_centre(image, size, 1.0),
             Self::Squash => resize(image, width, height, Filter::Bilinear, None),
             Self::None => {
                 let found = [image.height(), image.width()];
@@ -53,12 +57,13 @@ impl FromStr for Preprocess {
     fn from_str(text: &str) -> Result<Self, DataError> {
         match text {
             "eval" => Ok(Self::Eval),
+            "fill" => Ok(Self::Fill),
             "squash" => Ok(Self::Squash),
             "none" => Ok(Self::None),
             _ => Err(DataError::UnknownValue {
                 what: "preprocessing",
                 found: text.to_owned(),
-                expected: "eval, squash, none",
+                expected: "eval, fill, squash, none",
             }),
         }
     }
@@ -68,18 +73,24 @@ impl std::fmt::Display for Preprocess {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Eval => "eval",
+            Self::Fill => "fill",
             Self::Squash => "squash",
             Self::None => "none",
         })
     }
 }
 
-fn resize_and_centre(image: &RgbImage8, size: [usize; 2]) -> Result<RgbImage8, DataError> {
+/// Resizes so that the centre crop of `size` keeps `1 / margin` of the short side.
+fn resize_and_centre(
+    image: &RgbImage8,
+    size: [usize; 2],
+    margin: f64,
+) -> Result<RgbImage8, DataError> {
     let [height, width] = size;
     if height == 0 || width == 0 {
         return Err(DataError::OutputSize { width, height });
     }
-    let enlarged = |side: usize| (side as f64 * 256.0 / 224.0).round() as usize;
+    let enlarged = |side: usize| (side as f64 * margin).round() as usize;
     let (least_height, least_width) = (enlarged(height), enlarged(width));
     let (image_height, image_width) = (image.height(), image.width());
     // torchvision's Resize(int): the binding side exactly, the other one truncated.
@@ -183,14 +194,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn eval_fills_sizes_that_are_not_square() {
+    fn sizes_that_are_not_square_are_filled() {
         for (width, height) in [(40, 90), (90, 40), (64, 64), (1, 200)] {
             let image = RgbImage8::new(width, height, vec![7; width * height * 3]).unwrap();
             for size in [[32, 32], [24, 48], [48, 24], [1, 1]] {
-                let output = Preprocess::Eval.apply(&image, size).unwrap();
-                assert_eq!([output.height(), output.width()], size);
+                for method in [Preprocess::Eval, Preprocess::Fill] {
+                    let output = method.apply(&image, size).unwrap();
+                    assert_eq!([output.height(), output.width()], size);
+                }
             }
         }
+    }
+
+    #[test]
+    fn fill_keeps_the_whole_short_side_and_eval_cuts_its_margin() {
+        // A frame of one white pixel.
+        let inside = |at: usize| (1..31).contains(&at);
+        let level = |at: usize| {
+            if inside(at % 32) && inside(at / 32) {
+                0
+            } else {
+                255
+            }
+        };
+        let pixels = (0..32 * 32).flat_map(|at| [level(at); 3]);
+        let image = RgbImage8::new(32, 32, pixels.collect()).unwrap();
+        assert_eq!(Preprocess::Fill.apply(&image, [32, 32]).unwrap(), image);
+        let cut = Preprocess::Eval.apply(&image, [32, 32]).unwrap();
+        assert!(cut.pixels().iter().all(|&level| level < 64));
     }
 
     #[test]
@@ -207,7 +238,7 @@ mod tests {
     #[test]
     fn an_empty_size_is_an_error() {
         let image = RgbImage8::new(3, 2, vec![0; 18]).unwrap();
-        for method in [Preprocess::Eval, Preprocess::Squash] {
+        for method in [Preprocess::Eval, Preprocess::Fill, Preprocess::Squash] {
             assert!(matches!(
                 method.apply(&image, [0, 4]),
                 Err(DataError::OutputSize { .. })
@@ -217,12 +248,12 @@ mod tests {
 
     #[test]
     fn names_round_trip_and_others_are_refused() {
-        for name in ["eval", "squash", "none"] {
+        for name in ["eval", "fill", "squash", "none"] {
             assert_eq!(name.parse::<Preprocess>().unwrap().to_string(), name);
         }
         assert_eq!(
             "crop".parse::<Preprocess>().unwrap_err().to_string(),
-            "unknown preprocessing `crop`, expected one of: eval, squash, none"
+            "unknown preprocessing `crop`, expected one of: eval, fill, squash, none"
         );
         assert_eq!(
             "half".parse::<Normalization>().unwrap(),

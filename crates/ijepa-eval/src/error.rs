@@ -2,7 +2,9 @@
 
 use ijepa_data::DataError;
 
-use crate::{extract::ExtractError, features::FeaturesError, knn::KnnError};
+use crate::{
+    extract::ExtractError, features::FeaturesError, finetune::FinetuneError, knn::KnnError,
+};
 
 /// Whatever can go wrong between a data set and a figure.
 #[derive(Debug, thiserror::Error)]
@@ -20,4 +22,7 @@ pub enum Error {
     /// Features cannot be compared.
     #[error(transparent)]
     Knn(#[from] KnnError),
+    /// An encoder cannot be fine-tuned.
+    #[error(transparent)]
+    Finetune(#[from] FinetuneError),
 }

@@ -1,5 +1,5 @@
-//! Judges an encoder by its frozen features (kNN classification, effective rank) and a run by its
-//! monitors.
+//! Judges an encoder by its frozen features (kNN classification, effective rank) or by
+//! fine-tuning, and a run by its monitors.
 //!
 //! ```
 //! use burn::tensor::Device;
@@ -43,6 +43,7 @@
 //!   [`alignment`] and [`lidar`] compare views of an image, [`uniformity`] directions.
 //! - [`judge`] says whether a run is learning or collapsing, [`Report`] writes a page about it.
 //! - [`sweep`](mod@sweep) trains a list of changed recipes and compares them over seeds.
+//! - [`finetune()`] trains an encoder and a new head on labels; [`evaluate`] judges the result.
 //!
 //! Every function takes the [`Device`](burn::tensor::Device) it computes on, and every result is
 //! a function of its arguments alone: threads and block sizes change nothing. Threads started
@@ -52,6 +53,7 @@ mod during_training;
 mod error;
 mod extract;
 mod features;
+pub mod finetune;
 mod knn;
 mod lanes;
 mod patch_colors;
@@ -68,6 +70,10 @@ pub use extract::{
     ExtractConfig, ExtractError, Extracted, extract, extract_pixels, extract_with_progress,
 };
 pub use features::{Features, FeaturesError};
+pub use finetune::{
+    FinetuneData, FinetuneError, FinetuneEvent, FinetunePlan, FinetuneRecipe, FinetuneSummary,
+    evaluate, finetune,
+};
 pub use knn::{Accuracy, KnnConfig, KnnError, KnnReport, Split, knn};
 pub use patch_colors::{PatchColors, patch_colors};
 pub use pca::Pca;

@@ -60,7 +60,6 @@ impl BlockConfig {
 
     fn block(&self, index: usize, init: &mut Initializer<'_>) -> Block {
         let layer = index + 1;
-        let steps = (self.depth - 1).max(1) as f64;
         Block {
             norm1: init.layer_norm(self.dim),
             attn: Attention::new(self.dim, self.num_heads, layer, init),
@@ -69,9 +68,14 @@ impl BlockConfig {
                 fc1: init.linear(self.dim, self.hidden_dim),
                 fc2: init.branch_output(self.hidden_dim, self.dim, layer),
             },
-            drop_rate: self.drop_path * index as f64 / steps,
+            drop_rate: drop_rate(self.drop_path, index, self.depth),
         }
     }
+}
+
+/// Rate of block `index` of `depth`: 0 for the first, `drop_path` for the last.
+fn drop_rate(drop_path: f64, index: usize, depth: usize) -> f64 {
+    drop_path * index as f64 / (depth - 1).max(1) as f64
 }
 
 /// How a network is run: how it is computed and, in training, the random depth.
@@ -90,6 +94,11 @@ impl Pass<'_> {
 }
 
 impl Block {
+    /// Changes the rate at which the branches of block `index` of `depth` are dropped.
+    pub(crate) fn set_drop_path(&mut self, drop_path: f64, index: usize, depth: usize) {
+        self.drop_rate = drop_rate(drop_path, index, depth);
+    }
+
     /// # Shapes
     ///
     /// - `x` and output: `[batch, tokens, dim]`, f32

@@ -8,29 +8,61 @@ use rand_chacha::ChaCha8Rng;
 /// Off in all pretraining recipes; fine-tuning uses it.
 #[derive(Debug)]
 pub struct StochasticDepth {
-    rng: ChaCha8Rng,
+    streams: Streams,
+}
+
+#[derive(Debug)]
+enum Streams {
+    /// One stream that all samples of a group draw from in turn.
+    Group(Box<ChaCha8Rng>),
+    /// A stream for each sample.
+    Samples(Vec<ChaCha8Rng>),
 }
 
 impl StochasticDepth {
     /// The random numbers of mask group `group` at `step` of a run with `seed`.
     pub fn for_group(seed: u64, step: u64, group: u64) -> Self {
-        let mut key = [0; 32];
-        key[..8].copy_from_slice(&seed.to_le_bytes());
-        key[8..16].copy_from_slice(&step.to_le_bytes());
-        key[16..24].copy_from_slice(&group.to_le_bytes());
-        key[24..].copy_from_slice(b"droppath");
         Self {
-            rng: ChaCha8Rng::from_seed(key),
+            streams: Streams::Group(Box::new(stream(seed, step, group, *b"droppath"))),
+        }
+    }
+
+    /// The random numbers of the samples in the places `samples` of the batch at `step` of a run
+    /// with `seed`; how a batch is divided into passes changes nothing.
+    pub fn for_samples(seed: u64, step: u64, samples: impl IntoIterator<Item = u64>) -> Self {
+        let stream = |sample| stream(seed, step, sample, *b"dropsamp");
+        Self {
+            streams: Streams::Samples(samples.into_iter().map(stream).collect()),
         }
     }
 
     /// Factors of a residual branch for each of `batch` samples: 0 with probability `rate`, else
     /// `1 / (1 - rate)`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the numbers are those of another number of samples.
     pub(crate) fn factors(&mut self, batch: usize, rate: f64) -> Vec<f32> {
         let keep = 1.0 - rate;
-        let factor = |kept: bool| if kept { (1.0 / keep) as f32 } else { 0.0 };
-        (0..batch)
-            .map(|_| factor(self.rng.random_bool(keep)))
-            .collect()
+        let factor = |rng: &mut ChaCha8Rng| match rng.random_bool(keep) {
+            true => (1.0 / keep) as f32,
+            false => 0.0,
+        };
+        match &mut self.streams {
+            Streams::Group(rng) => (0..batch).map(|_| factor(rng)).collect(),
+            Streams::Samples(rngs) => {
+                assert_eq!(rngs.len(), batch, "one stream for each sample");
+                rngs.iter_mut().map(factor).collect()
+            }
+        }
     }
+}
+
+fn stream(seed: u64, step: u64, number: u64, purpose: [u8; 8]) -> ChaCha8Rng {
+    let mut key = [0; 32];
+    for (bytes, word) in key.chunks_exact_mut(8).zip([seed, step, number]) {
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+    key[24..].copy_from_slice(&purpose);
+    ChaCha8Rng::from_seed(key)
 }

@@ -207,6 +207,22 @@ impl VisionTransformer {
         self.with_compute(compute)
     }
 
+    /// The same encoder with another drop-path rate of the last block; rates rise linearly from 0
+    /// over the depth.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::DropPath`] unless `0 <= drop_path < 1`.
+    pub fn with_drop_path(mut self, drop_path: f64) -> Result<Self, ConfigError> {
+        crate::config::check_drop_path(drop_path)?;
+        self.config.drop_path = drop_path;
+        let depth = self.blocks.len();
+        for (index, block) in self.blocks.iter_mut().enumerate() {
+            block.set_drop_path(drop_path, index, depth);
+        }
+        Ok(self)
+    }
+
     /// The same encoder for images of another size: its positions are resampled.
     ///
     /// # Errors
@@ -280,16 +296,27 @@ impl VisionTransformer {
         depth: Option<&mut StochasticDepth>,
     ) -> Tensor<3> {
         on_workers(&images.device(), || {
-            let mut pass = Pass {
-                compute: self.compute,
-                depth,
-            };
-            let mut x = self.embed(images, kept);
-            for block in &self.blocks {
-                x = block.forward(x, &mut pass);
-            }
+            let x = self.forward_blocks(images, kept, depth);
             self.compute.layer_norm(&self.norm, x)
         })
+    }
+
+    /// Tokens after the last block, before the final norm.
+    pub(crate) fn forward_blocks(
+        &self,
+        images: Tensor<4>,
+        kept: Option<&TokenIndices>,
+        depth: Option<&mut StochasticDepth>,
+    ) -> Tensor<3> {
+        let mut pass = Pass {
+            compute: self.compute,
+            depth,
+        };
+        let mut x = self.embed(images, kept);
+        for block in &self.blocks {
+            x = block.forward(x, &mut pass);
+        }
+        x
     }
 
     /// Tokens before the first block.

@@ -132,6 +132,6 @@ impl VisionTransformer {
 }
 
 /// Mean over the token axis: `[batch, tokens, dim]` to `[batch, dim]`.
-fn mean_over_tokens(tokens: Tensor<3>) -> Tensor<2> {
+pub(crate) fn mean_over_tokens(tokens: Tensor<3>) -> Tensor<2> {
     tokens.mean_dim(1).squeeze_dim(1)
 }

@@ -77,6 +77,15 @@ impl<'a> Initializer<'a> {
         }
     }
 
+    /// For the head of a classifier, whose random numbers are neither's.
+    pub(crate) fn head(init: Initialization, device: &'a Device) -> Self {
+        Self {
+            device,
+            init,
+            next_stream: 2 << 32,
+        }
+    }
+
     /// A linear layer with zero bias.
     pub(crate) fn linear(&mut self, inputs: usize, outputs: usize) -> Linear {
         self.linear_with_std(inputs, outputs, self.init.scheme.std(inputs))
@@ -91,7 +100,8 @@ impl<'a> Initializer<'a> {
         self.linear_with_std(inputs, outputs, self.init.scheme.std(inputs) / divisor)
     }
 
-    fn linear_with_std(&mut self, inputs: usize, outputs: usize, std: f64) -> Linear {
+    /// A linear layer with weights of the given standard deviation and zero bias.
+    pub(crate) fn linear_with_std(&mut self, inputs: usize, outputs: usize, std: f64) -> Linear {
         let weight = self.normal([inputs, outputs], std);
         Linear {
             weight,

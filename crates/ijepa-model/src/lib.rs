@@ -28,6 +28,7 @@
 mod attention;
 mod block;
 pub mod checkpoint;
+mod classifier;
 mod compute;
 mod config;
 mod drop_path;
@@ -50,6 +51,7 @@ pub use ijepa_masking as masking;
 pub use attention::Attention;
 pub use block::{Block, Mlp};
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use classifier::{Classifier, ClassifierConfig};
 pub use compute::{Compute, Kernels, Precision};
 pub use config::ConfigError;
 pub use drop_path::StochasticDepth;

@@ -76,6 +76,19 @@ impl AdamW {
         lr: f64,
         weight_decay: f64,
     ) -> M {
+        self.step_scaled(module, gradients, lr, weight_decay, |_| 1.0)
+    }
+
+    /// As [`step`](Self::step), with the learning rate of each parameter multiplied by
+    /// `scale_of` its official name.
+    pub fn step_scaled<M: Module>(
+        &mut self,
+        module: M,
+        gradients: GradientsParams,
+        lr: f64,
+        weight_decay: f64,
+        scale_of: impl Fn(&str) -> f64,
+    ) -> M {
         let path = ParamPath::default();
         let updated = module.map(&mut Update {
             optimizer: self,
@@ -83,6 +96,7 @@ impl AdamW {
             gradients,
             lr,
             weight_decay,
+            scale_of,
         });
         self.step += 1;
         updated
@@ -138,15 +152,16 @@ impl AdamW {
 }
 
 /// One update of every parameter.
-struct Update<'a> {
+struct Update<'a, F> {
     optimizer: &'a mut AdamW,
     path: ParamPath,
     gradients: GradientsParams,
     lr: f64,
     weight_decay: f64,
+    scale_of: F,
 }
 
-impl Update<'_> {
+impl<F: Fn(&str) -> f64> Update<'_, F> {
     fn updated<const D: usize>(&mut self, parameter: Tensor<D>, gradient: Tensor<D>) -> Tensor<D> {
         let name = self.path.official_name();
         let [first, second] = &mut self.optimizer.moments;
@@ -157,7 +172,8 @@ impl Update<'_> {
         let weight_decay = if D == 1 { 0.0 } else { self.weight_decay };
         let AdamWConfig { betas, eps } = self.optimizer.config;
         let step = self.optimizer.step + 1;
-        let rule = AdamWRule::new(self.lr, weight_decay, betas, eps, step);
+        let lr = self.lr * (self.scale_of)(&name);
+        let rule = AdamWRule::new(lr, weight_decay, betas, eps, step);
         let (updated, moments) = adamw(parameter, moments, gradient, rule);
         let [moment_1, moment_2] = moments;
         first.register(name.clone(), moment_1);
@@ -166,7 +182,7 @@ impl Update<'_> {
     }
 }
 
-impl ModuleMapper for Update<'_> {
+impl<F: Fn(&str) -> f64> ModuleMapper for Update<'_, F> {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.enter(name);
     }
@@ -259,8 +275,8 @@ impl ModuleVisitor for LoadMoments<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let name = self.path.official_name();
-        // Position tables are fixed and have no moments.
-        if name.ends_with("pos_embed") || self.error.is_some() {
+        // Position tables and frozen blocks have no moments.
+        if !param.is_require_grad() || self.error.is_some() {
             return;
         }
         if let Err(error) = self.load(&name, param) {

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 /// Times since the last logged step, and over the whole run.
-pub(crate) struct Clock {
+#[derive(Debug)]
+pub struct Clock {
     lap_started: Instant,
     lap_wait: Duration,
     lap_steps: u32,
@@ -13,14 +14,19 @@ pub(crate) struct Clock {
 }
 
 /// Means since the lap before.
-pub(crate) struct Lap {
-    pub(crate) data_wait_ms: f64,
-    pub(crate) step_ms: f64,
-    pub(crate) images_per_s: f64,
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Lap {
+    /// Time waited for data a step, milliseconds.
+    pub data_wait_ms: f64,
+    /// Time of a step, milliseconds.
+    pub step_ms: f64,
+    /// Images per second.
+    pub images_per_s: f64,
 }
 
 impl Clock {
-    pub(crate) fn start() -> Self {
+    /// Starts the first lap.
+    pub fn start() -> Self {
         Self {
             lap_started: Instant::now(),
             lap_wait: Duration::ZERO,
@@ -31,11 +37,13 @@ impl Clock {
         }
     }
 
-    pub(crate) fn waited(&mut self, wait: Duration) {
+    /// Counts time that was spent waiting for data.
+    pub fn waited(&mut self, wait: Duration) {
         self.lap_wait += wait;
     }
 
-    pub(crate) fn stepped(&mut self, images: usize) {
+    /// Counts a step of `images`.
+    pub fn stepped(&mut self, images: usize) {
         self.lap_steps += 1;
         self.lap_images += images;
         // The first step compiles kernels and fills caches; it is left out of the run's speed.
@@ -46,7 +54,7 @@ impl Clock {
     }
 
     /// Ends the lap.
-    pub(crate) fn lap(&mut self) -> Lap {
+    pub fn lap(&mut self) -> Lap {
         let elapsed = self.lap_started.elapsed().as_secs_f64();
         let steps = f64::from(self.lap_steps.max(1));
         let lap = Lap {
@@ -60,7 +68,7 @@ impl Clock {
     }
 
     /// Images per second of the whole run, its first step left out.
-    pub(crate) fn overall(&self) -> f64 {
+    pub fn overall(&self) -> f64 {
         self.run_started.map_or(0.0, |start| {
             self.run_images as f64 / start.elapsed().as_secs_f64()
         })

@@ -7,7 +7,7 @@ use burn::{
 use ijepa_model::checkpoint::ParamPath;
 
 /// Official name of the first parameter of `module` with a value that is not finite.
-pub(crate) fn first_not_finite<M: Module>(module: &M) -> Option<String> {
+pub fn first_not_finite<M: Module>(module: &M) -> Option<String> {
     let mut find = Find {
         path: ParamPath::default(),
         found: None,

@@ -9,13 +9,13 @@ use ijepa_model::kernels::squared_norm;
 
 /// The sum of the gradients of several backward passes.
 #[derive(Debug, Default)]
-pub(crate) struct SumOfGradients {
+pub struct SumOfGradients {
     sum: Option<GradientsParams>,
 }
 
 impl SumOfGradients {
     /// Adds the gradients of a pass.
-    pub(crate) fn add<M: Module>(&mut self, module: &M, gradients: GradientsParams) {
+    pub fn add<M: Module>(&mut self, module: &M, gradients: GradientsParams) {
         self.sum = Some(match self.sum.take() {
             None => gradients,
             Some(sum) => {
@@ -29,17 +29,17 @@ impl SumOfGradients {
         });
     }
 
-    /// The sum divided by the number of mask groups, each of which counts the same.
+    /// The sum divided by the number of passes that count the same: mask groups, micro-batches.
     ///
     /// # Panics
     ///
     /// Panics if nothing was added.
-    pub(crate) fn over<M: Module>(self, module: &M, groups: usize) -> GradientsParams {
+    pub fn over<M: Module>(self, module: &M, parts: usize) -> GradientsParams {
         let sum = self.sum.expect("at least one pass");
-        if groups == 1 {
+        if parts == 1 {
             sum
         } else {
-            scaled(module, sum, 1.0 / groups as f64)
+            scaled(module, sum, 1.0 / parts as f64)
         }
     }
 }
@@ -97,7 +97,7 @@ impl ModuleVisitor for Scale {
 }
 
 /// Root of the sum of squares of all gradients, left on the device: `[1]`.
-pub(crate) fn global_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Option<Tensor<1>> {
+pub fn global_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Option<Tensor<1>> {
     let mut squares = SumOfSquares {
         gradients,
         sum: None,
@@ -124,7 +124,7 @@ impl ModuleVisitor for SumOfSquares<'_> {
 }
 
 /// Scales gradients down to a global norm of at most `limit`, as `torch.nn.utils.clip_grad_norm_`.
-pub(crate) fn clipped<M: Module>(
+pub fn clipped<M: Module>(
     module: &M,
     gradients: GradientsParams,
     norm: &Tensor<1>,

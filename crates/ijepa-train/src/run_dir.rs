@@ -1,7 +1,7 @@
 //! The directory of a run: what it holds, who may write it, what survives a kill.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
 };
@@ -12,19 +12,15 @@ use crate::{
     best::Best,
     error::TrainError,
     hook::EpochScores,
-    metrics::{HEADER, MetricsRow, rows_before},
+    metrics::{HEADER, MetricsRow},
     monitor::Monitors,
+    run_folder::{METRICS, RunFolder, io},
     step::Learner,
     tensorboard::EventFile,
 };
 
-const METRICS: &str = "metrics.csv";
 const MONITORS: &str = "monitors.csv";
 const EPOCHS: &str = "epochs.csv";
-const CHECKPOINTS: &str = "checkpoints";
-const LATEST: &str = "latest";
-const BEST: &str = "best";
-const LOCK: &str = "lock";
 
 const MONITORS_HEADER: &str = "epoch,step,feature_std,patch_cosine,image_cosine,loss_ratio";
 /// Columns are only ever added at the end: a resumed run may have an older header.
@@ -34,10 +30,8 @@ uniformity,lidar";
 /// A run directory that this process alone may write.
 #[derive(Debug)]
 pub struct RunDir {
-    path: PathBuf,
+    folder: RunFolder,
     tables: Option<Tables>,
-    /// Held until the process ends, however it ends.
-    _lock: File,
 }
 
 #[derive(Debug)]
@@ -49,14 +43,6 @@ struct Tables {
     best: Best,
 }
 
-fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> TrainError {
-    move |source| TrainError::Io {
-        action,
-        path: path.into(),
-        source,
-    }
-}
-
 impl RunDir {
     /// Takes hold of `path`, which is created if need be.
     ///
@@ -64,39 +50,25 @@ impl RunDir {
     ///
     /// [`TrainError::InUse`] if another process holds it.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, TrainError> {
-        let path = path.into();
-        let checkpoints = path.join(CHECKPOINTS);
-        fs::create_dir_all(&checkpoints).map_err(io("create", &checkpoints))?;
-        let lock_path = path.join(LOCK);
-        let lock = File::create(&lock_path).map_err(io("create", &lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => {
-                remove_unfinished(&checkpoints)?;
-                Ok(Self {
-                    path,
-                    tables: None,
-                    _lock: lock,
-                })
-            }
-            Err(fs::TryLockError::WouldBlock) => Err(TrainError::InUse { path }),
-            Err(fs::TryLockError::Error(source)) => Err(io("lock", &lock_path)(source)),
-        }
+        Ok(Self {
+            folder: RunFolder::open(path)?,
+            tables: None,
+        })
     }
 
     /// Its path.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.folder.path()
     }
 
     /// The newest checkpoint, if there is one.
     pub fn latest(&self) -> Option<PathBuf> {
-        let latest = self.path.join(CHECKPOINTS).join(LATEST);
-        latest.is_dir().then_some(latest)
+        self.folder.latest()
     }
 
     /// Whether it holds a run already.
     pub fn is_used(&self) -> bool {
-        self.latest().is_some() || self.path.join(METRICS).exists()
+        self.folder.is_used()
     }
 
     /// Writes what describes the run and opens its tables, cut back to before `step`.
@@ -110,13 +82,14 @@ impl RunDir {
         environment: &serde_json::Value,
         step: u64,
     ) -> Result<(), TrainError> {
-        self.write("recipe.toml", recipe)?;
-        self.write("environment.json", &format!("{environment:#}\n"))?;
+        self.folder.write("recipe.toml", recipe)?;
+        self.folder
+            .write("environment.json", &format!("{environment:#}\n"))?;
         self.tables = Some(Tables {
-            metrics: self.table(METRICS, HEADER, step)?,
-            monitors: self.table(MONITORS, MONITORS_HEADER, step)?,
-            epochs: self.table(EPOCHS, EPOCHS_HEADER, step + 1)?,
-            events: EventFile::create(&self.path, step).map_err(io("write", &self.path))?,
+            metrics: self.folder.table(METRICS, HEADER, step)?,
+            monitors: self.folder.table(MONITORS, MONITORS_HEADER, step)?,
+            epochs: self.folder.table(EPOCHS, EPOCHS_HEADER, step + 1)?,
+            events: EventFile::create(self.path(), step).map_err(io("write", self.path()))?,
             best: self.best_before()?,
         });
         Ok(())
@@ -125,43 +98,10 @@ impl RunDir {
     /// The best epoch in the table as it was cut, to which `best` then points if its checkpoint
     /// is still there.
     fn best_before(&self) -> Result<Best, TrainError> {
-        let best = Best::of_table(&fs::read_to_string(self.path.join(EPOCHS)).unwrap_or_default());
-        let folder = self.path.join(CHECKPOINTS);
-        let name = best.step.map(|step| format!("step-{step}"));
-        match name.filter(|name| folder.join(name).is_dir()) {
-            Some(name) => link(&folder, BEST, &name)?,
-            None => {
-                let _ = fs::remove_file(folder.join(BEST));
-            }
-        }
+        let best =
+            Best::of_table(&fs::read_to_string(self.path().join(EPOCHS)).unwrap_or_default());
+        self.folder.point_best(best.step)?;
         Ok(best)
-    }
-
-    fn write(&self, name: &str, text: &str) -> Result<(), TrainError> {
-        let path = self.path.join(name);
-        let unfinished = self.path.join(format!(".{name}.tmp"));
-        File::create(&unfinished)
-            .and_then(|mut file| {
-                file.write_all(text.as_bytes())?;
-                file.sync_all()
-            })
-            .and_then(|()| fs::rename(&unfinished, &path))
-            .map_err(io("write", &path))
-    }
-
-    fn table(&self, name: &str, header: &str, step: u64) -> Result<File, TrainError> {
-        let path = self.path.join(name);
-        let kept = match fs::read_to_string(&path) {
-            Ok(text) => rows_before(&text, step),
-            Err(_) => String::new(),
-        };
-        let rows = kept.split_once('\n').map_or("", |(_, rows)| rows);
-        let text = format!("{header}\n{rows}");
-        self.write(name, &text)?;
-        OpenOptions::new()
-            .append(true)
-            .open(&path)
-            .map_err(io("open", &path))
     }
 
     fn tables(&mut self) -> &mut Tables {
@@ -178,7 +118,7 @@ impl RunDir {
     ///
     /// Panics before [`begin`](Self::begin).
     pub fn log(&mut self, row: &MetricsRow, monitors: &Monitors) -> Result<(), TrainError> {
-        let path = self.path.join(METRICS);
+        let path = self.path().join(METRICS);
         let tables = self.tables();
         let Monitors {
             feature_std,
@@ -217,7 +157,7 @@ impl RunDir {
         step: u64,
         scores: &EpochScores,
     ) -> Result<bool, TrainError> {
-        let path = self.path.join(EPOCHS);
+        let path = self.path().join(EPOCHS);
         let columns = scores.columns();
         let cells = columns.map(|(_, score)| score.map_or(String::new(), |s| s.to_string()));
         let events = columns.map(|(name, score)| Some((format!("eval/{name}"), score?)));
@@ -236,9 +176,7 @@ impl RunDir {
     ///
     /// [`TrainError::Io`] if the link cannot be written.
     pub fn mark_best(&self, step: u64, keep_last: usize) -> Result<(), TrainError> {
-        let folder = self.path.join(CHECKPOINTS);
-        link(&folder, BEST, &format!("step-{step}"))?;
-        self.remove_old(&folder, keep_last)
+        self.folder.mark_best(step, keep_last)
     }
 
     /// Writes the checkpoint of `step` completed steps and keeps the newest `keep_last`
@@ -255,41 +193,8 @@ impl RunDir {
         step: u64,
         keep_last: usize,
     ) -> Result<(), TrainError> {
-        let folder = self.path.join(CHECKPOINTS);
-        let name = format!("step-{step}");
-        let target = folder.join(&name);
-        if target.exists() {
-            // A resumed run may reach a step again that was saved but not yet linked.
-            fs::remove_dir_all(&target).map_err(io("replace", &target))?;
-        }
-        learner.save(&target, state)?;
-        link(&folder, LATEST, &name)?;
-        self.remove_old(&folder, keep_last)
-    }
-
-    fn remove_old(&self, folder: &Path, keep_last: usize) -> Result<(), TrainError> {
-        let mut steps: Vec<(u64, PathBuf)> = fs::read_dir(folder)
-            .map_err(io("list", folder))?
-            .filter_map(|entry| {
-                let path = entry.ok()?.path();
-                let step = path
-                    .file_name()?
-                    .to_str()?
-                    .strip_prefix("step-")?
-                    .parse()
-                    .ok()?;
-                Some((step, path))
-            })
-            .collect();
-        steps.sort_unstable();
-        let best = fs::read_link(folder.join(BEST)).map(|name| folder.join(name));
-        let surplus = steps.len().saturating_sub(keep_last);
-        for (_, path) in &steps[..surplus] {
-            if best.as_ref().ok() != Some(path) {
-                fs::remove_dir_all(path).map_err(io("remove", path))?;
-            }
-        }
-        Ok(())
+        let create = |target: &Path| learner.save(target, state);
+        self.folder.save(step, keep_last, create)
     }
 
     /// Opens the newest checkpoint.
@@ -300,26 +205,4 @@ impl RunDir {
     pub fn open_latest(&self) -> Result<Option<Checkpoint>, TrainError> {
         Ok(self.latest().map(Checkpoint::open).transpose()?)
     }
-}
-
-/// Removes the checkpoints that killed processes were writing; the lock says that nobody is.
-fn remove_unfinished(folder: &Path) -> Result<(), TrainError> {
-    for entry in fs::read_dir(folder).map_err(io("list", folder))? {
-        let path = entry.map_err(io("list", folder))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with(".step-") && name.ends_with(".tmp") {
-            fs::remove_dir_all(&path).map_err(io("remove", &path))?;
-        }
-    }
-    Ok(())
-}
-
-/// Points `link` at `name` in one step.
-fn link(folder: &Path, link: &str, name: &str) -> Result<(), TrainError> {
-    let unfinished = folder.join(format!(".{link}.tmp"));
-    let link = folder.join(link);
-    let _ = fs::remove_file(&unfinished);
-    std::os::unix::fs::symlink(name, &unfinished)
-        .and_then(|()| fs::rename(&unfinished, &link))
-        .map_err(io("link", &link))
 }

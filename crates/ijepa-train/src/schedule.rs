@@ -149,6 +149,33 @@ impl Schedules {
     }
 }
 
+/// A linear warm-up from 0 and half a cosine to `min_lr`, as MAE fine-tunes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WarmupCosine {
+    /// Peak learning rate.
+    pub lr: f64,
+    /// Learning rate at the end.
+    pub min_lr: f64,
+    /// Epochs before the peak.
+    pub warmup_epochs: f64,
+    /// Epochs of the run.
+    pub epochs: f64,
+}
+
+impl WarmupCosine {
+    /// Learning rate of an update at `epoch`, the share of the current epoch that is over included.
+    ///
+    /// With warm-up `W` and length `E`: `lr e / W` before `W`, then the cosine at
+    /// `(e - W) / (E - W)`.
+    pub fn at(&self, epoch: f64) -> f64 {
+        if epoch < self.warmup_epochs {
+            return self.lr * epoch / self.warmup_epochs;
+        }
+        let length = self.epochs - self.warmup_epochs;
+        half_cosine(self.lr, self.min_lr, (epoch - self.warmup_epochs) / length)
+    }
+}
+
 /// From `start` at progress 0 to `end` at progress 1.
 fn half_cosine(start: f64, end: f64, progress: f64) -> f64 {
     end + (start - end) * 0.5 * (1.0 + (PI * progress).cos())

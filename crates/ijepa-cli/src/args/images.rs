@@ -53,7 +53,8 @@ impl WorkerArgs {
 /// How images reach a frozen encoder.
 #[derive(Debug, Args)]
 pub(crate) struct ReadArgs {
-    /// eval: short side to 8/7 of the size, then the centre; squash: to the exact size; none
+    /// eval: short side to 8/7 of the size, then the centre; fill: short side to the size; squash:
+    /// to the exact size; none
     #[arg(long, value_name = "HOW", default_value = "eval", value_parser = preprocess)]
     pub(crate) preprocess: Preprocess,
     /// Images that go through the encoder together

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::{
     args::{Compute, ComputeArgs, DataArgs, ReadArgs},
     error::CliError,
-    features::{EncoderChoice, Extract, Extracted, FileKind, FrozenEncoder, Pool, WeightsArgs},
+    features::{EncoderChoice, Extract, Extracted, FileKind, LoadedEncoder, Pool, WeightsArgs},
     report::{self, Report},
 };
 
@@ -117,7 +117,7 @@ struct Settings {
 }
 
 impl Settings {
-    fn of(frozen: &FrozenEncoder, compute: &Compute) -> Self {
+    fn of(frozen: &LoadedEncoder, compute: &Compute) -> Self {
         Self {
             encoder: frozen.choice.name(),
             image_size: frozen.encoder.config().image_size,

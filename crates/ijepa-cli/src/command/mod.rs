@@ -4,6 +4,7 @@ mod bench;
 mod convert;
 mod devices;
 mod embed;
+mod finetune;
 mod inspect;
 mod knn;
 mod masks;
@@ -22,6 +23,7 @@ pub(crate) enum Command {
     Knn(knn::Knn),
     Report(report::ReportRuns),
     Sweep(sweep::Sweep),
+    Finetune(finetune::Finetune),
     Masks(masks::Masks),
     #[command(subcommand)]
     Recipes(recipes::Recipes),
@@ -40,6 +42,7 @@ impl Command {
             Self::Knn(command) => command.run(),
             Self::Report(command) => command.run(),
             Self::Sweep(command) => command.run(),
+            Self::Finetune(command) => command.run(),
             Self::Masks(command) => command.run(),
             Self::Recipes(command) => command.run(),
             Self::Inspect(command) => command.run(),

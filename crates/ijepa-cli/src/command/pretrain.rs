@@ -17,7 +17,7 @@ use ijepa_train::{
 use serde_json::{Value, json};
 
 use crate::{
-    args::{self, ComputeArgs, DataArgs, Precision, WorkerArgs, positive},
+    args::{self, ComputeArgs, DataArgs, Precision, WorkerArgs, positive, resume},
     error::CliError,
     memory::MemoryEstimate,
     progress::{StatusLine, StepStatus},
@@ -75,20 +75,12 @@ pub(crate) struct Pretrain {
     quiet: bool,
 }
 
-fn resume(text: &str) -> Result<Resume, String> {
-    Ok(match text {
-        "auto" => Resume::Auto,
-        "never" => Resume::Never,
-        path => Resume::File(path.into()),
-    })
-}
-
 impl Pretrain {
     pub(crate) fn run(&self) -> Result<Report, CliError> {
         let recipe = self.recipe()?;
         let compute = self
             .compute
-            .open_preferring(Precision::of_recipe(&recipe))?;
+            .open_preferring(Precision::of(recipe.run.precision))?;
         let precision = format!("run.precision={}", compute.precision.name());
         let recipe = recipe.with_overrides(&[precision])?;
         let source = self.data.open()?;

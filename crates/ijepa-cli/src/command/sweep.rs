@@ -77,7 +77,7 @@ impl Sweep {
         let recipe = args::load_recipe(&self.recipe, &self.overrides)?;
         let compute = self
             .compute
-            .open_preferring(Precision::of_recipe(&recipe))?;
+            .open_preferring(Precision::of(recipe.run.precision))?;
         let precision = format!("run.precision={}", compute.precision.name());
         let config = SweepConfig {
             recipe: recipe.with_overrides(&[precision])?,

@@ -58,49 +58,63 @@ pub(crate) struct WeightsArgs {
     num_heads: Option<usize>,
     /// Side of the images, to which positions are resampled [default: the weights' own size]
     #[arg(long, value_name = "N", value_parser = args::positive)]
-    image_size: Option<usize>,
+    pub(crate) image_size: Option<usize>,
     /// Channel statistics [default: what the weights say, else imagenet]
     #[arg(long, value_enum)]
     normalize: Option<Normalize>,
-    /// Seed of a random encoder
-    #[arg(long, value_name = "N", default_value = "0")]
-    seed: u64,
+    /// Seed of a random encoder, and of a fine-tuning run [default: 0]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
 }
 
 /// An encoder with all that images need to become its features.
 #[derive(Debug)]
-pub(crate) struct FrozenEncoder {
+pub(crate) struct LoadedEncoder {
     pub(crate) encoder: VisionTransformer,
     pub(crate) choice: EncoderChoice,
     pub(crate) normalization: Normalization,
 }
 
 impl WeightsArgs {
-    /// Loads or initialises the encoder; without a choice the weights decide.
+    /// The encoder that features come from; without a choice the weights decide.
     pub(crate) fn load(
         &self,
         choice: Option<EncoderChoice>,
         compute: &Compute,
-    ) -> Result<FrozenEncoder, CliError> {
-        let (encoder, choice, own) = match &self.weights {
-            Some(path) => self.of_checkpoint(path, choice, compute)?,
-            None => self.of_arch(choice, compute)?,
-        };
+    ) -> Result<LoadedEncoder, CliError> {
+        let loaded = self.load_trainable(choice, self.seed.unwrap_or(0), compute)?;
         let encoder = match self.image_size {
-            Some(side) => encoder
+            Some(side) => loaded
+                .encoder
                 .with_image_size([side, side], PositionResampling::Bicubic)
                 .map_err(|source| CliError::Flag {
                     flag: "image-size",
                     source,
                 })?,
-            None => encoder,
+            None => loaded.encoder,
         };
-        let normalization = self.normalization(own);
         let precision = compute.precision.of_model();
-        Ok(FrozenEncoder {
+        Ok(LoadedEncoder {
             encoder: encoder.with_precision(precision).frozen(),
+            ..loaded
+        })
+    }
+
+    /// The encoder as it is in the weights, or with the initial weights of `seed`.
+    pub(crate) fn load_trainable(
+        &self,
+        choice: Option<EncoderChoice>,
+        seed: u64,
+        compute: &Compute,
+    ) -> Result<LoadedEncoder, CliError> {
+        let (encoder, choice, own) = match &self.weights {
+            Some(path) => self.of_checkpoint(path, choice, seed, compute)?,
+            None => self.of_arch(choice, seed, compute)?,
+        };
+        Ok(LoadedEncoder {
+            encoder,
             choice,
-            normalization,
+            normalization: self.normalization(own),
         })
     }
 
@@ -135,6 +149,7 @@ impl WeightsArgs {
         &self,
         path: &Path,
         choice: Option<EncoderChoice>,
+        seed: u64,
         compute: &Compute,
     ) -> Result<Loaded, CliError> {
         let checkpoint = self.checkpoint(path)?;
@@ -148,7 +163,7 @@ impl WeightsArgs {
             EncoderChoice::Context => checkpoint.encoder(EncoderRole::Context, &compute.device)?,
             EncoderChoice::Random => {
                 let init = initialization(&checkpoint)?;
-                self.random(&checkpoint.encoder_config, init, compute)
+                random(&checkpoint.encoder_config, init, seed, compute)
             }
         };
         Ok((encoder, choice, checkpoint.normalization))
@@ -157,6 +172,7 @@ impl WeightsArgs {
     fn of_arch(
         &self,
         choice: Option<EncoderChoice>,
+        seed: u64,
         compute: &Compute,
     ) -> Result<Loaded, CliError> {
         let missing = |encoder, needed| CliError::MissingFlag { encoder, needed };
@@ -167,12 +183,8 @@ impl WeightsArgs {
                     source,
                 };
                 let config = VisionTransformerConfig::variant(arch).map_err(unknown)?;
-                let init = Initialization::default();
-                Ok((
-                    self.random(&config, init, compute),
-                    EncoderChoice::Random,
-                    None,
-                ))
+                let encoder = random(&config, Initialization::default(), seed, compute);
+                Ok((encoder, EncoderChoice::Random, None))
             }
             (Some(EncoderChoice::Random), None) => Err(missing("random", "arch")),
             (_, Some(_)) => Err(CliError::ArchWithoutRandom),
@@ -182,19 +194,16 @@ impl WeightsArgs {
             }
         }
     }
+}
 
-    fn random(
-        &self,
-        config: &VisionTransformerConfig,
-        init: Initialization,
-        compute: &Compute,
-    ) -> VisionTransformer {
-        let init = Initialization {
-            seed: self.seed,
-            ..init
-        };
-        config.init_with(init, &compute.device)
-    }
+fn random(
+    config: &VisionTransformerConfig,
+    init: Initialization,
+    seed: u64,
+    compute: &Compute,
+) -> VisionTransformer {
+    let init = Initialization { seed, ..init };
+    config.init_with(init, &compute.device)
 }
 
 /// How the weights of a run began, so that a random encoder is the floor of that very run.

@@ -10,7 +10,7 @@ use ijepa_model::Pooling;
 use crate::{error, error::CliError, progress::StatusLine};
 
 use super::{
-    encoder::FrozenEncoder,
+    encoder::LoadedEncoder,
     images::{Images, Reading},
     sink::{FileKind, RowShape, Rows, Sink},
 };
@@ -39,7 +39,7 @@ impl Pool {
 /// A data set on its way through an encoder.
 #[derive(Debug)]
 pub(crate) struct Extract {
-    pub(crate) frozen: FrozenEncoder,
+    pub(crate) frozen: LoadedEncoder,
     pub(crate) source: Arc<dyn Source>,
     pub(crate) preprocess: Preprocess,
     pub(crate) pool: Pool,

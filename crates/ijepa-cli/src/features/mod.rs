@@ -9,7 +9,7 @@ mod parquet_file;
 mod safetensors_file;
 mod sink;
 
-pub(crate) use encoder::{EncoderChoice, FrozenEncoder, WeightsArgs};
+pub(crate) use encoder::{EncoderChoice, LoadedEncoder, WeightsArgs};
 pub(crate) use extract::{Extract, Extracted, Pool};
 pub(crate) use files::read_features;
 pub(crate) use sink::FileKind;

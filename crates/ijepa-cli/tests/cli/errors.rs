@@ -51,7 +51,7 @@ fn command_lines_that_make_no_sense_exit_with_2() {
     );
     check_usage(
         &format!("{embed} --preprocess crop"),
-        "expected one of: eval, squash, none",
+        "expected one of: eval, fill, squash, none",
     );
     check_usage(&format!("{embed} --arch vit_b16"), "cannot be used with");
     check_line(

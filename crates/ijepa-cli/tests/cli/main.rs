@@ -9,6 +9,8 @@ mod embed;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod finetune;
+#[cfg(test)]
 mod flags;
 #[cfg(test)]
 mod full_disk;

@@ -10,6 +10,7 @@
 //! their files until a network asks for them. Loading is strict: a checkpoint that does not fit
 //! is refused with the list of everything that does not.
 
+mod classifier;
 mod decode;
 mod error;
 mod files;

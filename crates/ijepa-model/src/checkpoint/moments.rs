@@ -1,6 +1,16 @@
 //! Adam moments and the optimizer's parameter groups.
 
-use super::state_dict::StateDict;
+use std::{collections::HashMap, path::Path};
+
+use super::{
+    error::CheckpointError,
+    params::NamedTensor,
+    safetensors_file::{self, SafetensorsFile},
+    state_dict::StateDict,
+};
+
+/// Metadata key of the number of updates in an optimizer file.
+const STEP_METADATA: &str = "step";
 
 /// Running averages of gradients and squared gradients.
 ///
@@ -17,6 +27,30 @@ pub struct Moments {
 impl Moments {
     /// Ends of the names of first and second moments.
     pub const SUFFIXES: [&str; 2] = ["exp_avg", "exp_avg_sq"];
+
+    /// Opens an optimizer file; its tensors stay there until they are read.
+    ///
+    /// # Errors
+    ///
+    /// A [`CheckpointError`] if it cannot be read.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let file = SafetensorsFile::open(path)?;
+        let step = file.metadata.get(STEP_METADATA);
+        Ok(Self {
+            step: step.and_then(|step| step.parse().ok()).unwrap_or(0),
+            tensors: file.tensors,
+        })
+    }
+
+    /// Writes an optimizer file with the moments after `step` updates; it appears as a whole.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Io`] if it cannot be written.
+    pub fn save(path: &Path, moments: &[NamedTensor], step: u64) -> Result<(), CheckpointError> {
+        let metadata = HashMap::from([(STEP_METADATA.to_owned(), step.to_string())]);
+        safetensors_file::write(path, moments, metadata)
+    }
 }
 
 /// The four parameter groups of the reference's AdamW, in its order.

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::Path};
 
 use super::{
-    Checkpoint, CheckpointKind, FORMAT_VERSION, TrainingState,
+    Checkpoint, CheckpointKind, TrainingState,
     error::CheckpointError,
     files, infer,
     moments::Moments,
@@ -21,8 +21,6 @@ const STATE: &str = "state.json";
 
 /// Metadata key under which an encoder file carries its sizes, so that it can stand alone.
 pub(crate) const CONFIG_METADATA: &str = "ijepa_encoder";
-/// Metadata key of the number of updates in an optimizer file.
-const STEP_METADATA: &str = "step";
 
 /// Opens a native folder.
 pub(crate) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
@@ -37,7 +35,7 @@ pub(crate) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
     let encoder = SafetensorsFile::open(&encoder_path)?;
     let state_path = folder.join(STATE);
     let state = if state_path.is_file() {
-        read_state(&state_path)?
+        TrainingState::open(&state_path)?
     } else {
         TrainingState::default()
     };
@@ -57,23 +55,10 @@ pub(crate) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
         context_encoder: Some(encoder.tensors),
         target_encoder: optional(TARGET_ENCODER)?.map(|file| file.tensors),
         predictor,
-        moments: optional(OPTIMIZER)?.map(moments),
+        moments: moments(&folder.join(OPTIMIZER))?,
         state,
         normalization: None,
     })
-}
-
-fn read_state(path: &Path) -> Result<TrainingState, CheckpointError> {
-    let state: TrainingState = files::read_json(path)?;
-    if state.format_version > FORMAT_VERSION {
-        let (found, supported) = (state.format_version, FORMAT_VERSION);
-        return Err(CheckpointError::Version {
-            path: path.into(),
-            found,
-            supported,
-        });
-    }
-    Ok(state)
 }
 
 /// The sizes that an encoder file carries.
@@ -91,16 +76,8 @@ pub(crate) fn config_of(
     infer::checked(config, path).map(Some)
 }
 
-fn moments(file: SafetensorsFile) -> Moments {
-    let step = file
-        .metadata
-        .get(STEP_METADATA)
-        .and_then(|step| step.parse().ok())
-        .unwrap_or(0);
-    Moments {
-        step,
-        tensors: file.tensors,
-    }
+fn moments(path: &Path) -> Result<Option<Moments>, CheckpointError> {
+    path.is_file().then(|| Moments::open(path)).transpose()
 }
 
 /// Tensors of the networks and of the optimizer, as they go into a checkpoint.
@@ -135,17 +112,18 @@ pub fn write_native(
         source,
     })?;
     let config = HashMap::from([(CONFIG_METADATA.to_owned(), json)]);
-    let step = HashMap::from([(STEP_METADATA.to_owned(), parts.moment_step.to_string())]);
     let files = [
         (ENCODER, &parts.encoder, config.clone()),
         (TARGET_ENCODER, &parts.target_encoder, config),
         (PREDICTOR, &parts.predictor, HashMap::new()),
-        (OPTIMIZER, &parts.moments, step),
     ];
     for (name, tensors, metadata) in files {
         if !tensors.is_empty() {
             safetensors_file::write(&folder.join(name), tensors, metadata)?;
         }
     }
-    files::write_json(&folder.join(STATE), state)
+    if !parts.moments.is_empty() {
+        Moments::save(&folder.join(OPTIMIZER), &parts.moments, parts.moment_step)?;
+    }
+    state.save(&folder.join(STATE))
 }

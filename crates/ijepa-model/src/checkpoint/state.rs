@@ -1,7 +1,10 @@
 //! Progress of a run, as far as checkpoints record it.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
+use super::{error::CheckpointError, files};
 use crate::IJepaConfig;
 
 /// Version of the native format that this library writes.
@@ -45,6 +48,36 @@ pub struct TrainingState {
     /// Where the data loader stands, as the trainer describes it.
     #[serde(default)]
     pub loader: Option<serde_json::Value>,
+}
+
+impl TrainingState {
+    /// Reads a `state.json`.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Version`] if a newer version wrote it, [`CheckpointError::Io`] or
+    /// [`CheckpointError::Json`] if it cannot be read.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let state: Self = files::read_json(path)?;
+        if state.format_version > FORMAT_VERSION {
+            let (found, supported) = (state.format_version, FORMAT_VERSION);
+            return Err(CheckpointError::Version {
+                path: path.into(),
+                found,
+                supported,
+            });
+        }
+        Ok(state)
+    }
+
+    /// Writes a `state.json`, which appears as a whole.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Io`] if it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+        files::write_json(path, self)
+    }
 }
 
 impl Default for TrainingState {

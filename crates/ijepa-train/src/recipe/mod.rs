@@ -11,7 +11,10 @@ mod nearest;
 mod overrides;
 mod parse;
 mod preset;
+pub mod rules;
 mod sections;
+mod settings;
+mod strict;
 mod unbuilt;
 mod validate;
 
@@ -24,3 +27,4 @@ pub use image_size::ImageSize;
 pub use overrides::diff;
 pub use preset::{preset_names, preset_text};
 pub use sections::{Data, Ema, Mask, Model, Objective, Optimizer, Recipe, Run};
+pub use settings::Settings;

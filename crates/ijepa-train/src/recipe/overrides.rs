@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use toml::{Table, Value};
 
-use super::{Model, Recipe, RecipeError, parse::one_line};
+use super::{
+    Recipe, RecipeError, Settings,
+    parse::{from_table, one_line, to_table},
+};
 
 impl Recipe {
     /// This recipe with some keys changed: each override is `section.key=value`.
@@ -17,25 +20,32 @@ impl Recipe {
     ///
     /// As [`Recipe::from_toml`], with the override in place of the file's name.
     pub fn with_overrides<S: AsRef<str>>(&self, overrides: &[S]) -> Result<Self, RecipeError> {
-        let mut changes = Table::new();
-        for text in overrides.iter().map(AsRef::as_ref) {
-            let named =
-                |error: RecipeError| error.in_file(format!("override `{}`", one_line(text)));
-            let change = parse_override(text).map_err(named)?;
-            // Read on its own so that an error is blamed on this override.
-            Self::from_table(change.clone()).map_err(named)?;
-            merge(&mut changes, change);
-        }
-        let mut table = self.to_table();
-        drop_replaced(&mut table, &changes);
-        merge(&mut table, changes);
-        Self::from_table(table)
+        Settings::with_overrides(self, overrides)
     }
 }
 
+/// `settings` with the keys of `overrides` changed.
+pub(super) fn apply<S: Settings, T: AsRef<str>>(
+    settings: &S,
+    overrides: &[T],
+) -> Result<S, RecipeError> {
+    let mut changes = Table::new();
+    for text in overrides.iter().map(AsRef::as_ref) {
+        let named = |error: RecipeError| error.in_file(format!("override `{}`", one_line(text)));
+        let change = parse_override(text).map_err(named)?;
+        // Read on its own so that an error is blamed on this override.
+        from_table::<S>(change.clone()).map_err(named)?;
+        merge(&mut changes, change);
+    }
+    let mut table = to_table(settings);
+    S::drop_replaced(&mut table, &changes);
+    merge(&mut table, changes);
+    from_table(table)
+}
+
 /// The keys whose values differ, each with the value in `a` and in `b` as TOML writes it;
-/// `-` stands for a key that a recipe does not have.
-pub fn diff(a: &Recipe, b: &Recipe) -> Vec<(String, String, String)> {
+/// `-` stands for a key that one of them does not have.
+pub fn diff<S: Settings>(a: &S, b: &S) -> Vec<(String, String, String)> {
     let (a, b) = (a.flatten(), b.flatten());
     let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
     let absent = "-".to_owned();
@@ -81,24 +91,6 @@ fn merge(table: &mut Table, changes: Table) {
                 table.insert(name, change);
             }
         }
-    }
-}
-
-/// Removes the named architecture where sizes are given, and sizes where one is named.
-fn drop_replaced(table: &mut Table, changes: &Table) {
-    let Some(Value::Table(changes)) = changes.get("model") else {
-        return;
-    };
-    let Some(Value::Table(model)) = table.get_mut("model") else {
-        return;
-    };
-    if changes.contains_key("arch") {
-        for size in Model::SIZES {
-            model.remove(*size);
-        }
-    }
-    if Model::SIZES.iter().any(|size| changes.contains_key(*size)) {
-        model.remove("arch");
     }
 }
 

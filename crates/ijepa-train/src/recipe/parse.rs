@@ -1,12 +1,11 @@
-//! Recipes from and to TOML.
+//! Settings from and to TOML.
 
 use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
 use super::{
-    Model, Recipe, RecipeError,
-    choices::names_of,
+    Recipe, RecipeError, Settings,
     nearest::{nearest, nearest_key},
 };
 
@@ -21,10 +20,7 @@ impl Recipe {
     /// [`RecipeError::InFile`] around a syntax error, an unknown section or key, or a value of the
     /// wrong type. Rules between values are left to [`Recipe::validate`].
     pub fn from_toml(text: &str, source_name: &str) -> Result<Self, RecipeError> {
-        text.parse::<Table>()
-            .map_err(|error| syntax_error(text, &error))
-            .and_then(Self::from_table)
-            .map_err(|error| error.in_file(source_name))
+        Settings::from_toml(text, source_name)
     }
 
     /// Writes every field, so that the file means the same when defaults change.
@@ -33,7 +29,7 @@ impl Recipe {
     ///
     /// Panics if an integer exceeds `i64::MAX`, the largest that TOML has.
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a recipe is tables of numbers and strings")
+        Settings::to_toml(self)
     }
 
     /// Every key as `section.key`, with its value as TOML writes it.
@@ -42,47 +38,34 @@ impl Recipe {
     ///
     /// As [`Recipe::to_toml`].
     pub fn flatten(&self) -> BTreeMap<String, String> {
-        let values = dotted(self.to_table());
-        values
-            .map(|(key, value)| (key, value.to_string()))
-            .collect()
-    }
-
-    /// The recipe as TOML tables.
-    pub(super) fn to_table(&self) -> Table {
-        Table::try_from(self).expect("a recipe is tables of numbers and strings")
-    }
-
-    /// Checks every section, key and type, then reads the whole.
-    pub(super) fn from_table(table: Table) -> Result<Self, RecipeError> {
-        let known = known_values();
-        for (section, content) in &table {
-            let Value::Table(content) = content else {
-                return Err(not_a_section(section, content, &known));
-            };
-            if !is_section(section, &known) {
-                return Err(unknown_section(section, &known));
-            }
-            for (key, value) in content {
-                check_value(section, key, value, &known)?;
-            }
-        }
-        let given = |key: &str| {
-            let model = table.get("model").and_then(Value::as_table);
-            model.is_some_and(|model| model.contains_key(key))
-        };
-        let sizes_instead_of_arch = !given("arch") && Model::SIZES.iter().any(|key| given(key));
-        let mut recipe: Self = table.try_into().expect("each value was read on its own");
-        if sizes_instead_of_arch {
-            recipe.model.arch = None;
-            recipe.model.mlp_ratio.get_or_insert(4.0);
-        }
-        Ok(recipe)
+        Settings::flatten(self)
     }
 }
 
+/// Settings as TOML tables.
+pub(super) fn to_table<S: Settings>(settings: &S) -> Table {
+    Table::try_from(settings).expect("settings are tables of numbers and strings")
+}
+
+/// Checks every section, key and type, then reads the whole.
+pub(super) fn from_table<S: Settings>(table: Table) -> Result<S, RecipeError> {
+    let known = known_values::<S>();
+    for (section, content) in &table {
+        let Value::Table(content) = content else {
+            return Err(not_a_section(section, content, &known));
+        };
+        if !is_section(section, &known) {
+            return Err(unknown_section(section, &known));
+        }
+        for (key, value) in content {
+            check_value::<S>(section, key, value, &known)?;
+        }
+    }
+    Ok(S::from_checked(table))
+}
+
 /// Checks that `section.key` exists and can be `value`.
-fn check_value(
+fn check_value<S: Settings>(
     section: &str,
     key: &str,
     value: &Value,
@@ -98,10 +81,10 @@ fn check_value(
     };
     let alone = Table::from_iter([(key.to_owned(), value.clone())]);
     let alone = Table::from_iter([(section.to_owned(), Value::Table(alone))]);
-    match alone.try_into::<Recipe>() {
+    match alone.try_into::<S>() {
         Ok(_) => Ok(()),
         Err(_) => Err(RecipeError::WrongType {
-            expected: expected(&dotted, example),
+            expected: expected::<S>(&dotted, example),
             found: found(value),
             key: dotted,
         }),
@@ -109,18 +92,14 @@ fn check_value(
 }
 
 /// Every known key with a value of its type.
-fn known_values() -> BTreeMap<String, Value> {
-    let mut recipe = Recipe::default();
-    let model = &mut recipe.model;
-    (model.embed_dim, model.depth, model.num_heads) = (Some(4), Some(1), Some(1));
-    (model.mlp_ratio, model.patch_size) = (Some(4.0), Some(1));
-    dotted(recipe.to_table()).collect()
+fn known_values<S: Settings>() -> BTreeMap<String, Value> {
+    dotted(to_table(&S::every_key())).collect()
 }
 
-fn dotted(table: Table) -> impl Iterator<Item = (String, Value)> {
+pub(super) fn dotted(table: Table) -> impl Iterator<Item = (String, Value)> {
     table.into_iter().flat_map(|(section, content)| {
         let Value::Table(content) = content else {
-            unreachable!("every field of a recipe is a section");
+            unreachable!("every field of settings is a section");
         };
         content
             .into_iter()
@@ -161,19 +140,18 @@ fn not_a_section(name: &str, value: &Value, known: &BTreeMap<String, Value>) -> 
 }
 
 /// What `key` takes, in words; `example` is a value of the right type.
-fn expected(key: &str, example: &Value) -> String {
-    if let Some(names) = names_of(key) {
+fn expected<S: Settings>(key: &str, example: &Value) -> String {
+    if let Some(names) = S::names_of(key) {
         return format!("one of \"{}\"", names.join("\", \""));
     }
-    let words = match (key, example) {
-        ("model.image_size", _) => "a whole number or [height, width]",
-        ("optimizer.betas", _) => "two numbers",
-        (_, Value::Boolean(_)) => "true or false",
-        (_, Value::Integer(_)) => "a whole number, 0 or more",
-        (_, Value::Float(_)) => "a number",
+    let by_type = match example {
+        Value::Boolean(_) => "true or false",
+        Value::Integer(_) => "a whole number, 0 or more",
+        Value::Float(_) => "a number",
+        Value::String(_) => "a text",
         _ => "[min, max]",
     };
-    words.to_owned()
+    S::words_for(key).unwrap_or(by_type).to_owned()
 }
 
 /// Type and value on one line of bounded length.
@@ -193,7 +171,7 @@ pub(super) fn one_line(text: &str) -> String {
     text.replace(['\r', '\n'], " ")
 }
 
-fn syntax_error(text: &str, error: &toml::de::Error) -> RecipeError {
+pub(super) fn syntax_error(text: &str, error: &toml::de::Error) -> RecipeError {
     let offset = error.span().map_or(0, |span| span.start);
     let before = text.get(..offset).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -340,9 +318,9 @@ mod tests {
 
     #[test]
     fn every_choice_is_listed_with_its_key() {
-        for (key, example) in known_values() {
-            assert_eq!(example.is_str(), names_of(&key).is_some(), "{key}");
-            if let Some(names) = names_of(&key) {
+        for (key, example) in known_values::<Recipe>() {
+            assert_eq!(example.is_str(), Recipe::names_of(&key).is_some(), "{key}");
+            if let Some(names) = Recipe::names_of(&key) {
                 assert!(names.contains(&example.as_str().unwrap()), "{key}");
             }
         }

@@ -1,13 +1,11 @@
 //! Recipes that come with the crate, and recipes by name or path.
 
-use std::path::{Path, is_separator};
-
-use super::{Recipe, RecipeError, nearest::nearest};
+use super::{Recipe, RecipeError, Settings};
 
 macro_rules! presets {
     ($($name:literal),+ $(,)?) => {
         /// Name and text of every preset.
-        const PRESETS: &[(&str, &str)] =
+        pub(super) const PRESETS: &[(&str, &str)] =
             &[$(($name, include_str!(concat!("../../recipes/", $name, ".toml")))),+];
     };
 }
@@ -45,14 +43,7 @@ impl Recipe {
     ///
     /// [`RecipeError::UnknownPreset`] if there is none of this name.
     pub fn preset(name: &str) -> Result<Self, RecipeError> {
-        match preset_text(name) {
-            Some(text) => Self::from_toml(text, name),
-            None => Err(RecipeError::UnknownPreset {
-                name: name.to_owned(),
-                nearest: nearest(name, preset_names()),
-                known: preset_names().collect(),
-            }),
-        }
+        Settings::preset(name)
     }
 
     /// Reads a file if `name_or_path` ends in `.toml` or contains a path separator, a preset
@@ -63,15 +54,7 @@ impl Recipe {
     /// [`RecipeError::Read`], those of [`Recipe::from_toml`] with the path, or those of
     /// [`Recipe::preset`].
     pub fn load(name_or_path: &str) -> Result<Self, RecipeError> {
-        if !name_or_path.ends_with(".toml") && !name_or_path.contains(is_separator) {
-            return Self::preset(name_or_path);
-        }
-        let path = Path::new(name_or_path);
-        let text = std::fs::read_to_string(path).map_err(|source| RecipeError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::from_toml(&text, name_or_path)
+        Settings::load(name_or_path)
     }
 }
 

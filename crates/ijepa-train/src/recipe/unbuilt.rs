@@ -1,6 +1,6 @@
 //! Valid values that training cannot act on yet.
 
-use super::{Recipe, RecipeError};
+use super::{Recipe, RecipeError, parse::to_table};
 
 /// Keys and values that are accepted by the format and refused by the trainer.
 const UNBUILT: &[(&str, &str)] = &[
@@ -12,7 +12,7 @@ const UNBUILT: &[(&str, &str)] = &[
 impl Recipe {
     /// The first value of this recipe that training cannot act on yet, as an error to report.
     pub fn unbuilt(&self) -> Option<RecipeError> {
-        let table = self.to_table();
+        let table = to_table(self);
         UNBUILT.iter().find_map(|&(key, value)| {
             let (section, name) = key.split_once('.')?;
             let found = table.get(section)?.get(name)?.as_str()?;

@@ -1,20 +1,12 @@
 //! Rules that the types of a recipe cannot express.
 
-use std::ops::{Bound, RangeBounds};
-
 use super::{
     ARCHES, Data, Ema, Mask, MaskMode, Model, Optimizer, Recipe, RecipeError, Run, nearest,
+    rules::{
+        ABOVE_ZERO, AT_LEAST_ONE, BELOW_ONE, NOT_NEGATIVE, POSITIVE, UNIT, count, ensure, integer,
+        scale, within,
+    },
 };
-
-const AT_LEAST_ONE: &str = "1 or more";
-const POSITIVE: &str = "more than 0";
-const NOT_NEGATIVE: &str = "0 or more";
-const UNIT: &str = "0 to 1";
-const BELOW_ONE: &str = "0 or more and less than 1";
-const SCALE: &str = "0 < min <= max <= 1";
-
-/// All finite numbers above zero.
-const ABOVE_ZERO: (Bound<f64>, Bound<f64>) = (Bound::Excluded(0.0), Bound::Included(f64::MAX));
 
 impl Recipe {
     /// Checks every rule and reports the first that is broken.
@@ -228,48 +220,6 @@ impl Run {
         integer("run.checkpoint_every_steps", between)?;
         integer("run.seed", self.seed)
     }
-}
-
-fn ensure(holds: bool, error: impl FnOnce() -> RecipeError) -> Result<(), RecipeError> {
-    if holds { Ok(()) } else { Err(error()) }
-}
-
-/// NaN lies in no range.
-fn within(
-    key: &'static str,
-    found: f64,
-    range: impl RangeBounds<f64>,
-    expected: &'static str,
-) -> Result<(), RecipeError> {
-    ensure(range.contains(&found), || RecipeError::OutOfRange {
-        key,
-        found,
-        expected,
-    })
-}
-
-/// Any integer that a written recipe can hold.
-fn integer(key: &'static str, found: u64) -> Result<(), RecipeError> {
-    ensure(i64::try_from(found).is_ok(), || RecipeError::TooLarge {
-        key,
-        found,
-    })
-}
-
-fn count(key: &'static str, found: usize) -> Result<(), RecipeError> {
-    integer(key, found as u64)?;
-    within(key, found as f64, 1.0..=f64::MAX, AT_LEAST_ONE)
-}
-
-fn scale(key: &'static str, [min, max]: [f64; 2]) -> Result<(), RecipeError> {
-    ensure(0.0 < min && min <= max && max <= 1.0, || {
-        RecipeError::Interval {
-            key,
-            min,
-            max,
-            expected: SCALE,
-        }
-    })
 }
 
 /// A width holds the positions of two axes and, if the heads are known, whole heads.

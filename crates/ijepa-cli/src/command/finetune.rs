@@ -1,0 +1,281 @@
+//! `ijepa finetune`: trains an encoder and a new head on labels.
+
+use std::{
+    io::Stderr,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use clap::Args;
+use ijepa_data::{DataSpec, Source};
+use ijepa_eval::{
+    Error, FinetuneData, FinetuneError, FinetuneEvent, FinetunePlan, FinetuneRecipe,
+    FinetuneSummary, finetune::Unfreeze,
+};
+use ijepa_train::{Resume, RunFolder, TrainOptions, recipe::Settings};
+use serde_json::{Value, json};
+
+use crate::{
+    args::{self, Compute, ComputeArgs, Precision, WorkerArgs, positive, resume},
+    error::CliError,
+    features::{EncoderChoice, LoadedEncoder, WeightsArgs},
+    progress::{StatusLine, StepStatus},
+    report::{self, Report},
+};
+
+/// Train an encoder with a new head on labelled images
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  ijepa finetune --weights runs/nano --train folder:clothing/train \
+        --test folder:clothing/test \\\n    --set run.batch_size=64 optimizer.lr=1e-3 --out runs/clothing\n  \
+        ijepa finetune --protocol lowshot-1pct --weights IN1K-vit.h.14-300e.pth.tar --set optimizer.weight_decay=0.4 \\\n    \
+        --train folder:imagenet/train --subset 1percent.txt --test folder:imagenet/val --out runs/lowshot"
+)]
+pub(crate) struct Finetune {
+    #[command(flatten)]
+    weights: WeightsArgs,
+    /// Encoder of the weights [default: target, or the only one there is]; random trains from
+    /// scratch
+    #[arg(long, value_enum)]
+    encoder: Option<EncoderChoice>,
+    /// lowshot-1pct, full or path of a .toml file
+    #[arg(long, value_name = "NAME|FILE", default_value = "lowshot-1pct")]
+    protocol: String,
+    /// Changes of single keys, such as optimizer.lr=5e-4
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", num_args = 1..)]
+    overrides: Vec<String>,
+    /// Labelled images to train on: folder:PATH or PATH, parquet:GLOB, cifar10:PATH,
+    /// scenes[:key=value,...]
+    #[arg(long, value_name = "SPEC")]
+    train: String,
+    /// Labelled images to judge by, with the same classes
+    #[arg(long, value_name = "SPEC")]
+    test: String,
+    /// File with the names of the training images to use, one a line
+    #[arg(long, value_name = "FILE")]
+    subset: Option<PathBuf>,
+    /// Run directory
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// auto: go on from the newest checkpoint of the run directory; never; or a checkpoint
+    #[arg(long, value_name = "auto|never|FILE", default_value = "auto", value_parser = resume)]
+    resume: Resume,
+    /// Blocks to train, counted from the end, instead of the protocol's model.unfreeze
+    #[arg(long, value_name = "all|N")]
+    unfreeze: Option<Unfreeze>,
+    /// Epochs, instead of the protocol's optimizer.epochs
+    #[arg(long, value_name = "N", value_parser = positive)]
+    epochs: Option<usize>,
+    /// Images per step, instead of the protocol's run.batch_size
+    #[arg(long, value_name = "N", value_parser = positive)]
+    batch_size: Option<usize>,
+    /// Stop after this step, leaving the schedule as it is
+    #[arg(long, value_name = "N")]
+    max_steps: Option<u64>,
+    /// Stop after this time, leaving the schedule as it is
+    #[arg(long, value_name = "M")]
+    max_minutes: Option<f64>,
+    #[command(flatten)]
+    workers: WorkerArgs,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    /// No progress on stderr
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl Finetune {
+    pub(crate) fn run(&self) -> Result<Report, CliError> {
+        let recipe = self.recipe()?;
+        let wanted = Precision::of(recipe.run.precision);
+        let compute = self.compute.open_preferring(wanted)?;
+        let precision = format!("run.precision={}", compute.precision.name());
+        let recipe = recipe.with_overrides(&[precision])?;
+        let (train, test) = (self.train()?, args::open_data(&self.test)?);
+        let data = FinetuneData::new(train, test).map_err(Error::from)?;
+        let seed = recipe.run.seed;
+        let loaded = self.weights.load_trainable(self.encoder, seed, &compute)?;
+        let config = loaded.encoder.config();
+        let plan = FinetunePlan::new(recipe, config, &data).map_err(Error::from)?;
+        let run = RunFolder::open(&self.out)?;
+        let summary = self.finetune(&plan, loaded, &data, &run, &compute)?;
+        match summary.accuracy {
+            Some(_) if !summary.interrupted => Ok(self.report(&summary, &data, &compute)),
+            _ => Err(CliError::Interrupted {
+                step: summary.steps,
+                run: self.out.clone(),
+            }),
+        }
+    }
+
+    fn recipe(&self) -> Result<FinetuneRecipe, CliError> {
+        let mut overrides = self.overrides.clone();
+        let unfreeze = self.unfreeze.map(|unfreeze| match unfreeze {
+            Unfreeze::All => "model.unfreeze=all".to_owned(),
+            Unfreeze::Last(blocks) => format!("model.unfreeze={blocks}"),
+        });
+        overrides.extend(unfreeze);
+        let size = self.weights.image_size;
+        overrides.extend(size.map(|side| format!("model.image_size={side}")));
+        overrides.extend(
+            self.epochs
+                .map(|epochs| format!("optimizer.epochs={epochs}")),
+        );
+        overrides.extend(self.batch_size.map(|size| format!("run.batch_size={size}")));
+        overrides.extend(self.weights.seed.map(|seed| format!("run.seed={seed}")));
+        let recipe = FinetuneRecipe::load(&self.protocol)?.with_overrides(&overrides)?;
+        recipe.validate()?;
+        Ok(recipe)
+    }
+
+    fn train(&self) -> Result<Arc<dyn Source>, CliError> {
+        Ok(match &self.subset {
+            Some(list) => self.train.parse::<DataSpec>()?.open_subset(list)?.into(),
+            None => args::open_data(&self.train)?,
+        })
+    }
+
+    fn finetune(
+        &self,
+        plan: &FinetunePlan,
+        loaded: LoadedEncoder,
+        data: &FinetuneData,
+        run: &RunFolder,
+        compute: &Compute,
+    ) -> Result<FinetuneSummary, CliError> {
+        let mut progress = Progress {
+            total_steps: plan.total_steps(),
+            quiet: self.quiet,
+            line: StatusLine::stderr(),
+        };
+        progress.say(&format!(
+            "{} encoder, {} training and {} test images of {} classes, {} steps of {} images on {}",
+            loaded.choice.name(),
+            data.train().len(),
+            data.test().len(),
+            data.classes().len(),
+            plan.total_steps(),
+            plan.recipe().run.batch_size,
+            compute.spec,
+        ));
+        let options = self.options(json!({
+            "ijepa": env!("CARGO_PKG_VERSION"),
+            "burn": "0.22",
+            "device": compute.spec.to_string(),
+            "precision": compute.precision.name(),
+            "threads": compute.threads,
+            "encoder": loaded.choice.name(),
+            "command": std::env::args().collect::<Vec<_>>(),
+        }))?;
+        let run = || -> Result<_, FinetuneError> {
+            let fresh = plan.classifier(loaded.encoder, loaded.normalization, data)?;
+            let tell = |event| progress.tell(event);
+            ijepa_eval::finetune(plan, fresh, data, run, &compute.device, &options, tell)
+        };
+        let (summary, _) = run().map_err(Error::from)?;
+        Ok(summary)
+    }
+
+    fn options(&self, environment: Value) -> Result<TrainOptions, CliError> {
+        let minutes = |minutes: f64| Duration::from_secs_f64(minutes.max(0.0) * 60.0);
+        let options = TrainOptions {
+            workers: self.workers.count(),
+            max_steps: self.max_steps,
+            max_time: self.max_minutes.map(minutes),
+            resume: self.resume.clone(),
+            environment,
+            ..TrainOptions::default()
+        };
+        let stop = Arc::clone(&options.stop);
+        ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed))
+            .map_err(CliError::Signals)?;
+        Ok(options)
+    }
+
+    fn report(&self, summary: &FinetuneSummary, data: &FinetuneData, compute: &Compute) -> Report {
+        let accuracy = summary.accuracy;
+        let mut text = accuracy.map_or(String::new(), |accuracy| {
+            format!(
+                "top-1 {:.2} %  top-5 {:.2} %  after {} epochs, {} steps, {:.1} images/s; {}\n",
+                accuracy.top1,
+                accuracy.top5,
+                summary.epochs,
+                summary.steps,
+                summary.images_per_s,
+                self.out.display()
+            )
+        });
+        if let Some(best) = summary.best {
+            let (top1, epoch) = (best.accuracy.top1, best.epoch);
+            text += &format!("best top-1 {top1:.2} % after epoch {epoch}\n");
+        }
+        for image in &summary.skipped {
+            text += &format!("skipped {}: {}\n", image.path, image.why);
+        }
+        let json = json!({
+            "top1": accuracy.map(|accuracy| accuracy.top1),
+            "top5": accuracy.map(|accuracy| accuracy.top5),
+            "epochs": summary.epochs,
+            "run": self.out,
+            "best": summary.best,
+            "steps": summary.steps,
+            "loss": summary.loss,
+            "images_per_s": summary.images_per_s,
+            "device_hours": summary.elapsed.as_secs_f64() / 3600.0,
+            "train_images": data.train().len(),
+            "test_images": data.test().len(),
+            "classes": data.classes().len(),
+            "device": compute.spec.to_string(),
+            "precision": compute.precision.name(),
+            "skipped": summary.skipped.len(),
+        });
+        Report { text, json }
+    }
+}
+
+/// What a run says on stderr while it lasts.
+struct Progress {
+    total_steps: u64,
+    quiet: bool,
+    line: StatusLine<Stderr>,
+}
+
+impl Progress {
+    fn say(&mut self, line: &str) {
+        if !self.quiet {
+            self.line.say(line);
+        }
+    }
+
+    fn tell(&mut self, event: FinetuneEvent) {
+        match event {
+            FinetuneEvent::Resumed { step, changed } => {
+                self.say(&format!("going on after step {step}"));
+                if !changed.is_empty() {
+                    let changes = changed.iter();
+                    let changes = changes.map(|(key, old, new)| format!("{key} {old} -> {new}"));
+                    self.line.say(&format!(
+                        "warning: the settings are not those of the checkpoint: {}",
+                        report::list(changes)
+                    ));
+                }
+            }
+            FinetuneEvent::Step(_) | FinetuneEvent::Evaluated(_) if self.quiet => {}
+            FinetuneEvent::Step(row) => {
+                let status = StepStatus {
+                    done: row.step + 1,
+                    total: self.total_steps,
+                    loss: row.loss,
+                    images_per_s: row.images_per_s,
+                    step_ms: row.step_ms,
+                };
+                self.line.show(&status.to_string());
+            }
+            FinetuneEvent::Evaluated(found) => self.line.say(&format!(
+                "epoch {}  top-1 {:.2} %  top-5 {:.2} %",
+                found.epoch, found.accuracy.top1, found.accuracy.top5
+            )),
+        }
+    }
+}

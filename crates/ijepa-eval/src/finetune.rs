@@ -1,0 +1,27 @@
+//! Fine-tuning: an encoder and a new head trained together on labels.
+
+mod batch;
+mod checkpoint;
+mod data;
+mod error;
+mod evaluate;
+mod layers;
+mod learner;
+mod log;
+mod plan;
+mod recipe;
+mod trainer;
+mod unfreeze;
+mod validate;
+
+pub use batch::mix_images;
+pub use data::FinetuneData;
+pub use error::FinetuneError;
+pub use evaluate::{accuracy, evaluate};
+pub use layers::layer_scale;
+pub use learner::soft_cross_entropy;
+pub use log::{EpochAccuracy, FinetuneRow};
+pub use plan::FinetunePlan;
+pub use recipe::{Data, EvalPreprocess, FinetuneRecipe, Model, Optimizer, Run};
+pub use trainer::{FinetuneEvent, FinetuneSummary, finetune};
+pub use unfreeze::Unfreeze;

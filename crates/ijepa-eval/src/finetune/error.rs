@@ -1,0 +1,96 @@
+//! Why a run could not start or go on.
+
+use ijepa_data::DataError;
+use ijepa_model::{CheckpointError, ConfigError};
+use ijepa_train::{RecipeError, TrainError};
+
+use crate::extract::ExtractError;
+
+/// A fine-tuning run that stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FinetuneError {
+    /// The settings cannot be carried out.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// The encoder cannot take images of the size asked for.
+    #[error("`model.image_size`: {0}")]
+    ImageSize(#[from] ConfigError),
+    /// More blocks are to be trained than there are.
+    #[error("`model.unfreeze` is {found}, expected at most the {depth} blocks of the encoder")]
+    Blocks {
+        /// Blocks to train.
+        found: usize,
+        /// Blocks of the encoder.
+        depth: usize,
+    },
+    /// The data has fewer images than one batch.
+    #[error("`run.batch_size` is {batch_size}, expected at most the {images} training images")]
+    Batch {
+        /// Images a batch.
+        batch_size: usize,
+        /// Training images.
+        images: usize,
+    },
+    /// An image has no label.
+    #[error("{set} image `{name}` has no label; a folder needs one sub-folder per class")]
+    Unlabelled {
+        /// Which set.
+        set: &'static str,
+        /// The first image without a label.
+        name: String,
+    },
+    /// A class can have no image.
+    #[error("{images} training images of {classes} classes, expected at least one of each")]
+    FewerImages {
+        /// Training images.
+        images: usize,
+        /// Classes.
+        classes: usize,
+    },
+    /// The classes of the two sets differ.
+    #[error(
+        "{train} training and {test} test classes differ{}{}; expected the same names in the same order",
+        example("training", only_in_train),
+        example("test", only_in_test)
+    )]
+    OtherClasses {
+        /// Training classes.
+        train: usize,
+        /// Test classes.
+        test: usize,
+        /// A class without test images.
+        only_in_train: Option<String>,
+        /// A class without training images.
+        only_in_test: Option<String>,
+    },
+    /// A test image has a class that training images have not.
+    #[error(
+        "test image `{name}` has class {label}, expected less than the {classes} classes of the training images"
+    )]
+    UnknownClass {
+        /// The image.
+        name: String,
+        /// Its class.
+        label: u32,
+        /// Classes of the training images.
+        classes: usize,
+    },
+    /// The data cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Test images cannot be classified.
+    #[error(transparent)]
+    Evaluate(#[from] ExtractError),
+    /// A checkpoint cannot be read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The run directory cannot be used, or the run diverged.
+    #[error(transparent)]
+    Run(#[from] TrainError),
+}
+
+fn example(set: &str, class: &Option<String>) -> String {
+    let say = |class: &String| format!(", `{class}` is a {set} class only");
+    class.as_ref().map_or_else(String::new, say)
+}

@@ -1,0 +1,109 @@
+//! One step of fine-tuning: loss, backward, update.
+
+use burn::{
+    optim::GradientsParams,
+    tensor::{Device, Tensor, activation::log_softmax},
+};
+use ijepa_model::{Classifier, StochasticDepth, kernels::on_workers};
+use ijepa_train::{AdamW, SumOfGradients, clipped, global_norm};
+
+use super::layer_scale;
+
+/// Everything that fine-tuning changes.
+#[derive(Debug)]
+pub(crate) struct Learner {
+    pub(crate) classifier: Classifier,
+    pub(crate) optimizer: AdamW,
+    pub(crate) layer_decay: f64,
+    pub(crate) device: Device,
+}
+
+/// The images of one forward pass on the device.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    /// `[batch, 3, height, width]`, normalised, erased and mixed.
+    pub(crate) images: Tensor<4>,
+    /// `[batch, classes]`, smoothed and mixed.
+    pub(crate) targets: Tensor<2>,
+    /// Random numbers for drop path, if there is any.
+    pub(crate) depth: Option<StochasticDepth>,
+}
+
+/// Schedule values of one step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StepSettings {
+    pub(crate) lr: f64,
+    pub(crate) weight_decay: f64,
+    pub(crate) clip_grad: f64,
+}
+
+/// What a step measured, left on the device.
+#[derive(Debug)]
+pub(crate) struct StepOutput {
+    /// Mean loss of the batch, `[1]`.
+    pub(crate) loss: Tensor<1>,
+    /// Global norm of the gradient before clipping, `[1]`.
+    pub(crate) grad_norm: Tensor<1>,
+}
+
+impl Learner {
+    /// One step on a batch in passes of equal size, whose gradients are averaged.
+    pub(crate) fn step(
+        &mut self,
+        passes: impl Iterator<Item = Pass>,
+        settings: StepSettings,
+    ) -> StepOutput {
+        let device = self.device.clone();
+        let (mut losses, mut sum) = (Vec::new(), SumOfGradients::default());
+        for mut pass in passes {
+            on_workers(&device, || {
+                let logits = self
+                    .classifier
+                    .forward_training(pass.images, pass.depth.as_mut());
+                let loss = soft_cross_entropy(logits, pass.targets);
+                losses.push(loss.clone().inner());
+                let gradients = GradientsParams::from_grads(loss.backward(), &self.classifier);
+                sum.add(&self.classifier, gradients);
+            });
+        }
+        let passes = losses.len();
+        let grad_norm = on_workers(&device, || self.update(sum, passes, settings));
+        StepOutput {
+            loss: Tensor::cat(losses, 0).mean(),
+            grad_norm,
+        }
+    }
+
+    /// Updates what is trainable; the global norm of the gradient before clipping.
+    fn update(&mut self, sum: SumOfGradients, passes: usize, settings: StepSettings) -> Tensor<1> {
+        let mut gradients = sum.over(&self.classifier, passes);
+        let norm = global_norm(&self.classifier, &gradients).expect("the head is trained");
+        if settings.clip_grad > 0.0 {
+            gradients = clipped(&self.classifier, gradients, &norm, settings.clip_grad);
+        }
+        let (depth, decay) = (self.classifier.encoder.blocks.len(), self.layer_decay);
+        self.classifier = self.optimizer.step_scaled(
+            self.classifier.clone(),
+            gradients,
+            settings.lr,
+            settings.weight_decay,
+            |name| layer_scale(name, depth, decay),
+        );
+        norm
+    }
+}
+
+/// Cross-entropy with a distribution as target, mean over the batch:
+/// `-sum(targets * log_softmax(logits))`.
+///
+/// With smoothed one-hot targets it is cross-entropy with label smoothing.
+///
+/// # Shapes
+///
+/// - `logits`, `targets`: `[batch, classes]`
+/// - output: `[1]`
+pub fn soft_cross_entropy(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+    let [batch, _] = logits.dims();
+    let log_likelihood = (targets * log_softmax(logits, 1)).sum();
+    log_likelihood.div_scalar(batch as f64).neg()
+}

@@ -1,0 +1,200 @@
+//! Settings with every open question answered.
+
+use ijepa_data::{ClassifierAugment, Framing, LoaderConfig, Preprocess};
+use ijepa_model::{
+    Classifier, Compute, Kernels, Normalization, PositionResampling, Precision, VisionTransformer,
+    VisionTransformerConfig,
+};
+use ijepa_train::{AdamWConfig, RecipeError, WarmupCosine, recipe};
+
+use super::{EvalPreprocess, FinetuneData, FinetuneError, FinetuneRecipe, Unfreeze};
+
+/// Largest side whose test images are cut out of larger ones (MAE's fine-tuning).
+const LARGEST_CROPPED: usize = 224;
+
+/// Images for which a base learning rate is given.
+const BASE_BATCH: f64 = 256.0;
+
+/// Most images of a forward pass of an evaluation.
+const EVAL_BATCH: usize = 256;
+
+/// What the trainer carries out: checked, and made for an encoder and data of known size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FinetunePlan {
+    pub(crate) recipe: FinetuneRecipe,
+    /// `[height, width]`.
+    pub(crate) image_size: [usize; 2],
+    pub(crate) schedule: WarmupCosine,
+    pub(crate) steps_per_epoch: u64,
+    pub(crate) total_steps: u64,
+    pub(crate) trainable_blocks: Option<usize>,
+}
+
+impl FinetunePlan {
+    /// Resolves `recipe` for an encoder and its data.
+    ///
+    /// # Errors
+    ///
+    /// [`FinetuneError::Recipe`] if the recipe is invalid or the encoder has fewer blocks than
+    /// are to be trained, [`FinetuneError::Batch`] if the data is smaller than one batch.
+    pub fn new(
+        recipe: FinetuneRecipe,
+        encoder: &VisionTransformerConfig,
+        data: &FinetuneData,
+    ) -> Result<Self, FinetuneError> {
+        recipe.validate()?;
+        let trainable_blocks = match recipe.model.unfreeze {
+            Unfreeze::All => None,
+            Unfreeze::Last(blocks) if blocks <= encoder.depth => Some(blocks),
+            Unfreeze::Last(found) => {
+                return Err(FinetuneError::Blocks {
+                    found,
+                    depth: encoder.depth,
+                });
+            }
+        };
+        let (images, batch_size) = (data.train().len(), recipe.run.batch_size);
+        if images < batch_size {
+            return Err(FinetuneError::Batch { batch_size, images });
+        }
+        let steps_per_epoch = (images / batch_size) as u64;
+        let optimizer = &recipe.optimizer;
+        let scale = match optimizer.lr_is_base {
+            true => batch_size as f64 / BASE_BATCH,
+            false => 1.0,
+        };
+        Ok(Self {
+            image_size: match recipe.model.image_size {
+                0 => encoder.image_size,
+                side => [side, side],
+            },
+            schedule: WarmupCosine {
+                lr: optimizer.lr * scale,
+                min_lr: optimizer.min_lr,
+                warmup_epochs: optimizer.warmup_epochs,
+                epochs: optimizer.epochs as f64,
+            },
+            steps_per_epoch,
+            total_steps: steps_per_epoch * optimizer.epochs as u64,
+            trainable_blocks,
+            recipe,
+        })
+    }
+
+    /// The settings, every key explicit.
+    pub fn recipe(&self) -> &FinetuneRecipe {
+        &self.recipe
+    }
+
+    /// Steps of the whole run.
+    pub fn total_steps(&self) -> u64 {
+        self.total_steps
+    }
+
+    /// Steps of an epoch; the images that do not fill a last batch are left to other epochs.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.steps_per_epoch
+    }
+
+    /// Learning rate of the head's update at `step`.
+    pub fn lr(&self, step: u64) -> f64 {
+        self.schedule.at(step as f64 / self.steps_per_epoch as f64)
+    }
+
+    /// Images of a forward pass.
+    pub(crate) fn pass_size(&self) -> usize {
+        match self.recipe.run.micro_batch {
+            0 => self.recipe.run.batch_size,
+            size => size,
+        }
+    }
+
+    /// Images of a forward pass of an evaluation.
+    pub(crate) fn eval_batch(&self) -> usize {
+        self.pass_size().min(EVAL_BATCH)
+    }
+
+    /// The classifier of the first step: the encoder with the images' size and drop path of the
+    /// recipe, and a norm and a head that know nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`FinetuneError::ImageSize`] if the images cannot be cut into the encoder's patches.
+    pub fn classifier(
+        &self,
+        encoder: VisionTransformer,
+        normalization: Normalization,
+        data: &FinetuneData,
+    ) -> Result<Classifier, FinetuneError> {
+        let encoder = encoder
+            .with_image_size(self.image_size, PositionResampling::Bicubic)?
+            .with_drop_path(self.recipe.model.drop_path)?;
+        let (classes, seed) = (data.classes().to_vec(), self.recipe.run.seed);
+        Ok(Classifier::new(encoder, classes, normalization, seed))
+    }
+
+    pub(crate) fn compute(&self) -> Compute {
+        let run = &self.recipe.run;
+        Compute {
+            precision: match run.precision {
+                recipe::Precision::F32 => Precision::F32,
+                recipe::Precision::Bf16 => Precision::Bf16,
+            },
+            kernels: match run.kernels {
+                recipe::Kernels::Fused => Kernels::Fused,
+                recipe::Kernels::Reference => Kernels::Reference,
+            },
+            recompute: run.activation_checkpointing,
+        }
+    }
+
+    pub(crate) fn adamw(&self) -> AdamWConfig {
+        let optimizer = &self.recipe.optimizer;
+        AdamWConfig {
+            betas: optimizer.betas,
+            eps: optimizer.eps,
+        }
+    }
+
+    pub(crate) fn preprocess(&self) -> Preprocess {
+        match self.recipe.data.preprocess {
+            EvalPreprocess::Auto if self.image_size.iter().any(|&side| side > LARGEST_CROPPED) => {
+                Preprocess::Fill
+            }
+            EvalPreprocess::Auto | EvalPreprocess::Eval => Preprocess::Eval,
+            EvalPreprocess::Fill => Preprocess::Fill,
+            EvalPreprocess::Squash => Preprocess::Squash,
+            EvalPreprocess::None => Preprocess::None,
+        }
+    }
+
+    pub(crate) fn loader(
+        &self,
+        workers: usize,
+        step: u64,
+    ) -> Result<LoaderConfig<ClassifierAugment>, RecipeError> {
+        let data = &self.recipe.data;
+        let standard = ClassifierAugment::random_crop(self.image_size);
+        let framing = match standard.framing {
+            Framing::RandomCrop { ratio, filter, .. } => Framing::RandomCrop {
+                scale: data.crop_scale,
+                ratio,
+                filter,
+            },
+            other => other,
+        };
+        Ok(LoaderConfig {
+            batch_size: self.recipe.run.batch_size,
+            seed: self.recipe.run.seed,
+            start_step: step,
+            workers,
+            augment: ClassifierAugment {
+                framing,
+                flip: data.flip,
+                rand_augment: data.distortions()?,
+                ..standard
+            },
+            max_bad_fraction: data.max_bad_fraction,
+        })
+    }
+}

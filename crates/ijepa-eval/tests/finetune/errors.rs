@@ -1,0 +1,188 @@
+//! Wrong data and wrong settings.
+
+use std::sync::Arc;
+
+use ijepa_data::{DataError, RgbImage8, Source};
+use ijepa_eval::{FinetuneData, FinetuneRecipe};
+use ijepa_train::{TrainOptions, recipe::Settings};
+
+use crate::support::{data, open, plan, run_in};
+
+/// Grey images with the labels and class names given.
+#[derive(Debug)]
+struct Labelled(Vec<Option<u32>>, Vec<String>);
+
+impl Source for Labelled {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.0[index]
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("image-{index}")
+    }
+
+    fn read(&self, _: usize) -> Result<RgbImage8, DataError> {
+        RgbImage8::new(16, 16, vec![99; 16 * 16 * 3])
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.1
+    }
+}
+
+fn labelled(labels: &[i64], classes: &[&str]) -> Arc<dyn Source> {
+    let labels = labels.iter().map(|&label| u32::try_from(label).ok());
+    let classes = classes.iter().map(|&class| class.to_owned());
+    Arc::new(Labelled(labels.collect(), classes.collect()))
+}
+
+#[test]
+fn sets_that_do_not_belong_together_are_refused() {
+    for (train, test, expected) in [
+        (
+            labelled(&[0, -1], &["a"]),
+            labelled(&[0], &["a"]),
+            "training image `image-1` has no label; a folder needs one sub-folder per class",
+        ),
+        (
+            labelled(&[0], &["a"]),
+            labelled(&[-1], &["a"]),
+            "test image `image-0` has no label; a folder needs one sub-folder per class",
+        ),
+        (
+            labelled(&[0, 1], &["a", "b", "c"]),
+            labelled(&[0], &["a", "b", "c"]),
+            "2 training images of 3 classes, expected at least one of each",
+        ),
+        (
+            labelled(&[0, 1], &["a", "b"]),
+            labelled(&[0, 1], &["b", "c"]),
+            "2 training and 2 test classes differ, `a` is a training class only, `c` is a test \
+             class only; expected the same names in the same order",
+        ),
+        (
+            labelled(&[0, 1], &["a", "b"]),
+            labelled(&[0, 1], &["b", "a"]),
+            "2 training and 2 test classes differ; expected the same names in the same order",
+        ),
+        (
+            labelled(&[0, 1, 1], &[]),
+            labelled(&[1, 2], &[]),
+            "test image `image-1` has class 2, expected less than the 2 classes of the training \
+             images",
+        ),
+    ] {
+        let error = FinetuneData::new(train, test).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
+fn settings_that_break_a_rule_are_named() {
+    for (overrides, expected) in [
+        (
+            &["run.batch_size=7", "data.mixup=0.8"][..],
+            "`run.batch_size` is 7, expected an even number, since mixup and CutMix pair images",
+        ),
+        (
+            &["run.batch_size=7", "data.cutmix=0.8"],
+            "`run.batch_size` is 7, expected an even number, since mixup and CutMix pair images",
+        ),
+        (
+            &["run.micro_batch=3"],
+            "`run.micro_batch` is 3, expected 0 or an even divisor of `run.batch_size`",
+        ),
+        (
+            &["run.batch_size=64"],
+            "`run.batch_size` is 64, expected at most the 48 training images",
+        ),
+        (
+            &["model.unfreeze=3"],
+            "`model.unfreeze` is 3, expected at most the 2 blocks of the encoder",
+        ),
+        (
+            &["model.unfreeze=some"],
+            "override `model.unfreeze=some`: `model.unfreeze` is string \"some\", expected \
+             \"all\" or a whole number of blocks",
+        ),
+        (
+            &["optimizer.warmup_epochs=2"],
+            "`optimizer.warmup_epochs` is 2, expected 0 or more and less than `optimizer.epochs`",
+        ),
+        (
+            &["optimizer.layer_decay=0"],
+            "`optimizer.layer_decay` is 0, expected more than 0 and at most 1",
+        ),
+        (
+            &["data.rand_augment=rand-m99"],
+            "`data.rand_augment` is string \"rand-m99\", expected \"none\" or a policy such as \
+             \"rand-m9-mstd0.5-inc1\"",
+        ),
+        (
+            &["data.mixup=0.01"],
+            "`data.mixup` is 0.01, expected 0 or 0.1 to 100",
+        ),
+        (
+            &["data.preprocess=crop"],
+            "override `data.preprocess=crop`: `data.preprocess` is string \"crop\", expected one \
+             of \"auto\", \"eval\", \"fill\", \"squash\", \"none\"",
+        ),
+        (
+            &["optimizer.lrr=1"],
+            "override `optimizer.lrr=1`: unknown key `optimizer.lrr`, the nearest is \
+             `optimizer.lr`",
+        ),
+    ] {
+        let error = plan(overrides, &data()).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
+fn images_of_a_size_without_whole_patches_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = TrainOptions::default();
+    let error = run_in(folder.path(), &data(), &["model.image_size=18"], &options).unwrap_err();
+    assert!(
+        error.to_string().starts_with("`model.image_size`: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_run_on_other_classes_is_not_continued() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = TrainOptions::default();
+    run_in(folder.path(), &data(), &["optimizer.epochs=1"], &options).unwrap();
+    let scenes = |n, seed| open(&format!("scenes:kind=shape,n={n},size=16,seed={seed}"));
+    let other = FinetuneData::new(scenes(48, 0), scenes(20, 1)).unwrap();
+    let error = run_in(folder.path(), &other, &[], &options).unwrap_err();
+    assert!(
+        error.to_string().contains("was trained with `classes`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn protocols_state_every_key() {
+    let default = FinetuneRecipe::preset("lowshot-1pct").unwrap();
+    assert_eq!(default, FinetuneRecipe::default());
+    for name in ["lowshot-1pct", "full"] {
+        let recipe = FinetuneRecipe::preset(name).unwrap();
+        recipe.validate().unwrap();
+        let (_, text) = FinetuneRecipe::presets()
+            .iter()
+            .find(|(preset, _)| *preset == name)
+            .unwrap();
+        for key in recipe.flatten().keys() {
+            let (_, key) = key.split_once('.').unwrap();
+            assert!(text.contains(&format!("\n{key} = ")), "{key} of {name}");
+        }
+    }
+    let error = FinetuneRecipe::load("lowshot").unwrap_err();
+    assert!(error.to_string().contains("the nearest is `lowshot-1pct`"));
+}

@@ -1,0 +1,211 @@
+//! What runs learn, leave alone and leave behind.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use ijepa_eval::{ExtractConfig, FinetuneData};
+use ijepa_eval::{FinetuneEvent, evaluate, finetune::EpochAccuracy};
+use ijepa_model::{Classifier, Normalization};
+use ijepa_testkit::{assert_close, device};
+use ijepa_train::{Resume, TrainOptions};
+
+use crate::support::{data, encoder, open, run, run_in, weights};
+
+fn losses(events: &[FinetuneEvent]) -> Vec<f64> {
+    let loss = |event: &FinetuneEvent| match event {
+        FinetuneEvent::Step(row) => Some(row.loss),
+        _ => None,
+    };
+    events.iter().filter_map(loss).collect()
+}
+
+/// 64 rendered images of five textures are learned by heart; always the same class is right for
+/// less than a third of them.
+#[test]
+fn labels_are_learned() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenes = open("scenes:kind=texture,n=64,size=16,seed=0");
+    let data = FinetuneData::new(scenes.clone(), scenes).unwrap();
+    let overrides = [
+        "data.crop_scale=[1.0, 1.0]",
+        "data.flip=false",
+        "data.preprocess=none",
+        "optimizer.epochs=60",
+        "optimizer.layer_decay=1.0",
+        "optimizer.lr=6e-3",
+        "run.eval_every_epochs=60",
+    ];
+    let options = TrainOptions::default();
+    let (summary, ..) = run_in(folder.path(), &data, &overrides, &options).unwrap();
+    let accuracy = summary.accuracy.unwrap();
+    assert!(accuracy.top1 >= 60.0, "{accuracy:?}");
+    assert_eq!((summary.epochs, accuracy.top5), (60, 100.0));
+}
+
+#[test]
+fn frozen_blocks_do_not_change_and_all_others_do() {
+    let plan = crate::support::plan(&[], &data()).unwrap();
+    let fresh = plan.classifier(encoder(2), Normalization::IMAGENET, &data());
+    let before = weights(&fresh.unwrap());
+    for (unfreeze, frozen) in [
+        ("all", &["encoder.pos_embed"][..]),
+        (
+            "1",
+            &[
+                "encoder.pos_embed",
+                "encoder.patch_embed",
+                "encoder.blocks.0.",
+            ],
+        ),
+        (
+            "0",
+            &[
+                "encoder.pos_embed",
+                "encoder.patch_embed",
+                "encoder.blocks.",
+            ],
+        ),
+    ] {
+        let (_, after, _) = run(&[&format!("model.unfreeze={unfreeze}")]).unwrap();
+        for ((name, before), (_, after)) in before.iter().zip(weights(&after)) {
+            let is_frozen = frozen.iter().any(|start| name.starts_with(start));
+            assert_eq!(*before == after, is_frozen, "{name} of {unfreeze}");
+        }
+    }
+}
+
+/// Everything that a run writes, times aside.
+fn written(folder: &Path) -> (Vec<String>, Vec<u8>, Vec<u8>, String) {
+    let text = fs::read_to_string(folder.join("metrics.csv")).unwrap();
+    let untimed = |line: &str| {
+        let cells: Vec<&str> = line.split(',').collect();
+        [&cells[..5], &cells[8..]].concat().join(",")
+    };
+    let latest = folder.join("checkpoints/latest");
+    (
+        text.lines().map(untimed).collect(),
+        fs::read(latest.join(Classifier::FILE)).unwrap(),
+        fs::read(latest.join("optimizer.safetensors")).unwrap(),
+        fs::read_to_string(folder.join("epochs.csv")).unwrap(),
+    )
+}
+
+/// Mixing, erasing, drop path, accumulation and a frozen block at once.
+const EVERYTHING: &[&str] = &[
+    "data.mixup=0.8",
+    "data.cutmix=1.0",
+    "data.erasing=0.5",
+    "data.rand_augment=rand-m5-inc1",
+    "model.drop_path=0.3",
+    "model.unfreeze=1",
+    "run.micro_batch=8",
+    "run.checkpoint_every_steps=2",
+];
+
+#[test]
+fn a_resumed_run_is_the_uninterrupted_one_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, whole) = (data(), folder.path().join("whole"));
+    let (expected, ..) = run_in(&whole, &data, EVERYTHING, &TrainOptions::default()).unwrap();
+    let halves = folder.path().join("halves");
+    for (last, workers) in [(1, 0), (4, 1), (u64::MAX, 3)] {
+        let options = TrainOptions {
+            max_steps: Some(last),
+            workers,
+            ..TrainOptions::default()
+        };
+        let (summary, ..) = run_in(&halves, &data, EVERYTHING, &options).unwrap();
+        assert_eq!(summary.steps, last.min(6));
+        if last == 6 {
+            assert_eq!(summary.best, expected.best);
+        }
+    }
+    assert_eq!(written(&halves), written(&whole));
+
+    // A finished run has nothing left to do and says what it said.
+    let (again, _, events) = run_in(&whole, &data, EVERYTHING, &TrainOptions::default()).unwrap();
+    assert_eq!(
+        (again.accuracy, again.best),
+        (expected.accuracy, expected.best)
+    );
+    let resumed = FinetuneEvent::Resumed {
+        step: 6,
+        changed: Vec::new(),
+    };
+    assert_eq!(events, [resumed]);
+    let options = TrainOptions {
+        resume: Resume::Never,
+        ..TrainOptions::default()
+    };
+    let error = run_in(&whole, &data, EVERYTHING, &options).unwrap_err();
+    assert!(error.to_string().contains("already holds a run"), "{error}");
+}
+
+#[test]
+fn accumulation_gives_what_the_whole_batch_gives() {
+    // The head's first gradients are not tiny, so rounding is not multiplied.
+    let with = |micro| {
+        let micro = format!("run.micro_batch={micro}");
+        let overrides = [&EVERYTHING[..6], &[&micro]].concat();
+        let (_, classifier, events) = run(&overrides).unwrap();
+        let head = weights(&classifier).pop().unwrap();
+        assert_eq!(head.0, "head.bias");
+        (losses(&events), head.1)
+    };
+    let (losses, head) = with(0);
+    for micro in [2, 4, 8] {
+        let (found, bias) = with(micro);
+        for (found, expected) in found.iter().zip(&losses) {
+            assert!(
+                (found - expected).abs() < 1e-5,
+                "{micro}: {found} {expected}"
+            );
+        }
+        assert_close("head", &bias, &head, 1e-3);
+    }
+}
+
+#[test]
+fn a_run_leaves_settings_tables_and_a_classifier_that_stands_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = data();
+    let options = TrainOptions::default();
+    let (summary, trained, events) = run_in(folder.path(), &data, &[], &options).unwrap();
+    let settings = fs::read_to_string(folder.path().join("finetune.toml")).unwrap();
+    assert!(settings.contains("batch_size = 16") && settings.contains("unfreeze = \"all\""));
+    let epochs = fs::read_to_string(folder.path().join("epochs.csv")).unwrap();
+    assert_eq!(epochs.lines().count(), 3, "{epochs}");
+    let evaluated: Vec<&EpochAccuracy> = events
+        .iter()
+        .filter_map(|event| match event {
+            FinetuneEvent::Evaluated(found) => Some(found),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((evaluated.len(), evaluated[1].step), (2, 6));
+    assert_eq!(Some(evaluated[1].accuracy), summary.accuracy);
+
+    let checkpoints = fs::read_dir(folder.path().join("checkpoints")).unwrap();
+    let names: BTreeSet<_> = checkpoints
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["latest", "step-3", "step-6"].map(Into::into).into());
+    let loaded = Classifier::from_pretrained(folder.path(), &device()).unwrap();
+    assert_eq!(
+        (loaded.classes(), loaded.config()),
+        (data.classes(), trained.config())
+    );
+    assert_eq!(weights(&loaded), weights(&trained));
+    let config = ExtractConfig::default();
+    let (accuracy, _) = evaluate(&loaded, data.test().as_ref(), &config, &device()).unwrap();
+    assert_eq!(Some(accuracy), summary.accuracy);
+}
+
+#[test]
+fn positions_are_resampled_for_larger_images() {
+    let (_, classifier, _) = run(&["model.image_size=24", "optimizer.epochs=1"]).unwrap();
+    let positions = &weights(&classifier)[0];
+    assert_eq!(
+        (positions.0.as_str(), positions.1.len()),
+        ("encoder.pos_embed", 36 * 16)
+    );
+}

@@ -1,0 +1,126 @@
+//! Small runs on rendered images.
+
+use std::{path::Path, sync::Arc};
+
+use ijepa_data::{DataError, DataSpec, RgbImage8, Source};
+use ijepa_eval::{
+    FinetuneData, FinetuneError, FinetuneEvent, FinetunePlan, FinetuneRecipe, FinetuneSummary,
+    finetune,
+};
+use ijepa_model::{
+    Classifier, InitScheme, Initialization, Normalization, VisionTransformer,
+    VisionTransformerConfig,
+};
+use ijepa_testkit::device;
+use ijepa_train::{RunFolder, TrainOptions, recipe::Settings};
+
+/// Settings of little work, before those of a test.
+pub(crate) const SMALL: &[&str] = &[
+    "run.precision=f32",
+    "run.batch_size=16",
+    "run.log_every_steps=1",
+    "data.rand_augment=none",
+    "optimizer.epochs=2",
+    "optimizer.warmup_epochs=0.5",
+    "optimizer.lr=2e-3",
+];
+
+pub(crate) fn open(spec: &str) -> Arc<dyn Source> {
+    spec.parse::<DataSpec>().unwrap().open().unwrap().into()
+}
+
+/// 48 training and 20 test images of five textures.
+pub(crate) fn data() -> FinetuneData {
+    let scenes = |n, seed| open(&format!("scenes:kind=texture,n={n},size=16,seed={seed}"));
+    FinetuneData::new(scenes(48, 0), scenes(20, 1)).unwrap()
+}
+
+/// The same, but the first training image cannot be read.
+pub(crate) fn data_with_a_bad_image() -> FinetuneData {
+    let data = data();
+    let train = BadFirst(data.train().clone());
+    FinetuneData::new(Arc::new(train), data.test().clone()).unwrap()
+}
+
+#[derive(Debug)]
+struct BadFirst(Arc<dyn Source>);
+
+impl Source for BadFirst {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.0.label(index)
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.0.name(index)
+    }
+
+    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
+        match index {
+            0 => Err(DataError::MissingImage { name: self.name(0) }),
+            _ => self.0.read(index),
+        }
+    }
+
+    fn classes(&self) -> &[String] {
+        self.0.classes()
+    }
+}
+
+pub(crate) fn encoder(depth: usize) -> VisionTransformer {
+    let config = VisionTransformerConfig {
+        image_size: [16, 16],
+        patch_size: 4,
+        embed_dim: 16,
+        depth,
+        num_heads: 2,
+        mlp_ratio: 2.0,
+        drop_path: 0.0,
+    };
+    let init = Initialization {
+        scheme: InitScheme::FanIn,
+        ..Initialization::default()
+    };
+    config.init_with(init, &device())
+}
+
+pub(crate) fn plan(overrides: &[&str], data: &FinetuneData) -> Result<FinetunePlan, FinetuneError> {
+    let recipe = FinetuneRecipe::default().with_overrides(SMALL)?;
+    let recipe = recipe.with_overrides(overrides)?;
+    FinetunePlan::new(recipe, encoder(2).config(), data)
+}
+
+pub(crate) type Outcome = (FinetuneSummary, Classifier, Vec<FinetuneEvent>);
+
+/// A run in `folder` with the small encoder.
+pub(crate) fn run_in(
+    folder: &Path,
+    data: &FinetuneData,
+    overrides: &[&str],
+    options: &TrainOptions,
+) -> Result<Outcome, FinetuneError> {
+    let plan = plan(overrides, data)?;
+    let fresh = plan.classifier(encoder(2), Normalization::IMAGENET, data)?;
+    let run = RunFolder::open(folder)?;
+    let mut events = Vec::new();
+    let tell = |event| events.push(event);
+    let (summary, classifier) = finetune(&plan, fresh, data, &run, &device(), options, tell)?;
+    Ok((summary, classifier, events))
+}
+
+/// A run in a folder of its own.
+pub(crate) fn run(overrides: &[&str]) -> Result<Outcome, FinetuneError> {
+    let folder = tempfile::tempdir().unwrap();
+    run_in(folder.path(), &data(), overrides, &TrainOptions::default())
+}
+
+/// All weights by name.
+pub(crate) fn weights(classifier: &Classifier) -> Vec<(String, Vec<f32>)> {
+    let tensors = ijepa_model::checkpoint::named_tensors(classifier).into_iter();
+    tensors
+        .map(|tensor| (tensor.name.clone(), tensor.read().unwrap()))
+        .collect()
+}

@@ -1,0 +1,212 @@
+//! A directory that one process at a time writes: lock, tables, checkpoints that appear as a whole.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use ijepa_model::CheckpointError;
+
+use crate::{error::TrainError, metrics::rows_before};
+
+/// The table of logged steps, which every run has.
+pub(crate) const METRICS: &str = "metrics.csv";
+const CHECKPOINTS: &str = "checkpoints";
+const LATEST: &str = "latest";
+const BEST: &str = "best";
+const LOCK: &str = "lock";
+
+/// A directory that this process alone may write.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    /// Held until the process ends, however it ends.
+    _lock: File,
+}
+
+/// Turns an IO error into ours: `map_err(io("open", path))`.
+pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> TrainError {
+    move |source| TrainError::Io {
+        action,
+        path: path.into(),
+        source,
+    }
+}
+
+impl RunFolder {
+    /// Takes hold of `path`, which is created if need be.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::InUse`] if another process holds it.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, TrainError> {
+        let path = path.into();
+        let checkpoints = path.join(CHECKPOINTS);
+        fs::create_dir_all(&checkpoints).map_err(io("create", &checkpoints))?;
+        let lock_path = path.join(LOCK);
+        let lock = File::create(&lock_path).map_err(io("create", &lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {
+                remove_unfinished(&checkpoints)?;
+                Ok(Self { path, _lock: lock })
+            }
+            Err(fs::TryLockError::WouldBlock) => Err(TrainError::InUse { path }),
+            Err(fs::TryLockError::Error(source)) => Err(io("lock", &lock_path)(source)),
+        }
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The newest checkpoint, if there is one.
+    pub fn latest(&self) -> Option<PathBuf> {
+        let latest = self.path.join(CHECKPOINTS).join(LATEST);
+        latest.is_dir().then_some(latest)
+    }
+
+    /// Whether it holds a run already.
+    pub fn is_used(&self) -> bool {
+        self.latest().is_some() || self.path.join(METRICS).exists()
+    }
+
+    /// Writes a file, which appears as a whole.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Io`] if it cannot be written.
+    pub fn write(&self, name: &str, text: &str) -> Result<(), TrainError> {
+        let path = self.path.join(name);
+        let unfinished = self.path.join(format!(".{name}.tmp"));
+        File::create(&unfinished)
+            .and_then(|mut file| {
+                file.write_all(text.as_bytes())?;
+                file.sync_all()
+            })
+            .and_then(|()| fs::rename(&unfinished, &path))
+            .map_err(io("write", &path))
+    }
+
+    /// Opens a table of comma-separated values, cut back to the rows whose second column, the
+    /// step, is before `step`.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Io`] if it cannot be written.
+    pub fn table(&self, name: &str, header: &str, step: u64) -> Result<File, TrainError> {
+        let path = self.path.join(name);
+        let kept = match fs::read_to_string(&path) {
+            Ok(text) => rows_before(&text, step),
+            Err(_) => String::new(),
+        };
+        let rows = kept.split_once('\n').map_or("", |(_, rows)| rows);
+        let text = format!("{header}\n{rows}");
+        self.write(name, &text)?;
+        OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .map_err(io("open", &path))
+    }
+
+    /// Points `best` at the checkpoint of `step`, if there is one, and removes it otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Io`] if the link cannot be written.
+    pub fn point_best(&self, step: Option<u64>) -> Result<(), TrainError> {
+        let folder = self.path.join(CHECKPOINTS);
+        let name = step.map(|step| format!("step-{step}"));
+        match name.filter(|name| folder.join(name).is_dir()) {
+            Some(name) => link(&folder, BEST, &name),
+            None => {
+                let _ = fs::remove_file(folder.join(BEST));
+                Ok(())
+            }
+        }
+    }
+
+    /// Points `best` at the checkpoint of `step`, which outlives `keep_last` from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Io`] if the link cannot be written.
+    pub fn mark_best(&self, step: u64, keep_last: usize) -> Result<(), TrainError> {
+        let folder = self.path.join(CHECKPOINTS);
+        link(&folder, BEST, &format!("step-{step}"))?;
+        remove_old(&folder, keep_last)
+    }
+
+    /// Has `create` make the checkpoint of `step` completed steps and keeps the newest
+    /// `keep_last` and the best.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Checkpoint`] or [`TrainError::Io`] if it cannot be written; earlier
+    /// checkpoints are left alone then.
+    pub fn save(
+        &self,
+        step: u64,
+        keep_last: usize,
+        create: impl FnOnce(&Path) -> Result<(), CheckpointError>,
+    ) -> Result<(), TrainError> {
+        let folder = self.path.join(CHECKPOINTS);
+        let name = format!("step-{step}");
+        let target = folder.join(&name);
+        if target.exists() {
+            // A resumed run may reach a step again that was saved but not yet linked.
+            fs::remove_dir_all(&target).map_err(io("replace", &target))?;
+        }
+        create(&target)?;
+        link(&folder, LATEST, &name)?;
+        remove_old(&folder, keep_last)
+    }
+}
+
+fn remove_old(folder: &Path, keep_last: usize) -> Result<(), TrainError> {
+    let mut steps: Vec<(u64, PathBuf)> = fs::read_dir(folder)
+        .map_err(io("list", folder))?
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let step = path
+                .file_name()?
+                .to_str()?
+                .strip_prefix("step-")?
+                .parse()
+                .ok()?;
+            Some((step, path))
+        })
+        .collect();
+    steps.sort_unstable();
+    let best = fs::read_link(folder.join(BEST)).map(|name| folder.join(name));
+    let surplus = steps.len().saturating_sub(keep_last);
+    for (_, path) in &steps[..surplus] {
+        if best.as_ref().ok() != Some(path) {
+            fs::remove_dir_all(path).map_err(io("remove", path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the checkpoints that killed processes were writing; the lock says that nobody is.
+fn remove_unfinished(folder: &Path) -> Result<(), TrainError> {
+    for entry in fs::read_dir(folder).map_err(io("list", folder))? {
+        let path = entry.map_err(io("list", folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(".step-") && name.ends_with(".tmp") {
+            fs::remove_dir_all(&path).map_err(io("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Points `link` at `name` in one step.
+fn link(folder: &Path, link: &str, name: &str) -> Result<(), TrainError> {
+    let unfinished = folder.join(format!(".{link}.tmp"));
+    let link = folder.join(link);
+    let _ = fs::remove_file(&unfinished);
+    std::os::unix::fs::symlink(name, &unfinished)
+        .and_then(|()| fs::rename(&unfinished, &link))
+        .map_err(io("link", &link))
+}
