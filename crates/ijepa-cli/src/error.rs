@@ -3,7 +3,9 @@
 use std::{error::Error, path::PathBuf};
 
 use ijepa_data::DataError;
-use ijepa_eval::{ExtractError, FinetuneError, sweep::SweepError};
+use ijepa_eval::{
+    CacheError, ExtractError, FinetuneError, KnnError, ProbeError, sweep::SweepError,
+};
 use ijepa_model::{CheckpointError, ConfigError};
 use ijepa_train::{DeviceError, RecipeError, ResolveError, TrainError};
 
@@ -99,6 +101,13 @@ pub(crate) enum CliError {
     Signals(#[source] ctrlc::Error),
     #[error("`--pool tokens` has no single feature vector per image, expected mean or concat4")]
     TokensToKnn,
+    #[error("`--{flag}` changes nothing in protocol {protocol}, leave it out")]
+    NotOfProtocol {
+        flag: &'static str,
+        protocol: String,
+    },
+    #[error("`--augment protocol` needs images, features of files are what they are")]
+    AugmentedFeatures,
     #[error("cannot read features from `{}`: {why}", path.display())]
     FeatureFile { path: PathBuf, why: String },
     #[error("cannot print the result")]
@@ -138,6 +147,8 @@ impl CliError {
             | Self::VariantFile { .. }
             | Self::TaskPairs { .. }
             | Self::TokensToKnn
+            | Self::NotOfProtocol { .. }
+            | Self::AugmentedFeatures
             | Self::TokensToParquet => exit_code::USAGE,
             Self::Exists { .. }
             | Self::Write { .. }
@@ -151,17 +162,24 @@ impl CliError {
 }
 
 fn evaluation(error: &ijepa_eval::Error) -> u8 {
+    use ijepa_eval::Error;
     match error {
-        ijepa_eval::Error::Data(_) => exit_code::DATA,
-        ijepa_eval::Error::Extract(error) => extraction(error),
-        ijepa_eval::Error::Finetune(error) => fine_tuning(error),
+        Error::Data(_) | Error::Features(_) | Error::Labels(_) => exit_code::DATA,
+        Error::Knn(KnnError::Labels(_) | KnnError::Width { .. }) => exit_code::DATA,
+        Error::Cache(CacheError::Damaged { .. } | CacheError::Room { .. }) => exit_code::DATA,
+        Error::Extract(error) => extraction(error),
+        Error::Probe(error) => probing(error),
+        Error::Finetune(error) => fine_tuning(error),
         _ => exit_code::FAILURE,
     }
 }
 
 fn extraction(error: &ExtractError) -> u8 {
     match error {
-        ExtractError::Images { .. } | ExtractError::NothingReadable { .. } => exit_code::DATA,
+        ExtractError::Images { .. }
+        | ExtractError::NothingReadable { .. }
+        | ExtractError::Features(_) => exit_code::DATA,
+        ExtractError::Shallow { .. } => exit_code::USAGE,
         _ => exit_code::FAILURE,
     }
 }
@@ -181,6 +199,19 @@ fn fine_tuning(error: &FinetuneError) -> u8 {
         FinetuneError::Evaluate(ExtractError::Features(_)) => exit_code::DIVERGED,
         FinetuneError::Evaluate(error) => extraction(error),
         FinetuneError::Run(error) => training(error),
+        _ => exit_code::FAILURE,
+    }
+}
+
+fn probing(error: &ProbeError) -> u8 {
+    match error {
+        ProbeError::Empty { .. } | ProbeError::Value { .. } => exit_code::USAGE,
+        ProbeError::Quarters { .. }
+        | ProbeError::Width { .. }
+        | ProbeError::Labels(_)
+        | ProbeError::Data(_) => exit_code::DATA,
+        ProbeError::Extract(error) => extraction(error),
+        ProbeError::Diverged { .. } => exit_code::DIVERGED,
         _ => exit_code::FAILURE,
     }
 }

@@ -69,7 +69,7 @@ pub use loader::{Batch, Loader, LoaderConfig, Skipped};
 pub use order::epoch_order;
 pub use preprocess::{Normalization, Preprocess, to_chw_f32};
 pub use resize::{CropBox, CropRect, Filter, crop, crop_resize, resize};
-pub use rng::{Purpose, SampleRng, sample_rng};
+pub use rng::{Purpose, SampleRng, normal, sample_rng, unit};
 pub use source::{
     Background, CifarSource, FolderSource, IMAGE_EXTENSIONS, ListedSource, ParquetSource,
     SceneKind, SceneLabels, ScenesConfig, ScenesSource, Source,

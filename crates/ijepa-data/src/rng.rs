@@ -19,6 +19,8 @@ pub enum Purpose {
     Mixing,
     /// Which part of one image is erased, and the noise there.
     Erasing,
+    /// The initial weights of a linear head.
+    ProbeHead,
 }
 
 impl Purpose {
@@ -31,6 +33,7 @@ impl Purpose {
             Self::SceneNoise => 4,
             Self::Mixing => 5,
             Self::Erasing => 6,
+            Self::ProbeHead => 7,
         }
     }
 }
@@ -69,7 +72,7 @@ pub fn sample_rng(seed: u64, purpose: Purpose, epoch: u64, index: u64) -> Sample
 // would then change every run.
 
 /// Uniform on `[0, 1)`.
-pub(crate) fn unit(rng: &mut impl Rng) -> f64 {
+pub fn unit(rng: &mut impl Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 
@@ -84,7 +87,7 @@ pub(crate) fn below(rng: &mut impl Rng, bound: usize) -> usize {
 }
 
 /// Standard normal, by Box and Muller.
-pub(crate) fn normal(rng: &mut impl Rng) -> f64 {
+pub fn normal(rng: &mut impl Rng) -> f64 {
     let radius = (-2.0 * (1.0 - unit(rng)).ln()).sqrt();
     radius * (std::f64::consts::TAU * unit(rng)).cos()
 }

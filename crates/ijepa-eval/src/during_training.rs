@@ -11,6 +11,7 @@ use crate::{
     Error,
     extract::{ExtractConfig, extract},
     knn::{KnnConfig, knn},
+    probe::{Protocol, probe},
     rank::{lidar, rank_report},
     views::{alignment, masked_views, uniformity},
 };
@@ -26,7 +27,7 @@ const ALIGNMENT_VIEWS: usize = 2;
 const LIDAR_VIEWS: usize = 10;
 
 /// Measures the target encoder after each epoch: rank, spread and uniformity without labels, kNN
-/// with them, alignment and LiDAR of masked views if it is told the masks.
+/// and a quick linear probe with them, alignment and LiDAR of masked views if it is told the masks.
 pub struct EpochEvaluation {
     train: Arc<dyn Source>,
     test: Option<Arc<dyn Source>>,
@@ -51,7 +52,8 @@ impl std::fmt::Debug for EpochEvaluation {
 }
 
 impl EpochEvaluation {
-    /// Measures ranks on `train` and, if `test` is given, centred 20-NN of `test` against it.
+    /// Measures ranks on `train` and, if `test` is given, centred 20-NN of `test` against it and
+    /// the quick linear probe.
     pub fn new(
         train: Arc<dyn Source>,
         test: Option<Arc<dyn Source>>,
@@ -88,7 +90,7 @@ impl EpochEvaluation {
     ///
     /// # Errors
     ///
-    /// Any [`Error`] of extraction or kNN.
+    /// Any [`Error`] of extraction, kNN or probe.
     pub fn scores(&self, learner: &Learner) -> Result<EpochScores, Error> {
         let encoder = learner.target.encoder();
         let features = |source: &dyn Source| {
@@ -120,8 +122,11 @@ impl EpochEvaluation {
                 center: true,
                 ..KnnConfig::default()
             };
-            let report = knn(&train, &features(test.as_ref())?, &config, &self.device)?;
-            scores.knn = Some(report.k[&NEIGHBOURS].top1);
+            let test = features(test.as_ref())?;
+            let neighbours = knn(&train, &test, &config, &self.device)?;
+            scores.knn = Some(neighbours.k[&NEIGHBOURS].top1);
+            let heads = probe(&train, &test, &Protocol::Quick.config(), &self.device)?;
+            scores.probe = Some(heads.top1);
         }
         Ok(scores)
     }

@@ -3,7 +3,8 @@
 use ijepa_data::DataError;
 
 use crate::{
-    extract::ExtractError, features::FeaturesError, finetune::FinetuneError, knn::KnnError,
+    cache::CacheError, extract::ExtractError, features::FeaturesError, finetune::FinetuneError,
+    knn::KnnError, labels::LabelsError, probe::ProbeError,
 };
 
 /// Whatever can go wrong between a data set and a figure.
@@ -25,4 +26,13 @@ pub enum Error {
     /// An encoder cannot be fine-tuned.
     #[error(transparent)]
     Finetune(#[from] FinetuneError),
+    /// Labels do not go together.
+    #[error(transparent)]
+    Labels(#[from] LabelsError),
+    /// Heads cannot be trained.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// Features cannot be kept or taken back.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
 }

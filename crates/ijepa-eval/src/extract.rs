@@ -43,6 +43,20 @@ impl Default for ExtractConfig {
     }
 }
 
+impl ExtractConfig {
+    /// Checks that `encoder` has the layers that the pooling needs.
+    pub(crate) fn check(&self, encoder: &VisionTransformer) -> Result<(), ExtractError> {
+        let depth = encoder.config().depth;
+        if self.pooling == Pooling::Concat4 && depth < CONCAT_LAYERS {
+            return Err(ExtractError::Shallow { depth });
+        }
+        if self.batch_size == 0 {
+            return Err(ExtractError::BatchSize);
+        }
+        Ok(())
+    }
+}
+
 /// Features of the readable images of a source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Extracted {
@@ -89,10 +103,7 @@ pub fn extract_with_progress(
     device: &Device,
     progress: impl FnMut(usize),
 ) -> Result<Extracted, ExtractError> {
-    let depth = encoder.config().depth;
-    if config.pooling == Pooling::Concat4 && depth < CONCAT_LAYERS {
-        return Err(ExtractError::Shallow { depth });
-    }
+    config.check(encoder)?;
     let size = encoder.config().image_size;
     let [height, width] = size;
     let encoder = encoder.valid();

@@ -11,15 +11,14 @@ use burn::tensor::Device;
 use rayon::prelude::*;
 use serde::Serialize;
 
-pub use error::{KnnError, Split};
+pub use error::KnnError;
 
+use crate::accuracy::{Accuracy, Hits};
 use crate::features::Features;
+use crate::labels::{Split, all_known};
 use crate::lanes::dot;
 use unit_rows::UnitRows;
 use vote::Votes;
-
-/// Places counted by top-5 accuracy.
-const TOP: usize = 5;
 
 /// How test images are classified.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,15 +43,6 @@ impl Default for KnnConfig {
             block: [512, 8192],
         }
     }
-}
-
-/// Share of test images that are classified correctly, in percent.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Accuracy {
-    /// The class with most votes is right.
-    pub top1: f64,
-    /// One of the five classes with most votes is right.
-    pub top5: f64,
 }
 
 /// Accuracies by number of neighbours.
@@ -108,8 +98,8 @@ pub fn knn(
     device: &Device,
 ) -> Result<KnnReport, KnnError> {
     let most = validate(train, test, config)?;
-    let classes = known_labels(train, Split::Train)?;
-    let wanted = known_labels(test, Split::Test)?;
+    let classes = all_known(train.labels(), Split::Train)?;
+    let wanted = all_known(test.labels(), Split::Test)?;
 
     let mean = config.center.then(|| train.mean());
     let train = UnitRows::new(train, mean.as_deref());
@@ -118,33 +108,24 @@ pub fn knn(
     let candidates = candidates::select(&train, &test, most, config.block, &device);
 
     let ks: BTreeSet<usize> = config.ks.iter().copied().collect();
-    let right_of = |(image, candidates): (usize, Vec<u32>)| -> Vec<[usize; 2]> {
+    let hits_of = |(image, candidates): (usize, Vec<u32>)| -> Vec<Hits> {
         let nearest = rank(&test.row(image), &train, candidates);
         let mut votes = Votes::new(&nearest, &classes, config.temperature);
-        let mut right = |&k: &usize| {
-            let place = votes.count_to(k).place(wanted[image]);
-            [1, TOP].map(|most| usize::from(place.is_some_and(|place| place < most)))
-        };
-        ks.iter().map(&mut right).collect()
+        let hits = |&k: &usize| Hits::of(votes.count_to(k).place(wanted[image]));
+        ks.iter().map(hits).collect()
     };
-    let none = || vec![[0; 2]; ks.len()];
+    let none = || vec![Hits::default(); ks.len()];
     let candidates = candidates.into_par_iter().enumerate();
-    let right = candidates.map(right_of).reduce(none, |a, b| {
-        let sums = a.iter().zip(b);
-        sums.map(|(a, b)| [a[0] + b[0], a[1] + b[1]]).collect()
+    let hits = candidates.map(hits_of).reduce(none, |a, b| {
+        a.into_iter().zip(b).map(|(a, b)| a + b).collect()
     });
-    let percent = |count| 100.0 * count as f64 / wanted.len() as f64;
-    let accuracy = |[top1, top5]: [usize; 2]| Accuracy {
-        top1: percent(top1),
-        top5: percent(top5),
-    };
     Ok(KnnReport {
         train_images: classes.len(),
         test_images: wanted.len(),
         k: ks
             .iter()
-            .zip(right)
-            .map(|(&k, right)| (k, accuracy(right)))
+            .zip(hits)
+            .map(|(&k, hits)| (k, hits.accuracy()))
             .collect(),
     })
 }
@@ -195,20 +176,4 @@ fn validate(train: &Features, test: &Features, config: &KnnConfig) -> Result<usi
         });
     }
     Ok(most)
-}
-
-fn known_labels(features: &Features, split: Split) -> Result<Vec<u32>, KnnError> {
-    let labels = features.labels();
-    let unknown = || {
-        let first = labels.iter().position(Option::is_none).unwrap_or(0);
-        let count = labels.iter().filter(|label| label.is_none()).count();
-        KnnError::Unlabelled {
-            split,
-            first,
-            count,
-            images: labels.len(),
-        }
-    };
-    let known: Option<Vec<u32>> = labels.iter().copied().collect();
-    known.ok_or_else(unknown)
 }

@@ -1,5 +1,5 @@
-//! Judges an encoder by its frozen features (kNN classification, effective rank) or by
-//! fine-tuning, and a run by its monitors.
+//! Judges an encoder by its frozen features (linear probes, kNN classification, effective rank)
+//! or by fine-tuning, and a run by its monitors.
 //!
 //! ```
 //! use burn::tensor::Device;
@@ -39,6 +39,9 @@
 //! - [`extract`] turns the images of a source into [`Features`], one row per image, and lists
 //!   the images that cannot be read; [`extract_pixels`] is the baseline without an encoder.
 //! - [`knn`] classifies test images by their nearest training images, DINO's protocol.
+//! - [`probe`] trains linear heads on features, [`probe_augmented`] on images that change every
+//!   epoch; a [`Protocol`] is a published one. [`logistic`] solves logistic regression.
+//! - A [`FeatureCache`] keeps features on disk.
 //! - [`rank_report`] needs no labels: RankMe and the spread of the features. [`masked_views`] with
 //!   [`alignment`] and [`lidar`] compare views of an image, [`uniformity`] directions.
 //! - [`judge`] says whether a run is learning or collapsing, [`Report`] writes a page about it.
@@ -49,21 +52,28 @@
 //! a function of its arguments alone: threads and block sizes change nothing. Threads started
 //! here read images and never touch a device.
 
+mod accuracy;
+mod cache;
 mod during_training;
 mod error;
 mod extract;
 mod features;
 pub mod finetune;
 mod knn;
+mod labels;
 mod lanes;
+mod logistic;
 mod patch_colors;
 mod pca;
+mod probe;
 mod rank;
 mod report;
 pub mod sweep;
 mod verdict;
 mod views;
 
+pub use accuracy::Accuracy;
+pub use cache::{CacheError, FeatureCache};
 pub use during_training::EpochEvaluation;
 pub use error::Error;
 pub use extract::{
@@ -74,9 +84,16 @@ pub use finetune::{
     FinetuneData, FinetuneError, FinetuneEvent, FinetunePlan, FinetuneRecipe, FinetuneSummary,
     evaluate, finetune,
 };
-pub use knn::{Accuracy, KnnConfig, KnnError, KnnReport, Split, knn};
+pub use knn::{KnnConfig, KnnError, KnnReport, knn};
+pub use labels::{LabelsError, Split, check_class_names};
+pub use logistic::{LogisticConfig, logistic};
 pub use patch_colors::{PatchColors, patch_colors};
 pub use pca::Pca;
+pub use probe::{
+    HeadChoice, HeadNorm, HeadReport, LrSchedule, Pool, Pools, ProbeConfig, ProbeError,
+    ProbeOptimizer, ProbeProgress, ProbeReport, Protocol, probe, probe_augmented,
+    probe_with_progress,
+};
 pub use rank::{
     Centering, RankReport, effective_rank, feature_std, lidar, normalized_std, rank_report, rankme,
     singular_values,

@@ -25,6 +25,7 @@ mod extension;
 #[cfg(feature = "flex")]
 mod flex;
 mod functions;
+mod heads;
 mod memory;
 mod plain;
 mod primitives;
@@ -34,6 +35,10 @@ mod workers;
 
 pub use block::BlockOptions;
 pub use functions::{BlockParameters, attention, bias_gelu, layer_norm, linear, transformer_block};
+pub use heads::{
+    HeadRule, HeadStep, SteppedHeads, add_product, column_sums, cross_entropy, fold_heads,
+    step_heads,
+};
 pub use memory::keep_freed_memory;
 pub use update::{AdamWRule, adamw, lerp, squared_norm};
 pub use workers::on_workers;

@@ -1,5 +1,7 @@
 //! The formulas in Burn's operations, for backends without kernels of their own.
 
+mod heads;
+
 use burn::{
     backend::{Backend, TensorMetadata, tensor::FloatTensor},
     tensor::{DType, FloatDType, Shape},
@@ -9,6 +11,8 @@ use crate::{
     primitives::{BiasGeluGradients, NormGradients},
     update::{AdamWRule, AdamWTensors},
 };
+
+pub(crate) use heads::{add_product, cross_entropy, fold, step_heads};
 
 /// `[.., features]` as `[rows, features]`.
 fn rows<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {

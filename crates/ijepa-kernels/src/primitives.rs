@@ -3,6 +3,7 @@
 use burn::backend::{Backend, tensor::FloatTensor};
 
 use crate::{
+    heads::{CrossEntropyTensors, FoldedTensors, HeadRule, HeadStepTensors, SteppedTensors},
     plain,
     update::{AdamWRule, AdamWTensors},
 };
@@ -140,5 +141,37 @@ pub(crate) trait Primitives: Backend {
     /// The sum of the squares of all elements, `[1]`.
     fn squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::float_sum(Self::float_mul(x.clone(), x))
+    }
+
+    /// See [`fold_heads`](crate::fold_heads).
+    fn fold(
+        weight: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        offset: FloatTensor<Self>,
+    ) -> FoldedTensors<Self> {
+        plain::fold::<Self>(weight, scale, offset)
+    }
+
+    /// See [`cross_entropy`](crate::cross_entropy).
+    fn cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: &[u32],
+        heads: usize,
+    ) -> CrossEntropyTensors<Self> {
+        plain::cross_entropy::<Self>(logits, targets, heads)
+    }
+
+    /// `sum + x^T grad`.
+    fn add_product(
+        sum: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        plain::add_product::<Self>(sum, x, grad)
+    }
+
+    /// See [`step_heads`](crate::step_heads).
+    fn step_heads(tensors: HeadStepTensors<Self>, rule: HeadRule) -> SteppedTensors<Self> {
+        plain::step_heads::<Self>(tensors, rule)
     }
 }

@@ -1,5 +1,6 @@
 //! Every fused operation against its plain reference: values and all gradients, at odd sizes.
 
+mod heads;
 mod support;
 
 use burn::tensor::{FloatDType, Tensor};

@@ -54,9 +54,9 @@ impl WorkerArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ReadArgs {
     /// eval: short side to 8/7 of the size, then the centre; fill: short side to the size; squash:
-    /// to the exact size; none
-    #[arg(long, value_name = "HOW", default_value = "eval", value_parser = preprocess)]
-    pub(crate) preprocess: Preprocess,
+    /// to the exact size; none [default: eval; squash for the probes on CLEVR]
+    #[arg(long, value_name = "HOW", value_parser = preprocess)]
+    pub(crate) preprocess: Option<Preprocess>,
     /// Images that go through the encoder together
     #[arg(long, value_name = "N", default_value = "32", value_parser = positive)]
     pub(crate) batch_size: usize,

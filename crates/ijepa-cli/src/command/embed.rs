@@ -55,7 +55,7 @@ impl Embed {
         let extract = Extract {
             frozen,
             source,
-            preprocess: self.read.preprocess,
+            preprocess: self.read.preprocess.unwrap_or_default(),
             pool: self.pool,
             batch_size: self.read.batch_size,
             workers: self.read.workers.count(),
@@ -96,7 +96,7 @@ impl Embed {
                 "encoder": settings.encoder,
                 "pool": self.pool.name(),
                 "image_size": settings.image_size,
-                "preprocess": self.read.preprocess.to_string(),
+                "preprocess": self.read.preprocess.unwrap_or_default().to_string(),
                 "normalize": settings.normalize,
                 "device": settings.device,
                 "precision": settings.precision,

@@ -9,6 +9,7 @@ mod inspect;
 mod knn;
 mod masks;
 mod pretrain;
+mod probe;
 mod recipes;
 mod report;
 mod sweep;
@@ -23,6 +24,7 @@ pub(crate) enum Command {
     Knn(knn::Knn),
     Report(report::ReportRuns),
     Sweep(sweep::Sweep),
+    Probe(probe::Probe),
     Finetune(finetune::Finetune),
     Masks(masks::Masks),
     #[command(subcommand)]
@@ -42,6 +44,7 @@ impl Command {
             Self::Knn(command) => command.run(),
             Self::Report(command) => command.run(),
             Self::Sweep(command) => command.run(),
+            Self::Probe(command) => command.run(),
             Self::Finetune(command) => command.run(),
             Self::Masks(command) => command.run(),
             Self::Recipes(command) => command.run(),

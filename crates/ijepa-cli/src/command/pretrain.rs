@@ -159,7 +159,7 @@ impl Pretrain {
         Ok(options)
     }
 
-    /// Ranks on images that nobody labelled, kNN if labelled ones were given.
+    /// Ranks on images that nobody labelled, kNN and a quick probe if labelled ones were given.
     fn evaluation(
         &self,
         training: &Arc<dyn Source>,

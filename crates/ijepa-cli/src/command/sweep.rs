@@ -86,7 +86,7 @@ impl Sweep {
             images: self.images,
             halving: self.halving,
             extract: ExtractConfig {
-                preprocess: self.read.preprocess,
+                preprocess: self.read.preprocess.unwrap_or_default(),
                 batch_size: self.read.batch_size,
                 workers: self.read.workers.count(),
                 ..ExtractConfig::default()

@@ -62,7 +62,8 @@ pub(crate) struct WeightsArgs {
     /// Channel statistics [default: what the weights say, else imagenet]
     #[arg(long, value_enum)]
     normalize: Option<Normalize>,
-    /// Seed of a random encoder, and of a fine-tuning run [default: 0]
+    /// Seed of a random encoder, of heads that are trained on features, and of a fine-tuning run
+    /// [default: 0]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 }

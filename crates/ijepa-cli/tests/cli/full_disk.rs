@@ -13,14 +13,14 @@ const KIB: usize = 1024;
 const SIZE: usize = 1024 * KIB;
 
 /// A small disk in a mount namespace of its own, which is gone with the process that holds it.
-struct Disk {
+pub(crate) struct Disk {
     holder: Child,
     /// Where this process finds what the namespace has at the place of the mount.
     path: PathBuf,
 }
 
 impl Disk {
-    fn mount(on: &Path) -> Self {
+    pub(crate) fn mount(on: &Path) -> Self {
         // Mounting is for root, in whose place anybody may be in a namespace of users.
         let flags = if is_root() { "-m" } else { "-rm" };
         let on = path_text(on);
@@ -44,7 +44,7 @@ impl Disk {
     }
 
     /// Runs the binary where the disk is mounted.
-    fn ijepa(&self, args: &[String]) -> Run {
+    pub(crate) fn ijepa(&self, args: &[String]) -> Run {
         let mut command = Command::new("nsenter");
         command.args(["--mount", "--target", &self.holder.id().to_string()]);
         if !is_root() {
@@ -60,7 +60,7 @@ impl Disk {
     }
 
     /// Fills the disk but for about `free` bytes.
-    fn fill(&self, free: usize) {
+    pub(crate) fn fill(&self, free: usize) {
         let path = self.path.join("filler");
         let mut file = File::create(&path).unwrap();
         let mut len = 0;

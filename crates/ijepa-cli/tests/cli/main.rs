@@ -25,6 +25,8 @@ mod pretrain;
 #[cfg(test)]
 mod pretrain_errors;
 #[cfg(test)]
+mod probe;
+#[cfg(test)]
 mod recipes;
 #[cfg(test)]
 mod report;

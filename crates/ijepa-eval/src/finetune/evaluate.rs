@@ -5,13 +5,10 @@ use ijepa_data::{Skipped, Source};
 use ijepa_model::Classifier;
 
 use crate::{
+    accuracy::{Accuracy, Hits, place},
     extract::{ExtractConfig, ExtractError, run},
     features::Features,
-    knn::Accuracy,
 };
-
-/// Predictions that count for top-5 accuracy.
-const TOP: usize = 5;
 
 /// Accuracy of `classifier` on the labelled images of `source`, and the images that could not be
 /// read.
@@ -48,26 +45,13 @@ pub fn evaluate(
 ///
 /// Of equal logits the one of the lower class counts as larger.
 pub fn accuracy(logits: &Features) -> Accuracy {
-    let (mut known, mut first, mut among) = (0, 0, 0);
+    let mut hits = Hits::default();
     for (image, label) in logits.labels().iter().enumerate() {
-        let Some(label) = label else { continue };
-        let rank = rank(logits.row(image), *label as usize);
-        known += 1;
-        first += usize::from(rank == 0);
-        among += usize::from(rank < TOP);
+        if let Some(label) = label {
+            hits.count(place(logits.row(image), *label as usize));
+        }
     }
-    let percent = |right: usize| 100.0 * right as f64 / known.max(1) as f64;
-    Accuracy {
-        top1: percent(first),
-        top5: percent(among),
-    }
-}
-
-/// Classes that are more likely than `label`.
-fn rank(logits: &[f32], label: usize) -> usize {
-    let own = logits[label];
-    let beats = |&(class, &logit): &(usize, &f32)| logit > own || (logit == own && class < label);
-    logits.iter().enumerate().filter(beats).count()
+    hits.accuracy()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{fs::File, io::Write, path::PathBuf};
 use ijepa_train::{RunFolder, TrainError};
 use serde::Serialize;
 
-use crate::knn::Accuracy;
+use crate::accuracy::Accuracy;
 
 const METRICS: &str = "metrics.csv";
 const METRICS_HEADER: &str =

@@ -20,7 +20,7 @@ use super::{
     learner::{Learner, StepOutput, StepSettings},
     log::Tables,
 };
-use crate::{extract::ExtractConfig, knn::Accuracy};
+use crate::{accuracy::Accuracy, extract::ExtractConfig};
 
 /// What a run says while it lasts.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,24 +1,6 @@
 //! Why there are no neighbours.
 
-use std::fmt;
-
-/// One of the two sets of features.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Split {
-    /// The images that vote.
-    Train,
-    /// The images that are classified.
-    Test,
-}
-
-impl fmt::Display for Split {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Train => "training",
-            Self::Test => "test",
-        })
-    }
-}
+use crate::labels::LabelsError;
 
 /// Features that cannot be classified by neighbours.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -64,16 +46,7 @@ pub enum KnnError {
         /// Values of a test feature.
         test: usize,
     },
-    /// Images without a class.
-    #[error("{count} of {images} {split} images have no label, the first is image {first}")]
-    Unlabelled {
-        /// The set.
-        split: Split,
-        /// Position of the first in the set.
-        first: usize,
-        /// Images without a label.
-        count: usize,
-        /// Images of the set.
-        images: usize,
-    },
+    /// Labels that do not vote.
+    #[error(transparent)]
+    Labels(#[from] LabelsError),
 }

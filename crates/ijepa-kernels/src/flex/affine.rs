@@ -36,7 +36,7 @@ impl Matrix {
     }
 
     /// A tensor of two dimensions, however it lies.
-    fn of(tensor: &FlexTensor) -> Self {
+    pub(super) fn of(tensor: &FlexTensor) -> Self {
         let layout = tensor.layout();
         let [rows, cols] = layout.shape().dims::<2>();
         Self {
@@ -105,7 +105,7 @@ pub(super) unsafe fn product(
 }
 
 /// `output = lhs rhs`, or `output += lhs rhs`, on all cores.
-fn product_into(output: &mut [MaybeUninit<f32>], add: bool, lhs: Matrix, rhs: Matrix) {
+pub(super) fn product_into(output: &mut [MaybeUninit<f32>], add: bool, lhs: Matrix, rhs: Matrix) {
     assert_eq!(lhs.cols, rhs.rows, "inner dimensions of a matrix product");
     assert_eq!(
         output.len(),

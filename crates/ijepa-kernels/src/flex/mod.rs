@@ -4,6 +4,7 @@ mod affine;
 mod attention;
 mod buffer;
 mod gelu;
+mod heads;
 mod norm;
 mod simd;
 mod update;
@@ -14,6 +15,7 @@ use burn::{
 };
 
 use crate::{
+    heads::{CrossEntropyTensors, FoldedTensors, HeadRule, HeadStepTensors, SteppedTensors},
     plain,
     primitives::{BiasGeluGradients, NormGradients, Primitives},
     update::{AdamWRule, AdamWTensors},
@@ -153,5 +155,43 @@ impl Primitives for Flex {
             return Self::float_sum(Self::float_mul(x.clone(), x));
         }
         update::squared_norm(&x)
+    }
+
+    fn fold(weight: FlexTensor, scale: FlexTensor, offset: FlexTensor) -> FoldedTensors<Self> {
+        if !all_f32([&weight, &scale, &offset]) {
+            return plain::fold::<Self>(weight, scale, offset);
+        }
+        heads::fold(&weight, &scale, &offset)
+    }
+
+    fn cross_entropy(
+        logits: FlexTensor,
+        targets: &[u32],
+        heads: usize,
+    ) -> CrossEntropyTensors<Self> {
+        if !all_f32([&logits]) {
+            return plain::cross_entropy::<Self>(logits, targets, heads);
+        }
+        heads::cross_entropy(logits, targets, heads)
+    }
+
+    fn add_product(sum: FlexTensor, x: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        if !all_f32([&sum, &x, &grad]) {
+            return plain::add_product::<Self>(sum, x, grad);
+        }
+        heads::add_product(sum, &x, &grad)
+    }
+
+    fn step_heads(tensors: HeadStepTensors<Self>, rule: HeadRule) -> SteppedTensors<Self> {
+        let HeadStepTensors {
+            weight,
+            momentum,
+            product,
+            ..
+        } = &tensors;
+        if !all_f32([weight, momentum, product]) {
+            return plain::step_heads::<Self>(tensors, rule);
+        }
+        heads::step_heads(tensors, rule)
     }
 }

@@ -24,6 +24,11 @@ impl Case {
         let values: Vec<f32> = self.0.iter::<f32>().map(|value| value * factor).collect();
         Self(TensorData::new(values, shape))
     }
+
+    /// The input on the device under test.
+    pub(crate) fn tensor(self) -> Tensor<3> {
+        Tensor::from_data(self.0, &device())
+    }
 }
 
 /// Uniform noise of a seed.

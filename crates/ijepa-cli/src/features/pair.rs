@@ -1,0 +1,245 @@
+//! Features of training and test images, which `knn` and `probe` compare.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::{Args, ValueEnum};
+use ijepa_data::{Preprocess, Skipped, Source};
+use ijepa_eval::{
+    ExtractConfig, FeatureCache, Features, check_class_names, extract, extract_pixels,
+};
+use ijepa_model::{Normalization, Pooling};
+use serde_json::{Value, json};
+
+use super::{EncoderChoice, LoadedEncoder, WeightsArgs, read_features};
+use crate::{
+    args::{self, Compute, ReadArgs},
+    error::CliError,
+    report,
+};
+
+/// Largest side at which pixels are compared unless `--image-size` says otherwise.
+const PIXEL_SIDE: usize = 224;
+
+/// What turns an image into numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Choice {
+    /// The average that the paper evaluates
+    Target,
+    /// The trained one
+    Context,
+    /// Initial weights of the same sizes, the floor to compare with
+    Random,
+    /// No encoder: the pixels of the image, which need no weights
+    Pixels,
+}
+
+/// Which features are compared.
+#[derive(Debug, Args)]
+pub(crate) struct PairArgs {
+    #[command(flatten)]
+    pub(crate) weights: WeightsArgs,
+    /// Encoder of the weights [default: target, or the only one there is]
+    #[arg(long, value_enum)]
+    encoder: Option<Choice>,
+    /// Labelled images to learn from
+    #[arg(long, value_name = "SPEC", requires = "test")]
+    #[arg(required_unless_present = "features_train")]
+    train: Option<String>,
+    /// Labelled images that are classified
+    #[arg(long, value_name = "SPEC", requires = "train")]
+    test: Option<String>,
+    /// Features to learn from, .safetensors or .npy of `ijepa embed`
+    #[arg(long, value_name = "FILE", requires = "features_test")]
+    #[arg(conflicts_with_all = ["train", "test", "weights", "arch", "encoder", "image_size",
+          "normalize", "preprocess"])]
+    features_train: Option<PathBuf>,
+    /// Features that are classified
+    #[arg(long, value_name = "FILE", requires = "features_train")]
+    features_test: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    /// No progress on stderr
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// A source and the text that named it.
+#[derive(Debug, Clone)]
+pub(crate) struct Named {
+    pub(crate) spec: String,
+    pub(crate) source: Arc<dyn Source>,
+}
+
+/// Opened sources and what looks at their images.
+#[derive(Debug)]
+pub(crate) struct Images {
+    pub(crate) train: Named,
+    pub(crate) test: Named,
+    pub(crate) look: Look,
+}
+
+/// What looks at images.
+#[derive(Debug)]
+pub(crate) enum Look {
+    Encoder(LoadedEncoder),
+    /// Nothing: their pixels at `[height, width]`.
+    Pixels {
+        size: [usize; 2],
+        normalization: Normalization,
+    },
+}
+
+impl Look {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Encoder(frozen) => frozen.choice.name(),
+            Self::Pixels { .. } => "pixels",
+        }
+    }
+
+    fn normalization(&self) -> Normalization {
+        match self {
+            Self::Encoder(frozen) => frozen.normalization,
+            Self::Pixels { normalization, .. } => *normalization,
+        }
+    }
+}
+
+/// Two sets of features and where they come from.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    pub(crate) encoder: &'static str,
+    pub(crate) train: Features,
+    pub(crate) test: Features,
+    pub(crate) skipped: Vec<Skipped>,
+}
+
+impl PairArgs {
+    /// The features of files, if files were named.
+    pub(crate) fn of_files(&self) -> Result<Option<Pair>, CliError> {
+        let (Some(train), Some(test)) = (&self.features_train, &self.features_test) else {
+            return Ok(None);
+        };
+        Ok(Some(Pair {
+            encoder: "unknown",
+            train: read_features(train)?,
+            test: read_features(test)?,
+            skipped: Vec::new(),
+        }))
+    }
+
+    /// Opens images and encoder; their classes have to be the same.
+    pub(crate) fn images(&self, compute: &Compute) -> Result<Images, CliError> {
+        let [train, test] = [&self.train, &self.test].map(|spec| {
+            let spec = spec.clone().expect("clap asks for images or features");
+            let source = args::open_data(&spec)?;
+            Ok::<_, CliError>(Named { spec, source })
+        });
+        let (train, test) = (train?, test?);
+        check_class_names(train.source.as_ref(), test.source.as_ref())
+            .map_err(ijepa_eval::Error::from)?;
+        let look = self.look(train.source.as_ref(), compute)?;
+        Ok(Images { train, test, look })
+    }
+
+    fn look(&self, train: &dyn Source, compute: &Compute) -> Result<Look, CliError> {
+        let choice = match self.encoder {
+            Some(Choice::Pixels) => {
+                let (size, normalization) = self.weights.pixels()?;
+                let size = size.map_or_else(|| size_of_first(train), Ok)?;
+                return Ok(Look::Pixels {
+                    size,
+                    normalization,
+                });
+            }
+            Some(Choice::Target) => Some(EncoderChoice::Target),
+            Some(Choice::Context) => Some(EncoderChoice::Context),
+            Some(Choice::Random) => Some(EncoderChoice::Random),
+            None => None,
+        };
+        Ok(Look::Encoder(self.weights.load(choice, compute)?))
+    }
+
+    /// How the images of `look` become features; `preprocess` unless a flag says otherwise.
+    pub(crate) fn extraction(
+        &self,
+        look: &Look,
+        pooling: Pooling,
+        preprocess: Preprocess,
+    ) -> ExtractConfig {
+        ExtractConfig {
+            pooling,
+            preprocess: self.read.preprocess.unwrap_or(preprocess),
+            normalization: look.normalization(),
+            batch_size: self.read.batch_size,
+            workers: self.read.workers.count(),
+        }
+    }
+
+    /// Extracts the features of one set, or takes them from `cache`.
+    pub(crate) fn extract(
+        &self,
+        look: &Look,
+        Named { spec, source }: &Named,
+        config: &ExtractConfig,
+        compute: &Compute,
+        cache: Option<&FeatureCache>,
+    ) -> Result<ijepa_eval::Extracted, CliError> {
+        if !self.quiet {
+            let (images, device) = (source.len(), compute.spec);
+            report::line(&format!("{spec}: {images} images on {device}"));
+        }
+        let source = source.as_ref();
+        let extracted: Result<_, ijepa_eval::Error> = match (look, cache) {
+            (Look::Pixels { size, .. }, _) => {
+                extract_pixels(source, *size, config).map_err(Into::into)
+            }
+            (Look::Encoder(frozen), None) => {
+                extract(&frozen.encoder, source, config, &compute.device).map_err(Into::into)
+            }
+            (Look::Encoder(frozen), Some(cache)) => {
+                cache.extract(&frozen.encoder, source, config, &compute.device, |_| ())
+            }
+        };
+        Ok(extracted?)
+    }
+
+    /// The features of both sets.
+    pub(crate) fn extract_both(
+        &self,
+        images: &Images,
+        config: &ExtractConfig,
+        compute: &Compute,
+        cache: Option<&FeatureCache>,
+    ) -> Result<Pair, CliError> {
+        let both = [&images.train, &images.test];
+        let [train, test] =
+            both.map(|named| self.extract(&images.look, named, config, compute, cache));
+        let (train, test) = (train?, test?);
+        Ok(Pair {
+            encoder: images.look.name(),
+            train: train.features,
+            test: test.features,
+            skipped: [train.skipped, test.skipped].concat(),
+        })
+    }
+}
+
+/// Images that were left out, as JSON.
+pub(crate) fn skipped_json(skipped: &[Skipped]) -> Value {
+    let image = |image: &Skipped| json!({ "path": image.path, "why": image.why });
+    skipped.iter().map(image).collect()
+}
+
+/// Images that were left out, one a line.
+pub(crate) fn skipped_text(skipped: &[Skipped]) -> String {
+    let line = |image: &Skipped| format!("skipped {}: {}\n", image.path, image.why);
+    skipped.iter().map(line).collect()
+}
+
+/// A square as large as the first readable image allows, for pixels that no weights give a size.
+fn size_of_first(source: &dyn Source) -> Result<[usize; 2], CliError> {
+    let mut images = (1..source.len()).filter_map(|index| source.read(index).ok());
+    let first = source.read(0).or_else(|error| images.next().ok_or(error))?;
+    Ok([first.width().min(first.height()).min(PIXEL_SIDE); 2])
+}

@@ -1,0 +1,228 @@
+//! `probe` on images, on pixels and on files of `embed`.
+
+use std::{fs, path::Path};
+
+use ijepa_testkit::device_name;
+use safetensors::{Dtype, tensor::TensorView};
+use serde_json::Value;
+
+use crate::full_disk::Disk;
+use crate::support::{golden, ijepa, json, keys, path_text, text, words};
+
+const TRAIN: &str = "scenes:kind=texture,n=40,size=32,seed=1";
+const TEST: &str = "scenes:kind=texture,n=10,size=32,seed=2";
+
+fn line(flags: &str) -> Vec<String> {
+    let device = device_name();
+    words(&format!("probe --quiet --device {device} {flags}"))
+}
+
+fn run(flags: &str) -> Value {
+    json(&line(flags))
+}
+
+/// On the images above, with the weights of a small checkpoint.
+fn on_images(flags: &str) -> String {
+    let saved = golden("hf_tiny_saved");
+    format!("--weights {saved} --train {TRAIN} --test {TEST} {flags}")
+}
+
+fn check(flags: &str, code: i32, message: &str) {
+    let found = ijepa(&line(flags));
+    assert_eq!(
+        (found.code, found.stdout.as_str()),
+        (Some(code), ""),
+        "{found:?}"
+    );
+    assert!(found.stderr.contains(message), "{found:?}");
+}
+
+#[test]
+fn the_result_has_the_promised_keys_and_flags_change_the_heads() {
+    let found = run(&on_images("--epochs 2"));
+    let promised = [
+        "top1",
+        "top5",
+        "best",
+        "heads",
+        "train_images",
+        "test_images",
+        "encoder",
+    ];
+    assert!(keys(&found).is_superset(&promised.into()), "{found}");
+    assert_eq!(
+        (&found["train_images"], &found["encoder"]),
+        (&40.into(), &"context".into())
+    );
+    assert_eq!(found["heads"].as_array().unwrap().len(), 4);
+    assert_eq!(found, run(&on_images("--epochs 2")));
+
+    let flags = "--lr 0.1,0.01 --weight-decay 0,0.1 --batch-norm none,vissl,mae --epochs 3 \
+                 --head-batch 20";
+    let found = run(&on_images(flags));
+    assert_eq!(found["heads"].as_array().unwrap().len(), 12);
+    assert_eq!(found["batch_size"], 20);
+    let pixels = format!("--encoder pixels --train {TRAIN} --test {TEST} --protocol vissl-in1k");
+    let found = run(&format!("{pixels} --epochs 1"));
+    assert_eq!(
+        (&found["encoder"], &found["augment"]),
+        (&"pixels".into(), &"none".into())
+    );
+    assert_eq!(found["best"]["pool"], "given");
+}
+
+#[test]
+fn published_protocols_augment_unless_told_not_to() {
+    let run = |flags: &str| run(&on_images(&format!("--epochs 1 --pool mean {flags}")));
+    let augmented = run("--protocol vissl-transfer");
+    assert_eq!(augmented["augment"], "protocol");
+    let fixed = run("--protocol vissl-transfer --augment none");
+    assert_eq!(fixed["augment"], "none");
+    assert_ne!(augmented["heads"], fixed["heads"]);
+    assert_eq!(run("--protocol clevr")["protocol"], "clevr");
+}
+
+#[test]
+fn files_of_embed_give_what_their_images_give() {
+    let folder = tempfile::tempdir().unwrap();
+    let (saved, device) = (golden("hf_tiny_saved"), device_name());
+    let embed = |data: &str, name: &str| {
+        let out = path_text(folder.path().join(name));
+        let flags = format!("--weights {saved} --data {data} --out {out} --device {device}");
+        text(&words(&format!("embed --quiet {flags}")));
+        out
+    };
+    let (train, test) = (embed(TRAIN, "a.safetensors"), embed(TEST, "b.npy"));
+    let files = format!("--features-train {train} --features-test {test}");
+    for protocol in ["quick --epochs 2", "lowshot-logistic --penalty 0.1,1"] {
+        let expected = run(&on_images(&format!("--pool mean --protocol {protocol}")));
+        let found = run(&format!("{files} --pool mean --protocol {protocol}"));
+        assert_eq!(found["heads"], expected["heads"], "{protocol}");
+    }
+    let solved = run(&format!("{files} --protocol lowshot-logistic --penalty 4"));
+    assert_eq!(solved["best"]["weight_decay"], 0.1);
+    assert_eq!(solved["best"]["lr"], Value::Null);
+
+    check(
+        &format!("{files} --augment protocol"),
+        2,
+        "`--augment protocol` needs images",
+    );
+    check(&format!("{files} --cache kept"), 2, "cannot be used with");
+    check(
+        &on_images("--protocol lowshot-logistic --lr 1"),
+        2,
+        "`--lr` changes nothing",
+    );
+    check(
+        &on_images("--penalty 1"),
+        2,
+        "`--penalty` changes nothing in protocol quick",
+    );
+    check(&on_images("--lr 0"), 2, "learning rate is 0");
+    check(&on_images("--lr 1e38"), 6, "all 1 heads diverged");
+}
+
+#[test]
+fn data_that_teaches_nothing_exits_with_4() {
+    let saved = golden("hf_tiny_saved");
+    let on = |train: &str, test: &str| format!("--weights {saved} --train {train} --test {test}");
+    check(
+        &on("scenes:kind=texture,n=2,size=32", TEST),
+        4,
+        "2 training images for 5 classes",
+    );
+    check(
+        &on("scenes:kind=shape,n=40,size=32", TEST),
+        4,
+        "class 0 is `",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let flat = path_text(folder.path().join("flat"));
+    fs::create_dir(&flat).unwrap();
+    let pixels = [9, 99, 199].repeat(32 * 32);
+    let save = |path: &str| {
+        image::save_buffer(path, &pixels, 32, 32, image::ColorType::Rgb8).unwrap();
+    };
+    save(&format!("{flat}/a.png"));
+    check(&on(&flat, TEST), 4, "1 of 1 training images have no label");
+    check(&on(TRAIN, &flat), 4, "1 of 1 test images have no label");
+
+    let write = |name: &str, values: [f32; 4], labels: [i64; 2]| {
+        let path = path_text(folder.path().join(name));
+        let values = values.map(f32::to_le_bytes).concat();
+        let labels = labels.map(i64::to_le_bytes).concat();
+        let tensors = [
+            (
+                "embedding",
+                TensorView::new(Dtype::F32, vec![2, 2], &values).unwrap(),
+            ),
+            (
+                "label",
+                TensorView::new(Dtype::I64, vec![2], &labels).unwrap(),
+            ),
+        ];
+        safetensors::serialize_to_file(tensors, None, Path::new(&path)).unwrap();
+        path
+    };
+    let check_file = |file: String, message: &str| {
+        check(
+            &format!("--features-train {file} --features-test {file}"),
+            4,
+            message,
+        );
+    };
+    let many = write("many.safetensors", [0.0; 4], [0, 9]);
+    check_file(many, "2 training images for 10 classes");
+    let nan = write("nan.safetensors", [0.0, 1.0, f32::NAN, 0.0], [0, 1]);
+    check_file(nan, "value 0 of image 1 is NaN");
+}
+
+#[test]
+fn weights_that_do_not_fit_their_architecture_exit_with_5() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = golden("hf_tiny_saved");
+    let copy = path_text(folder.path());
+    fs::copy(
+        format!("{saved}/model.safetensors"),
+        format!("{copy}/model.safetensors"),
+    )
+    .unwrap();
+    let config = fs::read_to_string(format!("{saved}/config.json")).unwrap();
+    let mut config: Value = serde_json::from_str(&config).unwrap();
+    let width = config["hidden_size"].as_u64().unwrap();
+    config["hidden_size"] = (2 * width).into();
+    fs::write(format!("{copy}/config.json"), config.to_string()).unwrap();
+    check(
+        &format!("--weights {copy} --train {TRAIN} --test {TEST}"),
+        5,
+        "error: ",
+    );
+}
+
+#[test]
+fn features_are_kept_and_a_damaged_or_full_disk_exits_with_4() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = path_text(folder.path().join("kept"));
+    let flags = on_images(&format!("--epochs 1 --cache {kept}"));
+    let first = run(&flags);
+    let files: Vec<_> = fs::read_dir(&kept)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
+    assert_eq!(files.len(), 2);
+    assert_eq!(run(&flags), first);
+    assert_eq!(first, run(&on_images("--epochs 1")));
+    let bytes = fs::read(&files[0]).unwrap();
+    fs::write(&files[0], &bytes[..bytes.len() - 4]).unwrap();
+    check(&flags, 4, "are damaged (");
+
+    let small = folder.path().join("small");
+    fs::create_dir(&small).unwrap();
+    let disk = Disk::mount(&small);
+    disk.fill(1024);
+    let flags = on_images(&format!("--epochs 1 --cache {}", path_text(&small)));
+    let found = disk.ijepa(&line(&flags));
+    assert_eq!(found.code, Some(4), "{found:?}");
+    assert!(found.stderr.contains("error: features need "), "{found:?}");
+}

@@ -1,0 +1,290 @@
+//! Linear heads on frozen features.
+
+mod batches;
+mod config;
+mod error;
+mod heads;
+mod pools;
+mod protocol;
+mod report;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use ijepa_data::{ClassifierAugment, Loader, LoaderConfig, Source};
+use ijepa_model::{Pooling, VisionTransformer, kernels::on_workers};
+
+pub(crate) use config::check;
+pub use config::{HeadNorm, LrSchedule, ProbeConfig, ProbeOptimizer};
+pub use error::ProbeError;
+pub use pools::{Pool, Pools};
+pub use protocol::Protocol;
+pub use report::{HeadChoice, HeadReport, ProbeReport};
+
+use crate::accuracy::{Hits, place};
+use crate::extract::ExtractConfig;
+use crate::features::Features;
+use crate::labels::Classes;
+use batches::{Batches, Frozen, Live};
+use heads::Heads;
+
+/// Share of unreadable training images at which an augmented probe gives up.
+const MAX_BAD: f64 = 0.01;
+
+/// How far a probe is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ProbeProgress {
+    /// Steps that are done.
+    pub step: usize,
+    /// Steps in all.
+    pub steps: usize,
+}
+
+/// Trains linear heads on features that were extracted once and tests them on others.
+///
+/// All heads of a configuration see the same batches and do not influence each other. Each is
+/// judged after the last epoch, and the best on the test images is named, as the paper does.
+/// Gradients are written out, so this runs on every backend without autodiff.
+///
+/// # Errors
+///
+/// A [`ProbeError`] if the configuration is out of range, the sets do not go together, labels are
+/// missing or all heads diverge.
+///
+/// # Examples
+///
+/// ```
+/// use burn::tensor::Device;
+/// use ijepa_eval::{Features, ProbeConfig, Protocol, probe};
+///
+/// let corner = |at: usize| if at.is_multiple_of(2) { 1.0 } else { -1.0 };
+/// let values = (0..64).map(corner).collect();
+/// let labels = (0..64).map(|at| Some(at % 2)).collect();
+/// let features = Features::new(1, values, labels)?;
+/// let config = ProbeConfig { batch_size: 16, ..Protocol::Quick.config() };
+/// let report = probe(&features, &features, &config, &Device::flex())?;
+/// assert_eq!(report.top1, 100.0);
+/// # Ok::<(), ijepa_eval::Error>(())
+/// ```
+pub fn probe(
+    train: &Features,
+    test: &Features,
+    config: &ProbeConfig,
+    device: &Device,
+) -> Result<ProbeReport, ProbeError> {
+    probe_with_progress(train, test, config, device, |_| ())
+}
+
+/// As [`probe`]; `progress` is told after each step.
+///
+/// # Errors
+///
+/// As [`probe`].
+pub fn probe_with_progress(
+    train: &Features,
+    test: &Features,
+    config: &ProbeConfig,
+    device: &Device,
+    progress: impl FnMut(ProbeProgress) + Send,
+) -> Result<ProbeReport, ProbeError> {
+    config.validate()?;
+    if train.dim() != test.dim() {
+        return Err(ProbeError::Width {
+            train: train.dim(),
+            test: test.dim(),
+        });
+    }
+    let classes = Classes::of(train.labels(), test)?;
+    let device = device.clone().without_autodiff();
+    let batches = Frozen {
+        features: train,
+        labels: &classes.train,
+        batch_size: config.batch_size.min(train.images()),
+        seed: config.seed,
+        order: Vec::new(),
+        device: device.clone(),
+    };
+    run(batches, test, &classes, config, &device, progress)
+}
+
+/// Trains linear heads on images that are augmented anew every epoch and tests them on features.
+///
+/// `extraction` says how many images go through the encoder at once and which threads read them;
+/// batches of the probe are rounded down to a multiple of that. The poolings other than the mean
+/// of the last layer come from one forward pass with [`Pooling::Concat4`], as `test` has to.
+/// Images that cannot be read are replaced by others, up to one in a hundred.
+///
+/// # Errors
+///
+/// As [`probe`], and a [`ProbeError`] if images cannot be loaded.
+pub fn probe_augmented(
+    encoder: &VisionTransformer,
+    source: Arc<dyn Source>,
+    augment: ClassifierAugment,
+    test: &Features,
+    (config, extraction): (&ProbeConfig, &ExtractConfig),
+    device: &Device,
+    progress: impl FnMut(ProbeProgress) + Send,
+) -> Result<ProbeReport, ProbeError> {
+    config.validate()?;
+    extraction.check(encoder)?;
+    let labels: Vec<_> = (0..source.len()).map(|image| source.label(image)).collect();
+    let classes = Classes::of(&labels, test)?;
+    let dim = match extraction.pooling {
+        Pooling::Mean => encoder.embed_dim(),
+        Pooling::Concat4 => 4 * encoder.embed_dim(),
+    };
+    if dim != test.dim() {
+        return Err(ProbeError::Width {
+            train: dim,
+            test: test.dim(),
+        });
+    }
+    let batch_size = config.batch_size.min(labels.len());
+    let part = extraction.batch_size.min(batch_size);
+    let loader = LoaderConfig {
+        batch_size: part,
+        seed: config.seed,
+        start_step: 0,
+        workers: extraction.workers,
+        augment,
+        max_bad_fraction: MAX_BAD,
+    };
+    let device = device.clone().without_autodiff();
+    let batches = Live {
+        encoder: encoder.clone(),
+        pooling: extraction.pooling,
+        normalization: extraction.normalization,
+        loader: Loader::new(source, loader)?,
+        labels: &classes.train,
+        part,
+        parts: batch_size / part,
+        device: device.clone(),
+    };
+    run(batches, test, &classes, config, &device, progress)
+}
+
+/// Heads of one pooling and the columns they see.
+type Bank = (Pool, Range<usize>, Heads);
+
+fn run(
+    mut batches: impl Batches,
+    test: &Features,
+    classes: &Classes,
+    config: &ProbeConfig,
+    device: &Device,
+    mut progress: impl FnMut(ProbeProgress) + Send,
+) -> Result<ProbeReport, ProbeError> {
+    let batch_size = batches.batch_size();
+    let pools = config.pools.columns(test.dim())?;
+    let work = || {
+        let mut banks = Vec::new();
+        for (number, (pool, columns)) in pools.into_iter().enumerate() {
+            let sizes = [columns.len(), classes.classes];
+            let first = number * config.grid().len();
+            let heads = Heads::new(config, batch_size, sizes, first, device);
+            banks.push((pool, columns, heads));
+        }
+        let losses = train(&mut banks, &mut batches, config, &mut progress)?;
+        let hits = score(&banks, test, &classes.test, device);
+        Ok::<_, ProbeError>((banks, losses, hits))
+    };
+    let (banks, losses, hits) = on_workers(device, work)?;
+    let choices = banks.iter().flat_map(|(pool, _, heads)| {
+        heads
+            .grid
+            .iter()
+            .map(|&(batch_norm, lr, weight_decay)| HeadChoice {
+                pool: *pool,
+                batch_norm,
+                lr: Some(lr),
+                weight_decay,
+            })
+    });
+    let heads = choices.zip(losses).zip(hits).map(|((head, loss), hits)| {
+        let accuracy = hits.accuracy();
+        HeadReport {
+            head,
+            top1: accuracy.top1,
+            top5: accuracy.top5,
+            loss: loss.is_finite().then_some(f64::from(loss)),
+        }
+    });
+    let heads: Vec<HeadReport> = heads.collect();
+    if heads.iter().all(|head| head.loss.is_none()) {
+        return Err(ProbeError::Diverged { heads: heads.len() });
+    }
+    let images = [classes.train.len(), classes.test.len()];
+    Ok(ProbeReport::new(heads, images, classes.classes, batch_size))
+}
+
+/// Trains all heads; gives their mean losses in the last epoch.
+fn train(
+    banks: &mut [Bank],
+    batches: &mut impl Batches,
+    config: &ProbeConfig,
+    progress: &mut impl FnMut(ProbeProgress),
+) -> Result<Vec<f32>, ProbeError> {
+    let in_epoch = batches.steps_per_epoch();
+    let mut losses = Vec::new();
+    for epoch in 0..config.epochs {
+        let factor = config.schedule.factor(epoch, config.epochs);
+        for step in 0..in_epoch {
+            let (features, targets) = batches.batch(epoch, step)?;
+            for (_, columns, heads) in banks.iter_mut() {
+                heads.step(select(&features, columns), &targets, factor);
+            }
+            progress(ProbeProgress {
+                step: epoch * in_epoch + step + 1,
+                steps: config.epochs * in_epoch,
+            });
+        }
+        losses = banks
+            .iter_mut()
+            .flat_map(|(_, _, heads)| heads.take_losses())
+            .collect();
+    }
+    Ok(losses)
+}
+
+/// What each head gets right of the test images.
+fn score(banks: &[Bank], test: &Features, labels: &[u32], device: &Device) -> Vec<Hits> {
+    let mut all = Vec::new();
+    for (_, columns, heads) in banks {
+        let mut hits = vec![Hits::default(); heads.grid.len()];
+        for rows in heads.blocks(test.images()) {
+            let values = &test.values()[rows.start * test.dim()..rows.end * test.dim()];
+            let data = TensorData::new(values.to_vec(), [rows.len(), test.dim()]);
+            let features = Tensor::from_data(data, device);
+            count(
+                &mut hits,
+                heads.logits(select(&features, columns)),
+                &labels[rows],
+            );
+        }
+        all.extend(hits);
+    }
+    all
+}
+
+/// Counts images by their logits, `[images, heads * classes]`.
+pub(crate) fn count(hits: &mut [Hits], logits: Tensor<2>, labels: &[u32]) {
+    let [_, columns] = logits.dims();
+    let classes = columns / hits.len();
+    let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
+    for (row, &label) in logits.chunks_exact(columns).zip(labels) {
+        for (hits, head) in hits.iter_mut().zip(row.chunks_exact(classes)) {
+            hits.count(place(head, label as usize));
+        }
+    }
+}
+
+/// Some columns of `[rows, dim]`.
+pub(crate) fn select(features: &Tensor<2>, columns: &Range<usize>) -> Tensor<2> {
+    let [rows, dim] = features.dims();
+    if columns.len() == dim {
+        return features.clone();
+    }
+    features.clone().slice([0..rows, columns.clone()])
+}

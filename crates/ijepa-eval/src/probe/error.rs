@@ -1,0 +1,57 @@
+//! Why there is no probe.
+
+use ijepa_data::DataError;
+
+use crate::extract::ExtractError;
+use crate::labels::LabelsError;
+
+/// Classifiers that cannot be trained on frozen features.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProbeError {
+    /// A list without an element.
+    #[error("no {what} is given, expected at least one")]
+    Empty {
+        /// What the list is of.
+        what: &'static str,
+    },
+    /// A number out of range.
+    #[error("{key} is {found}, expected {expected}")]
+    Value {
+        /// What the number is.
+        key: &'static str,
+        /// The number.
+        found: f64,
+        /// The range.
+        expected: &'static str,
+    },
+    /// Features of which no quarter is the last layer.
+    #[error("{dim} features an image are no last four layers; extract them with concat4 pooling")]
+    Quarters {
+        /// Values of a feature.
+        dim: usize,
+    },
+    /// The two sets come from different encoders.
+    #[error("training features have {train} values, test features {test}; extract both alike")]
+    Width {
+        /// Values of a training feature.
+        train: usize,
+        /// Values of a test feature.
+        test: usize,
+    },
+    /// Labels that nothing can be learned from.
+    #[error(transparent)]
+    Labels(#[from] LabelsError),
+    /// Every head has left the numbers.
+    #[error("all {heads} heads diverged; use smaller learning rates")]
+    Diverged {
+        /// Heads.
+        heads: usize,
+    },
+    /// Images cannot be loaded.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Augmented images have no features.
+    #[error(transparent)]
+    Extract(#[from] ExtractError),
+}

@@ -1,0 +1,80 @@
+//! What heads achieved.
+
+use serde::Serialize;
+
+use super::{HeadNorm, Pool};
+
+/// What tells one head from the others.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct HeadChoice {
+    /// The features that it sees.
+    pub pool: Pool,
+    /// What happens to them first.
+    pub batch_norm: HeadNorm,
+    /// Learning rate for batches of 256; none of a head that was solved instead of trained.
+    pub lr: Option<f64>,
+    /// Weight decay; of logistic regression the L2 penalty.
+    pub weight_decay: f64,
+}
+
+/// One head and its accuracy in percent.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct HeadReport {
+    /// Which head.
+    #[serde(flatten)]
+    pub head: HeadChoice,
+    /// Test images whose first class is right.
+    pub top1: f64,
+    /// Test images for which one of the first five classes is right.
+    pub top5: f64,
+    /// Mean training loss in the last epoch; none if the head diverged.
+    pub loss: Option<f64>,
+}
+
+/// All heads and the best of them, as the paper reports it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ProbeReport {
+    /// Images that were learned from.
+    pub train_images: usize,
+    /// Images that were classified.
+    pub test_images: usize,
+    /// Classes.
+    pub classes: usize,
+    /// Images of a step; the number of training images where there are no steps.
+    pub batch_size: usize,
+    /// Top-1 accuracy of the best head, percent.
+    pub top1: f64,
+    /// Top-5 accuracy of that head, percent.
+    pub top5: f64,
+    /// The head with the highest top-1 accuracy; the first of several.
+    pub best: HeadChoice,
+    /// Every head.
+    pub heads: Vec<HeadReport>,
+}
+
+impl ProbeReport {
+    /// The report on `heads`, at least one; `images` are those of training and test.
+    pub(crate) fn new(
+        heads: Vec<HeadReport>,
+        images: [usize; 2],
+        classes: usize,
+        batch_size: usize,
+    ) -> Self {
+        let mut best = &heads[0];
+        for head in &heads {
+            if head.top1 > best.top1 {
+                best = head;
+            }
+        }
+        Self {
+            train_images: images[0],
+            test_images: images[1],
+            classes,
+            batch_size,
+            top1: best.top1,
+            top5: best.top5,
+            best: best.head,
+            heads,
+        }
+    }
+}

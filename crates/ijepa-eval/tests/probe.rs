@@ -1,0 +1,367 @@
+//! Probes from end to end, on features and on images.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ijepa_data::{DataSpec, Source};
+use ijepa_eval::{
+    CacheError, Error, ExtractConfig, FeatureCache, Features, LogisticConfig, Pools, ProbeConfig,
+    ProbeReport, Protocol, extract, logistic, probe, probe_augmented,
+};
+use ijepa_model::{Pooling, VisionTransformer, VisionTransformerConfig};
+use ijepa_testkit::device;
+
+/// Uniform numbers from a counter (SplitMix64), in `[-1, 1)`.
+fn noise(seed: u64, at: usize) -> f32 {
+    let mut z = (seed << 32)
+        .wrapping_add(at as u64)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0
+}
+
+const CLASSES: usize = 6;
+
+/// Overlapping classes, far from the origin and stretched unevenly.
+fn overlapping(seed: u64, images: usize) -> Features {
+    let dim = 16;
+    let value = |at: usize| {
+        let (image, column) = (at / dim, at % dim);
+        let centre = noise(99, image % CLASSES * dim + column);
+        3.0 + (column as f32 + 0.2) * (0.5 * centre + noise(seed, at))
+    };
+    let labels = (0..images).map(|image| Some((image % CLASSES) as u32));
+    Features::new(
+        dim,
+        (0..images * dim).map(value).collect(),
+        labels.collect(),
+    )
+    .unwrap()
+}
+
+fn labelled(labels: &[Option<u32>]) -> Features {
+    let values = (0..labels.len() * 4).map(|at| noise(3, at)).collect();
+    Features::new(4, values, labels.to_vec()).unwrap()
+}
+
+fn quick() -> ProbeConfig {
+    ProbeConfig {
+        batch_size: 64,
+        ..Protocol::Quick.config()
+    }
+}
+
+fn run(config: &ProbeConfig) -> ProbeReport {
+    probe(
+        &overlapping(1, 600),
+        &overlapping(2, 200),
+        config,
+        &device(),
+    )
+    .unwrap()
+}
+
+#[test]
+fn every_protocol_learns_and_the_best_head_is_the_best() {
+    for protocol in [
+        Protocol::Quick,
+        Protocol::VisslIn1k,
+        Protocol::VisslCifar100,
+    ] {
+        let mut config = ProbeConfig {
+            batch_size: 100,
+            ..protocol.config()
+        };
+        // Published for batches of 16384: few steps, each of them large.
+        if protocol == Protocol::VisslIn1k {
+            config.lrs.iter_mut().for_each(|lr| *lr *= 164.0);
+        }
+        let report = run(&config);
+        let heads = if config.pools == Pools::Both { 2 } else { 1 };
+        let grid = config.norms.len() * config.lrs.len() * config.weight_decays.len();
+        assert_eq!(report.heads.len(), heads * grid, "{protocol:?}");
+        // Chance is 17 %; classes overlap, so nothing is right everywhere.
+        assert!(
+            (50.0..99.0).contains(&report.top1),
+            "{protocol:?}: {report:?}"
+        );
+        assert!(report.top5 > report.top1);
+        let most = report
+            .heads
+            .iter()
+            .map(|head| head.top1)
+            .fold(0.0, f64::max);
+        assert_eq!(report.top1, most);
+        let best = report.heads.iter().find(|head| head.top1 == most).unwrap();
+        assert_eq!(best.head, report.best);
+        assert_eq!(
+            (report.train_images, report.test_images, report.classes),
+            (600, 200, CLASSES)
+        );
+    }
+}
+
+#[test]
+fn a_report_has_the_promised_keys() {
+    let json = serde_json::to_value(run(&quick())).unwrap();
+    let keys = |value: &serde_json::Value| -> BTreeSet<String> {
+        value.as_object().unwrap().keys().cloned().collect()
+    };
+    let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    let head = ["pool", "batch_norm", "lr", "weight_decay"];
+    assert_eq!(keys(&json["best"]), set(&head));
+    assert_eq!(
+        keys(&json["heads"][0]),
+        set(&[&head[..], &["top1", "top5", "loss"]].concat())
+    );
+    let all = [
+        "top1",
+        "top5",
+        "best",
+        "heads",
+        "train_images",
+        "test_images",
+    ];
+    assert!(keys(&json).is_superset(&set(&all)), "{json}");
+    assert_eq!(json["best"]["batch_norm"], "mae");
+}
+
+#[test]
+fn the_seed_decides_everything() {
+    let config = quick();
+    let first = run(&config);
+    assert_eq!(first, run(&config));
+    let other = ProbeConfig { seed: 1, ..config };
+    assert_ne!(first.heads, run(&other).heads);
+}
+
+#[test]
+fn a_head_that_diverges_is_wrong_and_disturbs_nobody() {
+    let alone = ProbeConfig {
+        lrs: vec![0.03],
+        ..quick()
+    };
+    let both = ProbeConfig {
+        lrs: vec![0.03, 1e38],
+        ..quick()
+    };
+    let (alone, both) = (run(&alone), run(&both));
+    assert_eq!(alone.heads[0], both.heads[0]);
+    assert_eq!((both.heads[1].top1, both.heads[1].loss), (0.0, None));
+    let all = ProbeConfig {
+        lrs: vec![1e38],
+        ..quick()
+    };
+    let error = probe(&overlapping(1, 600), &overlapping(2, 200), &all, &device()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "all 1 heads diverged; use smaller learning rates"
+    );
+}
+
+#[test]
+fn both_poolings_are_the_features_and_their_last_quarter() {
+    let quarter = |features: &Features| {
+        let rows = (0..features.images()).flat_map(|image| features.row(image)[12..].to_vec());
+        Features::new(4, rows.collect(), features.labels().to_vec()).unwrap()
+    };
+    let (train, test) = (overlapping(1, 300), overlapping(2, 100));
+    let with = |pools, train: &Features, test: &Features| {
+        let config = ProbeConfig { pools, ..quick() };
+        probe(train, test, &config, &device()).unwrap().heads
+    };
+    let both = with(Pools::Both, &train, &test);
+    let mean = with(Pools::Mean, &quarter(&train), &quarter(&test));
+    assert_eq!(both[..mean.len()], mean);
+    let config = LogisticConfig {
+        penalties: vec![0.1, 1.0],
+        ..LogisticConfig::default()
+    };
+    let report = logistic(&train, &test, &config, &device()).unwrap();
+    assert_eq!(report.heads.len(), 4);
+    // The larger penalty first, whatever the order it was asked in.
+    assert!(report.heads[0].head.weight_decay > report.heads[1].head.weight_decay);
+    assert!(report.top1 > 50.0, "{report:?}");
+}
+
+#[test]
+fn labels_that_teach_nothing_are_refused() {
+    let fine = labelled(&[Some(0), Some(1), Some(1)]);
+    let check = |train: &[Option<u32>], test: &Features, message: &str| {
+        let train = labelled(train);
+        let error = probe(&train, test, &quick(), &device()).unwrap_err();
+        assert_eq!(error.to_string(), message);
+        let config = LogisticConfig {
+            pools: Pools::Given,
+            ..LogisticConfig::default()
+        };
+        let error = logistic(&train, test, &config, &device()).unwrap_err();
+        assert_eq!(error.to_string(), message);
+    };
+    check(
+        &[Some(0), None, None],
+        &fine,
+        "2 of 3 training images have no label, the first is image 1",
+    );
+    check(
+        &[Some(0), Some(4_000_000_000)],
+        &fine,
+        "2 training images for 4000000001 classes, expected at least one a class",
+    );
+    check(
+        &[Some(0), Some(0)],
+        &fine,
+        "test image 1 has label 1, which no training image has",
+    );
+    let narrow = Features::new(2, vec![0.0; 4], vec![Some(0); 2]).unwrap();
+    let message = "training features have 4 values, test features 2; extract both alike";
+    check(&[Some(0)], &narrow, message);
+}
+
+#[test]
+fn configurations_out_of_range_are_refused() {
+    let check = |change: &dyn Fn(&mut ProbeConfig), message: &str| {
+        let mut config = quick();
+        change(&mut config);
+        let features = overlapping(1, 30);
+        let error = probe(&features, &features, &config, &device()).unwrap_err();
+        assert_eq!(error.to_string(), message);
+    };
+    check(
+        &|c| c.lrs.clear(),
+        "no learning rate is given, expected at least one",
+    );
+    check(
+        &|c| c.lrs = vec![-1.0],
+        "learning rate is -1, expected a number above 0",
+    );
+    check(&|c| c.epochs = 0, "epochs is 0, expected at least 1");
+    check(
+        &|c| c.weight_decays = vec![f64::NAN],
+        "weight decay is NaN, expected a number of at least 0",
+    );
+    let odd = Features::new(5, vec![0.5; 10], vec![Some(0); 2]).unwrap();
+    let config = ProbeConfig {
+        pools: Pools::Both,
+        ..quick()
+    };
+    let error = probe(&odd, &odd, &config, &device())
+        .unwrap_err()
+        .to_string();
+    let expected = "5 features an image are no last four layers; extract them with concat4 pooling";
+    assert_eq!(error, expected);
+}
+
+fn encoder() -> VisionTransformer {
+    let config = VisionTransformerConfig {
+        image_size: [16, 16],
+        patch_size: 8,
+        embed_dim: 24,
+        depth: 4,
+        num_heads: 2,
+        mlp_ratio: 2.0,
+        drop_path: 0.0,
+    };
+    config.init(&device())
+}
+
+fn scenes(spec: &str) -> Arc<dyn Source> {
+    spec.parse::<DataSpec>().unwrap().open().unwrap().into()
+}
+
+#[test]
+fn augmented_images_are_others_in_every_epoch_but_the_same_for_all_workers() {
+    let encoder = encoder();
+    let test = scenes("scenes:kind=texture,n=20,size=16,seed=2");
+    let run = |workers, protocol: Protocol| {
+        let extraction = ExtractConfig {
+            pooling: Pooling::Concat4,
+            batch_size: 12,
+            workers,
+            ..ExtractConfig::default()
+        };
+        let test = extract(&encoder, test.as_ref(), &extraction, &device())
+            .unwrap()
+            .features;
+        let config = ProbeConfig {
+            batch_size: 30,
+            epochs: 2,
+            ..protocol.config()
+        };
+        probe_augmented(
+            &encoder,
+            scenes("scenes:kind=texture,n=60,size=16,seed=1"),
+            protocol.augment([16, 16]).unwrap(),
+            &test,
+            (&config, &extraction),
+            &device(),
+            |_| (),
+        )
+        .unwrap()
+    };
+    let found = run(2, Protocol::VisslCifar100);
+    assert_eq!(found.batch_size, 24);
+    assert_eq!(found, run(0, Protocol::VisslCifar100));
+    assert_ne!(found.heads, run(0, Protocol::ClevrCount).heads);
+    assert!(found.heads.iter().all(|head| head.loss.is_some()));
+}
+
+#[test]
+fn features_come_back_from_the_cache_until_something_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = FeatureCache::new(folder.path().join("kept"));
+    let config = ExtractConfig::default();
+    let (encoder, device) = (encoder(), device());
+    let source = scenes("scenes:n=20,size=16");
+    let take = |encoder: &VisionTransformer, source: &dyn Source, config: &ExtractConfig| {
+        let mut computed = false;
+        let found = cache.extract(encoder, source, config, &device, |_| computed = true);
+        found.map(|extracted| (extracted, computed))
+    };
+    let (first, computed) = take(&encoder, source.as_ref(), &config).unwrap();
+    assert!(computed);
+    assert_eq!(
+        first,
+        extract(&encoder, source.as_ref(), &config, &device).unwrap()
+    );
+    assert_eq!(
+        take(&encoder, source.as_ref(), &config).unwrap(),
+        (first, false)
+    );
+
+    let other = scenes("scenes:n=20,size=16,seed=1");
+    let pooled = ExtractConfig {
+        pooling: Pooling::Concat4,
+        ..config
+    };
+    let trained = VisionTransformer::clone(&encoder).with_image_size([24, 16], Default::default());
+    let changes = [
+        take(&encoder, other.as_ref(), &config),
+        take(&encoder, source.as_ref(), &pooled),
+        take(&trained.unwrap(), source.as_ref(), &config),
+    ];
+    assert!(changes.into_iter().all(|change| change.unwrap().1));
+
+    for entry in std::fs::read_dir(folder.path().join("kept")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    }
+    let error = take(&encoder, source.as_ref(), &config).unwrap_err();
+    assert!(
+        matches!(error, Error::Cache(CacheError::Damaged { .. })),
+        "{error}"
+    );
+    let text = error.to_string();
+    assert!(
+        text.ends_with(
+            "are damaged (its checksum is another); delete the file to compute them again"
+        ),
+        "{text}"
+    );
+}
