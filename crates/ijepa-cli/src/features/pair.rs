@@ -81,7 +81,7 @@ pub(crate) struct Images {
 /// What looks at images.
 #[derive(Debug)]
 pub(crate) enum Look {
-    Encoder(LoadedEncoder),
+    Encoder(Box<LoadedEncoder>),
     /// Nothing: their pixels at `[height, width]`.
     Pixels {
         size: [usize; 2],
@@ -157,7 +157,7 @@ impl PairArgs {
             Some(Choice::Random) => Some(EncoderChoice::Random),
             None => None,
         };
-        Ok(Look::Encoder(self.weights.load(choice, compute)?))
+        Ok(Look::Encoder(Box::new(self.weights.load(choice, compute)?)))
     }
 
     /// How the images of `look` become features; `preprocess` unless a flag says otherwise.
