@@ -268,7 +268,8 @@ mod tests {
                 head.top1
             );
         }
-        assert_eq!(report.top1, 85.0);
+        let best = numbers("top1").into_iter().fold(0.0, f64::max);
+        assert!((report.top1 - best).abs() < 1e-9);
 
         let labels: Vec<u32> = train.labels().iter().flatten().copied().collect();
         let task = Task::new(&train, &(0..12), &labels, 7, &device());
