@@ -1,0 +1,1 @@
+//! Pictures of what I-JEPA's encoders and predictors represent.
