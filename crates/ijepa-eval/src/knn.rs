@@ -5,6 +5,7 @@ mod error;
 mod unit_rows;
 mod vote;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::Device;
@@ -17,6 +18,7 @@ use crate::accuracy::{Accuracy, Hits};
 use crate::features::Features;
 use crate::labels::{Split, all_known};
 use crate::lanes::dot;
+use crate::whitening::Whitening;
 use unit_rows::UnitRows;
 use vote::Votes;
 
@@ -29,6 +31,8 @@ pub struct KnnConfig {
     pub temperature: f64,
     /// Whether the mean training feature is subtracted first; DINO does not.
     pub center: bool,
+    /// Whether both sets are whitened with the training features first, which also centres them.
+    pub whiten: bool,
     /// Test and training images compared at once; bounds the memory, changes nothing else.
     pub block: [usize; 2],
 }
@@ -40,6 +44,7 @@ impl Default for KnnConfig {
             ks: vec![10, 20, 100, 200],
             temperature: 0.07,
             center: false,
+            whiten: false,
             block: [512, 8192],
         }
     }
@@ -61,7 +66,8 @@ pub struct KnnReport {
 /// DINO's protocol (Caron et al. 2021, after Wu et al. 2018): features are L2-normalised,
 /// similarity is their cosine `s`, and each of the `k` most similar training images votes for
 /// its class with weight `exp(s / temperature)`. With `center`, the mean training feature is
-/// subtracted from both sets before normalising. A feature of norm 0 has similarity 0 to all.
+/// subtracted from both sets before normalising, with `whiten` both go through a [`Whitening`].
+/// A feature of norm 0 has similarity 0 to all.
 ///
 /// Of equally similar images the one with the lower index is nearer, of classes with equal votes
 /// the lower one wins. A class without a vote is never predicted.
@@ -101,6 +107,12 @@ pub fn knn(
     let classes = all_known(train.labels(), Split::Train)?;
     let wanted = all_known(test.labels(), Split::Test)?;
 
+    let whitening = config.whiten.then(|| Whitening::of(train));
+    let whitened = |features| match &whitening {
+        Some(whitening) => whitening.apply(features).map(Cow::Owned),
+        None => Ok(Cow::Borrowed(features)),
+    };
+    let (train, test) = (&*whitened(train)?, &*whitened(test)?);
     let mean = config.center.then(|| train.mean());
     let train = UnitRows::new(train, mean.as_deref());
     let test = UnitRows::new(test, mean.as_deref());

@@ -38,7 +38,8 @@
 //!
 //! - [`extract`] turns the images of a source into [`Features`], one row per image, and lists
 //!   the images that cannot be read; [`extract_pixels`] is the baseline without an encoder.
-//! - [`knn`] classifies test images by their nearest training images, DINO's protocol.
+//! - [`knn`] classifies test images by their nearest training images, DINO's protocol;
+//!   [`Whitening`] gives all directions the same weight first.
 //! - [`probe`] trains linear heads on features, [`probe_augmented`] on images that change every
 //!   epoch; a [`Protocol`] is a published one. [`logistic`] solves logistic regression.
 //! - A [`FeatureCache`] keeps features on disk.
@@ -71,6 +72,7 @@ mod report;
 pub mod sweep;
 mod verdict;
 mod views;
+mod whitening;
 
 pub use accuracy::Accuracy;
 pub use cache::{CacheError, FeatureCache};
@@ -104,3 +106,4 @@ pub use verdict::{
     NO_BETTER_LOSS, Verdict, judge,
 };
 pub use views::{alignment, masked_views, uniformity};
+pub use whitening::Whitening;

@@ -1,5 +1,6 @@
 //! How many directions features use: quality signals that need no labels.
 
+mod cholesky;
 mod eigenvalues;
 mod gram;
 mod lidar;
@@ -8,6 +9,8 @@ use serde::Serialize;
 
 use crate::features::Features;
 
+pub(crate) use cholesky::cholesky;
+pub(crate) use gram::gram;
 pub use lidar::lidar;
 
 /// Added to each normalised singular value (Garrido et al. 2023, equation 1).

@@ -43,9 +43,10 @@ fn check(golden: &Golden, name: &str, found: f64, tolerance: f64) {
 fn knn_classifies_as_numpy_does() {
     let golden = golden();
     let (train, test) = (features(&golden, "train"), features(&golden, "test"));
-    for (center, name) in [(false, "knn"), (true, "knn_centered")] {
+    for name in ["knn", "knn_centered", "knn_whitened"] {
         let config = KnnConfig {
-            center,
+            center: name == "knn_centered",
+            whiten: name == "knn_whitened",
             block: [64, 100],
             ..KnnConfig::default()
         };

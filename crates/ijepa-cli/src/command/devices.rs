@@ -21,6 +21,9 @@ pub(crate) struct Devices {
     /// Recipe whose memory is estimated
     #[arg(long, value_name = "NAME|FILE")]
     recipe: Option<String>,
+    /// Changes of single keys of the recipe, such as run.micro_batch=64
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", num_args = 1.., requires = "recipe")]
+    overrides: Vec<String>,
 }
 
 impl Devices {
@@ -83,7 +86,7 @@ impl Devices {
         let Some(name) = &self.recipe else {
             return Ok(None);
         };
-        let recipe = args::load_recipe(name, &[])?;
+        let recipe = args::load_recipe(name, &self.overrides)?;
         Ok(Some(MemoryEstimate::of(&recipe)?))
     }
 }

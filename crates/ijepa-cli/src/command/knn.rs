@@ -33,6 +33,9 @@ pub(crate) struct Knn {
     /// Subtract the mean training feature first
     #[arg(long)]
     center: bool,
+    /// Whiten with the training features first: all directions count the same
+    #[arg(long, conflicts_with = "center")]
+    whiten: bool,
     /// What becomes of the tokens of an image: mean or concat4
     #[arg(
         long,
@@ -67,6 +70,7 @@ impl Knn {
             ks: self.k.clone(),
             temperature: self.temperature,
             center: self.center,
+            whiten: self.whiten,
             ..KnnConfig::default()
         };
         let started = Instant::now();
@@ -94,6 +98,7 @@ impl Knn {
             "dim": pair.train.dim(),
             "k": found.k,
             "center": self.center,
+            "whiten": self.whiten,
             "knn_s": took.as_secs_f64(),
             "skipped": skipped_json(&pair.skipped),
         });

@@ -1,6 +1,9 @@
 //! `ijepa probe`: linear classifiers on frozen features.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use clap::{Args, ValueEnum};
 use ijepa_data::{DataSpec, Preprocess, Skipped};
@@ -115,6 +118,8 @@ struct Found {
     report: ProbeReport,
     encoder: &'static str,
     augmented: bool,
+    /// Training and testing of the heads; with augmentation the features, too.
+    took: Duration,
     skipped: Vec<Skipped>,
 }
 
@@ -161,6 +166,7 @@ impl Probe {
             .pair
             .extract(&images.look, test, &extraction, compute, cache.as_ref())?;
         let config = self.config(protocol, pools);
+        let started = Instant::now();
         let report = probe_augmented(
             encoder,
             images.train.source.clone(),
@@ -174,6 +180,7 @@ impl Probe {
             report: report.map_err(ijepa_eval::Error::from)?,
             encoder: images.look.name(),
             augmented: true,
+            took: started.elapsed(),
             skipped: test.skipped,
         })
     }
@@ -187,6 +194,7 @@ impl Probe {
         compute: &Compute,
     ) -> Result<Found, CliError> {
         let (train, test) = (&pair.train, &pair.test);
+        let started = Instant::now();
         let report = match protocol {
             Some(protocol) => {
                 let config = self.config(protocol, pools);
@@ -206,6 +214,7 @@ impl Probe {
             report: report.map_err(ijepa_eval::Error::from)?,
             encoder: pair.encoder,
             augmented: false,
+            took: started.elapsed(),
             skipped: pair.skipped,
         })
     }
@@ -303,6 +312,7 @@ impl Probe {
             report,
             encoder,
             augmented,
+            took,
             skipped,
         } = found;
         let mut text = format!(
@@ -323,6 +333,7 @@ impl Probe {
         json["encoder"] = json!(encoder);
         json["protocol"] = json!(self.name());
         json["augment"] = json!(if *augmented { "protocol" } else { "none" });
+        json["probe_s"] = json!(took.as_secs_f64());
         json["skipped"] = skipped_json(skipped);
         Report { text, json }
     }

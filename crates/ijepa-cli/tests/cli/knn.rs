@@ -57,6 +57,12 @@ fn pixels_need_no_weights() {
         (&found["dim"], &found["k"]["1"]["top1"]),
         (&(3 * 64).into(), &100.0.into())
     );
+    let whitened = run(&format!("{small} --whiten"));
+    assert_eq!(whitened["k"]["1"]["top1"], 100.0);
+    assert_eq!(
+        (&found["whiten"], &whitened["whiten"]),
+        (&false.into(), &true.into())
+    );
     // Weights give pixels the size that their encoder would see.
     let saved = golden("hf_tiny_saved");
     let found = run(&format!(
@@ -120,6 +126,11 @@ fn images_and_files_do_not_mix() {
     );
     check(&format!("{files} --weights w"), 2, "cannot be used with");
     check(&format!("{files} --pool concat4"), 2, "cannot be used with");
+    check(
+        &format!("{files} --center --whiten"),
+        2,
+        "cannot be used with",
+    );
     check("--features-train a.npy", 2, "--features-test");
     check("--weights w", 2, "--train");
     check(

@@ -3,7 +3,7 @@
 use ijepa_train::{Recipe, recipe::preset_names};
 use serde_json::{Value, json as object};
 
-use crate::support::{json, path_text, text};
+use crate::support::{json, path_text, text, words};
 
 #[test]
 fn all_presets_are_listed_with_what_they_are() {
@@ -82,6 +82,11 @@ fn devices_are_those_of_the_binary_and_memory_is_called_an_estimate() {
     if let (Some(available), "flex") = (available, giant["default"].as_str().unwrap()) {
         assert_eq!(giant["fits"], bytes(&giant) <= available);
     }
+    let deep = json(&words(
+        "devices --recipe scenes_vit_nano --set model.depth=8",
+    ));
+    let parameters = |found: &Value| found["estimate"]["parameters"].as_u64().unwrap();
+    assert!(parameters(&deep) > parameters(&nano));
     let shown = text(&["devices", "--recipe", "scenes_vit_nano"]);
     assert!(shown.contains("estimated, not measured"), "{shown}");
 }

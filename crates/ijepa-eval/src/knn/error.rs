@@ -1,5 +1,6 @@
 //! Why there are no neighbours.
 
+use crate::features::FeaturesError;
 use crate::labels::LabelsError;
 
 /// Features that cannot be classified by neighbours.
@@ -46,6 +47,9 @@ pub enum KnnError {
         /// Values of a test feature.
         test: usize,
     },
+    /// Features that cannot be whitened.
+    #[error(transparent)]
+    Features(#[from] FeaturesError),
     /// Labels that do not vote.
     #[error(transparent)]
     Labels(#[from] LabelsError),

@@ -8,7 +8,7 @@ const CHUNK: usize = 64;
 /// The matrix `[count, count]` of inner products of `count` vectors of one length.
 ///
 /// `value` gives the element of a vector at a position.
-pub(super) fn gram(count: usize, length: usize, value: impl Fn(usize, usize) -> f64) -> Vec<f64> {
+pub(crate) fn gram(count: usize, length: usize, value: impl Fn(usize, usize) -> f64) -> Vec<f64> {
     let mut gram = vec![0.0; count * count];
     let mut parts = vec![0.0; count * CHUNK];
     for start in (0..length).step_by(CHUNK) {

@@ -1,6 +1,6 @@
 //! LiDAR: the effective rank of what tells images apart rather than views.
 
-use super::{eigenvalues, gram::gram, rank_of};
+use super::{cholesky::cholesky, eigenvalues, gram::gram, rank_of};
 use crate::features::Features;
 
 /// Added to the diagonal of the scatter within images (Thilak et al. 2024, section 4).
@@ -67,23 +67,6 @@ fn scaled(mut matrix: Vec<f64>, count: f64, more: f64, order: usize) -> Vec<f64>
     matrix.iter_mut().for_each(|value| *value /= count);
     for i in 0..order {
         matrix[i * order + i] += more;
-    }
-    matrix
-}
-
-/// The lower triangle `L` of `L L^T = matrix`, which is positive definite.
-fn cholesky(mut matrix: Vec<f64>, order: usize) -> Vec<f64> {
-    for i in 0..order {
-        for j in 0..=i {
-            let (a, b) = (i * order, j * order);
-            let known: f64 = (0..j).map(|k| matrix[a + k] * matrix[b + k]).sum();
-            let rest = matrix[a + j] - known;
-            matrix[a + j] = if i == j {
-                rest.max(f64::MIN_POSITIVE).sqrt()
-            } else {
-                rest / matrix[b + j]
-            };
-        }
     }
     matrix
 }

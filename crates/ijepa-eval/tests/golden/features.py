@@ -23,11 +23,22 @@ def features(rng, centres, mixing, images):
     return (3 + 0.9 * centres[labels] + noise).astype(np.float32), labels
 
 
-def knn(train, train_labels, test, test_labels, center):
+def whitening(train):
+    """Principal components divided by their standard deviations."""
+    covariance = np.cov(train.T, bias=True)
+    covariance += 1e-6 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    values, vectors = np.linalg.eigh(covariance)
+    return vectors / np.sqrt(values)
+
+
+def knn(train, train_labels, test, test_labels, spread):
     """DINO's protocol: every similarity, a stable sort, a vote per class."""
     train, test = train.astype(np.float64), test.astype(np.float64)
-    if center:
+    if spread != "raw":
         train, test = train - train.mean(0), test - train.mean(0)
+    if spread == "whitened":
+        components = whitening(train)
+        train, test = train @ components, test @ components
     train /= np.linalg.norm(train, axis=1, keepdims=True)
     test /= np.linalg.norm(test, axis=1, keepdims=True)
     similarity = test @ train.T
@@ -112,8 +123,9 @@ def main():
     expected = {
         "made_by": f"features.py, NumPy {np.__version__}",
         "temperature": TEMPERATURE,
-        "knn": knn(train, train_labels, test, test_labels, False),
-        "knn_centered": knn(train, train_labels, test, test_labels, True),
+        "knn": knn(train, train_labels, test, test_labels, "raw"),
+        "knn_centered": knn(train, train_labels, test, test_labels, "centered"),
+        "knn_whitened": knn(train, train_labels, test, test_labels, "whitened"),
         "rankme": rankme(train),
         "rankme_centered": rankme(train - train.mean(0)),
         "lidar": lidar(exact),

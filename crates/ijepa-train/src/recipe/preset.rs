@@ -22,6 +22,8 @@ presets![
     "cifar10_vit_nano",
     "cifar10_vit_ti4",
     "cifar10_vit_s4",
+    "imagenette_vit_s16",
+    "stl10_vit_s8",
 ];
 
 /// The names of all presets: published configurations first, small ones last.
