@@ -144,6 +144,14 @@ fn number(value: Option<f64>) -> String {
     value.map_or(UNKNOWN.to_owned(), short)
 }
 
+/// A number in a table, where whole numbers are counts and keep all their digits.
+fn cell(value: Option<f64>) -> String {
+    match value {
+        Some(value) if value.fract() == 0.0 && value.abs() < 1e9 => format!("{value:.0}"),
+        _ => number(value),
+    }
+}
+
 fn count(value: Option<u64>) -> String {
     value.map_or(UNKNOWN.to_owned(), |value| short(value as f64))
 }
@@ -296,7 +304,7 @@ fn evaluations(run: &RunRecord) -> String {
         html += &note("No epoch was evaluated yet.");
     } else {
         let rows: Vec<String> = (0..run.epochs.len())
-            .map(|line| row(columns.iter().map(|(_, values)| number(values[line]))))
+            .map(|line| row(columns.iter().map(|(_, values)| cell(values[line]))))
             .collect();
         let names = || columns.iter().map(|(name, _)| *name);
         let last = &rows[rows.len().saturating_sub(OPEN_EPOCHS)..];
@@ -334,7 +342,7 @@ fn result_table(result: &Value) -> String {
                     rows(&name(&(number + 1).to_string()), item, found);
                 }
             }
-            Value::Number(value) => *found += &row([prefix, &number(value.as_f64())]),
+            Value::Number(value) => *found += &row([prefix, &cell(value.as_f64())]),
             Value::Null => (),
             Value::String(text) => *found += &row([prefix, text]),
             Value::Bool(value) => *found += &row([prefix, if *value { "yes" } else { "no" }]),
