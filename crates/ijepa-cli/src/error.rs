@@ -71,12 +71,6 @@ pub(crate) enum CliError {
         #[source]
         source: std::io::Error,
     },
-    #[error("cannot write the picture `{}`", path.display())]
-    Picture {
-        path: PathBuf,
-        #[source]
-        source: image::ImageError,
-    },
     #[error("cannot write Parquet file `{}`", path.display())]
     Parquet {
         path: PathBuf,
@@ -152,7 +146,6 @@ impl CliError {
             | Self::TokensToParquet => exit_code::USAGE,
             Self::Exists { .. }
             | Self::Write { .. }
-            | Self::Picture { .. }
             | Self::Parquet { .. }
             | Self::Print(_)
             | Self::Signals(_)
@@ -179,7 +172,7 @@ fn extraction(error: &ExtractError) -> u8 {
         ExtractError::Images { .. }
         | ExtractError::NothingReadable { .. }
         | ExtractError::Features(_) => exit_code::DATA,
-        ExtractError::Shallow { .. } => exit_code::USAGE,
+        ExtractError::Shallow { .. } | ExtractError::NoSuchImage { .. } => exit_code::USAGE,
         _ => exit_code::FAILURE,
     }
 }

@@ -10,7 +10,7 @@ use ijepa_model::{Normalization, Pooling, VisionTransformer};
 pub use error::ExtractError;
 
 use crate::features::Features;
-use reader::Reader;
+pub(crate) use reader::Reader;
 
 /// Layers that [`Pooling::Concat4`] needs.
 const CONCAT_LAYERS: usize = 4;
@@ -170,6 +170,46 @@ pub(crate) fn run(
     mut progress: impl FnMut(usize),
     mut compute: impl FnMut(&[u8], usize) -> Vec<f32>,
 ) -> Result<Extracted, ExtractError> {
+    let (mut values, mut indices) = (Vec::new(), Vec::new());
+    let skipped = for_each_batch(source, size, config, |batch| {
+        values.extend(compute(batch.pixels, batch.indices.len()));
+        indices.extend_from_slice(batch.indices);
+        progress(batch.done);
+    })?;
+    let labels = indices.iter().map(|&index| source.label(index)).collect();
+    Ok(Extracted {
+        features: Features::new(values.len() / indices.len(), values, labels)?,
+        indices,
+        skipped,
+    })
+}
+
+/// Images that were read together.
+#[derive(Debug, Clone, Copy)]
+pub struct PixelBatch<'a> {
+    /// `images * height * width * 3` bytes.
+    pub pixels: &'a [u8],
+    /// The image of the source that each belongs to, ascending; never empty.
+    pub indices: &'a [usize],
+    /// Images of the source that are done with this batch, also those that could not be read.
+    pub done: usize,
+}
+
+/// Gives the readable images of `source`, resized to `[height, width]`, to `each` in batches and
+/// returns the images that could not be read.
+///
+/// Threads read ahead, `each` is called in the calling thread, and memory is that of a few
+/// batches whatever the number of images. The pooling of the configuration is not used.
+///
+/// # Errors
+///
+/// An [`ExtractError`] if the configuration cannot be used or no image can be read.
+pub fn for_each_batch(
+    source: &dyn Source,
+    size: [usize; 2],
+    config: &ExtractConfig,
+    mut each: impl FnMut(PixelBatch<'_>),
+) -> Result<Vec<Skipped>, ExtractError> {
     let images = source.len();
     let batch_size = config.batch_size;
     if batch_size == 0 {
@@ -183,41 +223,41 @@ pub(crate) fn run(
         preprocess: config.preprocess,
         size,
     };
-    let (mut values, mut labels, mut indices) = (Vec::new(), Vec::new(), Vec::new());
-    let mut skipped = Vec::new();
-    let (mut pixels, mut waiting) = (Vec::new(), 0);
+    let (mut pixels, mut indices, mut unread) = (Vec::new(), Vec::new(), Vec::new());
     reader.read_all(config.workers, batch_size, |index, image| {
         match image {
             Ok(image) => {
                 pixels.extend_from_slice(image.pixels());
-                waiting += 1;
-                labels.push(source.label(index));
                 indices.push(index);
             }
-            Err(why) => skipped.push(Skipped {
-                index: index as u32,
-                path: source.name(index),
-                why,
-            }),
+            Err(why) => unread.push(skipped(source, index, why)),
         }
         let done = index + 1;
-        if waiting == batch_size || (done == images && waiting > 0) {
-            values.extend(compute(&pixels, waiting));
+        if indices.len() == batch_size || (done == images && !indices.is_empty()) {
+            each(PixelBatch {
+                pixels: &pixels,
+                indices: &indices,
+                done,
+            });
             pixels.clear();
-            waiting = 0;
-            progress(done);
+            indices.clear();
         }
     })?;
-    match skipped.first() {
-        Some(first) if indices.is_empty() => Err(ExtractError::NothingReadable {
+    match unread.first() {
+        Some(first) if unread.len() == images => Err(ExtractError::NothingReadable {
             images,
             path: first.path.clone(),
             why: first.why.clone(),
         }),
-        _ => Ok(Extracted {
-            features: Features::new(values.len() / indices.len(), values, labels)?,
-            indices,
-            skipped,
-        }),
+        _ => Ok(unread),
+    }
+}
+
+/// Image `index` of `source` as one that could not be read.
+pub(crate) fn skipped(source: &dyn Source, index: usize, why: String) -> Skipped {
+    Skipped {
+        index: index as u32,
+        path: source.name(index),
+        why,
     }
 }

@@ -66,6 +66,8 @@ mod lanes;
 mod logistic;
 mod patch_colors;
 mod pca;
+mod picked;
+mod png;
 mod probe;
 mod rank;
 mod report;
@@ -79,7 +81,8 @@ pub use cache::{CacheError, FeatureCache};
 pub use during_training::EpochEvaluation;
 pub use error::Error;
 pub use extract::{
-    ExtractConfig, ExtractError, Extracted, extract, extract_pixels, extract_with_progress,
+    ExtractConfig, ExtractError, Extracted, PixelBatch, extract, extract_pixels,
+    extract_with_progress, for_each_batch,
 };
 pub use features::{Features, FeaturesError};
 pub use finetune::{
@@ -89,8 +92,10 @@ pub use finetune::{
 pub use knn::{KnnConfig, KnnError, KnnReport, knn};
 pub use labels::{LabelsError, Split, check_class_names};
 pub use logistic::{LogisticConfig, logistic};
-pub use patch_colors::{PatchColors, patch_colors};
+pub use patch_colors::{Components, PatchColors, patch_colors};
 pub use pca::Pca;
+pub use picked::{Picked, PickedImage, evenly_spread, image_tensor, patch_features, pick_images};
+pub use png::png;
 pub use probe::{
     HeadChoice, HeadNorm, HeadReport, LrSchedule, Pool, Pools, ProbeConfig, ProbeError,
     ProbeOptimizer, ProbeProgress, ProbeReport, Protocol, probe, probe_augmented,

@@ -71,6 +71,26 @@ impl Pca {
         let along = |direction: &Vec<f64>| dot(direction, &centered);
         self.directions.iter().map(along).collect()
     }
+
+    /// Share of the variance of `features` along each direction, in `[0, 1]`; 0 if they do not
+    /// vary.
+    ///
+    /// # Shapes
+    ///
+    /// - output: `[components]`
+    pub fn explained(&self, features: &Features) -> Vec<f64> {
+        let mut along = vec![0.0; self.directions.len()];
+        let mut total = 0.0;
+        for row in (0..features.images()).map(|row| features.row(row)) {
+            let centered = minus(row, &self.mean);
+            total += dot(&centered, &centered);
+            for (sum, direction) in along.iter_mut().zip(&self.directions) {
+                *sum += dot(direction, &centered).powi(2);
+            }
+        }
+        let share = |sum: f64| if total > 0.0 { sum / total } else { 0.0 };
+        along.into_iter().map(share).collect()
+    }
 }
 
 fn minus(feature: &[f32], mean: &[f64]) -> Vec<f64> {
@@ -132,6 +152,9 @@ mod tests {
         }
         let features = Features::new(4, values, vec![None; 8]).unwrap();
         let pca = Pca::fit(&features, 3);
+        for (found, expected) in pca.explained(&features).into_iter().zip([64.0, 16.0, 4.0]) {
+            assert!((found - expected / 85.0).abs() < 1e-6, "{found}");
+        }
         for (number, axis) in axes[..3].iter().enumerate() {
             let point: Vec<f32> = axis
                 .iter()
@@ -150,6 +173,8 @@ mod tests {
     #[test]
     fn features_without_variance_have_no_directions() {
         let constant = Features::new(3, vec![2.0; 12], vec![None; 4]).unwrap();
-        assert_eq!(Pca::fit(&constant, 5).project(&[2.0, 9.0, 2.0]), [0.0; 3]);
+        let pca = Pca::fit(&constant, 5);
+        assert_eq!(pca.project(&[2.0, 9.0, 2.0]), [0.0; 3]);
+        assert_eq!(pca.explained(&constant), [0.0; 3]);
     }
 }

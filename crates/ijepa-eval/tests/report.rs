@@ -217,6 +217,7 @@ fn pictures_and_results_are_part_of_the_page() {
         name: "cat <1>".to_owned(),
         image: picture(7),
         patches: picture(200),
+        explained: [0.5, 0.3, 0.1],
     }];
     report.set_patches(0, Ok(patches));
     let page = report.to_html();

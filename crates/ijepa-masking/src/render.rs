@@ -2,22 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::{MaskGroup, MaskReport};
-
-/// RGB pixels, row by row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RgbPicture {
-    /// Pixels across.
-    pub width: usize,
-    /// Pixels down.
-    pub height: usize,
-    /// `width * height * 3` bytes.
-    pub pixels: Vec<u8>,
-}
+use crate::{MaskGroup, MaskReport, RgbPicture};
 
 type Rgb = [u8; 3];
 
-const BACKGROUND: Rgb = [255, 255, 255];
 const UNSEEN: Rgb = [225, 225, 228];
 const CONTEXT: Rgb = [58, 63, 74];
 /// Colours of the targets, told apart also by readers with colour-blindness (Okabe and Ito 2008).
@@ -31,26 +19,6 @@ const TARGETS: [Rgb; 6] = [
 ];
 /// Pixels between panels.
 const GAP: usize = 8;
-
-impl RgbPicture {
-    fn new(width: usize, height: usize) -> Self {
-        let pixels = BACKGROUND.repeat(width * height);
-        Self {
-            width,
-            height,
-            pixels,
-        }
-    }
-
-    fn fill(&mut self, [x, y]: [usize; 2], side: usize, color: Rgb) {
-        for row in y..y + side {
-            let start = (row * self.width + x) * 3;
-            for pixel in self.pixels[start..start + side * 3].chunks_exact_mut(3) {
-                pixel.copy_from_slice(&color);
-            }
-        }
-    }
-}
 
 impl MaskGroup {
     /// One image as text: `c` context, digits targets, `*` several targets, `#` context and
@@ -95,7 +63,7 @@ impl MaskGroup {
             .map(|mask| (mask, CONTEXT))
             .chain(self.targets.iter().zip(TARGETS.iter().copied().cycle()))
             .collect();
-        let mut picture = RgbPicture::new(
+        let mut picture = RgbPicture::white(
             images * (cols * cell + GAP) + GAP,
             masks.len() * (rows * cell + GAP) + GAP,
         );
@@ -112,7 +80,8 @@ impl MaskGroup {
                         origin[1] + patch / cols * cell,
                     ];
                     // A one-pixel grid line keeps patches countable.
-                    picture.fill(corner, cell.max(2) - 1, if inside { color } else { UNSEEN });
+                    let side = cell.max(2) - 1;
+                    picture.fill(corner, [side; 2], if inside { color } else { UNSEEN });
                 }
             }
         }
@@ -133,13 +102,13 @@ impl MaskReport {
             (&self.target_inclusion, TARGETS[0]),
         ];
         let (rows, cols) = (maps[0].0.len(), maps[0].0[0].len());
-        let mut picture = RgbPicture::new(2 * (cols * cell + GAP) + GAP, rows * cell + 2 * GAP);
+        let mut picture = RgbPicture::white(2 * (cols * cell + GAP) + GAP, rows * cell + 2 * GAP);
         for (panel, (map, color)) in maps.into_iter().enumerate() {
             let origin = GAP + panel * (cols * cell + GAP);
             for (y, row) in map.iter().enumerate() {
                 for (x, &share) in row.iter().enumerate() {
                     let corner = [origin + x * cell, GAP + y * cell];
-                    picture.fill(corner, cell, blend(color, share));
+                    picture.fill(corner, [cell; 2], blend(color, share));
                 }
             }
         }

@@ -139,6 +139,16 @@ impl Objective {
             }
         };
         // Every token is normed by itself, so norming the picked ones is enough.
+        self.normed(features)
+    }
+
+    /// Features of the target encoder as the predictor is to match them: layer-normed over their
+    /// width if the objective says so.
+    ///
+    /// # Shapes
+    ///
+    /// - `features` and output: `[batch, tokens, embed_dim]`
+    pub fn normed(&self, features: Tensor<3>) -> Tensor<3> {
         if self.target_norm {
             normalize_features(features)
         } else {

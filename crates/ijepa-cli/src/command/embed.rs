@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ijepa_model::Normalization;
 use serde_json::json;
 
 use crate::{
     args::{Compute, ComputeArgs, DataArgs, ReadArgs},
     error::CliError,
-    features::{EncoderChoice, Extract, Extracted, FileKind, LoadedEncoder, Pool, WeightsArgs},
+    features::{
+        EncoderChoice, Extract, Extracted, FileKind, LoadedEncoder, Normalize, Pool, WeightsArgs,
+    },
     report::{self, Report},
 };
 
@@ -121,11 +122,7 @@ impl Settings {
         Self {
             encoder: frozen.choice.name(),
             image_size: frozen.encoder.config().image_size,
-            normalize: match frozen.normalization {
-                Normalization::IMAGENET => "imagenet",
-                Normalization::HALF => "half",
-                _ => "of the weights",
-            },
+            normalize: Normalize::name_of(frozen.normalization),
             device: compute.spec.to_string(),
             precision: compute.precision.name(),
             threads: compute.threads,

@@ -40,6 +40,9 @@ pub(crate) struct Masks {
 
 impl Masks {
     pub(crate) fn run(&self) -> Result<Report, CliError> {
+        if let Some(path) = &self.png {
+            picture::check_name("png", path)?;
+        }
         let recipe = self.recipe.load()?;
         let sampler = recipe.mask_sampler()?;
         let group_size = recipe.mask_group_size();

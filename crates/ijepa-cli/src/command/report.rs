@@ -4,7 +4,10 @@ use std::{fmt::Write as _, io::Write as _, path::PathBuf};
 
 use clap::Args;
 use ijepa_data::Preprocess;
-use ijepa_eval::{ExtractConfig, PatchColors, Report as Page, RunRecord, patch_colors};
+use ijepa_eval::{
+    Components, ExtractConfig, PatchColors, Report as Page, RunRecord, evenly_spread, patch_colors,
+    pick_images,
+};
 use ijepa_model::{Checkpoint, Normalization};
 use serde_json::json;
 
@@ -12,6 +15,7 @@ use crate::{
     args::{self, Compute, ComputeArgs},
     atomic_file::{AtomicFile, cannot_write},
     error::{CliError, on_one_line},
+    picture,
     report::Report,
 };
 
@@ -45,12 +49,7 @@ impl ReportRuns {
             .out
             .clone()
             .unwrap_or_else(|| self.runs[0].join("report.html"));
-        if out.is_dir() {
-            return Err(CliError::OutIsFolder {
-                flag: "out",
-                path: out,
-            });
-        }
+        picture::check_name("out", &out)?;
         if let Some(spec) = &self.data {
             // What was asked for by name must be there; what the run remembers may be gone.
             args::open_data(spec)?;
@@ -110,10 +109,14 @@ impl ReportRuns {
             normalization: checkpoint.normalization.unwrap_or(Normalization::IMAGENET),
             ..ExtractConfig::default()
         };
+        let indices = evenly_spread(source.len(), self.images);
+        let size = encoder.config().image_size;
+        let picked = pick_images(source.as_ref(), &indices, config.preprocess, size)
+            .map_err(ijepa_eval::Error::from)?;
         let colors = patch_colors(
             &encoder,
-            source.as_ref(),
-            self.images,
+            &picked.images,
+            Components::Shared,
             &config,
             &compute.device,
         );

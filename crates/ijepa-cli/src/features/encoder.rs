@@ -39,9 +39,29 @@ impl EncoderChoice {
 
 /// Channel statistics by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Normalize {
+pub(crate) enum Normalize {
     Imagenet,
     Half,
+}
+
+impl Normalize {
+    /// The channel statistics asked for, else `own`, else those of ImageNet.
+    pub(crate) fn choose(asked: Option<Self>, own: Option<Normalization>) -> Normalization {
+        match asked {
+            Some(Self::Imagenet) => Normalization::IMAGENET,
+            Some(Self::Half) => Normalization::HALF,
+            None => own.unwrap_or(Normalization::IMAGENET),
+        }
+    }
+
+    /// What statistics are called in results.
+    pub(crate) fn name_of(statistics: Normalization) -> &'static str {
+        match statistics {
+            Normalization::IMAGENET => "imagenet",
+            Normalization::HALF => "half",
+            _ => "of the weights",
+        }
+    }
 }
 
 /// What chooses an encoder on the command line.
@@ -115,17 +135,8 @@ impl WeightsArgs {
         Ok(LoadedEncoder {
             encoder,
             choice,
-            normalization: self.normalization(own),
+            normalization: Normalize::choose(self.normalize, own),
         })
-    }
-
-    /// The channel statistics asked for, else `own`, else those of ImageNet.
-    fn normalization(&self, own: Option<Normalization>) -> Normalization {
-        match self.normalize {
-            Some(Normalize::Imagenet) => Normalization::IMAGENET,
-            Some(Normalize::Half) => Normalization::HALF,
-            None => own.unwrap_or(Normalization::IMAGENET),
-        }
     }
 
     /// How pixels are looked at without an encoder: the size that one would get, or none if
@@ -136,7 +147,8 @@ impl WeightsArgs {
             None => None,
         };
         let size = self.image_size.map(|side| [side, side]).or(size);
-        Ok((size, self.normalization(Some(Normalization::NONE))))
+        let none = Some(Normalization::NONE);
+        Ok((size, Normalize::choose(self.normalize, none)))
     }
 
     fn checkpoint(&self, path: &Path) -> Result<Checkpoint, CliError> {

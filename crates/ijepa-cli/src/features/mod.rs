@@ -10,7 +10,7 @@ mod parquet_file;
 mod safetensors_file;
 mod sink;
 
-pub(crate) use encoder::{EncoderChoice, LoadedEncoder, WeightsArgs};
+pub(crate) use encoder::{EncoderChoice, LoadedEncoder, Normalize, WeightsArgs};
 pub(crate) use extract::{Extract, Extracted, Pool};
 use files::read_features;
 pub(crate) use pair::{Images, Look, Pair, PairArgs, skipped_json, skipped_text};

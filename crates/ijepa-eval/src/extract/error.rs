@@ -15,6 +15,14 @@ pub enum ExtractError {
         /// Images of the source.
         found: usize,
     },
+    /// An image was asked for by a number that is too large.
+    #[error("there is no image {index}, the data has {images}, counted from 0")]
+    NoSuchImage {
+        /// Number asked for.
+        index: usize,
+        /// Images of the source.
+        images: usize,
+    },
     /// The last four layers were asked of an encoder with fewer.
     #[error("concat4 pooling needs 4 layers, the encoder has {depth}; use mean pooling")]
     Shallow {

@@ -11,11 +11,11 @@ use super::ExtractError;
 
 /// Reads and resizes; whatever is wrong with an image is a text on one line.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'a> {
-    pub(super) source: &'a dyn Source,
-    pub(super) preprocess: Preprocess,
+pub(crate) struct Reader<'a> {
+    pub(crate) source: &'a dyn Source,
+    pub(crate) preprocess: Preprocess,
     /// `[height, width]`.
-    pub(super) size: [usize; 2],
+    pub(crate) size: [usize; 2],
 }
 
 impl Reader<'_> {
@@ -65,7 +65,7 @@ impl Reader<'_> {
     }
 
     /// One image of the right size. A decoder's panic must cost one image, not the run.
-    fn read(self, index: usize) -> Result<RgbImage8, String> {
+    pub(crate) fn read(self, index: usize) -> Result<RgbImage8, String> {
         let work = || {
             let image = self.source.read(index)?;
             self.preprocess.apply(&image, self.size)

@@ -1,22 +1,14 @@
 //! Pixels inside a page.
 
 use ijepa_masking::RgbPicture;
-use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+
+use crate::png;
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// `picture` as the address of an image.
 pub(super) fn data_uri(picture: &RgbPicture) -> String {
-    let mut png = Vec::new();
-    PngEncoder::new(&mut png)
-        .write_image(
-            &picture.pixels,
-            picture.width as u32,
-            picture.height as u32,
-            ExtendedColorType::Rgb8,
-        )
-        .expect("a picture has as many pixels as it says, and memory takes them all");
-    format!("data:image/png;base64,{}", base64(&png))
+    format!("data:image/png;base64,{}", base64(&png(picture)))
 }
 
 /// RFC 4648, section 4.

@@ -1,0 +1,148 @@
+//! A few images that are looked at one by one.
+
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor},
+};
+use ijepa_data::{Preprocess, RgbImage8, Skipped, Source};
+use ijepa_masking::RgbPicture;
+use ijepa_model::VisionTransformer;
+
+use crate::{
+    ExtractConfig, ExtractError, Features,
+    extract::{Reader, skipped},
+};
+
+/// An image of a source at the size that an encoder takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PickedImage {
+    /// Its number in the source.
+    pub index: usize,
+    /// Its name in the source.
+    pub name: String,
+    /// Its pixels.
+    pub image: RgbImage8,
+}
+
+impl PickedImage {
+    /// What the encoder sees.
+    pub fn picture(&self) -> RgbPicture {
+        RgbPicture {
+            width: self.image.width(),
+            height: self.image.height(),
+            pixels: self.image.pixels().to_vec(),
+        }
+    }
+}
+
+/// Images of a source and those that could not be read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Picked {
+    /// At least one, in the order asked for.
+    pub images: Vec<PickedImage>,
+    /// The images that could not be read.
+    pub skipped: Vec<Skipped>,
+}
+
+/// `count` numbers spread evenly over `0..images`, all of them if there are no more.
+///
+/// ```
+/// assert_eq!(ijepa_eval::evenly_spread(10, 4), [0, 2, 5, 7]);
+/// ```
+pub fn evenly_spread(images: usize, count: usize) -> Vec<usize> {
+    let count = count.min(images);
+    (0..count).map(|number| number * images / count).collect()
+}
+
+/// Reads the images `indices` of `source` and gives them the size `[height, width]`.
+///
+/// # Errors
+///
+/// [`ExtractError::NoSuchImage`] if a number is not below the number of images,
+/// [`ExtractError::NothingReadable`] if no image can be read, [`ExtractError::Images`] if none was
+/// asked for.
+pub fn pick_images(
+    source: &dyn Source,
+    indices: &[usize],
+    preprocess: Preprocess,
+    size: [usize; 2],
+) -> Result<Picked, ExtractError> {
+    let images = source.len();
+    if let Some(&index) = indices.iter().find(|&&index| index >= images) {
+        return Err(ExtractError::NoSuchImage { index, images });
+    }
+    let reader = Reader {
+        source,
+        preprocess,
+        size,
+    };
+    let mut picked = Picked {
+        images: Vec::new(),
+        skipped: Vec::new(),
+    };
+    for &index in indices {
+        match reader.read(index) {
+            Ok(image) => picked.images.push(PickedImage {
+                index,
+                name: source.name(index),
+                image,
+            }),
+            Err(why) => picked.skipped.push(skipped(source, index, why)),
+        }
+    }
+    match picked.skipped.first() {
+        _ if !picked.images.is_empty() => Ok(picked),
+        Some(first) => Err(ExtractError::NothingReadable {
+            images: indices.len(),
+            path: first.path.clone(),
+            why: first.why.clone(),
+        }),
+        None => Err(ExtractError::Images { found: 0 }),
+    }
+}
+
+/// Images as an encoder takes them: `[images, 3, height, width]`, normalised.
+///
+/// # Panics
+///
+/// Panics if there is no image or their sizes differ.
+pub fn image_tensor(images: &[PickedImage], config: &ExtractConfig, device: &Device) -> Tensor<4> {
+    let first = &images.first().expect("at least one image").image;
+    let shape = [images.len(), first.height(), first.width()];
+    let pixels = images.iter().flat_map(|picked| picked.image.pixels());
+    let pixels: Vec<u8> = pixels.copied().collect();
+    config.normalization.images(&pixels, shape, device)
+}
+
+/// Features of every patch of `images`, image after image, `config.batch_size` images at a time.
+///
+/// # Shapes
+///
+/// - features: `[images * patches, embed_dim]`
+///
+/// # Errors
+///
+/// [`ExtractError::BatchSize`] for batches of nothing, [`ExtractError::Features`] if there is no
+/// image or the encoder gives values that are not finite.
+pub fn patch_features(
+    encoder: &VisionTransformer,
+    images: &[PickedImage],
+    config: &ExtractConfig,
+    device: &Device,
+) -> Result<Features, ExtractError> {
+    if config.batch_size == 0 {
+        return Err(ExtractError::BatchSize);
+    }
+    let (encoder, device) = (encoder.valid(), device.clone().without_autodiff());
+    let mut values: Vec<f32> = Vec::new();
+    for batch in images.chunks(config.batch_size) {
+        let features = encoder.forward_features(image_tensor(batch, config, &device));
+        values.extend(features.into_data().iter::<f32>());
+    }
+    let patches = images.len() * encoder.grid().num_patches();
+    Ok(Features::new(
+        encoder.embed_dim(),
+        values,
+        vec![None; patches],
+    )?)
+}

@@ -1,0 +1,112 @@
+//! RGB pixels and the little that masks and maps need to be drawn.
+
+/// RGB pixels, row by row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RgbPicture {
+    /// Pixels across.
+    pub width: usize,
+    /// Pixels down.
+    pub height: usize,
+    /// `width * height * 3` bytes.
+    pub pixels: Vec<u8>,
+}
+
+impl RgbPicture {
+    /// A white picture.
+    pub fn white(width: usize, height: usize) -> Self {
+        Self {
+            width,
+            height,
+            pixels: vec![255; width * height * 3],
+        }
+    }
+
+    /// The red, green and blue of one pixel.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the pixel is outside the picture.
+    pub fn pixel(&self, [x, y]: [usize; 2]) -> [u8; 3] {
+        assert!(
+            x < self.width && y < self.height,
+            "pixel ({x}, {y}) is outside the picture"
+        );
+        let at = (y * self.width + x) * 3;
+        [self.pixels[at], self.pixels[at + 1], self.pixels[at + 2]]
+    }
+
+    /// Colours the rectangle of `[width, height]` pixels whose upper left corner is `[x, y]`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is not inside the picture.
+    pub fn fill(&mut self, [x, y]: [usize; 2], [width, height]: [usize; 2], color: [u8; 3]) {
+        assert!(x + width <= self.width, "the rectangle is too wide");
+        for row in y..y + height {
+            let start = (row * self.width + x) * 3;
+            for pixel in self.pixels[start..start + width * 3].chunks_exact_mut(3) {
+                pixel.copy_from_slice(&color);
+            }
+        }
+    }
+
+    /// Copies `other` to where its upper left corner is `[x, y]`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is not inside the picture.
+    pub fn paste(&mut self, [x, y]: [usize; 2], other: &Self) {
+        assert!(x + other.width <= self.width, "the picture is too wide");
+        for (row, pixels) in other.pixels.chunks_exact(other.width * 3).enumerate() {
+            let start = ((y + row) * self.width + x) * 3;
+            self.pixels[start..start + pixels.len()].copy_from_slice(pixels);
+        }
+    }
+
+    /// The same picture at another size, each pixel a copy of the nearest one.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the picture has no pixels.
+    #[must_use]
+    pub fn scaled(&self, [width, height]: [usize; 2]) -> Self {
+        let mut pixels = Vec::with_capacity(width * height * 3);
+        for y in 0..height {
+            let row = y * self.height / height;
+            for x in 0..width {
+                pixels.extend(self.pixel([x * self.width / width, row]));
+            }
+        }
+        Self {
+            width,
+            height,
+            pixels,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rectangles_and_pictures_land_where_they_should() {
+        let mut small = RgbPicture::white(2, 2);
+        small.fill([1, 0], [1, 2], [9, 8, 7]);
+        let mut large = RgbPicture::white(8, 6);
+        large.paste([3, 1], &small.scaled([4, 4]));
+        for y in 0..6 {
+            for x in 0..8 {
+                let inside = (5..7).contains(&x) && (1..5).contains(&y);
+                let expected = if inside { [9, 8, 7] } else { [255; 3] };
+                assert_eq!(large.pixel([x, y]), expected, "{x} {y}");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the rectangle is too wide")]
+    fn nothing_is_drawn_into_the_next_row() {
+        RgbPicture::white(4, 4).fill([3, 0], [2, 1], [0; 3]);
+    }
+}
