@@ -8,6 +8,7 @@ use ijepa_eval::{
 };
 use ijepa_model::{CheckpointError, ConfigError};
 use ijepa_train::{DeviceError, RecipeError, ResolveError, TrainError};
+use ijepa_viz::VizError;
 
 use crate::exit_code;
 
@@ -82,6 +83,8 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Eval(#[from] ijepa_eval::Error),
     #[error(transparent)]
+    Viz(#[from] VizError),
+    #[error(transparent)]
     Report(#[from] ijepa_eval::ReportError),
     #[error(transparent)]
     Sweep(ijepa_eval::sweep::SweepError),
@@ -127,6 +130,7 @@ impl CliError {
             Self::Checkpoint(_) => exit_code::CHECKPOINT,
             Self::Train(error) => training(error),
             Self::Eval(error) => evaluation(error),
+            Self::Viz(error) => drawing(error),
             Self::Sweep(error) => sweeping(error),
             Self::Interrupted { .. } => exit_code::INTERRUPTED,
             Self::Device(_)
@@ -174,6 +178,13 @@ fn extraction(error: &ExtractError) -> u8 {
         | ExtractError::Features(_) => exit_code::DATA,
         ExtractError::Shallow { .. } | ExtractError::NoSuchImage { .. } => exit_code::USAGE,
         _ => exit_code::FAILURE,
+    }
+}
+
+fn drawing(error: &VizError) -> u8 {
+    match error {
+        VizError::Extract(error) => extraction(error),
+        _ => exit_code::USAGE,
     }
 }
 

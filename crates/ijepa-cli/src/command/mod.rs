@@ -13,6 +13,7 @@ mod probe;
 mod recipes;
 mod report;
 mod sweep;
+mod visualize;
 
 use clap::Subcommand;
 
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Embed(embed::Embed),
     Devices(devices::Devices),
     #[command(subcommand)]
+    Visualize(visualize::Visualize),
+    #[command(subcommand)]
     Bench(bench::Bench),
 }
 
@@ -52,6 +55,7 @@ impl Command {
             Self::Convert(command) => command.run(),
             Self::Embed(command) => command.run(),
             Self::Devices(command) => command.run(),
+            Self::Visualize(command) => command.run(),
             Self::Bench(command) => command.run(),
         }
     }

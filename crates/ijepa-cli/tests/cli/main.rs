@@ -34,3 +34,5 @@ mod report;
 mod support;
 #[cfg(test)]
 mod sweep;
+#[cfg(test)]
+mod visualize;

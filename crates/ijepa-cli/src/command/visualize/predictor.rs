@@ -1,0 +1,229 @@
+//! `ijepa visualize predictor`: what the predictor makes of a hidden block.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::Args;
+use ijepa_data::Source;
+use ijepa_masking::{Block, MaskGroup, MaskRng, MaskSampler, MultiBlockConfig, PatchGrid};
+use ijepa_model::{Checkpoint, Objective, checkpoint::OpenOptions};
+use ijepa_train::{Recipe, ResolveError};
+use ijepa_viz::{
+    NearPatch, NeighbourSearch, Networks, Prediction, PredictionConfig, PredictionMeans,
+    PredictorPicture, block_masks, predictor,
+};
+use serde_json::json;
+
+use super::shown::{ShownArgs, numbers};
+use crate::{
+    args::{self, ComputeArgs},
+    error::CliError,
+    features::Normalize,
+    progress::StatusLine,
+    report::{self, Report},
+};
+
+/// Show what the predictor makes of a hidden block, and the patches that this is like
+///
+/// Each row: the image; what the context encoder sees; the cosine between the mean predicted
+/// feature of the block (green) and the target features of every patch; the same for the middle
+/// patch of the block (blue); with --neighbours, the nearest patches of a data set, above to the
+/// mean, below to the middle patch. Every map spans its own range, dark to light.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  ijepa visualize predictor --weights runs/nano \
+    --data scenes:n=100,size=64 --neighbours scenes:n=2000,size=64,seed=1 --out predictor.png\n  \
+    ijepa visualize predictor --weights IN1K-vit.h.14-300e.pth.tar --data folder:photos \
+    --index 5 --block 4,4,6,7 --out predictor.png"
+)]
+pub(crate) struct Predictor {
+    /// Run directory, native folder or official .pth.tar, with a predictor
+    #[arg(long, value_name = "W")]
+    weights: PathBuf,
+    /// Attention heads of an official file of unusual width, which does not record them
+    #[arg(long, value_name = "N", value_parser = args::positive)]
+    num_heads: Option<usize>,
+    /// Channel statistics [default: imagenet]
+    #[arg(long, value_enum)]
+    normalize: Option<Normalize>,
+    #[command(flatten)]
+    shown: ShownArgs,
+    /// The block to predict from all other patches, counted from 0 [default: a target of the
+    /// recipe's masks, predicted from their context]
+    #[arg(long, value_name = "ROW,COL,HEIGHT,WIDTH", value_parser = numbers::<4>)]
+    #[arg(conflicts_with_all = ["seed", "target"])]
+    block: Option<[usize; 4]>,
+    /// Which target block of the masks, counted from 0
+    #[arg(long, value_name = "N", default_value = "0")]
+    target: usize,
+    /// Seed of the masks
+    #[arg(long, value_name = "N", default_value = "0")]
+    seed: u64,
+    /// Images whose patches are searched
+    #[arg(long, value_name = "SPEC")]
+    neighbours: Option<String>,
+    /// Patches to find for each prediction, at most one an image
+    #[arg(long, value_name = "K", default_value = "6", value_parser = args::positive)]
+    #[arg(requires = "neighbours")]
+    k: usize,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+impl Predictor {
+    pub(crate) fn run(&self) -> Result<Report, CliError> {
+        let compute = self.compute.open()?;
+        let options = OpenOptions {
+            num_heads: self.num_heads,
+        };
+        let checkpoint = Checkpoint::open_with(&self.weights, options)?;
+        let recipe = checkpoint.state.recipe.as_deref();
+        let recipe = recipe.map(|toml| Recipe::from_toml(toml, "state.json"));
+        let recipe = recipe.transpose()?;
+        let networks = Networks::load(&checkpoint, &compute.device)?;
+        let networks = networks.with_compute(compute.precision.of_model().into());
+        let found: Option<Arc<dyn Source>> = self
+            .neighbours
+            .as_deref()
+            .map(args::open_data)
+            .transpose()?;
+        let picked = self.shown.pick(networks.target.config())?;
+        let masks = self.masks(recipe.as_ref(), networks.target.grid(), picked.images.len())?;
+        let statistics = Normalize::choose(self.normalize, checkpoint.normalization);
+        let extract = self.shown.extract(statistics);
+        let config = PredictionConfig {
+            extract,
+            objective: recipe.map_or_else(Objective::default, |recipe| recipe.objective_config()),
+            target: self.target,
+            scale: self.shown.scale,
+        };
+        self.shown.announce("predictor", &extract, &compute);
+        let search = found.as_deref().map(|source| NeighbourSearch {
+            source,
+            count: self.k,
+        });
+        let mut line = StatusLine::stderr();
+        let progress = |done: usize| {
+            if !self.shown.quiet {
+                line.show(&format!("{done} images searched"));
+            }
+        };
+        let drawn = predictor(
+            &networks,
+            &picked.images,
+            &masks,
+            search,
+            &config,
+            &compute.device,
+            progress,
+        )?;
+        let report = self.report(&drawn);
+        self.shown
+            .finish(&drawn.picture, &picked, &extract, &compute, report)
+    }
+
+    /// The block asked for, or masks as the recipe draws them, the paper's without one.
+    fn masks(
+        &self,
+        recipe: Option<&Recipe>,
+        grid: PatchGrid,
+        images: usize,
+    ) -> Result<MaskGroup, CliError> {
+        if let Some([top, left, height, width]) = self.block {
+            let block = Block {
+                top,
+                left,
+                height,
+                width,
+            };
+            return Ok(block_masks(grid, block, images)?);
+        }
+        let sampler: Box<dyn MaskSampler> = match recipe {
+            Some(recipe) => recipe.mask_sampler()?,
+            None => Box::new(
+                MultiBlockConfig::default()
+                    .build(grid)
+                    .map_err(ResolveError::from)?,
+            ),
+        };
+        Ok(sampler.sample(images, &mut MaskRng::for_group(self.seed, 0, 0)))
+    }
+
+    fn report(&self, drawn: &PredictorPicture) -> Report {
+        let mut text = String::from(
+            "image; context; cosine of each patch with the mean prediction of the block (green); \
+             with the prediction of its middle patch (blue)\n",
+        );
+        let mut images = Vec::new();
+        for (number, prediction) in drawn.predictions.iter().enumerate() {
+            let found = drawn.neighbours.get(number);
+            text += &describe(prediction);
+            if let Some(found) = found {
+                text += &near("mean", &found.mean);
+                text += &near("middle", &found.patch);
+            }
+            let mut image = json!(prediction);
+            image["neighbours"] = json!(found);
+            images.push(image);
+        }
+        text += &conclude(&drawn.mean);
+        let seed = self.block.is_none().then_some(self.seed);
+        let json = json!({ "images": images, "mean": drawn.mean, "seed": seed });
+        Report { text, json }
+    }
+}
+
+/// One image in a few lines.
+fn describe(prediction: &Prediction) -> String {
+    let Prediction {
+        path,
+        context,
+        block,
+        mean,
+        patch,
+        ..
+    } = prediction;
+    let range = |[low, high]: [f64; 2]| format!("{low:.3} to {high:.3}");
+    format!(
+        "{path}: block of {} patches from a context of {}\n  \
+           mean prediction: cosines {}; {:.3} in the block, {:.3} outside\n  \
+           patch {},{}: cosines {}; {:.3} at its own place, which is number {:.0}\n",
+        block.len(),
+        context.len(),
+        range(mean.range),
+        mean.cosine_block,
+        mean.cosine_elsewhere,
+        patch.row,
+        patch.col,
+        range(patch.range),
+        patch.cosine_own,
+        patch.rank,
+    )
+}
+
+/// What was found for one prediction.
+fn near(name: &str, found: &[NearPatch]) -> String {
+    let patch = |near: &NearPatch| {
+        format!(
+            "{} at {},{} ({:.3})",
+            near.path, near.row, near.col, near.cosine
+        )
+    };
+    let patches = report::list(found.iter().map(patch));
+    format!("  nearest to the {name}: {patches}\n")
+}
+
+/// All images in a few lines.
+fn conclude(mean: &PredictionMeans) -> String {
+    let mut text = format!(
+        "all images: cosine of a predicted patch {:.3} at its own place, {:.3} outside the block",
+        mean.cosine_own, mean.cosine_elsewhere
+    );
+    if let Some(others) = mean.cosine_other_images {
+        text += &format!(", {others:.3} at its place in other images");
+    }
+    text + &format!(
+        "\n  own place is number {:.1} of all patches, {:.1} by chance; block against the rest \
+           {:.3}, 0.5 by chance\n",
+        mean.rank, mean.rank_chance, mean.separation
+    )
+}

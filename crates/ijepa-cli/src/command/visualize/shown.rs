@@ -1,0 +1,117 @@
+//! Which images a picture shows, and where it goes.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ijepa_eval::{ExtractConfig, Picked, evenly_spread, pick_images};
+use ijepa_masking::RgbPicture;
+use ijepa_model::{Normalization, Pooling, VisionTransformerConfig};
+use serde_json::{Value, json};
+
+use crate::{
+    args::{self, Compute, DataArgs, ReadArgs},
+    error::CliError,
+    features::{Normalize, skipped_json, skipped_text},
+    picture,
+    report::{self, Report},
+};
+
+/// Images and a file for their picture.
+#[derive(Debug, Args)]
+pub(super) struct ShownArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// PNG file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Images to show, spread evenly over the data
+    #[arg(long, value_name = "N", default_value = "4", value_parser = args::positive)]
+    images: usize,
+    /// The images to show by number, counted from 0 in the order of the data
+    #[arg(
+        long,
+        value_name = "N,N",
+        value_delimiter = ',',
+        conflicts_with = "images"
+    )]
+    index: Vec<usize>,
+    /// Picture pixels for each pixel of an image [default: panels about 224 pixels wide]
+    #[arg(long, value_name = "N", value_parser = args::positive)]
+    pub(super) scale: Option<usize>,
+    #[command(flatten)]
+    read: ReadArgs,
+    /// No progress on stderr
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+impl ShownArgs {
+    /// The images as an encoder with the sizes `encoder` takes them.
+    pub(super) fn pick(&self, encoder: &VisionTransformerConfig) -> Result<Picked, CliError> {
+        picture::check_name("out", &self.out)?;
+        let source = self.data.open()?;
+        let indices = if self.index.is_empty() {
+            evenly_spread(source.len(), self.images)
+        } else {
+            self.index.clone()
+        };
+        let preprocess = self.read.preprocess.unwrap_or_default();
+        let picked = pick_images(source.as_ref(), &indices, preprocess, encoder.image_size);
+        Ok(picked.map_err(ijepa_eval::Error::from)?)
+    }
+
+    /// How images reach the encoder.
+    pub(super) fn extract(&self, normalization: Normalization) -> ExtractConfig {
+        ExtractConfig {
+            pooling: Pooling::Mean,
+            preprocess: self.read.preprocess.unwrap_or_default(),
+            normalization,
+            batch_size: self.read.batch_size,
+            workers: self.read.workers.count(),
+        }
+    }
+
+    /// Says what was decided by defaults.
+    pub(super) fn announce(&self, what: &str, extract: &ExtractConfig, compute: &Compute) {
+        if !self.quiet {
+            let statistics = Normalize::name_of(extract.normalization);
+            let (device, precision) = (compute.spec, compute.precision.name());
+            report::line(&format!(
+                "{what}, normalisation {statistics}; device {device}, {precision}"
+            ));
+        }
+    }
+
+    /// Writes the picture and completes the report about it.
+    pub(super) fn finish(
+        &self,
+        picture: &RgbPicture,
+        picked: &Picked,
+        extract: &ExtractConfig,
+        compute: &Compute,
+        report: Report,
+    ) -> Result<Report, CliError> {
+        picture::write_png(picture, &self.out)?;
+        let [width, height] = [picture.width, picture.height];
+        let mut text = report.text;
+        text += &skipped_text(&picked.skipped);
+        text += &format!("wrote {} ({width}x{height} pixels)\n", self.out.display());
+        let mut json = report.json;
+        json["skipped"] = skipped_json(&picked.skipped);
+        json["out"] = json!(self.out);
+        json["width"] = json!(width);
+        json["height"] = json!(height);
+        json["preprocess"] = json!(extract.preprocess.to_string());
+        json["normalize"] = Value::from(Normalize::name_of(extract.normalization));
+        json["device"] = json!(compute.spec.to_string());
+        json["precision"] = Value::from(compute.precision.name());
+        Ok(Report { text, json })
+    }
+}
+
+/// Whole numbers separated by commas, such as ROW,COL.
+pub(super) fn numbers<const N: usize>(text: &str) -> Result<[usize; N], String> {
+    let numbers: Option<Vec<usize>> = text.split(',').map(|part| part.parse().ok()).collect();
+    let numbers = numbers.and_then(|numbers| numbers.try_into().ok());
+    numbers.ok_or_else(|| format!("expected {N} whole numbers separated by commas"))
+}
