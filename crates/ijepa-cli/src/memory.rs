@@ -1,7 +1,9 @@
 //! How much memory pretraining takes, estimated from sizes.
 
 use ijepa_masking::{MaskReport, MaskRng};
-use ijepa_model::{Compute, IJepaConfig, Kernels, PredictorConfig, VisionTransformerConfig};
+use ijepa_model::{
+    Compute, IJepaConfig, Kernels, PredictorConfig, Target, VisionTransformerConfig,
+};
 use ijepa_train::{Recipe, ResolveError};
 use serde::Serialize;
 
@@ -62,18 +64,18 @@ fn block_parameters(dim: usize, hidden: usize) -> usize {
 
 fn encoder_parameters(config: &VisionTransformerConfig) -> usize {
     let dim = config.embed_dim;
-    let patch = 3 * config.patch_size * config.patch_size * dim + dim;
+    let patch = config.patch_pixels() * dim + dim;
     patch + config.depth * block_parameters(dim, config.hidden_dim()) + 2 * dim
 }
 
 fn predictor_parameters(encoder: &VisionTransformerConfig, config: &PredictorConfig) -> usize {
-    let (outer, dim) = (encoder.embed_dim, config.dim);
-    let ends = (outer * dim + dim) + dim + 2 * dim + (dim * outer + outer);
+    let (inputs, outputs, dim) = (encoder.embed_dim, config.outputs(encoder), config.dim);
+    let ends = (inputs * dim + dim) + dim + 2 * dim + (dim * outputs + outputs);
     ends + config.depth * block_parameters(dim, 4 * dim)
 }
 
-/// Values that one image leaves behind for the backward pass, and those of a running block of the
-/// target encoder, which leaves none.
+/// Values that one image leaves behind for the backward pass, and those of the widest running block:
+/// of the target encoder, which leaves none, or without one of encoder or predictor.
 fn activations(recipe: &Recipe, config: &IJepaConfig) -> Result<usize, ResolveError> {
     let sampler = recipe.mask_sampler()?;
     let masks = MaskReport::draw(
@@ -91,13 +93,16 @@ fn activations(recipe: &Recipe, config: &IJepaConfig) -> Result<usize, ResolveEr
     let of_predictor = |tokens| kept(tokens, predictor.dim, 4 * predictor.dim);
     // While a block runs, forward or backward, all of its own results are there.
     let running = |tokens, dim, hidden| all_values(tokens, dim, hidden, heads);
-    let widest = running(
-        sampler.grid().num_patches(),
-        encoder.embed_dim,
-        encoder.hidden_dim(),
-    );
+    let encoding = |tokens| running(tokens, encoder.embed_dim, encoder.hidden_dim());
     let image = sampler.sample(1, &mut MaskRng::for_group(recipe.run.seed, 0, 0));
     let (contexts, targets) = (image.contexts.len(), image.targets.len());
+    let widest = match predictor.target {
+        Target::Features => encoding(sampler.grid().num_patches()),
+        Target::Pixels => {
+            let predicting = running(context + target, predictor.dim, 4 * predictor.dim);
+            (contexts * encoding(context)).max(contexts * targets * predicting)
+        }
+    };
     Ok(contexts * depth * of_encoder(context)
         + contexts * targets * predictor.depth * of_predictor(context + target)
         + widest)
@@ -168,7 +173,14 @@ mod tests {
 
     #[test]
     fn counted_parameters_are_those_of_the_networks() {
+        for target in ["features", "pixels"] {
+            check_parameters(&format!("objective.target={target}"));
+        }
+    }
+
+    fn check_parameters(target: &str) {
         let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+        let recipe = recipe.with_overrides(&[target]).unwrap();
         let IJepaConfig { encoder, predictor } = recipe.model_config().unwrap();
         let network = encoder.init(&device());
         assert_eq!(encoder_parameters(&encoder), network.num_parameters());
@@ -210,6 +222,9 @@ mod tests {
         let half = estimate(&["run.batch_size=32", "mask.group_size=32"]);
         assert!(half.activations_bytes < plain.activations_bytes);
         assert_eq!(half.weights_bytes, plain.weights_bytes);
+        let pixels = "objective.target=pixels";
+        let pixels = estimate(&["run.batch_size=64", "mask.group_size=64", pixels]);
+        assert!(pixels.activations_bytes < plain.activations_bytes);
         assert_eq!(plain.gradients_bytes, 4 * plain.parameters);
         assert_eq!(plain.moments_bytes, 8 * plain.parameters);
         let sum = plain.weights_bytes + plain.gradients_bytes + plain.moments_bytes;

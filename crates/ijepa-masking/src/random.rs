@@ -15,6 +15,8 @@ pub struct RandomSampler {
 impl RandomSampler {
     /// Share of target patches in the paper's table 6.
     pub const PAPER_RATIO: Range = Range::new(0.6, 0.6);
+    /// Share of target patches of masked autoencoders (He et al. 2022, §3).
+    pub const MAE_RATIO: Range = Range::new(0.75, 0.75);
 
     /// A sampler on `grid` whose targets hold a share in `ratio` of the patches.
     ///

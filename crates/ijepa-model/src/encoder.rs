@@ -78,6 +78,13 @@ impl VisionTransformerConfig {
         (self.embed_dim as f64 * self.mlp_ratio) as usize
     }
 
+    /// Values of a patch: all colours of all its pixels.
+    pub fn patch_pixels(&self) -> usize {
+        CHANNELS
+            .saturating_mul(self.patch_size)
+            .saturating_mul(self.patch_size)
+    }
+
     /// The patch grid of the images.
     ///
     /// # Errors

@@ -13,7 +13,8 @@ use crate::{
     ema::EmaTarget,
     encoder::{VisionTransformer, VisionTransformerConfig},
     init::Initialization,
-    objective::{Objective, TargetMasking, normalize_features},
+    objective::{Objective, Target, TargetMasking, normalize_features, normalize_pixels},
+    patch_embed::patchify,
     predictor::{Predictor, PredictorConfig},
     tokens::MaskTensors,
 };
@@ -79,12 +80,12 @@ impl IJepa {
         }
     }
 
-    /// Predicts the features of the target blocks from the context blocks.
+    /// Predicts the target blocks from the context blocks.
     ///
     /// # Shapes
     ///
     /// - `images`: `[batch, 3, height, width]`, normalised
-    /// - output: `[targets * contexts * batch, kept_target, embed_dim]`
+    /// - output: `[targets * contexts * batch, kept_target, outputs]`
     pub fn predict(
         &self,
         images: Tensor<4>,
@@ -103,6 +104,10 @@ impl IJepa {
     ///
     /// - `images`: `[batch, 3, height, width]`, normalised
     /// - output: `[1]`
+    ///
+    /// # Panics
+    ///
+    /// Panics if the predictor predicts something else than the objective asks for.
     pub fn loss(
         &self,
         images: Tensor<4>,
@@ -111,6 +116,7 @@ impl IJepa {
         objective: &Objective,
         depth: Option<&mut StochasticDepth>,
     ) -> Tensor<1> {
+        self.assert_predicts(objective.target);
         let targets = objective.targets(target, images.clone(), masks);
         let predicted = self.predict(images, masks, depth);
         let targets = if predicted.is_autodiff() {
@@ -120,18 +126,52 @@ impl IJepa {
         };
         objective.loss.forward(predicted, targets)
     }
+
+    /// That the predictor predicts `target`: widths can agree by chance, as in ViT-B/16.
+    ///
+    /// # Panics
+    ///
+    /// Panics unless it does.
+    pub fn assert_predicts(&self, target: Target) {
+        let found = self.predictor.config().target;
+        assert_eq!(
+            found, target,
+            "predictor and objective differ in their target"
+        );
+    }
 }
 
 impl Objective {
-    /// The features that the predictor is to match; nothing is recorded for gradients.
+    /// What the predictor is to match; nothing is recorded for gradients.
     ///
     /// # Shapes
     ///
     /// - `images`: `[batch, 3, height, width]`, normalised
-    /// - output: `[targets * contexts * batch, kept_target, embed_dim]`
+    /// - output: `[targets * contexts * batch, kept_target, outputs]`; pixels are ordered by
+    ///   colour, row and column
     pub fn targets(&self, target: &EmaTarget, images: Tensor<4>, masks: &MaskTensors) -> Tensor<3> {
-        let encoder = target.encoder();
         let images = images.without_autodiff();
+        match self.target {
+            Target::Features => self.target_features(target, images, masks),
+            Target::Pixels => {
+                let patch_size = target.encoder().config().patch_size;
+                let patches = masks.pairs.gather(patchify(images, patch_size));
+                if self.norm_pixels {
+                    normalize_pixels(patches)
+                } else {
+                    patches
+                }
+            }
+        }
+    }
+
+    fn target_features(
+        &self,
+        target: &EmaTarget,
+        images: Tensor<4>,
+        masks: &MaskTensors,
+    ) -> Tensor<3> {
+        let encoder = target.encoder();
         let features = match self.target_masking {
             TargetMasking::Output => masks.pairs.gather(encoder.forward_features(images)),
             TargetMasking::Input => {

@@ -60,7 +60,7 @@ pub use encoder::{VisionTransformer, VisionTransformerConfig};
 pub use features::Pooling;
 pub use ijepa::{IJepa, IJepaConfig};
 pub use init::{InitScheme, Initialization};
-pub use objective::{Loss, Objective, TargetMasking};
+pub use objective::{Loss, Objective, Target, TargetMasking};
 pub use patch_embed::{PatchEmbed, PatchProjection, patchify};
 pub use pos_embed::{PositionResampling, sin_cos_positions};
 pub use predictor::{Predictor, PredictorConfig};

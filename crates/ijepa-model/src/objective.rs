@@ -5,6 +5,19 @@ use serde::{Deserialize, Serialize};
 
 /// Epsilon of the target norm (PyTorch's default, which the reference uses).
 const TARGET_NORM_EPSILON: f64 = 1e-5;
+/// Epsilon of the variance of a patch (He et al. 2022, the authors' code).
+const PIXEL_NORM_EPSILON: f64 = 1e-6;
+
+/// What a predictor predicts of a patch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// Its features in the target encoder: I-JEPA.
+    #[default]
+    Features,
+    /// Its pixels: the paper's table 7, and masked autoencoders (He et al. 2022).
+    Pixels,
+}
 
 /// Distance between predicted and target features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -61,21 +74,28 @@ pub enum TargetMasking {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Objective {
+    /// What is predicted.
+    pub target: Target,
     /// Distance to the targets.
     pub loss: Loss,
     /// Whether target features are layer-normed, without scale and shift, over their width.
     pub target_norm: bool,
-    /// Where targets are masked.
+    /// Where target features are masked.
     pub target_masking: TargetMasking,
+    /// Whether the pixels of each patch are standardised by their own mean and variance (He et al.
+    /// 2022, §4.1).
+    pub norm_pixels: bool,
 }
 
 impl Default for Objective {
     /// The reference code's objective.
     fn default() -> Self {
         Self {
+            target: Target::Features,
             loss: Loss::SmoothL1,
             target_norm: true,
             target_masking: TargetMasking::Output,
+            norm_pixels: true,
         }
     }
 }
@@ -85,4 +105,16 @@ pub(crate) fn normalize_features(x: Tensor<3>) -> Tensor<3> {
     let centered = x.clone() - x.mean_dim(2);
     let variance = centered.clone().square().mean_dim(2);
     centered / variance.add_scalar(TARGET_NORM_EPSILON).sqrt()
+}
+
+/// Every patch less its mean and over its standard deviation, the unbiased one.
+///
+/// # Shapes
+///
+/// - `patches`: `[rows, kept, pixels]`, all colours of a patch together
+pub(crate) fn normalize_pixels(patches: Tensor<3>) -> Tensor<3> {
+    let others = patches.dims()[2].saturating_sub(1).max(1);
+    let centered = patches.clone() - patches.mean_dim(2);
+    let variance = centered.clone().square().sum_dim(2) / others as f64;
+    centered / variance.add_scalar(PIXEL_NORM_EPSILON).sqrt()
 }

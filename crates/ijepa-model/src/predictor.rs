@@ -1,4 +1,4 @@
-//! The predictor: from context features to the features of target blocks.
+//! The predictor: from context features to the features or pixels of target blocks.
 
 use burn::{
     module::{Module, Param},
@@ -14,6 +14,7 @@ use crate::{
     drop_path::StochasticDepth,
     encoder::VisionTransformerConfig,
     init::{Initialization, Initializer},
+    objective::Target,
     pos_embed::sin_cos_positions,
     tokens::MaskTensors,
 };
@@ -29,9 +30,35 @@ pub struct PredictorConfig {
     pub dim: usize,
     /// Number of blocks; 6 for ViT-B, 12 for L and H, 16 for G.
     pub depth: usize,
+    /// What it predicts; files without it hold predictors of features.
+    #[serde(default)]
+    pub target: Target,
 }
 
 impl PredictorConfig {
+    /// A predictor of features.
+    pub fn new(dim: usize, depth: usize) -> Self {
+        Self {
+            dim,
+            depth,
+            target: Target::Features,
+        }
+    }
+
+    /// The same predictor of something else.
+    pub fn with_target(mut self, target: Target) -> Self {
+        self.target = target;
+        self
+    }
+
+    /// Values that it predicts of a patch: the encoder's width, or all colours of all pixels.
+    pub fn outputs(&self, encoder: &VisionTransformerConfig) -> usize {
+        match self.target {
+            Target::Features => encoder.embed_dim,
+            Target::Pixels => encoder.patch_pixels(),
+        }
+    }
+
     /// Checks every rule that [`init`](Self::init) relies on.
     ///
     /// # Errors
@@ -73,15 +100,18 @@ impl PredictorConfig {
             predictor_embed: init.linear(encoder.embed_dim, self.dim),
             predictor_blocks: blocks.init(&mut init),
             predictor_norm: init.layer_norm(self.dim),
-            predictor_proj: init.linear(self.dim, encoder.embed_dim),
+            predictor_proj: init.linear(self.dim, self.outputs(encoder)),
             config: self.clone(),
             compute: Compute::default(),
         }
     }
 }
 
-/// A narrow ViT that predicts the features of target patches from context features and
+/// A narrow ViT that predicts the features or pixels of target patches from context features and
 /// positions (paper §3, "Prediction").
+///
+/// With pixels, one context and all other patches as the target it is the decoder of a masked
+/// autoencoder (He et al. 2022, §3), which predicts what its loss reads and nothing else.
 ///
 /// Field names are the keys of the official checkpoints.
 #[derive(Module, Debug)]
@@ -96,7 +126,7 @@ pub struct Predictor {
     pub predictor_blocks: Vec<Block>,
     /// Final norm.
     pub predictor_norm: LayerNorm,
-    /// From predictor width to encoder width.
+    /// From predictor width to what is predicted.
     pub predictor_proj: Linear,
     #[module(skip)]
     config: PredictorConfig,
@@ -116,7 +146,7 @@ impl Predictor {
         self
     }
 
-    /// Predicts the features of every target block from every context block.
+    /// Predicts every target block from every context block.
     ///
     /// Each pair of target and context is a sequence of its own, so target blocks never see each
     /// other; within a block all tokens do.
@@ -124,7 +154,7 @@ impl Predictor {
     /// # Shapes
     ///
     /// - `context`: `[contexts * batch, kept_context, embed_dim]`, mask-major
-    /// - output: `[targets * contexts * batch, kept_target, embed_dim]`; row
+    /// - output: `[targets * contexts * batch, kept_target, outputs]`; row
     ///   `(target * contexts + context) * batch + image`
     pub fn forward(
         &self,

@@ -256,7 +256,7 @@ mod api {
         let device = device().autodiff();
         let config = IJepaConfig {
             encoder: small(),
-            predictor: PredictorConfig { dim: 12, depth: 1 },
+            predictor: PredictorConfig::new(12, 1),
         };
         let model = config.init(Initialization::default(), &device);
         let target = EmaTarget::new(&model.encoder);
@@ -343,7 +343,7 @@ mod api {
             },
             "`depth` must be at least 1, found 0",
         );
-        let predictor = PredictorConfig { dim: 20, depth: 1 };
+        let predictor = PredictorConfig::new(20, 1);
         assert!(matches!(
             predictor.validate(&small()),
             Err(ConfigError::Heads { .. })
@@ -361,7 +361,7 @@ mod api {
     fn a_model_counts_its_parameters() {
         let config = IJepaConfig {
             encoder: small(),
-            predictor: PredictorConfig { dim: 12, depth: 1 },
+            predictor: PredictorConfig::new(12, 1),
         };
         let IJepa { encoder, predictor } = config.init(Initialization::default(), &device());
         assert_eq!(predictor.num_params(), {

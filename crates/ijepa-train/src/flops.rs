@@ -2,7 +2,7 @@
 //!
 //! Only matrix products are counted, as is usual: element-wise work is a per cent or two.
 
-use ijepa_model::{IJepaConfig, PredictorConfig, VisionTransformerConfig};
+use ijepa_model::{IJepaConfig, Target, VisionTransformerConfig};
 
 /// Tokens of one image in a training step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +26,7 @@ fn block(tokens: usize, dim: usize, hidden: usize) -> f64 {
 
 /// The patch projection of an encoder on `tokens` patches.
 fn patch_embed(config: &VisionTransformerConfig, tokens: usize) -> f64 {
-    let inputs = 3 * config.patch_size * config.patch_size;
-    2.0 * (tokens * inputs * config.embed_dim) as f64
+    2.0 * (tokens * config.patch_pixels() * config.embed_dim) as f64
 }
 
 /// Operations of an encoder's forward pass on `tokens` patches of one image.
@@ -38,28 +37,38 @@ pub fn encoder_forward(config: &VisionTransformerConfig, tokens: usize) -> f64 {
 
 /// Operations of a predictor's forward pass on one pair of context and target block.
 fn predictor_forward(config: &IJepaConfig, tokens: StepTokens) -> f64 {
-    let PredictorConfig { dim, depth } = config.predictor;
-    let ends = (tokens.context + tokens.target) * config.encoder.embed_dim * dim;
+    let IJepaConfig { encoder, predictor } = config;
+    let dim = predictor.dim;
+    let (inputs, outputs) = (encoder.embed_dim, predictor.outputs(encoder));
+    let ends = (tokens.context * inputs + tokens.target * outputs) * dim;
     let sequence = tokens.context + tokens.target;
-    2.0 * ends as f64 + depth as f64 * block(sequence, dim, 4 * dim)
+    2.0 * ends as f64 + predictor.depth as f64 * block(sequence, dim, 4 * dim)
 }
 
 /// Operations of a training step for one image: the backward pass costs two forward passes (one
-/// for the patch projection, whose input needs no gradient), the target encoder has none, and
-/// recomputation is not counted.
+/// for the patch projection, whose input needs no gradient), the target encoder has none and does
+/// not run at all where pixels are predicted, and recomputation is not counted.
 pub fn step(config: &IJepaConfig, tokens: StepTokens) -> f64 {
     let encoder = &config.encoder;
-    let patches = encoder.grid().map_or(0, |grid| grid.num_patches());
+    let target_encoder = match config.predictor.target {
+        Target::Features => {
+            let patches = encoder.grid().map_or(0, |grid| grid.num_patches());
+            encoder_forward(encoder, patches)
+        }
+        Target::Pixels => 0.0,
+    };
     let context =
         3.0 * encoder_forward(encoder, tokens.context) - patch_embed(encoder, tokens.context);
     let pairs = (tokens.contexts * tokens.targets) as f64;
-    encoder_forward(encoder, patches)
+    target_encoder
         + tokens.contexts as f64 * context
         + 3.0 * pairs * predictor_forward(config, tokens)
 }
 
 #[cfg(test)]
 mod tests {
+    use ijepa_model::PredictorConfig;
+
     use super::*;
 
     /// 17.6 GFLOP multiply-adds are 4.4 GMAC: the usual figures for ViT-B/16 and ViT-S/16 (which
@@ -79,10 +88,30 @@ mod tests {
     }
 
     #[test]
+    fn pixels_need_no_target_encoder_and_another_last_layer() {
+        let encoder = VisionTransformerConfig::variant("vit_s16").unwrap();
+        let step_of = |target| {
+            let predictor = PredictorConfig::new(384, 6).with_target(target);
+            let encoder = encoder.clone();
+            let tokens = StepTokens {
+                contexts: 1,
+                context: 49,
+                targets: 1,
+                target: 147,
+            };
+            step(&IJepaConfig { encoder, predictor }, tokens)
+        };
+        // 768 pixels instead of 384 features, forward and twice backward.
+        let last_layer = 3.0 * 2.0 * 147.0 * 384.0 * (768.0 - 384.0);
+        let expected = step_of(Target::Features) - encoder_forward(&encoder, 196) + last_layer;
+        assert!((step_of(Target::Pixels) - expected).abs() < 1.0);
+    }
+
+    #[test]
     fn a_step_grows_with_every_count() {
         let config = IJepaConfig {
             encoder: VisionTransformerConfig::variant("vit_s16").unwrap(),
-            predictor: PredictorConfig { dim: 384, depth: 6 },
+            predictor: PredictorConfig::new(384, 6),
         };
         let tokens = StepTokens {
             contexts: 1,

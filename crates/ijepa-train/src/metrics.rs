@@ -35,7 +35,8 @@ pub struct MetricsRow {
     pub images_per_s: f64,
     /// Global gradient norm before clipping.
     pub grad_norm: f64,
-    /// Standard deviation of target features over images and patches: 1 spread out, 0 collapsed.
+    /// Standard deviation of [`Monitors`](crate::Monitors)' features over images and patches:
+    /// 1 spread out, 0 collapsed.
     pub feature_std: f64,
 }
 

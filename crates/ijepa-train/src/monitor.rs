@@ -4,17 +4,20 @@ use burn::tensor::Tensor;
 use ijepa_masking::MaskGroup;
 use ijepa_model::Loss;
 
+use crate::step::StepOutput;
+
 /// Feature spread below which a run is called collapsed.
 const COLLAPSED_STD: f64 = 0.05;
 /// Cosine between images above which their features are called the same.
 const COLLAPSED_COSINE: f64 = 0.995;
 
-/// What the target features of a group look like.
+/// What the features of a group look like: those of the target encoder, or of the context encoder
+/// where pixels are predicted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Monitors {
     /// Standard deviation over images and patches, mean over the width; 1 spread out, 0 constant.
     pub feature_std: f64,
-    /// Mean cosine between patches of one target block.
+    /// Mean cosine between patches of one block.
     pub patch_cosine: f64,
     /// Mean cosine between the mean features of different images.
     pub image_cosine: f64,
@@ -23,15 +26,17 @@ pub struct Monitors {
 }
 
 impl Monitors {
-    /// Measures the targets of the group `masks`, `[targets * contexts * batch, kept, embed_dim]`.
-    pub(crate) fn measure(targets: Tensor<3>, masks: &MaskGroup, loss: Loss, value: f64) -> Self {
-        let baseline = scalar(loss.forward(position_means(&targets, masks), targets.clone()));
-        let [rows, kept, dim] = targets.dims();
-        let tokens = targets.clone().reshape([rows * kept, dim]);
+    /// Measures a step by the targets and features of its last group, whose masks are `masks`;
+    /// `value` is its loss.
+    pub(crate) fn measure(output: &StepOutput, masks: &MaskGroup, loss: Loss, value: f64) -> Self {
+        let (targets, features) = (output.targets.clone(), output.features.clone());
+        let baseline = scalar(loss.forward(position_means(&targets, masks), targets));
+        let [rows, kept, dim] = features.dims();
+        let tokens = features.clone().reshape([rows * kept, dim]);
         let centered = tokens.clone() - tokens.mean_dim(0);
         let variance: Tensor<1> = centered.square().mean_dim(0).squeeze_dim(0);
         let batch = masks.targets[0].images();
-        let by_image: Tensor<2> = targets
+        let by_image: Tensor<2> = features
             .clone()
             .reshape([rows / batch, batch, kept, dim])
             .mean_dim(2)
@@ -39,7 +44,7 @@ impl Monitors {
             .reshape([batch, dim]);
         Self {
             feature_std: scalar(variance.sqrt().mean()),
-            patch_cosine: mean_cosine(targets),
+            patch_cosine: mean_cosine(features),
             image_cosine: mean_cosine(by_image.unsqueeze_dim(0)),
             loss_ratio: value / baseline.max(f64::MIN_POSITIVE),
         }
@@ -49,7 +54,7 @@ impl Monitors {
     pub fn collapse(&self) -> Option<String> {
         if self.feature_std < COLLAPSED_STD {
             Some(format!(
-                "target features hardly differ between patches and images (std {:.3}, 1 is spread out)",
+                "features hardly differ between patches and images (std {:.3}, 1 is spread out)",
                 self.feature_std
             ))
         } else if self.image_cosine > COLLAPSED_COSINE {
@@ -127,12 +132,27 @@ mod tests {
         }
     }
 
-    fn measure(value: impl Fn(usize, usize, usize) -> f32) -> Monitors {
+    fn tokens(value: impl Fn(usize, usize, usize) -> f32) -> Tensor<3> {
         let values: Vec<f32> = (0..4 * 2 * 8)
             .map(|i| value(i / 16, i / 8 % 2, i % 8))
             .collect();
-        let targets = Tensor::<1>::from_floats(values.as_slice(), &device()).reshape([4, 2, 8]);
-        Monitors::measure(targets, &masks(), Loss::Mse, 1.0)
+        Tensor::<1>::from_floats(values.as_slice(), &device()).reshape([4, 2, 8])
+    }
+
+    fn measure(value: impl Fn(usize, usize, usize) -> f32) -> Monitors {
+        let targets = tokens(value);
+        measure_both(targets.clone(), targets)
+    }
+
+    fn measure_both(targets: Tensor<3>, features: Tensor<3>) -> Monitors {
+        let zero = Tensor::zeros([1], &device());
+        let output = StepOutput {
+            loss: zero.clone(),
+            grad_norm: zero,
+            targets,
+            features,
+        };
+        Monitors::measure(&output, &masks(), Loss::Mse, 1.0)
     }
 
     #[test]
@@ -143,8 +163,17 @@ mod tests {
             monitors
                 .collapse()
                 .unwrap()
-                .starts_with("target features hardly differ")
+                .starts_with("features hardly differ")
         );
+    }
+
+    #[test]
+    fn features_are_judged_where_targets_are_pixels() {
+        let pixels = tokens(|image, patch, dim| if dim == 2 * image + patch { 2.6 } else { -0.37 });
+        let monitors = measure_both(pixels.clone(), Tensor::ones([4, 2, 8], &device()));
+        assert!(monitors.collapse().is_some(), "{monitors:?}");
+        let loss_ratio = measure_both(pixels.clone(), pixels).loss_ratio;
+        assert_eq!(monitors.loss_ratio, loss_ratio);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use ijepa_model::{
 };
 
 use crate::recipe::{
-    self, Init, Loss, MaskMode, MaskStrategy, PatchEmbedInit, Recipe, RecipeError, TargetMasking,
+    self, Init, Loss, MaskMode, MaskStrategy, ObjectiveKind, PatchEmbedInit, Recipe, RecipeError,
+    Target, TargetMasking,
 };
 
 /// A recipe that cannot be carried out.
@@ -64,10 +65,18 @@ impl Recipe {
         let predictor = PredictorConfig {
             dim: model.predictor_dim,
             depth: model.predictor_depth,
+            target: self.target(),
         };
         let config = IJepaConfig { encoder, predictor };
         config.validate()?;
         Ok(config)
+    }
+
+    fn target(&self) -> ijepa_model::Target {
+        match self.objective.target {
+            Target::Features => ijepa_model::Target::Features,
+            Target::Pixels => ijepa_model::Target::Pixels,
+        }
     }
 
     /// How images are cropped and coloured, to the size of the model.
@@ -107,6 +116,7 @@ impl Recipe {
     /// Loss and targets.
     pub fn objective_config(&self) -> Objective {
         Objective {
+            target: self.target(),
             loss: match self.objective.loss {
                 Loss::SmoothL1 => ijepa_model::Loss::SmoothL1,
                 Loss::L2 => ijepa_model::Loss::L2,
@@ -118,6 +128,7 @@ impl Recipe {
                 TargetMasking::Output => ijepa_model::TargetMasking::Output,
                 TargetMasking::Input => ijepa_model::TargetMasking::Input,
             },
+            norm_pixels: self.objective.norm_pixels,
         }
     }
 
@@ -138,8 +149,9 @@ impl Recipe {
 
     /// The mask sampler.
     ///
-    /// The strategies of the paper's table 6 take their scale from the paper: the keys
-    /// `target_scale` and the like belong to `multi_block`.
+    /// The strategies of the paper's table 6 take their scale from the paper, and random masks of
+    /// a masked autoencoder from its paper: the keys `target_scale` and the like belong to
+    /// `multi_block`.
     ///
     /// # Errors
     ///
@@ -151,8 +163,15 @@ impl Recipe {
             MaskStrategy::MultiBlock => Box::new(self.multi_block().build(grid)?),
             MaskStrategy::Rasterized => Box::new(RasterizedSampler::new(grid)?),
             MaskStrategy::Block => Box::new(self.single_block(grid)?),
-            MaskStrategy::Random => Box::new(RandomSampler::new(grid, RandomSampler::PAPER_RATIO)?),
+            MaskStrategy::Random => Box::new(RandomSampler::new(grid, self.random_ratio())?),
         })
+    }
+
+    fn random_ratio(&self) -> Range {
+        match self.objective.kind {
+            ObjectiveKind::Jepa => RandomSampler::PAPER_RATIO,
+            ObjectiveKind::Mae => RandomSampler::MAE_RATIO,
+        }
     }
 
     fn single_block(&self, grid: PatchGrid) -> Result<SingleBlockSampler, MaskError> {

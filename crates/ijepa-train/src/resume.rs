@@ -1,7 +1,7 @@
 //! Going on from a checkpoint.
 
 use burn::tensor::Device;
-use ijepa_model::Checkpoint;
+use ijepa_model::{Checkpoint, IJepaConfig, Target};
 
 use crate::{
     error::TrainError,
@@ -22,6 +22,20 @@ pub(crate) fn learner(
     device: &Device,
 ) -> Result<Learner, TrainError> {
     let found = checkpoint.config();
+    let target = |config: &IJepaConfig| match config.predictor.target {
+        Target::Features => "\"features\"",
+        Target::Pixels => "\"pixels\"",
+    };
+    if let Some(found) = &found
+        && target(found) != target(&plan.model)
+    {
+        return Err(TrainError::OtherRecipe {
+            path: checkpoint.path.clone(),
+            key: "objective.target".to_owned(),
+            found: target(found).to_owned(),
+            expected: target(&plan.model).to_owned(),
+        });
+    }
     if found.as_ref() != Some(&plan.model) {
         return Err(TrainError::OtherRecipe {
             path: checkpoint.path.clone(),

@@ -8,7 +8,7 @@ use burn::{
 };
 use ijepa_model::{
     Checkpoint, CheckpointError, Compute, EmaTarget, IJepa, IJepaConfig, Initialization,
-    MaskTensors, Objective, StochasticDepth,
+    MaskTensors, Objective, StochasticDepth, Target,
     checkpoint::{
         EncoderRole, Parts, TrainingState, create_folder_atomically, named_tensors, write_native,
     },
@@ -66,8 +66,11 @@ pub struct StepOutput {
     pub loss: Tensor<1>,
     /// Global norm of the gradient before clipping, `[1]`.
     pub grad_norm: Tensor<1>,
-    /// Targets of the last group, `[targets * contexts * batch, kept, embed_dim]`.
+    /// Targets of the last group, `[targets * contexts * batch, kept, outputs]`.
     pub targets: Tensor<3>,
+    /// Features of the last group: its targets, or where these are pixels the context features,
+    /// `[contexts * batch, kept, embed_dim]`.
+    pub features: Tensor<3>,
 }
 
 impl Learner {
@@ -75,7 +78,7 @@ impl Learner {
     ///
     /// # Panics
     ///
-    /// Panics if `config` is invalid.
+    /// Panics if `config` is invalid or predicts something else than `objective` asks for.
     pub fn new(
         config: &IJepaConfig,
         init: Initialization,
@@ -87,6 +90,7 @@ impl Learner {
         let model = config
             .init(init, &device.clone().autodiff())
             .with_compute(compute);
+        model.assert_predicts(objective.target);
         let target = EmaTarget::new(&model.encoder);
         Self {
             model,
@@ -101,6 +105,10 @@ impl Learner {
     /// # Errors
     ///
     /// Any [`CheckpointError`]; a checkpoint without optimizer state starts with fresh moments.
+    ///
+    /// # Panics
+    ///
+    /// Panics if its predictor predicts something else than `objective` asks for.
     pub fn from_checkpoint(
         checkpoint: &Checkpoint,
         compute: Compute,
@@ -113,6 +121,7 @@ impl Learner {
             encoder: checkpoint.encoder(EncoderRole::Context, &device)?,
             predictor: checkpoint.predictor(&device)?,
         };
+        model.assert_predicts(objective.target);
         let target = checkpoint
             .encoder(EncoderRole::Target, &device)?
             .with_compute(compute);
@@ -145,13 +154,13 @@ impl Learner {
         let device = self.target.encoder().norm.gamma.device();
         let mut losses = Vec::new();
         let mut sum = SumOfGradients::default();
-        let mut last_targets = None;
+        let mut last = None;
         let mut groups = groups.into_iter().peekable();
         while groups.peek().is_some() {
             let mut pass: Option<Tensor<1>> = None;
             for group in groups.by_ref().take(settings.groups_per_pass) {
-                let (loss, targets) = on_workers(&device, || self.group_loss(group));
-                last_targets = Some(targets);
+                let (loss, seen) = on_workers(&device, || self.group_loss(group));
+                last = Some(seen);
                 losses.push(loss.clone().inner());
                 pass = Some(match pass {
                     Some(pass) => pass + loss,
@@ -166,25 +175,34 @@ impl Learner {
         }
         let groups = losses.len();
         let grad_norm = on_workers(&device, || self.update(sum, groups, settings));
-        let targets = last_targets.expect("at least one group");
+        let [targets, features] = last.expect("at least one group");
         StepOutput {
             loss: Tensor::cat(losses, 0).mean(),
             grad_norm,
             targets,
+            features,
         }
     }
 
-    /// The loss of a group, and its targets.
-    fn group_loss(&mut self, group: GroupBatch) -> (Tensor<1>, Tensor<3>) {
+    /// The loss of a group, its targets and features.
+    fn group_loss(&mut self, group: GroupBatch) -> (Tensor<1>, [Tensor<3>; 2]) {
         let GroupBatch {
             images,
             masks,
             mut depth,
         } = group;
-        let targets = self.objective.targets(&self.target, images.clone(), &masks);
-        let predicted = self.model.predict(images, &masks, depth.as_mut());
+        let (model, objective) = (&self.model, self.objective);
+        let targets = objective.targets(&self.target, images.clone(), &masks);
+        let encoder = &model.encoder;
+        let context = encoder.forward_masked(images, &masks.contexts, depth.as_mut());
+        let features = match objective.target {
+            Target::Features => targets.clone(),
+            Target::Pixels => context.clone().inner(),
+        };
+        let predicted = model.predictor.forward(context, &masks, depth.as_mut());
         let constants = Tensor::from_inner(targets.clone());
-        (self.objective.loss.forward(predicted, constants), targets)
+        let loss = objective.loss.forward(predicted, constants);
+        (loss, [targets, features])
     }
 
     /// Updates all weights; the global norm of the gradient before clipping.

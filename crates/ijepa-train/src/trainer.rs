@@ -225,8 +225,7 @@ impl<'a> Trainer<'a> {
             });
         }
         let last = masks.last().expect("a step has at least one group");
-        let objective = self.learner.objective;
-        let monitors = Monitors::measure(output.targets.clone(), last, objective.loss, loss);
+        let monitors = Monitors::measure(output, last, self.learner.objective.loss, loss);
         let row = self.row(loss, grad_norm, monitors.feature_std, masks, settings);
         self.run.log(&row, &monitors)?;
         self.losses = Some([self.losses.map_or(loss, |[first, _]| first), loss]);

@@ -77,7 +77,12 @@ fn every_key_can_be_overridden_and_written() {
         for (key, value) in base.flatten() {
             let other = other_value(&key, &value);
             let changed = base.with_overrides(&[format!("{key}={other}")]).unwrap();
-            let changes = diff(&base, &changed);
+            let mut changes = diff(&base, &changed);
+            if key == "objective.kind" {
+                // What a masked autoencoder is comes along.
+                let along = ["mask.strategy", "objective.loss", "objective.target"];
+                changes.retain(|(key, ..)| !along.contains(&key.as_str()));
+            }
             assert_eq!(changes.len(), 1, "{key}={other}: {changes:?}");
             assert_eq!(changes[0].0, key);
             assert_eq!(changes[0].1, value);
@@ -87,7 +92,7 @@ fn every_key_can_be_overridden_and_written() {
         }
     }
     // The keys of the documented format.
-    assert_eq!(keys.len(), 59, "{keys:?}");
+    assert_eq!(keys.len(), 60, "{keys:?}");
 }
 
 #[test]
@@ -115,7 +120,7 @@ fn an_empty_file_is_the_published_vit_h14_run() {
 
 #[test]
 fn presets_are_valid_complete_and_documented() {
-    assert_eq!(preset_names().len(), 13);
+    assert_eq!(preset_names().len(), 14);
     for name in preset_names() {
         let text = preset_text(name).unwrap();
         let recipe = Recipe::preset(name).unwrap();
@@ -136,7 +141,7 @@ fn presets_are_valid_complete_and_documented() {
         }
     }
     let names: BTreeSet<&str> = preset_names().collect();
-    assert_eq!(names.len(), 13);
+    assert_eq!(names.len(), 14);
 }
 
 #[test]

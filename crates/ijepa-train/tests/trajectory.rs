@@ -15,8 +15,8 @@ mod trajectory {
     use ijepa_data::{DataSpec, Source};
     use ijepa_masking::{MaskGroup, PatchGrid, PatchIndices};
     use ijepa_model::{
-        Checkpoint, Compute, EmaTarget, IJepaConfig, Initialization, Kernels, MaskTensors,
-        Objective, PredictorConfig, VisionTransformerConfig,
+        Checkpoint, Compute, EmaTarget, IJepaConfig, Initialization, Kernels, Loss, MaskTensors,
+        Objective, PredictorConfig, Target, VisionTransformerConfig,
         checkpoint::{NamedTensor, OpenOptions, ParamPath, TrainingState, tensor_from_official},
     };
     use ijepa_testkit::{Golden, device, max_abs_difference};
@@ -47,7 +47,7 @@ mod trajectory {
         };
         IJepaConfig {
             encoder,
-            predictor: PredictorConfig { dim: 24, depth: 2 },
+            predictor: PredictorConfig::new(24, 2),
         }
     }
 
@@ -93,14 +93,13 @@ mod trajectory {
     }
 
     fn from_initial_weights(golden: &Golden, compute: Compute) -> Learner {
-        let mut learner = Learner::new(
-            &config(),
-            Initialization::default(),
-            compute,
-            Objective::default(),
-            AdamWConfig::default(),
-            &device(),
-        );
+        let (objective, adamw) = (Objective::default(), AdamWConfig::default());
+        let init = Initialization::default();
+        let learner = Learner::new(&config(), init, compute, objective, adamw, &device());
+        with_initial_weights(learner, golden)
+    }
+
+    fn with_initial_weights(mut learner: Learner, golden: &Golden) -> Learner {
         let path = ParamPath::default();
         learner.model = learner.model.map(&mut SetWeights {
             path,
@@ -133,24 +132,33 @@ mod trajectory {
         }
     }
 
-    /// Trains over `steps` and checks the loss of each.
+    /// Trains over `steps` of the reference and checks the loss of each.
     fn train(learner: &mut Learner, golden: &Golden, steps: std::ops::Range<u64>) {
-        let device = device().autodiff();
         let schedules = schedules();
+        let settings = |step| StepSettings {
+            lr: schedules.lr(step),
+            weight_decay: schedules.weight_decay(step),
+            ema: schedules.ema(step),
+            clip_grad: 0.0,
+            groups_per_pass: 1,
+        };
+        train_with(learner, golden, steps, settings);
+    }
+
+    fn train_with(
+        learner: &mut Learner,
+        golden: &Golden,
+        steps: std::ops::Range<u64>,
+        settings: impl Fn(u64) -> StepSettings,
+    ) {
+        let device = device().autodiff();
         for step in steps {
             let group = GroupBatch {
                 images: golden.tensor(&format!("step{step:02}.images"), &device),
                 masks: MaskTensors::new(&masks(golden, step), &device),
                 depth: None,
             };
-            let settings = StepSettings {
-                lr: schedules.lr(step),
-                weight_decay: schedules.weight_decay(step),
-                ema: schedules.ema(step),
-                clip_grad: 0.0,
-                groups_per_pass: 1,
-            };
-            let loss: f32 = learner.step([group], settings).loss.into_scalar();
+            let loss: f32 = learner.step([group], settings(step)).loss.into_scalar();
             let expected = golden.f64s("log.loss")[step as usize];
             let difference = (f64::from(loss) - expected).abs();
             assert!(
@@ -194,6 +202,48 @@ mod trajectory {
             train(&mut learner, &golden, 0..20);
             check_final_weights(&learner, &golden);
         }
+    }
+
+    /// A masked autoencoder of PyTorch; see `pixels.py` beside the golden file.
+    #[test]
+    fn steps_of_a_masked_autoencoder_are_those_of_pytorch() {
+        let folder = golden_folder().join("../../../ijepa-model/tests/golden");
+        let golden = Golden::load(folder, "pixels");
+        let number = |key: &str| golden.json[key].as_f64().unwrap();
+        let encoder = VisionTransformerConfig {
+            image_size: [16, 16],
+            patch_size: 4,
+            embed_dim: 16,
+            depth: 2,
+            num_heads: 2,
+            ..config().encoder
+        };
+        let predictor = PredictorConfig::new(12, 2).with_target(Target::Pixels);
+        let objective = Objective {
+            target: Target::Pixels,
+            loss: Loss::Mse,
+            ..Objective::default()
+        };
+        let adamw = AdamWConfig {
+            betas: [0, 1].map(|end: usize| golden.json["betas"][end].as_f64().unwrap()),
+            eps: number("eps"),
+        };
+        let settings = StepSettings {
+            lr: number("lr"),
+            weight_decay: number("weight_decay"),
+            ema: number("momentum"),
+            clip_grad: 0.0,
+            groups_per_pass: 1,
+        };
+        let (config, init) = (
+            IJepaConfig { encoder, predictor },
+            Initialization::default(),
+        );
+        let compute = Compute::default();
+        let learner = Learner::new(&config, init, compute, objective, adamw, &device());
+        let mut learner = with_initial_weights(learner, &golden);
+        train_with(&mut learner, &golden, 0..3, |_| settings);
+        check_final_weights(&learner, &golden);
     }
 
     fn resumed(path: &Path) -> Learner {

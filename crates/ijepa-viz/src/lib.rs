@@ -19,7 +19,7 @@
 //!     mlp_ratio: 4.0,
 //!     drop_path: 0.0,
 //! };
-//! let sizes = IJepaConfig { encoder, predictor: PredictorConfig { dim: 12, depth: 1 } };
+//! let sizes = IJepaConfig { encoder, predictor: PredictorConfig::new(12, 1) };
 //! let model = sizes.init(Initialization::default(), &device);
 //! let networks = Networks { target: model.encoder.clone(), model };
 //!

@@ -4,7 +4,7 @@ use std::{fmt::Write, path::PathBuf};
 
 use clap::Args;
 use ijepa_model::{
-    Checkpoint, VisionTransformerConfig,
+    Checkpoint, Target, VisionTransformerConfig,
     checkpoint::{CheckpointKind, Mismatch, Moments, OpenOptions, StateDict},
 };
 use serde_json::{Value, json};
@@ -76,7 +76,12 @@ impl Inspect {
         };
         if let Some(predictor) = &checkpoint.predictor_config {
             let (dim, depth) = (predictor.dim, predictor.depth);
-            line("predictor", format!("width {dim}, {depth} blocks"));
+            let target = match predictor.target {
+                Target::Features => "features",
+                Target::Pixels => "pixels",
+            };
+            let sizes = format!("width {dim}, {depth} blocks, predicts {target}");
+            line("predictor", sizes);
         }
         let state = &checkpoint.state;
         line("epoch", state.epoch.to_string());

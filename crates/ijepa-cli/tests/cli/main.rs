@@ -21,6 +21,8 @@ mod knn;
 #[cfg(test)]
 mod masks;
 #[cfg(test)]
+mod objectives;
+#[cfg(test)]
 mod pretrain;
 #[cfg(test)]
 mod pretrain_errors;

@@ -20,7 +20,7 @@ fn every_mistake_has_its_message_and_exit_code() {
     let run = folder.path().join("run");
     let with = |more: &str| tiny(&run, more);
     check(&with("--set mask.mod=uniform"), 3, "mask.mode");
-    check(&with("--set objective.kind=mae"), 3, "not built yet");
+    check(&with("--set data.decode=fast"), 3, "not built yet");
     check(&with("--batch-size 60"), 3, "more than the 48 images");
     check(
         &with("--set optimizer.lr=fast"),

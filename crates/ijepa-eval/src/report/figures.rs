@@ -20,7 +20,7 @@ const METRICS: [Curve; 7] = [
     (
         "feature_std",
         "Feature spread",
-        "Standard deviation of target features over patches and images: 1 spread out, 0 collapsed.",
+        "Standard deviation of features over patches and images: 1 spread out, 0 collapsed.",
         Linear,
     ),
     (

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{error::CheckpointError, state_dict::StateDict};
-use crate::{PredictorConfig, VisionTransformerConfig, VitVariant};
+use crate::{PredictorConfig, Target, VisionTransformerConfig, VitVariant};
 
 /// The sizes of an encoder with official names; the grid is taken to be square.
 pub(crate) fn encoder_config(
@@ -68,15 +68,27 @@ pub(crate) fn mlp_ratio(embed_dim: usize, hidden_dim: usize) -> f64 {
 }
 
 /// The sizes of a predictor with official names.
+///
+/// It predicts features unless its outputs are as many as the pixels of a patch and not as many as
+/// features, which they are in ViT-B/16 either way: `recorded` is what a file says about it.
 pub(crate) fn predictor_config(
     dict: &StateDict,
     encoder: &VisionTransformerConfig,
+    recorded: Option<Target>,
     path: &Path,
 ) -> Result<PredictorConfig, CheckpointError> {
     let [_, _, dim] = shape(dict, "mask_token", path)?;
+    let [outputs, _] = shape(dict, "predictor_proj.weight", path)?;
+    let pixels = outputs != encoder.embed_dim && outputs == encoder.patch_pixels();
+    let inferred = if pixels {
+        Target::Pixels
+    } else {
+        Target::Features
+    };
     let config = PredictorConfig {
         dim,
         depth: depth(dict, "predictor_blocks."),
+        target: recorded.unwrap_or(inferred),
     };
     let invalid = |source| CheckpointError::Config {
         path: path.into(),

@@ -45,7 +45,9 @@ pub(crate) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
         (None, None) => infer::encoder_config(&encoder.tensors, None, &encoder_path)?,
     };
     let predictor = optional(PREDICTOR)?.map(|file| file.tensors);
-    let sizes = |dict| infer::predictor_config(dict, &encoder_config, &folder.join(PREDICTOR));
+    let recorded = state.model.as_ref().map(|model| model.predictor.target);
+    let predictor_path = folder.join(PREDICTOR);
+    let sizes = |dict| infer::predictor_config(dict, &encoder_config, recorded, &predictor_path);
     let predictor_config = predictor.as_ref().map(sizes).transpose()?;
     Ok(Checkpoint {
         path: folder.clone(),

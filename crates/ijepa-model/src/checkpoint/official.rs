@@ -26,7 +26,7 @@ pub(crate) fn open(path: &Path, options: OpenOptions) -> Result<Checkpoint, Chec
         .ok_or_else(|| file.wrong("encoder", "a dict", None))?;
     let predictor = file.network("predictor")?;
     let encoder_config = infer::encoder_config(&encoder, options.num_heads, path)?;
-    let sizes = |dict| infer::predictor_config(dict, &encoder_config, path);
+    let sizes = |dict| infer::predictor_config(dict, &encoder_config, None, path);
     let predictor_config = predictor.as_ref().map(sizes).transpose()?;
     Ok(Checkpoint {
         path: path.into(),

@@ -15,7 +15,7 @@ use super::{
     state_dict::StateDict,
     torch::{Dtype, Item, write_torch},
 };
-use crate::Normalization;
+use crate::{Normalization, Target};
 
 /// A format to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,8 @@ impl Checkpoint {
     /// # Errors
     ///
     /// [`CheckpointError::Io`] if `path` exists (for folders) or cannot be written,
-    /// [`CheckpointError::Absent`] if the format needs a network that the checkpoint lacks.
+    /// [`CheckpointError::Absent`] if the format needs a network that the checkpoint lacks,
+    /// [`CheckpointError::Unsupported`] for a predictor of pixels in the official format.
     pub fn save(self, path: &Path, format: Format) -> Result<(), CheckpointError> {
         match format {
             Format::Native => self.save_native(path),
@@ -87,6 +88,19 @@ impl Checkpoint {
             .context_encoder
             .ok_or_else(|| absent("context encoder"))?;
         let predictor = self.predictor.ok_or_else(|| absent("predictor"))?;
+        if self
+            .predictor_config
+            .is_some_and(|config| config.target == Target::Pixels)
+        {
+            let (key, found, expected) = ("objective.target", "pixels".into(), "features");
+            let path = self.path;
+            return Err(CheckpointError::Unsupported {
+                path,
+                key,
+                found,
+                expected,
+            });
+        }
         let target = self
             .target_encoder
             .ok_or_else(|| absent("target encoder"))?;

@@ -9,6 +9,8 @@ mod hugging_face;
 #[cfg(test)]
 mod objective;
 #[cfg(test)]
+mod pixels;
+#[cfg(test)]
 mod positions;
 #[cfg(test)]
 mod precision;

@@ -12,7 +12,7 @@ use ijepa_model::{
     PredictorConfig, VisionTransformer, VisionTransformerConfig,
     checkpoint::{NamedTensor, ParamPath, tensor_from_official},
 };
-use ijepa_testkit::Golden;
+use ijepa_testkit::{Golden, assert_close, tolerance};
 
 /// Relative tolerance of one forward or backward pass in f32 on a CPU.
 pub(crate) const TOLERANCE: f64 = 1e-5;
@@ -37,7 +37,7 @@ pub(crate) fn tiny_config() -> IJepaConfig {
             mlp_ratio: 4.0,
             drop_path: 0.0,
         },
-        predictor: PredictorConfig { dim: 24, depth: 2 },
+        predictor: PredictorConfig::new(24, 2),
     }
 }
 
@@ -125,6 +125,17 @@ pub(crate) fn gradients<M: Module>(
         .into_iter()
         .map(|tensor| (tensor.name.clone(), tensor))
         .collect()
+}
+
+/// That `found` are the golden gradients whose names begin with `prefix`, and all of them.
+pub(crate) fn check_gradients(golden: &Golden, prefix: &str, found: &HashMap<String, NamedTensor>) {
+    let expected = golden.names(prefix);
+    assert_eq!(found.len(), expected.len(), "{prefix}");
+    for parameter in expected {
+        let key = format!("{prefix}{parameter}");
+        let gradient = found[&parameter].read().unwrap();
+        assert_close(&key, &gradient, &golden.f32s(&key), tolerance(TOLERANCE));
+    }
 }
 
 struct CollectGradients<'a> {

@@ -72,7 +72,7 @@ choice! {
         /// Prediction of target representations from a context (I-JEPA).
         #[default]
         Jepa = "jepa",
-        /// Masked autoencoder, the baseline.
+        /// Masked autoencoder (He et al. 2022), the baseline.
         Mae = "mae",
     }
 }

@@ -176,6 +176,20 @@ pub enum RecipeError {
         /// The value.
         found: usize,
     },
+    /// A choice that makes no sense beside another one.
+    #[error("`{key}` is \"{found}\", expected \"{expected}\" where `{beside}` is \"{value}\"")]
+    Beside {
+        /// The dotted key.
+        key: &'static str,
+        /// Its value.
+        found: &'static str,
+        /// The only value that makes sense.
+        expected: &'static str,
+        /// The key that decides.
+        beside: &'static str,
+        /// The value of that key.
+        value: &'static str,
+    },
     /// The batch does not consist of whole mask groups.
     #[error(
         "`run.batch_size` is {batch_size}, expected a multiple of `mask.group_size` {group_size}"

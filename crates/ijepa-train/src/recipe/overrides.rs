@@ -15,6 +15,7 @@ impl Recipe {
     /// Values are TOML; bare words are strings, as in `mask.mode=uniform`. Later overrides win.
     /// Naming an architecture drops the sizes of this recipe, and giving a size drops its named
     /// architecture.
+    /// Another `objective.kind` brings its own target, loss and mask strategy along.
     ///
     /// # Errors
     ///

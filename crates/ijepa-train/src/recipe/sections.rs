@@ -97,6 +97,10 @@ impl Default for Model {
 }
 
 /// What is predicted and how the error is measured: `[objective]`.
+///
+/// A masked autoencoder (`kind = "mae"`) hides 75 % of the patches at random, and its predictor is
+/// the decoder that predicts their pixels: `target`, `loss` and `mask.strategy` are "pixels", "mse"
+/// and "random" where they are not given, and changing the kind puts them back to that.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Objective {
@@ -104,10 +108,13 @@ pub struct Objective {
     pub kind: ObjectiveKind,
     /// What the predictor predicts.
     pub target: Target,
-    /// Where the target blocks are cut out.
+    /// Where the target blocks are cut out; "output" for pixels.
     pub target_masking: TargetMasking,
-    /// Whether targets pass a layer norm without affine parameters.
+    /// Whether target features pass a layer norm without affine parameters.
     pub target_norm: bool,
+    /// Whether target pixels are standardised patch by patch; on by default, as masked autoencoders
+    /// learn best, since the paper does not say what its table 7 did.
+    pub norm_pixels: bool,
     /// Distance between prediction and target.
     pub loss: Loss,
 }
@@ -119,6 +126,7 @@ impl Default for Objective {
             target: Target::Features,
             target_masking: TargetMasking::Output,
             target_norm: true,
+            norm_pixels: true,
             loss: Loss::SmoothL1,
         }
     }

@@ -2,7 +2,27 @@
 
 use toml::{Table, Value};
 
-use super::{Model, Recipe, Settings, choices, preset};
+use super::{
+    Loss, MaskStrategy, Model, ObjectiveKind, Recipe, Settings, Target, TargetMasking, choices,
+    preset,
+};
+
+/// Section, key and value of what a masked autoencoder is where its recipe does not say it.
+const MAE_DEFAULTS: &[(&str, &str, &str)] = &[
+    ("objective", "target", Target::Pixels.as_str()),
+    (
+        "objective",
+        "target_masking",
+        TargetMasking::Output.as_str(),
+    ),
+    ("objective", "loss", Loss::Mse.as_str()),
+    ("mask", "strategy", MaskStrategy::Random.as_str()),
+];
+
+/// The value of `objective.kind`.
+fn kind(table: &Table) -> Option<&str> {
+    table.get("objective")?.get("kind")?.as_str()
+}
 
 impl Settings for Recipe {
     fn every_key() -> Self {
@@ -29,8 +49,16 @@ impl Settings for Recipe {
         }
     }
 
-    /// Sizes take the place of the default architecture.
-    fn from_checked(table: Table) -> Self {
+    /// Sizes take the place of the default architecture, and what a masked autoencoder needs that
+    /// of the defaults of I-JEPA.
+    fn from_checked(mut table: Table) -> Self {
+        if kind(&table) == Some(ObjectiveKind::Mae.as_str()) {
+            for (section, key, value) in MAE_DEFAULTS {
+                let section = table.entry(*section).or_insert(Value::Table(Table::new()));
+                let section = section.as_table_mut().expect("sections have been checked");
+                section.entry(*key).or_insert(Value::from(*value));
+            }
+        }
         let given = |key: &str| {
             let model = table.get("model").and_then(Value::as_table);
             model.is_some_and(|model| model.contains_key(key))
@@ -44,8 +72,15 @@ impl Settings for Recipe {
         recipe
     }
 
-    /// Removes the named architecture where sizes are given, and sizes where one is named.
+    /// Removes the named architecture where sizes are given, and sizes where one is named; where
+    /// the kind of objective changes, what follows from it.
     fn drop_replaced(table: &mut Table, changes: &Table) {
+        if kind(changes).is_some_and(|new| kind(table) != Some(new)) {
+            for (section, key, _) in MAE_DEFAULTS {
+                let section = table.get_mut(*section).and_then(Value::as_table_mut);
+                section.and_then(|section| section.remove(*key));
+            }
+        }
         let Some(Value::Table(changes)) = changes.get("model") else {
             return;
         };
@@ -60,5 +95,47 @@ impl Settings for Recipe {
         if Model::SIZES.iter().any(|size| changes.contains_key(*size)) {
             model.remove("arch");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::diff;
+
+    fn changed(recipe: &Recipe, overrides: &[&str]) -> Recipe {
+        let recipe = recipe.with_overrides(overrides).unwrap();
+        recipe.validate().unwrap();
+        recipe
+    }
+
+    #[test]
+    fn another_kind_brings_its_target_loss_and_masks_along_and_takes_them_back() {
+        let jepa = changed(&Recipe::default(), &["objective.target_masking=input"]);
+        let mae = changed(&jepa, &["objective.kind=mae"]);
+        let values = (mae.objective.target, mae.objective.loss, mae.mask.strategy);
+        assert_eq!(values, (Target::Pixels, Loss::Mse, MaskStrategy::Random));
+        let text = "[objective]\nkind = \"mae\"\n";
+        assert_eq!(Recipe::from_toml(text, "mae.toml").unwrap(), mae);
+        assert_eq!(
+            Recipe::from_toml(&mae.to_toml(), "again.toml").unwrap(),
+            mae
+        );
+        let back = changed(&mae, &["objective.kind=jepa"]);
+        assert_eq!(back, Recipe::default());
+    }
+
+    #[test]
+    fn what_is_said_beside_the_kind_counts_and_the_same_kind_changes_nothing() {
+        let overrides = ["objective.loss=l1", "objective.kind=mae"];
+        let mae = changed(&Recipe::default(), &overrides);
+        assert_eq!(mae.objective.loss, Loss::L1);
+        let again = changed(&mae, &["objective.kind=mae", "objective.norm_pixels=false"]);
+        let row = (
+            "objective.norm_pixels".into(),
+            "true".into(),
+            "false".into(),
+        );
+        assert_eq!(diff(&mae, &again), [row]);
     }
 }

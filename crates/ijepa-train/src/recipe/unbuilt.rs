@@ -3,11 +3,7 @@
 use super::{Recipe, RecipeError, parse::to_table};
 
 /// Keys and values that are accepted by the format and refused by the trainer.
-const UNBUILT: &[(&str, &str)] = &[
-    ("objective.kind", "mae"),
-    ("objective.target", "pixels"),
-    ("data.decode", "fast"),
-];
+const UNBUILT: &[(&str, &str)] = &[("data.decode", "fast")];
 
 impl Recipe {
     /// The first value of this recipe that training cannot act on yet, as an error to report.

@@ -1,7 +1,8 @@
 //! Rules that the types of a recipe cannot express.
 
 use super::{
-    ARCHES, Data, Ema, Mask, MaskMode, Model, Optimizer, Recipe, RecipeError, Run, nearest,
+    ARCHES, Data, Ema, Mask, MaskMode, MaskStrategy, Model, ObjectiveKind, Optimizer, Recipe,
+    RecipeError, Run, Target, TargetMasking, nearest,
     rules::{
         ABOVE_ZERO, AT_LEAST_ONE, BELOW_ONE, NOT_NEGATIVE, POSITIVE, UNIT, count, ensure, integer,
         scale, within,
@@ -19,6 +20,7 @@ impl Recipe {
     /// The broken rule, without a file name: [`RecipeError::in_file`] adds one.
     pub fn validate(&self) -> Result<(), RecipeError> {
         self.model.validate()?;
+        self.validate_objective()?;
         self.mask.validate()?;
         self.data.validate()?;
         self.optimizer.validate()?;
@@ -26,6 +28,44 @@ impl Recipe {
         self.run.validate()?;
         self.validate_min_keep()?;
         self.validate_groups()
+    }
+
+    /// Checks the choices that a masked autoencoder, or a target of pixels, leaves no choice about.
+    fn validate_objective(&self) -> Result<(), RecipeError> {
+        let (objective, strategy) = (&self.objective, self.mask.strategy);
+        let (target, masking) = (objective.target, objective.target_masking);
+        let kind = ("objective.kind", ObjectiveKind::Mae.as_str());
+        let pixels = ("objective.target", Target::Pixels.as_str());
+        let (random, output) = (MaskStrategy::Random, TargetMasking::Output);
+        let is_mae = objective.kind == ObjectiveKind::Mae;
+        let is_pixels = target == Target::Pixels;
+        let rows = [
+            (is_mae, "objective.target", target.as_str(), pixels.1, kind),
+            (
+                is_mae,
+                "mask.strategy",
+                strategy.as_str(),
+                random.as_str(),
+                kind,
+            ),
+            (
+                is_pixels,
+                "objective.target_masking",
+                masking.as_str(),
+                output.as_str(),
+                pixels,
+            ),
+        ];
+        for (applies, key, found, expected, (beside, value)) in rows {
+            ensure(!applies || found == expected, || RecipeError::Beside {
+                key,
+                found,
+                expected,
+                beside,
+                value,
+            })?;
+        }
+        Ok(())
     }
 
     fn validate_min_keep(&self) -> Result<(), RecipeError> {

@@ -82,6 +82,7 @@ const COLLAPSING: &[&str] = &[
     "ema.start=0",
 ];
 
+const PIXELS: &[&str] = &["objective.target=pixels"];
 const FAN_IN: &[&str] = &["model.init=fan_in"];
 const UNIFORM: &[&str] = &["mask.mode=uniform"];
 /// Sums of four gradients depend on their order.
@@ -115,8 +116,9 @@ pub(crate) const TABLE: &[Entry] = &[
         FAN_IN,
         Weights,
     ),
-    entry("objective.kind", &["mae"], &[], NotBuilt),
-    entry("objective.target", &["pixels"], &[], NotBuilt),
+    entry("objective.kind", &["mae"], &[], Column("context_patches")),
+    entry("objective.target", &["pixels"], &[], Column("loss")),
+    entry("objective.norm_pixels", &["false"], PIXELS, Column("loss")),
     entry("objective.target_masking", &["input"], &[], Column("loss")),
     entry("objective.target_norm", &["false"], &[], Column("loss")),
     entry("objective.loss", &["l2", "mse", "l1"], &[], Column("loss")),

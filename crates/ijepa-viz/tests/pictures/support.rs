@@ -32,7 +32,7 @@ pub(crate) fn networks() -> Networks {
         mlp_ratio: 2.0,
         drop_path: 0.0,
     };
-    let predictor = PredictorConfig { dim: 12, depth: 1 };
+    let predictor = PredictorConfig::new(12, 1);
     let init = Initialization {
         scheme: InitScheme::FanIn,
         ..Initialization::default()

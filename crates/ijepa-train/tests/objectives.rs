@@ -1,0 +1,144 @@
+//! Runs whose predictor predicts pixels: masked autoencoders, and I-JEPA with other targets.
+
+#[cfg(test)]
+mod objectives {
+    use std::{fs, path::Path, sync::Arc};
+
+    use ijepa_data::{DataSpec, Source};
+    use ijepa_model::{Checkpoint, Target, checkpoint::Format};
+    use ijepa_testkit::device;
+    use ijepa_train::{
+        Hook, HookError, MetricsRow, Monitors, PretrainPlan, Recipe, RunDir, TrainError,
+        TrainOptions, pretrain,
+    };
+
+    /// As wide as the pixels of a patch are many, so that shapes tell no target from another.
+    const TINY: [&str; 13] = [
+        "model.embed_dim=48",
+        "model.depth=1",
+        "model.num_heads=2",
+        "model.patch_size=4",
+        "model.image_size=24",
+        "model.predictor_dim=8",
+        "model.predictor_depth=1",
+        "mask.group_size=6",
+        "mask.min_keep=3",
+        "run.batch_size=12",
+        "optimizer.steps_per_epoch=4",
+        "optimizer.epochs=20",
+        "run.log_every_steps=1",
+    ];
+    const MAE: &str = "objective.kind=mae";
+    const PIXELS: &str = "objective.target=pixels";
+
+    #[derive(Default)]
+    struct Seen(Vec<(MetricsRow, Monitors)>);
+
+    impl Hook for Seen {
+        fn on_log(&mut self, row: &MetricsRow, monitors: &Monitors) -> Result<(), HookError> {
+            self.0.push((*row, *monitors));
+            Ok(())
+        }
+    }
+
+    fn train(run: &Path, overrides: &[&str], last: u64) -> Result<Seen, TrainError> {
+        let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+        let recipe = recipe.with_overrides(&TINY).unwrap();
+        let recipe = recipe.with_overrides(overrides).unwrap();
+        let spec: DataSpec = "scenes:kind=texture,n=48,size=32".parse().unwrap();
+        let source: Arc<dyn Source> = Arc::from(spec.open().unwrap());
+        let plan = PretrainPlan::new(recipe, source.len())?;
+        let mut run = RunDir::open(run)?;
+        let options = TrainOptions {
+            max_steps: Some(last),
+            ..Default::default()
+        };
+        let mut seen = Seen::default();
+        let hooks: &mut [&mut dyn Hook] = &mut [&mut seen];
+        pretrain(&plan, source, &mut run, &device(), &options, hooks)?;
+        Ok(seen)
+    }
+
+    fn weights(run: &Path) -> Vec<Vec<u8>> {
+        let file = |part| {
+            let path = format!("checkpoints/latest/{part}.safetensors");
+            fs::read(run.join(path)).unwrap()
+        };
+        ["encoder", "predictor", "target_encoder", "optimizer"]
+            .map(file)
+            .to_vec()
+    }
+
+    #[test]
+    fn a_masked_autoencoder_hides_three_quarters_and_learns() {
+        let folder = tempfile::tempdir().unwrap();
+        let hot = "optimizer.start_lr=1e-3";
+        let Seen(seen) = train(folder.path(), &[MAE, hot], 60).unwrap();
+        assert_eq!(seen.len(), 60);
+        for (row, monitors) in &seen {
+            assert_eq!((row.context_patches, row.target_patches), (9.0, 27.0));
+            // The monitors look at the encoder: pixels of a patch would have a spread of 1.
+            assert!(monitors.collapse().is_none(), "{monitors:?}");
+        }
+        let mean = |rows: &[(MetricsRow, Monitors)]| {
+            rows.iter().map(|(_, seen)| seen.loss_ratio).sum::<f64>() / rows.len() as f64
+        };
+        let (first, last) = (mean(&seen[..5]), mean(&seen[55..]));
+        assert!(last < 0.95 * first, "{first} to {last}");
+
+        // The moving average follows the encoder, for whoever evaluates the run.
+        let [encoder, _, target, _] = weights(folder.path()).try_into().unwrap();
+        assert_ne!(encoder, target);
+        train(folder.path(), &[MAE, hot, "ema.start=0", "ema.end=0"], 61).unwrap();
+        let checkpoint = Checkpoint::open(folder.path()).unwrap();
+        let values = |dict: &Option<ijepa_model::checkpoint::StateDict>| {
+            let dict = dict.as_ref().unwrap();
+            dict.get("blocks.0.mlp.fc1.weight").unwrap().read().unwrap()
+        };
+        let [online, average] = [&checkpoint.context_encoder, &checkpoint.target_encoder];
+        assert_eq!(values(online), values(average));
+    }
+
+    #[test]
+    fn runs_of_pixels_resume_bit_for_bit() {
+        for objective in [MAE, PIXELS] {
+            let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            train(whole.path(), &[objective], 7).unwrap();
+            for stop in [1, 4, 7] {
+                train(parts.path(), &[objective], stop).unwrap();
+            }
+            assert_eq!(weights(parts.path()), weights(whole.path()), "{objective}");
+        }
+    }
+
+    #[test]
+    fn weights_of_another_target_are_refused_although_their_shapes_fit() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |overrides: &[&str]| {
+            let error = train(folder.path(), overrides, 3).map(|_| ()).unwrap_err();
+            error.to_string()
+        };
+        train(folder.path(), &[PIXELS], 1).unwrap();
+        let checkpoint = Checkpoint::open(folder.path()).unwrap();
+        let target = checkpoint.predictor_config.as_ref().unwrap().target;
+        assert_eq!(target, Target::Pixels);
+        let message = refused(&[]);
+        let expected =
+            "was trained with `objective.target` = \"pixels\", the recipe says \"features\"";
+        assert!(message.ends_with(expected), "{message}");
+
+        // Nothing but the recipe tells a masked autoencoder from it: its run goes on.
+        train(folder.path(), &[MAE], 2).unwrap();
+
+        let copy = folder.path().join("copy");
+        checkpoint.save(&copy, Format::Native).unwrap();
+        let copied = Checkpoint::open(&copy).unwrap();
+        assert_eq!(copied.predictor_config.as_ref().unwrap().target, target);
+        let official = folder.path().join("copy.pth.tar");
+        let error = copied.save(&official, Format::Official).unwrap_err();
+        let message = error.to_string();
+        let expected = "`objective.target` is pixels, but only features is supported";
+        assert!(message.ends_with(expected), "{message}");
+        assert!(!official.exists());
+    }
+}
