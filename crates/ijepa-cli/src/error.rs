@@ -184,6 +184,7 @@ fn extraction(error: &ExtractError) -> u8 {
 fn drawing(error: &VizError) -> u8 {
     match error {
         VizError::Extract(error) => extraction(error),
+        VizError::PredictsPixels => exit_code::CHECKPOINT,
         _ => exit_code::USAGE,
     }
 }

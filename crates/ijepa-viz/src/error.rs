@@ -67,4 +67,7 @@ pub enum VizError {
         /// Target blocks of each image.
         targets: usize,
     },
+    /// What the predictor predicts cannot be compared with features.
+    #[error("the predictor predicts pixels, expected one that predicts features")]
+    PredictsPixels,
 }

@@ -3,7 +3,7 @@
 use burn::{module::Module, tensor::Device};
 use ijepa_eval::{ExtractError, Features, PickedImage, image_tensor};
 use ijepa_masking::{MaskGroup, PatchGrid, PatchIndices};
-use ijepa_model::MaskTensors;
+use ijepa_model::{MaskTensors, Target};
 use serde::Serialize;
 
 use super::{
@@ -142,6 +142,9 @@ pub(super) fn predict(
     config: &PredictionConfig,
     device: &Device,
 ) -> Result<Predicted, VizError> {
+    if networks.model.predictor.config().target == Target::Pixels {
+        return Err(VizError::PredictsPixels);
+    }
     let grid = networks.target.grid();
     assert_eq!(masks.grid, grid, "the masks are for another grid");
     let (target, targets) = (config.target, masks.targets.len());

@@ -1,13 +1,13 @@
 //! Predictions of a block: panels and numbers.
 
 use burn::tensor::Tensor;
-use ijepa_model::Objective;
+use ijepa_model::{Objective, Target};
 use ijepa_testkit::device;
-use ijepa_viz::magma;
+use ijepa_viz::{VizError, magma};
 
 use crate::support::{
-    BLUE, GAP, GREEN, HIDDEN, PANEL, close, extract, images, masks, middle, networks, panel,
-    predict, values,
+    BLUE, GAP, GREEN, HIDDEN, PANEL, close, extract, images, masks, middle, networks,
+    networks_predicting, panel, predict, predict_with, values,
 };
 
 #[test]
@@ -79,4 +79,10 @@ fn predictions_are_those_of_the_model_and_compared_with_normed_targets() {
     let truth = unit(truth.slice([1..2, 0..12, 0..12]));
     let expected = values(predicted.matmul(truth.swap_dims(1, 2)));
     close(&predict(2, None).predictions[1].patch.map, &expected);
+}
+
+#[test]
+fn predictors_of_pixels_have_no_features_to_show() {
+    let error = predict_with(&networks_predicting(Target::Pixels), 1, None).unwrap_err();
+    assert!(matches!(error, VizError::PredictsPixels), "{error}");
 }

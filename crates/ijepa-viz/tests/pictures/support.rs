@@ -5,12 +5,12 @@ use ijepa_data::{DataSpec, Preprocess, Source};
 use ijepa_eval::{ExtractConfig, Picked, pick_images};
 use ijepa_masking::{Block, MaskGroup, RgbPicture};
 use ijepa_model::{
-    IJepaConfig, InitScheme, Initialization, Normalization, PredictorConfig,
+    IJepaConfig, InitScheme, Initialization, Normalization, PredictorConfig, Target,
     VisionTransformerConfig,
 };
 use ijepa_testkit::device;
 use ijepa_viz::{
-    NeighbourSearch, Networks, PredictionConfig, PredictorPicture, block_masks, predictor,
+    NeighbourSearch, Networks, PredictionConfig, PredictorPicture, VizError, block_masks, predictor,
 };
 
 /// Pixels around panels, as every picture has them.
@@ -23,6 +23,10 @@ pub(crate) const HIDDEN: [u8; 3] = [225, 225, 228];
 
 /// Three rows of four patches.
 pub(crate) fn networks() -> Networks {
+    networks_predicting(Target::Features)
+}
+
+pub(crate) fn networks_predicting(target: Target) -> Networks {
     let encoder = VisionTransformerConfig {
         image_size: [24, 32],
         patch_size: 8,
@@ -32,7 +36,7 @@ pub(crate) fn networks() -> Networks {
         mlp_ratio: 2.0,
         drop_path: 0.0,
     };
-    let predictor = PredictorConfig::new(12, 1);
+    let predictor = PredictorConfig::new(12, 1).with_target(target);
     let init = Initialization {
         scheme: InitScheme::FanIn,
         ..Initialization::default()
@@ -121,6 +125,14 @@ pub(crate) fn masks(images: usize) -> MaskGroup {
 }
 
 pub(crate) fn predict(n: usize, search: Option<NeighbourSearch<'_>>) -> PredictorPicture {
+    predict_with(&networks(), n, search).unwrap()
+}
+
+pub(crate) fn predict_with(
+    networks: &Networks,
+    n: usize,
+    search: Option<NeighbourSearch<'_>>,
+) -> Result<PredictorPicture, VizError> {
     let config = PredictionConfig {
         extract: extract(),
         scale: Some(2),
@@ -128,14 +140,5 @@ pub(crate) fn predict(n: usize, search: Option<NeighbourSearch<'_>>) -> Predicto
     };
     let picked = images(n);
     let (images, masks) = (&picked.images, &masks(n));
-    predictor(
-        &networks(),
-        images,
-        masks,
-        search,
-        &config,
-        &device(),
-        |_| (),
-    )
-    .unwrap()
+    predictor(networks, images, masks, search, &config, &device(), |_| ())
 }
