@@ -1,6 +1,6 @@
 //! Small networks, rendered images, and looking at panels.
 
-use burn::tensor::Tensor;
+use burn::{module::Param, tensor::Tensor};
 use ijepa_data::{DataSpec, Preprocess, Source};
 use ijepa_eval::{ExtractConfig, Picked, pick_images};
 use ijepa_masking::{Block, MaskGroup, RgbPicture};
@@ -42,10 +42,12 @@ pub(crate) fn networks_predicting(target: Target) -> Networks {
         ..Initialization::default()
     };
     let model = IJepaConfig { encoder, predictor }.init(init, &device());
-    Networks {
-        target: model.encoder.clone(),
-        model,
-    }
+    let mut target = model.encoder.clone();
+    // Features of an even norm would be normed already.
+    let scales = (0..12).map(|channel| 0.5 + channel as f32 / 4.0);
+    let scales = Tensor::<1>::from_floats(scales.collect::<Vec<_>>().as_slice(), &device());
+    target.norm.gamma = Param::from_tensor(scales);
+    Networks { model, target }
 }
 
 pub(crate) fn source(n: usize, seed: u64) -> Box<dyn Source> {
