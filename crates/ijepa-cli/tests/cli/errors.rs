@@ -168,9 +168,9 @@ fn bad_recipes_exit_with_3() {
         "`mask.target_scale`",
     );
     check_line(
-        "masks --set objective.kind=mae",
+        "masks --set objective.kind=maee",
         3,
-        "which is not built yet",
+        "`objective.kind`",
     );
     check_line(
         "bench masks --batch-size 100 --set data.decode=fast",
