@@ -204,6 +204,35 @@ fn runs_are_compared() {
 }
 
 #[test]
+fn accuracies_of_finished_runs_are_marks_over_device_hours() {
+    let linear = r#"{"protocol":"vissl-in1k","top1":61.5}"#;
+    let low_shot = r#"{"protocol":"lowshot-logistic","top1":40.25}"#;
+    let short = Run::trained("short", 20)
+        .with("probe.json", linear)
+        .with("lowshot.json", low_shot);
+    // A run of few steps whose only probe used few labels, and one that nobody judged.
+    let long = Run::trained("long", 40).with("probe.json", low_shot);
+    let other = Run::trained("other", 10);
+    let record = |run: &Run| run.record();
+    let page = Report::new([&short, &long, &other].map(record).into()).to_html();
+    check(&page);
+    assert!(
+        page.contains("Low-shot accuracy, % over device-hours. short: from 40.25 to 40.25"),
+        "{page}"
+    );
+    // One mark of linear accuracy compares nothing.
+    assert!(!page.contains("<h3>Linear accuracy, %</h3>"));
+    let long = long.with("probe.json", linear);
+    let page = Report::new([&short, &long].map(record).into()).to_html();
+    check(&page);
+    let chart = page.split("<h3>Linear accuracy, %</h3>").nth(1).unwrap();
+    let chart = chart.split("</figure>").next().unwrap();
+    assert_eq!(chart.matches("<circle").count(), 2);
+    // 391 * 32 and 191 * 32 images at 64 images/s.
+    assert!(chart.contains("\"0.0543\",\"61.5\"") && chart.contains("\"0.0265\",\"61.5\""));
+}
+
+#[test]
 fn pictures_and_results_are_part_of_the_page() {
     let knn = r#"{"k":{"20":{"top1":51.25,"top5":90.0}},"encoder":"target"}"#;
     let run = Run::trained("nano", 5).with("knn.json", knn);

@@ -156,9 +156,43 @@ pub(super) fn evaluation(runs: &[RunRecord]) -> String {
     EPOCHS.iter().map(one).collect()
 }
 
+/// What other commands found about a finished run.
+type Mark = (Curve, fn(&RunRecord) -> Option<f64>);
+
+/// The paper's figures 1 and 5.
+const MARKS: [Mark; 2] = [
+    (
+        (
+            "linear",
+            "Linear accuracy, %",
+            "Top-1 of probe.json, one mark a run (as figure 1 of the paper).",
+            Linear,
+        ),
+        RunRecord::linear,
+    ),
+    (
+        (
+            "low-shot",
+            "Low-shot accuracy, %",
+            "Top-1 of lowshot.json, one mark a run (as figure 5 of the paper).",
+            Linear,
+        ),
+        RunRecord::low_shot,
+    ),
+];
+
 /// Accuracy against what it cost (the paper's figures 1 and 5).
 pub(super) fn cost(runs: &[RunRecord]) -> String {
     let mut html = String::new();
+    for (curve, accuracy) in &MARKS {
+        // A single mark compares nothing.
+        if runs.iter().filter_map(accuracy).count() > 1 {
+            html += &chart(runs, curve, ("device-hours", LogIfWide), |run| {
+                let hours = run.hours().into_iter().flatten().next_back();
+                (vec![hours], vec![accuracy(run)])
+            });
+        }
+    }
     for (column, title, _, spacing) in &EPOCHS[..2] {
         let hours = (
             *column,

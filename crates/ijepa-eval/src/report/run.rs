@@ -14,6 +14,15 @@ use serde_json::Value;
 use super::{error::ReportError, table::Table};
 use crate::verdict::{History, Judgement, judge};
 
+/// Names of results and the files that hold them.
+const RESULTS: [(&str, &str); 3] = [
+    ("knn", "knn.json"),
+    ("probe", "probe.json"),
+    ("lowshot", "lowshot.json"),
+];
+/// The protocol of `ijepa probe` that uses few labels.
+const LOW_SHOT: &str = "lowshot-logistic";
+
 /// The files of a run, finished or not, as far as they can be read.
 ///
 /// ```no_run
@@ -33,7 +42,8 @@ pub struct RunRecord {
     pub(super) metrics: Table,
     pub(super) monitors: Table,
     pub(super) epochs: Table,
-    /// Results that other commands left in the directory: `knn.json`, `probe.json`.
+    /// Results that other commands left in the directory: `knn.json`, `probe.json`,
+    /// `lowshot.json`.
     pub(super) results: Vec<(&'static str, Value)>,
 }
 
@@ -55,7 +65,7 @@ impl RunRecord {
         let json = |text: Option<String>| serde_json::from_str(&text?).ok();
         let recipe_text = recipe.unwrap_or_default();
         let mut results = Vec::new();
-        for (name, file) in [("knn", "knn.json"), ("probe", "probe.json")] {
+        for (name, file) in RESULTS {
             results.extend(json(text(file)?).map(|value| (name, value)));
         }
         Ok(Self {
@@ -155,6 +165,28 @@ impl RunRecord {
             steps => steps as f64,
         };
         Some((per_epoch * optimizer.epochs as f64) as u64)
+    }
+
+    /// Top-1 accuracy of a linear probe on all labels that was left in the directory, percent.
+    pub(super) fn linear(&self) -> Option<f64> {
+        let probe = self
+            .result("probe")
+            .filter(|probe| probe["protocol"] != LOW_SHOT);
+        probe?["top1"].as_f64()
+    }
+
+    /// Top-1 accuracy with few labels that was left in the directory, percent.
+    pub(super) fn low_shot(&self) -> Option<f64> {
+        let probe = || {
+            self.result("probe")
+                .filter(|probe| probe["protocol"] == LOW_SHOT)
+        };
+        self.result("lowshot").or_else(probe)?["top1"].as_f64()
+    }
+
+    fn result(&self, wanted: &str) -> Option<&Value> {
+        let found = self.results.iter().find(|(name, _)| *name == wanted);
+        found.map(|(_, value)| value)
     }
 
     /// For every row of the metrics, hours of computing up to it; rows without a speed count
