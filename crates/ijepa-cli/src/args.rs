@@ -8,7 +8,7 @@ use ijepa_train::{Backend, DeviceError, DeviceSpec, Recipe, RecipeError, Resume}
 
 use crate::error::CliError;
 
-pub(crate) use images::{DataArgs, ReadArgs, WorkerArgs, open_data};
+pub(crate) use images::{DataArgs, ReadArgs, WorkerArgs, open_data, open_part};
 
 /// The recipe that masks are looked at and measured with unless another is named.
 const DEFAULT_RECIPE: &str = "in1k_vitb16_ep600";

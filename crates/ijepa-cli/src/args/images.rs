@@ -1,6 +1,10 @@
 //! Which images, and how they are read.
 
-use std::{path::PathBuf, sync::Arc, thread::available_parallelism};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::available_parallelism,
+};
 
 use clap::Args;
 use ijepa_data::{DataError, DataSpec, Preprocess, Source};
@@ -20,19 +24,21 @@ pub(crate) struct DataArgs {
 
 impl DataArgs {
     pub(crate) fn open(&self) -> Result<Arc<dyn Source>, DataError> {
-        match &self.subset {
-            Some(list) => {
-                let spec: DataSpec = self.spec.parse()?;
-                Ok(spec.open_subset(list)?.into())
-            }
-            None => open_data(&self.spec),
-        }
+        open_part(&self.spec, self.subset.as_deref())
     }
 }
 
 /// Opens what `spec` says.
 pub(crate) fn open_data(spec: &str) -> Result<Arc<dyn Source>, DataError> {
     Ok(spec.parse::<DataSpec>()?.open()?.into())
+}
+
+/// As [`open_data`], with the images that a list names, if there is one.
+pub(crate) fn open_part(spec: &str, list: Option<&Path>) -> Result<Arc<dyn Source>, DataError> {
+    match list {
+        Some(list) => Ok(spec.parse::<DataSpec>()?.open_subset(list)?.into()),
+        None => open_data(spec),
+    }
 }
 
 /// Threads beside those that compute.

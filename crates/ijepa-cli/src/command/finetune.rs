@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Args;
-use ijepa_data::{DataSpec, Source};
+use ijepa_data::Source;
 use ijepa_eval::{
     Error, FinetuneData, FinetuneError, FinetuneEvent, FinetunePlan, FinetuneRecipe,
     FinetuneSummary, finetune::Unfreeze,
@@ -130,10 +130,7 @@ impl Finetune {
     }
 
     fn train(&self) -> Result<Arc<dyn Source>, CliError> {
-        Ok(match &self.subset {
-            Some(list) => self.train.parse::<DataSpec>()?.open_subset(list)?.into(),
-            None => args::open_data(&self.train)?,
-        })
+        Ok(args::open_part(&self.train, self.subset.as_deref())?)
     }
 
     fn finetune(

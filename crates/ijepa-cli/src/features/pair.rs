@@ -45,6 +45,9 @@ pub(crate) struct PairArgs {
     #[arg(long, value_name = "SPEC", requires = "test")]
     #[arg(required_unless_present = "features_train")]
     train: Option<String>,
+    /// File with the names of the images of the folder to learn from, one a line
+    #[arg(long, value_name = "FILE", requires = "train")]
+    subset: Option<PathBuf>,
     /// Labelled images that are classified
     #[arg(long, value_name = "SPEC", requires = "train")]
     test: Option<String>,
@@ -130,11 +133,12 @@ impl PairArgs {
 
     /// Opens images and encoder; their classes have to be the same.
     pub(crate) fn images(&self, compute: &Compute) -> Result<Images, CliError> {
-        let [train, test] = [&self.train, &self.test].map(|spec| {
+        let open = |spec: &Option<String>, subset: &Option<PathBuf>| {
             let spec = spec.clone().expect("clap asks for images or features");
-            let source = args::open_data(&spec)?;
+            let source = args::open_part(&spec, subset.as_deref())?;
             Ok::<_, CliError>(Named { spec, source })
-        });
+        };
+        let (train, test) = (open(&self.train, &self.subset), open(&self.test, &None));
         let (train, test) = (train?, test?);
         check_class_names(train.source.as_ref(), test.source.as_ref())
             .map_err(ijepa_eval::Error::from)?;

@@ -230,3 +230,28 @@ fn features_are_kept_and_a_damaged_or_full_disk_exits_with_4() {
     assert_eq!(found.code, Some(4), "{found:?}");
     assert!(found.stderr.contains("error: features need "), "{found:?}");
 }
+
+#[test]
+fn a_subset_restricts_the_images_to_learn_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = folder.path().join("images");
+    for image in 0..6u8 {
+        let class = images.join(["a", "b"][usize::from(image % 2)]);
+        fs::create_dir_all(&class).unwrap();
+        let shade = image::Rgb([image * 40, 255 - image * 30, 90]);
+        let path = class.join(format!("{image}.png"));
+        image::RgbImage::from_pixel(32, 32, shade)
+            .save(path)
+            .unwrap();
+    }
+    let list = path_text(folder.path().join("list.txt"));
+    fs::write(&list, "0.png\n3.png\n4.png\n").unwrap();
+    let images = path_text(images);
+    let pair = format!("--encoder pixels --train {images} --test {images} --epochs 1");
+    assert_eq!(run(&pair)["train_images"], 6);
+    let found = run(&format!("{pair} --subset {list}"));
+    assert_eq!(
+        (&found["train_images"], &found["test_images"]),
+        (&3.into(), &6.into())
+    );
+}
