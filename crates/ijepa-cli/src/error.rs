@@ -4,7 +4,8 @@ use std::{error::Error, path::PathBuf};
 
 use ijepa_data::DataError;
 use ijepa_eval::{
-    CacheError, ExtractError, FinetuneError, KnnError, ProbeError, sweep::SweepError,
+    CacheError, ExtractError, FinetuneError, KnnError, ProbeError, ablation::AblationError,
+    sweep::SweepError,
 };
 use ijepa_model::{CheckpointError, ConfigError};
 use ijepa_train::{DeviceError, RecipeError, ResolveError, TrainError};
@@ -88,6 +89,8 @@ pub(crate) enum CliError {
     Report(#[from] ijepa_eval::ReportError),
     #[error(transparent)]
     Sweep(ijepa_eval::sweep::SweepError),
+    #[error(transparent)]
+    Ablation(AblationError),
     #[error("cannot read variants from `{}`: {why}", path.display())]
     VariantFile { path: PathBuf, why: String },
     #[error("{train} times `--eval-data` and {test} times `--eval-test`, expected as many of each")]
@@ -132,6 +135,7 @@ impl CliError {
             Self::Eval(error) => evaluation(error),
             Self::Viz(error) => drawing(error),
             Self::Sweep(error) => sweeping(error),
+            Self::Ablation(error) => ablating(error),
             Self::Interrupted { .. } => exit_code::INTERRUPTED,
             Self::Device(_)
             | Self::Precision { .. }
@@ -225,6 +229,15 @@ fn sweeping(error: &SweepError) -> u8 {
     match error {
         SweepError::Variant { .. } => exit_code::RECIPE,
         SweepError::Io { .. } => exit_code::FAILURE,
+        _ => exit_code::USAGE,
+    }
+}
+
+fn ablating(error: &AblationError) -> u8 {
+    match error {
+        AblationError::Row { .. } => exit_code::RECIPE,
+        AblationError::OtherRun { .. } => exit_code::CHECKPOINT,
+        AblationError::Labels(_) => exit_code::DATA,
         _ => exit_code::USAGE,
     }
 }

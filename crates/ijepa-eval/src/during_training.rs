@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use ijepa_data::{DataError, RgbImage8, Source};
+use ijepa_data::Source;
 use ijepa_masking::MaskSampler;
 use ijepa_train::{EpochScores, Hook, HookError, Learner};
 
@@ -13,6 +13,7 @@ use crate::{
     knn::{KnnConfig, knn},
     probe::{Protocol, probe},
     rank::{lidar, rank_report},
+    subset::Subset,
     views::{alignment, masked_views, uniformity},
 };
 
@@ -71,10 +72,7 @@ impl EpochEvaluation {
 
     /// Measures ranks on the first images of `source`, labelled or not.
     pub fn of_first(source: Arc<dyn Source>, extract: ExtractConfig, device: &Device) -> Self {
-        let source = FirstImages {
-            source,
-            most: RANK_IMAGES,
-        };
+        let source = Subset::first(source, RANK_IMAGES);
         Self::new(Arc::new(source), None, extract, device)
     }
 
@@ -106,10 +104,7 @@ impl EpochEvaluation {
             ..EpochScores::default()
         };
         if let Some(Views { sampler, count }) = &self.views {
-            let images = FirstImages {
-                source: Arc::clone(&self.train),
-                most: VIEW_IMAGES,
-            };
+            let images = Subset::first(Arc::clone(&self.train), VIEW_IMAGES);
             let (config, device) = (&self.extract, &self.device);
             let views = masked_views(encoder, &images, sampler.as_ref(), *count, config, device)?;
             scores.alignment = Some(alignment(&views, *count));
@@ -140,32 +135,3 @@ impl Hook for EpochEvaluation {
 
 /// Enough images for a trend of RankMe at the width of small models, few enough for each epoch.
 const RANK_IMAGES: usize = 2000;
-
-/// The beginning of a source.
-#[derive(Debug)]
-struct FirstImages {
-    source: Arc<dyn Source>,
-    most: usize,
-}
-
-impl Source for FirstImages {
-    fn len(&self) -> usize {
-        self.source.len().min(self.most)
-    }
-
-    fn label(&self, index: usize) -> Option<u32> {
-        self.source.label(index)
-    }
-
-    fn name(&self, index: usize) -> String {
-        self.source.name(index)
-    }
-
-    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
-        self.source.read(index)
-    }
-
-    fn classes(&self) -> &[String] {
-        self.source.classes()
-    }
-}

@@ -47,12 +47,14 @@
 //!   [`alignment`] and [`lidar`] compare views of an image, [`uniformity`] directions.
 //! - [`judge`] says whether a run is learning or collapsing, [`Report`] writes a page about it.
 //! - [`sweep`](mod@sweep) trains a list of changed recipes and compares them over seeds.
+//! - [`ablation`] makes the paper's tables 6 to 14 of short runs.
 //! - [`finetune()`] trains an encoder and a new head on labels; [`evaluate`] judges the result.
 //!
 //! Every function takes the [`Device`](burn::tensor::Device) it computes on, and every result is
 //! a function of its arguments alone: threads and block sizes change nothing. Threads started
 //! here read images and never touch a device.
 
+pub mod ablation;
 mod accuracy;
 mod cache;
 mod during_training;
@@ -71,6 +73,7 @@ mod png;
 mod probe;
 mod rank;
 mod report;
+mod subset;
 pub mod sweep;
 mod verdict;
 mod views;

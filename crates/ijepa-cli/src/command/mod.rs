@@ -1,5 +1,6 @@
 //! One file a command: its flags and its report.
 
+mod ablate;
 mod bench;
 mod convert;
 mod devices;
@@ -25,6 +26,7 @@ pub(crate) enum Command {
     Knn(knn::Knn),
     Report(report::ReportRuns),
     Sweep(sweep::Sweep),
+    Ablate(ablate::Ablate),
     Probe(probe::Probe),
     Finetune(finetune::Finetune),
     Masks(masks::Masks),
@@ -47,6 +49,7 @@ impl Command {
             Self::Knn(command) => command.run(),
             Self::Report(command) => command.run(),
             Self::Sweep(command) => command.run(),
+            Self::Ablate(command) => command.run(),
             Self::Probe(command) => command.run(),
             Self::Finetune(command) => command.run(),
             Self::Masks(command) => command.run(),

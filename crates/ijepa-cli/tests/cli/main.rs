@@ -1,6 +1,8 @@
 //! The binary as users run it: arguments in, streams, files and exit codes out.
 
 #[cfg(test)]
+mod ablate;
+#[cfg(test)]
 mod bench;
 #[cfg(test)]
 mod checkpoints;

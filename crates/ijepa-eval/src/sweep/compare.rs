@@ -80,7 +80,7 @@ impl Comparison {
 }
 
 /// Mean and sample standard deviation; a single value has none.
-pub(super) fn mean_and_deviation(values: &[f64]) -> (f64, Option<f64>) {
+pub(crate) fn mean_and_deviation(values: &[f64]) -> (f64, Option<f64>) {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();

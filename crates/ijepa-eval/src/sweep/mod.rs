@@ -1,9 +1,11 @@
 //! A list of changed recipes as short runs, compared over seeds.
 
-mod compare;
+pub(crate) mod compare;
 mod error;
+pub(crate) mod kept;
 mod rungs;
-mod table;
+pub(crate) mod table;
+pub(crate) mod training;
 mod trial;
 mod variant;
 
@@ -20,11 +22,13 @@ use ijepa_train::{PretrainPlan, Recipe, TrainOptions};
 pub use compare::{Comparison, Verdict};
 pub use error::SweepError;
 pub use table::{SweepReport, VariantReport};
-pub use trial::{Outcome, TrialReport};
+pub use training::Outcome;
+pub use trial::TrialReport;
 pub use variant::{ParseVariantError, Variant};
 
 use crate::extract::ExtractConfig;
 use rungs::Rungs;
+use training::short_recipe;
 use trial::{Baselines, Trial};
 
 /// A label task that every run is judged by.
@@ -145,8 +149,9 @@ impl SweepConfig {
     fn plans(&self, images: usize) -> Result<Vec<Vec<PretrainPlan>>, SweepError> {
         let plans_of = |variant: &Variant| {
             let plan = |&seed: &u64| {
-                let plan = self
-                    .recipe_of(variant, seed)
+                let recipe = short_recipe(&self.recipe, &variant.overrides, seed, self.images);
+                let plan = recipe
+                    .map_err(SweepError::from)
                     .and_then(|recipe| Ok(PretrainPlan::new(recipe, images)?));
                 plan.map_err(|source| SweepError::Variant {
                     name: variant.name.clone(),
@@ -156,18 +161,6 @@ impl SweepConfig {
             self.seeds.iter().map(plan).collect()
         };
         self.variants.iter().map(plans_of).collect()
-    }
-
-    /// The recipe of a run: all its images in as many epochs as before.
-    fn recipe_of(&self, variant: &Variant, seed: u64) -> Result<Recipe, SweepError> {
-        let recipe = self.recipe.with_overrides(&variant.overrides)?;
-        let mut last = vec![format!("run.seed={seed}")];
-        if let Some(images) = self.images {
-            let images_per_epoch = images / recipe.optimizer.epochs.max(1) as u64;
-            let steps = images_per_epoch / recipe.run.batch_size.max(1) as u64;
-            last.push(format!("optimizer.steps_per_epoch={}", steps.max(1)));
-        }
-        Ok(recipe.with_overrides(&last)?)
     }
 
     fn folder(&self, variant: usize, plan: &PretrainPlan) -> PathBuf {

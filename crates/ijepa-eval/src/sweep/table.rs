@@ -103,22 +103,35 @@ fn signed(comparison: &Option<Comparison>) -> String {
     }
 }
 
-impl VariantReport {
-    /// What happened to runs that cannot be believed.
-    fn trouble(&self) -> String {
-        let (mut collapsed, mut diverged) = (0, 0);
-        for trial in &self.trials {
-            match trial.outcome {
-                Outcome::Finished => {}
-                Outcome::Collapsed(_) => collapsed += 1,
-                Outcome::Diverged(_) => diverged += 1,
-            }
-        }
-        let count = |number: usize, what: &str| (number > 0).then(|| format!("{number} {what}"));
-        let found = [count(collapsed, "collapsed"), count(diverged, "diverged")];
-        found.into_iter().flatten().collect::<Vec<_>>().join(", ")
+/// As [`signed`], with what the interval says.
+pub(crate) fn signed_in_words(comparison: &Option<Comparison>) -> String {
+    match comparison {
+        Some(found) => format!("{} ({})", signed(comparison), found.verdict.words()),
+        None => "-".to_owned(),
     }
+}
 
+/// What happened to runs that cannot be believed.
+pub(crate) fn trouble<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> String {
+    let (mut collapsed, mut diverged) = (0, 0);
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Finished => {}
+            Outcome::Collapsed(_) => collapsed += 1,
+            Outcome::Diverged(_) => diverged += 1,
+        }
+    }
+    let count = |number: usize, what: &str| (number > 0).then(|| format!("{number} {what}"));
+    let found = [count(collapsed, "collapsed"), count(diverged, "diverged")];
+    found.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// A line of a Markdown table.
+pub(crate) fn line(cells: &[String]) -> String {
+    format!("| {} |", cells.join(" | "))
+}
+
+impl VariantReport {
     fn cells(&self, tasks: usize) -> Vec<String> {
         let values = |of: fn(&TrialReport) -> Option<f64>| -> Vec<f64> {
             self.trials.iter().filter_map(of).collect()
@@ -129,18 +142,12 @@ impl VariantReport {
         for task in 0..tasks {
             cells.push(spread(&accuracies(&self.trials, task), 1));
             cells.push(signed(&self.gain[task]));
-            cells.push(match &self.difference[task] {
-                Some(found) => {
-                    let words = found.verdict.words();
-                    format!("{} ({words})", signed(&self.difference[task]))
-                }
-                None => "-".to_owned(),
-            });
+            cells.push(signed_in_words(&self.difference[task]));
         }
         cells.push(spread(&values(|trial| trial.rankme), 1));
         cells.push(spread(&values(|trial| trial.loss), 4));
         cells.push(spread(&values(|trial| Some(trial.seconds / 60.0)), 1));
-        cells.push(self.trouble());
+        cells.push(trouble(self.trials.iter().map(|trial| &trial.outcome)));
         cells
     }
 }
@@ -157,7 +164,6 @@ impl fmt::Display for SweepReport {
         }
         header.extend(["RankMe", "loss", "minutes", ""].map(str::to_owned));
         let rows = self.variants.iter().map(|row| row.cells(self.tasks.len()));
-        let line = |cells: &[String]| format!("| {} |", cells.join(" | "));
         writeln!(f, "{}", line(&header))?;
         writeln!(f, "{}", line(&vec!["---".to_owned(); header.len()]))?;
         for cells in rows {

@@ -1,19 +1,14 @@
 //! One run of a sweep: trained as far as asked, judged, and remembered.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use burn::tensor::Device;
 use ijepa_data::Source;
 use ijepa_model::VisionTransformer;
-use ijepa_train::{PretrainPlan, RunDir, TrainError, TrainOptions, TrainSummary, pretrain};
+use ijepa_train::{PretrainPlan, TrainOptions};
 use serde::{Deserialize, Serialize};
 
-use super::{SweepError, Task, Variant};
+use super::{Outcome, SweepError, Task, Variant, kept, training::Training};
 use crate::{
     Error,
     extract::{ExtractConfig, extract},
@@ -25,18 +20,6 @@ use crate::{
 const NEIGHBOURS: usize = 20;
 /// Results of a trial, beside its run.
 const SCORES: &str = "scores.json";
-
-/// What became of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It went as far as asked.
-    Finished,
-    /// It went as far as asked, with features that hardly tell images apart.
-    Collapsed(String),
-    /// It stopped because a number was no longer one.
-    Diverged(String),
-}
 
 /// What a run was worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,7 +74,7 @@ impl Trial<'_> {
     /// The result of an earlier call, or a new one.
     pub(super) fn run(&self, baselines: &mut Baselines) -> Result<TrialReport, SweepError> {
         let path = self.folder.join(SCORES);
-        let mut known = read(&path)?;
+        let mut known: Known = kept::read(&path)?;
         if let Some(report) = known.get(&self.until) {
             return Ok(report.clone());
         }
@@ -99,67 +82,38 @@ impl Trial<'_> {
         report.knn_at_start = self.at_start(baselines)?;
         report.seconds += known.values().map(|earlier| earlier.seconds).sum::<f64>();
         known.insert(self.until, report.clone());
-        write(&path, &known)?;
+        kept::write(&path, &known)?;
         Ok(report)
     }
 
     fn train(&self) -> Result<TrialReport, SweepError> {
-        let mut run = RunDir::open(&self.folder)?;
-        let options = TrainOptions {
-            max_steps: Some(self.until),
-            ..self.options.clone()
+        let training = Training {
+            plan: self.plan,
+            until: self.until,
+            folder: &self.folder,
+            data: self.data,
+            device: self.device,
+            options: self.options,
         };
-        let data = Arc::clone(self.data);
-        match pretrain(self.plan, data, &mut run, self.device, &options, &mut []) {
-            Ok((summary, _)) if summary.interrupted => Err(SweepError::Interrupted {
-                step: summary.steps,
-                run: self.folder.clone(),
-            }),
-            Ok((summary, learner)) => self.judge(&summary, learner.target.encoder()),
-            Err(error @ TrainError::Diverged { step, .. }) => Ok(TrialReport {
-                steps: step,
-                outcome: Outcome::Diverged(error.to_string()),
-                ..self.report()
-            }),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn judge(
-        &self,
-        summary: &TrainSummary,
-        encoder: &VisionTransformer,
-    ) -> Result<TrialReport, SweepError> {
-        let scores = self.scores(encoder)?;
+        let trained = training.run()?;
+        let encoder = trained.encoder.as_ref();
+        let scores = encoder.map(|encoder| self.scores(encoder)).transpose()?;
+        let (knn, rankme) = match scores {
+            Some(scores) => (scores.knn, Some(scores.rankme)),
+            None => (Vec::new(), None),
+        };
         Ok(TrialReport {
-            steps: summary.steps,
-            images: summary.images,
-            knn: scores.knn,
-            rankme: Some(scores.rankme),
-            loss: Some(summary.loss_last).filter(|loss| loss.is_finite()),
-            seconds: summary.elapsed.as_secs_f64(),
-            outcome: match &summary.collapse {
-                Some(reason) => Outcome::Collapsed(reason.clone()),
-                None => Outcome::Finished,
-            },
-            ..self.report()
-        })
-    }
-
-    /// A report of nothing yet.
-    fn report(&self) -> TrialReport {
-        TrialReport {
             variant: self.variant.name.clone(),
             seed: self.plan.recipe().run.seed,
-            steps: 0,
-            images: 0,
-            knn: Vec::new(),
+            steps: trained.steps,
+            images: trained.images,
+            knn,
             knn_at_start: Vec::new(),
-            rankme: None,
-            loss: None,
-            seconds: 0.0,
-            outcome: Outcome::Finished,
-        }
+            rankme,
+            loss: trained.loss,
+            seconds: trained.seconds,
+            outcome: trained.outcome,
+        })
     }
 
     fn at_start(&self, baselines: &mut Baselines) -> Result<Vec<f64>, SweepError> {
@@ -208,29 +162,3 @@ struct Scores {
 
 /// Reports by the number of steps after which they were made.
 type Known = BTreeMap<u64, TrialReport>;
-
-fn read(path: &Path) -> Result<Known, SweepError> {
-    let failed = |source| SweepError::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
-    match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(error.into())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Known::new()),
-        Err(error) => Err(failed(error)),
-    }
-}
-
-/// Writes beside the file and renames, so that a kill leaves the old one or the new one.
-fn write(path: &Path, known: &Known) -> Result<(), SweepError> {
-    let text = serde_json::to_vec_pretty(known).expect("a report is plain data");
-    let beside = path.with_extension("json.tmp");
-    fs::write(&beside, text)
-        .and_then(|()| fs::rename(&beside, path))
-        .map_err(|source| SweepError::Io {
-            action: "write",
-            path: path.to_owned(),
-            source,
-        })
-}

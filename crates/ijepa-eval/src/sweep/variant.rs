@@ -39,7 +39,7 @@ pub struct ParseVariantError {
 
 impl Variant {
     /// Its name as the name of a folder.
-    pub(super) fn folder(&self) -> String {
+    pub(crate) fn folder(&self) -> String {
         let safe = |c: char| c.is_ascii_alphanumeric() || "._-=".contains(c);
         let name = self.name.chars().map(|c| if safe(c) { c } else { '_' });
         name.collect()

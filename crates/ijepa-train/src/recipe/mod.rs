@@ -24,6 +24,7 @@ pub use choices::{
 };
 pub use error::RecipeError;
 pub use image_size::ImageSize;
+pub use nearest::nearest;
 pub use overrides::diff;
 pub use preset::{preset_names, preset_text};
 pub use sections::{Data, Ema, Mask, Model, Objective, Optimizer, Recipe, Run};

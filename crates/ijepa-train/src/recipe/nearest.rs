@@ -11,7 +11,7 @@ const SHORTEST_PART: usize = 4;
 /// # Panics
 ///
 /// Panics if there is no candidate.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> &'a str {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> &'a str {
     candidates
         .into_iter()
         .min_by_key(|candidate| unlikeness(word, candidate))

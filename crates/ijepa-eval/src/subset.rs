@@ -1,0 +1,51 @@
+//! A part of a source.
+
+use std::sync::Arc;
+
+use ijepa_data::{DataError, RgbImage8, Source};
+
+/// Some images of a source, in an order of their own.
+#[derive(Debug, Clone)]
+pub(crate) struct Subset {
+    source: Arc<dyn Source>,
+    indices: Vec<u32>,
+}
+
+impl Subset {
+    /// The images at `indices`.
+    pub(crate) fn new(source: Arc<dyn Source>, indices: Vec<u32>) -> Self {
+        Self { source, indices }
+    }
+
+    /// The first `most` images.
+    pub(crate) fn first(source: Arc<dyn Source>, most: usize) -> Self {
+        let indices = (0..source.len().min(most) as u32).collect();
+        Self::new(source, indices)
+    }
+
+    fn at(&self, index: usize) -> usize {
+        self.indices[index] as usize
+    }
+}
+
+impl Source for Subset {
+    fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.source.label(self.at(index))
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.source.name(self.at(index))
+    }
+
+    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
+        self.source.read(self.at(index))
+    }
+
+    fn classes(&self) -> &[String] {
+        self.source.classes()
+    }
+}
