@@ -9,7 +9,7 @@ use ijepa_eval::{
 };
 use ijepa_model::{CheckpointError, ConfigError};
 use ijepa_train::{DeviceError, RecipeError, ResolveError, TrainError};
-use ijepa_viz::VizError;
+use ijepa_viz::{VizError, rcdm::RcdmError};
 
 use crate::exit_code;
 
@@ -86,6 +86,15 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Viz(#[from] VizError),
     #[error(transparent)]
+    Rcdm(#[from] RcdmError),
+    #[error("`--condition file`: `--features` is missing")]
+    MissingFeatures,
+    #[error("`--{flag}` changes nothing for vectors of kind {condition}, leave it out")]
+    NotForCondition {
+        flag: &'static str,
+        condition: &'static str,
+    },
+    #[error(transparent)]
     Report(#[from] ijepa_eval::ReportError),
     #[error(transparent)]
     Sweep(ijepa_eval::sweep::SweepError),
@@ -136,6 +145,7 @@ impl CliError {
             Self::Viz(error) => drawing(error),
             Self::Sweep(error) => sweeping(error),
             Self::Ablation(error) => ablating(error),
+            Self::Rcdm(error) => decoding(error),
             Self::Interrupted { .. } => exit_code::INTERRUPTED,
             Self::Device(_)
             | Self::Precision { .. }
@@ -151,6 +161,8 @@ impl CliError {
             | Self::TokensToKnn
             | Self::NotOfProtocol { .. }
             | Self::AugmentedFeatures
+            | Self::MissingFeatures
+            | Self::NotForCondition { .. }
             | Self::TokensToParquet => exit_code::USAGE,
             Self::Exists { .. }
             | Self::Write { .. }
@@ -221,6 +233,17 @@ fn probing(error: &ProbeError) -> u8 {
         | ProbeError::Data(_) => exit_code::DATA,
         ProbeError::Extract(error) => extraction(error),
         ProbeError::Diverged { .. } => exit_code::DIVERGED,
+        _ => exit_code::FAILURE,
+    }
+}
+
+fn decoding(error: &RcdmError) -> u8 {
+    match error {
+        RcdmError::Recipe(_) | RcdmError::Sizes { .. } => exit_code::RECIPE,
+        RcdmError::Kind { .. } | RcdmError::TooFew { .. } => exit_code::USAGE,
+        RcdmError::Width { .. } | RcdmError::Rows { .. } | RcdmError::Data(_) => exit_code::DATA,
+        RcdmError::Checkpoint(_) => exit_code::CHECKPOINT,
+        RcdmError::Run(error) => training(error),
         _ => exit_code::FAILURE,
     }
 }

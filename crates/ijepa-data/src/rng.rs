@@ -21,6 +21,13 @@ pub enum Purpose {
     Erasing,
     /// The initial weights of a linear head.
     ProbeHead,
+    /// The initial weights of a diffusion decoder.
+    DecoderWeights,
+    /// How noisy a diffusion decoder's training image is, its noise, and whether it is told what
+    /// the image shows.
+    DiffusionTraining,
+    /// The noise that a diffusion decoder makes an image of.
+    DiffusionSample,
 }
 
 impl Purpose {
@@ -34,6 +41,9 @@ impl Purpose {
             Self::Mixing => 5,
             Self::Erasing => 6,
             Self::ProbeHead => 7,
+            Self::DecoderWeights => 20,
+            Self::DiffusionTraining => 21,
+            Self::DiffusionSample => 22,
         }
     }
 }

@@ -26,6 +26,7 @@ mod extension;
 mod flex;
 mod functions;
 mod heads;
+mod maps;
 mod memory;
 mod plain;
 mod primitives;
@@ -39,6 +40,7 @@ pub use heads::{
     HeadRule, HeadStep, SteppedHeads, add_product, column_sums, cross_entropy, fold_heads,
     step_heads,
 };
+pub use maps::{Activation, GroupNormOptions, conv3x3, group_norm};
 pub use memory::keep_freed_memory;
 pub use update::{AdamWRule, adamw, lerp, squared_norm};
 pub use workers::on_workers;

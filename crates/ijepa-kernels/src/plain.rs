@@ -1,6 +1,7 @@
 //! The formulas in Burn's operations, for backends without kernels of their own.
 
 mod heads;
+mod maps;
 
 use burn::{
     backend::{Backend, TensorMetadata, tensor::FloatTensor},
@@ -13,6 +14,7 @@ use crate::{
 };
 
 pub(crate) use heads::{add_product, cross_entropy, fold, step_heads};
+pub(crate) use maps::{conv3x3, conv3x3_weight_backward, group_norm, group_norm_backward};
 
 /// `[.., features]` as `[rows, features]`.
 fn rows<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {

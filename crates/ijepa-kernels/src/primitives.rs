@@ -4,6 +4,7 @@ use burn::backend::{Backend, tensor::FloatTensor};
 
 use crate::{
     heads::{CrossEntropyTensors, FoldedTensors, HeadRule, HeadStepTensors, SteppedTensors},
+    maps::{GroupNormGradients, GroupNormOptions},
     plain,
     update::{AdamWRule, AdamWTensors},
 };
@@ -118,6 +119,52 @@ pub(crate) trait Primitives: Backend {
         first: usize,
     ) -> FloatTensor<Self> {
         plain::mix_backward::<Self>(qkv, mixed, grad, num_heads, first)
+    }
+
+    /// See [`conv3x3`](crate::conv3x3).
+    fn conv3x3(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Option<FloatTensor<Self>>,
+    ) -> FloatTensor<Self> {
+        plain::conv3x3::<Self>(x, weight, bias)
+    }
+
+    /// Gradient of a convolution with respect to `x`: that of the output, convolved with the
+    /// kernel turned by half a circle.
+    fn conv3x3_x_backward(grad: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        let turned = Self::float_permute(Self::float_flip(weight, &[0, 1]), &[0, 1, 3, 2]);
+        Self::conv3x3(grad, turned, None)
+    }
+
+    /// Gradient of a convolution with respect to its weight.
+    fn conv3x3_weight_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        plain::conv3x3_weight_backward::<Self>(x, weight, grad)
+    }
+
+    /// See [`group_norm`](crate::group_norm).
+    fn group_norm(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        options: GroupNormOptions,
+    ) -> FloatTensor<Self> {
+        plain::group_norm::<Self>(x, scale, shift, options)
+    }
+
+    /// Backward pass of [`group_norm`](Self::group_norm).
+    fn group_norm_backward(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        options: GroupNormOptions,
+        grad: FloatTensor<Self>,
+    ) -> GroupNormGradients<Self> {
+        plain::group_norm_backward::<Self>(x, scale, shift, options, grad)
     }
 
     /// One AdamW update of a parameter and its two moments.

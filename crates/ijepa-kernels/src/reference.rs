@@ -1,9 +1,14 @@
 //! The same operations composed of Burn's, differentiated by Burn's autodiff: what the fused ones
 //! are tested against, and what runs where they are switched off.
 
-use burn::tensor::{DType, FloatDType, Tensor, TensorData, activation::softmax};
+use burn::tensor::{
+    DType, FloatDType, Tensor, TensorData,
+    activation::{sigmoid, softmax},
+    module::conv2d,
+    ops::ConvOptions,
+};
 
-use crate::{BlockOptions, BlockParameters};
+use crate::{Activation, BlockOptions, BlockParameters, GroupNormOptions};
 
 /// See [`crate::linear`].
 pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<D> {
@@ -82,6 +87,36 @@ pub fn attention_weights(q: Tensor<4>, k: Tensor<4>) -> Tensor<4> {
         _ => scores,
     };
     softmax(scores, 3)
+}
+
+/// See [`crate::conv3x3`].
+pub fn conv3x3(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+    let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
+    let (x, weight) = (x.permute([0, 3, 1, 2]), weight.permute([3, 2, 0, 1]));
+    conv2d(x, weight, Some(bias), options).permute([0, 2, 3, 1])
+}
+
+/// See [`crate::group_norm`].
+pub fn group_norm(
+    x: Tensor<4>,
+    scale: Tensor<2>,
+    shift: Tensor<2>,
+    options: GroupNormOptions,
+) -> Tensor<4> {
+    let [batch, rows, cols, channels] = x.dims();
+    let groups = options.groups;
+    let grouped = x.reshape([batch, rows * cols, groups, channels / groups]);
+    let mean = |x: Tensor<4>| x.mean_dim(1).mean_dim(3);
+    let centered = grouped.clone() - mean(grouped);
+    let variance = mean(centered.clone().square());
+    let standard = centered / variance.add_scalar(options.epsilon).sqrt();
+    let of_image = |x: Tensor<2>| -> Tensor<4> { x.reshape([batch, 1, 1, channels]) };
+    let standard = standard.reshape([batch, rows, cols, channels]);
+    let output = standard * of_image(scale) + of_image(shift);
+    match options.activation {
+        Activation::Identity => output,
+        Activation::Silu => output.clone() * sigmoid(output),
+    }
 }
 
 /// See [`crate::transformer_block`]; `recompute` changes nothing here.

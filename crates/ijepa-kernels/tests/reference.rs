@@ -1,6 +1,7 @@
 //! Every fused operation against its plain reference: values and all gradients, at odd sizes.
 
 mod heads;
+mod maps;
 mod support;
 
 use burn::tensor::{FloatDType, Tensor};

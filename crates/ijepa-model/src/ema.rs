@@ -8,8 +8,8 @@ use ijepa_kernels::lerp;
 
 use crate::encoder::VisionTransformer;
 
-/// The position table, an encoder's first parameter and its only fixed one.
-const POSITIONS: usize = 0;
+/// The position table is an encoder's first parameter and its only fixed one.
+const FIXED: usize = 1;
 
 /// A copy of the context encoder that follows it slowly and never receives a gradient.
 #[derive(Debug, Clone)]
@@ -39,33 +39,45 @@ impl EmaTarget {
     ///
     /// Panics if `online` has other sizes than the target.
     pub fn update(&mut self, online: &VisionTransformer, momentum: f64) {
-        let mut weights = Collect {
-            tensors: TensorContainer::new(),
-            count: 0,
-        };
-        online.visit(&mut weights);
-        let mut average = Average {
-            online: weights.tensors,
-            next: 0,
-            momentum,
-        };
-        self.encoder = self.encoder.clone().map(&mut average);
-        assert_eq!(
-            average.next, weights.count,
-            "online and target encoder differ in depth"
-        );
+        self.encoder = averaged(self.encoder.clone(), online, momentum, FIXED);
     }
+}
+
+/// `momentum * average + (1 - momentum) * online` for every parameter but the first `fixed`.
+///
+/// # Panics
+///
+/// Panics if `online` has other sizes.
+pub fn averaged<M: Module>(average: M, online: &M, momentum: f64, fixed: usize) -> M {
+    let mut weights = Collect {
+        tensors: TensorContainer::new(),
+        count: 0,
+        fixed,
+    };
+    online.visit(&mut weights);
+    let mut mapper = Average {
+        online: weights.tensors,
+        next: 0,
+        momentum,
+    };
+    let average = average.map(&mut mapper);
+    assert_eq!(
+        mapper.next, weights.count,
+        "the average and the network that it follows differ in depth"
+    );
+    average
 }
 
 /// Takes the trainable tensors of a network in the order of its fields.
 struct Collect {
     tensors: TensorContainer<usize>,
     count: usize,
+    fixed: usize,
 }
 
 impl ModuleVisitor for Collect {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.count != POSITIONS {
+        if self.count >= self.fixed {
             self.tensors
                 .register(self.count, param.val().without_autodiff());
         }

@@ -55,7 +55,7 @@ pub use classifier::{Classifier, ClassifierConfig};
 pub use compute::{Compute, Kernels, Precision};
 pub use config::ConfigError;
 pub use drop_path::StochasticDepth;
-pub use ema::EmaTarget;
+pub use ema::{EmaTarget, averaged};
 pub use encoder::{VisionTransformer, VisionTransformerConfig};
 pub use features::Pooling;
 pub use ijepa::{IJepa, IJepaConfig};

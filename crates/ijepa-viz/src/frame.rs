@@ -35,6 +35,11 @@ impl Frame {
         }
     }
 
+    /// Panels over patches of `cell` pixels.
+    pub(crate) fn of_grid(grid: PatchGrid, cell: usize) -> Self {
+        Self { grid, cell }
+    }
+
     /// Width and height of a panel.
     pub(crate) fn size(&self) -> [usize; 2] {
         [self.grid.cols() * self.cell, self.grid.rows() * self.cell]

@@ -47,10 +47,10 @@
 //! - [`attention`] shows how much each patch is attended to.
 //! - [`predictor`] shows what the predictor makes of a hidden block, with the patches of a data
 //!   set that this is like; [`nearest_patches`] finds those of any feature.
+//! - [`rcdm`] trains a diffusion model that makes images of representations.
 //!
 //! Every function takes the [`Device`](burn::tensor::Device) it computes on and returns the
-//! numbers beside the picture; [`png`] makes a file of one. Nothing is random, and equal arguments
-//! give equal pictures.
+//! numbers beside the picture; [`png`] makes a file of one. Equal arguments give equal pictures.
 
 mod attention;
 mod color_map;
@@ -59,6 +59,7 @@ mod frame;
 mod grid;
 mod pca;
 mod predictor;
+pub mod rcdm;
 
 pub use attention::{
     AttentionConfig, AttentionMap, AttentionPicture, HeadAttention, ImageAttention, attention,

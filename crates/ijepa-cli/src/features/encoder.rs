@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use ijepa_model::{
-    Checkpoint, Initialization, Normalization, PositionResampling, VisionTransformer,
+    Checkpoint, IJepa, Initialization, Normalization, PositionResampling, VisionTransformer,
     VisionTransformerConfig,
     checkpoint::{EncoderRole, OpenOptions},
 };
@@ -96,6 +96,14 @@ pub(crate) struct LoadedEncoder {
     pub(crate) normalization: Normalization,
 }
 
+/// A context encoder with its predictor and the recipe that they were trained with, if known.
+#[derive(Debug)]
+pub(crate) struct LoadedPredictor {
+    pub(crate) networks: IJepa,
+    pub(crate) recipe: Option<Recipe>,
+    pub(crate) normalization: Normalization,
+}
+
 impl WeightsArgs {
     /// The encoder that features come from; without a choice the weights decide.
     pub(crate) fn load(
@@ -136,6 +144,26 @@ impl WeightsArgs {
             encoder,
             choice,
             normalization: Normalize::choose(self.normalize, own),
+        })
+    }
+
+    /// The context encoder and the predictor of the weights.
+    pub(crate) fn load_predictor(&self, compute: &Compute) -> Result<LoadedPredictor, CliError> {
+        let missing = || CliError::MissingFlag {
+            encoder: "context",
+            needed: "weights",
+        };
+        let checkpoint = self.checkpoint(self.weights.as_ref().ok_or_else(missing)?)?;
+        let recipe = checkpoint.state.recipe.as_deref();
+        let recipe = recipe.map(|toml| Recipe::from_toml(toml, "state.json"));
+        let networks = IJepa {
+            encoder: checkpoint.encoder(EncoderRole::Context, &compute.device)?,
+            predictor: checkpoint.predictor(&compute.device)?,
+        };
+        Ok(LoadedPredictor {
+            networks: networks.with_compute(compute.precision.of_model().into()),
+            recipe: recipe.transpose()?,
+            normalization: Normalize::choose(self.normalize, checkpoint.normalization),
         })
     }
 

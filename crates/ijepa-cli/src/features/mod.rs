@@ -12,6 +12,6 @@ mod sink;
 
 pub(crate) use encoder::{EncoderChoice, LoadedEncoder, Normalize, WeightsArgs};
 pub(crate) use extract::{Extract, Extracted, Pool};
-use files::read_features;
+pub(crate) use files::read_features;
 pub(crate) use pair::{Images, Look, Pair, PairArgs, skipped_json, skipped_text};
 pub(crate) use sink::FileKind;

@@ -167,11 +167,7 @@ fn bad_recipes_exit_with_3() {
         3,
         "`mask.target_scale`",
     );
-    check_line(
-        "masks --set objective.kind=maee",
-        3,
-        "`objective.kind`",
-    );
+    check_line("masks --set objective.kind=maee", 3, "`objective.kind`");
     check_line(
         "bench masks --batch-size 100 --set data.decode=fast",
         3,

@@ -31,6 +31,8 @@ mod pretrain_errors;
 #[cfg(test)]
 mod probe;
 #[cfg(test)]
+mod rcdm;
+#[cfg(test)]
 mod recipes;
 #[cfg(test)]
 mod report;

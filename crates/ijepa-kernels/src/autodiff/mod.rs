@@ -5,6 +5,7 @@ mod bias_gelu;
 mod block;
 mod layer_norm;
 mod linear;
+mod maps;
 
 use burn::backend::{
     Autodiff, Backend, autodiff::checkpoint::strategy::CheckpointStrategy, tensor::FloatTensor,

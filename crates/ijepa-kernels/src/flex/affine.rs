@@ -25,7 +25,7 @@ pub(super) struct Matrix {
 
 impl Matrix {
     /// Rows of `cols` values one after another.
-    fn of_rows(values: &[f32], cols: usize) -> Self {
+    pub(super) fn of_rows(values: &[f32], cols: usize) -> Self {
         Self {
             start: values.as_ptr(),
             rows: values.len() / cols.max(1),

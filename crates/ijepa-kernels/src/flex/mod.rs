@@ -3,7 +3,9 @@
 mod affine;
 mod attention;
 mod buffer;
+mod conv;
 mod gelu;
+mod group_norm;
 mod heads;
 mod norm;
 mod simd;
@@ -16,6 +18,7 @@ use burn::{
 
 use crate::{
     heads::{CrossEntropyTensors, FoldedTensors, HeadRule, HeadStepTensors, SteppedTensors},
+    maps::{GroupNormGradients, GroupNormOptions},
     plain,
     primitives::{BiasGeluGradients, NormGradients, Primitives},
     update::{AdamWRule, AdamWTensors},
@@ -125,6 +128,45 @@ impl Primitives for Flex {
             return plain::mix_backward::<Self>(qkv, mixed, grad, num_heads, first);
         }
         attention::mix_backward(&qkv, &mixed, &grad, num_heads, first)
+    }
+
+    fn conv3x3(x: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>) -> FlexTensor {
+        if !all_f32([&x, &weight]) {
+            return plain::conv3x3::<Self>(x, weight, bias);
+        }
+        conv::conv3x3(&x, &weight, bias.as_ref())
+    }
+
+    fn conv3x3_weight_backward(x: FlexTensor, weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        if !all_f32([&x, &grad]) {
+            return plain::conv3x3_weight_backward::<Self>(x, weight, grad);
+        }
+        conv::conv3x3_weight_backward(&x, &grad)
+    }
+
+    fn group_norm(
+        x: FlexTensor,
+        scale: FlexTensor,
+        shift: FlexTensor,
+        options: GroupNormOptions,
+    ) -> FlexTensor {
+        if !all_f32([&x, &scale, &shift]) {
+            return plain::group_norm::<Self>(x, scale, shift, options);
+        }
+        group_norm::group_norm(&x, &scale, &shift, options)
+    }
+
+    fn group_norm_backward(
+        x: FlexTensor,
+        scale: FlexTensor,
+        shift: FlexTensor,
+        options: GroupNormOptions,
+        grad: FlexTensor,
+    ) -> GroupNormGradients<Self> {
+        if !all_f32([&x, &scale, &shift, &grad]) {
+            return plain::group_norm_backward::<Self>(x, scale, shift, options, grad);
+        }
+        group_norm::group_norm_backward(&x, &scale, &shift, options, grad)
     }
 
     fn adamw_update(

@@ -16,6 +16,7 @@ mod error;
 mod files;
 mod hugging_face;
 mod infer;
+mod module_file;
 mod moments;
 mod native;
 mod official;
@@ -33,6 +34,7 @@ use burn::tensor::Device;
 
 pub use error::{CheckpointError, Mismatch};
 pub use files::create_folder_atomically;
+pub use module_file::ModuleFile;
 pub use moments::{Moments, OptimizerGroup};
 pub use native::{Parts, write_native};
 pub use params::{NamedTensor, ParamPath, named_tensors, official_shape, tensor_from_official};

@@ -3,9 +3,12 @@
 mod attention;
 mod pca;
 mod predictor;
+mod rcdm;
 mod shown;
 
 use clap::Subcommand;
+use ijepa_masking::{MaskSampler, MultiBlockConfig, PatchGrid};
+use ijepa_train::{Recipe, ResolveError};
 
 use crate::{error::CliError, report::Report};
 
@@ -15,6 +18,8 @@ pub(crate) enum Visualize {
     Pca(pca::Pca),
     Attention(attention::Attention),
     Predictor(predictor::Predictor),
+    #[command(subcommand)]
+    Rcdm(rcdm::Rcdm),
 }
 
 impl Visualize {
@@ -23,6 +28,22 @@ impl Visualize {
             Self::Pca(pca) => pca.run(),
             Self::Attention(attention) => attention.run(),
             Self::Predictor(predictor) => predictor.run(),
+            Self::Rcdm(command) => command.run(),
         }
     }
+}
+
+/// What draws masks as `recipe` does, the paper's on `grid` without one.
+fn mask_sampler(
+    recipe: Option<&Recipe>,
+    grid: PatchGrid,
+) -> Result<Box<dyn MaskSampler>, CliError> {
+    Ok(match recipe {
+        Some(recipe) => recipe.mask_sampler()?,
+        None => Box::new(
+            MultiBlockConfig::default()
+                .build(grid)
+                .map_err(ResolveError::from)?,
+        ),
+    })
 }

@@ -4,16 +4,19 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use ijepa_data::Source;
-use ijepa_masking::{Block, MaskGroup, MaskRng, MaskSampler, MultiBlockConfig, PatchGrid};
+use ijepa_masking::{Block, MaskGroup, MaskRng, PatchGrid};
 use ijepa_model::{Checkpoint, Objective, checkpoint::OpenOptions};
-use ijepa_train::{Recipe, ResolveError};
+use ijepa_train::Recipe;
 use ijepa_viz::{
     NearPatch, NeighbourSearch, Networks, Prediction, PredictionConfig, PredictionMeans,
     PredictorPicture, block_masks, predictor,
 };
 use serde_json::json;
 
-use super::shown::{ShownArgs, numbers};
+use super::{
+    mask_sampler,
+    shown::{ShownArgs, numbers},
+};
 use crate::{
     args::{self, ComputeArgs},
     error::CliError,
@@ -137,14 +140,7 @@ impl Predictor {
             };
             return Ok(block_masks(grid, block, images)?);
         }
-        let sampler: Box<dyn MaskSampler> = match recipe {
-            Some(recipe) => recipe.mask_sampler()?,
-            None => Box::new(
-                MultiBlockConfig::default()
-                    .build(grid)
-                    .map_err(ResolveError::from)?,
-            ),
-        };
+        let sampler = mask_sampler(recipe, grid)?;
         Ok(sampler.sample(images, &mut MaskRng::for_group(self.seed, 0, 0)))
     }
 

@@ -1,0 +1,112 @@
+//! The vectors and the images that a decoder is trained on, shown with or measured by.
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::Args;
+use ijepa_data::Source;
+use ijepa_viz::rcdm::{ConditionKind, Conditioner, Decoder, Shown};
+
+use crate::{
+    args::{Compute, ComputeArgs, DataArgs},
+    command::visualize::mask_sampler,
+    error::CliError,
+    features::{EncoderChoice, WeightsArgs, read_features},
+};
+
+/// Images, and what turns them into vectors.
+#[derive(Debug, Args)]
+pub(super) struct InputArgs {
+    #[command(flatten)]
+    pub(super) weights: WeightsArgs,
+    /// Encoder of the weights [default: target, or the only one there is]; of a predictor: context
+    #[arg(long, value_enum)]
+    encoder: Option<EncoderChoice>,
+    /// File of `ijepa embed` with a vector for each image, instead of weights
+    #[arg(long, value_name = "F", conflicts_with_all = ["weights", "arch", "encoder"])]
+    features: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    /// No progress on stderr
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+impl InputArgs {
+    /// Opens the device; to be called once, before anything is computed.
+    pub(super) fn compute(&self) -> Result<Compute, CliError> {
+        self.compute.open()
+    }
+
+    pub(super) fn seed(&self) -> u64 {
+        self.weights.seed.unwrap_or(0)
+    }
+
+    pub(super) fn source(&self) -> Result<Arc<dyn Source>, CliError> {
+        Ok(self.data.open()?)
+    }
+
+    /// What turns images into vectors of `kind`.
+    pub(super) fn conditioner(
+        &self,
+        kind: ConditionKind,
+        compute: &Compute,
+    ) -> Result<Conditioner, CliError> {
+        let changes_nothing = |flag| CliError::NotForCondition {
+            flag,
+            condition: kind.name(),
+        };
+        if kind == ConditionKind::File {
+            let missing = || CliError::MissingFeatures;
+            let features = self.features.as_ref().ok_or_else(missing)?;
+            return Ok(Conditioner::File(read_features(features)?));
+        }
+        if self.features.is_some() {
+            return Err(changes_nothing("features"));
+        }
+        if kind == ConditionKind::Encoder {
+            let loaded = self.weights.load(self.encoder, compute)?;
+            return Ok(Conditioner::Encoder {
+                encoder: Box::new(loaded.encoder),
+                normalization: loaded.normalization,
+            });
+        }
+        if self
+            .encoder
+            .is_some_and(|choice| choice != EncoderChoice::Context)
+        {
+            return Err(changes_nothing("encoder"));
+        }
+        if self.weights.image_size.is_some() {
+            return Err(changes_nothing("image-size"));
+        }
+        let loaded = self.weights.load_predictor(compute)?;
+        let grid = loaded.networks.encoder.grid();
+        Ok(Conditioner::Predictor {
+            sampler: mask_sampler(loaded.recipe.as_ref(), grid)?,
+            networks: Box::new(loaded.networks),
+            normalization: loaded.normalization,
+        })
+    }
+
+    /// `images` images with the vectors that `decoder` is given of them.
+    pub(super) fn show(
+        &self,
+        decoder: &Decoder,
+        images: usize,
+        compute: &Compute,
+    ) -> Result<(Conditioner, Shown), CliError> {
+        let trained = decoder.config().condition;
+        // A file of `embed` may stand for the encoder that it was taken from.
+        let kind = match (&self.features, trained) {
+            (Some(_), ConditionKind::Encoder) => ConditionKind::File,
+            _ => trained,
+        };
+        let conditioner = self.conditioner(kind, compute)?;
+        let source = self.source()?;
+        let (source, device) = (source.as_ref(), &compute.device);
+        let shown = Shown::read(decoder, &conditioner, source, images, self.seed(), device)?;
+        Ok((conditioner, shown))
+    }
+}

@@ -1,0 +1,28 @@
+//! `ijepa visualize rcdm`: images made of representations.
+
+mod check;
+mod inputs;
+mod sample;
+mod train;
+
+use clap::Subcommand;
+
+use crate::{error::CliError, report::Report};
+
+/// Make images of representations with a diffusion decoder (RCDM)
+#[derive(Debug, Subcommand)]
+pub(crate) enum Rcdm {
+    Train(train::Train),
+    Sample(sample::Sample),
+    Check(check::Check),
+}
+
+impl Rcdm {
+    pub(crate) fn run(&self) -> Result<Report, CliError> {
+        match self {
+            Self::Train(command) => command.run(),
+            Self::Sample(command) => command.run(),
+            Self::Check(command) => command.run(),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! `ijepa visualize rcdm train`: trains a decoder of representations.
+
+use std::{
+    io::Stderr,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use clap::Args;
+use ijepa_train::{Resume, RunFolder, TrainOptions, recipe::Settings};
+use ijepa_viz::rcdm::{ConditionKind, DecoderEvent, DecoderRecipe, DecoderSummary, train_decoder};
+use serde_json::{Value, json};
+
+use super::inputs::InputArgs;
+use crate::{
+    args::{Compute, WorkerArgs, positive, resume},
+    error::CliError,
+    progress::{StatusLine, StepStatus},
+    report::{self, Report},
+};
+
+/// Train a decoder on images and what an encoder or a predictor says about them
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  ijepa visualize rcdm train --weights runs/nano --data cifar10:cifar-10 \
+        --condition encoder \\\n    --size 32 --steps 5000 --out runs/decoder\n  \
+        ijepa visualize rcdm train --features photos.safetensors --data folder:photos --condition file \
+        --out runs/decoder"
+)]
+pub(crate) struct Train {
+    /// encoder: means of its features over the whole image; predictor: means of its output over a
+    /// block; file: rows of --features
+    #[arg(long, value_name = "encoder|predictor|file", default_value = "encoder")]
+    #[arg(value_parser = condition)]
+    condition: ConditionKind,
+    #[command(flatten)]
+    inputs: InputArgs,
+    /// Side of the images to make
+    #[arg(long, value_name = "32|64", default_value = "32", value_parser = ["32", "64"])]
+    size: String,
+    /// Changes of single keys, such as optimizer.lr=5e-4
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", num_args = 1..)]
+    overrides: Vec<String>,
+    /// Steps of the run [default: 10000]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    steps: Option<usize>,
+    /// Images per step [default: 64]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    batch_size: Option<usize>,
+    /// Run directory
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// auto: go on from the newest checkpoint of the run directory; never; or a checkpoint
+    #[arg(long, value_name = "auto|never|FILE", default_value = "auto", value_parser = resume)]
+    resume: Resume,
+    /// Stop after this step; the same command without it goes on
+    #[arg(long, value_name = "N")]
+    max_steps: Option<u64>,
+    /// Stop after this time
+    #[arg(long, value_name = "M")]
+    max_minutes: Option<f64>,
+    #[command(flatten)]
+    workers: WorkerArgs,
+}
+
+fn condition(text: &str) -> Result<ConditionKind, String> {
+    let kinds = [
+        ConditionKind::Encoder,
+        ConditionKind::Predictor,
+        ConditionKind::File,
+    ];
+    let found = kinds.into_iter().find(|kind| kind.name() == text);
+    found.ok_or_else(|| format!("expected {}", ConditionKind::NAMES.join(", ")))
+}
+
+impl Train {
+    pub(crate) fn run(&self) -> Result<Report, CliError> {
+        let recipe = self.recipe()?;
+        let compute = self.inputs.compute()?;
+        let source = self.inputs.source()?;
+        let conditioner = self
+            .inputs
+            .conditioner(recipe.decoder.condition, &compute)?;
+        let run = RunFolder::open(&self.out)?;
+        let unet = recipe.unet(conditioner.dim());
+        let parameters = unet.init(0, &compute.device).num_parameters();
+        let mut progress = Progress {
+            total_steps: recipe.optimizer.steps as u64,
+            quiet: self.inputs.quiet,
+            line: StatusLine::stderr(),
+        };
+        progress.say(&format!(
+            "decoder of {parameters} parameters for vectors of {} values, {} images, {} steps of {} on {}",
+            conditioner.dim(),
+            source.len(),
+            recipe.optimizer.steps,
+            recipe.run.batch_size,
+            compute.spec,
+        ));
+        let options = self.options(&compute)?;
+        let (device, tell) = (&compute.device, |event| progress.tell(event));
+        let trained = train_decoder(&recipe, &conditioner, source, &run, device, &options, tell);
+        let (summary, _) = trained?;
+        drop(progress);
+        if summary.interrupted {
+            return Err(CliError::Interrupted {
+                step: summary.steps,
+                run: self.out.clone(),
+            });
+        }
+        Ok(self.report(&summary, parameters, &recipe, &compute))
+    }
+
+    fn recipe(&self) -> Result<DecoderRecipe, CliError> {
+        let condition = self.condition.name();
+        let mut overrides = vec![format!("decoder.condition={condition}")];
+        overrides.extend(self.overrides.clone());
+        overrides.extend(self.steps.map(|steps| format!("optimizer.steps={steps}")));
+        overrides.extend(self.batch_size.map(|size| format!("run.batch_size={size}")));
+        let seed = self.inputs.weights.seed;
+        overrides.extend(seed.map(|seed| format!("run.seed={seed}")));
+        let recipe = DecoderRecipe::preset(&self.size)?.with_overrides(&overrides)?;
+        recipe.validate()?;
+        Ok(recipe)
+    }
+
+    fn options(&self, compute: &Compute) -> Result<TrainOptions, CliError> {
+        let minutes = |minutes: f64| Duration::from_secs_f64(minutes.max(0.0) * 60.0);
+        let options = TrainOptions {
+            workers: self.workers.count(),
+            max_steps: self.max_steps,
+            max_time: self.max_minutes.map(minutes),
+            resume: self.resume.clone(),
+            environment: environment(compute),
+            ..TrainOptions::default()
+        };
+        let stop = Arc::clone(&options.stop);
+        ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed))
+            .map_err(CliError::Signals)?;
+        Ok(options)
+    }
+
+    fn report(
+        &self,
+        summary: &DecoderSummary,
+        parameters: usize,
+        recipe: &DecoderRecipe,
+        compute: &Compute,
+    ) -> Report {
+        let loss = summary.loss_last.map(|loss| format!("loss {loss:.4}, "));
+        let mut text = format!(
+            "{} steps, {}{:.1} images/s; {}\n",
+            summary.steps,
+            loss.unwrap_or_default(),
+            summary.images_per_s,
+            self.out.display()
+        );
+        for image in &summary.skipped {
+            text += &format!("skipped {}: {}\n", image.path, image.why);
+        }
+        let json = json!({
+            "steps": summary.steps,
+            "loss_first": summary.loss_first,
+            "loss_last": summary.loss_last,
+            "images_per_s": summary.images_per_s,
+            "device_hours": summary.elapsed.as_secs_f64() / 3600.0,
+            "run": self.out,
+            "parameters": parameters,
+            "condition": recipe.decoder.condition,
+            "size": recipe.decoder.size,
+            "device": compute.spec.to_string(),
+            "skipped": summary.skipped.len(),
+        });
+        Report { text, json }
+    }
+}
+
+fn environment(compute: &Compute) -> Value {
+    json!({
+        "ijepa": env!("CARGO_PKG_VERSION"),
+        "burn": "0.22",
+        "device": compute.spec.to_string(),
+        "precision": compute.precision.name(),
+        "threads": compute.threads,
+        "command": std::env::args().collect::<Vec<_>>(),
+    })
+}
+
+/// What a run says on stderr while it lasts.
+struct Progress {
+    total_steps: u64,
+    quiet: bool,
+    line: StatusLine<Stderr>,
+}
+
+impl Progress {
+    fn say(&mut self, line: &str) {
+        if !self.quiet {
+            self.line.say(line);
+        }
+    }
+
+    fn tell(&mut self, event: DecoderEvent) {
+        match event {
+            DecoderEvent::Resumed { step, changed } => {
+                self.say(&format!("going on after step {step}"));
+                if !changed.is_empty() {
+                    let changes = changed.iter();
+                    let changes = changes.map(|(key, old, new)| format!("{key} {old} -> {new}"));
+                    self.line.say(&format!(
+                        "warning: the settings are not those of the checkpoint: {}",
+                        report::list(changes)
+                    ));
+                }
+            }
+            DecoderEvent::Step(_) if self.quiet => {}
+            DecoderEvent::Step(row) => {
+                let status = StepStatus {
+                    done: row.step + 1,
+                    total: self.total_steps,
+                    loss: row.loss,
+                    images_per_s: row.images_per_s,
+                    step_ms: row.step_ms,
+                };
+                self.line.show(&status.to_string());
+            }
+        }
+    }
+}

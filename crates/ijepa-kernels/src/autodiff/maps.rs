@@ -1,0 +1,118 @@
+//! Convolutions and group norms: only inputs are kept.
+
+use burn::backend::{
+    Autodiff, Backend,
+    autodiff::{
+        checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+        grads::Gradients,
+        ops::{Backward, Ops, OpsKind},
+    },
+    tensor::FloatTensor,
+};
+
+use crate::{
+    maps::{GroupNormOptions, MapOps},
+    primitives::Primitives,
+};
+
+impl<B, C> MapOps for Autodiff<B, C>
+where
+    B: Backend + Primitives,
+    C: CheckpointStrategy,
+{
+    fn fused_conv3x3(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let prepared = Convolution.prepare::<C>([x.node(), weight.node(), bias.node()]);
+        let (x, weight, bias) = (
+            x.into_primitive(),
+            weight.into_primitive(),
+            bias.into_primitive(),
+        );
+        match prepared.compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let state = (x.clone(), weight.clone());
+                prepared.finish(state, B::conv3x3(x, weight, Some(bias)))
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(B::conv3x3(x, weight, Some(bias))),
+        }
+    }
+
+    fn fused_group_norm(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        options: GroupNormOptions,
+    ) -> FloatTensor<Self> {
+        let prepared = GroupNorm.prepare::<C>([x.node(), scale.node(), shift.node()]);
+        let (x, scale, shift) = (
+            x.into_primitive(),
+            scale.into_primitive(),
+            shift.into_primitive(),
+        );
+        match prepared.compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let state = (x.clone(), scale.clone(), shift.clone(), options);
+                prepared.finish(state, B::group_norm(x, scale, shift, options))
+            }
+            OpsKind::UnTracked(prepared) => {
+                prepared.finish(B::group_norm(x, scale, shift, options))
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Convolution;
+
+impl<B: Primitives> Backward<B, 3> for Convolution {
+    /// Input and weight.
+    type State = (FloatTensor<B>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [x_node, weight_node, bias_node] = ops.parents;
+        let grad = grads.consume::<B>(&ops.node);
+        let (x, weight) = ops.state;
+        if let Some(node) = bias_node {
+            grads.register::<B>(node.id, B::bias_backward(grad.clone()));
+        }
+        if let Some(node) = weight_node {
+            let gradient = B::conv3x3_weight_backward(x, weight.clone(), grad.clone());
+            grads.register::<B>(node.id, gradient);
+        }
+        if let Some(node) = x_node {
+            grads.register::<B>(node.id, B::conv3x3_x_backward(grad, weight));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct GroupNorm;
+
+impl<B: Primitives> Backward<B, 3> for GroupNorm {
+    /// Input, scale, shift and options.
+    type State = (
+        FloatTensor<B>,
+        FloatTensor<B>,
+        FloatTensor<B>,
+        GroupNormOptions,
+    );
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [x_node, scale_node, shift_node] = ops.parents;
+        let grad = grads.consume::<B>(&ops.node);
+        let (x, scale, shift, options) = ops.state;
+        let gradients = B::group_norm_backward(x, scale, shift, options, grad);
+        if let Some(node) = x_node {
+            grads.register::<B>(node.id, gradients.x);
+        }
+        if let Some(node) = scale_node {
+            grads.register::<B>(node.id, gradients.scale);
+        }
+        if let Some(node) = shift_node {
+            grads.register::<B>(node.id, gradients.shift);
+        }
+    }
+}

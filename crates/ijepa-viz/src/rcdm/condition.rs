@@ -1,0 +1,251 @@
+//! The vectors that images are decoded from.
+
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor, TensorData},
+};
+use ijepa_eval::Features;
+use ijepa_masking::{MaskGroup, MaskRng, MaskSampler};
+use ijepa_model::{IJepa, MaskTensors, Normalization, Pooling, VisionTransformer};
+use serde::{Deserialize, Serialize};
+
+use super::RcdmError;
+
+/// Least standard deviation that a channel is divided by.
+const LEAST_STD: f32 = 1e-6;
+
+/// Where the vectors come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConditionKind {
+    /// The mean of an encoder's features over the whole image (paper, figure 7).
+    #[default]
+    Encoder,
+    /// The mean of the predictor's output over one target block, given the context
+    /// (paper, figure 6).
+    Predictor,
+    /// A file with one vector for each image.
+    File,
+}
+
+impl ConditionKind {
+    /// Every value as settings spell it.
+    pub const NAMES: &'static [&'static str] = &["encoder", "predictor", "file"];
+
+    /// As settings spell it.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// Turns images into vectors.
+pub enum Conditioner {
+    /// A frozen encoder.
+    Encoder {
+        /// Its weights.
+        encoder: Box<VisionTransformer>,
+        /// Channel statistics that it was trained with.
+        normalization: Normalization,
+    },
+    /// A frozen context encoder with its predictor, and the masks that it predicts behind.
+    Predictor {
+        /// Both networks.
+        networks: Box<IJepa>,
+        /// Contexts and target blocks.
+        sampler: Box<dyn MaskSampler>,
+        /// Channel statistics that they were trained with.
+        normalization: Normalization,
+    },
+    /// Vectors that are known, one for each image of the data.
+    File(Features),
+}
+
+impl std::fmt::Debug for Conditioner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Conditioner").field(&self.kind()).finish()
+    }
+}
+
+impl Conditioner {
+    /// Where the vectors come from.
+    pub fn kind(&self) -> ConditionKind {
+        match self {
+            Self::Encoder { .. } => ConditionKind::Encoder,
+            Self::Predictor { .. } => ConditionKind::Predictor,
+            Self::File(_) => ConditionKind::File,
+        }
+    }
+
+    /// Width of the vectors.
+    pub fn dim(&self) -> usize {
+        match self {
+            Self::Encoder { encoder, .. } => encoder.embed_dim(),
+            Self::Predictor { networks, .. } => {
+                let encoder = networks.encoder.config();
+                networks.predictor.config().outputs(encoder)
+            }
+            Self::File(features) => features.dim(),
+        }
+    }
+
+    /// Sides in pixels, `[height, width]`, of the images that are looked at, if any are.
+    pub fn image_size(&self) -> Option<[usize; 2]> {
+        match self {
+            Self::Encoder { encoder, .. } => Some(encoder.config().image_size),
+            Self::Predictor { networks, .. } => Some(networks.encoder.config().image_size),
+            Self::File(_) => None,
+        }
+    }
+
+    /// Checks that a file has a vector for each of `images`.
+    pub(crate) fn check_images(&self, images: usize) -> Result<(), RcdmError> {
+        match self {
+            Self::File(features) if features.images() != images => {
+                let rows = features.images();
+                Err(RcdmError::Rows { rows, images })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A context and one target block for each of `images`, those of step `step` of a run with
+    /// `seed`; none unless the vectors are predicted.
+    pub fn masks(&self, images: usize, seed: u64, step: u64) -> Option<MaskGroup> {
+        let Self::Predictor { sampler, .. } = self else {
+            return None;
+        };
+        let mut group = sampler.sample(images, &mut MaskRng::for_group(seed, step, 0));
+        group.contexts.truncate(1);
+        // Blocks of an image are drawn alike, so the first is as good as any.
+        group.targets.truncate(1);
+        Some(group)
+    }
+
+    /// The vectors of some images.
+    ///
+    /// # Shapes
+    ///
+    /// - `pixels`: `[batch, height, width, 3]`, of [`image_size`](Self::image_size)
+    /// - `indices`: `[batch]`, their numbers in the data
+    /// - output: `[batch, dim]`
+    ///
+    /// # Panics
+    ///
+    /// Panics if the sizes do not fit or predicted vectors are asked for without masks.
+    pub fn vectors(
+        &self,
+        pixels: &[u8],
+        indices: &[u32],
+        masks: Option<&MaskGroup>,
+        device: &Device,
+    ) -> Tensor<2> {
+        let images = |normalization: &Normalization, [height, width]: [usize; 2]| {
+            normalization.images(pixels, [indices.len(), height, width], device)
+        };
+        match self {
+            Self::Encoder {
+                encoder,
+                normalization,
+            } => {
+                let images = images(normalization, encoder.config().image_size);
+                encoder.valid().forward_pooled(images, Pooling::Mean)
+            }
+            Self::Predictor {
+                networks,
+                normalization,
+                ..
+            } => {
+                let masks = MaskTensors::new(masks.expect("a prediction needs masks"), device);
+                let images = images(normalization, networks.encoder.config().image_size);
+                let predicted = networks.valid().predict(images, &masks, None);
+                predicted.mean_dim(1).squeeze_dim(1)
+            }
+            Self::File(features) => {
+                let rows = indices
+                    .iter()
+                    .flat_map(|&index| features.row(index as usize));
+                let values: Vec<f32> = rows.copied().collect();
+                let shape = [indices.len(), features.dim()];
+                Tensor::from_data(TensorData::new(values, shape), device)
+            }
+        }
+    }
+}
+
+/// Mean and spread of every channel of the vectors, which a decoder is given standardised.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Standardization {
+    mean: Vec<f32>,
+    std: Vec<f32>,
+}
+
+impl Standardization {
+    /// That of `vectors`, `[images, dim]`; a channel that is always the same becomes zero.
+    pub fn of(vectors: Tensor<2>) -> Self {
+        let [_, dim] = vectors.dims();
+        let values: Vec<f32> = vectors.into_data().iter::<f32>().collect();
+        let rows = values.len() / dim;
+        let moment = |of: &dyn Fn(usize, f64) -> f64| -> Vec<f64> {
+            let sum = |channel: usize| {
+                let column = values.iter().skip(channel).step_by(dim);
+                let terms = column.map(|&value| of(channel, f64::from(value)));
+                terms.sum::<f64>() / rows as f64
+            };
+            (0..dim).map(sum).collect()
+        };
+        let mean = moment(&|_, value| value);
+        let variance = moment(&|channel, value| (value - mean[channel]).powi(2));
+        let std = variance.iter().map(|variance| variance.sqrt() as f32);
+        Self {
+            mean: mean.iter().map(|&mean| mean as f32).collect(),
+            std: std.map(|std| std.max(LEAST_STD)).collect(),
+        }
+    }
+
+    /// Width of the vectors.
+    pub fn dim(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// `(vectors - mean) / std`.
+    ///
+    /// # Shapes
+    ///
+    /// - `vectors` and output: `[batch, dim]`
+    pub fn apply(&self, vectors: Tensor<2>) -> Tensor<2> {
+        let device = vectors.device();
+        let row =
+            |values: &[f32]| -> Tensor<2> { Tensor::<1>::from_floats(values, &device).unsqueeze() };
+        (vectors - row(&self.mean)) / row(&self.std)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standardised_vectors_have_mean_zero_and_spread_one() {
+        let device = ijepa_testkit::device();
+        let vectors = Tensor::<2>::from_data([[1.0, 5.0], [3.0, 5.0]], &device);
+        let standard = Standardization::of(vectors.clone());
+        let values = standard.apply(vectors).into_data();
+        assert_eq!(
+            values.iter::<f32>().collect::<Vec<_>>(),
+            [-1.0, 0.0, 1.0, 0.0]
+        );
+    }
+
+    #[test]
+    fn kinds_have_the_names_of_their_settings() {
+        let kinds = [
+            ConditionKind::Encoder,
+            ConditionKind::Predictor,
+            ConditionKind::File,
+        ];
+        for kind in kinds {
+            let spelt = serde_json::to_string(&kind).unwrap();
+            assert_eq!(spelt, format!("{:?}", kind.name()));
+        }
+    }
+}

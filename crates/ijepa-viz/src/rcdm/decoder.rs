@@ -1,0 +1,253 @@
+//! A trained decoder and its file.
+
+use std::{collections::HashMap, path::Path};
+
+use burn::tensor::{Device, Tensor};
+use ijepa_data::{Purpose, sample_rng};
+use ijepa_model::{
+    CheckpointError,
+    checkpoint::{FORMAT_VERSION, ModuleFile},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ConditionKind, Conditioner, Diffusion, RcdmError, Standardization, Unet, UnetConfig,
+    config::COLORS,
+    diffusion::{noise, per_image},
+    views::to_bytes,
+};
+
+/// Metadata key under which a file carries everything but weights.
+const CONFIG_METADATA: &str = "ijepa_rcdm";
+
+/// Images that are made together.
+const BATCH: usize = 32;
+
+/// What a decoder is beside its weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecoderConfig {
+    /// Version of the file.
+    pub format_version: u32,
+    /// Sizes of the network.
+    pub unet: UnetConfig,
+    /// What vectors it was trained on.
+    pub condition: ConditionKind,
+    /// Their statistics.
+    pub standardization: Standardization,
+}
+
+impl DecoderConfig {
+    /// A decoder of vectors with these statistics.
+    pub fn new(
+        unet: UnetConfig,
+        condition: ConditionKind,
+        standardization: Standardization,
+    ) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            unet,
+            condition,
+            standardization,
+        }
+    }
+}
+
+/// Makes images of vectors (RCDM, Bordes et al. 2022; I-JEPA, appendix E).
+#[derive(Debug, Clone)]
+pub struct Decoder {
+    /// The moving average of the trained network.
+    pub unet: Unet,
+    config: DecoderConfig,
+    diffusion: Diffusion,
+}
+
+/// How images are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sampling {
+    /// Steps from noise to image, of the 1000 that it was trained with.
+    pub steps: usize,
+    /// Seed of the noise.
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    /// 100 steps, as published.
+    fn default() -> Self {
+        Self {
+            steps: 100,
+            seed: 0,
+        }
+    }
+}
+
+impl Decoder {
+    /// Name of the file in a checkpoint folder.
+    pub const FILE: &str = "decoder.safetensors";
+
+    /// A decoder with weights of its own.
+    pub fn new(unet: Unet, config: DecoderConfig) -> Self {
+        Self {
+            unet,
+            config,
+            diffusion: Diffusion::default(),
+        }
+    }
+
+    /// What it is beside its weights.
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    /// The noise that it takes away.
+    pub fn diffusion(&self) -> &Diffusion {
+        &self.diffusion
+    }
+
+    /// Writes weights and configuration to one file, which appears as a whole.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Io`] if it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+        let config = serde_json::to_string(&self.config);
+        let config = config.map_err(|source| json_error(path, source))?;
+        let metadata = HashMap::from([(CONFIG_METADATA.to_owned(), config)]);
+        ModuleFile::save(path, &self.unet, metadata)
+    }
+
+    /// Loads a decoder from its file, a checkpoint folder or a run directory.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Absent`] if the file does not describe a decoder,
+    /// [`CheckpointError::Version`] if a newer version wrote it, [`CheckpointError::Mismatch`] if
+    /// its weights are others, other variants if it cannot be read.
+    pub fn from_pretrained(
+        path: impl AsRef<Path>,
+        device: &Device,
+    ) -> Result<Self, CheckpointError> {
+        let path = path.as_ref();
+        let candidates = [
+            path.join("checkpoints").join("latest").join(Self::FILE),
+            path.join(Self::FILE),
+        ];
+        let inside = candidates.iter().find(|candidate| candidate.is_file());
+        let path = inside.map_or(path, |inside| inside);
+        let absent = || CheckpointError::Absent {
+            path: path.into(),
+            what: "decoder",
+        };
+        if path.is_dir() {
+            return Err(absent());
+        }
+        let file = ModuleFile::open(path)?;
+        let config = file.metadata.get(CONFIG_METADATA).ok_or_else(absent)?;
+        let config: DecoderConfig =
+            serde_json::from_str(config).map_err(|source| json_error(path, source))?;
+        let (found, supported) = (config.format_version, FORMAT_VERSION);
+        if found > supported {
+            let path = path.into();
+            return Err(CheckpointError::Version {
+                path,
+                found,
+                supported,
+            });
+        }
+        let consistent = config.standardization.dim() == config.unet.condition_dim;
+        if config.unet.validate().is_err() || !consistent {
+            return Err(absent());
+        }
+        let unet = file.load(config.unet.init(0, device), "decoder")?;
+        Ok(Self::new(unet, config))
+    }
+
+    /// Checks that this decoder was trained on vectors like those of `conditioner`.
+    ///
+    /// # Errors
+    ///
+    /// [`RcdmError::Width`] or [`RcdmError::Kind`].
+    pub fn check(&self, conditioner: &Conditioner) -> Result<(), RcdmError> {
+        let (expected, found) = (self.config.unet.condition_dim, conditioner.dim());
+        if expected != found {
+            return Err(RcdmError::Width { expected, found });
+        }
+        let (trained, found) = (self.config.condition, conditioner.kind());
+        // A file holds what `ijepa embed` took from an encoder.
+        let predicted = |kind| kind == ConditionKind::Predictor;
+        if predicted(trained) != predicted(found) {
+            return Err(RcdmError::Kind {
+                trained: trained.name(),
+                found: found.name(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Makes one image of each vector.
+    ///
+    /// An image is a function of its vector, the sampling and its number alone: images of the
+    /// same number begin with the same noise, whatever they are made beside.
+    ///
+    /// # Shapes
+    ///
+    /// - `conditions`: `[images, condition_dim]`, standardised; zero for an image of nothing
+    /// - `numbers`: `[images]`
+    /// - output: `[images, size, size, 3]`, bytes
+    ///
+    /// # Panics
+    ///
+    /// Panics if the shapes do not fit or there are fewer steps than are asked for.
+    pub fn sample(&self, conditions: Tensor<2>, numbers: &[u64], sampling: Sampling) -> Vec<u8> {
+        let mut pixels = Vec::new();
+        for (batch, numbers) in numbers.chunks(BATCH).enumerate() {
+            let conditions = conditions.clone().narrow(0, batch * BATCH, numbers.len());
+            pixels.extend(to_bytes(self.sample_batch(conditions, numbers, sampling)));
+        }
+        pixels
+    }
+
+    fn sample_batch(
+        &self,
+        conditions: Tensor<2>,
+        numbers: &[u64],
+        sampling: Sampling,
+    ) -> Tensor<4> {
+        let (side, device) = (self.config.unet.image_size, conditions.device());
+        let steps = self.diffusion.spread(sampling.steps);
+        let fresh = |turn: usize| -> Tensor<4> {
+            let of_image = |&number: &u64| {
+                let purpose = Purpose::DiffusionSample;
+                let mut rng = sample_rng(sampling.seed, purpose, turn as u64, number);
+                noise(&mut rng, side).collect::<Vec<f32>>()
+            };
+            let values: Vec<f32> = numbers.iter().flat_map(of_image).collect();
+            let shape = [numbers.len(), side, side, COLORS];
+            Tensor::<1>::from_floats(values.as_slice(), &device).reshape(shape)
+        };
+        let mut images = fresh(0);
+        for (turn, &step) in steps.iter().enumerate() {
+            let times = vec![step as f64; numbers.len()];
+            let predicted = self
+                .unet
+                .forward(images.clone(), &times, conditions.clone());
+            let before = steps.get(turn + 1).copied();
+            let noise = match before {
+                Some(_) => fresh(turn + 1),
+                // The last step adds none.
+                None => per_image(vec![0.0; numbers.len()], &device),
+            };
+            images = self
+                .diffusion
+                .denoised(images, predicted, noise, step, before);
+        }
+        images
+    }
+}
+
+fn json_error(path: &Path, source: serde_json::Error) -> CheckpointError {
+    CheckpointError::Json {
+        path: path.into(),
+        source,
+    }
+}

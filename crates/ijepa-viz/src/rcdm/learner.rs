@@ -1,0 +1,130 @@
+//! One step of training: loss, backward, update, average.
+
+use burn::{
+    module::Module,
+    optim::GradientsParams,
+    tensor::{Device, Tensor},
+};
+use ijepa_data::{Purpose, sample_rng, unit};
+use ijepa_model::{averaged, kernels::on_workers};
+use ijepa_train::{AdamW, global_norm};
+
+use super::{
+    Diffusion, Unet,
+    config::COLORS,
+    diffusion::{noise, per_image},
+    recipe::DecoderRecipe,
+    views::to_signed,
+};
+
+/// Everything that training changes.
+#[derive(Debug)]
+pub(crate) struct Learner {
+    /// With gradients.
+    pub(crate) unet: Unet,
+    /// Without.
+    pub(crate) average: Unet,
+    pub(crate) optimizer: AdamW,
+}
+
+/// The images of one step on the device, noised.
+#[derive(Debug)]
+pub(crate) struct NoisyBatch {
+    images: Tensor<4>,
+    noise: Tensor<4>,
+    steps: Vec<f64>,
+    conditions: Tensor<2>,
+}
+
+/// What a step measured, left on the device.
+#[derive(Debug)]
+pub(crate) struct StepOutput {
+    /// Mean squared error of the predicted noise, `[1]`.
+    pub(crate) loss: Tensor<1>,
+    /// Global norm of the gradient, `[1]`.
+    pub(crate) grad_norm: Tensor<1>,
+}
+
+impl NoisyBatch {
+    /// Noises the images of step `step`; everything random is a function of seed, step and place.
+    ///
+    /// # Shapes
+    ///
+    /// - `pixels`: `[batch, side, side, 3]`
+    /// - `conditions`: `[batch, condition_dim]`, standardised
+    pub(crate) fn new(
+        pixels: &[u8],
+        conditions: Tensor<2>,
+        recipe: &DecoderRecipe,
+        diffusion: &Diffusion,
+        step: u64,
+        device: &Device,
+    ) -> Self {
+        let (batch, side) = (conditions.dims()[0], recipe.decoder.size);
+        let (mut steps, mut kept) = (Vec::new(), Vec::new());
+        let mut values = Vec::with_capacity(pixels.len());
+        for place in 0..batch as u64 {
+            let rng = &mut sample_rng(recipe.run.seed, Purpose::DiffusionTraining, step, place);
+            steps.push((unit(rng) * diffusion.steps() as f64) as usize);
+            let told = unit(rng) >= recipe.decoder.condition_dropout;
+            kept.push(if told { 1.0 } else { 0.0 });
+            values.extend(noise(rng, side));
+        }
+        let shape = [batch, side, side, COLORS];
+        let noise = Tensor::<1>::from_floats(values.as_slice(), device).reshape(shape);
+        let kept: Tensor<2> = per_image(kept, device).reshape([batch, 1]);
+        let images = to_signed(pixels, side, device);
+        Self {
+            images: diffusion.noised(images, noise.clone(), &steps),
+            noise,
+            steps: steps.iter().map(|&step| step as f64).collect(),
+            conditions: conditions * kept,
+        }
+    }
+
+    /// Mean squared error of the noise that `unet` finds, `[1]`.
+    pub(crate) fn loss(self, unet: &Unet) -> Tensor<1> {
+        let predicted = unet.forward(self.images, &self.steps, self.conditions);
+        (predicted - self.noise).square().mean()
+    }
+
+    fn with_gradients(self) -> Self {
+        Self {
+            images: Tensor::from_inner(self.images),
+            noise: Tensor::from_inner(self.noise),
+            conditions: Tensor::from_inner(self.conditions),
+            ..self
+        }
+    }
+}
+
+impl Learner {
+    /// A learner that has seen no gradient.
+    pub(crate) fn new(unet: Unet, optimizer: AdamW) -> Self {
+        Self {
+            average: unet.valid(),
+            unet,
+            optimizer,
+        }
+    }
+
+    /// Trains on one batch.
+    pub(crate) fn step(&mut self, batch: NoisyBatch, recipe: &DecoderRecipe) -> StepOutput {
+        let optimizer = &recipe.optimizer;
+        let device = batch.images.device();
+        on_workers(&device, || {
+            let loss = batch.with_gradients().loss(&self.unet);
+            let gradients = GradientsParams::from_grads(loss.backward(), &self.unet);
+            let grad_norm =
+                global_norm(&self.unet, &gradients).expect("the network has parameters");
+            let (lr, weight_decay) = (optimizer.lr, optimizer.weight_decay);
+            let unet = self.unet.clone();
+            self.unet = self.optimizer.step(unet, gradients, lr, weight_decay);
+            self.average = averaged(self.average.clone(), &self.unet, optimizer.ema, 0);
+            StepOutput {
+                loss: loss.inner(),
+                grad_norm,
+            }
+        })
+    }
+}

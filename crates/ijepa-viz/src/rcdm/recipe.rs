@@ -1,0 +1,275 @@
+//! Every setting of a decoder's training as strict TOML.
+
+use ijepa_train::{
+    RecipeError,
+    recipe::{
+        Settings,
+        rules::{ABOVE_ZERO, BELOW_ONE, NOT_NEGATIVE, POSITIVE, UNIT, count, integer, within},
+    },
+};
+use serde::{Deserialize, Serialize};
+
+use super::{ConditionKind, RcdmError, UnetConfig};
+
+/// Name and text of the settings that come with the crate: sizes of images.
+const PRESETS: &[(&str, &str)] = &[
+    ("32", "[decoder]\nsize = 32\nmultipliers = [1, 2, 2]\n"),
+    ("64", "[decoder]\nsize = 64\nmultipliers = [1, 2, 2, 4]\n"),
+];
+
+/// Every setting of a decoder's training; by default for images of 32 pixels.
+///
+/// ```
+/// use ijepa_train::recipe::Settings;
+/// use ijepa_viz::rcdm::DecoderRecipe;
+///
+/// let recipe = DecoderRecipe::preset("64")?.with_overrides(&["optimizer.lr=5e-4"])?;
+/// assert_eq!((recipe.decoder.size, recipe.optimizer.lr), (64, 5e-4));
+/// # Ok::<(), ijepa_train::RecipeError>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecoderRecipe {
+    /// The network and what it decodes.
+    pub decoder: DecoderSettings,
+    /// Training images.
+    pub data: DataSettings,
+    /// AdamW and the moving average.
+    pub optimizer: OptimizerSettings,
+    /// Batches, logging and checkpoints.
+    pub run: RunSettings,
+}
+
+/// The network and what it decodes: `[decoder]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecoderSettings {
+    /// Where vectors come from.
+    pub condition: ConditionKind,
+    /// Share of the training images that are decoded from no vector (zero) instead of theirs, so
+    /// that one network also makes images of nothing.
+    pub condition_dropout: f64,
+    /// Side of the images, pixels.
+    pub size: usize,
+    /// Channels at full size.
+    pub channels: usize,
+    /// Factor of the channels at each size.
+    pub multipliers: Vec<usize>,
+    /// Residual blocks at each size.
+    pub res_blocks: usize,
+    /// Sides of the maps that get attention.
+    pub attention: Vec<usize>,
+    /// Attention heads.
+    pub heads: usize,
+    /// Groups of every norm.
+    pub groups: usize,
+}
+
+impl Default for DecoderSettings {
+    fn default() -> Self {
+        let sizes = UnetConfig::px32(1);
+        Self {
+            condition: ConditionKind::Encoder,
+            condition_dropout: 0.1,
+            size: sizes.image_size,
+            channels: sizes.channels,
+            multipliers: sizes.multipliers,
+            res_blocks: sizes.res_blocks,
+            attention: sizes.attention,
+            heads: sizes.heads,
+            groups: sizes.groups,
+        }
+    }
+}
+
+/// Training images: `[data]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataSettings {
+    /// Whether half of the images are mirrored; never if vectors come from a file.
+    pub flip: bool,
+    /// Share of the images that may be unreadable.
+    pub max_bad_fraction: f64,
+}
+
+impl Default for DataSettings {
+    fn default() -> Self {
+        Self {
+            flip: true,
+            max_bad_fraction: 0.01,
+        }
+    }
+}
+
+/// AdamW and the moving average: `[optimizer]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimizerSettings {
+    /// Learning rate of all steps.
+    pub lr: f64,
+    /// Weight decay of parameters of more than one dimension.
+    pub weight_decay: f64,
+    /// Decay rates of the two moments.
+    pub betas: [f64; 2],
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Momentum of the moving average of the weights, which makes the images.
+    pub ema: f64,
+    /// Steps of the run.
+    pub steps: usize,
+}
+
+impl Default for OptimizerSettings {
+    /// As published, but for a shorter run with a shorter average.
+    fn default() -> Self {
+        Self {
+            lr: 1e-4,
+            weight_decay: 0.0,
+            betas: [0.9, 0.999],
+            eps: 1e-8,
+            ema: 0.999,
+            steps: 10_000,
+        }
+    }
+}
+
+/// Batches, logging and checkpoints: `[run]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunSettings {
+    /// Images of a step.
+    pub batch_size: usize,
+    /// Seed of weights, order, mirrors, masks and noise.
+    pub seed: u64,
+    /// Steps between rows of `metrics.csv`.
+    pub log_every_steps: usize,
+    /// Steps between checkpoints.
+    pub checkpoint_every_steps: usize,
+    /// Checkpoints kept.
+    pub keep_last: usize,
+}
+
+impl Default for RunSettings {
+    fn default() -> Self {
+        Self {
+            batch_size: 64,
+            seed: 0,
+            log_every_steps: 10,
+            checkpoint_every_steps: 1000,
+            keep_last: 1,
+        }
+    }
+}
+
+impl DecoderRecipe {
+    /// Checks every rule and reports the first that is broken.
+    ///
+    /// # Errors
+    ///
+    /// [`RcdmError::Recipe`] or [`RcdmError::Sizes`].
+    pub fn validate(&self) -> Result<(), RcdmError> {
+        self.validate_numbers()?;
+        self.unet(1).validate()
+    }
+
+    fn validate_numbers(&self) -> Result<(), RecipeError> {
+        let (optimizer, run) = (&self.optimizer, &self.run);
+        let dropout = self.decoder.condition_dropout;
+        within("decoder.condition_dropout", dropout, 0.0..=1.0, UNIT)?;
+        let bad = self.data.max_bad_fraction;
+        within("data.max_bad_fraction", bad, 0.0..=1.0, UNIT)?;
+        for (key, value) in [
+            ("optimizer.lr", optimizer.lr),
+            ("optimizer.weight_decay", optimizer.weight_decay),
+        ] {
+            within(key, value, 0.0..=f64::MAX, NOT_NEGATIVE)?;
+        }
+        for (key, value) in [
+            ("optimizer.betas", optimizer.betas[0]),
+            ("optimizer.betas", optimizer.betas[1]),
+            ("optimizer.ema", optimizer.ema),
+        ] {
+            within(key, value, 0.0..1.0, BELOW_ONE)?;
+        }
+        within("optimizer.eps", optimizer.eps, ABOVE_ZERO, POSITIVE)?;
+        for (key, value) in [
+            ("optimizer.steps", optimizer.steps),
+            ("run.batch_size", run.batch_size),
+            ("run.log_every_steps", run.log_every_steps),
+            ("run.checkpoint_every_steps", run.checkpoint_every_steps),
+            ("run.keep_last", run.keep_last),
+        ] {
+            count(key, value)?;
+        }
+        integer("run.seed", run.seed)
+    }
+
+    /// Sizes of the network for vectors of `condition_dim` values.
+    pub fn unet(&self, condition_dim: usize) -> UnetConfig {
+        let decoder = self.decoder.clone();
+        UnetConfig {
+            image_size: decoder.size,
+            channels: decoder.channels,
+            multipliers: decoder.multipliers,
+            res_blocks: decoder.res_blocks,
+            attention: decoder.attention,
+            heads: decoder.heads,
+            groups: decoder.groups,
+            condition_dim,
+        }
+    }
+}
+
+impl Settings for DecoderRecipe {
+    fn every_key() -> Self {
+        Self::default()
+    }
+
+    fn presets() -> &'static [(&'static str, &'static str)] {
+        PRESETS
+    }
+
+    fn names_of(key: &str) -> Option<&'static [&'static str]> {
+        (key == "decoder.condition").then_some(ConditionKind::NAMES)
+    }
+
+    fn words_for(key: &str) -> Option<&'static str> {
+        match key {
+            "decoder.multipliers" | "decoder.attention" => Some("whole numbers"),
+            "optimizer.betas" => Some("two numbers"),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_the_networks_of_their_sizes() {
+        let unet = |name| DecoderRecipe::preset(name).unwrap().unet(96);
+        assert_eq!(unet("32"), UnetConfig::px32(96));
+        assert_eq!(unet("64"), UnetConfig::px64(96));
+    }
+
+    #[test]
+    fn broken_rules_are_named() {
+        let error = |change: &str| {
+            let recipe = DecoderRecipe::default().with_overrides(&[change]).unwrap();
+            recipe.validate().unwrap_err().to_string()
+        };
+        assert_eq!(
+            error("optimizer.ema=1.0"),
+            "`optimizer.ema` is 1, expected 0 or more and less than 1"
+        );
+        assert_eq!(
+            error("decoder.size=30"),
+            "`[decoder]`: `size` must be divisible by 2 for each multiplier but the first"
+        );
+        assert_eq!(
+            error("decoder.groups=5"),
+            "`[decoder]`: `groups` must divide the channels at every size"
+        );
+    }
+}

@@ -1,0 +1,99 @@
+//! Images to show or to measure a decoder by.
+
+use burn::tensor::{Device, Tensor};
+use ijepa_data::Source;
+use ijepa_masking::MaskGroup;
+
+use super::{Conditioner, Decoder, RcdmError, Sampling, views::ViewSizes};
+
+/// Images with the vectors that a decoder is given of them.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// At the decoder's size, `[images, side, side, 3]`.
+    pub pixels: Vec<u8>,
+    /// Their numbers in the data.
+    pub indices: Vec<u32>,
+    /// Context and target block of each, if vectors are predicted.
+    pub masks: Option<MaskGroup>,
+    /// Their vectors, standardised, `[images, condition_dim]`.
+    pub conditions: Tensor<2>,
+}
+
+impl Shown {
+    /// Reads `count` images spread over `source`; those that cannot be read are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`RcdmError::Kind`] or [`RcdmError::Width`] if the decoder takes other vectors,
+    /// [`RcdmError::Rows`] if a file has not one for each image, [`RcdmError::TooFew`] if no image
+    /// can be read.
+    pub fn read(
+        decoder: &Decoder,
+        conditioner: &Conditioner,
+        source: &dyn Source,
+        count: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, RcdmError> {
+        decoder.check(conditioner)?;
+        conditioner.check_images(source.len())?;
+        let sizes = ViewSizes {
+            decoder: decoder.config().unet.image_size,
+            encoder: conditioner.image_size(),
+        };
+        let (views, indices) = sizes.read(source, count)?;
+        let images = indices.len();
+        if images == 0 {
+            return Err(RcdmError::TooFew {
+                what: "readable images",
+                found: 0,
+                least: 1,
+            });
+        }
+        let masks = conditioner.masks(images, seed, 0);
+        let vectors = conditioner.vectors(&views.encoder, &indices, masks.as_ref(), device);
+        let conditions = decoder.config().standardization.apply(vectors);
+        Ok(Self {
+            pixels: views.decoder,
+            indices,
+            masks,
+            conditions,
+        })
+    }
+
+    /// Number of images.
+    pub fn images(&self) -> usize {
+        self.indices.len()
+    }
+
+    /// Makes `samples` images of every vector: for each sample, those of all images,
+    /// `[images, side, side, 3]`.
+    pub fn decode(&self, decoder: &Decoder, samples: usize, sampling: Sampling) -> Vec<Vec<u8>> {
+        self.decode_from(&self.conditions, decoder, samples, sampling)
+    }
+
+    /// As [`decode`](Self::decode), from the same noise but from no vector.
+    pub fn decode_nothing(
+        &self,
+        decoder: &Decoder,
+        samples: usize,
+        sampling: Sampling,
+    ) -> Vec<Vec<u8>> {
+        self.decode_from(&self.conditions.zeros_like(), decoder, samples, sampling)
+    }
+
+    fn decode_from(
+        &self,
+        conditions: &Tensor<2>,
+        decoder: &Decoder,
+        samples: usize,
+        sampling: Sampling,
+    ) -> Vec<Vec<u8>> {
+        let of_sample = |sample: usize| {
+            let numbers = (0..self.images()).map(|image| (image * samples + sample) as u64);
+            let numbers: Vec<u64> = numbers.collect();
+            decoder.sample(conditions.clone(), &numbers, sampling)
+        };
+        (0..samples).map(of_sample).collect()
+    }
+}

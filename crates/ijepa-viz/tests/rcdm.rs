@@ -1,0 +1,249 @@
+//! Decoders of plain colours: whether they learn, listen, resume and repeat themselves.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+use std::{path::Path, sync::Arc};
+
+use burn::tensor::Tensor;
+use ijepa_data::{DataError, RgbImage8, Source};
+use ijepa_eval::Features;
+use ijepa_model::{Normalization, VisionTransformerConfig};
+use ijepa_testkit::device;
+use ijepa_train::{RunFolder, TrainOptions, recipe::Settings};
+use ijepa_viz::rcdm::{
+    Conditioner, Decoder, DecoderEvent, DecoderRecipe, DecoderSummary, RcdmError, Sampling, Shown,
+    accept, train_decoder,
+};
+
+const SIDE: usize = 8;
+
+/// Images of one colour each.
+#[derive(Debug)]
+struct Colors(usize);
+
+impl Colors {
+    fn color(index: usize) -> [u8; 3] {
+        [97, 57, 181].map(|factor| (30 + index * factor % 200) as u8)
+    }
+
+    /// The colours themselves as vectors of the images.
+    fn vectors(&self) -> Conditioner {
+        let values = (0..self.0).flat_map(|index| Self::color(index).map(f32::from));
+        Conditioner::File(Features::new(3, values.collect(), vec![None; self.0]).unwrap())
+    }
+}
+
+impl Source for Colors {
+    fn len(&self) -> usize {
+        self.0
+    }
+
+    fn label(&self, _: usize) -> Option<u32> {
+        None
+    }
+
+    fn name(&self, index: usize) -> String {
+        index.to_string()
+    }
+
+    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
+        RgbImage8::new(SIDE, SIDE, Self::color(index).repeat(SIDE * SIDE))
+    }
+
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+}
+
+fn encoder() -> Conditioner {
+    let config = VisionTransformerConfig {
+        image_size: [SIDE, SIDE],
+        patch_size: 4,
+        embed_dim: 16,
+        depth: 1,
+        num_heads: 2,
+        mlp_ratio: 2.0,
+        drop_path: 0.0,
+    };
+    Conditioner::Encoder {
+        encoder: Box::new(config.init(&device())),
+        normalization: Normalization::IMAGENET,
+    }
+}
+
+fn recipe(condition: &str, steps: usize) -> DecoderRecipe {
+    let changes = [
+        "decoder.size=8",
+        "decoder.channels=8",
+        "decoder.multipliers=[1,2]",
+        "decoder.attention=[4]",
+        "decoder.heads=2",
+        "decoder.groups=4",
+        "optimizer.lr=5e-3",
+        "optimizer.ema=0.9",
+        "run.batch_size=16",
+        "run.checkpoint_every_steps=3",
+        "run.keep_last=9",
+        &format!("decoder.condition={condition}"),
+        &format!("optimizer.steps={steps}"),
+    ];
+    DecoderRecipe::default().with_overrides(&changes).unwrap()
+}
+
+fn train_in(
+    folder: &Path,
+    conditioner: &Conditioner,
+    recipe: &DecoderRecipe,
+    options: &TrainOptions,
+) -> Result<(DecoderSummary, Decoder, Vec<DecoderEvent>), RcdmError> {
+    let (run, source) = (RunFolder::open(folder)?, Arc::new(Colors(64)));
+    let mut events = Vec::new();
+    let tell = |event| events.push(event);
+    let trained = train_decoder(recipe, conditioner, source, &run, &device(), options, tell);
+    trained.map(|(summary, decoder)| (summary, decoder, events))
+}
+
+fn train(conditioner: &Conditioner, recipe: &DecoderRecipe) -> (DecoderSummary, Decoder) {
+    let folder = tempfile::tempdir().unwrap();
+    let options = TrainOptions::default();
+    let trained = train_in(folder.path(), conditioner, recipe, &options);
+    let (summary, decoder, _) = trained.unwrap();
+    (summary, decoder)
+}
+
+#[test]
+fn a_decoder_learns_and_listens() {
+    let conditioner = encoder();
+    let mut recipe = recipe("encoder", 250);
+    recipe.run.log_every_steps = 50;
+    recipe.run.checkpoint_every_steps = 250;
+    let (summary, decoder) = train(&conditioner, &recipe);
+    let (first, last) = (summary.loss_first.unwrap(), summary.loss_last.unwrap());
+    assert!(last < 0.6 * first, "{first} {last}");
+
+    let shown = Shown::read(&decoder, &conditioner, &Colors(12), 12, 0, &device()).unwrap();
+    let sampling = Sampling { steps: 10, seed: 0 };
+    let found = accept(&decoder, &conditioner, &shown, 3, sampling, &device()).unwrap();
+    assert!(found.passed(), "{found:?}");
+    assert!(found.noise_error.own < found.noise_error.none, "{found:?}");
+    assert!(found.similarity.unwrap().nearest_is_own > 0.2, "{found:?}");
+
+    // With the vectors of others nothing passes that the images decide.
+    let wrong = Shown {
+        conditions: Tensor::cat(
+            vec![
+                shown.conditions.clone().narrow(0, 1, 11),
+                shown.conditions.clone().narrow(0, 0, 1),
+            ],
+            0,
+        ),
+        ..shown
+    };
+    let found = accept(&decoder, &conditioner, &wrong, 3, sampling, &device()).unwrap();
+    assert!(found.noise_error.own > found.noise_error.none, "{found:?}");
+}
+
+/// Numbers of `metrics.csv` but times.
+fn metrics(folder: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(folder.join("metrics.csv")).unwrap();
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split(',').collect();
+        [&cells[..5], &cells[8..]].concat().join(",")
+    };
+    text.lines().map(row).collect()
+}
+
+fn weights(folder: &Path, step: &str, file: &str) -> Vec<u8> {
+    std::fs::read(folder.join("checkpoints").join(step).join(file)).unwrap()
+}
+
+/// Stopped after step 4, between two checkpoints of the recipe, and gone on to step 6.
+#[test]
+fn a_resumed_run_is_the_run_without_a_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, halves] = ["whole", "halves"].map(|name| folder.path().join(name));
+    let conditioner = encoder();
+    let mut recipe = recipe("encoder", 6);
+    recipe.run.log_every_steps = 1;
+    let options = TrainOptions::default();
+    train_in(&whole, &conditioner, &recipe, &options).unwrap();
+    let stopped = TrainOptions {
+        max_steps: Some(4),
+        ..TrainOptions::default()
+    };
+    let (summary, ..) = train_in(&halves, &conditioner, &recipe, &stopped).unwrap();
+    assert_eq!(summary.steps, 4);
+    let (summary, _, events) = train_in(&halves, &conditioner, &recipe, &options).unwrap();
+    assert_eq!(summary.steps, 6);
+    let resumed = DecoderEvent::Resumed {
+        step: 4,
+        changed: Vec::new(),
+    };
+    assert_eq!(events[0], resumed);
+    assert_eq!(metrics(&halves), metrics(&whole));
+    for file in [
+        "decoder.safetensors",
+        "online.safetensors",
+        "optimizer.safetensors",
+    ] {
+        let [a, b] = [&halves, &whole].map(|run| weights(run, "latest", file));
+        assert!(a == b, "{file}");
+    }
+    assert_ne!(
+        weights(&whole, "latest", "decoder.safetensors"),
+        weights(&whole, "latest", "online.safetensors")
+    );
+}
+
+#[test]
+fn samples_are_a_function_of_vector_seed_and_number() {
+    let colors = Colors(64);
+    let (_, decoder) = train(&colors.vectors(), &recipe("file", 3));
+    let shown = |count| {
+        let conditioner = colors.vectors();
+        Shown::read(&decoder, &conditioner, &colors, count, 0, &device()).unwrap()
+    };
+    let sampling = Sampling { steps: 5, seed: 1 };
+    let one = shown(40).conditions.narrow(0, 0, 40);
+    let numbers: Vec<u64> = (0..40).collect();
+    let first = decoder.sample(one.clone(), &numbers, sampling);
+    assert_eq!(decoder.sample(one.clone(), &numbers, sampling), first);
+    // Alone or beside others, the same image but for rounding in sums of another order.
+    let alone = decoder.sample(one.clone().narrow(0, 35, 1), &[35], sampling);
+    let size = SIDE * SIDE * 3;
+    let pairs = alone.iter().zip(&first[35 * size..36 * size]);
+    assert!(pairs.clone().all(|(a, b)| a.abs_diff(*b) <= 1));
+    let other = Sampling {
+        seed: 2,
+        ..sampling
+    };
+    assert_ne!(decoder.sample(one.clone(), &numbers, other), first);
+    let made = shown(4).decode(&decoder, 2, sampling);
+    assert_ne!(made[0], made[1]);
+}
+
+#[test]
+fn wrong_vectors_are_named() {
+    let colors = Colors(64);
+    let (_, decoder) = train(&colors.vectors(), &recipe("file", 1));
+    let error = decoder.check(&encoder()).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the decoder takes vectors of 3 values, these have 16"
+    );
+    let few = Colors(60).vectors();
+    let folder = tempfile::tempdir().unwrap();
+    let options = TrainOptions::default();
+    let error = train_in(folder.path(), &few, &recipe("file", 1), &options).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "60 vectors for 64 images; `ijepa embed` writes one for each image"
+    );
+    let shown = Shown::read(&decoder, &colors.vectors(), &colors, 1, 0, &device()).unwrap();
+    let sampling = Sampling { steps: 2, seed: 0 };
+    let found = accept(&decoder, &colors.vectors(), &shown, 2, sampling, &device());
+    assert_eq!(
+        found.unwrap_err().to_string(),
+        "1 readable images, expected at least 2"
+    );
+}
