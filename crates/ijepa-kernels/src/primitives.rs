@@ -138,12 +138,8 @@ pub(crate) trait Primitives: Backend {
     }
 
     /// Gradient of a convolution with respect to its weight.
-    fn conv3x3_weight_backward(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        grad: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        plain::conv3x3_weight_backward::<Self>(x, weight, grad)
+    fn conv3x3_weight_backward(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        plain::conv3x3_weight_backward::<Self>(x, grad)
     }
 
     /// See [`group_norm`](crate::group_norm).

@@ -1,5 +1,7 @@
 //! Masked autoencoders and targets of pixels, from training to evaluation.
 
+use ijepa_testkit::device_name;
+
 use crate::support::{Features, ijepa, json, path_text, text, tiny, words};
 
 const MAE: &str = "--set objective.kind=mae";
@@ -13,20 +15,20 @@ fn a_masked_autoencoder_is_evaluated_like_any_other_run() {
     assert!(trained["knn"].is_number() && trained["probe"].is_number());
     assert!(trained["feature_std"].as_f64().unwrap() > 0.05);
 
-    let weights = path_text(&run);
+    let (weights, device) = (path_text(&run), device_name());
     let sets = "--train scenes:n=40,size=32,seed=1 --test scenes:n=10,size=32,seed=2";
     let knn = json(&words(&format!(
-        "knn --quiet --weights {weights} {sets} --k 20 --center"
+        "knn --quiet --device {device} --weights {weights} {sets} --k 20 --center"
     )));
     assert_eq!(knn["encoder"], "target");
     assert_eq!(knn["k"]["20"]["top1"], trained["knn"]);
     let probe = json(&words(&format!(
-        "probe --quiet --weights {weights} {sets} --encoder context"
+        "probe --quiet --device {device} --weights {weights} {sets} --encoder context"
     )));
     assert_eq!(probe["encoder"], "context");
     let out = path_text(folder.path().join("features.safetensors"));
     json(&words(&format!(
-        "embed --quiet --weights {weights} --data scenes:n=10,size=32 --out {out}"
+        "embed --quiet --device {device} --weights {weights} --data scenes:n=10,size=32 --out {out}"
     )));
     assert_eq!(Features::read(&out).shape, [10, 16]);
 
@@ -80,7 +82,8 @@ fn steps_without_a_target_encoder_need_fewer_operations() {
     let quick = "bench step --recipe scenes_vit_nano --batch-size 4 --rounds 1 --warmup 0 \
                  --threads 1 --set mask.strategy=random";
     let gflop = |more: &str| {
-        let found = json(&words(&format!("{quick} {more}")));
+        let device = device_name();
+        let found = json(&words(&format!("{quick} {more} --device {device}")));
         found["gflop_per_image"].as_f64().unwrap()
     };
     let (features, pixels) = (gflop(""), gflop("objective.target=pixels"));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::{golden, ijepa, json, keys, path_text, tiny, words};
 
 const IMAGES: &str = "scenes:kind=texture,n=40,size=32";
-const SMALL: &str = "--set decoder.channels=8 decoder.multipliers=[1,1,1] decoder.groups=4 \
+const SMALL: &str = "--set decoder.size=8 decoder.channels=8 decoder.multipliers=[1,1] decoder.groups=4 \
     decoder.heads=2 --batch-size 8";
 
 fn common(command: &str, weights: &str, data: &str) -> String {
@@ -74,7 +74,7 @@ fn a_decoder_of_an_encoder_is_trained_shown_and_checked() {
     assert_eq!(keys(&trained), expected.into());
     assert_eq!(
         (&trained["steps"], &trained["size"]),
-        (&2.into(), &32.into())
+        (&2.into(), &8.into())
     );
     for file in ["decoder.toml", "environment.json", "metrics.csv"] {
         assert!(run.join(file).is_file(), "{file}");

@@ -79,7 +79,7 @@ impl<B: Primitives> Backward<B, 3> for Convolution {
             grads.register::<B>(node.id, B::bias_backward(grad.clone()));
         }
         if let Some(node) = weight_node {
-            let gradient = B::conv3x3_weight_backward(x, weight.clone(), grad.clone());
+            let gradient = B::conv3x3_weight_backward(x, grad.clone());
             grads.register::<B>(node.id, gradient);
         }
         if let Some(node) = x_node {

@@ -137,9 +137,9 @@ impl Primitives for Flex {
         conv::conv3x3(&x, &weight, bias.as_ref())
     }
 
-    fn conv3x3_weight_backward(x: FlexTensor, weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
+    fn conv3x3_weight_backward(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
         if !all_f32([&x, &grad]) {
-            return plain::conv3x3_weight_backward::<Self>(x, weight, grad);
+            return plain::conv3x3_weight_backward::<Self>(x, grad);
         }
         conv::conv3x3_weight_backward(&x, &grad)
     }

@@ -1,25 +1,34 @@
 //! Convolutions and group norms in Burn's operations.
 
+use std::ops::Range;
+
 use burn::{
-    backend::{Backend, TensorMetadata, ops::ConvOptions, tensor::FloatTensor},
-    tensor::Shape,
+    backend::{Backend, TensorMetadata, tensor::FloatTensor},
+    tensor::{Shape, Slice},
 };
 
 use crate::maps::{Activation, GroupNormGradients, GroupNormOptions};
 
-/// Zeros around the map, one pixel wide.
-fn same_size() -> ConvOptions<2> {
-    ConvOptions::new([1, 1], [1, 1], [1, 1], 1)
+/// The 3 by 3 pixels around each, `[batch * rows * cols, 9 * channels]`, zeros outside the map.
+///
+/// Convolutions are products of these: Burn's own take ten times as long on `ndarray`.
+fn windows<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let [batch, rows, cols, channels] = x.shape().dims::<4>();
+    let padded = Shape::new([batch, rows + 2, cols + 2, channels]);
+    let zeros = B::float_zeros(padded, &x.device(), x.dtype().into());
+    let inside = slices([0..batch, 1..rows + 1, 1..cols + 1, 0..channels]);
+    let padded = B::float_slice_assign(zeros, &inside, x);
+    let shifted = |tap: usize| {
+        let (row, col) = (tap / 3, tap % 3);
+        let window = [0..batch, row..row + rows, col..col + cols, 0..channels];
+        B::float_slice(padded.clone(), &slices(window))
+    };
+    let windows = B::float_cat((0..9).map(shifted).collect(), 3);
+    B::float_reshape(windows, Shape::new([batch * rows * cols, 9 * channels]))
 }
 
-/// `[batch, rows, cols, channels]` as `[batch, channels, rows, cols]`.
-fn channels_first<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
-    B::float_permute(x, &[0, 3, 1, 2])
-}
-
-/// `[3, 3, inputs, outputs]` to `[outputs, inputs, 3, 3]`, or back.
-fn kernel_last<B: Backend>(weight: FloatTensor<B>) -> FloatTensor<B> {
-    B::float_permute(weight, &[3, 2, 0, 1])
+fn slices(ranges: [Range<usize>; 4]) -> [Slice; 4] {
+    ranges.map(Slice::from)
 }
 
 pub(crate) fn conv3x3<B: Backend>(
@@ -27,20 +36,26 @@ pub(crate) fn conv3x3<B: Backend>(
     weight: FloatTensor<B>,
     bias: Option<FloatTensor<B>>,
 ) -> FloatTensor<B> {
-    let (x, weight) = (channels_first::<B>(x), kernel_last::<B>(weight));
-    let output = B::conv2d(x, weight, bias, same_size());
-    B::float_permute(output, &[0, 2, 3, 1])
+    let [batch, rows, cols, _] = x.shape().dims::<4>();
+    let [_, _, inputs, outputs] = weight.shape().dims::<4>();
+    let weight = B::float_reshape(weight, Shape::new([9 * inputs, outputs]));
+    let mut output = B::float_matmul(windows::<B>(x), weight);
+    if let Some(bias) = bias {
+        output = B::float_add(output, B::float_reshape(bias, Shape::new([1, outputs])));
+    }
+    B::float_reshape(output, Shape::new([batch, rows, cols, outputs]))
 }
 
 pub(crate) fn conv3x3_weight_backward<B: Backend>(
     x: FloatTensor<B>,
-    weight: FloatTensor<B>,
     grad: FloatTensor<B>,
 ) -> FloatTensor<B> {
-    let (x, grad) = (channels_first::<B>(x), channels_first::<B>(grad));
-    let weight = kernel_last::<B>(weight);
-    let gradient = B::conv2d_weight_backward(x, weight, grad, same_size());
-    B::float_permute(gradient, &[2, 3, 1, 0])
+    let [batch, rows, cols, outputs] = grad.shape().dims::<4>();
+    let [_, _, _, inputs] = x.shape().dims::<4>();
+    let grad = B::float_reshape(grad, Shape::new([batch * rows * cols, outputs]));
+    let windows = B::float_transpose(windows::<B>(x));
+    let gradient = B::float_matmul(windows, grad);
+    B::float_reshape(gradient, Shape::new([3, 3, inputs, outputs]))
 }
 
 /// A map and its norm as `[batch, pixels, channels]`.
