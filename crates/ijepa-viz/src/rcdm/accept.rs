@@ -11,7 +11,7 @@ use super::{
     views::{ViewSizes, to_signed},
 };
 
-/// Steps, spread over all, at which the error of the predicted noise is measured.
+/// Steps, spread over all, at which errors are measured.
 const LEVELS: usize = 20;
 /// Images of a forward pass.
 const BATCH: usize = 32;
@@ -163,10 +163,12 @@ fn mean_error(
             let size = side * side * COLORS;
             let pixels = &shown.pixels[first * size..][..batch * size];
             let originals = to_signed(pixels, side, device);
-            let noised = diffusion.noised(originals, noise.clone(), &vec![step; batch]);
+            let steps = vec![step; batch];
+            let noised = diffusion.noised(originals, noise.clone(), &steps);
             let conditions = conditions.clone().narrow(0, first, batch);
             let times = vec![step as f64; batch];
-            let predicted = decoder.unet.forward(noised, &times, conditions);
+            let velocity = decoder.unet.forward(noised.clone(), &times, conditions);
+            let predicted = diffusion.noise_of(noised, velocity, &steps);
             let square = (predicted - noise).square().mean();
             sum += f64::from(square.into_scalar::<f32>()) * batch as f64;
         }

@@ -57,11 +57,43 @@ impl Diffusion {
     /// Panics if there is no such step.
     pub fn noised(&self, images: Tensor<4>, noise: Tensor<4>, steps: &[usize]) -> Tensor<4> {
         let device = images.device();
-        let factors = |of: fn(f64) -> f64| {
-            let factors = steps.iter().map(|&step| of(self.kept[step]) as f32);
-            per_image(factors.collect(), &device)
-        };
-        images * factors(f64::sqrt) + noise * factors(|kept| (1.0 - kept).sqrt())
+        images * self.factors(steps, f64::sqrt, &device)
+            + noise * self.factors(steps, rest, &device)
+    }
+
+    /// What the network predicts, `sqrt(alpha_bar) noise - sqrt(1 - alpha_bar) image`: the velocity
+    /// (Salimans and Ho 2022), which is the noise where there is little and the image where there
+    /// is much of it, so that neither is found by dividing by a small number.
+    ///
+    /// # Shapes
+    ///
+    /// - `images`, `noise` and output: `[batch, rows, cols, 3]`
+    /// - `steps`: `[batch]`
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such step.
+    pub fn velocity(&self, images: Tensor<4>, noise: Tensor<4>, steps: &[usize]) -> Tensor<4> {
+        let device = images.device();
+        noise * self.factors(steps, f64::sqrt, &device)
+            - images * self.factors(steps, rest, &device)
+    }
+
+    /// The noise in `images` after `steps` steps, given their velocity.
+    ///
+    /// # Shapes
+    ///
+    /// As of [`velocity`](Self::velocity).
+    pub fn noise_of(&self, images: Tensor<4>, velocity: Tensor<4>, steps: &[usize]) -> Tensor<4> {
+        let device = images.device();
+        velocity * self.factors(steps, f64::sqrt, &device)
+            + images * self.factors(steps, rest, &device)
+    }
+
+    /// A function of `alpha_bar` for each image, `[batch, 1, 1, 1]`.
+    fn factors(&self, steps: &[usize], of: fn(f64) -> f64, device: &Device) -> Tensor<4> {
+        let factors = steps.iter().map(|&step| of(self.kept[step]) as f32);
+        per_image(factors.collect(), device)
     }
 
     /// `count` of the steps, evenly spread from the last to the first; a single one is the last.
@@ -80,11 +112,11 @@ impl Diffusion {
     /// One step back: from images at `step` to images at `before`, or to clean ones
     /// (Ho et al. 2020, equation 7, with the variance of the posterior).
     ///
-    /// The image that the predicted noise leaves is clipped to `[-1, 1]`.
+    /// The image that the predicted velocity leads to is clipped to `[-1, 1]`.
     ///
     /// # Shapes
     ///
-    /// - `images`, `predicted`, `noise` and output: `[batch, rows, cols, 3]`
+    /// - `images`, `velocity`, `noise` and output: `[batch, rows, cols, 3]`
     ///
     /// # Panics
     ///
@@ -92,7 +124,7 @@ impl Diffusion {
     pub fn denoised(
         &self,
         images: Tensor<4>,
-        predicted: Tensor<4>,
+        velocity: Tensor<4>,
         noise: Tensor<4>,
         step: usize,
         before: Option<usize>,
@@ -101,14 +133,19 @@ impl Diffusion {
         let kept_before = before.map_or(1.0, |before| self.kept[before]);
         let alpha = kept / kept_before;
         let beta = 1.0 - alpha;
-        let clean = images.clone() - predicted.mul_scalar((1.0 - kept).sqrt());
-        let clean = clean.div_scalar(kept.sqrt()).clamp(-1.0, 1.0);
+        let clean = images.clone().mul_scalar(kept.sqrt()) - velocity.mul_scalar(rest(kept));
+        let clean = clean.clamp(-1.0, 1.0);
         let clean_share = kept_before.sqrt() * beta / (1.0 - kept);
         let image_share = alpha.sqrt() * (1.0 - kept_before) / (1.0 - kept);
         let mean = clean.mul_scalar(clean_share) + images.mul_scalar(image_share);
         let variance = beta * (1.0 - kept_before) / (1.0 - kept);
         mean + noise.mul_scalar(variance.sqrt())
     }
+}
+
+/// Standard deviation of the noise beside what is kept of the image.
+fn rest(kept: f64) -> f64 {
+    (1.0 - kept).sqrt()
 }
 
 /// One value for each image, `[batch, 1, 1, 1]`.
@@ -181,9 +218,10 @@ mod tests {
         }
     }
 
-    /// If the predicted noise is the true one, the way back ends at the image.
+    /// If the predicted velocity is the true one, it has the noise, and the way back ends at the
+    /// image.
     #[test]
-    fn true_noise_leads_back_to_the_image() {
+    fn true_velocities_lead_back_to_the_image() {
         let diffusion = Diffusion::default();
         let image = vec![0.25, -0.75, 0.9, -0.1, 0.6, 0.0];
         let mut rng = sample_rng(1, Purpose::DiffusionSample, 0, 0);
@@ -195,9 +233,12 @@ mod tests {
             let kept = diffusion.kept[step];
             let true_noise = x.clone() - tensor(image.clone()).mul_scalar(kept.sqrt());
             let true_noise = true_noise.div_scalar((1.0 - kept).sqrt());
+            let velocity = diffusion.velocity(tensor(image.clone()), true_noise.clone(), &[step]);
+            let noise = diffusion.noise_of(x.clone(), velocity.clone(), &[step]);
+            ijepa_testkit::assert_close("noise", &values(noise), &values(true_noise), 1e-5);
             let before = steps.get(number + 1).copied();
             let noise = tensor((0..6).map(|_| normal(&mut rng) as f32).collect());
-            x = diffusion.denoised(x, true_noise, noise, step, before);
+            x = diffusion.denoised(x, velocity, noise, step, before);
         }
         ijepa_testkit::assert_close("image", &values(x), &image, 1e-5);
     }

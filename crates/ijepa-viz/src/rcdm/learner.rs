@@ -31,7 +31,7 @@ pub(crate) struct Learner {
 #[derive(Debug)]
 pub(crate) struct NoisyBatch {
     images: Tensor<4>,
-    noise: Tensor<4>,
+    velocity: Tensor<4>,
     steps: Vec<f64>,
     conditions: Tensor<2>,
 }
@@ -39,7 +39,7 @@ pub(crate) struct NoisyBatch {
 /// What a step measured, left on the device.
 #[derive(Debug)]
 pub(crate) struct StepOutput {
-    /// Mean squared error of the predicted noise, `[1]`.
+    /// Mean squared error of the predicted velocity, `[1]`.
     pub(crate) loss: Tensor<1>,
     /// Global norm of the gradient, `[1]`.
     pub(crate) grad_norm: Tensor<1>,
@@ -75,23 +75,23 @@ impl NoisyBatch {
         let kept: Tensor<2> = per_image(kept, device).reshape([batch, 1]);
         let images = to_signed(pixels, side, device);
         Self {
-            images: diffusion.noised(images, noise.clone(), &steps),
-            noise,
+            images: diffusion.noised(images.clone(), noise.clone(), &steps),
+            velocity: diffusion.velocity(images, noise, &steps),
             steps: steps.iter().map(|&step| step as f64).collect(),
             conditions: conditions * kept,
         }
     }
 
-    /// Mean squared error of the noise that `unet` finds, `[1]`.
+    /// Mean squared error of the velocity that `unet` finds, `[1]`.
     pub(crate) fn loss(self, unet: &Unet) -> Tensor<1> {
         let predicted = unet.forward(self.images, &self.steps, self.conditions);
-        (predicted - self.noise).square().mean()
+        (predicted - self.velocity).square().mean()
     }
 
     fn with_gradients(self) -> Self {
         Self {
             images: Tensor::from_inner(self.images),
-            noise: Tensor::from_inner(self.noise),
+            velocity: Tensor::from_inner(self.velocity),
             conditions: Tensor::from_inner(self.conditions),
             ..self
         }

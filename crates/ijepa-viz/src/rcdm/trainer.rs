@@ -50,7 +50,7 @@ pub struct DecoderRow {
     pub step: u64,
     /// Images seen, this step's included.
     pub images: u64,
-    /// Mean squared error of the predicted noise, mean since the last row.
+    /// Mean squared error of the predicted velocity, mean since the last row.
     pub loss: f64,
     /// Learning rate.
     pub lr: f64,

@@ -1,4 +1,4 @@
-//! The network that finds the noise in an image.
+//! The network that tells noise from image.
 
 use burn::{
     module::Module,
@@ -40,7 +40,7 @@ impl Stage {
     }
 }
 
-/// Predicts the noise of a noisy image from the step and a vector: the U-Net of Dhariwal and
+/// Predicts the velocity of a noisy image from the step and a vector: the U-Net of Dhariwal and
 /// Nichol (2021) with the conditioning of RCDM's code (Bordes et al. 2022), one linear layer
 /// whose output is added to the embedding of time.
 ///
