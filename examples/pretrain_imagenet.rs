@@ -42,7 +42,7 @@ impl Hook for Progress {
         if row.step.is_multiple_of(500) {
             println!(
                 "step {:5} of {}  loss {:.4} ({:.2} of the position mean's)  {:.0} images/s",
-                row.step, self.total_steps, row.loss, monitors.loss_ratio, row.images_per_s
+                row.step, self.total_steps, row.loss, monitors.loss_ratio, row.times.images_per_s
             );
         }
         Ok(())

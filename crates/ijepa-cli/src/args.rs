@@ -1,14 +1,17 @@
 //! Flags that several commands share.
 
 mod images;
+mod run;
 
 use burn::tensor::{Device, FloatDType};
 use clap::{Args, ValueEnum};
-use ijepa_train::{Backend, DeviceError, DeviceSpec, Recipe, RecipeError, Resume};
+use ijepa_train::{Backend, DeviceError, DeviceSpec, Recipe, RecipeError};
+use serde_json::{Value, json};
 
 use crate::error::CliError;
 
 pub(crate) use images::{DataArgs, ReadArgs, WorkerArgs, open_data, open_part};
+pub(crate) use run::{RunArgs, stopping_at_ctrl_c};
 
 /// The recipe that masks are looked at and measured with unless another is named.
 const DEFAULT_RECIPE: &str = "in1k_vitb16_ep600";
@@ -104,6 +107,24 @@ pub(crate) struct Compute {
     pub(crate) threads: usize,
 }
 
+impl Compute {
+    /// Versions, device and command line, for `environment.json`, and what else there is to know.
+    pub(crate) fn environment<const N: usize>(&self, more: [(&str, Value); N]) -> Value {
+        let mut environment = json!({
+            "ijepa": env!("CARGO_PKG_VERSION"),
+            "burn": "0.22",
+            "device": self.spec.to_string(),
+            "precision": self.precision.name(),
+            "threads": self.threads,
+            "command": std::env::args().collect::<Vec<_>>(),
+        });
+        for (key, value) in more {
+            environment[key] = value;
+        }
+        environment
+    }
+}
+
 impl ComputeArgs {
     /// Opens the device; to be called once, before anything is computed.
     pub(crate) fn open(&self) -> Result<Compute, CliError> {
@@ -148,15 +169,6 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
         Ok(number) if number > 0 => Ok(number),
         _ => Err("expected a whole number of at least 1".to_owned()),
     }
-}
-
-/// Where a run starts.
-pub(crate) fn resume(text: &str) -> Result<Resume, String> {
-    Ok(match text {
-        "auto" => Resume::Auto,
-        "never" => Resume::Never,
-        path => Resume::File(path.into()),
-    })
 }
 
 /// A device for looking at weights only: a CPU if one is compiled in.

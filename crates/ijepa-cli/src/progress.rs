@@ -6,6 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ijepa_train::Lap;
+
+use crate::report;
+
 /// Time between two lines of progress where they all stay.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -78,14 +82,66 @@ impl<W: Write> Drop for StatusLine<W> {
     }
 }
 
+/// What a run says on stderr while it lasts.
+pub(crate) struct RunProgress {
+    total_steps: u64,
+    quiet: bool,
+    line: StatusLine<Stderr>,
+}
+
+impl RunProgress {
+    /// Of a run of `total_steps`.
+    pub(crate) fn new(total_steps: u64, quiet: bool) -> Self {
+        Self {
+            total_steps,
+            quiet,
+            line: StatusLine::stderr(),
+        }
+    }
+
+    /// Writes a line that stays, unless it is to be quiet.
+    pub(crate) fn say(&mut self, line: &str) {
+        if !self.quiet {
+            self.line.say(line);
+        }
+    }
+
+    /// Says where the run goes on, and warns of settings that it does not go on with.
+    pub(crate) fn resumed(&mut self, step: u64, changed: &[(String, String, String)]) {
+        self.say(&format!("going on after step {step}"));
+        if !changed.is_empty() {
+            let changes = changed.iter();
+            let changes = changes.map(|(key, old, new)| format!("{key} {old} -> {new}"));
+            self.line.say(&format!(
+                "warning: the recipe is not that of the checkpoint: {}",
+                report::list(changes)
+            ));
+        }
+    }
+
+    /// Shows how far the run is after step `step`, counted from 0, and how well it goes.
+    pub(crate) fn stepped(&mut self, step: u64, loss: f64, times: Lap) {
+        if !self.quiet {
+            let status = StepStatus {
+                done: step + 1,
+                total: self.total_steps,
+                loss,
+                images_per_s: times.images_per_s,
+                step_ms: times.step_ms,
+            };
+            self.line.show(&status.to_string());
+        }
+    }
+}
+
 /// A step of a run as a status.
-pub(crate) struct StepStatus {
+struct StepStatus {
     /// Steps that are done, at least one.
-    pub(crate) done: u64,
-    pub(crate) total: u64,
-    pub(crate) loss: f64,
-    pub(crate) images_per_s: f64,
-    pub(crate) step_ms: f64,
+    done: u64,
+    total: u64,
+    loss: f64,
+    images_per_s: f64,
+    step_ms: f64,
 }
 
 impl std::fmt::Display for StepStatus {

@@ -20,7 +20,7 @@ pub use error::FinetuneError;
 pub use evaluate::{accuracy, evaluate};
 pub use layers::layer_scale;
 pub use learner::soft_cross_entropy;
-pub use log::{EpochAccuracy, FinetuneRow};
+pub use log::EpochAccuracy;
 pub use plan::FinetunePlan;
 pub use recipe::{Data, EvalPreprocess, FinetuneRecipe, Model, Optimizer, Run};
 pub use trainer::{FinetuneEvent, FinetuneSummary, finetune};

@@ -139,33 +139,37 @@ impl<'a> Initializer<'a> {
     }
 
     fn zeros(&self, len: usize) -> Param<Tensor<1>> {
-        self.lazy([len], move |device| Tensor::zeros([len], device))
+        lazy_parameter([len], self.device, move |device| {
+            Tensor::zeros([len], device)
+        })
     }
 
     fn normal<const D: usize>(&mut self, shape: [usize; D], std: f64) -> Param<Tensor<D>> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.init.seed);
         rng.set_stream(self.next_stream);
         self.next_stream += 1;
-        self.lazy(shape, move |device| {
+        lazy_parameter(shape, self.device, move |device| {
             let values = normal_values(&mut rng, shape.iter().product(), std);
             Tensor::from_data(TensorData::new(values, shape), device)
         })
     }
+}
 
-    /// A parameter that is computed at first use, so that loading a checkpoint never computes it.
-    fn lazy<const D: usize>(
-        &self,
-        shape: [usize; D],
-        values: impl FnOnce(&Device) -> Tensor<D> + Send + Sync + 'static,
-    ) -> Param<Tensor<D>> {
-        Param::uninitialized(
-            ParamId::new(),
-            move |device, require_grad| values(device).set_require_grad(require_grad),
-            self.device.clone(),
-            true,
-            Shape::from(shape),
-        )
-    }
+/// A parameter that is computed at first use, so that loading a checkpoint never computes it.
+///
+/// `values` makes a tensor of `shape` on the device that it is given.
+pub fn lazy_parameter<const D: usize>(
+    shape: [usize; D],
+    device: &Device,
+    values: impl FnOnce(&Device) -> Tensor<D> + Send + Sync + 'static,
+) -> Param<Tensor<D>> {
+    Param::uninitialized(
+        ParamId::new(),
+        move |device, require_grad| values(device).set_require_grad(require_grad),
+        device.clone(),
+        true,
+        Shape::from(shape),
+    )
 }
 
 fn normal_values(rng: &mut impl Rng, len: usize, std: f64) -> Vec<f32> {

@@ -59,7 +59,7 @@ pub use ema::{EmaTarget, averaged};
 pub use encoder::{VisionTransformer, VisionTransformerConfig};
 pub use features::Pooling;
 pub use ijepa::{IJepa, IJepaConfig};
-pub use init::{InitScheme, Initialization};
+pub use init::{InitScheme, Initialization, lazy_parameter};
 pub use objective::{Loss, Objective, Target, TargetMasking};
 pub use patch_embed::{PatchEmbed, PatchProjection, patchify};
 pub use pos_embed::{PositionResampling, sin_cos_positions};

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::clock::Lap;
+
 /// The columns of `metrics.csv`.
 pub(crate) const HEADER: &str = "epoch,step,images,loss,lr,wd,ema,context_patches,target_patches,\
 data_wait_ms,step_ms,images_per_s,grad_norm,feature_std";
@@ -27,12 +29,8 @@ pub struct MetricsRow {
     pub context_patches: f64,
     /// Target length, mean over the step's groups.
     pub target_patches: f64,
-    /// Time waited for data a step, mean since the last row, milliseconds.
-    pub data_wait_ms: f64,
-    /// Time of a step, mean since the last row, milliseconds.
-    pub step_ms: f64,
-    /// Images per second since the last row.
-    pub images_per_s: f64,
+    /// Times since the last row.
+    pub times: Lap,
     /// Global gradient norm before clipping.
     pub grad_norm: f64,
     /// Standard deviation of [`Monitors`](crate::Monitors)' features over images and patches:
@@ -52,7 +50,7 @@ impl MetricsRow {
             ("train/feature_std", self.feature_std),
             ("masks/context_patches", self.context_patches),
             ("masks/target_patches", self.target_patches),
-            ("speed/images_per_s", self.images_per_s),
+            ("speed/images_per_s", self.times.images_per_s),
         ]
     }
 
@@ -70,7 +68,12 @@ impl MetricsRow {
         for value in exact {
             let _ = write!(row, ",{value}");
         }
-        for value in [self.data_wait_ms, self.step_ms, self.images_per_s] {
+        let Lap {
+            data_wait_ms,
+            step_ms,
+            images_per_s,
+        } = self.times;
+        for value in [data_wait_ms, step_ms, images_per_s] {
             let _ = write!(row, ",{value:.2}");
         }
         let _ = write!(row, ",{},{}", self.grad_norm, self.feature_std);
@@ -118,9 +121,11 @@ mod tests {
             ema: 0.996,
             context_patches: 50.0,
             target_patches: 35.0,
-            data_wait_ms: 0.5,
-            step_ms: 10.0,
-            images_per_s: 100.0,
+            times: Lap {
+                data_wait_ms: 0.5,
+                step_ms: 10.0,
+                images_per_s: 100.0,
+            },
             grad_norm: 2.0,
             feature_std: 0.9,
         };

@@ -14,6 +14,7 @@ use crate::{
     hook::EpochScores,
     metrics::{HEADER, MetricsRow},
     monitor::Monitors,
+    options::Resume,
     run_folder::{METRICS, RunFolder, io},
     step::Learner,
     tensorboard::EventFile,
@@ -66,9 +67,15 @@ impl RunDir {
         self.folder.latest()
     }
 
-    /// Whether it holds a run already.
-    pub fn is_used(&self) -> bool {
-        self.folder.is_used()
+    /// Opens the checkpoint that a run begins from, if it begins from one.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Exists`] if it holds a run that was not to be resumed,
+    /// [`TrainError::Checkpoint`] if the checkpoint cannot be read.
+    pub fn start_from(&self, resume: &Resume) -> Result<Option<Checkpoint>, TrainError> {
+        let path = self.folder.start_from(resume)?;
+        Ok(path.map(Checkpoint::open).transpose()?)
     }
 
     /// Writes what describes the run and opens its tables, cut back to before `step`.
@@ -195,14 +202,5 @@ impl RunDir {
     ) -> Result<(), TrainError> {
         let create = |target: &Path| learner.save(target, state);
         self.folder.save(step, keep_last, create)
-    }
-
-    /// Opens the newest checkpoint.
-    ///
-    /// # Errors
-    ///
-    /// [`TrainError::Checkpoint`] if it cannot be read.
-    pub fn open_latest(&self) -> Result<Option<Checkpoint>, TrainError> {
-        Ok(self.latest().map(Checkpoint::open).transpose()?)
     }
 }

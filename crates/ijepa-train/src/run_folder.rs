@@ -8,7 +8,7 @@ use std::{
 
 use ijepa_model::CheckpointError;
 
-use crate::{error::TrainError, metrics::rows_before};
+use crate::{error::TrainError, metrics::rows_before, options::Resume};
 
 /// The table of logged steps, which every run has.
 pub(crate) const METRICS: &str = "metrics.csv";
@@ -68,8 +68,24 @@ impl RunFolder {
     }
 
     /// Whether it holds a run already.
-    pub fn is_used(&self) -> bool {
+    fn is_used(&self) -> bool {
         self.latest().is_some() || self.path.join(METRICS).exists()
+    }
+
+    /// The checkpoint that a run begins from, if it begins from one.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Exists`] if it holds a run that was not to be resumed.
+    pub fn start_from(&self, resume: &Resume) -> Result<Option<PathBuf>, TrainError> {
+        match resume {
+            Resume::Auto => Ok(self.latest()),
+            Resume::Never if self.is_used() => Err(TrainError::Exists {
+                path: self.path.clone(),
+            }),
+            Resume::Never => Ok(None),
+            Resume::File(path) => Ok(Some(path.clone())),
+        }
     }
 
     /// Writes a file, which appears as a whole.

@@ -1,16 +1,11 @@
 //! The training loop.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use burn::tensor::{Device, Tensor};
 use ijepa_data::{Batch, Loader, LoaderConfig, Source};
 use ijepa_masking::{MaskGroup, MaskRng};
-use ijepa_model::{
-    Checkpoint, MaskTensors, Normalization, StochasticDepth, checkpoint::TrainingState,
-};
+use ijepa_model::{MaskTensors, Normalization, StochasticDepth, checkpoint::TrainingState};
 
 use crate::{
     clock::Clock,
@@ -19,11 +14,12 @@ use crate::{
     hook::{EpochScores, Hook},
     metrics::MetricsRow,
     monitor::Monitors,
-    options::{Resume, TrainOptions, TrainSummary},
+    options::{TrainOptions, TrainSummary},
     plan::PretrainPlan,
     recipe::OnCollapse,
     resume,
     run_dir::RunDir,
+    run_span::RunSpan,
     step::{GroupBatch, Learner, StepOutput, StepSettings},
 };
 
@@ -41,23 +37,12 @@ pub fn pretrain(
     hooks: &mut [&mut dyn Hook],
 ) -> Result<(TrainSummary, Learner), TrainError> {
     let mut trainer = Trainer::start(plan, source, run, device, options, hooks)?;
-    let started = Instant::now();
-    let last_step = plan.total_steps.min(options.max_steps.unwrap_or(u64::MAX));
-    let out_of_time = || {
-        options
-            .max_time
-            .is_some_and(|limit| started.elapsed() >= limit)
-    };
-    let mut interrupted = false;
-    while trainer.step < last_step && !out_of_time() {
+    let mut span = RunSpan::begin(options, plan.total_steps);
+    while span.goes_on(trainer.step) {
         trainer.train_step(hooks)?;
-        interrupted = options.stop.load(Ordering::Relaxed);
-        if interrupted {
-            break;
-        }
     }
     trainer.save_if_needed()?;
-    Ok(trainer.finish(started.elapsed(), interrupted))
+    Ok(trainer.finish(&span))
 }
 
 struct Trainer<'a> {
@@ -83,16 +68,7 @@ impl<'a> Trainer<'a> {
         options: &TrainOptions,
         hooks: &mut [&mut dyn Hook],
     ) -> Result<Self, TrainError> {
-        let checkpoint = match &options.resume {
-            Resume::Auto => run.open_latest()?,
-            Resume::Never if run.is_used() => {
-                return Err(TrainError::Exists {
-                    path: run.path().into(),
-                });
-            }
-            Resume::Never => None,
-            Resume::File(path) => Some(Checkpoint::open(path)?),
-        };
+        let checkpoint = run.start_from(&options.resume)?;
         let (learner, step) = match &checkpoint {
             Some(checkpoint) => {
                 let learner = resume::learner(plan, checkpoint, device)?;
@@ -257,7 +233,6 @@ impl<'a> Trainer<'a> {
         let patches = |kept: fn(&MaskGroup) -> usize| {
             masks.iter().map(|group| kept(group) as f64).sum::<f64>() / groups
         };
-        let times = self.clock.lap();
         MetricsRow {
             epoch: self.step / self.plan.steps_per_epoch,
             step: self.step,
@@ -268,9 +243,7 @@ impl<'a> Trainer<'a> {
             ema: settings.ema,
             context_patches: patches(|group| group.contexts[0].kept()),
             target_patches: patches(|group| group.targets[0].kept()),
-            data_wait_ms: times.data_wait_ms,
-            step_ms: times.step_ms,
-            images_per_s: times.images_per_s,
+            times: self.clock.lap(),
             grad_norm,
             feature_std,
         }
@@ -319,7 +292,7 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    fn finish(self, elapsed: Duration, interrupted: bool) -> (TrainSummary, Learner) {
+    fn finish(self, span: &RunSpan) -> (TrainSummary, Learner) {
         let [loss_first, loss_last] = self.losses.unwrap_or([f64::NAN; 2]);
         let summary = TrainSummary {
             steps: self.step,
@@ -327,14 +300,14 @@ impl<'a> Trainer<'a> {
             loss_first,
             loss_last,
             images_per_s: self.clock.overall(),
-            elapsed,
+            elapsed: span.elapsed(),
             feature_std: self
                 .monitors
                 .map_or(f64::NAN, |monitors| monitors.feature_std),
             scores: self.scores,
             collapse: self.monitors.and_then(|monitors| monitors.collapse()),
             skipped: self.loader.skipped().to_vec(),
-            interrupted,
+            interrupted: span.interrupted(),
         };
         (summary, self.learner)
     }

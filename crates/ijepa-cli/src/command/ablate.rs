@@ -4,7 +4,6 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering},
 };
 
 use clap::Args;
@@ -16,11 +15,10 @@ use ijepa_eval::{
     },
     sweep::Outcome,
 };
-use ijepa_train::TrainOptions;
 use serde_json::json;
 
 use crate::{
-    args::{self, Compute, ComputeArgs, Precision, ReadArgs},
+    args::{self, ComputeArgs, Precision, ReadArgs},
     error::CliError,
     report::{self, Report},
 };
@@ -165,7 +163,8 @@ impl Ablate {
             train: train?,
             test: test?,
         };
-        let options = self.options(&data.data.0, &compute)?;
+        let environment = compute.environment([("data", data.data.0.clone().into())]);
+        let options = args::stopping_at_ctrl_c(&self.read.workers, environment)?;
         let mut say = |row: &AblationRow, run: &AblationRunReport| {
             if !self.quiet {
                 report::line(&line(row, run));
@@ -177,26 +176,6 @@ impl Ablate {
             text: found.to_string(),
             json: json!(found),
         })
-    }
-
-    fn options(&self, data: &str, compute: &Compute) -> Result<TrainOptions, CliError> {
-        let options = TrainOptions {
-            workers: self.read.workers.count(),
-            environment: json!({
-                "ijepa": env!("CARGO_PKG_VERSION"),
-                "burn": "0.22",
-                "device": compute.spec.to_string(),
-                "precision": compute.precision.name(),
-                "threads": compute.threads,
-                "data": data,
-                "command": std::env::args().collect::<Vec<_>>(),
-            }),
-            ..TrainOptions::default()
-        };
-        let stop = Arc::clone(&options.stop);
-        ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed))
-            .map_err(CliError::Signals)?;
-        Ok(options)
     }
 
     fn write_table(&self, found: &AblationReport, out: &Path) -> Result<(), CliError> {

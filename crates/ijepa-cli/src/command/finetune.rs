@@ -1,11 +1,6 @@
 //! `ijepa finetune`: trains an encoder and a new head on labels.
 
-use std::{
-    io::Stderr,
-    path::PathBuf,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use ijepa_data::Source;
@@ -13,15 +8,15 @@ use ijepa_eval::{
     Error, FinetuneData, FinetuneError, FinetuneEvent, FinetunePlan, FinetuneRecipe,
     FinetuneSummary, finetune::Unfreeze,
 };
-use ijepa_train::{Resume, RunFolder, TrainOptions, recipe::Settings};
-use serde_json::{Value, json};
+use ijepa_train::{RunFolder, recipe::Settings};
+use serde_json::json;
 
 use crate::{
-    args::{self, Compute, ComputeArgs, Precision, WorkerArgs, positive, resume},
+    args::{self, Compute, ComputeArgs, Precision, RunArgs, positive},
     error::CliError,
     features::{EncoderChoice, LoadedEncoder, WeightsArgs},
-    progress::{StatusLine, StepStatus},
-    report::{self, Report},
+    progress::RunProgress,
+    report::Report,
 };
 
 /// Train an encoder with a new head on labelled images
@@ -55,12 +50,6 @@ pub(crate) struct Finetune {
     /// File with the names of the training images to use, one a line
     #[arg(long, value_name = "FILE")]
     subset: Option<PathBuf>,
-    /// Run directory
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// auto: go on from the newest checkpoint of the run directory; never; or a checkpoint
-    #[arg(long, value_name = "auto|never|FILE", default_value = "auto", value_parser = resume)]
-    resume: Resume,
     /// Blocks to train, counted from the end, instead of the protocol's model.unfreeze
     #[arg(long, value_name = "all|N")]
     unfreeze: Option<Unfreeze>,
@@ -70,14 +59,8 @@ pub(crate) struct Finetune {
     /// Images per step, instead of the protocol's run.batch_size
     #[arg(long, value_name = "N", value_parser = positive)]
     batch_size: Option<usize>,
-    /// Stop after this step, leaving the schedule as it is
-    #[arg(long, value_name = "N")]
-    max_steps: Option<u64>,
-    /// Stop after this time, leaving the schedule as it is
-    #[arg(long, value_name = "M")]
-    max_minutes: Option<f64>,
     #[command(flatten)]
-    workers: WorkerArgs,
+    run: RunArgs,
     #[command(flatten)]
     compute: ComputeArgs,
     /// No progress on stderr
@@ -98,13 +81,13 @@ impl Finetune {
         let loaded = self.weights.load_trainable(self.encoder, seed, &compute)?;
         let config = loaded.encoder.config();
         let plan = FinetunePlan::new(recipe, config, &data).map_err(Error::from)?;
-        let run = RunFolder::open(&self.out)?;
+        let run = RunFolder::open(&self.run.out)?;
         let summary = self.finetune(&plan, loaded, &data, &run, &compute)?;
         match summary.accuracy {
             Some(_) if !summary.interrupted => Ok(self.report(&summary, &data, &compute)),
             _ => Err(CliError::Interrupted {
                 step: summary.steps,
-                run: self.out.clone(),
+                run: self.run.out.clone(),
             }),
         }
     }
@@ -141,11 +124,7 @@ impl Finetune {
         run: &RunFolder,
         compute: &Compute,
     ) -> Result<FinetuneSummary, CliError> {
-        let mut progress = Progress {
-            total_steps: plan.total_steps(),
-            quiet: self.quiet,
-            line: StatusLine::stderr(),
-        };
+        let mut progress = RunProgress::new(plan.total_steps(), self.quiet);
         progress.say(&format!(
             "{} encoder, {} training and {} test images of {} classes, {} steps of {} images on {}",
             loaded.choice.name(),
@@ -156,38 +135,15 @@ impl Finetune {
             plan.recipe().run.batch_size,
             compute.spec,
         ));
-        let options = self.options(json!({
-            "ijepa": env!("CARGO_PKG_VERSION"),
-            "burn": "0.22",
-            "device": compute.spec.to_string(),
-            "precision": compute.precision.name(),
-            "threads": compute.threads,
-            "encoder": loaded.choice.name(),
-            "command": std::env::args().collect::<Vec<_>>(),
-        }))?;
+        let encoder = [("encoder", loaded.choice.name().into())];
+        let options = self.run.options(compute.environment(encoder))?;
         let run = || -> Result<_, FinetuneError> {
             let fresh = plan.classifier(loaded.encoder, loaded.normalization, data)?;
-            let tell = |event| progress.tell(event);
+            let tell = |event| show(&mut progress, event);
             ijepa_eval::finetune(plan, fresh, data, run, &compute.device, &options, tell)
         };
         let (summary, _) = run().map_err(Error::from)?;
         Ok(summary)
-    }
-
-    fn options(&self, environment: Value) -> Result<TrainOptions, CliError> {
-        let minutes = |minutes: f64| Duration::from_secs_f64(minutes.max(0.0) * 60.0);
-        let options = TrainOptions {
-            workers: self.workers.count(),
-            max_steps: self.max_steps,
-            max_time: self.max_minutes.map(minutes),
-            resume: self.resume.clone(),
-            environment,
-            ..TrainOptions::default()
-        };
-        let stop = Arc::clone(&options.stop);
-        ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed))
-            .map_err(CliError::Signals)?;
-        Ok(options)
     }
 
     fn report(&self, summary: &FinetuneSummary, data: &FinetuneData, compute: &Compute) -> Report {
@@ -200,7 +156,7 @@ impl Finetune {
                 summary.epochs,
                 summary.steps,
                 summary.images_per_s,
-                self.out.display()
+                self.run.out.display()
             )
         });
         if let Some(best) = summary.best {
@@ -214,7 +170,7 @@ impl Finetune {
             "top1": accuracy.map(|accuracy| accuracy.top1),
             "top5": accuracy.map(|accuracy| accuracy.top5),
             "epochs": summary.epochs,
-            "run": self.out,
+            "run": self.run.out,
             "best": summary.best,
             "steps": summary.steps,
             "loss": summary.loss,
@@ -231,48 +187,13 @@ impl Finetune {
     }
 }
 
-/// What a run says on stderr while it lasts.
-struct Progress {
-    total_steps: u64,
-    quiet: bool,
-    line: StatusLine<Stderr>,
-}
-
-impl Progress {
-    fn say(&mut self, line: &str) {
-        if !self.quiet {
-            self.line.say(line);
-        }
-    }
-
-    fn tell(&mut self, event: FinetuneEvent) {
-        match event {
-            FinetuneEvent::Resumed { step, changed } => {
-                self.say(&format!("going on after step {step}"));
-                if !changed.is_empty() {
-                    let changes = changed.iter();
-                    let changes = changes.map(|(key, old, new)| format!("{key} {old} -> {new}"));
-                    self.line.say(&format!(
-                        "warning: the settings are not those of the checkpoint: {}",
-                        report::list(changes)
-                    ));
-                }
-            }
-            FinetuneEvent::Step(_) | FinetuneEvent::Evaluated(_) if self.quiet => {}
-            FinetuneEvent::Step(row) => {
-                let status = StepStatus {
-                    done: row.step + 1,
-                    total: self.total_steps,
-                    loss: row.loss,
-                    images_per_s: row.images_per_s,
-                    step_ms: row.step_ms,
-                };
-                self.line.show(&status.to_string());
-            }
-            FinetuneEvent::Evaluated(found) => self.line.say(&format!(
-                "epoch {}  top-1 {:.2} %  top-5 {:.2} %",
-                found.epoch, found.accuracy.top1, found.accuracy.top5
-            )),
-        }
+fn show(progress: &mut RunProgress, event: FinetuneEvent) {
+    match event {
+        FinetuneEvent::Resumed { step, changed } => progress.resumed(step, &changed),
+        FinetuneEvent::Step(row) => progress.stepped(row.step, row.loss, row.times),
+        FinetuneEvent::Evaluated(found) => progress.say(&format!(
+            "epoch {}  top-1 {:.2} %  top-5 {:.2} %",
+            found.epoch, found.accuracy.top1, found.accuracy.top5
+        )),
     }
 }

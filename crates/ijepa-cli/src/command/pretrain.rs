@@ -1,26 +1,21 @@
 //! `ijepa pretrain`: trains an encoder.
 
-use std::{
-    io::Stderr,
-    path::PathBuf,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::sync::Arc;
 
 use clap::Args;
 use ijepa_data::Source;
 use ijepa_eval::{EpochEvaluation, ExtractConfig, Judgement, RunRecord};
 use ijepa_train::{
-    Hook, HookError, MetricsRow, Monitors, PretrainPlan, Recipe, Resume, Resumption, RunDir,
-    TrainOptions, TrainSummary, pretrain,
+    Hook, HookError, MetricsRow, Monitors, PretrainPlan, Recipe, Resumption, RunDir, TrainSummary,
+    pretrain,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
-    args::{self, ComputeArgs, DataArgs, Precision, WorkerArgs, positive, resume},
+    args::{self, ComputeArgs, DataArgs, Precision, RunArgs, positive},
     error::CliError,
     memory::MemoryEstimate,
-    progress::{StatusLine, StepStatus},
+    progress::RunProgress,
     report::{self, Report},
 };
 
@@ -39,18 +34,8 @@ pub(crate) struct Pretrain {
     overrides: Vec<String>,
     #[command(flatten)]
     data: DataArgs,
-    /// Run directory
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// auto: go on from the newest checkpoint of the run directory; never; or a checkpoint
-    #[arg(long, value_name = "auto|never|FILE", default_value = "auto", value_parser = resume)]
-    resume: Resume,
-    /// Stop after this step, leaving the schedules as they are
-    #[arg(long, value_name = "N")]
-    max_steps: Option<u64>,
-    /// Stop after this time, leaving the schedules as they are
-    #[arg(long, value_name = "M")]
-    max_minutes: Option<f64>,
+    #[command(flatten)]
+    run: RunArgs,
     /// Labelled images for kNN after each epoch
     #[arg(long, value_name = "SPEC", requires = "eval_test")]
     eval_data: Option<String>,
@@ -66,8 +51,6 @@ pub(crate) struct Pretrain {
     /// Seed of the run, instead of the recipe's run.seed
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    #[command(flatten)]
-    workers: WorkerArgs,
     #[command(flatten)]
     compute: ComputeArgs,
     /// No progress on stderr
@@ -85,27 +68,17 @@ impl Pretrain {
         let recipe = recipe.with_overrides(&[precision])?;
         let source = self.data.open()?;
         let plan = PretrainPlan::new(recipe, source.len())?;
-        let mut run = RunDir::open(&self.out)?;
+        let mut run = RunDir::open(&self.run.out)?;
         let device = compute.spec.to_string();
-        let options = self.options(json!({
-            "ijepa": env!("CARGO_PKG_VERSION"),
-            "burn": "0.22",
-            "device": device,
-            "precision": compute.precision.name(),
-            "threads": compute.threads,
-            "data": self.data.spec,
-            "images": source.len(),
-            "total_steps": plan.total_steps(),
-            "command": std::env::args().collect::<Vec<_>>(),
-        }))?;
-        let mut progress = Progress {
-            total_steps: plan.total_steps(),
-            quiet: self.quiet,
-            line: StatusLine::stderr(),
-        };
+        let options = self.run.options(compute.environment([
+            ("data", self.data.spec.clone().into()),
+            ("images", source.len().into()),
+            ("total_steps", plan.total_steps().into()),
+        ]))?;
+        let mut progress = RunProgress::new(plan.total_steps(), self.quiet);
         if !self.quiet {
             let memory = MemoryEstimate::of(plan.recipe())?;
-            progress.line.say(&format!(
+            progress.say(&format!(
                 "{} images, {} steps of {} images on {device}, about {} of memory",
                 source.len(),
                 plan.total_steps(),
@@ -123,13 +96,13 @@ impl Pretrain {
             &options,
             &mut hooks,
         )?;
-        let judgement = RunRecord::read(&self.out)?.judgement();
+        let judgement = RunRecord::read(&self.run.out)?.judgement();
         let precision = compute.precision.name();
         let report = self.report(&summary, &judgement, &device, precision);
         if summary.interrupted {
             return Err(CliError::Interrupted {
                 step: summary.steps,
-                run: self.out.clone(),
+                run: self.run.out.clone(),
             });
         }
         Ok(report)
@@ -142,23 +115,6 @@ impl Pretrain {
         Ok(args::load_recipe(&self.recipe, &overrides)?)
     }
 
-    fn options(&self, environment: Value) -> Result<TrainOptions, CliError> {
-        let options = TrainOptions {
-            workers: self.workers.count(),
-            max_steps: self.max_steps,
-            max_time: self
-                .max_minutes
-                .map(|minutes| Duration::from_secs_f64(minutes.max(0.0) * 60.0)),
-            resume: self.resume.clone(),
-            environment,
-            ..TrainOptions::default()
-        };
-        let stop = Arc::clone(&options.stop);
-        ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed))
-            .map_err(CliError::Signals)?;
-        Ok(options)
-    }
-
     /// Ranks on images that nobody labelled, kNN and a quick probe if labelled ones were given.
     fn evaluation(
         &self,
@@ -169,7 +125,7 @@ impl Pretrain {
         let open = |spec: &String| args::open_data(spec);
         let test = self.eval_test.as_ref().map(open).transpose()?;
         let config = ExtractConfig {
-            workers: self.workers.count(),
+            workers: self.run.workers.count(),
             ..ExtractConfig::default()
         };
         let evaluation = match &self.eval_data {
@@ -193,7 +149,7 @@ impl Pretrain {
             summary.loss_first,
             summary.loss_last,
             summary.images_per_s,
-            self.out.display()
+            self.run.out.display()
         );
         let words = judgement.verdict.words();
         text += &format!("{words}: {}\n", judgement.reason);
@@ -207,7 +163,7 @@ impl Pretrain {
             "loss_last": summary.loss_last,
             "images_per_s": summary.images_per_s,
             "device_hours": summary.elapsed.as_secs_f64() / 3600.0,
-            "run": self.out,
+            "run": self.run.out,
             "device": device,
             "precision": precision,
             "rankme": summary.scores.rankme,
@@ -224,44 +180,16 @@ impl Pretrain {
     }
 }
 
-/// What a run says on stderr while it lasts.
-struct Progress {
-    total_steps: u64,
-    quiet: bool,
-    line: StatusLine<Stderr>,
-}
-
-impl Hook for Progress {
+impl Hook for RunProgress {
     fn on_resume(&mut self, from: &Resumption) -> Result<(), HookError> {
-        if !self.quiet {
-            self.line.say(&format!("going on after step {}", from.step));
-        }
-        if !from.changed.is_empty() {
-            let changes = from.changed.iter();
-            let changes = changes.map(|(key, old, new)| format!("{key} {old} -> {new}"));
-            self.line.say(&format!(
-                "warning: the recipe is not that of the checkpoint: {}",
-                report::list(changes)
-            ));
-        }
+        self.resumed(from.step, &from.changed);
         Ok(())
     }
 
     fn on_log(&mut self, row: &MetricsRow, monitors: &Monitors) -> Result<(), HookError> {
-        if self.quiet {
-            return Ok(());
-        }
-        let status = StepStatus {
-            done: row.step + 1,
-            total: self.total_steps,
-            loss: row.loss,
-            images_per_s: row.images_per_s,
-            step_ms: row.step_ms,
-        };
-        self.line.show(&status.to_string());
+        self.stepped(row.step, row.loss, row.times);
         if let Some(reason) = monitors.collapse() {
-            self.line
-                .say(&format!("this run looks collapsed: {reason}"));
+            self.say(&format!("this run looks collapsed: {reason}"));
         }
         Ok(())
     }

@@ -1,17 +1,12 @@
 //! `ijepa sweep`: short runs of changed recipes, compared over seeds.
 
-use std::{
-    fs,
-    path::PathBuf,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{fs, path::PathBuf};
 
 use clap::Args;
 use ijepa_eval::{
     ExtractConfig,
     sweep::{Outcome, SweepConfig, SweepError, SweepReport, Task, TrialReport, Variant, sweep},
 };
-use ijepa_train::TrainOptions;
 use serde_json::json;
 
 use crate::{
@@ -93,21 +88,7 @@ impl Sweep {
             },
         };
         let (data, tasks) = (self.data.open()?, self.tasks()?);
-        let options = TrainOptions {
-            workers: self.read.workers.count(),
-            environment: json!({
-                "ijepa": env!("CARGO_PKG_VERSION"),
-                "burn": "0.22",
-                "device": compute.spec.to_string(),
-                "precision": compute.precision.name(),
-                "threads": compute.threads,
-                "command": std::env::args().collect::<Vec<_>>(),
-            }),
-            ..TrainOptions::default()
-        };
-        let stop = Arc::clone(&options.stop);
-        ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed))
-            .map_err(CliError::Signals)?;
+        let options = args::stopping_at_ctrl_c(&self.read.workers, compute.environment([]))?;
         let mut say = |trial: &TrialReport| {
             if !self.quiet {
                 report::line(&line(trial));

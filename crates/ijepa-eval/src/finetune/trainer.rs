@@ -1,19 +1,17 @@
 //! The loop of fine-tuning.
 
-use std::{
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor};
 use ijepa_data::{Loader, Skipped};
 use ijepa_model::Classifier;
 use ijepa_train::{
-    Clock, Resume, RunFolder, TrainError, TrainOptions, first_not_finite, recipe::Settings,
+    Clock, RunFolder, RunSpan, StepRow, TrainError, TrainOptions, first_not_finite,
+    recipe::Settings,
 };
 
 use super::{
-    EpochAccuracy, FinetuneData, FinetuneError, FinetunePlan, FinetuneRow,
+    EpochAccuracy, FinetuneData, FinetuneError, FinetunePlan,
     batch::Batches,
     checkpoint,
     evaluate::evaluate,
@@ -33,7 +31,7 @@ pub enum FinetuneEvent {
         changed: Vec<(String, String, String)>,
     },
     /// A step was logged.
-    Step(FinetuneRow),
+    Step(StepRow),
     /// The test images were classified.
     Evaluated(EpochAccuracy),
 }
@@ -80,20 +78,12 @@ pub fn finetune(
     mut tell: impl FnMut(FinetuneEvent),
 ) -> Result<(FinetuneSummary, Classifier), FinetuneError> {
     let mut trainer = Trainer::start(plan, fresh, data, run, device, options, &mut tell)?;
-    let started = Instant::now();
-    let last_step = plan.total_steps.min(options.max_steps.unwrap_or(u64::MAX));
-    let out_of_time = || {
-        options
-            .max_time
-            .is_some_and(|limit| started.elapsed() >= limit)
-    };
-    let mut interrupted = false;
-    while trainer.step < last_step && !out_of_time() && !interrupted {
+    let mut span = RunSpan::begin(options, plan.total_steps);
+    while span.goes_on(trainer.step) {
         trainer.train_step(&mut tell)?;
-        interrupted = options.stop.load(Ordering::Relaxed);
     }
     trainer.save_if_needed()?;
-    trainer.finish(started.elapsed(), interrupted)
+    trainer.finish(&span)
 }
 
 struct Trainer<'a> {
@@ -124,15 +114,7 @@ impl<'a> Trainer<'a> {
         tell: &mut impl FnMut(FinetuneEvent),
     ) -> Result<Self, FinetuneError> {
         let normalization = fresh.normalization();
-        let from = match &options.resume {
-            Resume::Auto => run.latest(),
-            Resume::Never if run.is_used() => {
-                let path = run.path().into();
-                return Err(TrainError::Exists { path }.into());
-            }
-            Resume::Never => None,
-            Resume::File(path) => Some(path.clone()),
-        };
+        let from = run.start_from(&options.resume)?;
         let (learner, step) = match &from {
             Some(path) => {
                 let (learner, step, changed) = checkpoint::open(path, plan, data, &fresh, device)?;
@@ -206,22 +188,19 @@ impl<'a> Trainer<'a> {
     }
 
     /// Reads what the step measured; the only place that waits for the device.
-    fn log(&mut self, output: &StepOutput, lr: f64) -> Result<FinetuneRow, FinetuneError> {
+    fn log(&mut self, output: &StepOutput, lr: f64) -> Result<StepRow, FinetuneError> {
         let scalar = |value: &Tensor<1>| f64::from(value.clone().into_scalar::<f32>());
         let (loss, grad_norm) = (scalar(&output.loss), scalar(&output.grad_norm));
         if !loss.is_finite() || !grad_norm.is_finite() {
             return Err(self.diverged("the loss or its gradient"));
         }
-        let times = self.clock.lap();
-        let row = FinetuneRow {
+        let row = StepRow {
             epoch: self.step / self.plan.steps_per_epoch,
             step: self.step,
             images: (self.step + 1) * self.plan.recipe.run.batch_size as u64,
             loss,
             lr,
-            data_wait_ms: times.data_wait_ms,
-            step_ms: times.step_ms,
-            images_per_s: times.images_per_s,
+            times: self.clock.lap(),
             grad_norm,
         };
         self.loss = Some(loss);
@@ -277,15 +256,11 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    fn finish(
-        mut self,
-        elapsed: Duration,
-        interrupted: bool,
-    ) -> Result<(FinetuneSummary, Classifier), FinetuneError> {
+    fn finish(mut self, span: &RunSpan) -> Result<(FinetuneSummary, Classifier), FinetuneError> {
         let last = self.tables.accuracies.last();
         let accuracy = match last {
             Some(last) if last.step == self.step => Some(last.accuracy),
-            _ if interrupted => None,
+            _ if span.interrupted() => None,
             _ => Some(self.evaluate()?),
         };
         let best = self.tables.accuracies.iter().copied();
@@ -302,9 +277,9 @@ impl<'a> Trainer<'a> {
             best,
             loss: self.loss,
             images_per_s: self.clock.overall(),
-            elapsed,
+            elapsed: span.elapsed(),
             skipped: [self.loader.skipped(), &self.skipped].concat(),
-            interrupted,
+            interrupted: span.interrupted(),
         };
         Ok((summary, self.learner.classifier))
     }

@@ -10,6 +10,7 @@ use burn::backend::{
     tensor::FloatTensor,
 };
 
+use super::product::{self, Convolution};
 use crate::{
     maps::{GroupNormOptions, MapOps},
     primitives::Primitives,
@@ -25,19 +26,7 @@ where
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        let prepared = Convolution.prepare::<C>([x.node(), weight.node(), bias.node()]);
-        let (x, weight, bias) = (
-            x.into_primitive(),
-            weight.into_primitive(),
-            bias.into_primitive(),
-        );
-        match prepared.compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => {
-                let state = (x.clone(), weight.clone());
-                prepared.finish(state, B::conv3x3(x, weight, Some(bias)))
-            }
-            OpsKind::UnTracked(prepared) => prepared.finish(B::conv3x3(x, weight, Some(bias))),
-        }
+        product::biased::<Convolution, B, C>(x, weight, bias)
     }
 
     fn fused_group_norm(
@@ -60,30 +49,6 @@ where
             OpsKind::UnTracked(prepared) => {
                 prepared.finish(B::group_norm(x, scale, shift, options))
             }
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Convolution;
-
-impl<B: Primitives> Backward<B, 3> for Convolution {
-    /// Input and weight.
-    type State = (FloatTensor<B>, FloatTensor<B>);
-
-    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let [x_node, weight_node, bias_node] = ops.parents;
-        let grad = grads.consume::<B>(&ops.node);
-        let (x, weight) = ops.state;
-        if let Some(node) = bias_node {
-            grads.register::<B>(node.id, B::bias_backward(grad.clone()));
-        }
-        if let Some(node) = weight_node {
-            let gradient = B::conv3x3_weight_backward(x, grad.clone());
-            grads.register::<B>(node.id, gradient);
-        }
-        if let Some(node) = x_node {
-            grads.register::<B>(node.id, B::conv3x3_x_backward(grad, weight));
         }
     }
 }

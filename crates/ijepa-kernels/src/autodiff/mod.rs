@@ -4,13 +4,14 @@ mod attention;
 mod bias_gelu;
 mod block;
 mod layer_norm;
-mod linear;
 mod maps;
+mod product;
 
 use burn::backend::{
     Autodiff, Backend, autodiff::checkpoint::strategy::CheckpointStrategy, tensor::FloatTensor,
 };
 
+use self::product::Linear;
 use crate::{
     block::{BlockOptions, BlockTensors},
     extension::FusedOps,
@@ -27,7 +28,7 @@ where
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        linear::linear::<B, C>(x, weight, bias)
+        product::biased::<Linear, B, C>(x, weight, bias)
     }
 
     fn fused_layer_norm(

@@ -1,12 +1,15 @@
 //! Layers of the decoder; maps are `[batch, rows, cols, channels]`.
 
 use burn::{
-    module::{Module, Param, ParamId},
+    module::{Module, Param},
     nn::Linear,
-    tensor::{Device, Shape, Tensor, TensorData},
+    tensor::{Device, Tensor, TensorData},
 };
 use ijepa_data::{Purpose, sample_rng, unit};
-use ijepa_model::kernels::{self, Activation, GroupNormOptions};
+use ijepa_model::{
+    kernels::{self, Activation, GroupNormOptions},
+    lazy_parameter,
+};
 
 /// Epsilon of every norm, PyTorch's default.
 const EPSILON: f64 = 1e-5;
@@ -33,7 +36,7 @@ impl<'a> Weights<'a> {
         let mut rng = sample_rng(self.seed, Purpose::DecoderWeights, 0, self.next);
         self.next += 1;
         let bound = (fan_in as f64).sqrt().recip();
-        self.lazy(dims, move |device| {
+        lazy_parameter(dims, self.device, move |device| {
             let draw = |_| (bound * (2.0 * unit(&mut rng) - 1.0)) as f32;
             let values: Vec<f32> = (0..dims.iter().product()).map(draw).collect();
             Tensor::from_data(TensorData::new(values, dims), device)
@@ -41,22 +44,9 @@ impl<'a> Weights<'a> {
     }
 
     fn full<const D: usize>(&self, dims: [usize; D], value: f64) -> Param<Tensor<D>> {
-        self.lazy(dims, move |device| Tensor::full(dims, value, device))
-    }
-
-    /// A parameter that is computed at first use, so that loading a file never computes it.
-    fn lazy<const D: usize>(
-        &self,
-        dims: [usize; D],
-        values: impl FnOnce(&Device) -> Tensor<D> + Send + Sync + 'static,
-    ) -> Param<Tensor<D>> {
-        Param::uninitialized(
-            ParamId::new(),
-            move |device, require_grad| values(device).set_require_grad(require_grad),
-            self.device.clone(),
-            true,
-            Shape::from(dims),
-        )
+        lazy_parameter(dims, self.device, move |device| {
+            Tensor::full(dims, value, device)
+        })
     }
 
     pub(super) fn linear(&mut self, inputs: usize, outputs: usize) -> Linear {

@@ -1,16 +1,15 @@
 //! The loop that trains a decoder.
 
 use std::{
-    fs::File,
-    io::Write,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use burn::tensor::{Device, Tensor};
 use ijepa_data::{Batch, Loader, LoaderConfig, Skipped, Source};
 use ijepa_train::{
-    Clock, Resume, RunFolder, TrainError, TrainOptions, first_not_finite, recipe::Settings,
+    Clock, RunFolder, RunSpan, StepRow, StepTable, TrainError, TrainOptions, first_not_finite,
+    recipe::Settings,
 };
 
 use super::{
@@ -23,10 +22,6 @@ use super::{
 /// Images whose vectors' statistics standardise all vectors.
 const MEASURED: usize = 2048;
 
-const METRICS: &str = "metrics.csv";
-const METRICS_HEADER: &str =
-    "epoch,step,images,loss,lr,data_wait_ms,step_ms,images_per_s,grad_norm";
-
 /// What a run says while it lasts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DecoderEvent {
@@ -37,31 +32,9 @@ pub enum DecoderEvent {
         /// Keys that change what is learned: name, value of the checkpoint, value now.
         changed: Vec<(String, String, String)>,
     },
-    /// A step was logged.
-    Step(DecoderRow),
-}
-
-/// One logged step.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct DecoderRow {
-    /// Epoch, from 0.
-    pub epoch: u64,
-    /// Step, from 0.
-    pub step: u64,
-    /// Images seen, this step's included.
-    pub images: u64,
-    /// Mean squared error of the predicted velocity, mean since the last row.
-    pub loss: f64,
-    /// Learning rate.
-    pub lr: f64,
-    /// Time waited for data a step, mean since the last row, milliseconds.
-    pub data_wait_ms: f64,
-    /// Time of a step, mean since the last row, milliseconds.
-    pub step_ms: f64,
-    /// Images per second since the last row.
-    pub images_per_s: f64,
-    /// Global gradient norm of the step.
-    pub grad_norm: f64,
+    /// A step was logged; its loss is the mean squared error of the predicted velocity, mean since
+    /// the last row.
+    Step(StepRow),
 }
 
 /// What a finished or stopped run reports.
@@ -111,20 +84,12 @@ pub fn train_decoder(
         workers: options.workers,
     };
     let mut trainer = Trainer::start(inputs, run, options, &mut tell)?;
-    let started = Instant::now();
-    let steps = recipe.optimizer.steps as u64;
-    let last_step = steps.min(options.max_steps.unwrap_or(u64::MAX));
-    let out_of_time = || {
-        let limit = options.max_time;
-        limit.is_some_and(|limit| started.elapsed() >= limit)
-    };
-    let mut interrupted = false;
-    while trainer.progress.step < last_step && !out_of_time() && !interrupted {
+    let mut span = RunSpan::begin(options, recipe.optimizer.steps as u64);
+    while span.goes_on(trainer.progress.step) {
         trainer.train_step(&mut tell)?;
-        interrupted = options.stop.load(Ordering::Relaxed);
     }
     trainer.save_if_needed()?;
-    Ok(trainer.finish(started.elapsed(), interrupted))
+    Ok(trainer.finish(&span))
 }
 
 /// What a run is given.
@@ -194,7 +159,7 @@ struct Trainer<'a> {
     loader: Loader,
     diffusion: Diffusion,
     progress: Progress,
-    metrics: File,
+    metrics: StepTable,
     saved_step: Option<u64>,
     clock: Clock,
     losses: Vec<Tensor<1>>,
@@ -209,15 +174,7 @@ impl<'a> Trainer<'a> {
         options: &TrainOptions,
         tell: &mut impl FnMut(DecoderEvent),
     ) -> Result<Self, RcdmError> {
-        let from = match &options.resume {
-            Resume::Auto => run.latest(),
-            Resume::Never if run.is_used() => {
-                let path = run.path().into();
-                return Err(TrainError::Exists { path }.into());
-            }
-            Resume::Never => None,
-            Resume::File(path) => Some(path.clone()),
-        };
+        let from = run.start_from(&options.resume)?;
         let Inputs {
             recipe,
             conditioner,
@@ -240,7 +197,7 @@ impl<'a> Trainer<'a> {
             inputs,
             run,
             diffusion: Diffusion::default(),
-            metrics: run.table(METRICS, METRICS_HEADER, progress.step)?,
+            metrics: StepTable::open(run, progress.step)?,
             saved_step: from.map(|_| progress.step),
             progress,
             clock: Clock::start(),
@@ -280,7 +237,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Reads what the steps since the last row measured; the only place that waits for the device.
-    fn log(&mut self, output: &StepOutput, epoch: u64) -> Result<DecoderRow, RcdmError> {
+    fn log(&mut self, output: &StepOutput, epoch: u64) -> Result<StepRow, RcdmError> {
         let scalar = |value: Tensor<1>| f64::from(value.into_scalar::<f32>());
         let loss = scalar(Tensor::cat(std::mem::take(&mut self.losses), 0).mean());
         let grad_norm = scalar(output.grad_norm.clone());
@@ -290,43 +247,19 @@ impl<'a> Trainer<'a> {
             let tensor = tensor.unwrap_or_else(|| "the loss or its gradient".to_owned());
             return Err(TrainError::Diverged { step, tensor }.into());
         }
-        let times = self.clock.lap();
-        let row = DecoderRow {
+        let row = StepRow {
             epoch,
             step,
             images: (step + 1) * self.inputs.recipe.run.batch_size as u64,
             loss,
             lr: self.inputs.recipe.optimizer.lr,
-            data_wait_ms: times.data_wait_ms,
-            step_ms: times.step_ms,
-            images_per_s: times.images_per_s,
+            times: self.clock.lap(),
             grad_norm,
         };
         self.loss_first.get_or_insert(loss);
         self.loss_last = Some(loss);
-        self.write(&row)?;
+        self.metrics.log(&row)?;
         Ok(row)
-    }
-
-    fn write(&mut self, row: &DecoderRow) -> Result<(), TrainError> {
-        let DecoderRow {
-            epoch,
-            step,
-            images,
-            loss,
-            lr,
-            data_wait_ms,
-            step_ms,
-            images_per_s,
-            grad_norm,
-        } = row;
-        let times = format!("{data_wait_ms:.2},{step_ms:.2},{images_per_s:.2}");
-        let line = format!("{epoch},{step},{images},{loss},{lr},{times},{grad_norm}");
-        writeln!(self.metrics, "{line}").map_err(|source| TrainError::Io {
-            action: "write",
-            path: self.run.path().join(METRICS),
-            source,
-        })
     }
 
     fn save_if_needed(&mut self) -> Result<(), RcdmError> {
@@ -340,15 +273,15 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    fn finish(self, elapsed: Duration, interrupted: bool) -> (DecoderSummary, Decoder) {
+    fn finish(self, span: &RunSpan) -> (DecoderSummary, Decoder) {
         let summary = DecoderSummary {
             steps: self.progress.step,
             loss_first: self.loss_first,
             loss_last: self.loss_last,
             images_per_s: self.clock.overall(),
-            elapsed,
+            elapsed: span.elapsed(),
             skipped: self.loader.skipped().to_vec(),
-            interrupted,
+            interrupted: span.interrupted(),
         };
         (summary, self.progress.decoder())
     }

@@ -1,17 +1,11 @@
 //! `ijepa visualize rcdm check`: whether a decoder listens to its vectors.
 
-use std::path::PathBuf;
-
 use clap::Args;
-use ijepa_viz::rcdm::{Acceptance, Decoder, Sampling, accept};
+use ijepa_viz::rcdm::{Acceptance, accept};
 use serde_json::{Value, json};
 
-use super::{inputs::InputArgs, sample::sampling_steps};
-use crate::{
-    args::positive,
-    error::CliError,
-    report::{self, Report},
-};
+use super::made::MadeArgs;
+use crate::{args::positive, error::CliError, report::Report};
 
 /// Test on images that it was not trained on whether a decoder follows its vectors
 ///
@@ -24,45 +18,27 @@ use crate::{
         --data cifar10:cifar-10/test --json"
 )]
 pub(crate) struct Check {
-    /// Run directory of `train`, a checkpoint of it, or its decoder.safetensors
-    #[arg(long, value_name = "DIR")]
-    decoder: PathBuf,
     #[command(flatten)]
-    inputs: InputArgs,
+    made: MadeArgs,
     /// Images to test with, spread over the data, at least 2
     #[arg(long, value_name = "N", default_value = "64", value_parser = positive)]
     images: usize,
     /// Images made of each vector, at least 2
     #[arg(long, value_name = "K", default_value = "4", value_parser = positive)]
     samples: usize,
-    /// Steps from noise to image, at most 1000
-    #[arg(long, value_name = "N", default_value = "100", value_parser = sampling_steps)]
-    steps: usize,
 }
 
 impl Check {
     pub(crate) fn run(&self) -> Result<Report, CliError> {
-        let compute = self.inputs.compute()?;
-        let decoder = Decoder::from_pretrained(&self.decoder, &compute.device)?;
-        let (conditioner, shown) = self.inputs.show(&decoder, self.images, &compute)?;
-        let sampling = Sampling {
-            steps: self.steps,
-            seed: self.inputs.seed(),
-        };
-        if !self.inputs.quiet {
-            let (images, samples, device) = (shown.images(), self.samples, compute.spec);
-            report::line(&format!(
-                "{samples} images of each of {images} vectors on {device}"
-            ));
-        }
-        let device = &compute.device;
+        let made = self.made.open(self.images, self.samples)?;
+        let (compute, decoder) = (&made.compute, &made.decoder);
         let found = accept(
-            &decoder,
-            &conditioner,
-            &shown,
+            decoder,
+            &made.conditioner,
+            &made.shown,
             self.samples,
-            sampling,
-            device,
+            made.sampling,
+            &compute.device,
         )?;
         let mut json = json!(found);
         if let Value::Object(json) = &mut json {

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use ijepa_data::Source;
-use ijepa_viz::rcdm::{ConditionKind, Conditioner, Decoder, Shown};
+use ijepa_viz::rcdm::{ConditionKind, Conditioner};
 
 use crate::{
     args::{Compute, ComputeArgs, DataArgs},
@@ -23,7 +23,7 @@ pub(super) struct InputArgs {
     encoder: Option<EncoderChoice>,
     /// File of `ijepa embed` with a vector for each image, instead of weights
     #[arg(long, value_name = "F", conflicts_with_all = ["weights", "arch", "encoder"])]
-    features: Option<PathBuf>,
+    pub(super) features: Option<PathBuf>,
     #[command(flatten)]
     data: DataArgs,
     #[command(flatten)]
@@ -88,25 +88,5 @@ impl InputArgs {
             networks: Box::new(loaded.networks),
             normalization: loaded.normalization,
         })
-    }
-
-    /// `images` images with the vectors that `decoder` is given of them.
-    pub(super) fn show(
-        &self,
-        decoder: &Decoder,
-        images: usize,
-        compute: &Compute,
-    ) -> Result<(Conditioner, Shown), CliError> {
-        let trained = decoder.config().condition;
-        // A file of `embed` may stand for the encoder that it was taken from.
-        let kind = match (&self.features, trained) {
-            (Some(_), ConditionKind::Encoder) => ConditionKind::File,
-            _ => trained,
-        };
-        let conditioner = self.conditioner(kind, compute)?;
-        let source = self.source()?;
-        let (source, device) = (source.as_ref(), &compute.device);
-        let shown = Shown::read(decoder, &conditioner, source, images, self.seed(), device)?;
-        Ok((conditioner, shown))
     }
 }

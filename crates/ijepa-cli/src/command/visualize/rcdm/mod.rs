@@ -2,6 +2,7 @@
 
 mod check;
 mod inputs;
+mod made;
 mod sample;
 mod train;
 

@@ -1,23 +1,16 @@
 //! `ijepa visualize rcdm train`: trains a decoder of representations.
 
-use std::{
-    io::Stderr,
-    path::PathBuf,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
-
 use clap::Args;
-use ijepa_train::{Resume, RunFolder, TrainOptions, recipe::Settings};
+use ijepa_train::{RunFolder, recipe::Settings};
 use ijepa_viz::rcdm::{ConditionKind, DecoderEvent, DecoderRecipe, DecoderSummary, train_decoder};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::inputs::InputArgs;
 use crate::{
-    args::{Compute, WorkerArgs, positive, resume},
+    args::{Compute, RunArgs, positive},
     error::CliError,
-    progress::{StatusLine, StepStatus},
-    report::{self, Report},
+    progress::RunProgress,
+    report::Report,
 };
 
 /// Train a decoder on images and what an encoder or a predictor says about them
@@ -48,20 +41,8 @@ pub(crate) struct Train {
     /// Images per step [default: 64]
     #[arg(long, value_name = "N", value_parser = positive)]
     batch_size: Option<usize>,
-    /// Run directory
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// auto: go on from the newest checkpoint of the run directory; never; or a checkpoint
-    #[arg(long, value_name = "auto|never|FILE", default_value = "auto", value_parser = resume)]
-    resume: Resume,
-    /// Stop after this step; the same command without it goes on
-    #[arg(long, value_name = "N")]
-    max_steps: Option<u64>,
-    /// Stop after this time
-    #[arg(long, value_name = "M")]
-    max_minutes: Option<f64>,
     #[command(flatten)]
-    workers: WorkerArgs,
+    run: RunArgs,
 }
 
 fn condition(text: &str) -> Result<ConditionKind, String> {
@@ -82,31 +63,28 @@ impl Train {
         let conditioner = self
             .inputs
             .conditioner(recipe.decoder.condition, &compute)?;
-        let run = RunFolder::open(&self.out)?;
+        let run = RunFolder::open(&self.run.out)?;
         let unet = recipe.unet(conditioner.dim());
         let parameters = unet.init(0, &compute.device).num_parameters();
-        let mut progress = Progress {
-            total_steps: recipe.optimizer.steps as u64,
-            quiet: self.inputs.quiet,
-            line: StatusLine::stderr(),
-        };
+        let steps = recipe.optimizer.steps as u64;
+        let mut progress = RunProgress::new(steps, self.inputs.quiet);
         progress.say(&format!(
             "decoder of {parameters} parameters for vectors of {} values, {} images, {} steps of {} on {}",
             conditioner.dim(),
             source.len(),
-            recipe.optimizer.steps,
+            steps,
             recipe.run.batch_size,
             compute.spec,
         ));
-        let options = self.options(&compute)?;
-        let (device, tell) = (&compute.device, |event| progress.tell(event));
+        let options = self.run.options(compute.environment([]))?;
+        let (device, tell) = (&compute.device, |event| show(&mut progress, event));
         let trained = train_decoder(&recipe, &conditioner, source, &run, device, &options, tell);
         let (summary, _) = trained?;
         drop(progress);
         if summary.interrupted {
             return Err(CliError::Interrupted {
                 step: summary.steps,
-                run: self.out.clone(),
+                run: self.run.out.clone(),
             });
         }
         Ok(self.report(&summary, parameters, &recipe, &compute))
@@ -125,22 +103,6 @@ impl Train {
         Ok(recipe)
     }
 
-    fn options(&self, compute: &Compute) -> Result<TrainOptions, CliError> {
-        let minutes = |minutes: f64| Duration::from_secs_f64(minutes.max(0.0) * 60.0);
-        let options = TrainOptions {
-            workers: self.workers.count(),
-            max_steps: self.max_steps,
-            max_time: self.max_minutes.map(minutes),
-            resume: self.resume.clone(),
-            environment: environment(compute),
-            ..TrainOptions::default()
-        };
-        let stop = Arc::clone(&options.stop);
-        ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed))
-            .map_err(CliError::Signals)?;
-        Ok(options)
-    }
-
     fn report(
         &self,
         summary: &DecoderSummary,
@@ -154,7 +116,7 @@ impl Train {
             summary.steps,
             loss.unwrap_or_default(),
             summary.images_per_s,
-            self.out.display()
+            self.run.out.display()
         );
         for image in &summary.skipped {
             text += &format!("skipped {}: {}\n", image.path, image.why);
@@ -165,7 +127,7 @@ impl Train {
             "loss_last": summary.loss_last,
             "images_per_s": summary.images_per_s,
             "device_hours": summary.elapsed.as_secs_f64() / 3600.0,
-            "run": self.out,
+            "run": self.run.out,
             "parameters": parameters,
             "condition": recipe.decoder.condition,
             "size": recipe.decoder.size,
@@ -176,55 +138,9 @@ impl Train {
     }
 }
 
-fn environment(compute: &Compute) -> Value {
-    json!({
-        "ijepa": env!("CARGO_PKG_VERSION"),
-        "burn": "0.22",
-        "device": compute.spec.to_string(),
-        "precision": compute.precision.name(),
-        "threads": compute.threads,
-        "command": std::env::args().collect::<Vec<_>>(),
-    })
-}
-
-/// What a run says on stderr while it lasts.
-struct Progress {
-    total_steps: u64,
-    quiet: bool,
-    line: StatusLine<Stderr>,
-}
-
-impl Progress {
-    fn say(&mut self, line: &str) {
-        if !self.quiet {
-            self.line.say(line);
-        }
-    }
-
-    fn tell(&mut self, event: DecoderEvent) {
-        match event {
-            DecoderEvent::Resumed { step, changed } => {
-                self.say(&format!("going on after step {step}"));
-                if !changed.is_empty() {
-                    let changes = changed.iter();
-                    let changes = changes.map(|(key, old, new)| format!("{key} {old} -> {new}"));
-                    self.line.say(&format!(
-                        "warning: the settings are not those of the checkpoint: {}",
-                        report::list(changes)
-                    ));
-                }
-            }
-            DecoderEvent::Step(_) if self.quiet => {}
-            DecoderEvent::Step(row) => {
-                let status = StepStatus {
-                    done: row.step + 1,
-                    total: self.total_steps,
-                    loss: row.loss,
-                    images_per_s: row.images_per_s,
-                    step_ms: row.step_ms,
-                };
-                self.line.show(&status.to_string());
-            }
-        }
+fn show(progress: &mut RunProgress, event: DecoderEvent) {
+    match event {
+        DecoderEvent::Resumed { step, changed } => progress.resumed(step, &changed),
+        DecoderEvent::Step(row) => progress.stepped(row.step, row.loss, row.times),
     }
 }

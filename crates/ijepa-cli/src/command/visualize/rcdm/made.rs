@@ -1,0 +1,82 @@
+//! A decoder, and images with the vectors that it is to make images of.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ijepa_viz::rcdm::{ConditionKind, Conditioner, Decoder, Sampling, Shown};
+
+use super::inputs::InputArgs;
+use crate::{args::Compute, error::CliError, report};
+
+/// What is made of which images.
+#[derive(Debug, Args)]
+pub(super) struct MadeArgs {
+    /// Run directory of `train`, a checkpoint of it, or its decoder.safetensors
+    #[arg(long, value_name = "DIR")]
+    decoder: PathBuf,
+    #[command(flatten)]
+    inputs: InputArgs,
+    /// Steps from noise to image, at most 1000
+    #[arg(long, value_name = "N", default_value = "100", value_parser = sampling_steps)]
+    steps: usize,
+}
+
+/// All that images are made with.
+pub(super) struct Made {
+    pub(super) compute: Compute,
+    pub(super) decoder: Decoder,
+    pub(super) conditioner: Conditioner,
+    pub(super) shown: Shown,
+    pub(super) sampling: Sampling,
+}
+
+impl MadeArgs {
+    /// Opens the device and reads `images` images, of each of which `samples` will be made; to be
+    /// called once, before anything is computed.
+    pub(super) fn open(&self, images: usize, samples: usize) -> Result<Made, CliError> {
+        let inputs = &self.inputs;
+        let compute = inputs.compute()?;
+        let decoder = Decoder::from_pretrained(&self.decoder, &compute.device)?;
+        let trained = decoder.config().condition;
+        // A file of `embed` may stand for the encoder that it was taken from.
+        let kind = match (&inputs.features, trained) {
+            (Some(_), ConditionKind::Encoder) => ConditionKind::File,
+            _ => trained,
+        };
+        let conditioner = inputs.conditioner(kind, &compute)?;
+        let (source, seed) = (inputs.source()?, inputs.seed());
+        let device = &compute.device;
+        let shown = Shown::read(
+            &decoder,
+            &conditioner,
+            source.as_ref(),
+            images,
+            seed,
+            device,
+        )?;
+        if !inputs.quiet {
+            let (images, device) = (shown.images(), compute.spec);
+            report::line(&format!(
+                "{samples} images of each of {images} vectors on {device}"
+            ));
+        }
+        Ok(Made {
+            compute,
+            decoder,
+            conditioner,
+            shown,
+            sampling: Sampling {
+                steps: self.steps,
+                seed,
+            },
+        })
+    }
+}
+
+/// A number of the steps that decoders are trained with.
+fn sampling_steps(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(steps) if (1..=1000).contains(&steps) => Ok(steps),
+        _ => Err("expected a whole number from 1 to 1000".to_owned()),
+    }
+}
