@@ -110,7 +110,7 @@ pub use rank::{
 };
 pub use report::{Report, ReportError, RunRecord, RunSummary};
 pub use verdict::{
-    FALLEN_RANK, FALLEN_STD, History, Judgement, LEAST_KNN_GAIN, LEAST_LOGGED, LEAST_STEPS,
+    ALIKE, FALLEN_RANK, FALLEN_STD, History, Judgement, LEAST_KNN_GAIN, LEAST_LOGGED, LEAST_STEPS,
     NO_BETTER_LOSS, Verdict, judge,
 };
 pub use views::{alignment, masked_views, uniformity};

@@ -11,6 +11,8 @@ pub const LEAST_STEPS: u64 = 100;
 pub const FALLEN_RANK: f64 = 0.7;
 /// A feature spread below this share of its highest is called collapsing.
 pub const FALLEN_STD: f64 = 0.5;
+/// Images whose mean features have a cosine above this look much alike; initial weights may too.
+pub const ALIKE: f64 = 0.9;
 /// A loss above this share of what the mean target of each position gives shows no learning.
 pub const NO_BETTER_LOSS: f64 = 0.95;
 /// Points of kNN accuracy that a run has to gain after its first evaluation.
@@ -70,7 +72,8 @@ pub struct Judgement {
 /// 1. fewer than [`LEAST_LOGGED`] logged or [`LEAST_STEPS`] completed steps: too early;
 /// 2. [`Monitors::collapse`] of the last logged step: collapsed;
 /// 3. effective rank (of centred features where it was measured) below [`FALLEN_RANK`] of the
-///    first epoch's, or recent feature spread below [`FALLEN_STD`] of its highest: collapsing;
+///    first epoch's, or recent feature spread below [`FALLEN_STD`] of its highest, or images
+///    recently above [`ALIKE`] and no less alike than to the initial weights: collapsing;
 /// 4. recent loss at least [`NO_BETTER_LOSS`] of the loss of predicting each position's mean
 ///    target, or kNN that gained less than [`LEAST_KNN_GAIN`] points since the first epoch: not
 ///    distinguishable;
@@ -119,8 +122,14 @@ fn collapsing(history: &History) -> Found {
         .map(median)
         .fold(0.0, f64::max);
     let last = recent(&stds);
-    (last < FALLEN_STD * highest).then(|| {
+    if last < FALLEN_STD * highest {
         let reason = format!("feature spread fell from {highest:.2} to {last:.2}");
+        return Some((Verdict::Collapsing, reason));
+    }
+    let cosines: Vec<f64> = history.monitors.iter().map(|m| m.image_cosine).collect();
+    let (first, last) = (*cosines.first()?, recent(&cosines));
+    (last > ALIKE && last >= first).then(|| {
+        let reason = format!("cosine between images went from {first:.2} to {last:.2}");
         (Verdict::Collapsing, reason)
     })
 }
@@ -263,6 +272,11 @@ mod tests {
             "spread fell from 0.45 to 0.20",
         );
         check(
+            |h| h.monitors.extend([monitors(0.4, 0.96, 0.4); 3]),
+            Collapsing,
+            "between images went from 0.80 to 0.96",
+        );
+        check(
             |h| h.monitors.extend([monitors(0.45, 0.8, 0.97); 3]),
             NotDistinguishable,
             "loss is 0.97",
@@ -295,6 +309,18 @@ mod tests {
             Verdict::Collapsing,
             "from 20.0 to 10.0",
         );
+    }
+
+    #[test]
+    fn images_may_be_as_alike_as_initial_weights_make_them_if_they_become_less_so() {
+        let alike = |first| {
+            move |h: &mut History| {
+                h.monitors[0].image_cosine = first;
+                h.monitors.extend([monitors(0.4, 0.93, 0.4); 3]);
+            }
+        };
+        check(alike(0.95), Verdict::Learning, "");
+        check(alike(0.92), Verdict::Collapsing, "from 0.92 to 0.93");
     }
 
     #[test]
