@@ -62,11 +62,6 @@ impl RunDir {
         self.folder.path()
     }
 
-    /// The newest checkpoint, if there is one.
-    pub fn latest(&self) -> Option<PathBuf> {
-        self.folder.latest()
-    }
-
     /// Opens the checkpoint that a run begins from, if it begins from one.
     ///
     /// # Errors

@@ -62,7 +62,7 @@ impl RunFolder {
     }
 
     /// The newest checkpoint, if there is one.
-    pub fn latest(&self) -> Option<PathBuf> {
+    fn latest(&self) -> Option<PathBuf> {
         let latest = self.path.join(CHECKPOINTS).join(LATEST);
         latest.is_dir().then_some(latest)
     }

@@ -2,7 +2,11 @@
 
 #[cfg(test)]
 mod pretrain {
-    use std::{fs, path::Path, sync::Arc};
+    use std::{
+        fs,
+        path::Path,
+        sync::{Arc, atomic::Ordering},
+    };
 
     use burn::tensor::Tensor;
     use ijepa_data::{DataSpec, Source};
@@ -114,6 +118,19 @@ mod pretrain {
             (Some(8), 2)
         );
         assert!(folder.path().join("checkpoints/step-4").is_dir());
+    }
+
+    #[test]
+    fn a_run_that_is_told_to_stop_before_its_first_step_begins_later() {
+        let (whole, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        train(whole.path(), recipe(&[]), &until(2)).unwrap();
+        let options = until(2);
+        options.stop.store(true, Ordering::Relaxed);
+        let summary = train(stopped.path(), recipe(&[]), &options).unwrap();
+        assert_eq!((summary.steps, summary.interrupted), (0, true));
+        let summary = train(stopped.path(), recipe(&[]), &until(2)).unwrap();
+        assert_eq!((summary.steps, summary.interrupted), (2, false));
+        assert_eq!(weights(stopped.path()), weights(whole.path()));
     }
 
     #[test]

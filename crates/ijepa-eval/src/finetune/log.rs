@@ -2,7 +2,7 @@
 
 use std::{fs::File, io::Write, path::PathBuf};
 
-use ijepa_train::{RunFolder, StepRow, StepTable, TrainError};
+use ijepa_train::{RunFolder, StepTable, TrainError};
 use serde::Serialize;
 
 use crate::accuracy::Accuracy;
@@ -25,7 +25,7 @@ pub struct EpochAccuracy {
 /// The tables of a run directory.
 #[derive(Debug)]
 pub(crate) struct Tables {
-    steps: StepTable,
+    pub(crate) steps: StepTable,
     epochs: File,
     path: PathBuf,
     /// All rows of `epochs.csv`.
@@ -44,10 +44,6 @@ impl Tables {
             path,
             accuracies: text.lines().filter_map(parse_epoch).collect(),
         })
-    }
-
-    pub(crate) fn log(&mut self, row: &StepRow) -> Result<(), TrainError> {
-        self.steps.log(row)
     }
 
     pub(crate) fn log_epoch(&mut self, found: EpochAccuracy) -> Result<(), TrainError> {

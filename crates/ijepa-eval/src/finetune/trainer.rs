@@ -204,7 +204,7 @@ impl<'a> Trainer<'a> {
             grad_norm,
         };
         self.loss = Some(loss);
-        self.tables.log(&row)?;
+        self.tables.steps.log(&row)?;
         Ok(row)
     }
 
@@ -257,6 +257,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn finish(mut self, span: &RunSpan) -> Result<(FinetuneSummary, Classifier), FinetuneError> {
+        let elapsed = span.elapsed();
         let last = self.tables.accuracies.last();
         let accuracy = match last {
             Some(last) if last.step == self.step => Some(last.accuracy),
@@ -277,7 +278,7 @@ impl<'a> Trainer<'a> {
             best,
             loss: self.loss,
             images_per_s: self.clock.overall(),
-            elapsed: span.elapsed(),
+            elapsed,
             skipped: [self.loader.skipped(), &self.skipped].concat(),
             interrupted: span.interrupted(),
         };

@@ -5,11 +5,12 @@ use burn::backend::{
     autodiff::{
         checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
         grads::Gradients,
-        ops::{Backward, Ops, OpsKind},
+        ops::{Backward, Ops},
     },
     tensor::FloatTensor,
 };
 
+use super::node::node;
 use crate::primitives::Primitives;
 
 #[derive(Debug)]
@@ -37,13 +38,10 @@ pub(super) fn bias_gelu<B: Primitives, C: CheckpointStrategy>(
     x: FloatTensor<Autodiff<B, C>>,
     bias: FloatTensor<Autodiff<B, C>>,
 ) -> FloatTensor<Autodiff<B, C>> {
-    let prepared = BiasGelu.prepare::<C>([x.node(), bias.node()]);
-    let (x, bias) = (x.into_primitive(), bias.into_primitive());
-    match prepared.compute_bound().stateful() {
-        OpsKind::Tracked(prepared) => {
-            let state = (x.clone(), bias.clone());
-            prepared.finish(state, B::biased_gelu(x, bias))
-        }
-        OpsKind::UnTracked(prepared) => prepared.finish(B::biased_gelu(x, bias)),
-    }
+    node::<_, B, C, _>(
+        BiasGelu,
+        [x, bias],
+        |[x, bias]| (x, bias),
+        |[x, bias]| B::biased_gelu(x, bias),
+    )
 }

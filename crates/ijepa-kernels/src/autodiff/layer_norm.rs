@@ -5,11 +5,12 @@ use burn::backend::{
     autodiff::{
         checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
         grads::Gradients,
-        ops::{Backward, Ops, OpsKind},
+        ops::{Backward, Ops},
     },
     tensor::FloatTensor,
 };
 
+use super::node::node;
 use crate::primitives::Primitives;
 
 #[derive(Debug)]
@@ -42,17 +43,10 @@ pub(super) fn layer_norm<B: Primitives, C: CheckpointStrategy>(
     beta: FloatTensor<Autodiff<B, C>>,
     epsilon: f64,
 ) -> FloatTensor<Autodiff<B, C>> {
-    let prepared = LayerNorm.prepare::<C>([x.node(), gamma.node(), beta.node()]);
-    let (x, gamma, beta) = (
-        x.into_primitive(),
-        gamma.into_primitive(),
-        beta.into_primitive(),
-    );
-    match prepared.compute_bound().stateful() {
-        OpsKind::Tracked(prepared) => {
-            let state = (x.clone(), gamma.clone(), beta.clone(), epsilon);
-            prepared.finish(state, B::norm(x, gamma, beta, epsilon))
-        }
-        OpsKind::UnTracked(prepared) => prepared.finish(B::norm(x, gamma, beta, epsilon)),
-    }
+    node::<_, B, C, _>(
+        LayerNorm,
+        [x, gamma, beta],
+        |[x, gamma, beta]| (x, gamma, beta, epsilon),
+        |[x, gamma, beta]| B::norm(x, gamma, beta, epsilon),
+    )
 }

@@ -5,12 +5,15 @@ use burn::backend::{
     autodiff::{
         checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
         grads::Gradients,
-        ops::{Backward, Ops, OpsKind},
+        ops::{Backward, Ops},
     },
     tensor::FloatTensor,
 };
 
-use super::product::{self, Convolution};
+use super::{
+    node::node,
+    product::{self, Convolution},
+};
 use crate::{
     maps::{GroupNormOptions, MapOps},
     primitives::Primitives,
@@ -35,21 +38,12 @@ where
         shift: FloatTensor<Self>,
         options: GroupNormOptions,
     ) -> FloatTensor<Self> {
-        let prepared = GroupNorm.prepare::<C>([x.node(), scale.node(), shift.node()]);
-        let (x, scale, shift) = (
-            x.into_primitive(),
-            scale.into_primitive(),
-            shift.into_primitive(),
-        );
-        match prepared.compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => {
-                let state = (x.clone(), scale.clone(), shift.clone(), options);
-                prepared.finish(state, B::group_norm(x, scale, shift, options))
-            }
-            OpsKind::UnTracked(prepared) => {
-                prepared.finish(B::group_norm(x, scale, shift, options))
-            }
-        }
+        node::<_, B, C, _>(
+            GroupNorm,
+            [x, scale, shift],
+            |[x, scale, shift]| (x, scale, shift, options),
+            |[x, scale, shift]| B::group_norm(x, scale, shift, options),
+        )
     }
 }
 

@@ -5,6 +5,7 @@ mod bias_gelu;
 mod block;
 mod layer_norm;
 mod maps;
+mod node;
 mod product;
 
 use burn::backend::{

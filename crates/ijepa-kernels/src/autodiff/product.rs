@@ -7,11 +7,12 @@ use burn::backend::{
     autodiff::{
         checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
         grads::Gradients,
-        ops::{Backward, Ops, OpsKind},
+        ops::{Backward, Ops},
     },
     tensor::FloatTensor,
 };
 
+use super::node::node;
 use crate::primitives::Primitives;
 
 /// What is linear in `x` and in its weight.
@@ -103,18 +104,10 @@ pub(super) fn biased<P: Product, B: Primitives, C: CheckpointStrategy>(
     weight: FloatTensor<Autodiff<B, C>>,
     bias: FloatTensor<Autodiff<B, C>>,
 ) -> FloatTensor<Autodiff<B, C>> {
-    let node = Biased::<P>(PhantomData);
-    let prepared = node.prepare::<C>([x.node(), weight.node(), bias.node()]);
-    let (x, weight, bias) = (
-        x.into_primitive(),
-        weight.into_primitive(),
-        bias.into_primitive(),
-    );
-    match prepared.compute_bound().stateful() {
-        OpsKind::Tracked(prepared) => {
-            let state = (x.clone(), weight.clone());
-            prepared.finish(state, P::forward::<B>(x, weight, bias))
-        }
-        OpsKind::UnTracked(prepared) => prepared.finish(P::forward::<B>(x, weight, bias)),
-    }
+    node::<_, B, C, _>(
+        Biased::<P>(PhantomData),
+        [x, weight, bias],
+        |[x, weight, _]| (x, weight),
+        |[x, weight, bias]| P::forward::<B>(x, weight, bias),
+    )
 }
