@@ -2,17 +2,14 @@
 
 #[cfg(test)]
 mod api {
-    use burn::{
-        module::Module,
-        tensor::{Distribution, Tensor},
-    };
+    use burn::{module::Module, tensor::Tensor};
     use ijepa_masking::{MaskRng, MaskSampler, MultiBlockConfig, PatchGrid};
     use ijepa_model::{
         ConfigError, EmaTarget, IJepa, IJepaConfig, InitScheme, Initialization, MaskTensors,
         Normalization, Objective, Pooling, PositionResampling, PredictorConfig, StochasticDepth,
         VisionTransformer, VisionTransformerConfig, VitVariant, checkpoint::named_tensors,
     };
-    use ijepa_testkit::{assert_close, device, max_abs_difference};
+    use ijepa_testkit::{assert_close, device, max_abs_difference, noise_tensor, values};
 
     fn small() -> VisionTransformerConfig {
         VisionTransformerConfig {
@@ -27,13 +24,7 @@ mod api {
     }
 
     fn images(batch: usize) -> Tensor<4> {
-        let device = device();
-        device.seed(3);
-        Tensor::random([batch, 3, 32, 48], Distribution::Normal(0.0, 1.0), &device)
-    }
-
-    fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-        tensor.into_data().convert::<f32>().try_into_vec().unwrap()
+        noise_tensor(3, [batch, 3, 32, 48], &device())
     }
 
     /// Trainable parameters as the reference counts them (spec: table of sizes).

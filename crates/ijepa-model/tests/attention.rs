@@ -2,11 +2,11 @@
 
 #[cfg(test)]
 mod attention {
-    use burn::tensor::{Distribution, Tensor, activation::gelu};
+    use burn::tensor::{Tensor, activation::gelu};
     use ijepa_model::{
         InitScheme, Initialization, VisionTransformerConfig, kernels::reference::split_heads,
     };
-    use ijepa_testkit::{assert_close, device, tolerance};
+    use ijepa_testkit::{assert_close, device, noise_tensor, tolerance, values};
 
     fn small() -> VisionTransformerConfig {
         VisionTransformerConfig {
@@ -21,13 +21,7 @@ mod attention {
     }
 
     fn images(batch: usize) -> Tensor<4> {
-        let device = device();
-        device.seed(3);
-        Tensor::random([batch, 3, 32, 48], Distribution::Normal(0.0, 1.0), &device)
-    }
-
-    fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-        tensor.into_data().convert::<f32>().try_into_vec().unwrap()
+        noise_tensor(3, [batch, 3, 32, 48], &device())
     }
 
     #[test]

@@ -9,7 +9,7 @@ use burn::{
     tensor::{Gradients, Tensor},
 };
 use ijepa_model::checkpoint::{NamedTensor, ParamPath};
-use ijepa_testkit::{Golden, assert_close, device, tolerance};
+use ijepa_testkit::{Golden, assert_close, device, tolerance, values};
 use ijepa_viz::rcdm::Decoder;
 
 fn folder() -> std::path::PathBuf {
@@ -37,10 +37,6 @@ impl ModuleVisitor for Named<'_> {
         let name = self.path.official_name();
         self.tensors.push(NamedTensor::from_tensor(name, gradient));
     }
-}
-
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter::<f32>().collect()
 }
 
 #[test]

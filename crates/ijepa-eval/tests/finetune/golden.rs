@@ -6,7 +6,7 @@ use burn::{module::Module, optim::GradientsParams, tensor::Tensor};
 use ijepa_data::{CropRect, Mixing};
 use ijepa_eval::finetune::{layer_scale, mix_images, soft_cross_entropy};
 use ijepa_model::Classifier;
-use ijepa_testkit::{Golden, assert_close, device, tolerance};
+use ijepa_testkit::{Golden, assert_close, device, tolerance, values};
 use ijepa_train::{AdamW, AdamWConfig, WarmupCosine};
 use serde_json::Value;
 
@@ -20,10 +20,6 @@ fn golden() -> Golden {
 
 fn classifier(name: &str) -> Classifier {
     Classifier::from_pretrained(folder().join(name), &device()).unwrap()
-}
-
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter::<f32>().collect()
 }
 
 fn mixing(step: &Value) -> Mixing {

@@ -5,10 +5,10 @@ use ijepa_masking::PatchIndices;
 use ijepa_model::{
     Compute, IJepa, Loss, MaskTensors, Objective, TokenIndices, VisionTransformerConfig,
 };
-use ijepa_testkit::{Golden, assert_close, device, tolerance};
+use ijepa_testkit::{Golden, assert_close, device, tolerance, values};
 
 use crate::support::{
-    COMPUTE, TOLERANCE, check_gradients, golden, gradients, masks, tiny_model, values, with_weights,
+    COMPUTE, TOLERANCE, check_gradients, golden, gradients, masks, tiny_model, with_weights,
 };
 
 struct Case {

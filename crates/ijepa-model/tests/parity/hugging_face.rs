@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 use ijepa_model::{Checkpoint, PositionResampling, checkpoint::EncoderRole};
-use ijepa_testkit::{assert_close, device, tolerance};
+use ijepa_testkit::{assert_close, device, tolerance, values};
 
-use crate::support::{TOLERANCE, golden, golden_folder, values};
+use crate::support::{TOLERANCE, golden, golden_folder};
 
 fn check<const D: usize>(name: &str, found: Tensor<D>) {
     let expected = golden("hf_tiny_golden").f32s(name);

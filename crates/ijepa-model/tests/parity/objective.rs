@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 use ijepa_model::{Compute, Objective, TargetMasking};
-use ijepa_testkit::{assert_close, device, tolerance};
+use ijepa_testkit::{assert_close, device, tolerance, values};
 
-use crate::support::{TOLERANCE, golden, masks, tiny_model, values};
+use crate::support::{TOLERANCE, golden, masks, tiny_model};
 
 /// Each target block alone through the target encoder, one call a block.
 #[test]

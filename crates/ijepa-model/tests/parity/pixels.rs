@@ -5,10 +5,10 @@ use ijepa_model::{
     Compute, EmaTarget, IJepa, IJepaConfig, Initialization, Loss, MaskTensors, Objective,
     PredictorConfig, Target, VisionTransformerConfig,
 };
-use ijepa_testkit::{Golden, assert_close, device, tolerance};
+use ijepa_testkit::{Golden, assert_close, device, tolerance, values};
 
 use crate::support::{
-    COMPUTE, TOLERANCE, check_gradients, golden, gradients, mask_group, values, with_weights,
+    COMPUTE, TOLERANCE, check_gradients, golden, gradients, mask_group, with_weights,
 };
 
 fn config() -> IJepaConfig {

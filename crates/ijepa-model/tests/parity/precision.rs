@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 use ijepa_model::{Objective, Precision};
-use ijepa_testkit::{assert_close, device};
+use ijepa_testkit::{assert_close, device, values};
 
-use crate::support::{golden, gradients, masks, tiny_model, values};
+use crate::support::{golden, gradients, masks, tiny_model};
 
 /// Eight bits of mantissa leave 0.4 % a product; a network of ten layers stays within 3 %.
 const TOLERANCE: f64 = 3e-2;

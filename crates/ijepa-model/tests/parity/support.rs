@@ -187,7 +187,3 @@ pub(crate) fn mask_group(golden: &Golden, step: &str) -> MaskGroup {
 pub(crate) fn masks(golden: &Golden, device: &Device) -> MaskTensors {
     MaskTensors::new(&mask_group(golden, ""), device)
 }
-
-pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().convert::<f32>().try_into_vec().unwrap()
-}

@@ -162,16 +162,13 @@ pub(crate) fn noise(rng: &mut SampleRng, side: usize) -> impl Iterator<Item = f3
 #[cfg(test)]
 mod tests {
     use ijepa_data::{Purpose, sample_rng};
+    use ijepa_testkit::{assert_close, device, values};
 
     use super::*;
 
     fn tensor(values: Vec<f32>) -> Tensor<4> {
         let shape = [1, 1, values.len() / 3, 3];
-        Tensor::from_data(TensorData::new(values, shape), &ijepa_testkit::device())
-    }
-
-    fn values(tensor: Tensor<4>) -> Vec<f32> {
-        tensor.into_data().iter::<f32>().collect()
+        Tensor::from_data(TensorData::new(values, shape), &device())
     }
 
     /// `alpha_bar` of Ho et al. (2020), multiplied out in double precision by NumPy.
@@ -235,11 +232,11 @@ mod tests {
             let true_noise = true_noise.div_scalar((1.0 - kept).sqrt());
             let velocity = diffusion.velocity(tensor(image.clone()), true_noise.clone(), &[step]);
             let noise = diffusion.noise_of(x.clone(), velocity.clone(), &[step]);
-            ijepa_testkit::assert_close("noise", &values(noise), &values(true_noise), 1e-5);
+            assert_close("noise", &values(noise), &values(true_noise), 1e-5);
             let before = steps.get(number + 1).copied();
             let noise = tensor((0..6).map(|_| normal(&mut rng) as f32).collect());
             x = diffusion.denoised(x, velocity, noise, step, before);
         }
-        ijepa_testkit::assert_close("image", &values(x), &image, 1e-5);
+        assert_close("image", &values(x), &image, 1e-5);
     }
 }

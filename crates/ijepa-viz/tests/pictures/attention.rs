@@ -1,10 +1,10 @@
 //! Maps of attention.
 
 use ijepa_eval::ExtractError;
-use ijepa_testkit::device;
+use ijepa_testkit::{device, values};
 use ijepa_viz::{AttentionConfig, VizError, attention, magma};
 
-use crate::support::{BLUE, GAP, close, corner, extract, images, middle, networks, panel, values};
+use crate::support::{BLUE, GAP, close, corner, extract, images, middle, networks, panel};
 
 #[test]
 fn attention_maps_are_means_of_weights() {

@@ -2,10 +2,10 @@
 
 use ijepa_data::Preprocess;
 use ijepa_eval::{evenly_spread, pick_images};
-use ijepa_testkit::device;
+use ijepa_testkit::{device, values};
 use ijepa_viz::{NeighbourSearch, PredictionConfig, nearest_patches};
 
-use crate::support::{GAP, extract, networks, predict, source, values};
+use crate::support::{GAP, extract, networks, predict, source};
 
 #[test]
 fn the_nearest_patch_to_a_feature_is_the_one_it_came_from() {

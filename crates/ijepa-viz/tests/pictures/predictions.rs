@@ -2,12 +2,12 @@
 
 use burn::tensor::Tensor;
 use ijepa_model::{Objective, Target};
-use ijepa_testkit::device;
+use ijepa_testkit::{device, values};
 use ijepa_viz::{VizError, magma};
 
 use crate::support::{
     BLUE, GAP, GREEN, HIDDEN, PANEL, close, extract, images, masks, middle, networks,
-    networks_predicting, panel, predict, predict_with, values,
+    networks_predicting, panel, predict, predict_with,
 };
 
 #[test]

@@ -102,10 +102,6 @@ pub(crate) fn corner(panel: &RgbPicture, patch: usize) -> [u8; 3] {
     panel.pixel([patch % 4 * 16, patch / 4 * 16])
 }
 
-pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter::<f32>().collect()
-}
-
 pub(crate) fn close(found: &[f64], expected: &[f32]) {
     assert_eq!(found.len(), expected.len());
     for (found, &expected) in found.iter().zip(expected) {
