@@ -3,126 +3,15 @@
 use std::mem::MaybeUninit;
 
 use burn::{backend::flex::FlexTensor, tensor::Shape};
-use gemm::Parallelism;
 
 use super::{
     buffer::{
         as_uninit, build, build_from_rows, contiguous, for_each_task, for_row_blocks, from_vec,
         own, rows_and_features, rows_per_task, sum_rows, values, with_features,
     },
+    product::{Matrix, product_into},
     simd::{Kernel, vectorized},
 };
-
-/// A matrix somewhere in memory.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Matrix {
-    pub(super) start: *const f32,
-    pub(super) rows: usize,
-    pub(super) cols: usize,
-    pub(super) row_stride: isize,
-    pub(super) col_stride: isize,
-}
-
-impl Matrix {
-    /// Rows of `cols` values one after another.
-    pub(super) fn of_rows(values: &[f32], cols: usize) -> Self {
-        Self {
-            start: values.as_ptr(),
-            rows: values.len() / cols.max(1),
-            cols,
-            row_stride: cols as isize,
-            col_stride: 1,
-        }
-    }
-
-    /// A tensor of two dimensions, however it lies.
-    pub(super) fn of(tensor: &FlexTensor) -> Self {
-        let layout = tensor.layout();
-        let [rows, cols] = layout.shape().dims::<2>();
-        Self {
-            start: tensor.storage::<f32>()[layout.start_offset()..].as_ptr(),
-            rows,
-            cols,
-            row_stride: layout.strides()[0],
-            col_stride: layout.strides()[1],
-        }
-    }
-
-    pub(super) fn transposed(self) -> Self {
-        Self {
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-            ..self
-        }
-    }
-}
-
-/// `output = lhs rhs`, or `output += lhs rhs`; rows of the output are `stride` apart.
-///
-/// # Safety
-///
-/// Both matrices lie in live memory, and so does the output, which nothing else uses and which
-/// is initialised if it is added to.
-#[expect(
-    unsafe_code,
-    reason = "the matrix product works on pointers and strides"
-)]
-pub(super) unsafe fn product(
-    output: *mut f32,
-    stride: usize,
-    add: bool,
-    lhs: Matrix,
-    rhs: Matrix,
-    parallelism: Parallelism,
-) {
-    debug_assert_eq!(lhs.cols, rhs.rows);
-    // SAFETY: passed on to the caller.
-    unsafe {
-        gemm::gemm(
-            lhs.rows,
-            rhs.cols,
-            lhs.cols,
-            output,
-            1,
-            stride as isize,
-            add,
-            lhs.start,
-            lhs.col_stride,
-            lhs.row_stride,
-            rhs.start,
-            rhs.col_stride,
-            rhs.row_stride,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            parallelism,
-        );
-    }
-}
-
-/// `output = lhs rhs`, or `output += lhs rhs`, on all cores.
-pub(super) fn product_into(output: &mut [MaybeUninit<f32>], add: bool, lhs: Matrix, rhs: Matrix) {
-    assert_eq!(lhs.cols, rhs.rows, "inner dimensions of a matrix product");
-    assert_eq!(
-        output.len(),
-        lhs.rows * rhs.cols,
-        "output of a matrix product"
-    );
-    let start = output.as_mut_ptr().cast::<f32>();
-    #[expect(
-        unsafe_code,
-        reason = "the matrix product works on pointers and strides"
-    )]
-    // SAFETY: the output has room for the product; callers add to initialised output only, and
-    // made the matrices of tensors that they hold.
-    unsafe {
-        product(start, rhs.cols, add, lhs, rhs, Parallelism::Rayon(0));
-    }
-}
 
 /// `x W`, plus the bias if there is one.
 pub(super) fn affine(x: &FlexTensor, weight: &FlexTensor, bias: Option<&FlexTensor>) -> FlexTensor {

@@ -4,12 +4,11 @@
 use std::ops::Range;
 
 use burn::{backend::flex::FlexTensor, tensor::Shape};
-use gemm::Parallelism;
 use rayon::prelude::*;
 
 use super::{
-    affine::{Matrix, product},
     buffer::{build, contiguous, values},
+    product::{Matrix, Output, product_here},
     simd::{Kernel, exp, max, sum, sum2, vectorized},
 };
 
@@ -97,7 +96,7 @@ impl Packing {
     fn weights(&self, qkv: &[f32], head: usize, queries: &Range<usize>, weights: &mut [f32]) {
         let q = self.part(qkv, head, 0, queries.clone());
         let k = self.part(qkv, head, 1, 0..self.tokens);
-        multiply(weights, self.tokens, false, q, k.transposed());
+        product_here(weights, self.tokens, false, q, k.transposed());
         vectorized(Softmax {
             rows: weights,
             tokens: self.tokens,
@@ -165,79 +164,13 @@ impl Kernel for ScoreGradients<'_> {
     }
 }
 
-/// `output = lhs rhs` in rows of `stride` on this thread.
-fn multiply(output: &mut [f32], stride: usize, add: bool, lhs: Matrix, rhs: Matrix) {
-    assert!(output.len() >= (lhs.rows - 1) * stride + rhs.cols);
-    #[expect(
-        unsafe_code,
-        reason = "the matrix product works on pointers and strides"
-    )]
-    // SAFETY: the output has room; the views were made of slices that callers hold.
-    unsafe {
-        product(
-            output.as_mut_ptr(),
-            stride,
-            add,
-            lhs,
-            rhs,
-            Parallelism::None,
-        );
-    }
-}
-
-/// The memory of an output whose heads are written by different threads.
-#[derive(Clone, Copy)]
-struct Output(*mut f32);
-
-#[expect(
-    unsafe_code,
-    reason = "heads interleave in memory, so no slices can split them"
-)]
-// SAFETY: every task writes the features of its own head only.
-unsafe impl Send for Output {}
-#[expect(
-    unsafe_code,
-    reason = "heads interleave in memory, so no slices can split them"
-)]
-// SAFETY: as above.
-unsafe impl Sync for Output {}
-
-impl Output {
-    /// Zeroes `rows` rows of a head.
-    fn clear(self, offset: usize, stride: usize, rows: usize, head_dim: usize) {
-        for row in 0..rows {
-            #[expect(
-                unsafe_code,
-                reason = "heads interleave in memory, so no slices can split them"
-            )]
-            // SAFETY: as for `write`; zero bytes are a valid f32.
-            unsafe {
-                self.0.add(offset + row * stride).write_bytes(0, head_dim);
-            }
-        }
-    }
-
-    /// Writes a product to the features of a head, starting at value `offset`.
-    fn write(self, offset: usize, stride: usize, add: bool, lhs: Matrix, rhs: Matrix) {
-        #[expect(
-            unsafe_code,
-            reason = "heads interleave in memory, so no slices can split them"
-        )]
-        // SAFETY: `offset` and `stride` come from `Packing`, for a tensor of that size; no other
-        // task writes this head, and what is added to has been written before.
-        unsafe {
-            product(self.0.add(offset), stride, add, lhs, rhs, Parallelism::None);
-        }
-    }
-}
-
 pub(super) fn mix(qkv: &FlexTensor, num_heads: usize, first: usize) -> FlexTensor {
     let packing = Packing::of(qkv, num_heads, first);
     let qkv = contiguous(qkv);
     let (qkv, dim) = (values(&qkv), packing.dim());
     let shape = Shape::new([packing.batch, packing.tokens - first, dim]);
     build(shape, |output| {
-        let output = Output(output.as_mut_ptr().cast());
+        let output = Output::new(output);
         let block = packing.queries_at_once() * packing.tokens;
         (0..packing.batch * num_heads)
             .into_par_iter()
@@ -249,22 +182,17 @@ pub(super) fn mix(qkv: &FlexTensor, num_heads: usize, first: usize) -> FlexTenso
                         packing.weights(qkv, head, &queries, weights);
                         let v = packing.part(qkv, head, 2, 0..packing.tokens);
                         let start = packing.output_offset(head, queries.start);
-                        output.write(start, dim, false, of_rows(weights, packing.tokens), v);
+                        output.write(
+                            start,
+                            dim,
+                            false,
+                            Matrix::of_rows(weights, packing.tokens),
+                            v,
+                        );
                     }
                 },
             );
     })
-}
-
-/// Rows of `cols` values.
-fn of_rows(values: &[f32], cols: usize) -> Matrix {
-    Matrix {
-        start: values.as_ptr(),
-        rows: values.len() / cols,
-        cols,
-        row_stride: cols as isize,
-        col_stride: 1,
-    }
 }
 
 /// Inputs of the backward pass.
@@ -295,9 +223,9 @@ impl Backward<'_> {
             packing.weights(self.qkv, head, &queries, weights);
             let start = packing.output_offset(head, queries.start);
             let grad = packing.rows_of_head(&self.grad[start..], queries.len(), packing.dim());
-            let transposed = of_rows(weights, tokens).transposed();
+            let transposed = Matrix::of_rows(weights, tokens).transposed();
             self.output.write(place(2), stride, add, transposed, grad);
-            multiply(d_weights, tokens, false, grad, v.transposed());
+            product_here(d_weights, tokens, false, grad, v.transposed());
             vectorized(ScoreGradients {
                 weights,
                 d_weights,
@@ -308,7 +236,7 @@ impl Backward<'_> {
                 head_dim: packing.head_dim,
                 scale: packing.scale(),
             });
-            let d_scores = of_rows(d_weights, tokens);
+            let d_scores = Matrix::of_rows(d_weights, tokens);
             let start = place(0) + queries.start * stride;
             self.output.write(start, stride, false, d_scores, k);
             let q = packing.part(self.qkv, head, 0, queries);
@@ -333,7 +261,7 @@ pub(super) fn mix_backward(
             qkv: values(&qkv),
             mixed: values(&mixed),
             grad: values(&grad),
-            output: Output(output.as_mut_ptr().cast()),
+            output: Output::new(output),
         };
         let block = packing.queries_at_once() * packing.tokens;
         (0..packing.batch * num_heads)

@@ -8,12 +8,11 @@
 use std::mem::MaybeUninit;
 
 use burn::{backend::flex::FlexTensor, tensor::Shape};
-use gemm::Parallelism;
 use rayon::prelude::*;
 
 use super::{
-    affine::{Matrix, product},
     buffer::{build, contiguous, for_each_task, from_vec, sum_rows, values, with_features},
+    product::{Matrix, product_here},
     simd::{Kernel, vectorized},
 };
 
@@ -74,22 +73,6 @@ impl Map {
     }
 }
 
-/// `output = lhs rhs` or `output += lhs rhs` in this thread.
-fn multiply(output: &mut [f32], add: bool, lhs: Matrix, rhs: Matrix) {
-    assert_eq!(lhs.cols, rhs.rows, "inner dimensions of a matrix product");
-    assert_eq!(output.len(), lhs.rows * rhs.cols, "output of a product");
-    #[expect(
-        unsafe_code,
-        reason = "the matrix product works on pointers and strides"
-    )]
-    // SAFETY: the output has room for the product, and the matrices lie in slices that the caller
-    // holds: the last row of `windows` ends with the last pixel of the border.
-    unsafe {
-        let start = output.as_mut_ptr();
-        product(start, rhs.cols, add, lhs, rhs, Parallelism::None);
-    }
-}
-
 /// Writes the rows of `steps` that are pixels of the map, plus `bias`.
 struct Crop<'a> {
     output: &'a mut [MaybeUninit<f32>],
@@ -134,12 +117,8 @@ pub(super) fn conv3x3(
             let mut steps = vec![0.0; map.steps() * outputs];
             for (tap, weights) in weights.chunks_exact(3 * inputs * outputs).enumerate() {
                 let windows = map.windows(&padded, tap, inputs);
-                multiply(
-                    &mut steps,
-                    tap > 0,
-                    windows,
-                    Matrix::of_rows(weights, outputs),
-                );
+                let weights = Matrix::of_rows(weights, outputs);
+                product_here(&mut steps, outputs, tap > 0, windows, weights);
             }
             vectorized(Crop {
                 output,
@@ -176,7 +155,7 @@ pub(super) fn conv3x3_weight_backward(x: &FlexTensor, grad: &FlexTensor) -> Flex
                 let steps = Matrix::of_rows(&steps[from..][..map.steps() * outputs], outputs);
                 for (tap, sum) in sums.chunks_exact_mut(row).enumerate() {
                     let windows = map.windows(&padded, tap, inputs).transposed();
-                    multiply(sum, true, windows, steps);
+                    product_here(sum, outputs, true, windows, steps);
                 }
             }
         });

@@ -9,8 +9,8 @@ use burn::{
 use rayon::prelude::*;
 
 use super::{
-    affine::{Matrix, product_into},
     buffer::{as_uninit, build, contiguous, from_vec, make_own, rows_per_task, sum_rows, values},
+    product::{Matrix, product_into},
     simd::{Kernel, exp, max, sum, vectorized},
 };
 use crate::heads::{CrossEntropyTensors, FoldedTensors, HeadRule, HeadStepTensors, SteppedTensors};

@@ -8,6 +8,7 @@ mod gelu;
 mod group_norm;
 mod heads;
 mod norm;
+mod product;
 mod simd;
 mod update;
 
