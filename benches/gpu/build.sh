@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds what run.sh and cifar10.sh need into a folder that can be copied to a GPU machine:
-# the command and the tests of kernels and parity, stripped and compressed.
+# Builds what run.sh and cifar10.sh need into a folder that can be copied to a GPU machine,
+# stripped and compressed: the command, and the tests of kernels and parity, which only run.sh needs.
 #
 #   benches/gpu/build.sh [FOLDER]      (default: benches/gpu/bundle)
 #
@@ -35,8 +35,14 @@ done
 pwd > "$bundle/built_in"
 "$bundle/ijepa" --version
 "$bundle/ijepa" devices
-tar -C "$bundle" -cf - ijepa reference parity built_in | xz -T0 -3 > "$bundle/bundle.tar.xz"
-rm "$bundle"/{ijepa,reference,parity,built_in}
-size=$(stat -c %s "$bundle/bundle.tar.xz")
-echo "$bundle/bundle.tar.xz: $((size >> 20)) MiB"
+pack() {
+  local archive=$1
+  shift
+  tar -C "$bundle" -cf - "$@" | xz -T0 -3 > "$bundle/$archive.tar.xz"
+  rm "${@/#/$bundle/}"
+}
+pack ijepa ijepa
+pack tests reference parity built_in
+du -b --apparent-size "$bundle"/*.tar.xz
+size=$(du -bc "$bundle"/*.tar.xz | awk 'END { print $1 }')
 [[ $size -le $most ]] || { echo "larger than $((most >> 20)) MiB" >&2; exit 1; }
