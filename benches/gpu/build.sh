@@ -43,6 +43,5 @@ pack() {
 }
 pack ijepa ijepa
 pack tests reference parity built_in
-du -b --apparent-size "$bundle"/*.tar.xz
-size=$(du -bc "$bundle"/*.tar.xz | awk 'END { print $1 }')
+size=$(du -bc "$bundle"/*.tar.xz | tee /dev/stderr | awk 'END { print $1 }')
 [[ $size -le $most ]] || { echo "larger than $((most >> 20)) MiB" >&2; exit 1; }

@@ -11,17 +11,7 @@ use ijepa_eval::{
     ProbeReport, Protocol, extract, logistic, probe, probe_augmented,
 };
 use ijepa_model::{Pooling, VisionTransformer, VisionTransformerConfig};
-use ijepa_testkit::device;
-
-/// Uniform numbers from a counter (SplitMix64), in `[-1, 1)`.
-fn noise(seed: u64, at: usize) -> f32 {
-    let mut z = (seed << 32)
-        .wrapping_add(at as u64)
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((z ^ (z >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0
-}
+use ijepa_testkit::{device, noise};
 
 const CLASSES: usize = 6;
 

@@ -96,7 +96,7 @@ impl Packing {
     fn weights(&self, qkv: &[f32], head: usize, queries: &Range<usize>, weights: &mut [f32]) {
         let q = self.part(qkv, head, 0, queries.clone());
         let k = self.part(qkv, head, 1, 0..self.tokens);
-        product_here(weights, self.tokens, false, q, k.transposed());
+        product_here(weights, false, q, k.transposed());
         vectorized(Softmax {
             rows: weights,
             tokens: self.tokens,
@@ -225,7 +225,7 @@ impl Backward<'_> {
             let grad = packing.rows_of_head(&self.grad[start..], queries.len(), packing.dim());
             let transposed = Matrix::of_rows(weights, tokens).transposed();
             self.output.write(place(2), stride, add, transposed, grad);
-            product_here(d_weights, tokens, false, grad, v.transposed());
+            product_here(d_weights, false, grad, v.transposed());
             vectorized(ScoreGradients {
                 weights,
                 d_weights,

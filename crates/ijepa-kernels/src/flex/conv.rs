@@ -118,7 +118,7 @@ pub(super) fn conv3x3(
             for (tap, weights) in weights.chunks_exact(3 * inputs * outputs).enumerate() {
                 let windows = map.windows(&padded, tap, inputs);
                 let weights = Matrix::of_rows(weights, outputs);
-                product_here(&mut steps, outputs, tap > 0, windows, weights);
+                product_here(&mut steps, tap > 0, windows, weights);
             }
             vectorized(Crop {
                 output,
@@ -155,7 +155,7 @@ pub(super) fn conv3x3_weight_backward(x: &FlexTensor, grad: &FlexTensor) -> Flex
                 let steps = Matrix::of_rows(&steps[from..][..map.steps() * outputs], outputs);
                 for (tap, sum) in sums.chunks_exact_mut(row).enumerate() {
                     let windows = map.windows(&padded, tap, inputs).transposed();
-                    product_here(sum, outputs, true, windows, steps);
+                    product_here(sum, true, windows, steps);
                 }
             }
         });

@@ -166,9 +166,11 @@ impl Output {
     }
 }
 
-/// `output = lhs rhs`, or `output += lhs rhs`, in rows of `stride`, on this thread.
-pub(super) fn product_here(output: &mut [f32], stride: usize, add: bool, lhs: Matrix, rhs: Matrix) {
-    Output::new(as_uninit(output)).write(0, stride, add, lhs, rhs);
+/// `output = lhs rhs`, or `output += lhs rhs`, on this thread.
+pub(super) fn product_here(output: &mut [f32], add: bool, lhs: Matrix, rhs: Matrix) {
+    let (rows, cols) = (lhs.rows, rhs.cols);
+    assert_eq!(output.len(), rows * cols, "output of a matrix product");
+    Output::new(as_uninit(output)).write(0, cols, add, lhs, rhs);
 }
 
 /// `output = lhs rhs`, or `output += lhs rhs` of initialised values, on all cores.
@@ -230,7 +232,7 @@ mod tests {
             for add in [false, true] {
                 let mut expected = vec![1.0; rows * cols];
                 let mut found = expected.clone();
-                product_here(&mut expected, cols, add, lhs, rhs);
+                product_here(&mut expected, add, lhs, rhs);
                 product_into(as_uninit(&mut found), add, lhs, rhs);
                 ijepa_testkit::assert_close("product", &found, &expected, 1e-6);
             }
