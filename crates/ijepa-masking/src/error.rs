@@ -63,13 +63,16 @@ pub enum MaskError {
     /// Rounded context lengths exist in uniform mode only.
     #[error("`mask.length_multiple` = {0} needs `mask.mode` = \"uniform\", found \"official\"")]
     MultipleNeedsUniform(usize),
-    /// No context block is as long as the multiple that lengths are rounded to.
+    /// No allowed length fits into the smallest context block.
     #[error(
-        "`mask.length_multiple` = {multiple} exceeds the smallest context block of {patches} patches"
+        "no multiple of `mask.length_multiple` = {multiple} is above min_keep = {min_keep} and \
+         within the smallest context block of {patches} patches"
     )]
     MultipleTooLong {
         /// The configured multiple.
         multiple: usize,
+        /// Patches that a mask must exceed.
+        min_keep: usize,
         /// Patches of the smallest context block.
         patches: usize,
     },

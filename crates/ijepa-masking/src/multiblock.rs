@@ -120,9 +120,11 @@ impl MultiBlockConfig {
         )?;
         let context_sizes_possible = context_sizes.possible_when_independent();
         let patches = self.smallest(grid, "mask.context_scale", &context_sizes_possible)?;
-        if self.length_multiple > patches {
+        let least_context = (self.min_keep / self.length_multiple + 1) * self.length_multiple;
+        if least_context > patches {
             return Err(MaskError::MultipleTooLong {
                 multiple: self.length_multiple,
+                min_keep: self.min_keep,
                 patches,
             });
         }
@@ -131,6 +133,7 @@ impl MultiBlockConfig {
             official,
             target_sizes,
             context_sizes,
+            least_context,
         })
     }
 

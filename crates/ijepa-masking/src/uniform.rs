@@ -7,7 +7,7 @@ use crate::{
     official::{Cover, OfficialSampler},
 };
 
-/// Draws of one image before the group settles for the longest context found.
+/// Draws of one image before the longest context found is taken.
 const MAX_REDRAWS: usize = 1000;
 
 /// Blocks that reach every patch, with the context lengths of the official sampler.
@@ -16,12 +16,16 @@ pub(crate) struct UniformSampler {
     pub(crate) official: OfficialSampler,
     pub(crate) target_sizes: BlockSizes,
     pub(crate) context_sizes: BlockSizes,
+    /// Shortest context: a multiple of the configured length that exceeds `min_keep`.
+    pub(crate) least_context: usize,
 }
 
 /// The blocks of one image.
 struct Layout {
     targets: Vec<Block>,
     contexts: Vec<Block>,
+    /// The contexts avoid this many of the targets, all but in a crowded image.
+    avoided: usize,
     shortest_context: usize,
 }
 
@@ -38,18 +42,20 @@ impl UniformSampler {
             .map(|_| Ragged::default())
             .collect();
         let mut cover = Cover::new(grid);
+        let mut relaxations = 0;
         let mut kept = wanted;
         for _ in 0..images {
             let layout = self.layout(target_size, context_size, wanted, &mut cover, rng);
+            relaxations += cover.targets - layout.avoided;
             kept = kept.min(layout.shortest_context);
             for (mask, block) in targets.iter_mut().zip(&layout.targets) {
                 mask.extend(block.patches(grid));
             }
             for (mask, block) in contexts.iter_mut().zip(&layout.contexts) {
-                mask.push(cover.visible(*block, cover.targets));
+                mask.push(cover.visible(*block, layout.avoided));
             }
         }
-        let kept = self.shorten(kept);
+        let kept = kept / config.length_multiple * config.length_multiple;
         let target_patches = target_size.0 * target_size.1;
         MaskGroup {
             grid,
@@ -61,7 +67,7 @@ impl UniformSampler {
                 .into_iter()
                 .map(|indices| PatchIndices::new(target_patches, indices))
                 .collect(),
-            relaxations: 0,
+            relaxations,
         }
     }
 
@@ -69,20 +75,12 @@ impl UniformSampler {
     fn context_length(&self, images: usize, rng: &mut MaskRng) -> usize {
         let multiple = self.official.config.length_multiple;
         let length = self.official.sample(images, rng).contexts[0].kept();
-        ((length + multiple / 2) / multiple).max(1) * multiple
-    }
-
-    /// The longest allowed length that does not exceed `kept`.
-    fn shorten(&self, kept: usize) -> usize {
-        let multiple = self.official.config.length_multiple;
-        if kept < multiple {
-            kept
-        } else {
-            kept / multiple * multiple
-        }
+        ((length + multiple / 2) / multiple * multiple).max(self.least_context)
     }
 
     /// Draws one image until all its contexts have `wanted` patches; leaves its targets in `cover`.
+    ///
+    /// If no draw has even the least, the best one ignores targets, the last one first.
     fn layout(
         &self,
         target_size: (usize, usize),
@@ -91,40 +89,58 @@ impl UniformSampler {
         cover: &mut Cover,
         rng: &mut MaskRng,
     ) -> Layout {
-        let config = &self.official.config;
-        let grid = self.official.grid;
-        let constraint = |targets: &[Block], cover: &mut Cover| {
-            cover.set(if config.allow_overlap { &[] } else { targets });
-        };
-        let mut best: Option<Layout> = None;
-        for _ in 0..MAX_REDRAWS {
-            let mut blocks = |count, size| (0..count).map(|_| place(grid, size, rng)).collect();
-            let targets: Vec<Block> = blocks(config.num_targets, target_size);
-            let contexts: Vec<Block> = blocks(config.num_contexts, context_size);
-            constraint(&targets, cover);
-            let lengths = contexts
-                .iter()
-                .map(|block| cover.visible(*block, cover.targets).count());
-            let shortest_context = lengths.min().unwrap_or(0);
-            let layout = Layout {
-                targets,
-                contexts,
-                shortest_context,
-            };
-            if shortest_context >= wanted {
-                return layout;
+        let mut best = self.draw(target_size, context_size, cover, rng);
+        for _ in 1..MAX_REDRAWS {
+            if best.shortest_context >= wanted {
+                break;
             }
-            if best
-                .as_ref()
-                .is_none_or(|best| best.shortest_context < shortest_context)
-            {
-                best = Some(layout);
+            let layout = self.draw(target_size, context_size, cover, rng);
+            if layout.shortest_context > best.shortest_context {
+                best = layout;
             }
         }
-        let best = best.expect("at least one draw was made");
-        constraint(&best.targets, cover);
+        self.hide(&best.targets, cover);
+        while best.shortest_context < self.least_context {
+            best.avoided -= 1;
+            best.shortest_context = shortest(&best.contexts, best.avoided, cover);
+        }
         best
     }
+
+    /// Places all blocks of one image anywhere.
+    fn draw(
+        &self,
+        target_size: (usize, usize),
+        context_size: (usize, usize),
+        cover: &mut Cover,
+        rng: &mut MaskRng,
+    ) -> Layout {
+        let OfficialSampler { config, grid, .. } = &self.official;
+        let mut blocks = |count, size| (0..count).map(|_| place(*grid, size, rng)).collect();
+        let targets: Vec<Block> = blocks(config.num_targets, target_size);
+        let contexts: Vec<Block> = blocks(config.num_contexts, context_size);
+        self.hide(&targets, cover);
+        Layout {
+            avoided: cover.targets,
+            shortest_context: shortest(&contexts, cover.targets, cover),
+            targets,
+            contexts,
+        }
+    }
+
+    /// Makes `cover` hide `targets`, or nothing where contexts may overlap them.
+    fn hide(&self, targets: &[Block], cover: &mut Cover) {
+        let overlap = self.official.config.allow_overlap;
+        cover.set(if overlap { &[] } else { targets });
+    }
+}
+
+/// Patches of the smallest of `contexts` outside the first `avoided` targets.
+fn shortest(contexts: &[Block], avoided: usize, cover: &Cover) -> usize {
+    let lengths = contexts
+        .iter()
+        .map(|block| cover.visible(*block, avoided).count());
+    lengths.min().unwrap_or(0)
 }
 
 /// Scale and aspect ratio have a random number each.

@@ -71,9 +71,11 @@ proptest! {
         allow_overlap: bool,
         seed: u64,
     ) {
+        let (mode, length_multiple) =
+            if uniform { (MaskMode::Uniform, length_multiple) } else { (MaskMode::Official, 1) };
         let config = MultiBlockConfig {
-            mode: if uniform { MaskMode::Uniform } else { MaskMode::Official },
-            length_multiple: if uniform { length_multiple } else { 1 },
+            mode,
+            length_multiple,
             num_targets,
             num_contexts,
             target_scale: Range::new(scale_min, scale_min + scale_span),
@@ -87,6 +89,9 @@ proptest! {
             let group = sampler.sample(5, &mut MaskRng::for_group(seed, 1, 2));
             check(&group, 5, !allow_overlap);
             prop_assert!(group.targets[0].kept() > min_keep);
+            let context = group.contexts[0].kept();
+            prop_assert!(context > min_keep);
+            prop_assert!(context.is_multiple_of(length_multiple));
         }
     }
 
@@ -161,17 +166,25 @@ fn uniform_context_lengths_are_multiples() {
 
 #[test]
 fn relaxation_is_counted_and_keeps_enough_context() {
-    let config = MultiBlockConfig {
+    let crowded = MultiBlockConfig {
         num_targets: 6,
         min_keep: 8,
         ..Default::default()
     };
-    let sampler = config.build(grid(8, 8)).unwrap();
-    let groups: Vec<MaskGroup> = (0..50)
-        .map(|group| sampler.sample(16, &mut MaskRng::for_group(8, 0, group)))
-        .collect();
-    assert!(groups.iter().any(|group| group.relaxations > 0));
-    assert!(groups.iter().all(|group| group.contexts[0].kept() > 8));
+    // Most target blocks span the whole grid.
+    let covered = MultiBlockConfig {
+        mode: MaskMode::Uniform,
+        target_scale: Range::new(0.9, 1.0),
+        ..crowded.clone()
+    };
+    for config in [crowded, covered] {
+        let sampler = config.build(grid(8, 8)).unwrap();
+        let groups: Vec<MaskGroup> = (0..50)
+            .map(|group| sampler.sample(16, &mut MaskRng::for_group(8, 0, group)))
+            .collect();
+        assert!(groups.iter().any(|group| group.relaxations > 0));
+        assert!(groups.iter().all(|group| group.contexts[0].kept() > 8));
+    }
 }
 
 fn refusal(config: MultiBlockConfig, grid: PatchGrid) -> String {
@@ -209,7 +222,8 @@ fn configurations_that_cannot_be_sampled_are_refused_with_the_reason() {
             },
             grid(14, 14)
         ),
-        "`mask.length_multiple` = 200 exceeds the smallest context block of 169 patches"
+        "no multiple of `mask.length_multiple` = 200 is above min_keep = 10 and within the \
+         smallest context block of 169 patches"
     );
     assert_eq!(
         refusal(
