@@ -60,7 +60,7 @@ impl PretrainPlan {
             sampler: Arc::from(recipe.mask_sampler()?),
             schedules: Schedules::new(config),
             steps_per_epoch: steps_per_epoch as u64,
-            total_steps: (steps_per_epoch * recipe.optimizer.epochs) as u64,
+            total_steps: steps_per_epoch.saturating_mul(recipe.optimizer.epochs) as u64,
             recipe,
         })
     }

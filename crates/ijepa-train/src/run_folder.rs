@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::Write,
+    io::{ErrorKind, Write},
     path::{Path, PathBuf},
 };
 
@@ -16,6 +16,8 @@ const CHECKPOINTS: &str = "checkpoints";
 const LATEST: &str = "latest";
 const BEST: &str = "best";
 const LOCK: &str = "lock";
+/// Ends the hidden name of a checkpoint while another of the same step is written.
+const REPLACED: &str = ".replaced";
 
 /// A directory that this process alone may write.
 #[derive(Debug)]
@@ -48,7 +50,7 @@ impl RunFolder {
         let lock = File::create(&lock_path).map_err(io("create", &lock_path))?;
         match lock.try_lock() {
             Ok(()) => {
-                remove_unfinished(&checkpoints)?;
+                clean_up(&checkpoints)?;
                 Ok(Self { path, _lock: lock })
             }
             Err(fs::TryLockError::WouldBlock) => Err(TrainError::InUse { path }),
@@ -115,7 +117,8 @@ impl RunFolder {
         let path = self.path.join(name);
         let kept = match fs::read_to_string(&path) {
             Ok(text) => rows_before(&text, step),
-            Err(_) => String::new(),
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(io("read", &path)(error)),
         };
         let rows = kept.split_once('\n').map_or("", |(_, rows)| rows);
         let text = format!("{header}\n{rows}");
@@ -155,7 +158,8 @@ impl RunFolder {
     }
 
     /// Has `create` make the checkpoint of `step` completed steps and keeps the newest
-    /// `keep_last` and the best.
+    /// `keep_last` and the best. Of a run that went back, checkpoints of steps that it has yet to
+    /// reach again go first.
     ///
     /// # Errors
     ///
@@ -170,47 +174,77 @@ impl RunFolder {
         let folder = self.path.join(CHECKPOINTS);
         let name = format!("step-{step}");
         let target = folder.join(&name);
-        if target.exists() {
-            // A resumed run may reach a step again that was saved but not yet linked.
-            fs::remove_dir_all(&target).map_err(io("replace", &target))?;
-        }
-        create(&target)?;
+        replace(&target, create)?;
         link(&folder, LATEST, &name)?;
         remove_old(&folder, keep_last)
     }
 }
 
+/// Has `create` make a folder; one that is there already stays until the new one is complete.
+fn replace(
+    target: &Path,
+    create: impl FnOnce(&Path) -> Result<(), CheckpointError>,
+) -> Result<(), TrainError> {
+    if !target.exists() {
+        return Ok(create(target)?);
+    }
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let aside = target.with_file_name(format!(".{name}{REPLACED}"));
+    fs::rename(target, &aside).map_err(io("replace", target))?;
+    let created = create(target);
+    match created {
+        Ok(()) => fs::remove_dir_all(&aside).map_err(io("remove", &aside))?,
+        Err(_) => fs::rename(&aside, target).map_err(io("restore", target))?,
+    }
+    Ok(created?)
+}
+
+fn step_of(name: &Path) -> Option<u64> {
+    name.file_name()?
+        .to_str()?
+        .strip_prefix("step-")?
+        .parse()
+        .ok()
+}
+
 fn remove_old(folder: &Path, keep_last: usize) -> Result<(), TrainError> {
-    let mut steps: Vec<(u64, PathBuf)> = fs::read_dir(folder)
+    let linked = |link: &str| fs::read_link(folder.join(link)).ok();
+    let (best, latest) = (linked(BEST), linked(LATEST));
+    let reached = latest.as_deref().and_then(step_of).unwrap_or(u64::MAX);
+    let mut steps: Vec<(bool, u64, PathBuf)> = fs::read_dir(folder)
         .map_err(io("list", folder))?
         .filter_map(|entry| {
             let path = entry.ok()?.path();
-            let step = path
-                .file_name()?
-                .to_str()?
-                .strip_prefix("step-")?
-                .parse()
-                .ok()?;
-            Some((step, path))
+            let step = step_of(&path)?;
+            Some((step <= reached, step, path))
         })
         .collect();
     steps.sort_unstable();
-    let best = fs::read_link(folder.join(BEST)).map(|name| folder.join(name));
     let surplus = steps.len().saturating_sub(keep_last);
-    for (_, path) in &steps[..surplus] {
-        if best.as_ref().ok() != Some(path) {
+    for (_, _, path) in &steps[..surplus] {
+        if best.as_deref() != path.file_name().map(Path::new) {
             fs::remove_dir_all(path).map_err(io("remove", path))?;
         }
     }
     Ok(())
 }
 
-/// Removes the checkpoints that killed processes were writing; the lock says that nobody is.
-fn remove_unfinished(folder: &Path) -> Result<(), TrainError> {
+/// Removes the checkpoints that killed processes were writing, and puts back those that they were
+/// about to replace; the lock says that nobody is.
+fn clean_up(folder: &Path) -> Result<(), TrainError> {
     for entry in fs::read_dir(folder).map_err(io("list", folder))? {
         let path = entry.map_err(io("list", folder))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with(".step-") && name.ends_with(".tmp") {
+        let Some(name) = name
+            .strip_prefix('.')
+            .filter(|name| name.starts_with("step-"))
+        else {
+            continue;
+        };
+        let replaced = name.strip_suffix(REPLACED).map(|name| folder.join(name));
+        if let Some(target) = replaced.filter(|target| !target.exists()) {
+            fs::rename(&path, &target).map_err(io("restore", &target))?;
+        } else {
             fs::remove_dir_all(&path).map_err(io("remove", &path))?;
         }
     }

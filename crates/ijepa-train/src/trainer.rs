@@ -109,14 +109,20 @@ impl<'a> Trainer<'a> {
         let output = self.learner.step(groups, settings);
         self.clock.stepped(self.plan.recipe.run.batch_size);
 
-        let logged = self
-            .step
-            .is_multiple_of(self.plan.recipe.run.log_every_steps as u64);
-        if logged || self.step + 1 == self.plan.total_steps {
+        let every = self.plan.recipe.run.log_every_steps as u64;
+        let logged = self.step.is_multiple_of(every) || self.step + 1 == self.plan.total_steps;
+        if logged {
             self.log(&output, &masks, settings, hooks)?;
         }
         self.step += 1;
-        self.end_epoch(hooks)?;
+        if logged {
+            self.stop_if_collapsed()?;
+        }
+        if let Err(error) = self.end_epoch(hooks) {
+            // The epoch's steps were fine.
+            self.save_if_needed()?;
+            return Err(error);
+        }
         let every = self.plan.recipe.run.checkpoint_every_steps as u64;
         let every = if every == 0 {
             self.plan.steps_per_epoch
@@ -195,10 +201,8 @@ impl<'a> Trainer<'a> {
                 "the loss"
             };
             let tensor = first_not_finite(&self.learner.model).unwrap_or_else(|| what.to_owned());
-            return Err(TrainError::Diverged {
-                step: self.step,
-                tensor,
-            });
+            let step = self.step;
+            return Err(TrainError::Diverged { step, tensor });
         }
         let last = masks.last().expect("a step has at least one group");
         let monitors = Monitors::measure(output, last, self.learner.objective.loss, loss);
@@ -209,11 +213,17 @@ impl<'a> Trainer<'a> {
         for hook in hooks.iter_mut() {
             hook.on_log(&row, &monitors).map_err(TrainError::Hook)?;
         }
-        match monitors.collapse() {
+        Ok(())
+    }
+
+    /// Saves and ends the run if the step just logged was collapsed and the recipe says so.
+    fn stop_if_collapsed(&mut self) -> Result<(), TrainError> {
+        let collapse = self.monitors.and_then(|monitors| monitors.collapse());
+        match collapse {
             Some(reason) if self.plan.recipe.run.on_collapse == OnCollapse::Stop => {
                 self.save_if_needed()?;
                 Err(TrainError::Collapsed {
-                    step: self.step,
+                    step: self.step - 1,
                     reason,
                 })
             }
@@ -250,7 +260,8 @@ impl<'a> Trainer<'a> {
     }
 
     fn end_epoch(&mut self, hooks: &mut [&mut dyn Hook]) -> Result<(), TrainError> {
-        let every = self.plan.recipe.run.eval_every_epochs as u64 * self.plan.steps_per_epoch;
+        let every = self.plan.recipe.run.eval_every_epochs as u64;
+        let every = every.saturating_mul(self.plan.steps_per_epoch);
         if hooks.is_empty() || !self.step.is_multiple_of(every) {
             return Ok(());
         }
@@ -273,6 +284,10 @@ impl<'a> Trainer<'a> {
     fn save_if_needed(&mut self) -> Result<(), TrainError> {
         if self.saved_step == Some(self.step) {
             return Ok(());
+        }
+        if let Some(tensor) = first_not_finite(&self.learner.model) {
+            let step = self.step.saturating_sub(1);
+            return Err(TrainError::Diverged { step, tensor });
         }
         let recipe = &self.plan.recipe;
         let state = TrainingState {
