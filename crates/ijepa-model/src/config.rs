@@ -1,6 +1,6 @@
 //! Rules that the sizes of a network must follow.
 
-use ijepa_masking::MaskError;
+use ijepa_masking::{MaskError, PatchGrid};
 
 use crate::variant::VitVariant;
 
@@ -22,6 +22,16 @@ pub enum ConfigError {
     Zero {
         /// The configuration key.
         key: &'static str,
+    },
+    /// A size that no network has; a damaged file may say anything.
+    #[error("`{key}` must be at most {max}, found {found}")]
+    TooLarge {
+        /// The configuration key.
+        key: &'static str,
+        /// The size found.
+        found: usize,
+        /// The largest size allowed.
+        max: usize,
     },
     /// The width cannot be split into heads.
     #[error("`{key}` = {dim} is not a multiple of num_heads = {num_heads}")]
@@ -56,6 +66,35 @@ pub(crate) fn check_positive(key: &'static str, value: usize) -> Result<(), Conf
     } else {
         Ok(())
     }
+}
+
+/// Blocks of the deepest network.
+const MAX_DEPTH: usize = 1000;
+
+/// Values of the largest table of positions, 1 GiB.
+const MAX_POSITIONS: usize = 1 << 28;
+
+fn check_at_most(key: &'static str, found: usize, max: usize) -> Result<(), ConfigError> {
+    if found > max {
+        Err(ConfigError::TooLarge { key, found, max })
+    } else {
+        Ok(())
+    }
+}
+
+pub(crate) fn check_depth(key: &'static str, depth: usize) -> Result<(), ConfigError> {
+    check_positive(key, depth)?;
+    check_at_most(key, depth, MAX_DEPTH)
+}
+
+/// The table of positions is made before any weight is read.
+pub(crate) fn check_positions(
+    key: &'static str,
+    grid: PatchGrid,
+    dim: usize,
+) -> Result<(), ConfigError> {
+    let values = grid.rows().saturating_mul(grid.cols()).saturating_mul(dim);
+    check_at_most(key, values, MAX_POSITIONS)
 }
 
 /// A width must split into heads and into the four parts of the positions.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     block::{Block, BlockConfig, Pass},
     compute::{Compute, Precision},
-    config::ConfigError,
+    config::{self, ConfigError},
     drop_path::StochasticDepth,
     init::{Initialization, Initializer},
     patch_embed::PatchEmbed,
@@ -100,11 +100,12 @@ impl VisionTransformerConfig {
     ///
     /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.grid()?;
-        crate::config::check_network("embed_dim", self.embed_dim, self.num_heads)?;
-        crate::config::check_positive("depth", self.depth)?;
-        crate::config::check_positive("mlp_ratio * embed_dim", self.hidden_dim())?;
-        crate::config::check_drop_path(self.drop_path)
+        let grid = self.grid()?;
+        config::check_network("embed_dim", self.embed_dim, self.num_heads)?;
+        config::check_positions("patches * embed_dim", grid, self.embed_dim)?;
+        config::check_depth("depth", self.depth)?;
+        config::check_positive("mlp_ratio * embed_dim", self.hidden_dim())?;
+        config::check_drop_path(self.drop_path)
     }
 
     /// An encoder with the reference's initial weights for seed 0.
@@ -221,7 +222,7 @@ impl VisionTransformer {
     ///
     /// [`ConfigError::DropPath`] unless `0 <= drop_path < 1`.
     pub fn with_drop_path(mut self, drop_path: f64) -> Result<Self, ConfigError> {
-        crate::config::check_drop_path(drop_path)?;
+        config::check_drop_path(drop_path)?;
         self.config.drop_path = drop_path;
         let depth = self.blocks.len();
         for (index, block) in self.blocks.iter_mut().enumerate() {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     block::{Block, BlockConfig, Pass},
     compute::Compute,
-    config::{ConfigError, check_network, check_positive},
+    config::{ConfigError, check_depth, check_network, check_positions},
     drop_path::StochasticDepth,
     encoder::VisionTransformerConfig,
     init::{Initialization, Initializer},
@@ -66,7 +66,8 @@ impl PredictorConfig {
     /// The first rule that is broken.
     pub fn validate(&self, encoder: &VisionTransformerConfig) -> Result<(), ConfigError> {
         check_network("predictor_dim", self.dim, encoder.num_heads)?;
-        check_positive("predictor_depth", self.depth)
+        check_positions("patches * predictor_dim", encoder.grid()?, self.dim)?;
+        check_depth("predictor_depth", self.depth)
     }
 
     /// A predictor for `encoder`, with as many heads as the encoder has.

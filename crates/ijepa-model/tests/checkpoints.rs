@@ -8,13 +8,14 @@ mod checkpoints {
     };
 
     use ijepa_model::{
-        Checkpoint, CheckpointError, VisionTransformerConfig,
+        Checkpoint, CheckpointError, Normalization, VisionTransformerConfig,
         checkpoint::{
             CheckpointKind, EncoderRole, Format, NamedTensor, OpenOptions, StateDict,
             named_tensors, torch::TorchArchive,
         },
     };
     use ijepa_testkit::device;
+    use safetensors::{Dtype, tensor::TensorView};
 
     fn golden() -> PathBuf {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -265,6 +266,92 @@ mod checkpoints {
             message.ends_with("has format version 2, this version reads up to 1"),
             "{message}"
         );
+    }
+
+    /// A folder of `transformers` with another text in one of its files.
+    fn hugging_face(file: &str, change: impl Fn(&str) -> String) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for entry in fs::read_dir(golden().join("hf_tiny_saved")).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+        }
+        let path = folder.path().join(file);
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        fs::write(path, change(&text)).unwrap();
+        folder
+    }
+
+    /// Nothing is allocated for what a file only claims.
+    #[test]
+    fn sizes_that_no_network_has_are_refused() {
+        let most: usize = usize::MAX / 4 * 4;
+        for (key, value) in [
+            ("num_hidden_layers", most),
+            ("hidden_size", most),
+            ("image_size", most),
+        ] {
+            let folder = hugging_face("config.json", |text| {
+                let mut config: serde_json::Value = serde_json::from_str(text).unwrap();
+                config["patch_size"] = 4.into();
+                config["num_attention_heads"] = 1.into();
+                config[key] = value.into();
+                config.to_string()
+            });
+            let error = Checkpoint::open(folder.path()).unwrap_err();
+            let source = std::error::Error::source(&error).unwrap().to_string();
+            assert!(source.contains("must be at most"), "{key}: {source}");
+        }
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep.safetensors");
+        let encoder = official().target_encoder.unwrap();
+        let bytes: Vec<(&str, Vec<usize>)> = encoder
+            .iter()
+            .map(|(name, tensor)| (name, tensor.shape().to_vec()))
+            .chain([("blocks.4000000000.norm1.bias", vec![1])])
+            .collect();
+        let zeros = vec![
+            0;
+            4 * bytes
+                .iter()
+                .map(|(_, shape)| shape.iter().product())
+                .max()
+                .unwrap_or(0)
+        ];
+        let views = bytes.into_iter().map(|(name, shape)| {
+            let len = 4 * shape.iter().product::<usize>();
+            (
+                name,
+                TensorView::new(Dtype::F32, shape, &zeros[..len]).unwrap(),
+            )
+        });
+        safetensors::serialize_to_file(views, None, &path).unwrap();
+        let options = OpenOptions { num_heads: Some(3) };
+        let error = Checkpoint::open_with(path, options).unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(source, "`depth` must be at most 1000, found 4000000001");
+    }
+
+    #[test]
+    fn preprocessors_scale_and_normalise_as_they_say() {
+        let found = |text: &str| {
+            let folder = hugging_face("preprocessor_config.json", |_| text.to_owned());
+            Checkpoint::open(folder.path()).unwrap().normalization
+        };
+        let half = r#""image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]"#;
+        let of_bytes = Normalization {
+            mean: [127.5 / 255.0; 3],
+            std: [0.25; 3],
+        };
+        let scaled = r#""image_mean": [127.5, 127.5, 127.5], "image_std": [63.75, 63.75, 63.75]"#;
+        assert_eq!(found("{}"), None);
+        assert_eq!(found(&format!("{{{half}}}")), Some(Normalization::HALF));
+        let exact = format!(r#"{{{half}, "rescale_factor": 0.00392156862745098}}"#);
+        assert_eq!(found(&exact), Some(Normalization::HALF));
+        let bytes = format!(r#"{{{scaled}, "do_rescale": false, "rescale_factor": 0.5}}"#);
+        assert_eq!(found(&bytes), Some(of_bytes));
+        let off = format!(r#"{{{half}, "do_normalize": false}}"#);
+        assert_eq!(found(&off), Some(Normalization::NONE));
     }
 
     #[test]

@@ -52,6 +52,30 @@ enum Side {
 struct Preprocessor {
     image_mean: Option<[f32; 3]>,
     image_std: Option<[f32; 3]>,
+    do_normalize: Option<bool>,
+    do_rescale: Option<bool>,
+    rescale_factor: Option<f64>,
+}
+
+impl Preprocessor {
+    /// The statistics for values in `[0, 1]`, whatever range the processor scales bytes to.
+    fn normalization(&self) -> Option<Normalization> {
+        let Normalization { mean, std } = match self.do_normalize {
+            Some(false) => Normalization::NONE,
+            _ => {
+                let (mean, std) = self.image_mean.zip(self.image_std)?;
+                Normalization { mean, std }
+            }
+        };
+        let factor = match self.do_rescale {
+            Some(false) => 1.0,
+            _ => self.rescale_factor.unwrap_or(1.0 / 255.0),
+        };
+        let rescaled =
+            |values: [f32; 3]| values.map(|value| (f64::from(value) / (255.0 * factor)) as f32);
+        let (mean, std) = (rescaled(mean), rescaled(std));
+        Some(Normalization { mean, std })
+    }
 }
 
 #[derive(Deserialize)]
@@ -171,13 +195,8 @@ fn read_normalization(path: &Path) -> Result<Option<Normalization>, CheckpointEr
     if !path.is_file() {
         return Ok(None);
     }
-    let Preprocessor {
-        image_mean,
-        image_std,
-    } = files::read_json(path)?;
-    Ok(image_mean
-        .zip(image_std)
-        .map(|(mean, std)| Normalization { mean, std }))
+    let found: Preprocessor = files::read_json(path)?;
+    Ok(found.normalization())
 }
 
 /// The two spellings of a part of a block, by its official name.
