@@ -27,7 +27,8 @@ pub trait Hook {
         Ok(())
     }
 
-    /// After an epoch that the recipe evaluates; what is returned goes into `epochs.csv`.
+    /// After an epoch that the recipe evaluates; what is returned goes into `epochs.csv`. Also
+    /// where a run ends between such epochs, for its summary.
     ///
     /// # Errors
     ///

@@ -46,7 +46,7 @@ pub struct TrainSummary {
     pub steps: u64,
     /// Images seen, those before a resumption included.
     pub images: u64,
-    /// Loss of the first step of this process.
+    /// Loss of the first step of this process, or of the checkpoint if it took none.
     pub loss_first: f64,
     /// Loss of the last step.
     pub loss_last: f64,
@@ -54,9 +54,10 @@ pub struct TrainSummary {
     pub images_per_s: f64,
     /// Time of this process.
     pub elapsed: Duration,
-    /// Spread of the target features at the last step.
+    /// Spread of the target features at the last step, or at the last one logged if the run was
+    /// stopped by time or by request.
     pub feature_std: f64,
-    /// What hooks last measured.
+    /// What hooks measured at the end, or before it if the run was told to stop.
     pub scores: EpochScores,
     /// Why the run looks collapsed, if it does.
     pub collapse: Option<String>,

@@ -1,4 +1,4 @@
-//! Going on from a checkpoint.
+//! The learner that a run begins with: of the plan alone or of a checkpoint.
 
 use burn::tensor::Device;
 use ijepa_model::{Checkpoint, IJepaConfig, Target};
@@ -14,6 +14,19 @@ use crate::{
 
 /// The keys of `[run]` that change what is learned; the others only change what is kept of it.
 const LEARNED: [&str; 3] = ["run.batch_size", "run.precision", "run.seed"];
+
+/// The learner of a run that begins.
+pub(crate) fn fresh(plan: &PretrainPlan, device: &Device) -> Learner {
+    let (objective, adamw) = (plan.objective(), plan.adamw());
+    Learner::new(
+        &plan.model,
+        plan.initialization(),
+        plan.compute(),
+        objective,
+        adamw,
+        device,
+    )
+}
 
 /// The learner of a checkpoint, whose networks must be those of the plan.
 pub(crate) fn learner(

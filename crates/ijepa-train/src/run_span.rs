@@ -50,6 +50,11 @@ impl RunSpan {
         step < self.last_step && !out_of_time && !self.interrupted
     }
 
+    /// Whether `step` completed steps are the end, as far as that is known before.
+    pub fn ends_with(&self, step: u64) -> bool {
+        step == self.last_step
+    }
+
     /// Whether it ended because it was told to stop.
     pub fn interrupted(&self) -> bool {
         self.interrupted

@@ -39,10 +39,11 @@ pub fn pretrain(
     let mut trainer = Trainer::start(plan, source, run, device, options, hooks)?;
     let mut span = RunSpan::begin(options, plan.total_steps);
     while span.goes_on(trainer.step) {
-        trainer.train_step(hooks)?;
+        let last = span.ends_with(trainer.step + 1);
+        trainer.train_step(last, hooks)?;
     }
     trainer.save_if_needed()?;
-    Ok(trainer.finish(&span))
+    trainer.finish(&span, hooks)
 }
 
 struct Trainer<'a> {
@@ -54,9 +55,15 @@ struct Trainer<'a> {
     step: u64,
     saved_step: Option<u64>,
     clock: Clock,
+    /// The first and the last that were measured.
     losses: Option<[f64; 2]>,
+    /// Of the last step, if it was not measured.
+    pending_loss: Option<Tensor<1>>,
+    /// What the checkpoint says that the run goes on from.
+    resumed_loss: Option<f64>,
     monitors: Option<Monitors>,
-    scores: EpochScores,
+    /// What hooks measured, and after how many steps.
+    scores: Option<(u64, EpochScores)>,
 }
 
 impl<'a> Trainer<'a> {
@@ -78,7 +85,7 @@ impl<'a> Trainer<'a> {
                 }
                 (learner, from.step)
             }
-            None => (fresh(plan, device), 0),
+            None => (resume::fresh(plan, device), 0),
         };
         let loader = Loader::new(source, loader_config(plan, options, step))?;
         run.begin(&plan.recipe.to_toml(), &options.environment, step)?;
@@ -89,16 +96,19 @@ impl<'a> Trainer<'a> {
             loader,
             learner,
             step,
-            saved_step: checkpoint.map(|_| step),
+            saved_step: checkpoint.as_ref().map(|_| step),
             clock: Clock::start(),
             losses: None,
+            pending_loss: None,
+            resumed_loss: checkpoint.and_then(|checkpoint| checkpoint.state.loss),
             monitors: None,
-            scores: EpochScores::default(),
+            scores: None,
         })
     }
 
-    /// Loads a batch, trains on it, logs, evaluates and saves as the recipe says.
-    fn train_step(&mut self, hooks: &mut [&mut dyn Hook]) -> Result<(), TrainError> {
+    /// Loads a batch, trains on it, logs, evaluates and saves as the recipe says; the last step
+    /// of a process is measured even if it is not logged.
+    fn train_step(&mut self, last: bool, hooks: &mut [&mut dyn Hook]) -> Result<(), TrainError> {
         let waiting = Instant::now();
         let batch = self.loader.next_batch()?;
         self.clock.waited(waiting.elapsed());
@@ -113,10 +123,15 @@ impl<'a> Trainer<'a> {
         let logged = self.step.is_multiple_of(every) || self.step + 1 == self.plan.total_steps;
         if logged {
             self.log(&output, &masks, settings, hooks)?;
+        } else if last {
+            self.measure(&output, &masks)?;
         }
         self.step += 1;
-        if logged {
+        if logged || last {
+            self.pending_loss = None;
             self.stop_if_collapsed()?;
+        } else {
+            self.pending_loss = Some(output.loss);
         }
         if let Err(error) = self.end_epoch(hooks) {
             // The epoch's steps were fine.
@@ -184,7 +199,7 @@ impl<'a> Trainer<'a> {
             })
     }
 
-    /// Reads what the step measured; the only place that waits for the device.
+    /// Writes down what the step measured and tells the hooks.
     fn log(
         &mut self,
         output: &StepOutput,
@@ -192,7 +207,21 @@ impl<'a> Trainer<'a> {
         settings: StepSettings,
         hooks: &mut [&mut dyn Hook],
     ) -> Result<(), TrainError> {
-        let scalar = |value: &Tensor<1>| f64::from(value.clone().into_scalar::<f32>());
+        let ([loss, grad_norm], monitors) = self.measure(output, masks)?;
+        let row = self.row(loss, grad_norm, monitors.feature_std, masks, settings);
+        self.run.log(&row, &monitors)?;
+        for hook in hooks.iter_mut() {
+            hook.on_log(&row, &monitors).map_err(TrainError::Hook)?;
+        }
+        Ok(())
+    }
+
+    /// Reads loss, gradient norm and monitors; the only place that waits for the device.
+    fn measure(
+        &mut self,
+        output: &StepOutput,
+        masks: &[MaskGroup],
+    ) -> Result<([f64; 2], Monitors), TrainError> {
         let (loss, grad_norm) = (scalar(&output.loss), scalar(&output.grad_norm));
         if !loss.is_finite() || !grad_norm.is_finite() {
             let what = if loss.is_finite() {
@@ -206,14 +235,13 @@ impl<'a> Trainer<'a> {
         }
         let last = masks.last().expect("a step has at least one group");
         let monitors = Monitors::measure(output, last, self.learner.objective.loss, loss);
-        let row = self.row(loss, grad_norm, monitors.feature_std, masks, settings);
-        self.run.log(&row, &monitors)?;
-        self.losses = Some([self.losses.map_or(loss, |[first, _]| first), loss]);
+        self.saw(loss);
         self.monitors = Some(monitors);
-        for hook in hooks.iter_mut() {
-            hook.on_log(&row, &monitors).map_err(TrainError::Hook)?;
-        }
-        Ok(())
+        Ok(([loss, grad_norm], monitors))
+    }
+
+    fn saw(&mut self, loss: f64) {
+        self.losses = Some([self.losses.map_or(loss, |[first, _]| first), loss]);
     }
 
     /// Saves and ends the run if the step just logged was collapsed and the recipe says so.
@@ -266,19 +294,28 @@ impl<'a> Trainer<'a> {
             return Ok(());
         }
         let epoch = self.step / self.plan.steps_per_epoch - 1;
-        let mut scores = EpochScores::default();
-        for hook in hooks.iter_mut() {
-            scores = scores.or(hook
-                .on_epoch(epoch, &self.learner)
-                .map_err(TrainError::Hook)?);
-        }
-        self.scores = scores;
+        let scores = self.evaluate(epoch, hooks)?;
         if self.run.log_epoch(epoch, self.step, &scores)? {
             self.save_if_needed()?;
             let keep_last = self.plan.recipe.run.keep_last;
             self.run.mark_best(self.step, keep_last)?;
         }
         Ok(())
+    }
+
+    /// What the hooks measure now.
+    fn evaluate(
+        &mut self,
+        epoch: u64,
+        hooks: &mut [&mut dyn Hook],
+    ) -> Result<EpochScores, TrainError> {
+        let mut scores = EpochScores::default();
+        for hook in hooks.iter_mut() {
+            let found = hook.on_epoch(epoch, &self.learner);
+            scores = scores.or(found.map_err(TrainError::Hook)?);
+        }
+        self.scores = Some((self.step, scores));
+        Ok(scores)
     }
 
     fn save_if_needed(&mut self) -> Result<(), TrainError> {
@@ -307,37 +344,44 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    fn finish(self, span: &RunSpan) -> (TrainSummary, Learner) {
-        let [loss_first, loss_last] = self.losses.unwrap_or([f64::NAN; 2]);
+    /// The result of the run, with scores of where it ended unless it was told to stop.
+    fn finish(
+        mut self,
+        span: &RunSpan,
+        hooks: &mut [&mut dyn Hook],
+    ) -> Result<(TrainSummary, Learner), TrainError> {
+        let elapsed = span.elapsed();
+        let scores = match self.scores {
+            Some((step, scores)) if step == self.step || span.interrupted() => scores,
+            None if span.interrupted() => EpochScores::default(),
+            _ => self.evaluate(self.step / self.plan.steps_per_epoch, hooks)?,
+        };
+        if let Some(loss) = self.pending_loss.take() {
+            self.saw(scalar(&loss));
+        }
+        let untouched = self.resumed_loss.unwrap_or(f64::NAN);
+        let [loss_first, loss_last] = self.losses.unwrap_or([untouched; 2]);
         let summary = TrainSummary {
             steps: self.step,
             images: self.step * self.plan.recipe.run.batch_size as u64,
             loss_first,
             loss_last,
             images_per_s: self.clock.overall(),
-            elapsed: span.elapsed(),
+            elapsed,
             feature_std: self
                 .monitors
                 .map_or(f64::NAN, |monitors| monitors.feature_std),
-            scores: self.scores,
+            scores,
             collapse: self.monitors.and_then(|monitors| monitors.collapse()),
             skipped: self.loader.skipped().to_vec(),
             interrupted: span.interrupted(),
         };
-        (summary, self.learner)
+        Ok((summary, self.learner))
     }
 }
 
-fn fresh(plan: &PretrainPlan, device: &Device) -> Learner {
-    let (objective, adamw) = (plan.objective(), plan.adamw());
-    Learner::new(
-        &plan.model,
-        plan.initialization(),
-        plan.compute(),
-        objective,
-        adamw,
-        device,
-    )
+fn scalar(value: &Tensor<1>) -> f64 {
+    f64::from(value.clone().into_scalar::<f32>())
 }
 
 fn loader_config(plan: &PretrainPlan, options: &TrainOptions, step: u64) -> LoaderConfig {

@@ -378,7 +378,7 @@ mod pretrain {
         .unwrap();
         assert_eq!(
             (counter.logs, counter.epochs.as_slice()),
-            (3, [0, 1].as_slice())
+            (3, [0, 1, 2].as_slice())
         );
         assert_eq!(summary.scores.knn, Some(12.5));
         let epochs = fs::read_to_string(folder.path().join("epochs.csv")).unwrap();
