@@ -173,17 +173,25 @@ fn main() -> Result<(), Box<dyn Error>> {
         folder,
         max_steps,
     } = arguments()?;
-    let device = DeviceSpec::best()?;
-    println!("training {recipe} on {data} with {device}, writing {out}");
-    let device = device.open()?;
+    let spec = DeviceSpec::best()?;
+    println!("training {recipe} on {data} with {spec}, writing {out}");
+    let device = spec.open()?;
 
     let source = open(&data)?;
-    let plan = PretrainPlan::new(Recipe::load(&recipe)?, source.len())?;
+    let mut recipe = Recipe::load(&recipe)?;
+    if !spec.backend.is_gpu() {
+        recipe = recipe.with_overrides(&["run.precision=f32"])?;
+    }
+    let plan = PretrainPlan::new(recipe, source.len())?;
     let mut run = RunDir::open(&out)?;
     let workers = std::thread::available_parallelism()?.get().min(8);
+    let mut environment = spec.environment();
+    environment["data"] = data.into();
+    environment["total_steps"] = plan.total_steps().into();
     let options = TrainOptions {
         workers,
         max_steps,
+        environment,
         ..TrainOptions::default()
     };
     let mut progress = Progress {

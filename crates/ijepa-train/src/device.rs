@@ -96,6 +96,19 @@ impl DeviceSpec {
         Ok(Self { backend, index: 0 })
     }
 
+    /// Versions, this device and the command line, as [`TrainOptions::environment`] is to have
+    /// them.
+    ///
+    /// [`TrainOptions::environment`]: crate::TrainOptions::environment
+    pub fn environment(self) -> serde_json::Value {
+        serde_json::json!({
+            "ijepa": env!("CARGO_PKG_VERSION"),
+            "burn": "0.22",
+            "device": self.to_string(),
+            "command": std::env::args().collect::<Vec<_>>(),
+        })
+    }
+
     /// The Burn device.
     ///
     /// # Errors
