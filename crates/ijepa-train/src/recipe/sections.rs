@@ -283,7 +283,8 @@ impl Default for Ema {
 pub struct Run {
     /// Images of an optimizer step over all devices and accumulation steps.
     pub batch_size: usize,
-    /// Images of a forward pass; 0 takes as many whole mask groups as fit.
+    /// Images between two backward passes, whole mask groups, each with a forward pass of its
+    /// own; 0 is one group.
     pub micro_batch: usize,
     /// Number format of forward passes.
     pub precision: Precision,
