@@ -8,14 +8,14 @@
 //! IJEPA_KILLS=20 IJEPA_BIN=target/release/ijepa cargo test --workspace --test cli killed
 //! ```
 
-use std::{fs, path::Path, process::Stdio, thread::sleep, time::Duration};
+use std::{fs, path::Path, thread::sleep, time::Duration};
 
-use crate::support::{checkpoints, command, json, metrics, tensors, tiny};
+use crate::support::{Background, checkpoints, endless, json, metrics, tensors};
 
 /// Kills unless `IJEPA_KILLS` says otherwise.
 const KILLS: u64 = 3;
-/// Steps of a run for each of its kills.
-const STEPS_PER_KILL: u64 = 8;
+/// Steps between two kills, at most and but for a few.
+const STEPS: u64 = 8;
 /// A few steps last about as long.
 const WITHIN_STEPS: Duration = Duration::from_millis(60);
 
@@ -43,31 +43,33 @@ fn last_step(run: &Path) -> Option<u64> {
 #[test]
 fn a_run_killed_again_and_again_ends_as_if_it_had_never_been() {
     let folder = tempfile::tempdir().unwrap();
-    let whole = folder.path().join("whole");
-    let last = format!("--max-steps {}", (kills() + 1) * STEPS_PER_KILL);
-    json(&tiny(&whole, &format!("{last} --workers 0")));
-    let outcome = |run: &Path| (metrics(run), tensors(run));
-    for workers in [1, 2, 4] {
+    let runs = [1, 2, 4].map(|workers| {
         let run = folder.path().join(format!("killed-{workers}"));
-        let args = tiny(&run, &format!("{last} --workers {workers}"));
+        let args = endless(&run, &format!("--workers {workers}"));
         let mut state = workers;
-        let mut struck = 0;
-        for kill in 0..kills() {
-            // Somewhere in this share of the run, and somewhere in a step, in a checkpoint or
-            // between them.
-            let step = ((kill as f64 + random(&mut state)) * STEPS_PER_KILL as f64) as u64;
-            let mut child = command(&args).stdout(Stdio::null()).spawn().unwrap();
-            while last_step(&run) < Some(step) && child.try_wait().unwrap().is_none() {
-                sleep(Duration::from_millis(1));
-            }
+        for _ in 0..kills() {
+            let more = 1 + (random(&mut state) * STEPS as f64) as u64;
+            let step = last_step(&run).unwrap_or(0) + more;
+            let mut process = Background::start(&args);
+            process.wait_until(|| last_step(&run) >= Some(step));
+            // Somewhere in a step, in a checkpoint or between them.
             sleep(WITHIN_STEPS.mul_f64(random(&mut state)));
-            struck += u64::from(child.try_wait().unwrap().is_none());
-            child.kill().unwrap();
-            child.wait().unwrap();
         }
-        assert!(struck > 0, "every process had ended before its kill");
-        json(&args);
-        assert_eq!(outcome(&run), outcome(&whole), "{workers} workers");
+        (run, workers)
+    });
+    let reached = runs.iter().filter_map(|(run, _)| last_step(run)).max();
+    let last = reached.unwrap() + STEPS;
+    let finish = |run: &Path, workers: u64| {
+        json(&endless(
+            run,
+            &format!("--workers {workers} --max-steps {last}"),
+        ));
+        (metrics(run), tensors(run))
+    };
+    let whole = folder.path().join("whole");
+    let expected = finish(&whole, 0);
+    for (run, workers) in runs {
+        assert_eq!(finish(&run, workers), expected, "{workers} workers");
         // Neither do unfinished checkpoints pile up.
         assert_eq!(checkpoints(&run), checkpoints(&whole));
     }

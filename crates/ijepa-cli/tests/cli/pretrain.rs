@@ -1,13 +1,10 @@
 //! Runs of `pretrain`, and `knn` on what they leave behind.
 
-use std::{
-    fs,
-    process::{Command, Stdio},
-    thread::sleep,
-    time::Duration,
-};
+use std::{fs, process::Command};
 
-use crate::support::{command, ijepa, json, keys, metrics, path_text, tiny, tiny_on, words};
+use crate::support::{
+    Background, endless, ijepa, json, keys, metrics, path_text, tiny, tiny_on, words,
+};
 
 #[test]
 fn a_run_reports_what_the_interface_promises_and_serves_its_weights() {
@@ -63,20 +60,14 @@ fn a_run_reports_what_the_interface_promises_and_serves_its_weights() {
 fn an_interrupt_leaves_a_checkpoint_and_exits_with_130() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
-    let child = command(&tiny(&run, ""))
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    while !run.join("checkpoints/latest").exists() {
-        sleep(Duration::from_millis(20));
-    }
-    Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
-    let message = String::from_utf8(output.stderr).unwrap();
+    let mut process = Background::start(&endless(&run, ""));
+    process.wait_until(|| run.join("checkpoints/latest").exists());
+    let sent = Command::new("kill")
+        .args(["-INT", &process.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    let (status, message) = process.end();
+    assert_eq!(status.code(), Some(130), "{message}");
     assert!(message.contains("interrupted after step"), "{message}");
     let step: u64 = message
         .split("after step ")

@@ -1,8 +1,8 @@
 //! Every mistake that `pretrain` can meet, its message and its exit code.
 
-use std::{fs, path::Path, process::Stdio, thread::sleep, time::Duration};
+use std::{fs, path::Path};
 
-use crate::support::{command, ijepa, json, path_text, text, tiny, tiny_on};
+use crate::support::{Background, endless, ijepa, json, path_text, text, tiny, tiny_on};
 
 fn check(args: &[String], code: i32, message: &str) {
     let run = ijepa(args);
@@ -112,17 +112,10 @@ fn corrupt_images_are_replaced_and_listed_until_they_are_too_many() {
 fn a_directory_in_use_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
-    let mut first = command(&tiny(&run, ""))
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    while !run.join("metrics.csv").exists() {
-        assert!(first.try_wait().unwrap().is_none());
-        sleep(Duration::from_millis(5));
-    }
-    check(&tiny(&run, ""), 1, "is in use by another process");
-    first.kill().unwrap();
-    first.wait().unwrap();
+    let mut first = Background::start(&endless(&run, ""));
+    first.wait_until(|| run.join("metrics.csv").exists());
+    check(&endless(&run, ""), 1, "is in use by another process");
+    drop(first);
     // The lock ends with the process, however it ends.
-    json(&tiny(&run, "--max-steps 1"));
+    json(&endless(&run, "--max-steps 1"));
 }

@@ -3,8 +3,11 @@
 use std::{
     collections::BTreeSet,
     ffi::{OsStr, OsString},
+    io::Read,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use ijepa_testkit::device_name;
@@ -106,6 +109,68 @@ pub(crate) fn tiny_on(data: &str, out: &Path, more: &str) -> Vec<String> {
     }
     args.extend(words(more));
     args
+}
+
+/// A run of little work that no test outlives, unless `more` ends it.
+pub(crate) fn endless(out: &Path, more: &str) -> Vec<String> {
+    tiny(out, &format!("--set optimizer.epochs=100000 {more}"))
+}
+
+/// What a process may take to do anything that a test waits for.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A process in the background that is killed when its test is done with it.
+pub(crate) struct Background(Child);
+
+impl Background {
+    /// Starts the binary on a quiet command.
+    pub(crate) fn start(args: &[String]) -> Self {
+        let mut command = command(args);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        Self(command.spawn().unwrap())
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Waits for something that the process does before it ends.
+    pub(crate) fn wait_until(&mut self, done: impl Fn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !done() {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                panic!("the process ended too early with {status}: {}", self.said());
+            }
+            assert!(Instant::now() < deadline, "the process takes too long");
+            sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Waits for the end and returns what stderr has said, too.
+    pub(crate) fn end(mut self) -> (ExitStatus, String) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return (status, self.said());
+            }
+            assert!(Instant::now() < deadline, "the process does not end");
+            sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn said(&mut self) -> String {
+        let mut said = String::new();
+        let stderr = self.0.stderr.as_mut().unwrap();
+        stderr.read_to_string(&mut said).unwrap();
+        said
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Rows of `metrics.csv` without the columns of times, its header first.
