@@ -48,10 +48,12 @@ impl RunArgs {
 /// Options of a whole run that Ctrl-C stops after a step, with a checkpoint.
 pub(crate) fn stopping_at_ctrl_c(
     workers: &WorkerArgs,
-    environment: Value,
+    mut environment: Value,
 ) -> Result<TrainOptions, CliError> {
+    let workers = workers.count();
+    environment["workers"] = workers.into();
     let options = TrainOptions {
-        workers: workers.count(),
+        workers,
         environment,
         ..TrainOptions::default()
     };

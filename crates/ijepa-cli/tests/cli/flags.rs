@@ -4,15 +4,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
-    thread::sleep,
-    time::Duration,
 };
 
 use ijepa_testkit::device_name;
 use serde_json::Value;
 
-use crate::support::{command, metrics, path_text, text};
+use crate::support::{Background, Run, endless, ijepa, metrics, path_text, text};
 
 const SMALL: &str = "model.embed_dim=16 model.depth=1 model.num_heads=2 model.predictor_dim=8 \
     model.predictor_depth=1 mask.group_size=6 run.batch_size=12 optimizer.steps_per_epoch=2 \
@@ -72,11 +69,8 @@ impl Entry {
 
 /// What a run has said and left behind.
 struct Seen {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+    run: Run,
     out: PathBuf,
-    threads: BTreeSet<String>,
 }
 
 impl Seen {
@@ -89,39 +83,23 @@ impl Seen {
         if !flags.contains_key("--out") {
             args.extend(["--out".to_owned(), path_text(&out)]);
         }
-        let mut child = command(&args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut threads = BTreeSet::new();
-        while child.try_wait().unwrap().is_none() {
-            threads.extend(names_of_threads(child.id()));
-            sleep(Duration::from_millis(2));
-        }
-        let output = child.wait_with_output().unwrap();
-        Self {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-            out,
-            threads,
-        }
+        let run = ijepa(&args);
+        Self { run, out }
     }
 
     fn json(&self, key: &str) -> String {
-        let result: Result<Value, _> = serde_json::from_str(&self.stdout);
-        result.unwrap_or_else(|_| panic!("{}", self.stderr))[key].to_string()
+        let result: Result<Value, _> = serde_json::from_str(&self.run.stdout);
+        result.unwrap_or_else(|_| panic!("{}", self.run.stderr))[key].to_string()
     }
 
     /// The exit code, and a value of the result if there is one.
     fn code_and(&self, key: &str) -> String {
-        let result: Value = serde_json::from_str(&self.stdout).unwrap_or_default();
-        format!("{:?} {}", self.code, result[key])
+        let result: Value = serde_json::from_str(&self.run.stdout).unwrap_or_default();
+        format!("{:?} {}", self.run.code, result[key])
     }
 
     fn metrics(&self) -> String {
-        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        assert_eq!(self.run.code, Some(0), "{}", self.run.stderr);
         format!("{:?}", metrics(&self.out))
     }
 
@@ -130,22 +108,6 @@ impl Seen {
         let environment: Value = serde_json::from_str(&text).unwrap();
         environment[key].to_string()
     }
-
-    /// Names of the threads that read training images.
-    fn readers(&self) -> String {
-        let names = self.threads.iter();
-        let names = names.filter(|name| name.starts_with("ijepa-data-"));
-        names.cloned().collect::<Vec<_>>().join(" ")
-    }
-}
-
-fn names_of_threads(process: u32) -> Vec<String> {
-    let threads = fs::read_dir(format!("/proc/{process}/task"));
-    let names = threads.into_iter().flatten().filter_map(|thread| {
-        let name = fs::read_to_string(thread.ok()?.path().join("comm")).ok()?;
-        Some(name.trim().to_owned())
-    });
-    names.collect()
 }
 
 /// Sixteen images, and a list of twelve of them.
@@ -208,7 +170,9 @@ fn table(folder: &Path) -> Vec<Entry> {
             seen.json("images")
         }),
         entry("--seed", [None, Some("1")], Seen::metrics),
-        entry("--workers", [Some("1"), Some("3")], Seen::readers),
+        entry("--workers", [Some("1"), Some("3")], |seen| {
+            seen.environment("workers")
+        }),
         // A device or a precision that this build or this machine lacks is refused.
         entry("--device", [Some(&own), Some(other)], |seen| {
             seen.code_and("device")
@@ -220,10 +184,10 @@ fn table(folder: &Path) -> Vec<Entry> {
             seen.environment("threads")
         }),
         entry("--quiet", [None, Some("")], |seen| {
-            seen.stderr.is_empty().to_string()
+            seen.run.stderr.is_empty().to_string()
         }),
         entry("--json", [None, Some("")], |seen| {
-            seen.stdout.starts_with('{').to_string()
+            seen.run.stdout.starts_with('{').to_string()
         }),
     ]
 }
@@ -256,4 +220,27 @@ fn every_flag_of_pretrain_changes_a_run() {
         let [before, after] = runs.map(|flags| (entry.seen)(&seen[&flags]));
         assert_ne!(after, before, "{} has no effect", entry.flag);
     }
+}
+
+/// Names of the threads of a process that read training images.
+fn readers(process: u32) -> BTreeSet<String> {
+    let threads = fs::read_dir(format!("/proc/{process}/task"));
+    let names = threads.into_iter().flatten().filter_map(|thread| {
+        let name = fs::read_to_string(thread.ok()?.path().join("comm")).ok()?;
+        Some(name.trim().to_owned())
+    });
+    let readers = names.filter(|name| name.starts_with("ijepa-data-"));
+    readers.collect()
+}
+
+#[test]
+fn as_many_threads_read_images_as_there_are_workers() {
+    if !cfg!(target_os = "linux") {
+        println!("not run: there is no /proc with the names of threads");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Background::start(&endless(&folder.path().join("run"), "--workers 3"));
+    let id = process.id();
+    process.wait_until(|| readers(id).len() == 3);
 }
