@@ -282,29 +282,69 @@ fn a_block_in_bf16_agrees_within_its_rounding() {
     block_agrees("block in bf16", inputs, &options, 3e-2);
 }
 
+/// Widths from which on random sums do not all cancel to nearly nothing, as single ones may.
+const WIDE: usize = 8;
+
+fn layer_norms_agree(noise: &mut Noise, shape: [usize; 3]) {
+    let of_features = [1, 1, shape[2]];
+    agree(
+        "layer norm",
+        [shape, of_features, of_features].map(|shape| noise.case(shape)),
+        |[x, gamma, beta]| ijepa_kernels::layer_norm(x, vector(gamma), vector(beta), 1e-3),
+        |[x, gamma, beta]| reference::layer_norm(x, vector(gamma), vector(beta), 1e-3),
+    );
+}
+
+fn bias_gelus_agree(noise: &mut Noise, shape: [usize; 3]) {
+    agree(
+        "gelu",
+        [noise.case(shape).scaled(3.0), noise.case([1, 1, shape[2]])],
+        |[x, bias]| ijepa_kernels::bias_gelu(x, vector(bias)),
+        |[x, bias]| reference::bias_gelu(x, vector(bias)),
+    );
+}
+
+fn linears_agree(noise: &mut Noise, shape: [usize; 3], outputs: usize) {
+    agree(
+        "linear",
+        [shape, [1, shape[2], outputs], [1, 1, outputs]].map(|shape| noise.case(shape)),
+        |[x, weight, bias]| ijepa_kernels::linear(x, matrix(weight), vector(bias)),
+        |[x, weight, bias]| reference::linear(x, matrix(weight), vector(bias)),
+    );
+}
+
+#[test]
+fn narrow_layers_agree() {
+    let mut noise = Noise::new(9);
+    for dim in 1..WIDE {
+        layer_norms_agree(&mut noise, [3, 23, dim]);
+        bias_gelus_agree(&mut noise, [3, 23, dim]);
+        linears_agree(&mut noise, [3, 23, dim], 5);
+        linears_agree(&mut noise, [3, 23, 5], dim);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn layer_norm_agrees(seed: u64, batch in 1usize..4, tokens in 1usize..70, dim in 1usize..300) {
-        let mut noise = Noise::new(seed);
-        agree(
-            "layer norm",
-            [noise.case([batch, tokens, dim]), noise.case([1, 1, dim]), noise.case([1, 1, dim])],
-            |[x, gamma, beta]| ijepa_kernels::layer_norm(x, vector(gamma), vector(beta), 1e-3),
-            |[x, gamma, beta]| reference::layer_norm(x, vector(gamma), vector(beta), 1e-3),
-        );
+    fn layer_norm_agrees(
+        seed: u64,
+        batch in 1usize..4,
+        tokens in 1usize..70,
+        dim in WIDE..300,
+    ) {
+        layer_norms_agree(&mut Noise::new(seed), [batch, tokens, dim]);
     }
 
     #[test]
-    fn bias_gelu_agrees(seed: u64, batch in 1usize..4, tokens in 1usize..70, dim in 1usize..300) {
-        let mut noise = Noise::new(seed);
-        agree(
-            "gelu",
-            [noise.case([batch, tokens, dim]).scaled(3.0), noise.case([1, 1, dim])],
-            |[x, bias]| ijepa_kernels::bias_gelu(x, vector(bias)),
-            |[x, bias]| reference::bias_gelu(x, vector(bias)),
-        );
+    fn bias_gelu_agrees(
+        seed: u64,
+        batch in 1usize..4,
+        tokens in 1usize..70,
+        dim in WIDE..300,
+    ) {
+        bias_gelus_agree(&mut Noise::new(seed), [batch, tokens, dim]);
     }
 
     #[test]
@@ -312,20 +352,10 @@ proptest! {
         seed: u64,
         batch in 1usize..4,
         tokens in 1usize..70,
-        inputs in 1usize..130,
-        outputs in 1usize..130,
+        inputs in WIDE..130,
+        outputs in WIDE..130,
     ) {
-        let mut noise = Noise::new(seed);
-        agree(
-            "linear",
-            [
-                noise.case([batch, tokens, inputs]),
-                noise.case([1, inputs, outputs]),
-                noise.case([1, 1, outputs]),
-            ],
-            |[x, weight, bias]| ijepa_kernels::linear(x, matrix(weight), vector(bias)),
-            |[x, weight, bias]| reference::linear(x, matrix(weight), vector(bias)),
-        );
+        linears_agree(&mut Noise::new(seed), [batch, tokens, inputs], outputs);
     }
 
     #[test]

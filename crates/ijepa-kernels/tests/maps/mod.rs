@@ -16,6 +16,89 @@ fn pixels(x: Tensor<4>) -> Tensor<3> {
     x.reshape([batch, rows * cols, channels])
 }
 
+/// Channels from which on random sums do not all cancel to nearly nothing, as single ones may.
+const WIDE: usize = 8;
+
+fn convolutions_agree(
+    noise: &mut Noise,
+    [batch, rows, cols]: [usize; 3],
+    inputs: usize,
+    outputs: usize,
+) {
+    let shapes = [
+        [batch, rows * cols, inputs],
+        [9, inputs, outputs],
+        [1, 1, outputs],
+    ];
+    type Convolution = fn(Tensor<4>, Tensor<4>, Tensor<1>) -> Tensor<4>;
+    let run = |convolution: Convolution| {
+        move |[x, weight, bias]: [Tensor<3>; 3]| {
+            let weight = weight.reshape([3, 3, inputs, outputs]);
+            pixels(convolution(map(x, rows), weight, bias.reshape([outputs])))
+        }
+    };
+    let cases = shapes.map(|shape| noise.case(shape));
+    let tolerance = device_tolerance(TOLERANCE);
+    compare(
+        "convolution",
+        cases,
+        run(conv3x3),
+        run(reference::conv3x3),
+        tolerance,
+    );
+}
+
+fn group_norms_agree(
+    noise: &mut Noise,
+    [batch, rows, cols]: [usize; 3],
+    [groups, size]: [usize; 2],
+    activation: Activation,
+) {
+    let channels = groups * size;
+    let shapes = [
+        [batch, rows * cols, channels],
+        [batch, 1, channels],
+        [batch, 1, channels],
+    ];
+    let options = GroupNormOptions {
+        groups,
+        epsilon: 1e-2,
+        activation,
+    };
+    type Norm = fn(Tensor<4>, Tensor<2>, Tensor<2>, GroupNormOptions) -> Tensor<4>;
+    let run = |norm: Norm| {
+        move |[x, scale, shift]: [Tensor<3>; 3]| {
+            let [scale, shift] = [scale, shift].map(|x| x.squeeze_dim(1));
+            pixels(norm(map(x, rows), scale, shift, options))
+        }
+    };
+    let cases = shapes.map(|shape| noise.case(shape));
+    let tolerance = device_tolerance(TOLERANCE);
+    compare(
+        "group norm",
+        cases,
+        run(group_norm),
+        run(reference::group_norm),
+        tolerance,
+    );
+}
+
+#[test]
+fn maps_of_few_channels_agree() {
+    let mut noise = Noise::new(1);
+    for few in 1..WIDE {
+        for side in [1, 5] {
+            convolutions_agree(&mut noise, [3, side, side], few, 5);
+            convolutions_agree(&mut noise, [3, side, side], 5, few);
+        }
+        for groups in 1..4 {
+            for activation in [Activation::Silu, Activation::Identity] {
+                group_norms_agree(&mut noise, [3, 3, 5], [groups, few], activation);
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
@@ -25,24 +108,10 @@ proptest! {
         batch in 1usize..7,
         rows in 1usize..10,
         cols in 1usize..10,
-        inputs in 1usize..20,
-        outputs in 1usize..20,
+        inputs in WIDE..24,
+        outputs in WIDE..24,
     ) {
-        let mut noise = Noise::new(seed);
-        let inputs_of = [
-            noise.case([batch, rows * cols, inputs]),
-            noise.case([9, inputs, outputs]),
-            noise.case([1, 1, outputs]),
-        ];
-        type Convolution = fn(Tensor<4>, Tensor<4>, Tensor<1>) -> Tensor<4>;
-        let run = |convolution: Convolution| {
-            move |[x, weight, bias]: [Tensor<3>; 3]| {
-                let weight = weight.reshape([3, 3, inputs, outputs]);
-                pixels(convolution(map(x, rows), weight, bias.reshape([outputs])))
-            }
-        };
-        let tolerance = device_tolerance(TOLERANCE);
-        compare("convolution", inputs_of, run(conv3x3), run(reference::conv3x3), tolerance);
+        convolutions_agree(&mut Noise::new(seed), [batch, rows, cols], inputs, outputs);
     }
 
     #[test]
@@ -52,29 +121,11 @@ proptest! {
         rows in 1usize..8,
         cols in 2usize..8,
         groups in 1usize..5,
-        size in 1usize..9,
+        size in WIDE..18,
         silu: bool,
     ) {
-        let channels = groups * size;
-        let mut noise = Noise::new(seed);
-        let inputs = [
-            noise.case([batch, rows * cols, channels]),
-            noise.case([batch, 1, channels]),
-            noise.case([batch, 1, channels]),
-        ];
-        let options = GroupNormOptions {
-            groups,
-            epsilon: 1e-2,
-            activation: if silu { Activation::Silu } else { Activation::Identity },
-        };
-        type Norm = fn(Tensor<4>, Tensor<2>, Tensor<2>, GroupNormOptions) -> Tensor<4>;
-        let run = |norm: Norm| {
-            move |[x, scale, shift]: [Tensor<3>; 3]| {
-                let [scale, shift] = [scale, shift].map(|x| x.squeeze_dim(1));
-                pixels(norm(map(x, rows), scale, shift, options))
-            }
-        };
-        let tolerance = device_tolerance(TOLERANCE);
-        compare("group norm", inputs, run(group_norm), run(reference::group_norm), tolerance);
+        let activation = if silu { Activation::Silu } else { Activation::Identity };
+        let noise = &mut Noise::new(seed);
+        group_norms_agree(noise, [batch, rows, cols], [groups, size], activation);
     }
 }
