@@ -26,8 +26,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N")]
     max_steps: Option<u64>,
     /// Stop after this time, leaving the schedules as they are
-    #[arg(long, value_name = "M")]
-    max_minutes: Option<f64>,
+    #[arg(long, value_name = "M", value_parser = minutes)]
+    max_minutes: Option<Duration>,
     #[command(flatten)]
     pub(crate) workers: WorkerArgs,
 }
@@ -35,10 +35,9 @@ pub(crate) struct RunArgs {
 impl RunArgs {
     /// What is asked for, and to stop at Ctrl-C.
     pub(crate) fn options(&self, environment: Value) -> Result<TrainOptions, CliError> {
-        let minutes = |minutes: f64| Duration::from_secs_f64(minutes.max(0.0) * 60.0);
         Ok(TrainOptions {
             max_steps: self.max_steps,
-            max_time: self.max_minutes.map(minutes),
+            max_time: self.max_minutes,
             resume: self.resume.clone(),
             ..stopping_at_ctrl_c(&self.workers, environment)?
         })
@@ -60,6 +59,13 @@ pub(crate) fn stopping_at_ctrl_c(
     let stop = Arc::clone(&options.stop);
     ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed)).map_err(CliError::Signals)?;
     Ok(options)
+}
+
+/// A time in minutes.
+fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes: Option<f64> = text.parse().ok();
+    let time = minutes.and_then(|minutes| Duration::try_from_secs_f64(60.0 * minutes).ok());
+    time.ok_or_else(|| "expected a number of minutes of at least 0".to_owned())
 }
 
 /// Where a run starts.

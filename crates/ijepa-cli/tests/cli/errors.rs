@@ -35,6 +35,12 @@ fn command_lines_that_make_no_sense_exit_with_2() {
     check_usage("masks --group 3", "--groups");
     check_usage("masks --groups 0", "expected a whole number of at least 1");
     check_usage("bench masks --seconds 0", "expected a number above 0");
+    for minutes in ["inf", "NaN", "-1", "1e300", "soon"] {
+        check_usage(
+            &format!("pretrain --recipe r --data d --out o --max-minutes={minutes}"),
+            "expected a number of minutes of at least 0",
+        );
+    }
     check_usage("convert a b", "--to <TO>");
     check_usage(
         "convert a b --to onnx",
