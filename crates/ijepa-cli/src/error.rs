@@ -58,8 +58,6 @@ pub(crate) enum CliError {
     TokensToParquet,
     #[error("`{}` already exists, choose another name", path.display())]
     Exists { path: PathBuf },
-    #[error("{data} has no images")]
-    EmptyData { data: String },
     #[error("none of the {images} images of {data} could be read; `{path}`: {why}")]
     NoImage {
         images: usize,
@@ -134,11 +132,9 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Recipe(_) | Self::Resolve(_) => exit_code::RECIPE,
-            Self::Data(_)
-            | Self::EmptyData { .. }
-            | Self::NoImage { .. }
-            | Self::Report(_)
-            | Self::FeatureFile { .. } => exit_code::DATA,
+            Self::Data(_) | Self::NoImage { .. } | Self::Report(_) | Self::FeatureFile { .. } => {
+                exit_code::DATA
+            }
             Self::Checkpoint(_) => exit_code::CHECKPOINT,
             Self::Train(error) => training(error),
             Self::Eval(error) => evaluation(error),

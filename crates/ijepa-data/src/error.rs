@@ -261,6 +261,12 @@ pub enum DataError {
         /// The pattern.
         pattern: String,
     },
+    /// The files that match a pattern have no row.
+    #[error("no image in the Parquet files `{pattern}`")]
+    NoRows {
+        /// The pattern.
+        pattern: String,
+    },
     /// A Parquet file cannot be read.
     #[error("cannot read Parquet file `{}`", path.display())]
     Parquet {

@@ -192,6 +192,28 @@ fn missing_files_and_columns_are_errors() {
     assert!(matches!(error, DataError::MissingColumn { found, .. } if found == "photo, label"));
 }
 
+#[test]
+fn files_without_a_row_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.parquet");
+    for groups in [vec![], vec![vec![]]] {
+        fs::write(&path, file(STRUCT, &groups, None)).unwrap();
+        let error = ParquetSource::open(&path).unwrap_err();
+        let expected = format!("no image in the Parquet files `{}`", path.display());
+        assert_eq!(error.to_string(), expected);
+    }
+    // They do no harm beside others.
+    fs::write(
+        folder.path().join("b.parquet"),
+        file(STRUCT, &vec![vec![row(7, 0)]], None),
+    )
+    .unwrap();
+    check(
+        &ParquetSource::open(folder.path()).unwrap(),
+        &[(7, Some(0))],
+    );
+}
+
 /// Opens the file and reads every image; nothing may panic.
 fn try_everything(path: &Path) -> Result<(), DataError> {
     let source = ParquetSource::open(path)?;

@@ -82,10 +82,6 @@ impl Extract {
     ) -> Result<Extracted, CliError> {
         let shape = self.shape()?;
         let len = self.source.len();
-        if len == 0 {
-            let data = data.to_owned();
-            return Err(CliError::EmptyData { data });
-        }
         let mut sink = kind.create(out, shape, len)?;
         let reading = Reading {
             source: Arc::clone(&self.source),

@@ -1,9 +1,12 @@
 //! `knn` on pixels and on files of `embed`.
 
+use std::{fs, sync::Arc};
+
 use ijepa_data::{DataSpec, Preprocess};
 use ijepa_eval::{ExtractConfig, KnnConfig, extract_pixels, knn};
 use ijepa_model::Normalization;
 use ijepa_testkit::{device, device_name};
+use parquet::{file::writer::SerializedFileWriter, schema::parser::parse_message_type};
 use serde_json::Value;
 
 use crate::support::{golden, ijepa, json, path_text, text, words};
@@ -70,6 +73,23 @@ fn pixels_need_no_weights() {
     ));
     let seen = run(&format!("--weights {saved} --train {TRAIN} --test {TEST}"));
     assert_ne!(found["k"], seen["k"]);
+}
+
+#[test]
+fn a_parquet_file_without_a_row_exits_with_4() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("empty.parquet");
+    let columns = "message schema { required binary image; required int64 label; }";
+    let columns = Arc::new(parse_message_type(columns).unwrap());
+    let file = fs::File::create(&path).unwrap();
+    let writer = SerializedFileWriter::new(file, columns, Arc::default()).unwrap();
+    writer.close().unwrap();
+    let empty = format!("parquet:{}", path_text(path));
+    check(
+        &format!("--encoder pixels --train {empty} --test {empty}"),
+        4,
+        "no image in the Parquet files",
+    );
 }
 
 #[test]

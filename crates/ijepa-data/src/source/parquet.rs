@@ -65,9 +65,11 @@ impl ParquetSource {
     ///
     /// # Errors
     ///
-    /// [`DataError::NoMatch`], [`DataError::Read`], [`DataError::Parquet`],
-    /// [`DataError::MissingColumn`], [`DataError::Inconsistent`] or [`DataError::DecoderPanic`].
+    /// [`DataError::NoMatch`], [`DataError::NoRows`], [`DataError::Read`],
+    /// [`DataError::Parquet`], [`DataError::MissingColumn`], [`DataError::Inconsistent`] or
+    /// [`DataError::DecoderPanic`].
     pub fn open(pattern: impl AsRef<Path>) -> Result<Self, DataError> {
+        let pattern = pattern.as_ref();
         let mut source = Self {
             shards: Vec::new(),
             groups: Vec::new(),
@@ -75,7 +77,7 @@ impl ParquetSource {
             classes: Vec::new(),
             cache: Cache::new(Self::CACHE_BYTES),
         };
-        for path in glob::matches(pattern.as_ref())? {
+        for path in glob::matches(pattern)? {
             let shard = Shard::open(&path)?;
             for (number, labels) in shard.labels()?.into_iter().enumerate() {
                 let (shard, first, rows) = (source.shards.len(), source.labels.len(), labels.len());
@@ -93,6 +95,11 @@ impl ParquetSource {
                 source.classes = shard.classes();
             }
             source.shards.push(shard);
+        }
+        if source.labels.is_empty() {
+            return Err(DataError::NoRows {
+                pattern: pattern.display().to_string(),
+            });
         }
         Ok(source)
     }
