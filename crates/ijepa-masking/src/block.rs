@@ -169,13 +169,15 @@ impl BlockSizes {
         let last = (self.patches * self.scale.max).trunc() as usize;
         for patches in (first..=last).map(|patches| patches as f64) {
             let range = aspects(patches);
-            let side = |area: f64| area.sqrt().round_ties_even();
-            let row_steps = (side(patches * range.min) as usize
-                ..=side(patches * range.max) as usize)
-                .map(|rows| (rows as f64 + 0.5).powi(2) / patches);
-            let col_steps = (side(patches / range.max) as usize
-                ..=side(patches / range.min) as usize)
-                .map(|cols| patches / (cols as f64 + 0.5).powi(2));
+            // Larger sides are cut, so that steps beyond the grid change nothing.
+            let steps = |from: f64, to: f64, most: usize| {
+                let side = |area: f64| (area.sqrt().round_ties_even() as usize).min(most);
+                (side(from)..=side(to)).map(|side| (side as f64 + 0.5).powi(2))
+            };
+            let row_steps = steps(patches * range.min, patches * range.max, self.max_rows)
+                .map(|area| area / patches);
+            let col_steps = steps(patches / range.max, patches / range.min, self.max_cols)
+                .map(|area| patches / area);
             let around = |step: f64| [step * (1.0 - 1e-12), step, step * (1.0 + 1e-12)];
             let inside = |aspect: &f64| (range.min..=range.max).contains(aspect);
             let steps = row_steps.chain(col_steps).flat_map(around).filter(inside);
@@ -215,6 +217,23 @@ mod tests {
         let sizes = BlockSizes::within(grid(14, 14), Range::new(0.15, 0.2), Range::new(0.75, 1.5));
         let expected = BTreeSet::from([(5, 6), (6, 5), (6, 6), (7, 5), (8, 5)]);
         assert_eq!(sizes.possible_when_tied(), expected);
+    }
+
+    #[test]
+    fn extreme_aspect_ratios_are_cut_to_the_grid() {
+        let sizes = BlockSizes::covering(grid(8, 8), Range::new(0.25, 0.25), Range::new(1.0, 1e18));
+        let expected = [
+            (4, 4),
+            (5, 4),
+            (5, 3),
+            (6, 3),
+            (6, 2),
+            (7, 2),
+            (8, 2),
+            (8, 1),
+            (8, 0),
+        ];
+        assert_eq!(sizes.possible_when_independent(), expected.into());
     }
 
     #[test]
