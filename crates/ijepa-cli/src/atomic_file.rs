@@ -11,16 +11,32 @@ use crate::error::CliError;
 
 /// A file under a temporary name beside its own, which it gets when it is complete.
 ///
-/// Dropped before that, it is removed, and a file that had the name before is untouched.
+/// Dropped before that, it is removed, and a file that had the name before is untouched. Devices
+/// and pipes are written to as they are.
 #[derive(Debug)]
 pub(crate) struct AtomicFile {
     writer: BufWriter<File>,
     path: PathBuf,
-    temporary: Temporary,
+    /// None for devices and pipes.
+    temporary: Option<Temporary>,
 }
 
 #[derive(Debug)]
 struct Temporary(PathBuf);
+
+impl Temporary {
+    fn beside(path: &Path) -> Self {
+        let mut name = OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(format!(".{}.tmp", std::process::id()));
+        Self(path.with_file_name(name))
+    }
+
+    fn create(&self) -> io::Result<File> {
+        fs::create_dir_all(self.0.parent().unwrap_or(Path::new("")))?;
+        File::create(&self.0)
+    }
+}
 
 impl Drop for Temporary {
     fn drop(&mut self) {
@@ -32,13 +48,18 @@ impl Drop for Temporary {
 impl AtomicFile {
     /// Begins the file `path`; its folder is created if need be.
     pub(crate) fn create(path: &Path) -> Result<Self, CliError> {
-        let mut name = OsString::from(".");
-        name.push(path.file_name().unwrap_or_default());
-        name.push(format!(".{}.tmp", std::process::id()));
-        let temporary = Temporary(path.with_file_name(name));
-        let folder = temporary.0.parent().unwrap_or(Path::new(""));
-        let opened = fs::create_dir_all(folder).and_then(|()| File::create(&temporary.0));
-        let file = opened.map_err(cannot_write(path))?;
+        // A link stays one.
+        let path = &match path.is_symlink() {
+            true => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+            false => path.to_owned(),
+        };
+        let opened = if is_special(path) {
+            File::create(path).map(|file| (file, None))
+        } else {
+            let temporary = Temporary::beside(path);
+            temporary.create().map(|file| (file, Some(temporary)))
+        };
+        let (file, temporary) = opened.map_err(cannot_write(path))?;
         Ok(Self {
             writer: BufWriter::new(file),
             path: path.to_owned(),
@@ -53,11 +74,14 @@ impl AtomicFile {
 
     /// Syncs the file and gives it its name.
     pub(crate) fn commit(mut self) -> Result<(), CliError> {
-        let published = self
-            .writer
-            .flush()
-            .and_then(|()| self.writer.get_ref().sync_all())
-            .and_then(|()| fs::rename(&self.temporary.0, &self.path));
+        let written = self.writer.flush();
+        let published = written.and_then(|()| match &self.temporary {
+            Some(temporary) => {
+                self.writer.get_ref().sync_all()?;
+                fs::rename(&temporary.0, &self.path)
+            }
+            None => Ok(()),
+        });
         published.map_err(cannot_write(&self.path))
     }
 }
@@ -76,6 +100,11 @@ impl Seek for AtomicFile {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.writer.seek(to)
     }
+}
+
+/// Whether something other than a file or a folder has the name.
+fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
 /// Turns an IO error into ours: `map_err(cannot_write(path))`.
@@ -106,5 +135,37 @@ mod tests {
         assert_eq!(others, 1, "temporary files are left");
         write("third").commit().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "third");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, link] = ["a", "link"].map(|name| folder.path().join(name));
+        fs::write(&path, "old").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let mut file = AtomicFile::create(&link).unwrap();
+        file.write_all(b"new").unwrap();
+        file.commit().unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_written_to_and_stays() {
+        use std::os::unix::fs::FileTypeExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let other_end = path.clone();
+        let reader = std::thread::spawn(move || fs::read_to_string(other_end).unwrap());
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write_all(b"text").unwrap();
+        file.commit().unwrap();
+        assert!(fs::metadata(&path).unwrap().file_type().is_fifo());
+        assert_eq!(reader.join().unwrap(), "text");
     }
 }
