@@ -238,6 +238,7 @@ fn decoding(error: &RcdmError) -> u8 {
         RcdmError::Recipe(_) | RcdmError::Sizes { .. } => exit_code::RECIPE,
         RcdmError::Kind { .. } | RcdmError::TooFew { .. } => exit_code::USAGE,
         RcdmError::Width { .. } | RcdmError::Rows { .. } | RcdmError::Data(_) => exit_code::DATA,
+        RcdmError::Extract(error) => extraction(error),
         RcdmError::Checkpoint(_) => exit_code::CHECKPOINT,
         RcdmError::Run(error) => training(error),
         _ => exit_code::FAILURE,

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use ijepa_testkit::device_name;
 use serde_json::Value;
 
-use crate::support::{golden, ijepa, json, keys, path_text, tiny, words};
+use crate::support::{golden, ijepa, json, keys, path_text, text, tiny, words};
 
 const IMAGES: &str = "scenes:kind=texture,n=40,size=32";
 const SMALL: &str = "--set decoder.size=8 decoder.channels=8 decoder.multipliers=[1,1] decoder.groups=4 \
@@ -106,11 +106,45 @@ fn a_decoder_of_an_encoder_is_trained_shown_and_checked() {
         "passed",
         "samples",
         "similarity",
+        "skipped",
         "steps",
         "variance",
     ];
     assert_eq!(keys(&checked), expected.into());
     assert_eq!(checked["images"], 3);
+}
+
+#[test]
+fn images_that_cannot_be_read_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let [run, images] = ["run", "images"].map(|name| folder.path().join(name));
+    json(&train(&run, &encoder(), ""));
+    fs::create_dir(&images).unwrap();
+    fs::write(images.join("a.png"), "no image").unwrap();
+    let decoder = path_text(&run);
+    let command = |command: &str| {
+        let common = common(command, &encoder(), &path_text(&images));
+        let out = path_text(folder.path().join("grid.png"));
+        let out = match command {
+            "sample" => format!("--out {out}"),
+            _ => String::new(),
+        };
+        words(&format!(
+            "{common} --decoder {decoder} --samples 2 --steps 2 {out}"
+        ))
+    };
+    fails(&command("sample"), 4, "a.png");
+    for shade in [0, 100, 200] {
+        let image = image::RgbImage::from_pixel(32, 32, image::Rgb([shade; 3]));
+        image.save(images.join(format!("b{shade}.png"))).unwrap();
+    }
+    for name in ["sample", "check"] {
+        let found = json(&command(name));
+        assert_eq!(found["images"], 3);
+        let path = found["skipped"][0]["path"].as_str().unwrap();
+        assert!(path.ends_with("a.png"), "{found}");
+        assert!(text(&command(name)).contains("\nskipped "));
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Why a decoder could not be trained or used.
 
 use ijepa_data::DataError;
+use ijepa_eval::ExtractError;
 use ijepa_model::CheckpointError;
 use ijepa_train::{RecipeError, TrainError};
 
@@ -51,6 +52,9 @@ pub enum RcdmError {
         /// Least number.
         least: usize,
     },
+    /// There is no readable image.
+    #[error(transparent)]
+    Extract(#[from] ExtractError),
     /// The data cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),

@@ -69,6 +69,7 @@ mod tests {
         Shown {
             pixels: vec![10; 32 * 32 * COLORS],
             indices: vec![0],
+            skipped: Vec::new(),
             masks,
             conditions: Tensor::zeros([1, 2], &ijepa_testkit::device()),
         }

@@ -1,7 +1,7 @@
 //! Images to show or to measure a decoder by.
 
 use burn::tensor::{Device, Tensor};
-use ijepa_data::Source;
+use ijepa_data::{Skipped, Source};
 use ijepa_masking::MaskGroup;
 
 use super::{Conditioner, Decoder, RcdmError, Sampling, views::ViewSizes};
@@ -13,6 +13,8 @@ pub struct Shown {
     pub pixels: Vec<u8>,
     /// Their numbers in the data.
     pub indices: Vec<u32>,
+    /// The images that could not be read.
+    pub skipped: Vec<Skipped>,
     /// Context and target block of each, if vectors are predicted.
     pub masks: Option<MaskGroup>,
     /// Their vectors, standardised, `[images, condition_dim]`.
@@ -20,13 +22,14 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Reads `count` images spread over `source`; those that cannot be read are left out.
+    /// Reads `count` images spread over `source`; those that cannot be read are left out and
+    /// listed.
     ///
     /// # Errors
     ///
     /// [`RcdmError::Kind`] or [`RcdmError::Width`] if the decoder takes other vectors,
-    /// [`RcdmError::Rows`] if a file has not one for each image, [`RcdmError::TooFew`] if no image
-    /// can be read.
+    /// [`RcdmError::Rows`] if a file has not one for each image, [`RcdmError::Extract`] if no
+    /// image can be read.
     pub fn read(
         decoder: &Decoder,
         conditioner: &Conditioner,
@@ -41,21 +44,19 @@ impl Shown {
             decoder: decoder.config().unet.image_size,
             encoder: conditioner.image_size(),
         };
-        let (views, indices) = sizes.read(source, count)?;
-        let images = indices.len();
-        if images == 0 {
-            return Err(RcdmError::TooFew {
-                what: "readable images",
-                found: 0,
-                least: 1,
-            });
-        }
-        let masks = conditioner.masks(images, seed, 0);
+        let (views, picked) = sizes.read(source, count)?;
+        let indices: Vec<u32> = picked
+            .images
+            .iter()
+            .map(|image| image.index as u32)
+            .collect();
+        let masks = conditioner.masks(indices.len(), seed, 0);
         let vectors = conditioner.vectors(&views.encoder, &indices, masks.as_ref(), device);
         let conditions = decoder.config().standardization.apply(vectors);
         Ok(Self {
             pixels: views.decoder,
             indices,
+            skipped: picked.skipped,
             masks,
             conditions,
         })

@@ -4,8 +4,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use ijepa_data::{
     DataError, Filter, Preprocess, RgbImage8, SampleRng, Source, Transform, resize, unit,
 };
+use ijepa_eval::{Picked, evenly_spread, pick_images};
 
-use super::config::COLORS;
+use super::{RcdmError, config::COLORS};
 
 /// The centre of an image, for half of the images mirrored.
 #[derive(Debug)]
@@ -86,26 +87,17 @@ impl ViewSizes {
         Ok(output)
     }
 
-    /// Both views of `count` readable images, spread over `source`, and their numbers.
+    /// Both views of the readable ones of `count` images, spread over `source`.
     pub(crate) fn read(
         &self,
         source: &dyn Source,
         count: usize,
-    ) -> Result<(Views, Vec<u32>), DataError> {
-        let count = count.min(source.len());
-        let (mut common, mut indices) = (Vec::new(), Vec::new());
-        for number in 0..count {
-            let index = number * source.len() / count;
-            let view = source.read(index).and_then(|image| {
-                let size = self.common();
-                Preprocess::Fill.apply(&image, size)
-            });
-            if let Ok(view) = view {
-                common.extend_from_slice(view.pixels());
-                indices.push(index as u32);
-            }
-        }
-        Ok((self.split(&common)?, indices))
+    ) -> Result<(Views, Picked), RcdmError> {
+        let indices = evenly_spread(source.len(), count);
+        let picked = pick_images(source, &indices, Preprocess::Fill, self.common())?;
+        let pixels = picked.images.iter().flat_map(|image| image.image.pixels());
+        let common: Vec<u8> = pixels.copied().collect();
+        Ok((self.split(&common)?, picked))
     }
 }
 

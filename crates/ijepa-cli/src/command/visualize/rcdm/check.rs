@@ -5,7 +5,12 @@ use ijepa_viz::rcdm::{Acceptance, accept};
 use serde_json::{Value, json};
 
 use super::made::MadeArgs;
-use crate::{args::positive, error::CliError, report::Report};
+use crate::{
+    args::positive,
+    error::CliError,
+    features::{skipped_json, skipped_text},
+    report::Report,
+};
 
 /// Test on images that it was not trained on whether a decoder follows its vectors
 ///
@@ -43,11 +48,12 @@ impl Check {
         let mut json = json!(found);
         if let Value::Object(json) = &mut json {
             json.insert("passed".to_owned(), found.passed().into());
+            json.insert("skipped".to_owned(), skipped_json(&made.shown.skipped));
             json.insert("condition".to_owned(), json!(decoder.config().condition));
             json.insert("device".to_owned(), compute.spec.to_string().into());
         }
         Ok(Report {
-            text: text(&found),
+            text: text(&found) + &skipped_text(&made.shown.skipped),
             json,
         })
     }

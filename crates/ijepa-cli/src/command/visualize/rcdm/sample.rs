@@ -10,6 +10,7 @@ use super::made::{Made, MadeArgs};
 use crate::{
     args::positive,
     error::CliError,
+    features::{skipped_json, skipped_text},
     picture::{check_name, write_png},
     report::Report,
 };
@@ -54,13 +55,15 @@ impl Sample {
         let (images, samples) = (shown.images(), self.samples);
         let out = self.out.display();
         Ok(Report {
-            text: format!("{samples} images of each of {images} vectors in {out}\n"),
+            text: format!("{samples} images of each of {images} vectors in {out}\n")
+                + &skipped_text(&shown.skipped),
             json: json!({
                 "images": images,
                 "samples": samples,
                 "steps": sampling.steps,
                 "size": side,
                 "condition": decoder.config().condition,
+                "skipped": skipped_json(&shown.skipped),
                 "out": self.out,
                 "device": compute.spec.to_string(),
             }),
