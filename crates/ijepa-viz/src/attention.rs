@@ -101,7 +101,8 @@ pub struct AttentionMap {
 /// # Errors
 ///
 /// [`VizError::Layer`], [`VizError::Head`] or [`VizError::Patch`] if the encoder has no such
-/// block, head or patch, [`VizError::Extract`] if there is no image.
+/// block, head or patch, [`VizError::Scale`] if panels would be absurdly large,
+/// [`VizError::Extract`] if there is no image.
 ///
 /// # Panics
 ///
@@ -121,6 +122,7 @@ pub fn attention(
     if let Some(&head) = config.heads.iter().find(|&&head| head >= heads) {
         return Err(VizError::Head { head, heads });
     }
+    let frame = Frame::new(sizes, config.scale)?;
     let query = config
         .query
         .map(|place| patch_at(grid, place))
@@ -154,7 +156,6 @@ pub fn attention(
             }
         }));
     }
-    let frame = Frame::new(encoder.config(), config.scale);
     let rows = images.iter().zip(&maps).map(|(image, maps)| {
         let maps = [&maps.mean]
             .into_iter()

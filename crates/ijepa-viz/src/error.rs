@@ -67,6 +67,16 @@ pub enum VizError {
         /// Target blocks of each image.
         targets: usize,
     },
+    /// Panels would be absurdly large.
+    #[error("scale {scale} makes panels of {side} pixels, expected at most {most}")]
+    Scale {
+        /// Picture pixels for each pixel of an image.
+        scale: usize,
+        /// Longer side of a panel.
+        side: usize,
+        /// Longest side allowed.
+        most: usize,
+    },
     /// What the predictor predicts cannot be compared with features.
     #[error("the predictor predicts pixels, expected one that predicts features")]
     PredictsPixels,

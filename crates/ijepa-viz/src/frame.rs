@@ -3,7 +3,7 @@
 use ijepa_masking::{PatchGrid, RgbPicture};
 use ijepa_model::VisionTransformerConfig;
 
-use crate::color_map::magma;
+use crate::{color_map::magma, error::VizError};
 
 /// Pixels between panels and around the picture.
 pub(crate) const GAP: usize = 8;
@@ -16,6 +16,9 @@ pub(crate) const BLUE: [u8; 3] = [70, 180, 255];
 /// Side of a panel that images are enlarged to, as nearly as whole factors can.
 const PANEL: usize = 224;
 
+/// Longest side of an enlarged panel.
+const MOST: usize = 8192;
+
 /// How images of one encoder become panels of one size.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
@@ -26,13 +29,21 @@ pub(crate) struct Frame {
 
 impl Frame {
     /// Panels of `scale` pixels for each pixel of an image, or about 224 pixels wide.
-    pub(crate) fn new(encoder: &VisionTransformerConfig, scale: Option<usize>) -> Self {
+    pub(crate) fn new(
+        encoder: &VisionTransformerConfig,
+        scale: Option<usize>,
+    ) -> Result<Self, VizError> {
+        let most = MOST;
         let side = encoder.image_size[0].max(encoder.image_size[1]);
         let scale = scale.unwrap_or((PANEL + side / 2) / side).max(1);
-        Self {
+        let side = side.saturating_mul(scale);
+        if scale > 1 && side > most {
+            return Err(VizError::Scale { scale, side, most });
+        }
+        Ok(Self {
             grid: encoder.grid().expect("an encoder has a grid"),
             cell: scale * encoder.patch_size,
-        }
+        })
     }
 
     /// Panels over patches of `cell` pixels.
@@ -160,9 +171,9 @@ pub(crate) fn sheet(rows: &[Vec<RgbPicture>]) -> RgbPicture {
 mod tests {
     use super::*;
 
-    /// Twelve patches of eight pixels a side, enlarged twice.
-    fn frame() -> Frame {
-        let encoder = VisionTransformerConfig {
+    /// Twelve patches of eight pixels a side.
+    fn encoder() -> VisionTransformerConfig {
+        VisionTransformerConfig {
             image_size: [24, 32],
             patch_size: 8,
             embed_dim: 8,
@@ -170,15 +181,30 @@ mod tests {
             num_heads: 1,
             mlp_ratio: 1.0,
             drop_path: 0.0,
-        };
-        Frame::new(&encoder, Some(2))
+        }
+    }
+
+    /// These, enlarged twice.
+    fn frame() -> Frame {
+        Frame::new(&encoder(), Some(2)).unwrap()
+    }
+
+    #[test]
+    fn panels_of_absurd_size_are_refused() {
+        assert_eq!(Frame::new(&encoder(), Some(256)).unwrap().size()[0], 8192);
+        for scale in [257, usize::MAX] {
+            let error = Frame::new(&encoder(), Some(scale)).unwrap_err();
+            assert!(error.to_string().ends_with("expected at most 8192"));
+        }
     }
 
     #[test]
     fn panels_are_about_as_wide_as_promised() {
         let width = |side: usize| {
             let encoder = VisionTransformerConfig::variant("vit_b16").unwrap();
-            Frame::new(&encoder.with_image_size([side, side]), None).size()[0]
+            Frame::new(&encoder.with_image_size([side, side]), None)
+                .unwrap()
+                .size()[0]
         };
         assert_eq!([32, 96, 224, 448].map(width), [224, 192, 224, 448]);
     }

@@ -49,7 +49,8 @@ pub struct PcaPicture {
 ///
 /// # Errors
 ///
-/// [`VizError::Extract`] if there is no image or the encoder gives values that are not finite.
+/// [`VizError::Scale`] if panels would be absurdly large, [`VizError::Extract`] if there is no image
+/// or the encoder gives values that are not finite.
 ///
 /// # Panics
 ///
@@ -60,8 +61,8 @@ pub fn pca(
     config: &PcaConfig,
     device: &Device,
 ) -> Result<PcaPicture, VizError> {
+    let frame = Frame::new(encoder.config(), config.scale)?;
     let images = patch_colors(encoder, images, config.components, &config.extract, device)?;
-    let frame = Frame::new(encoder.config(), config.scale);
     let panels = |image: &PatchColors| [frame.panel(&image.image), frame.panel(&image.patches)];
     let rows: Vec<Vec<RgbPicture>> = images
         .chunks(config.columns.max(1))

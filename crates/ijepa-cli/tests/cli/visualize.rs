@@ -222,6 +222,7 @@ fn what_cannot_be_drawn_says_why() {
         "patch 0,8 is outside the grid of 8x8 patches",
     );
     refused("pca --index 9", "there is no image 9, the data has 9");
+    refused("pca --scale 10000000000000000000", "expected at most 8192");
     refused("pca --images 0", "expected a whole number of at least 1");
 
     let with = |flags: &str, at: &str, text: &str| {

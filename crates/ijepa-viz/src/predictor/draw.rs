@@ -58,7 +58,7 @@ impl Pencil<'_> {
     /// Two lines of patches, together as high as a panel.
     fn patches(&self, found: &Neighbours, source: &dyn Source) -> Result<RgbPicture, ExtractError> {
         let [width, height] = self.frame.size();
-        let side = (width.min(height) - GAP) / 2;
+        let side = (width.min(height).saturating_sub(GAP) / 2).max(1);
         let columns = found.mean.len().max(found.patch.len());
         let mut panel = RgbPicture::white((columns * (side + GAP)).saturating_sub(GAP), height);
         for (line, patches) in [&found.mean, &found.patch].into_iter().enumerate() {
@@ -113,5 +113,40 @@ fn frame_rectangle(picture: &mut RgbPicture, first: usize, last: usize, line: us
         ([far, first], [line, length]),
     ] {
         picture.fill(corner, size, BLUE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ijepa_data::DataSpec;
+    use ijepa_masking::PatchGrid;
+
+    use super::*;
+
+    #[test]
+    fn neighbours_beside_tiny_panels_are_single_pixels() {
+        let source = "scenes:n=1,size=32".parse::<DataSpec>().unwrap();
+        let source = source.open().unwrap();
+        let patch = NearPatch {
+            index: 0,
+            path: String::new(),
+            row: 0,
+            col: 1,
+            cosine: 1.0,
+        };
+        let found = Neighbours {
+            mean: vec![patch.clone()],
+            patch: vec![patch],
+        };
+        for side in [1, 2, 4] {
+            let pencil = Pencil {
+                frame: Frame::of_grid(PatchGrid::new(2, 2).unwrap(), side),
+                patch_size: side,
+                image_size: [2 * side; 2],
+                extract: &ExtractConfig::default(),
+            };
+            let panel = pencil.patches(&found, source.as_ref()).unwrap();
+            assert_eq!([panel.width, panel.height], [1, 2 * side]);
+        }
     }
 }

@@ -80,8 +80,8 @@ pub struct PredictorPicture {
 ///
 /// # Errors
 ///
-/// [`VizError::Target`] if the masks have no such target, [`VizError::Extract`] if there is no
-/// image, the networks give values that are not finite, or the search has no readable image.
+/// [`VizError::Target`] if the masks have no such target, [`VizError::Scale`] if panels would be
+/// absurdly large, [`VizError::Extract`] if there is no image, the networks give values that are not finite, or the search has no readable image.
 ///
 /// # Panics
 ///
@@ -95,6 +95,8 @@ pub fn predictor(
     device: &Device,
     progress: impl FnMut(usize),
 ) -> Result<PredictorPicture, VizError> {
+    let sizes = networks.target.config();
+    let frame = Frame::new(sizes, config.scale)?;
     let predicted = prediction::predict(networks, images, masks, config, device)?;
     let neighbours = match search {
         Some(search) => {
@@ -113,9 +115,8 @@ pub fn predictor(
         None => Vec::new(),
     };
     let predictions = predicted.predictions();
-    let sizes = networks.target.config();
     let pencil = Pencil {
-        frame: Frame::new(sizes, config.scale),
+        frame,
         patch_size: sizes.patch_size,
         image_size: sizes.image_size,
         extract: &config.extract,

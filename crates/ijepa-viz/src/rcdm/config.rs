@@ -7,6 +7,9 @@ use super::RcdmError;
 /// Colour channels of an image.
 pub(crate) const COLORS: usize = 3;
 
+/// Channels stop here, so that no setting can ask for a network of absurd width.
+const MOST_CHANNELS: usize = 1 << 16;
+
 /// Sizes of a [`Unet`](super::Unet).
 ///
 /// ```
@@ -81,6 +84,8 @@ impl UnetConfig {
         let halvings = widths.len().saturating_sub(1) as u32;
         let broken = if positive.contains(&0) || widths.is_empty() || widths.contains(&0) {
             "no size may be 0"
+        } else if widths.iter().any(|&width| width > MOST_CHANNELS) {
+            "no size may have more than 65536 channels"
         } else if !self.channels.is_multiple_of(2) {
             "`channels` must be even"
         } else if halvings > 16 || !self.image_size.is_multiple_of(1 << halvings) {
@@ -98,7 +103,8 @@ impl UnetConfig {
     /// Channels at each size, full size first.
     pub(crate) fn widths(&self) -> Vec<usize> {
         let factors = self.multipliers.iter();
-        factors.map(|factor| factor * self.channels).collect()
+        let width = |factor: &usize| factor.saturating_mul(self.channels);
+        factors.map(width).collect()
     }
 
     /// Width of the embedding of time and condition.

@@ -268,6 +268,10 @@ mod tests {
             "`[decoder]`: `size` must be divisible by 2 for each multiplier but the first"
         );
         assert_eq!(
+            error("decoder.multipliers=[1,9000000000000000000]"),
+            "`[decoder]`: no size may have more than 65536 channels"
+        );
+        assert_eq!(
             error("decoder.groups=5"),
             "`[decoder]`: `groups` must divide the channels at every size"
         );
