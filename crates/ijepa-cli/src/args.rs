@@ -1,15 +1,17 @@
 //! Flags that several commands share.
 
+mod common;
 mod images;
 mod run;
 
 use burn::tensor::{Device, FloatDType};
 use clap::{Args, ValueEnum};
 use ijepa_train::{Backend, DeviceError, DeviceSpec, Recipe, RecipeError};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::error::CliError;
 
+pub(crate) use common::CommonArgs;
 pub(crate) use images::{DataArgs, ReadArgs, WorkerArgs, open_data, open_part};
 pub(crate) use run::{RunArgs, stopping_at_ctrl_c};
 
@@ -88,13 +90,13 @@ impl Precision {
 pub(crate) struct ComputeArgs {
     /// flex, ndarray, wgpu, vulkan, metal, rocm or cuda, GPUs with an optional number as in cuda:1
     /// [default: the best one compiled in]
-    #[arg(long)]
+    #[arg(long, global = true)]
     device: Option<DeviceSpec>,
     /// Number type of matrix products [default: f32; of `pretrain` on a GPU: the recipe's]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, global = true)]
     precision: Option<Precision>,
     /// CPU threads that compute [default: all cores]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = positive, global = true)]
     threads: Option<usize>,
 }
 
@@ -110,14 +112,9 @@ pub(crate) struct Compute {
 impl Compute {
     /// Versions, device and command line, for `environment.json`, and what else there is to know.
     pub(crate) fn environment<const N: usize>(&self, more: [(&str, Value); N]) -> Value {
-        let mut environment = json!({
-            "ijepa": env!("CARGO_PKG_VERSION"),
-            "burn": "0.22",
-            "device": self.spec.to_string(),
-            "precision": self.precision.name(),
-            "threads": self.threads,
-            "command": std::env::args().collect::<Vec<_>>(),
-        });
+        let mut environment = self.spec.environment();
+        environment["precision"] = self.precision.name().into();
+        environment["threads"] = self.threads.into();
         for (key, value) in more {
             environment[key] = value;
         }

@@ -272,13 +272,14 @@ fn training(error: &TrainError) -> u8 {
     }
 }
 
-/// An error and its causes, one a line.
-pub(crate) fn describe(error: &dyn Error) -> String {
-    let causes = causes(error).map(|cause| format!("\ncaused by: {cause}"));
+/// An error and its causes, with `verbose` one a line.
+pub(crate) fn describe(error: &dyn Error, verbose: bool) -> String {
+    let between = if verbose { "\ncaused by: " } else { ": " };
+    let causes = causes(error).map(|cause| format!("{between}{cause}"));
     format!("error: {error}{}", causes.collect::<String>())
 }
 
-/// An error and its causes on one line.
+/// An error and its causes on one line, whatever they say.
 pub(crate) fn on_one_line(error: &dyn Error) -> String {
     let causes = causes(error).map(|cause| format!(": {cause}"));
     format!("{error}{}", causes.collect::<String>()).replace('\n', " ")
@@ -298,13 +299,17 @@ mod tests {
         let path = "a/b.npy".into();
         let error = CliError::Write { path, source };
         assert_eq!(
-            describe(&error),
+            describe(&error, false),
+            "error: cannot write `a/b.npy`: disk is full"
+        );
+        assert_eq!(
+            describe(&error, true),
             "error: cannot write `a/b.npy`\ncaused by: disk is full"
         );
         assert_eq!(on_one_line(&error), "cannot write `a/b.npy`: disk is full");
         let wrapped = CliError::from(DeviceError::NoBackend);
         assert_eq!(
-            describe(&wrapped),
+            describe(&wrapped, true),
             "error: no backend is compiled in; rebuild with --features flex"
         );
     }

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use args::CommonArgs;
 use command::Command;
 
 /// I-JEPA: look at masks, recipes and checkpoints, and compute features.
@@ -28,9 +29,8 @@ use command::Command;
                         --data folder:photos --out photos.safetensors"
 )]
 struct Cli {
-    /// Print the result as one JSON object on stdout; everything else goes to stderr
-    #[arg(long, global = true)]
-    json: bool,
+    #[command(flatten)]
+    common: CommonArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -43,11 +43,12 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> ExitCode {
-    let printed = cli.command.run().and_then(|report| report.print(cli.json));
+    let CommonArgs { json, verbose, .. } = cli.common;
+    let printed = cli.command.run().and_then(|report| report.print(json));
     match printed {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report::line(&error::describe(&error));
+            report::line(&error::describe(&error, verbose));
             ExitCode::from(error.exit_code())
         }
     }
@@ -74,5 +75,37 @@ mod tests {
         }
         Cli::command().debug_assert();
         check(&Cli::command(), "ijepa");
+    }
+
+    /// A script can pass the same flags to every command.
+    #[test]
+    fn every_command_takes_the_common_flags() {
+        fn check(command: &clap::Command) {
+            let has = |flag: &&str| command.get_arguments().any(|arg| is_called(arg, flag));
+            let common = [
+                "json",
+                "quiet",
+                "verbose",
+                "device",
+                "precision",
+                "threads",
+                "seed",
+                "workers",
+                "batch-size",
+            ];
+            let missing: Vec<&str> = common.into_iter().filter(|flag| !has(flag)).collect();
+            assert!(missing.is_empty(), "{}: {missing:?}", command.get_name());
+            command
+                .get_subcommands()
+                .filter(|sub| sub.get_name() != "help")
+                .for_each(check);
+        }
+        fn is_called(arg: &clap::Arg, name: &str) -> bool {
+            let aliases = arg.get_visible_aliases().unwrap_or_default();
+            arg.get_long() == Some(name) || aliases.contains(&name)
+        }
+        let mut command = Cli::command();
+        command.build();
+        check(&command);
     }
 }

@@ -57,7 +57,8 @@ pub(crate) struct Ablate {
     #[arg(long, value_name = "N")]
     images: Option<u64>,
     /// Seeds of every row
-    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "0")]
+    #[arg(id = "seed", long = "seeds", visible_alias = "seed")]
+    #[arg(value_name = "N,N", value_delimiter = ',', default_value = "0")]
     seeds: Vec<u64>,
     /// Rows to train now; the others are taken from earlier calls [default: all]
     #[arg(

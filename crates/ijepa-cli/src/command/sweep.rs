@@ -39,7 +39,8 @@ pub(crate) struct Sweep {
     #[arg(long, value_name = "FILE")]
     tries: Option<PathBuf>,
     /// Seeds of every variant
-    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "0")]
+    #[arg(id = "seed", long = "seeds", visible_alias = "seed")]
+    #[arg(value_name = "N,N", value_delimiter = ',', default_value = "0")]
     seeds: Vec<u64>,
     /// Images of a full run, to which schedules are fitted [default: as the recipe says]
     #[arg(long, value_name = "N")]

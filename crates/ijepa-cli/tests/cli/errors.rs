@@ -10,12 +10,9 @@ fn check<S: AsRef<std::ffi::OsStr> + std::fmt::Debug>(args: &[S], code: i32, mes
     assert_eq!(run.code, Some(code), "{args:?}: {run:?}");
     assert_eq!(run.stdout, "", "{args:?}");
     let lines: Vec<&str> = run.stderr.lines().collect();
+    assert_eq!(lines.len(), 1, "{args:?}: {run:?}");
     assert!(lines[0].starts_with("error: "), "{args:?}: {run:?}");
     assert!(lines[0].contains(message), "{args:?}: {run:?}");
-    let more = lines[1..]
-        .iter()
-        .filter(|line| !line.starts_with("caused by: "));
-    assert_eq!(more.count(), 0, "{args:?}: {run:?}");
 }
 
 fn check_line(line: &str, code: i32, message: &str) {
