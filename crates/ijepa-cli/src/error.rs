@@ -268,6 +268,7 @@ fn training(error: &TrainError) -> u8 {
         TrainError::Data(_) => exit_code::DATA,
         TrainError::Checkpoint(_) | TrainError::OtherRecipe { .. } => exit_code::CHECKPOINT,
         TrainError::Diverged { .. } | TrainError::Collapsed { .. } => exit_code::DIVERGED,
+        TrainError::Hook(source) => source.downcast_ref().map_or(exit_code::FAILURE, evaluation),
         _ => exit_code::FAILURE,
     }
 }
@@ -325,6 +326,9 @@ mod tests {
             "device wgpu cannot compute in bf16; use --precision f32"
         );
         assert_eq!(precision.exit_code(), 2);
+        let labels = ijepa_eval::Error::Knn(KnnError::Width { train: 8, test: 9 });
+        let hook = CliError::Train(TrainError::Hook(labels.into()));
+        assert_eq!(hook.exit_code(), 4);
         let print = CliError::Print(std::io::Error::other("disk is full"));
         assert_eq!(print.exit_code(), 1);
     }
