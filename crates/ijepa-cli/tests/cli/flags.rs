@@ -186,6 +186,15 @@ fn table(folder: &Path) -> Vec<Entry> {
         entry("--quiet", [None, Some("")], |seen| {
             seen.run.stderr.is_empty().to_string()
         }),
+        entry("--verbose", [None, Some("")], |seen| {
+            assert!(
+                seen.run.stderr.starts_with("error: "),
+                "{}",
+                seen.run.stderr
+            );
+            seen.run.stderr.lines().count().to_string()
+        })
+        .given("--recipe", "nowhere.toml"),
         entry("--json", [None, Some("")], |seen| {
             seen.run.stdout.starts_with('{').to_string()
         }),
