@@ -248,6 +248,7 @@ fn decoding(error: &RcdmError) -> u8 {
 fn sweeping(error: &SweepError) -> u8 {
     match error {
         SweepError::Variant { .. } => exit_code::RECIPE,
+        SweepError::OtherRun(_) => exit_code::CHECKPOINT,
         SweepError::Io { .. } => exit_code::FAILURE,
         _ => exit_code::USAGE,
     }
@@ -256,7 +257,7 @@ fn sweeping(error: &SweepError) -> u8 {
 fn ablating(error: &AblationError) -> u8 {
     match error {
         AblationError::Row { .. } => exit_code::RECIPE,
-        AblationError::OtherRun { .. } => exit_code::CHECKPOINT,
+        AblationError::OtherRun(_) => exit_code::CHECKPOINT,
         AblationError::Labels(_) => exit_code::DATA,
         _ => exit_code::USAGE,
     }

@@ -273,10 +273,10 @@ mod ablations {
             ..first
         };
         let error = run(&longer, folder.path()).unwrap_err();
-        let AblationError::OtherRun { key, .. } = &error else {
+        let AblationError::OtherRun(other) = &error else {
             panic!("{error}");
         };
-        assert_eq!(key, "optimizer.steps_per_epoch", "{error}");
+        assert_eq!(other.key, "optimizer.steps_per_epoch", "{error}");
     }
 
     #[test]

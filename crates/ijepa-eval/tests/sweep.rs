@@ -4,7 +4,7 @@
 mod sweeps {
     use std::{fs, path::Path, sync::Arc};
 
-    use ijepa_data::{DataSpec, Source};
+    use ijepa_data::{DataSpec, Preprocess, Source};
     use ijepa_eval::{
         ExtractConfig,
         sweep::{Outcome, SweepConfig, SweepError, SweepReport, Task, sweep},
@@ -42,14 +42,23 @@ mod sweeps {
     }
 
     fn run(config: &SweepConfig, out: &Path) -> Result<SweepReport, SweepError> {
-        let task = |kind: &str| Task {
-            name: kind.to_owned(),
-            train: open(&format!("scenes:kind={kind},n=40,size=24,seed=1")),
-            test: open(&format!("scenes:kind={kind},n=20,size=24,seed=2")),
+        run_with(config, "scenes:n=48,size=24", &["texture", "shape"], out)
+    }
+
+    fn run_with(
+        config: &SweepConfig,
+        data: &str,
+        tasks: &[&str],
+        out: &Path,
+    ) -> Result<SweepReport, SweepError> {
+        let scenes =
+            |kind: &&str, n, seed| open(&format!("scenes:kind={kind},n={n},size=24,seed={seed}"));
+        let task = |kind: &&str| Task {
+            train: (kind.to_string(), scenes(kind, 40, 1)),
+            test: (format!("{kind}/test"), scenes(kind, 20, 2)),
         };
-        let tasks = [task("texture"), task("shape")];
-        let data = open("scenes:n=48,size=24");
-        let options = TrainOptions::default();
+        let tasks: Vec<Task> = tasks.iter().map(task).collect();
+        let (data, options) = ((data.to_owned(), open(data)), TrainOptions::default());
         sweep(config, &data, &tasks, out, &device(), &options, &mut |_| ())
     }
 
@@ -101,6 +110,39 @@ mod sweeps {
     }
 
     #[test]
+    fn a_folder_of_other_results_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (base, scenes) = (config(&["base:"]), "scenes:n=48,size=24");
+        run_with(&base, scenes, &["texture"], folder.path()).unwrap();
+
+        let changed = SweepConfig {
+            recipe: base.recipe.with_overrides(&["optimizer.lr=2e-3"]).unwrap(),
+            ..config(&["new:", "base:"])
+        };
+        let squashed = SweepConfig {
+            extract: ExtractConfig {
+                preprocess: Preprocess::Squash,
+                ..base.extract
+            },
+            ..base.clone()
+        };
+        for (config, data, tasks, key) in [
+            (&changed, scenes, &["texture"][..], "optimizer.lr"),
+            (&squashed, scenes, &["texture"], "features"),
+            (&base, "scenes:n=60,size=24", &["texture"], "data"),
+            (&base, scenes, &["texture", "shape"], "tasks"),
+        ] {
+            let error = run_with(config, data, tasks, folder.path()).unwrap_err();
+            let SweepError::OtherRun(other) = &error else {
+                panic!("{error}");
+            };
+            assert_eq!(other.key, key, "{error}");
+        }
+        // Nor was anything trained before.
+        assert!(!folder.path().join("new-seed0").exists());
+    }
+
+    #[test]
     fn halving_trains_the_best_to_the_end_and_the_others_less() {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(&[
@@ -126,7 +168,7 @@ mod sweeps {
         let quarter = |name: &str| -> f64 {
             let path = folder.path().join(format!("{name}-seed0/scores.json"));
             let scores: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-            scores["8"]["knn"][0].as_f64().unwrap()
+            scores["reports"]["8"]["knn"][0].as_f64().unwrap()
         };
         let names = config.variants.iter().map(|variant| &variant.name);
         let better = names.filter(|name| quarter(name) > quarter(&last)).count();

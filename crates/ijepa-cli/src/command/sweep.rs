@@ -88,7 +88,8 @@ impl Sweep {
                 ..ExtractConfig::default()
             },
         };
-        let (data, tasks) = (self.data.open()?, self.tasks()?);
+        let data = (self.data.spec.clone(), self.data.open()?);
+        let tasks = self.tasks()?;
         let options = args::stopping_at_ctrl_c(&self.read.workers, compute.environment([]))?;
         let mut say = |trial: &TrialReport| {
             if !self.quiet {
@@ -137,11 +138,11 @@ impl Sweep {
             return Err(CliError::TaskPairs { train, test });
         }
         let pairs = self.eval_data.iter().zip(&self.eval_test);
-        let open = |(train, test): (&String, &String)| {
+        let named = |spec: &String| Ok::<_, CliError>((spec.clone(), args::open_data(spec)?));
+        let open = |(train, test)| {
             Ok(Task {
-                name: train.clone(),
-                train: args::open_data(train)?,
-                test: args::open_data(test)?,
+                train: named(train)?,
+                test: named(test)?,
             })
         };
         pairs.map(open).collect()

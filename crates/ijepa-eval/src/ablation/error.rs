@@ -1,10 +1,12 @@
 //! Why a table cannot be made.
 
-use std::path::PathBuf;
-
 use ijepa_train::ResolveError;
 
-use crate::{Error, labels::LabelsError, sweep::SweepError};
+use crate::{
+    Error,
+    labels::LabelsError,
+    sweep::{OtherRun, SweepError},
+};
 
 /// A table that was not made.
 #[derive(Debug, thiserror::Error)]
@@ -35,20 +37,8 @@ pub enum AblationError {
         source: ResolveError,
     },
     /// The folder holds a run of another kind.
-    #[error(
-        "`{}` holds a run with {key} = {found}, this one has {expected}; choose another folder",
-        path.display()
-    )]
-    OtherRun {
-        /// Its folder.
-        path: PathBuf,
-        /// What differs.
-        key: String,
-        /// Its value there.
-        found: String,
-        /// Its value now.
-        expected: String,
-    },
+    #[error(transparent)]
+    OtherRun(#[from] OtherRun),
     /// Training images without labels.
     #[error(transparent)]
     Labels(#[from] LabelsError),

@@ -2,17 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
 };
 
-use ijepa_train::{PretrainPlan, Recipe, recipe::diff};
+use ijepa_train::PretrainPlan;
 use serde::{Deserialize, Serialize};
 
 use super::{AblationError, AblationRunReport, Metric, metric::Judge};
 use crate::{
     report::RunRecord,
-    sweep::{Outcome, SweepError, Variant, kept, training::Training},
+    sweep::{OtherRun, Outcome, Variant, kept, training::Training},
 };
 
 /// What is remembered of a run, beside it.
@@ -121,35 +120,24 @@ impl Run<'_> {
     fn kept(&self) -> Result<Kept, AblationError> {
         let folder = self.folder();
         let kept: Kept = kept::read(&folder.join(KEPT))?;
-        let other = |(key, found, expected): (String, String, String)| AblationError::OtherRun {
-            path: folder.clone(),
-            key,
-            found,
-            expected,
-        };
-        if let Ok(text) = fs::read_to_string(folder.join("recipe.toml")) {
-            let name = folder.join("recipe.toml").display().to_string();
-            let found = Recipe::from_toml(&text, &name).map_err(SweepError::from)?;
-            if let Some(difference) = diff(&found, self.plan.recipe()).into_iter().next() {
-                return Err(other(difference));
-            }
+        if let Some(other) = kept::other_recipe(&folder, self.plan.recipe())? {
+            return Err(other.into());
         }
         let data = &self.judge.data.data.0;
         if !kept.data.is_empty() && kept.data != *data {
-            let key = "data".to_owned();
-            return Err(other((key, kept.data, data.clone())));
+            let other = OtherRun {
+                path: folder,
+                key: "data".to_owned(),
+                found: kept.data,
+                expected: data.clone(),
+            };
+            return Err(other.into());
         }
         Ok(kept)
     }
 
     fn keep(&self, kept: &Kept) -> Result<(), AblationError> {
-        let folder = self.folder();
-        fs::create_dir_all(&folder).map_err(|source| SweepError::Io {
-            action: "create",
-            path: folder.clone(),
-            source,
-        })?;
-        Ok(kept::write(&folder.join(KEPT), kept)?)
+        Ok(kept::write(&self.folder().join(KEPT), kept)?)
     }
 
     fn report(&self, facts: &Facts, kept: &Kept) -> AblationRunReport {

@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use ijepa_train::{RecipeError, ResolveError, TrainError};
 
+use super::OtherRun;
 use crate::Error;
 
 /// A sweep that stopped.
@@ -37,6 +38,9 @@ pub enum SweepError {
         #[source]
         source: Box<SweepError>,
     },
+    /// A folder holds results of something else.
+    #[error(transparent)]
+    OtherRun(#[from] OtherRun),
     /// A recipe breaks its rules.
     #[error(transparent)]
     Recipe(#[from] RecipeError),

@@ -21,6 +21,7 @@ use ijepa_train::{PretrainPlan, Recipe, TrainOptions};
 
 pub use compare::{Comparison, Verdict};
 pub use error::SweepError;
+pub use kept::OtherRun;
 pub use table::{SweepReport, VariantReport};
 pub use training::Outcome;
 pub use trial::TrialReport;
@@ -31,15 +32,16 @@ use rungs::Rungs;
 use training::short_recipe;
 use trial::{Baselines, Trial};
 
+/// Images and the name that says whether an earlier run saw the same ones.
+pub type NamedSource = (String, Arc<dyn Source>);
+
 /// A label task that every run is judged by.
 #[derive(Debug, Clone)]
 pub struct Task {
-    /// Its name in the table.
-    pub name: String,
-    /// Labelled images that vote.
-    pub train: Arc<dyn Source>,
+    /// Labelled images that vote; their name is that of the task.
+    pub train: NamedSource,
     /// Labelled images that are classified.
-    pub test: Arc<dyn Source>,
+    pub test: NamedSource,
 }
 
 /// What is tried, and for how long.
@@ -65,16 +67,18 @@ pub struct SweepConfig {
 /// Trains every variant with every seed in a folder of its own under `out` and compares centred
 /// 20-NN accuracy of the target encoder on every task.
 ///
-/// What is finished is kept: the same call goes on where an earlier one stopped. `options` gives
-/// loader threads and the flag to stop; each finished trial is handed to `on_trial`.
+/// What is finished is kept: the same call goes on where an earlier one stopped, and one with more
+/// variants or seeds adds theirs. `options` gives loader threads and the flag to stop; each
+/// finished trial is handed to `on_trial`.
 ///
 /// # Errors
 ///
-/// A [`SweepError`] if nothing can be compared (names, tasks, recipes), a run cannot be carried
-/// out, or it was told to stop. A run that diverges or collapses is a result, not an error.
+/// A [`SweepError`] if nothing can be compared (names, tasks, recipes), `out` holds runs with other
+/// recipes, data or tasks, a run cannot be carried out, or it was told to stop. A run that
+/// diverges or collapses is a result, not an error.
 pub fn sweep(
     config: &SweepConfig,
-    data: &Arc<dyn Source>,
+    data: &NamedSource,
     tasks: &[Task],
     out: &Path,
     device: &Device,
@@ -82,7 +86,23 @@ pub fn sweep(
     on_trial: &mut dyn FnMut(&TrialReport),
 ) -> Result<SweepReport, SweepError> {
     config.validate(tasks)?;
-    let plans = config.plans(data.len())?;
+    let plans = config.plans(data.1.len())?;
+    let trial = |variant: usize, plan, until| Trial {
+        variant: &config.variants[variant],
+        plan,
+        until,
+        folder: out.join(config.folder(variant, plan)),
+        data,
+        tasks,
+        extract: &config.extract,
+        device,
+        options,
+    };
+    for (variant, plans) in plans.iter().enumerate() {
+        for plan in plans {
+            trial(variant, plan, plan.total_steps()).kept()?;
+        }
+    }
     let mut baselines = Baselines::default();
     let mut entrants: Vec<usize> = (0..config.variants.len()).collect();
     let mut results: BTreeMap<usize, Vec<TrialReport>> = BTreeMap::new();
@@ -91,18 +111,8 @@ pub fn sweep(
         for &variant in &entrants {
             let mut trials = Vec::new();
             for plan in &plans[variant] {
-                let trial = Trial {
-                    variant: &config.variants[variant],
-                    plan,
-                    until: rungs.steps(rung, plan.total_steps()),
-                    folder: out.join(config.folder(variant, plan)),
-                    data,
-                    tasks,
-                    extract: &config.extract,
-                    device,
-                    options,
-                };
-                let report = trial.run(&mut baselines)?;
+                let until = rungs.steps(rung, plan.total_steps());
+                let report = trial(variant, plan, until).run(&mut baselines)?;
                 on_trial(&report);
                 trials.push(report);
             }

@@ -58,7 +58,7 @@ impl SweepReport {
             }
         };
         Self {
-            tasks: tasks.iter().map(|task| task.name.clone()).collect(),
+            tasks: tasks.iter().map(|task| task.train.0.clone()).collect(),
             variants: results.iter().map(row).collect(),
         }
     }

@@ -1,6 +1,6 @@
 //! One run of a sweep: trained as far as asked, judged, and remembered.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use burn::tensor::Device;
 use ijepa_data::Source;
@@ -8,7 +8,7 @@ use ijepa_model::VisionTransformer;
 use ijepa_train::{PretrainPlan, TrainOptions};
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, SweepError, Task, Variant, kept, training::Training};
+use super::{NamedSource, OtherRun, Outcome, SweepError, Task, Variant, kept, training::Training};
 use crate::{
     Error,
     extract::{ExtractConfig, extract},
@@ -63,7 +63,7 @@ pub(super) struct Trial<'a> {
     /// Steps after which it is judged.
     pub(super) until: u64,
     pub(super) folder: PathBuf,
-    pub(super) data: &'a Arc<dyn Source>,
+    pub(super) data: &'a NamedSource,
     pub(super) tasks: &'a [Task],
     pub(super) extract: &'a ExtractConfig,
     pub(super) device: &'a Device,
@@ -73,17 +73,57 @@ pub(super) struct Trial<'a> {
 impl Trial<'_> {
     /// The result of an earlier call, or a new one.
     pub(super) fn run(&self, baselines: &mut Baselines) -> Result<TrialReport, SweepError> {
-        let path = self.folder.join(SCORES);
-        let mut known: Known = kept::read(&path)?;
-        if let Some(report) = known.get(&self.until) {
+        let mut kept = self.kept()?;
+        if let Some(report) = kept.reports.get(&self.until) {
             return Ok(report.clone());
         }
+        kept.made_from = self.made_from();
+        self.keep(&kept)?;
         let mut report = self.train()?;
         report.knn_at_start = self.at_start(baselines)?;
-        report.seconds += known.values().map(|earlier| earlier.seconds).sum::<f64>();
-        known.insert(self.until, report.clone());
-        kept::write(&path, &known)?;
+        let earlier = kept.reports.values().map(|earlier| earlier.seconds);
+        report.seconds += earlier.sum::<f64>();
+        kept.reports.insert(self.until, report.clone());
+        self.keep(&kept)?;
         Ok(report)
+    }
+
+    /// What was remembered, if it is of this trial.
+    pub(super) fn kept(&self) -> Result<Kept, SweepError> {
+        let kept: Kept = kept::read(&self.folder.join(SCORES))?;
+        if let Some(other) = kept::other_recipe(&self.folder, self.plan.recipe())? {
+            return Err(other.into());
+        }
+        let mut now = self.made_from();
+        let differs = |(key, found): &(&String, &String)| now.get(*key) != Some(*found);
+        match kept.made_from.iter().find(differs) {
+            Some((key, found)) => Err(SweepError::OtherRun(OtherRun {
+                path: self.folder.clone(),
+                key: key.clone(),
+                found: found.clone(),
+                expected: now.remove(key).unwrap_or_default(),
+            })),
+            None => Ok(kept),
+        }
+    }
+
+    fn keep(&self, kept: &Kept) -> Result<(), SweepError> {
+        kept::write(&self.folder.join(SCORES), kept)
+    }
+
+    /// What the results depend on beside the recipe.
+    fn made_from(&self) -> BTreeMap<String, String> {
+        let named = |(name, source): &NamedSource| format!("{name} ({} images)", source.len());
+        let task = |task: &Task| format!("{} tested on {}", named(&task.train), named(&task.test));
+        let tasks: Vec<String> = self.tasks.iter().map(task).collect();
+        let config = self.extract;
+        let features = (config.pooling, config.preprocess, config.normalization);
+        let values = [
+            ("data", named(self.data)),
+            ("features", format!("{features:?}")),
+            ("tasks", tasks.join(", ")),
+        ];
+        values.map(|(key, value)| (key.to_owned(), value)).into()
     }
 
     fn train(&self) -> Result<TrialReport, SweepError> {
@@ -91,7 +131,7 @@ impl Trial<'_> {
             plan: self.plan,
             until: self.until,
             folder: &self.folder,
-            data: self.data,
+            data: &self.data.1,
             device: self.device,
             options: self.options,
         };
@@ -140,7 +180,7 @@ impl Trial<'_> {
         };
         let (mut accuracies, mut rank) = (Vec::new(), None);
         for task in self.tasks {
-            let (train, test) = (features(&*task.train)?, features(&*task.test)?);
+            let (train, test) = (features(&*task.train.1)?, features(&*task.test.1)?);
             rank.get_or_insert_with(|| rankme(&train, Centering::Raw));
             let report = knn(&train, &test, &config, self.device)?;
             accuracies.push(report.k[&NEIGHBOURS].top1);
@@ -160,5 +200,10 @@ struct Scores {
     rankme: f64,
 }
 
-/// Reports by the number of steps after which they were made.
-type Known = BTreeMap<u64, TrialReport>;
+/// What is remembered of a trial.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Kept {
+    made_from: BTreeMap<String, String>,
+    /// By the number of steps after which they were made.
+    reports: BTreeMap<u64, TrialReport>,
+}
