@@ -174,7 +174,9 @@ fn evaluation(error: &ijepa_eval::Error) -> u8 {
     use ijepa_eval::Error;
     match error {
         Error::Data(_) | Error::Features(_) | Error::Labels(_) => exit_code::DATA,
-        Error::Knn(KnnError::Labels(_) | KnnError::Width { .. }) => exit_code::DATA,
+        Error::Knn(
+            KnnError::Labels(_) | KnnError::Width { .. } | KnnError::TooManyNeighbours { .. },
+        ) => exit_code::DATA,
         Error::Cache(CacheError::Damaged { .. } | CacheError::Room { .. }) => exit_code::DATA,
         Error::Extract(error) => extraction(error),
         Error::Probe(error) => probing(error),

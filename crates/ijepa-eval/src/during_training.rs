@@ -10,7 +10,8 @@ use ijepa_train::{EpochScores, Hook, HookError, Learner};
 use crate::{
     Error,
     extract::{ExtractConfig, extract},
-    knn::{KnnConfig, knn},
+    knn::{KnnConfig, KnnError, knn},
+    labels::check_labels,
     probe::{Protocol, probe},
     rank::{lidar, rank_report},
     subset::Subset,
@@ -82,6 +83,24 @@ impl EpochEvaluation {
         let count = if lidar { LIDAR_VIEWS } else { ALIGNMENT_VIEWS };
         self.views = Some(Views { sampler, count });
         self
+    }
+
+    /// Checks labels and numbers of images, before a run rather than after its first epoch.
+    ///
+    /// # Errors
+    ///
+    /// The [`Error`] that [`scores`](Self::scores) would return.
+    pub fn check(&self) -> Result<(), Error> {
+        let Some(test) = &self.test else {
+            return Ok(());
+        };
+        check_labels(self.train.as_ref(), test.as_ref())?;
+        let train_images = self.train.len();
+        if train_images < NEIGHBOURS {
+            let k = NEIGHBOURS;
+            return Err(KnnError::TooManyNeighbours { k, train_images }.into());
+        }
+        Ok(())
     }
 
     /// Scores of an encoder.

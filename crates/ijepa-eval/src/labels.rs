@@ -5,8 +5,6 @@ use std::fmt;
 
 use ijepa_data::Source;
 
-use crate::features::Features;
-
 /// One of the two sets of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
@@ -79,17 +77,11 @@ pub(crate) struct Classes {
 
 impl Classes {
     /// Checks that every test image has a class that training images show.
-    pub(crate) fn of(train: &[Option<u32>], test: &Features) -> Result<Self, LabelsError> {
+    pub(crate) fn of(train: &[Option<u32>], test: &[Option<u32>]) -> Result<Self, LabelsError> {
         let train = all_known(train, Split::Train)?;
-        let test = all_known(test.labels(), Split::Test)?;
+        let test = all_known(test, Split::Test)?;
         let seen: BTreeSet<u32> = train.iter().copied().collect();
-        let classes = seen.last().map_or(0, |&most| most as usize + 1);
-        if classes > train.len() {
-            return Err(LabelsError::FewerImages {
-                images: train.len(),
-                classes,
-            });
-        }
+        let classes = classes_of(&train)?;
         match test.iter().position(|label| !seen.contains(label)) {
             Some(image) => Err(LabelsError::UnknownClass {
                 image,
@@ -104,6 +96,16 @@ impl Classes {
     }
 }
 
+/// The number of classes of training images, which are at least as many.
+pub(crate) fn classes_of(labels: &[u32]) -> Result<usize, LabelsError> {
+    let classes = labels.iter().max().map_or(0, |&most| most as usize + 1);
+    let images = labels.len();
+    if classes > images {
+        return Err(LabelsError::FewerImages { images, classes });
+    }
+    Ok(classes)
+}
+
 /// Every label of a set.
 pub(crate) fn all_known(labels: &[Option<u32>], split: Split) -> Result<Vec<u32>, LabelsError> {
     let unknown = || LabelsError::Unlabelled {
@@ -114,6 +116,22 @@ pub(crate) fn all_known(labels: &[Option<u32>], split: Split) -> Result<Vec<u32>
     };
     let known: Option<Vec<u32>> = labels.iter().copied().collect();
     known.ok_or_else(unknown)
+}
+
+/// The label of every image of a source.
+pub(crate) fn labels_of(source: &dyn Source) -> Vec<Option<u32>> {
+    (0..source.len()).map(|image| source.label(image)).collect()
+}
+
+/// Checks before anything is computed that images can be classified by others: all have labels,
+/// which mean the same and are known to the images that teach.
+///
+/// # Errors
+///
+/// Any [`LabelsError`].
+pub fn check_labels(train: &dyn Source, test: &dyn Source) -> Result<(), LabelsError> {
+    check_class_names(train, test)?;
+    Classes::of(&labels_of(train), &labels_of(test)).map(|_| ())
 }
 
 /// Checks that labels mean the same in two sources, as far as these name their classes.

@@ -93,7 +93,7 @@ pub use finetune::{
     evaluate, finetune,
 };
 pub use knn::{KnnConfig, KnnError, KnnReport, knn};
-pub use labels::{LabelsError, Split, check_class_names};
+pub use labels::{LabelsError, Split, check_class_names, check_labels};
 pub use logistic::{LogisticConfig, logistic};
 pub use patch_colors::{Components, PatchColors, patch_colors};
 pub use pca::Pca;

@@ -71,7 +71,7 @@ pub fn logistic(
             test: test.dim(),
         });
     }
-    let classes = Classes::of(train.labels(), test)?;
+    let classes = Classes::of(train.labels(), test.labels())?;
     let device = device.clone().without_autodiff();
     let images = classes.train.len() as f64;
     let mut heads = Vec::new();

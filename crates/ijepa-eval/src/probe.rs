@@ -25,7 +25,7 @@ pub use report::{HeadChoice, HeadReport, ProbeReport};
 use crate::accuracy::{Hits, place};
 use crate::extract::ExtractConfig;
 use crate::features::Features;
-use crate::labels::Classes;
+use crate::labels::{Classes, labels_of};
 use batches::{Batches, Frozen, Live};
 use heads::Heads;
 
@@ -95,7 +95,7 @@ pub fn probe_with_progress(
             test: test.dim(),
         });
     }
-    let classes = Classes::of(train.labels(), test)?;
+    let classes = Classes::of(train.labels(), test.labels())?;
     let device = device.clone().without_autodiff();
     let batches = Frozen {
         features: train,
@@ -129,8 +129,8 @@ pub fn probe_augmented(
 ) -> Result<ProbeReport, ProbeError> {
     config.validate()?;
     extraction.check(encoder)?;
-    let labels: Vec<_> = (0..source.len()).map(|image| source.label(image)).collect();
-    let classes = Classes::of(&labels, test)?;
+    let labels = labels_of(source.as_ref());
+    let classes = Classes::of(&labels, test.labels())?;
     let dim = match extraction.pooling {
         Pooling::Mean => encoder.embed_dim(),
         Pooling::Concat4 => 4 * encoder.embed_dim(),

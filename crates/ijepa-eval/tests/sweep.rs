@@ -217,5 +217,30 @@ mod sweeps {
             ..config(&["base:"])
         };
         assert_eq!(refused(&no_seed), "a sweep needs at least one seed");
+
+        let labelled = |kind| {
+            (
+                String::new(),
+                open(&format!("scenes:kind={kind},n=40,size=24")),
+            )
+        };
+        let task = Task {
+            train: labelled("texture"),
+            test: labelled("shape"),
+        };
+        let (data, options) = (labelled("texture"), TrainOptions::default());
+        let config = config(&["base:"]);
+        let out = folder.path();
+        let error = sweep(
+            &config,
+            &data,
+            &[task],
+            out,
+            &device(),
+            &options,
+            &mut |_| (),
+        );
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("in the training data and"), "{error}");
     }
 }

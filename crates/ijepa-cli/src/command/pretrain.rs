@@ -132,6 +132,7 @@ impl Pretrain {
             Some(spec) => EpochEvaluation::new(open(spec)?, test, config, device),
             None => EpochEvaluation::of_first(Arc::clone(training), config, device),
         };
+        evaluation.check()?;
         Ok(evaluation.with_views(recipe.mask_sampler()?.into(), self.lidar))
     }
 

@@ -37,6 +37,17 @@ fn every_mistake_has_its_message_and_exit_code() {
     let empty = path_text(folder.path().join("empty"));
     fs::create_dir(&empty).unwrap();
     check(&tiny_on(&empty, &run, "--quiet"), 4, "no image in `");
+    let evaluated = |train: &str, test: &str| {
+        with(&format!(
+            "--eval-data scenes:size=32,{train} --eval-test scenes:size=32,{test}"
+        ))
+    };
+    check(
+        &evaluated("n=40,kind=texture", "n=20,kind=shape"),
+        4,
+        "in the training data and",
+    );
+    check(&evaluated("n=19", "n=20"), 4, "only 19 training images");
     // None of this has begun a run.
     assert!(!run.join("metrics.csv").exists());
     json(&with("--max-steps 2"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ijepa_data::{Source, epoch_order};
 
 use crate::{
-    labels::{LabelsError, Split, all_known},
+    labels::{LabelsError, Split, all_known, classes_of, labels_of},
     subset::Subset,
 };
 
@@ -45,10 +45,8 @@ impl LowShot {
     /// The first images of each class in an order that depends on the number of images alone, so
     /// all seeds and all tables use the same ones.
     pub(super) fn choose(source: &Arc<dyn Source>, labels: Labels) -> Result<Self, LabelsError> {
-        let classes: Vec<_> = (0..source.len()).map(|image| source.label(image)).collect();
-        let classes = all_known(&classes, Split::Train)?;
-        let count = classes.iter().max().map_or(0, |&most| most as usize + 1);
-        let mut images = vec![0; count];
+        let classes = all_known(&labels_of(source.as_ref()), Split::Train)?;
+        let mut images = vec![0; classes_of(&classes)?];
         for &class in &classes {
             images[class as usize] += 1;
         }

@@ -27,27 +27,24 @@ impl FinetuneData {
     pub fn new(train: Arc<dyn Source>, test: Arc<dyn Source>) -> Result<Self, FinetuneError> {
         let labels = labels("training", train.as_ref())?;
         let test_labels = self::labels("test", test.as_ref())?;
-        let classes = match train.classes() {
-            [] => (0..labels.iter().max().map_or(0, |most| most + 1))
-                .map(|class| class.to_string())
-                .collect(),
-            names => names.to_vec(),
+        let named = train.classes().len();
+        let count = match named {
+            0 => labels.iter().max().map_or(0, |&most| most as usize + 1),
+            _ => named,
         };
-        if labels.len() < classes.len() {
+        if labels.len() < count {
             return Err(FinetuneError::FewerImages {
                 images: labels.len(),
-                classes: classes.len(),
+                classes: count,
             });
         }
         same_classes(train.classes(), test.classes())?;
-        let unknown = |&(_, &label): &(usize, &u32)| label as usize >= classes.len();
-        if let Some((index, &label)) = test_labels.iter().enumerate().find(unknown) {
-            return Err(FinetuneError::UnknownClass {
-                name: test.name(index),
-                label,
-                classes: classes.len(),
-            });
-        }
+        all_below(count, "training", &labels, train.as_ref())?;
+        all_below(count, "test", &test_labels, test.as_ref())?;
+        let classes = match named {
+            0 => (0..count).map(|class| class.to_string()).collect(),
+            _ => train.classes().to_vec(),
+        };
         Ok(Self {
             train,
             test,
@@ -86,6 +83,24 @@ fn labels(set: &'static str, source: &dyn Source) -> Result<Vec<u32>, FinetuneEr
         source.label(index).ok_or_else(unlabelled)
     };
     (0..source.len()).map(label).collect()
+}
+
+/// Checks that every label is that of a class.
+fn all_below(
+    classes: usize,
+    set: &'static str,
+    labels: &[u32],
+    source: &dyn Source,
+) -> Result<(), FinetuneError> {
+    match labels.iter().position(|&label| label as usize >= classes) {
+        Some(index) => Err(FinetuneError::UnknownClass {
+            set,
+            name: source.name(index),
+            label: labels[index],
+            classes,
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Sets that name their classes must name the same ones.

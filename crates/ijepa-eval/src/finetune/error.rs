@@ -64,11 +64,13 @@ pub enum FinetuneError {
         /// A class without training images.
         only_in_test: Option<String>,
     },
-    /// A test image has a class that training images have not.
+    /// An image has a class that the training images do not name or show.
     #[error(
-        "test image `{name}` has class {label}, expected less than the {classes} classes of the training images"
+        "{set} image `{name}` has class {label}, expected less than the {classes} classes of the training images"
     )]
     UnknownClass {
+        /// "training" or "test".
+        set: &'static str,
         /// The image.
         name: String,
         /// Its class.

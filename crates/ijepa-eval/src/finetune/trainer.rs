@@ -174,8 +174,15 @@ impl<'a> Trainer<'a> {
             tell(FinetuneEvent::Step(self.log(&output, settings.lr)?));
         }
         self.step += 1;
-        if let Some(found) = self.end_epoch()? {
-            tell(FinetuneEvent::Evaluated(found));
+        match self.end_epoch() {
+            Ok(found) => found
+                .into_iter()
+                .for_each(|found| tell(FinetuneEvent::Evaluated(found))),
+            Err(error) => {
+                // The epoch's steps were fine.
+                self.save_if_needed()?;
+                return Err(error);
+            }
         }
         let every = match run.checkpoint_every_steps as u64 {
             0 => self.plan.steps_per_epoch,
@@ -192,7 +199,9 @@ impl<'a> Trainer<'a> {
         let scalar = |value: &Tensor<1>| f64::from(value.clone().into_scalar::<f32>());
         let (loss, grad_norm) = (scalar(&output.loss), scalar(&output.grad_norm));
         if !loss.is_finite() || !grad_norm.is_finite() {
-            return Err(self.diverged("the loss or its gradient"));
+            let what = || "the loss or its gradient".to_owned();
+            let tensor = first_not_finite(&self.learner.classifier).unwrap_or_else(what);
+            return Err(diverged(self.step, tensor));
         }
         let row = StepRow {
             epoch: self.step / self.plan.steps_per_epoch,
@@ -206,12 +215,6 @@ impl<'a> Trainer<'a> {
         self.loss = Some(loss);
         self.tables.steps.log(&row)?;
         Ok(row)
-    }
-
-    fn diverged(&self, what: &str) -> FinetuneError {
-        let tensor = first_not_finite(&self.learner.classifier).unwrap_or_else(|| what.to_owned());
-        let step = self.step;
-        TrainError::Diverged { step, tensor }.into()
     }
 
     /// Classifies the test images if an epoch has ended that is to be evaluated.
@@ -247,6 +250,9 @@ impl<'a> Trainer<'a> {
 
     fn save_if_needed(&mut self) -> Result<(), FinetuneError> {
         if self.saved_step != Some(self.step) {
+            if let Some(tensor) = first_not_finite(&self.learner.classifier) {
+                return Err(diverged(self.step.saturating_sub(1), tensor));
+            }
             let keep = self.plan.recipe.run.keep_last;
             self.run.save(self.step, keep, |path| {
                 checkpoint::save(path, &self.learner, self.plan, self.step)
@@ -284,4 +290,8 @@ impl<'a> Trainer<'a> {
         };
         Ok((summary, self.learner.classifier))
     }
+}
+
+fn diverged(step: u64, tensor: String) -> FinetuneError {
+    TrainError::Diverged { step, tensor }.into()
 }

@@ -12,9 +12,10 @@ const GROUPS: usize = 16;
 /// Images of a drawn group at most: enough for the picture, quick for groups of any size.
 const MOST_IMAGES: usize = 128;
 
-/// Masks of the run's first step and how often patches are in them; `None` if the recipe cannot
-/// be sampled.
+/// Masks of the run's first step and how often patches are in them; `None` if the recipe breaks
+/// its rules.
 pub(super) fn pictures(recipe: &Recipe) -> Option<String> {
+    recipe.validate().ok()?;
     let sampler = recipe.mask_sampler().ok()?;
     let (size, seed) = (recipe.mask_group_size().min(MOST_IMAGES), recipe.run.seed);
     let group = sampler.sample(size, &mut MaskRng::for_group(seed, 0, 0));

@@ -27,7 +27,7 @@ pub use training::Outcome;
 pub use trial::TrialReport;
 pub use variant::{ParseVariantError, Variant};
 
-use crate::extract::ExtractConfig;
+use crate::{extract::ExtractConfig, labels::check_labels};
 use rungs::Rungs;
 use training::short_recipe;
 use trial::{Baselines, Trial};
@@ -86,6 +86,9 @@ pub fn sweep(
     on_trial: &mut dyn FnMut(&TrialReport),
 ) -> Result<SweepReport, SweepError> {
     config.validate(tasks)?;
+    for Task { train, test } in tasks {
+        check_labels(train.1.as_ref(), test.1.as_ref()).map_err(crate::Error::from)?;
+    }
     let plans = config.plans(data.1.len())?;
     let trial = |variant: usize, plan, until| Trial {
         variant: &config.variants[variant],

@@ -47,12 +47,12 @@ impl SweepReport {
                 name: config.variants[index].name.clone(),
                 overrides: config.variants[index].overrides.clone(),
                 gain: of_tasks(&|task| {
-                    Comparison::paired(&accuracies(trials, task), &at_start(trials, task))
+                    Comparison::paired(&of_every_seed(trials, task)?, &at_start(trials, task))
                 }),
                 difference: of_tasks(&|task| {
-                    let pair =
-                        || Comparison::paired(&accuracies(trials, task), &accuracies(first, task));
-                    comparable.then(pair).flatten()
+                    let [ours, firsts] = [trials, first].map(|of| of_every_seed(of, task));
+                    comparable.then_some(())?;
+                    Comparison::paired(&ours?, &firsts?)
                 }),
                 trials: trials.clone(),
             }
@@ -73,6 +73,12 @@ fn images(trials: &[TrialReport]) -> u64 {
 fn accuracies(trials: &[TrialReport], task: usize) -> Vec<f64> {
     let accuracy = |trial: &TrialReport| trial.knn.get(task).copied();
     trials.iter().filter_map(accuracy).collect()
+}
+
+/// Accuracies on a task by seed; none if a run diverged.
+fn of_every_seed(trials: &[TrialReport], task: usize) -> Option<Vec<f64>> {
+    let accuracies = accuracies(trials, task);
+    (accuracies.len() == trials.len()).then_some(accuracies)
 }
 
 fn at_start(trials: &[TrialReport], task: usize) -> Vec<f64> {

@@ -70,6 +70,17 @@ fn sets_that_do_not_belong_together_are_refused() {
             "2 training and 2 test classes differ; expected the same names in the same order",
         ),
         (
+            labelled(&[0, 2, 1], &["a", "b"]),
+            labelled(&[1], &["a", "b"]),
+            "training image `image-1` has class 2, expected less than the 2 classes of the \
+             training images",
+        ),
+        (
+            labelled(&[0, i64::from(u32::MAX)], &[]),
+            labelled(&[0], &[]),
+            "2 training images of 4294967296 classes, expected at least one of each",
+        ),
+        (
             labelled(&[0, 1, 1], &[]),
             labelled(&[1, 2], &[]),
             "test image `image-1` has class 2, expected less than the 2 classes of the training \
@@ -185,4 +196,21 @@ fn protocols_state_every_key() {
     }
     let error = FinetuneRecipe::load("lowshot").unwrap_err();
     assert!(error.to_string().contains("the nearest is `lowshot-1pct`"));
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_not_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    // The first step is logged and harmless.
+    let hot = ["optimizer.lr=1e38", "run.log_every_steps=1000"];
+    for more in ["run.eval_every_epochs=1", "run.eval_every_epochs=2"] {
+        let overrides = [&hot[..], &[more]].concat();
+        let error = run_in(folder.path(), &data(), &overrides, &TrainOptions::default());
+        let message = error.unwrap_err().to_string();
+        assert!(
+            message.starts_with("diverged at step 2: parameter "),
+            "{message}"
+        );
+        assert!(!folder.path().join("checkpoints/latest").exists());
+    }
 }
