@@ -6,6 +6,7 @@ mod run;
 
 use burn::tensor::{Device, FloatDType};
 use clap::{Args, ValueEnum};
+use ijepa_model::VisionTransformerConfig;
 use ijepa_train::{Backend, DeviceError, DeviceSpec, Recipe, RecipeError};
 use serde_json::Value;
 
@@ -166,6 +167,22 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
         Ok(number) if number > 0 => Ok(number),
         _ => Err("expected a whole number of at least 1".to_owned()),
     }
+}
+
+/// A number above 0.
+pub(crate) fn above_zero(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if number > 0.0 && f64::is_finite(number) => Ok(number),
+        _ => Err("expected a number above 0".to_owned()),
+    }
+}
+
+/// The default recipe with another architecture.
+pub(crate) fn recipe_of(arch: &str) -> Result<Recipe, CliError> {
+    let flag = "arch";
+    let unknown = |source| CliError::Flag { flag, source };
+    VisionTransformerConfig::variant(arch).map_err(unknown)?;
+    Ok(Recipe::default().with_overrides(&[format!("model.arch={arch}")])?)
 }
 
 /// A device for looking at weights only: a CPU if one is compiled in.

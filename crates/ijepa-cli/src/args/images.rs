@@ -14,7 +14,8 @@ use super::positive;
 /// The images that a command goes through.
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
-    /// Images: folder:PATH or PATH, parquet:GLOB, cifar10:PATH, scenes[:key=value,...]
+    /// Images: folder:PATH[,labels=FILE] or PATH, parquet:GLOB, cifar10:PATH, cifar100:PATH,
+    /// clevr-count:PATH, clevr-distance:PATH, places205:PATH, inat18:PATH, scenes[:key=value,...]
     #[arg(long = "data", value_name = "SPEC")]
     pub(crate) spec: String,
     /// File with the names of the images of the folder to use, one a line

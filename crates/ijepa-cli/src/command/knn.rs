@@ -28,7 +28,7 @@ pub(crate) struct Knn {
           value_parser = args::positive)]
     k: Vec<usize>,
     /// Divides similarities before the exponential
-    #[arg(long, value_name = "T", default_value = "0.07")]
+    #[arg(long, value_name = "T", default_value = "0.07", value_parser = args::above_zero)]
     temperature: f64,
     /// Subtract the mean training feature first
     #[arg(long)]

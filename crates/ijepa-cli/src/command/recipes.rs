@@ -63,11 +63,13 @@ fn list() -> Report {
     }
 }
 
-/// The first sentence of a preset's comments.
+/// The first sentence of a preset's comments; one that goes on begins with a capital letter.
 fn summary(name: &str) -> &'static str {
     let first = preset_text(name).and_then(|text| text.lines().next());
     let line = first.unwrap_or_default().trim_start_matches(['#', ' ']);
-    let sentence = line.split(". ").next().unwrap_or(line);
+    let goes_on = |&(at, _): &(usize, &str)| line[at + 2..].starts_with(char::is_uppercase);
+    let end = line.match_indices(". ").find(goes_on);
+    let sentence = end.map_or(line, |(at, _)| &line[..at]);
     sentence.trim_end_matches('.')
 }
 

@@ -7,7 +7,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use crate::error::CliError;
 
-use super::npy;
+use super::{npy, parquet_table};
 
 /// Values of a file: their shape, and the label of each row.
 pub(super) struct Table {
@@ -16,7 +16,8 @@ pub(super) struct Table {
     pub(super) labels: Vec<i64>,
 }
 
-/// Pooled features with labels, from .safetensors, or from .npy with its labels beside it.
+/// Pooled features with labels, from .safetensors or .parquet, or from .npy with its labels
+/// beside it.
 pub(crate) fn read_features(path: &Path) -> Result<Features, CliError> {
     let bad = |why: String| CliError::FeatureFile {
         path: path.to_owned(),
@@ -25,7 +26,8 @@ pub(crate) fn read_features(path: &Path) -> Result<Features, CliError> {
     let table = match path.extension().and_then(OsStr::to_str) {
         Some("safetensors") => read_safetensors(path),
         Some("npy") => npy::read(path),
-        _ => Err("expected a .safetensors or .npy file of `ijepa embed`".to_owned()),
+        Some("parquet") => parquet_table::read(path),
+        _ => Err("expected a .safetensors, .npy or .parquet file of `ijepa embed`".to_owned()),
     };
     let Table {
         shape,

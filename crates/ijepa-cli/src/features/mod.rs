@@ -7,6 +7,7 @@ mod images;
 mod npy;
 mod pair;
 mod parquet_file;
+mod parquet_table;
 mod safetensors_file;
 mod sink;
 

@@ -51,7 +51,7 @@ pub(crate) struct PairArgs {
     /// Labelled images that are classified
     #[arg(long, value_name = "SPEC", requires = "train")]
     test: Option<String>,
-    /// Features to learn from, .safetensors or .npy of `ijepa embed`
+    /// Features to learn from, .safetensors, .npy or .parquet of `ijepa embed`
     #[arg(long, value_name = "FILE", requires = "features_test")]
     #[arg(conflicts_with_all = ["train", "test", "weights", "arch", "encoder", "image_size",
           "normalize", "preprocess"])]

@@ -32,6 +32,17 @@ fn command_lines_that_make_no_sense_exit_with_2() {
     check_usage("masks --group 3", "--groups");
     check_usage("masks --groups 0", "expected a whole number of at least 1");
     check_usage("bench masks --seconds 0", "expected a number above 0");
+    check_usage(
+        "knn --pool mean --train a --test b --temperature 0",
+        "expected a number above 0",
+    );
+    for command in ["masks", "step", "encode"] {
+        check_line(
+            &format!("bench {command} --arch vit_foo"),
+            2,
+            "unknown architecture `vit_foo`",
+        );
+    }
     for minutes in ["inf", "NaN", "-1", "1e300", "soon"] {
         check_usage(
             &format!("pretrain --recipe r --data d --out o --max-minutes={minutes}"),

@@ -107,7 +107,7 @@ fn files_of_embed_give_what_their_images_give() {
     let expected = run(&format!(
         "--weights {saved} --train {TRAIN} --test {TEST} --center"
     ));
-    for kind in ["safetensors", "npy"] {
+    for kind in ["safetensors", "npy", "parquet"] {
         let train = embed(TRAIN, &format!("train.{kind}"), "");
         let test = embed(TEST, &format!("test.{kind}"), "");
         let files = format!("--features-train {train} --features-test {test} --center");
@@ -131,7 +131,11 @@ fn files_of_embed_give_what_their_images_give() {
         "expected [images, dim] as with --pool mean or concat4",
     );
     check(&with("nowhere.npy"), 4, "`nowhere.npy`");
-    check(&with("a.csv"), 4, "expected a .safetensors or .npy file");
+    check(
+        &with("a.csv"),
+        4,
+        "expected a .safetensors, .npy or .parquet file",
+    );
     let wide = embed(TEST, "wide.npy", "--encoder random --pool tokens");
     check(&with(&wide), 4, "expected [images, dim]");
 }

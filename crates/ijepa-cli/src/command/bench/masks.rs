@@ -16,6 +16,9 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  ijepa bench masks --set mask.mode=uniform --seconds 5")]
 pub(crate) struct Masks {
+    /// Architecture, with the masks of the default recipe
+    #[arg(long, value_name = "NAME", conflicts_with = "recipe")]
+    arch: Option<String>,
     #[command(flatten)]
     recipe: RecipeArgs,
     /// Images whose masks are drawn at once, in groups [default: run.batch_size of the recipe]
@@ -29,7 +32,10 @@ impl Masks {
     pub(super) fn run(&self) -> Result<Report, CliError> {
         let mut overrides = self.recipe.overrides.clone();
         overrides.extend(self.batch_size.map(|size| format!("run.batch_size={size}")));
-        let recipe = args::load_recipe(&self.recipe.recipe, &overrides)?;
+        let recipe = match &self.arch {
+            Some(arch) => args::checked(args::recipe_of(arch)?.with_overrides(&overrides)?)?,
+            None => args::load_recipe(&self.recipe.recipe, &overrides)?,
+        };
         let sampler = recipe.mask_sampler()?;
         let batch_size = recipe.run.batch_size;
 

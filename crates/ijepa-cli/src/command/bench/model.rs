@@ -62,10 +62,9 @@ impl ModelArgs {
         ];
         let recipe = match (&self.arch, &self.recipe) {
             (Some(arch), _) => {
-                overrides.push(format!("model.arch={arch}"));
                 overrides.push(format!("model.predictor_dim={PREDICTOR_DIM}"));
                 overrides.push(format!("model.predictor_depth={}", predictor_depth(arch)));
-                Recipe::default()
+                args::recipe_of(arch)?
             }
             (None, Some(recipe)) => Recipe::load(recipe)?,
             (None, None) => unreachable!("clap asks for one of the two"),
