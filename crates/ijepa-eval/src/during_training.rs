@@ -36,6 +36,8 @@ pub struct EpochEvaluation {
     extract: ExtractConfig,
     device: Device,
     views: Option<Views>,
+    /// Whether `train` was chosen by the user, who waits for all of it.
+    chosen: bool,
 }
 
 /// Masks of the views and how many an image has.
@@ -68,13 +70,17 @@ impl EpochEvaluation {
             extract,
             device: device.clone(),
             views: None,
+            chosen: true,
         }
     }
 
     /// Measures ranks on the first images of `source`, labelled or not.
     pub fn of_first(source: Arc<dyn Source>, extract: ExtractConfig, device: &Device) -> Self {
         let source = Subset::first(source, RANK_IMAGES);
-        Self::new(Arc::new(source), None, extract, device)
+        Self {
+            chosen: false,
+            ..Self::new(Arc::new(source), None, extract, device)
+        }
     }
 
     /// Measures the alignment of two views of an image under the masks of `sampler`, too, and
@@ -109,11 +115,15 @@ impl EpochEvaluation {
     ///
     /// Any [`Error`] of extraction, kNN or probe.
     pub fn scores(&self, learner: &Learner) -> Result<EpochScores, Error> {
+        self.scores_on(&self.train, learner)
+    }
+
+    fn scores_on(&self, source: &Arc<dyn Source>, learner: &Learner) -> Result<EpochScores, Error> {
         let encoder = learner.target.encoder();
         let features = |source: &dyn Source| {
             extract(encoder, source, &self.extract, &self.device).map(|found| found.features)
         };
-        let train = features(self.train.as_ref())?;
+        let train = features(source.as_ref())?;
         let rank = rank_report(&train);
         let mut scores = EpochScores {
             rankme: Some(rank.rankme),
@@ -123,7 +133,7 @@ impl EpochEvaluation {
             ..EpochScores::default()
         };
         if let Some(Views { sampler, count }) = &self.views {
-            let images = Subset::first(Arc::clone(&self.train), VIEW_IMAGES);
+            let images = Subset::first(Arc::clone(source), VIEW_IMAGES);
             let (config, device) = (&self.extract, &self.device);
             let views = masked_views(encoder, &images, sampler.as_ref(), *count, config, device)?;
             scores.alignment = Some(alignment(&views, *count));
@@ -149,6 +159,15 @@ impl EpochEvaluation {
 impl Hook for EpochEvaluation {
     fn on_epoch(&mut self, _: u64, learner: &Learner) -> Result<EpochScores, HookError> {
         Ok(self.scores(learner)?)
+    }
+
+    fn on_end(&mut self, images: u64, learner: &Learner) -> Result<EpochScores, HookError> {
+        if self.chosen {
+            return Ok(self.scores(learner)?);
+        }
+        let seen = Subset::first(Arc::clone(&self.train), images.max(2) as usize);
+        let seen: Arc<dyn Source> = Arc::new(seen);
+        Ok(self.scores_on(&seen, learner)?)
     }
 }
 

@@ -27,14 +27,25 @@ pub trait Hook {
         Ok(())
     }
 
-    /// After an epoch that the recipe evaluates; what is returned goes into `epochs.csv`. Also
-    /// where a run ends between such epochs, for its summary.
+    /// After an epoch that the recipe evaluates; what is returned goes into `epochs.csv`.
     ///
     /// # Errors
     ///
     /// Stops the run.
     fn on_epoch(&mut self, epoch: u64, learner: &Learner) -> Result<EpochScores, HookError> {
         let _ = (epoch, learner);
+        Ok(EpochScores::default())
+    }
+
+    /// Where a run ends that was not told to stop, unless [`on_epoch`](Self::on_epoch) has just
+    /// been called; what is returned goes into its summary. The run has seen `images` images in
+    /// all: after a few steps nobody wants to wait for more than these.
+    ///
+    /// # Errors
+    ///
+    /// Takes the place of the summary; the run is saved.
+    fn on_end(&mut self, images: u64, learner: &Learner) -> Result<EpochScores, HookError> {
+        let _ = (images, learner);
         Ok(EpochScores::default())
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     clock::Clock,
     error::TrainError,
     finite::first_not_finite,
-    hook::{EpochScores, Hook},
+    hook::{EpochScores, Hook, HookError},
     metrics::MetricsRow,
     monitor::Monitors,
     options::{TrainOptions, TrainSummary},
@@ -294,28 +294,15 @@ impl<'a> Trainer<'a> {
             return Ok(());
         }
         let epoch = self.step / self.plan.steps_per_epoch - 1;
-        let scores = self.evaluate(epoch, hooks)?;
+        let learner = &self.learner;
+        let scores = all_scores(hooks, |hook| hook.on_epoch(epoch, learner))?;
+        self.scores = Some((self.step, scores));
         if self.run.log_epoch(epoch, self.step, &scores)? {
             self.save_if_needed()?;
             let keep_last = self.plan.recipe.run.keep_last;
             self.run.mark_best(self.step, keep_last)?;
         }
         Ok(())
-    }
-
-    /// What the hooks measure now.
-    fn evaluate(
-        &mut self,
-        epoch: u64,
-        hooks: &mut [&mut dyn Hook],
-    ) -> Result<EpochScores, TrainError> {
-        let mut scores = EpochScores::default();
-        for hook in hooks.iter_mut() {
-            let found = hook.on_epoch(epoch, &self.learner);
-            scores = scores.or(found.map_err(TrainError::Hook)?);
-        }
-        self.scores = Some((self.step, scores));
-        Ok(scores)
     }
 
     fn save_if_needed(&mut self) -> Result<(), TrainError> {
@@ -351,10 +338,11 @@ impl<'a> Trainer<'a> {
         hooks: &mut [&mut dyn Hook],
     ) -> Result<(TrainSummary, Learner), TrainError> {
         let elapsed = span.elapsed();
+        let images = self.step * self.plan.recipe.run.batch_size as u64;
         let scores = match self.scores {
             Some((step, scores)) if step == self.step || span.interrupted() => scores,
             None if span.interrupted() => EpochScores::default(),
-            _ => self.evaluate(self.step / self.plan.steps_per_epoch, hooks)?,
+            _ => all_scores(hooks, |hook| hook.on_end(images, &self.learner))?,
         };
         if let Some(loss) = self.pending_loss.take() {
             self.saw(scalar(&loss));
@@ -363,7 +351,7 @@ impl<'a> Trainer<'a> {
         let [loss_first, loss_last] = self.losses.unwrap_or([untouched; 2]);
         let summary = TrainSummary {
             steps: self.step,
-            images: self.step * self.plan.recipe.run.batch_size as u64,
+            images,
             loss_first,
             loss_last,
             images_per_s: self.clock.overall(),
@@ -378,6 +366,18 @@ impl<'a> Trainer<'a> {
         };
         Ok((summary, self.learner))
     }
+}
+
+/// What all hooks measure; the first that has a score gives it.
+fn all_scores(
+    hooks: &mut [&mut dyn Hook],
+    measure: impl Fn(&mut dyn Hook) -> Result<EpochScores, HookError>,
+) -> Result<EpochScores, TrainError> {
+    let mut scores = EpochScores::default();
+    for hook in hooks.iter_mut() {
+        scores = scores.or(measure(*hook).map_err(TrainError::Hook)?);
+    }
+    Ok(scores)
 }
 
 fn scalar(value: &Tensor<1>) -> f64 {

@@ -123,17 +123,23 @@ fn an_epoch_whose_evaluation_fails_is_saved() {
     assert_eq!(saved_step(folder.path()), Some(2));
 }
 
-/// Counts its calls, in scores.
-#[derive(Default)]
-struct Counting(usize);
+/// Says how many images the run has seen where it ended, in a score.
+struct Seen;
 
-impl Hook for Counting {
+impl Hook for Seen {
     fn on_epoch(&mut self, _: u64, _: &Learner) -> Result<EpochScores, HookError> {
-        self.0 += 1;
-        Ok(EpochScores {
-            knn: Some(self.0 as f64),
-            ..EpochScores::default()
-        })
+        Ok(scored(-1.0))
+    }
+
+    fn on_end(&mut self, images: u64, _: &Learner) -> Result<EpochScores, HookError> {
+        Ok(scored(images as f64))
+    }
+}
+
+fn scored(knn: f64) -> EpochScores {
+    EpochScores {
+        knn: Some(knn),
+        ..EpochScores::default()
     }
 }
 
@@ -148,14 +154,13 @@ fn a_run_that_ends_between_logged_steps_and_epochs_says_where_it_ended() {
     };
     let [all, some] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let each = until(all.path(), 5, "run.log_every_steps=1", &mut []);
-    let mut counting = Counting::default();
     let every = "run.log_every_steps=10";
-    let few = until(some.path(), 5, every, &mut [&mut counting]);
+    let few = until(some.path(), 5, every, &mut [&mut Seen]);
     assert_eq!(few.loss_last, each.loss_last);
     assert_eq!(few.feature_std, each.feature_std);
     assert_ne!(few.loss_first, few.loss_last);
-    // Two epochs and the end, which is no row of a table.
-    assert_eq!(few.scores.knn, Some(3.0));
+    assert_eq!(few.scores.knn, Some(20.0));
+    // Two epochs have a row; the end has none.
     let rows = |name: &str| {
         fs::read_to_string(some.path().join(name))
             .unwrap()
@@ -165,8 +170,8 @@ fn a_run_that_ends_between_logged_steps_and_epochs_says_where_it_ended() {
     assert_eq!((rows("metrics.csv"), rows("epochs.csv")), (2, 3));
 
     // Nothing is left to do, and still there is something to say.
-    let again = until(some.path(), 5, every, &mut [&mut counting]);
-    assert_eq!((again.steps, again.scores.knn), (5, Some(4.0)));
+    let again = until(some.path(), 5, every, &mut [&mut Seen]);
+    assert_eq!((again.steps, again.scores.knn), (5, Some(20.0)));
     // The file has it in decimal digits.
     assert!((again.loss_last - few.loss_last).abs() < 1e-12);
 }
