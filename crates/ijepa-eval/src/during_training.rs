@@ -10,16 +10,12 @@ use ijepa_train::{EpochScores, Hook, HookError, Learner};
 use crate::{
     Error,
     extract::{ExtractConfig, extract},
-    knn::{KnnConfig, KnnError, knn},
-    labels::check_labels,
+    knn::{KnnConfig, NEIGHBOURS, check_task, knn},
     probe::{Protocol, probe},
     rank::{lidar, rank_report},
     subset::Subset,
     views::{alignment, masked_views, uniformity},
 };
-
-/// Neighbours that vote during training.
-const NEIGHBOURS: usize = 20;
 
 /// Images whose masked views are compared.
 const VIEW_IMAGES: usize = 256;
@@ -97,16 +93,10 @@ impl EpochEvaluation {
     ///
     /// The [`Error`] that [`scores`](Self::scores) would return.
     pub fn check(&self) -> Result<(), Error> {
-        let Some(test) = &self.test else {
-            return Ok(());
-        };
-        check_labels(self.train.as_ref(), test.as_ref())?;
-        let train_images = self.train.len();
-        if train_images < NEIGHBOURS {
-            let k = NEIGHBOURS;
-            return Err(KnnError::TooManyNeighbours { k, train_images }.into());
+        match &self.test {
+            Some(test) => check_task(self.train.as_ref(), test.as_ref()),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Scores of an encoder.

@@ -9,18 +9,33 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::Device;
+use ijepa_data::Source;
 use rayon::prelude::*;
 use serde::Serialize;
 
 pub use error::KnnError;
 
+use crate::Error;
 use crate::accuracy::{Accuracy, Hits};
 use crate::features::Features;
-use crate::labels::{Split, all_known};
+use crate::labels::{Split, all_known, check_labels};
 use crate::lanes::dot;
 use crate::whitening::Whitening;
 use unit_rows::UnitRows;
 use vote::Votes;
+
+/// Neighbours that vote where runs are judged, during training and in sweeps.
+pub(crate) const NEIGHBOURS: usize = 20;
+
+/// Checks before anything is computed that runs can be judged by these images.
+pub(crate) fn check_task(train: &dyn Source, test: &dyn Source) -> Result<(), Error> {
+    check_labels(train, test)?;
+    let (k, train_images) = (NEIGHBOURS, train.len());
+    if train_images < k {
+        return Err(KnnError::TooManyNeighbours { k, train_images }.into());
+    }
+    Ok(())
+}
 
 /// How test images are classified.
 #[derive(Debug, Clone, PartialEq)]

@@ -159,3 +159,16 @@ pub fn check_class_names(train: &dyn Source, test: &dyn Source) -> Result<(), La
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_that_is_no_class_number_is_refused_before_classes_are_counted() {
+        assert_eq!(classes_of(&[0, 1, 1]), Ok(2));
+        let (images, classes) = (2, 1 << 32);
+        let expected = LabelsError::FewerImages { images, classes };
+        assert_eq!(classes_of(&[0, u32::MAX]), Err(expected));
+    }
+}

@@ -163,6 +163,10 @@ fn runs_that_hardly_began_or_broke_off_have_a_page() {
     check(&strange.page());
     assert!(strange.page().contains("no_such_key = 1 # &lt;script&gt;"));
     assert!(strange.page().contains("Not shown: the recipe is missing"));
+    let mut recipe = Recipe::preset("scenes_vit_nano").unwrap();
+    recipe.mask.group_size = 0;
+    let by_hand = Run::trained("by-hand", 9).with("recipe.toml", &recipe.to_toml());
+    check(&by_hand.page());
 }
 
 #[test]

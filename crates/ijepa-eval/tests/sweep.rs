@@ -218,29 +218,33 @@ mod sweeps {
         };
         assert_eq!(refused(&no_seed), "a sweep needs at least one seed");
 
-        let labelled = |kind| {
+        let labelled = |spec: &str| (String::new(), open(&format!("scenes:size=24,{spec}")));
+        let (data, options) = (labelled("n=48"), TrainOptions::default());
+        let (config, out) = (config(&["base:"]), folder.path());
+        for (train, test, expected) in [
             (
-                String::new(),
-                open(&format!("scenes:kind={kind},n=40,size=24")),
-            )
-        };
-        let task = Task {
-            train: labelled("texture"),
-            test: labelled("shape"),
-        };
-        let (data, options) = (labelled("texture"), TrainOptions::default());
-        let config = config(&["base:"]);
-        let out = folder.path();
-        let error = sweep(
-            &config,
-            &data,
-            &[task],
-            out,
-            &device(),
-            &options,
-            &mut |_| (),
-        );
-        let error = error.unwrap_err().to_string();
-        assert!(error.contains("in the training data and"), "{error}");
+                "kind=texture,n=40",
+                "kind=shape,n=40",
+                "in the training data and",
+            ),
+            ("n=19", "n=40", "only 19 training images"),
+        ] {
+            let task = Task {
+                train: labelled(train),
+                test: labelled(test),
+            };
+            let found = sweep(
+                &config,
+                &data,
+                &[task],
+                out,
+                &device(),
+                &options,
+                &mut |_| (),
+            );
+            let error = found.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert_eq!(fs::read_dir(out).unwrap().count(), 0, "{error}");
+        }
     }
 }

@@ -27,7 +27,7 @@ pub use training::Outcome;
 pub use trial::TrialReport;
 pub use variant::{ParseVariantError, Variant};
 
-use crate::{extract::ExtractConfig, labels::check_labels};
+use crate::{extract::ExtractConfig, knn::check_task};
 use rungs::Rungs;
 use training::short_recipe;
 use trial::{Baselines, Trial};
@@ -87,7 +87,7 @@ pub fn sweep(
 ) -> Result<SweepReport, SweepError> {
     config.validate(tasks)?;
     for Task { train, test } in tasks {
-        check_labels(train.1.as_ref(), test.1.as_ref()).map_err(crate::Error::from)?;
+        check_task(train.1.as_ref(), test.1.as_ref())?;
     }
     let plans = config.plans(data.1.len())?;
     let trial = |variant: usize, plan, until| Trial {

@@ -178,3 +178,35 @@ impl fmt::Display for SweepReport {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::Outcome;
+
+    fn trials(knn: [Option<f64>; 2]) -> Vec<TrialReport> {
+        let trial = |(seed, knn): (usize, Option<f64>)| TrialReport {
+            variant: "a".to_owned(),
+            seed: seed as u64,
+            steps: 1,
+            images: 1,
+            knn: knn.into_iter().collect(),
+            knn_at_start: vec![20.0],
+            rankme: None,
+            loss: None,
+            seconds: 0.0,
+            outcome: Outcome::Finished,
+        };
+        knn.into_iter().enumerate().map(trial).collect()
+    }
+
+    /// Otherwise the first seed of one variant would be set against the second of the other.
+    #[test]
+    fn variants_that_lost_different_seeds_are_not_compared() {
+        let [first, second] = [[None, Some(30.0)], [Some(25.0), None]].map(trials);
+        assert_eq!(accuracies(&first, 0).len(), accuracies(&second, 0).len());
+        assert_eq!(of_every_seed(&first, 0), None);
+        let both = trials([Some(25.0), Some(30.0)]);
+        assert_eq!(of_every_seed(&both, 0), Some(vec![25.0, 30.0]));
+    }
+}

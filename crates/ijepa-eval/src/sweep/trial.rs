@@ -12,12 +12,10 @@ use super::{NamedSource, OtherRun, Outcome, SweepError, Task, Variant, kept, tra
 use crate::{
     Error,
     extract::{ExtractConfig, extract},
-    knn::{KnnConfig, knn},
+    knn::{KnnConfig, NEIGHBOURS, knn},
     rank::{Centering, rankme},
 };
 
-/// Neighbours that vote.
-const NEIGHBOURS: usize = 20;
 /// Results of a trial, beside its run.
 const SCORES: &str = "scores.json";
 
