@@ -7,7 +7,7 @@ use ijepa_eval::{
     CacheError, ExtractError, FinetuneError, KnnError, ProbeError, ablation::AblationError,
     sweep::SweepError,
 };
-use ijepa_model::{CheckpointError, ConfigError};
+use ijepa_model::{CheckpointError, ConfigError, files::FileError};
 use ijepa_train::{DeviceError, RecipeError, ResolveError, TrainError};
 use ijepa_viz::{VizError, rcdm::RcdmError};
 
@@ -65,12 +65,8 @@ pub(crate) enum CliError {
         path: String,
         why: String,
     },
-    #[error("cannot write `{}`", path.display())]
-    Write {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("cannot write Parquet file `{}`", path.display())]
     Parquet {
         path: PathBuf,
@@ -161,7 +157,7 @@ impl CliError {
             | Self::NotForCondition { .. }
             | Self::TokensToParquet => exit_code::USAGE,
             Self::Exists { .. }
-            | Self::Write { .. }
+            | Self::File(_)
             | Self::Parquet { .. }
             | Self::Print(_)
             | Self::Signals(_)
@@ -295,13 +291,14 @@ fn causes(error: &dyn Error) -> impl Iterator<Item = &dyn Error> {
 
 #[cfg(test)]
 mod tests {
+    use ijepa_model::files::cannot;
+
     use super::*;
 
     #[test]
     fn causes_are_listed_once_each() {
-        let source = std::io::Error::other("disk is full");
-        let path = "a/b.npy".into();
-        let error = CliError::Write { path, source };
+        let full = std::io::Error::other("disk is full");
+        let error = CliError::from(cannot("write", "a/b.npy".as_ref())(full));
         assert_eq!(
             describe(&error, false),
             "error: cannot write `a/b.npy`: disk is full"

@@ -3,7 +3,6 @@
 //! Every command turns its arguments into a few library calls and their result into a [`report::Report`].
 
 mod args;
-mod atomic_file;
 mod bug;
 mod command;
 mod error;

@@ -1,13 +1,11 @@
 //! Pictures as PNG files.
 
-use std::{io::Write, path::Path};
+use std::path::Path;
 
 use ijepa_masking::RgbPicture;
+use ijepa_model::files::write_bytes;
 
-use crate::{
-    atomic_file::{AtomicFile, cannot_write},
-    error::CliError,
-};
+use crate::error::CliError;
 
 /// Refuses the name of a folder before work begins.
 pub(crate) fn check_name(flag: &'static str, path: &Path) -> Result<(), CliError> {
@@ -20,10 +18,7 @@ pub(crate) fn check_name(flag: &'static str, path: &Path) -> Result<(), CliError
 
 /// Writes `picture` as a PNG, whatever the name of the file.
 pub(crate) fn write_png(picture: &RgbPicture, path: &Path) -> Result<(), CliError> {
-    let mut file = AtomicFile::create(path)?;
-    file.write_all(&ijepa_eval::png(picture))
-        .map_err(cannot_write(path))?;
-    file.commit()
+    Ok(write_bytes(path, ijepa_eval::png(picture))?)
 }
 
 /// Pictures of one width, one below the other.

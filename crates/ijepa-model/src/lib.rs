@@ -35,6 +35,7 @@ mod drop_path;
 mod ema;
 mod encoder;
 mod features;
+pub mod files;
 mod ijepa;
 mod init;
 mod objective;

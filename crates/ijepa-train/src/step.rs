@@ -9,9 +9,8 @@ use burn::{
 use ijepa_model::{
     Checkpoint, CheckpointError, Compute, EmaTarget, IJepa, IJepaConfig, Initialization,
     MaskTensors, Objective, StochasticDepth, Target,
-    checkpoint::{
-        EncoderRole, Parts, TrainingState, create_folder_atomically, named_tensors, write_native,
-    },
+    checkpoint::{EncoderRole, Parts, TrainingState, named_tensors, write_native},
+    files::create_folder,
     kernels::on_workers,
 };
 
@@ -243,7 +242,7 @@ impl Learner {
             model: Some(self.model.config()),
             ..state.clone()
         };
-        create_folder_atomically(path, |folder| {
+        create_folder(path, |folder| {
             write_native(folder, self.model.encoder.config(), &self.parts(), &state)
         })
     }

@@ -4,7 +4,7 @@
 
 use std::{fs, io, path::Path};
 
-use ijepa_model::CheckpointError;
+use ijepa_model::files::cannot;
 use ijepa_train::{Resume, RunFolder, TrainError};
 
 /// Makes the checkpoint of `step`, a folder with a file that says `text`.
@@ -60,11 +60,8 @@ fn a_checkpoint_is_replaced_only_by_a_complete_one() {
     let run = RunFolder::open(folder.path()).unwrap();
     save(&run, 3, "first");
     let error = run.save(3, 2, |path| {
-        Err(CheckpointError::Io {
-            action: "write",
-            path: path.into(),
-            source: io::ErrorKind::StorageFull.into(),
-        })
+        let full = io::ErrorKind::StorageFull.into();
+        Err(cannot("write", path)(full).into())
     });
     assert!(matches!(error, Err(TrainError::Checkpoint(_))), "{error:?}");
     assert_eq!(text(&run), "first");

@@ -2,7 +2,6 @@
 
 use std::{
     fmt::Write as _,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -15,6 +14,7 @@ use ijepa_eval::{
     },
     sweep::Outcome,
 };
+use ijepa_model::files::write_bytes;
 use serde_json::json;
 
 use crate::{
@@ -181,9 +181,7 @@ impl Ablate {
 
     fn write_table(&self, found: &AblationReport, out: &Path) -> Result<(), CliError> {
         let path = out.join(format!("table-{}.md", found.table));
-        fs::create_dir_all(out)
-            .and_then(|()| fs::write(&path, found.to_string()))
-            .map_err(|source| CliError::Write { path, source })
+        Ok(write_bytes(&path, found.to_string())?)
     }
 }
 

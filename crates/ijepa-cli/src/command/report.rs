@@ -1,6 +1,6 @@
 //! `ijepa report`: what became of a run, or of several side by side.
 
-use std::{fmt::Write as _, io::Write as _, path::PathBuf};
+use std::{fmt::Write as _, path::PathBuf};
 
 use clap::Args;
 use ijepa_data::Preprocess;
@@ -8,12 +8,11 @@ use ijepa_eval::{
     Components, ExtractConfig, PatchColors, Report as Page, RunRecord, evenly_spread, patch_colors,
     pick_images,
 };
-use ijepa_model::{Checkpoint, Normalization};
+use ijepa_model::{Checkpoint, Normalization, files::write_bytes};
 use serde_json::json;
 
 use crate::{
     args::{self, Compute, ComputeArgs},
-    atomic_file::{AtomicFile, cannot_write},
     error::{CliError, on_one_line},
     picture,
     report::Report,
@@ -62,10 +61,7 @@ impl ReportRuns {
             let patches = self.patches(&page.runs()[number], &compute);
             page.set_patches(number, patches);
         }
-        let mut file = AtomicFile::create(&out)?;
-        file.write_all(page.to_html().as_bytes())
-            .map_err(cannot_write(&out))?;
-        file.commit()?;
+        write_bytes(&out, page.to_html())?;
         let mut text = String::new();
         for run in page.runs() {
             let judgement = run.judgement();

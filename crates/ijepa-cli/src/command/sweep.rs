@@ -7,6 +7,7 @@ use ijepa_eval::{
     ExtractConfig,
     sweep::{Outcome, SweepConfig, SweepError, SweepReport, Task, TrialReport, Variant, sweep},
 };
+use ijepa_model::files::write_bytes;
 use serde_json::json;
 
 use crate::{
@@ -150,7 +151,7 @@ impl Sweep {
 
     fn write_table(&self, found: &SweepReport) -> Result<(), CliError> {
         let path = self.out.join("sweep.md");
-        fs::write(&path, found.to_string()).map_err(|source| CliError::Write { path, source })
+        Ok(write_bytes(&path, found.to_string())?)
     }
 }
 

@@ -5,11 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
-    atomic_file::{AtomicFile, cannot_write},
-    error::CliError,
-    report,
-};
+use ijepa_model::files::{NewFile, cannot};
+
+use crate::{error::CliError, report};
 
 use super::{
     files::{Table, f32s, i64s, read_bytes},
@@ -22,7 +20,7 @@ const PREAMBLE: &[u8] = b"\x93NUMPY\x01\x00";
 const ALIGNMENT: usize = 64;
 
 pub(super) struct Npy {
-    file: AtomicFile,
+    file: NewFile,
     shape: RowShape,
     labels: Vec<i64>,
     reserved: usize,
@@ -32,9 +30,9 @@ impl Npy {
     pub(super) fn create(path: &Path, shape: RowShape, most_rows: usize) -> Result<Self, CliError> {
         // A smaller number of rows needs no more digits.
         let reserved = beginning("<f4", &shape.with_rows(most_rows), 0).len();
-        let mut file = AtomicFile::create(path)?;
+        let mut file = NewFile::create(path)?;
         file.seek(SeekFrom::Start(reserved as u64))
-            .map_err(cannot_write(path))?;
+            .map_err(cannot("write", path))?;
         Ok(Self {
             file,
             shape,
@@ -115,7 +113,7 @@ fn array(path: &Path, dtype: &str, size: usize) -> Result<(Vec<usize>, Vec<u8>),
 impl Sink for Npy {
     fn push(&mut self, rows: Rows<'_>) -> Result<(), CliError> {
         let written = self.file.write_all(&f32_bytes(rows.features));
-        written.map_err(cannot_write(self.file.path()))?;
+        written.map_err(cannot("write", self.file.path()))?;
         self.labels.extend(rows.labels);
         Ok(())
     }
@@ -123,20 +121,20 @@ impl Sink for Npy {
     fn finish(mut self: Box<Self>) -> Result<(), CliError> {
         let path = labels_path(self.file.path());
         let rows = self.labels.len();
-        let mut labels = AtomicFile::create(&path)?;
+        let mut labels = NewFile::create(&path)?;
         let written = labels
             .write_all(&beginning("<i8", &[rows], 0))
             .and_then(|()| labels.write_all(&i64_bytes(&self.labels)));
-        written.map_err(cannot_write(&path))?;
+        written.map_err(cannot("write", &path))?;
 
         let beginning = beginning("<f4", &self.shape.with_rows(rows), self.reserved);
         let written = self
             .file
             .seek(SeekFrom::Start(0))
             .and_then(|_| self.file.write_all(&beginning));
-        written.map_err(cannot_write(self.file.path()))?;
+        written.map_err(cannot("write", self.file.path()))?;
         labels.commit()?;
-        self.file.commit()
+        Ok(self.file.commit()?)
     }
 }
 

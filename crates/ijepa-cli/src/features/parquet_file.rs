@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use ijepa_model::files::{self, NewFile};
 use parquet::{
     basic::Compression,
     column::writer::ColumnWriter,
@@ -15,7 +16,7 @@ use parquet::{
     schema::parser::parse_message_type,
 };
 
-use crate::{atomic_file::AtomicFile, error::CliError};
+use crate::error::CliError;
 
 use super::sink::{RowShape, Rows, Sink};
 
@@ -29,7 +30,7 @@ const GROUP_VALUES: usize = 16 << 20;
 
 pub(super) struct ParquetFile {
     path: PathBuf,
-    writer: SerializedFileWriter<AtomicFile>,
+    writer: SerializedFileWriter<NewFile>,
     dim: usize,
     pending: Pending,
 }
@@ -44,7 +45,7 @@ struct Pending {
 
 impl ParquetFile {
     pub(super) fn create(path: &Path, shape: RowShape) -> Result<Self, CliError> {
-        let file = AtomicFile::create(path)?;
+        let file = NewFile::create(path)?;
         let schema = parse_message_type(SCHEMA).expect("the schema is valid");
         // Features are noise to a compressor and to a dictionary.
         let properties = WriterProperties::builder()
@@ -115,20 +116,19 @@ impl Sink for ParquetFile {
     fn finish(mut self: Box<Self>) -> Result<(), CliError> {
         self.write_group()?;
         let file = self.writer.into_inner().map_err(cannot_write(&self.path))?;
-        file.commit()
+        Ok(file.commit()?)
     }
 }
 
 fn cannot_write(path: &Path) -> impl FnOnce(ParquetError) -> CliError {
-    move |source| {
-        let path = path.to_owned();
-        match source {
-            ParquetError::External(cause) => CliError::Write {
-                path,
-                source: io::Error::other(cause),
-            },
-            source => CliError::Parquet { path, source },
+    move |source| match source {
+        ParquetError::External(cause) => {
+            files::cannot("write", path)(io::Error::other(cause)).into()
         }
+        source => CliError::Parquet {
+            path: path.to_owned(),
+            source,
+        },
     }
 }
 

@@ -9,12 +9,10 @@ use std::{
     path::Path,
 };
 
+use ijepa_model::files::{NewFile, cannot};
 use serde_json::json;
 
-use crate::{
-    atomic_file::{AtomicFile, cannot_write},
-    error::CliError,
-};
+use crate::error::CliError;
 
 use super::sink::{RowShape, Rows, Sink, f32_bytes, i64_bytes};
 
@@ -22,7 +20,7 @@ use super::sink::{RowShape, Rows, Sink, f32_bytes, i64_bytes};
 const WORD: usize = 8;
 
 pub(super) struct SafetensorsFile {
-    file: AtomicFile,
+    file: NewFile,
     shape: RowShape,
     labels: Vec<i64>,
     /// Bytes before the features.
@@ -33,9 +31,9 @@ impl SafetensorsFile {
     pub(super) fn create(path: &Path, shape: RowShape, most_rows: usize) -> Result<Self, CliError> {
         let longest = header(shape, most_rows).len().next_multiple_of(WORD);
         let reserved = WORD + longest + most_rows * WORD;
-        let mut file = AtomicFile::create(path)?;
+        let mut file = NewFile::create(path)?;
         file.seek(SeekFrom::Start(reserved as u64))
-            .map_err(cannot_write(path))?;
+            .map_err(cannot("write", path))?;
         Ok(Self {
             file,
             shape,
@@ -73,7 +71,7 @@ fn header(shape: RowShape, rows: usize) -> String {
 impl Sink for SafetensorsFile {
     fn push(&mut self, rows: Rows<'_>) -> Result<(), CliError> {
         let written = self.file.write_all(&f32_bytes(rows.features));
-        written.map_err(cannot_write(self.file.path()))?;
+        written.map_err(cannot("write", self.file.path()))?;
         self.labels.extend(rows.labels);
         Ok(())
     }
@@ -84,8 +82,8 @@ impl Sink for SafetensorsFile {
             .file
             .seek(SeekFrom::Start(0))
             .and_then(|_| self.file.write_all(&beginning));
-        written.map_err(cannot_write(self.file.path()))?;
-        self.file.commit()
+        written.map_err(cannot("write", self.file.path()))?;
+        Ok(self.file.commit()?)
     }
 }
 

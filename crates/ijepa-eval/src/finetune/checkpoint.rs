@@ -5,7 +5,8 @@ use std::path::Path;
 use burn::{module::Module, tensor::Device};
 use ijepa_model::{
     CheckpointError, Classifier,
-    checkpoint::{Moments, TrainingState, create_folder_atomically},
+    checkpoint::{Moments, TrainingState},
+    files::create_folder,
 };
 use ijepa_train::{
     AdamW, TrainError,
@@ -39,7 +40,7 @@ pub(crate) fn save(
         batch_size: Some(plan.recipe.run.batch_size as u64),
         ..TrainingState::default()
     };
-    create_folder_atomically(path, |folder| {
+    create_folder(path, |folder| {
         let moments = learner.optimizer.named_moments(&learner.classifier);
         learner.classifier.save(&folder.join(Classifier::FILE))?;
         Moments::save(&folder.join(OPTIMIZER), &moments, learner.optimizer.steps())?;

@@ -3,23 +3,15 @@
 use std::{fmt, path::PathBuf};
 
 use super::torch::TorchError;
-use crate::config::ConfigError;
+use crate::{config::ConfigError, files::FileError};
 
 /// A checkpoint that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
     /// Reading or writing a file failed.
-    #[error("cannot {action} `{}`", path.display())]
-    Io {
-        /// What was attempted.
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
     /// The path is no checkpoint of a known kind.
     #[error("`{}` is no checkpoint: {found}; expected a run directory, a folder with encoder.safetensors or config.json, an official .pth.tar or a .safetensors file", path.display())]
     UnknownKind {

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{
     Checkpoint, CheckpointKind, OpenOptions, TrainingState,
     error::CheckpointError,
-    files, infer, native,
+    infer, json, native,
     params::NamedTensor,
     safetensors_file::{self, SafetensorsFile},
     state_dict::{LazyTensor, StateDict},
@@ -138,7 +138,7 @@ fn checkpoint(
 }
 
 fn read_config(path: &Path) -> Result<VisionTransformerConfig, CheckpointError> {
-    let config: Config = files::read_json(path)?;
+    let config: Config = json::read_json(path)?;
     let unsupported = |key, found: String, expected| {
         Err(CheckpointError::Unsupported {
             path: path.into(),
@@ -177,7 +177,7 @@ fn weight_files(folder: &Path) -> Result<BTreeSet<String>, CheckpointError> {
     if !index.is_file() {
         return Ok(BTreeSet::from([WEIGHTS.to_owned()]));
     }
-    let shards: ShardIndex = files::read_json(&index)?;
+    let shards: ShardIndex = json::read_json(&index)?;
     let files: BTreeSet<String> = shards.weight_map.into_values().collect();
     // A shard is a file of the folder, never a path out of it.
     match files.iter().find(|name| name.contains(['/', '\\'])) {
@@ -195,7 +195,7 @@ fn read_normalization(path: &Path) -> Result<Option<Normalization>, CheckpointEr
     if !path.is_file() {
         return Ok(None);
     }
-    let found: Preprocessor = files::read_json(path)?;
+    let found: Preprocessor = json::read_json(path)?;
     Ok(found.normalization())
 }
 
@@ -310,7 +310,7 @@ pub(crate) fn write(
         "pooler_act": "tanh",
         "dtype": "float32",
     });
-    files::write_json(&folder.join(CONFIG), &json)?;
+    json::write_json(&folder.join(CONFIG), &json)?;
     let [height, width] = config.image_size;
     let preprocessor = json!({
         "image_processor_type": "ViTImageProcessor",
@@ -323,7 +323,7 @@ pub(crate) fn write(
         "image_mean": normalization.mean,
         "image_std": normalization.std,
     });
-    files::write_json(&folder.join(PREPROCESSOR), &preprocessor)?;
+    json::write_json(&folder.join(PREPROCESSOR), &preprocessor)?;
     let tensors: Vec<NamedTensor> = encoder.iter().flat_map(hugging_face_tensors).collect();
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors_file::write(&folder.join(WEIGHTS), &tensors, metadata)

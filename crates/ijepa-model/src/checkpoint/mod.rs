@@ -13,9 +13,9 @@
 mod classifier;
 mod decode;
 mod error;
-mod files;
 mod hugging_face;
 mod infer;
+mod json;
 mod module_file;
 mod moments;
 mod native;
@@ -33,7 +33,6 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 
 pub use error::{CheckpointError, Mismatch};
-pub use files::create_folder_atomically;
 pub use module_file::ModuleFile;
 pub use moments::{Moments, OptimizerGroup};
 pub use native::{Parts, write_native};

@@ -5,12 +5,12 @@ use std::{collections::HashMap, path::Path};
 use super::{
     Checkpoint, CheckpointKind, TrainingState,
     error::CheckpointError,
-    files, infer,
+    infer,
     moments::Moments,
     params::NamedTensor,
     safetensors_file::{self, SafetensorsFile},
 };
-use crate::VisionTransformerConfig;
+use crate::{VisionTransformerConfig, files::cannot};
 
 /// Context encoder.
 pub(crate) const ENCODER: &str = "encoder.safetensors";
@@ -24,7 +24,7 @@ pub(crate) const CONFIG_METADATA: &str = "ijepa_encoder";
 
 /// Opens a native folder.
 pub(crate) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
-    let folder = &folder.canonicalize().map_err(files::io("open", folder))?;
+    let folder = &folder.canonicalize().map_err(cannot("open", folder))?;
     let optional = |name: &str| -> Result<Option<SafetensorsFile>, CheckpointError> {
         let path = folder.join(name);
         path.is_file()
@@ -97,7 +97,7 @@ pub struct Parts {
     pub moment_step: u64,
 }
 
-/// Fills an existing, empty folder; [`create_folder_atomically`](super::create_folder_atomically)
+/// Fills an existing, empty folder; [`create_folder`](crate::files::create_folder)
 /// makes it appear as a whole.
 ///
 /// # Errors

@@ -14,10 +14,10 @@ use safetensors::{Dtype, SafeTensorError, View, tensor::Metadata};
 use super::{
     decode::{FloatType, encode_f32},
     error::CheckpointError,
-    files,
     params::NamedTensor,
     state_dict::{LazyTensor, StateDict},
 };
+use crate::files::{cannot, write_file};
 
 /// Longest header that is read, as the format's own reader has it.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -36,8 +36,8 @@ impl SafetensorsFile {
             path: path.into(),
             reason,
         };
-        let mut file = File::open(path).map_err(files::io("open", path))?;
-        let file_bytes = file.metadata().map_err(files::io("read", path))?.len();
+        let mut file = File::open(path).map_err(cannot("open", path))?;
+        let file_bytes = file.metadata().map_err(cannot("read", path))?.len();
         let mut length = [0; 8];
         file.read_exact(&mut length)
             .map_err(|_| invalid("it is shorter than 8 bytes".into()))?;
@@ -47,8 +47,7 @@ impl SafetensorsFile {
             return Err(invalid(reason));
         }
         let mut header = vec![0; header_bytes as usize];
-        file.read_exact(&mut header)
-            .map_err(files::io("read", path))?;
+        file.read_exact(&mut header).map_err(cannot("read", path))?;
         let header: Metadata =
             serde_json::from_slice(&header).map_err(|error| invalid(error.to_string()))?;
         let data_start = 8 + header_bytes;
@@ -112,7 +111,7 @@ impl Source {
         let mut bytes = vec![0; len];
         file.seek(SeekFrom::Start(start))
             .and_then(|_| file.read_exact(&mut bytes))
-            .map_err(files::io("read", &self.path))?;
+            .map_err(cannot("read", &self.path))?;
         Ok(bytes)
     }
 }
@@ -124,7 +123,7 @@ pub(crate) fn write(
     metadata: HashMap<String, String>,
 ) -> Result<(), CheckpointError> {
     let failed = Mutex::new(None);
-    let written = files::write_atomically(path, |temporary| {
+    write_file(path, |file| {
         let views = tensors.iter().map(|tensor| {
             (
                 &tensor.name,
@@ -134,19 +133,17 @@ pub(crate) fn write(
                 },
             )
         });
-        let written = safetensors::serialize_to_file(views, Some(metadata), temporary);
+        let written = safetensors::serialize_to_file(views, Some(metadata), file.unfinished_path());
         // A file with a tensor that could not be read must not get its final name.
-        match (written, lock(&failed).is_some()) {
-            (Ok(()), false) => Ok(()),
-            (Ok(()), true) => Err(io::Error::other("a tensor could not be read")),
-            (Err(SafeTensorError::IoError(source)), _) => Err(source),
-            (Err(other), _) => Err(io::Error::other(other)),
+        if let Some(error) = lock(&failed).take() {
+            return Err(error);
         }
-    });
-    match lock(&failed).take() {
-        Some(error) => Err(error),
-        None => written,
-    }
+        let written = written.map_err(|error| match error {
+            SafeTensorError::IoError(source) => source,
+            other => io::Error::other(other),
+        });
+        Ok(written.map_err(cannot("write", path))?)
+    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -5,7 +5,6 @@ use std::{path::Path, str::FromStr};
 use super::{
     Checkpoint, EncoderRole, NamedTensor,
     error::CheckpointError,
-    files::create_folder_atomically,
     hugging_face,
     moments::{Moments, OptimizerGroup},
     native::{Parts, write_native},
@@ -15,7 +14,7 @@ use super::{
     state_dict::StateDict,
     torch::{Dtype, Item, write_torch},
 };
-use crate::{Normalization, Target};
+use crate::{Normalization, Target, files::create_folder};
 
 /// A format to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +57,7 @@ impl Checkpoint {
             moments: named(self.moments.map(|moments| moments.tensors)),
             moment_step,
         };
-        create_folder_atomically(path, |folder| {
+        create_folder(path, |folder| {
             write_native(folder, &self.encoder_config, &parts, &state)
         })
     }
@@ -74,7 +73,7 @@ impl Checkpoint {
         })?;
         let tensors = NamedTensor::from_dict(dict);
         let normalization = self.normalization.unwrap_or(Normalization::IMAGENET);
-        create_folder_atomically(path, |folder| {
+        create_folder(path, |folder| {
             hugging_face::write(folder, &self.encoder_config, &tensors, normalization)
         })
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{error::CheckpointError, files};
+use super::{error::CheckpointError, json};
 use crate::IJepaConfig;
 
 /// Version of the native format that this library writes.
@@ -58,7 +58,7 @@ impl TrainingState {
     /// [`CheckpointError::Version`] if a newer version wrote it, [`CheckpointError::Io`] or
     /// [`CheckpointError::Json`] if it cannot be read.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let state: Self = files::read_json(path)?;
+        let state: Self = json::read_json(path)?;
         if state.format_version > FORMAT_VERSION {
             let (found, supported) = (state.format_version, FORMAT_VERSION);
             return Err(CheckpointError::Version {
@@ -76,7 +76,7 @@ impl TrainingState {
     ///
     /// [`CheckpointError::Io`] if it cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        files::write_json(path, self)
+        json::write_json(path, self)
     }
 }
 

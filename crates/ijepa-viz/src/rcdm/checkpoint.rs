@@ -5,7 +5,8 @@ use std::{collections::HashMap, path::Path};
 use burn::{module::Module, tensor::Device};
 use ijepa_model::{
     CheckpointError,
-    checkpoint::{ModuleFile, Moments, TrainingState, create_folder_atomically},
+    checkpoint::{ModuleFile, Moments, TrainingState},
+    files::create_folder,
 };
 use ijepa_train::{
     AdamW, AdamWConfig, TrainError,
@@ -62,7 +63,7 @@ impl Progress {
             ..TrainingState::default()
         };
         let learner = &self.learner;
-        create_folder_atomically(path, |folder| {
+        create_folder(path, |folder| {
             self.decoder().save(&folder.join(Decoder::FILE))?;
             ModuleFile::save(&folder.join(ONLINE), &learner.unet, HashMap::new())?;
             let moments = learner.optimizer.named_moments(&learner.unet);

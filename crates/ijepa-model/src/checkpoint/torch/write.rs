@@ -1,14 +1,14 @@
 //! Writing checkpoints that torch loads.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 
 use zip::write::{SimpleFileOptions, ZipWriter};
 use zip::{CompressionMethod, result::ZipError};
 
 use super::error::{TorchError, TorchErrorKind};
 use super::pickle::{Item, Pickle, pickle};
+use crate::files::{FileError, NewFile, write_file};
 
 /// Why the bytes of a tensor could not be had; any error will do.
 pub type TensorBytesError = Box<dyn std::error::Error + Send + Sync>;
@@ -58,19 +58,19 @@ fn write_at<B: AsRef<[u8]>>(
     bytes_of: impl FnMut(usize) -> Result<B, TensorBytesError>,
 ) -> Result<(), TorchErrorKind> {
     let pickle = pickle(root).map_err(|storage| TorchErrorKind::StorageConflict { storage })?;
-    let (scratch, file) = Scratch::create(path).map_err(write_error)?;
-    write_entries(file, &stem(path), &pickle, bytes_of)?;
-    scratch.publish(path).map_err(write_error)
+    write_file(path, |file| {
+        write_entries(file, &stem(path), &pickle, bytes_of)
+    })
 }
 
-/// Writes the zip file and forces it to disk.
+/// Writes the zip file.
 fn write_entries<B: AsRef<[u8]>>(
-    file: File,
+    file: &mut NewFile,
     stem: &str,
     pickle: &Pickle,
     mut bytes_of: impl FnMut(usize) -> Result<B, TensorBytesError>,
 ) -> Result<(), TorchErrorKind> {
-    let mut writer = ZipWriter::new(BufWriter::new(file));
+    let mut writer = ZipWriter::new(file);
     let mut entry = |name: &str, bytes: &[u8]| -> Result<(), ZipError> {
         let options = SimpleFileOptions::DEFAULT
             .compression_method(CompressionMethod::Stored)
@@ -99,12 +99,8 @@ fn write_entries<B: AsRef<[u8]>>(
         entry(&format!("data/{index}"), bytes.as_ref()).map_err(zip_error)?;
     }
     entry("version", VERSION).map_err(zip_error)?;
-
-    let file = writer.finish().map_err(zip_error)?;
-    let file = file
-        .into_inner()
-        .map_err(|error| write_error(error.into_error()))?;
-    file.sync_all().map_err(write_error)
+    writer.finish().map_err(zip_error)?;
+    Ok(())
 }
 
 /// The folder name inside the zip file: the file name up to its last dot, as torch has it.
@@ -116,69 +112,16 @@ fn stem(path: &Path) -> String {
         .unwrap_or_else(|| "archive".to_owned())
 }
 
-fn write_error(source: io::Error) -> TorchErrorKind {
-    TorchErrorKind::Write { source }
-}
-
 fn zip_error(error: ZipError) -> TorchErrorKind {
-    write_error(error.into())
-}
-
-/// A file beside the final one that vanishes unless it is published.
-struct Scratch {
-    path: PathBuf,
-    published: bool,
-}
-
-impl Scratch {
-    /// Creates a file that no other writer uses.
-    fn create(target: &Path) -> io::Result<(Self, File)> {
-        let Some(name) = target.file_name() else {
-            return Err(io::ErrorKind::InvalidInput.into());
-        };
-        for attempt in 0u32.. {
-            let mut scratch = std::ffi::OsString::from(".");
-            scratch.push(name);
-            scratch.push(format!(".{}-{attempt}.tmp", std::process::id()));
-            let path = target.with_file_name(scratch);
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(file) => {
-                    return Ok((
-                        Self {
-                            path,
-                            published: false,
-                        },
-                        file,
-                    ));
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(io::ErrorKind::AlreadyExists.into())
-    }
-
-    /// Gives the file its final name.
-    fn publish(mut self, target: &Path) -> io::Result<()> {
-        fs::rename(&self.path, target)?;
-        self.published = true;
-        // The new name itself is on disk only when the folder is; not every system can do that.
-        #[cfg(unix)]
-        {
-            let folder = target
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty());
-            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-        }
-        Ok(())
+    TorchErrorKind::Write {
+        source: error.into(),
     }
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if !self.published {
-            // The error that led here is the one to report.
-            let _ = fs::remove_file(&self.path);
+impl From<FileError> for TorchErrorKind {
+    fn from(error: FileError) -> Self {
+        Self::Write {
+            source: error.into(),
         }
     }
 }

@@ -1,0 +1,211 @@
+//! Files and folders are whole or absent, also where a process was killed.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+use std::{
+    fs,
+    io::{self, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
+
+use ijepa_model::files::{
+    FileError, NewFile, cannot, clean_up, create_folder, link_target, point_link, remove_folder,
+    write_bytes, write_file, write_folder,
+};
+
+/// All names in a folder, sorted.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn fill(text: &str) -> impl Fn(&Path) -> Result<(), FileError> {
+    move |folder| write_bytes(&folder.join("text"), text)
+}
+
+fn text(folder: &Path) -> String {
+    fs::read_to_string(folder.join("text")).unwrap()
+}
+
+#[test]
+fn only_a_complete_file_gets_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deep/er/a.txt");
+    write_bytes(&path, "first").unwrap();
+    let failed: io::Result<()> = write_file(&path, |file| {
+        file.write_all(b"half")?;
+        Err(io::ErrorKind::StorageFull.into())
+    });
+    assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    let mut dropped = NewFile::create(&path).unwrap();
+    dropped.write_all(b"second").unwrap();
+    drop(dropped);
+    let panicked = catch_unwind(|| write_file(&path, |_| -> io::Result<()> { panic!("half-way") }));
+    assert!(panicked.is_err());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "first");
+    assert_eq!(names(path.parent().unwrap()), ["a.txt"]);
+    write_bytes(&path, "third").unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "third");
+}
+
+#[test]
+fn two_writers_of_a_file_do_not_mix() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    let mut files = [(); 2].map(|()| NewFile::create(&path).unwrap());
+    for (file, text) in files.iter_mut().zip(["first", "second"]) {
+        file.write_all(text.as_bytes()).unwrap();
+    }
+    for (file, text) in files.into_iter().zip(["first", "second"]) {
+        file.commit().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_folder_is_replaced_only_by_a_complete_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("step-3");
+    write_folder(&path, fill("first")).unwrap();
+    let failed = write_folder(&path, |unfinished| {
+        fill("half")(unfinished)?;
+        Err(cannot("write", unfinished)(
+            io::ErrorKind::StorageFull.into(),
+        ))
+    });
+    assert!(failed.is_err());
+    let panicking = |unfinished: &Path| -> Result<(), FileError> {
+        fill("half")(unfinished)?;
+        panic!("half-way")
+    };
+    let panicked = catch_unwind(AssertUnwindSafe(|| write_folder(&path, panicking)));
+    assert!(panicked.is_err());
+    assert_eq!(
+        (text(&path).as_str(), names(folder.path())),
+        ("first", vec!["step-3".into()])
+    );
+    write_folder(&path, fill("second")).unwrap();
+    assert_eq!(
+        (text(&path).as_str(), names(folder.path())),
+        ("second", vec!["step-3".into()])
+    );
+}
+
+#[test]
+fn a_taken_name_is_refused_where_nothing_may_be_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine");
+    create_folder(&path, fill("first")).unwrap();
+    let refused = create_folder(&path, fill("second")).unwrap_err();
+    assert_eq!(refused.source.kind(), io::ErrorKind::AlreadyExists);
+    assert_eq!(text(&path), "first");
+}
+
+#[test]
+fn what_killed_processes_left_is_removed_or_put_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    // Killed between the two renames of `step-1`, and before it deleted the old `step-2`.
+    fill("old")(&at(".step-1.aB3xY9.old/step-1")).unwrap();
+    fill("new")(&at(".step-1.Qm2f8a.tmp")).unwrap();
+    fill("old")(&at(".step-2.aB3xY9.old/step-2")).unwrap();
+    fill("new")(&at("step-2")).unwrap();
+    // Killed while it deleted a folder and while it wrote a file and a link.
+    fill("gone")(&at(".step-0.aB3xY9.tmp/step-0")).unwrap();
+    fs::write(at(".config.toml.aB3xY9.tmp"), "half").unwrap();
+    point_link(&at(".latest.aB3xY9.tmp"), "nowhere".as_ref()).unwrap();
+    for foreign in [".gitignore", ".vimrc.tmp", "a.b.tmp", ".x.swp"] {
+        fs::write(at(foreign), "").unwrap();
+    }
+    clean_up(folder.path()).unwrap();
+    let left = [
+        ".gitignore",
+        ".vimrc.tmp",
+        ".x.swp",
+        "a.b.tmp",
+        "step-1",
+        "step-2",
+    ];
+    assert_eq!(names(folder.path()), left);
+    assert_eq!(
+        [at("step-1"), at("step-2")].map(|path| text(&path)),
+        ["old", "new"]
+    );
+}
+
+#[test]
+fn a_removed_folder_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    fill("text")(&path.join("deep")).unwrap();
+    remove_folder(&path).unwrap();
+    assert!(names(folder.path()).is_empty());
+    let missing = remove_folder(&path).unwrap_err();
+    assert_eq!(missing.source.kind(), io::ErrorKind::NotFound);
+    assert!(names(folder.path()).is_empty());
+}
+
+#[test]
+fn links_are_pointed_elsewhere_in_one_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("latest");
+    assert_eq!(link_target(&link), None);
+    for target in ["step-1", "step-2"] {
+        point_link(&link, target.as_ref()).unwrap();
+        assert_eq!(link_target(&link).as_deref(), Some(target.as_ref()));
+    }
+    assert_eq!(names(folder.path()), ["latest"]);
+    // As it is written where links need privileges.
+    fs::remove_file(&link).unwrap();
+    fs::write(&link, "step-3").unwrap();
+    assert_eq!(link_target(&link).as_deref(), Some("step-3".as_ref()));
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_link_stays_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, link] = ["a", "link"].map(|name| folder.path().join(name));
+        fs::write(&path, "old").unwrap();
+        symlink(&path, &link).unwrap();
+        write_bytes(&link, "new").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+    }
+
+    #[test]
+    fn a_pipe_is_written_to_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let other_end = path.clone();
+        let reader = std::thread::spawn(move || fs::read_to_string(other_end).unwrap());
+        write_bytes(&path, "text").unwrap();
+        assert!(fs::metadata(&path).unwrap().file_type().is_fifo());
+        assert_eq!(reader.join().unwrap(), "text");
+    }
+
+    #[test]
+    fn permissions_are_those_of_any_new_file_and_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let mode = |name: &str| fs::metadata(at(name)).unwrap().permissions().mode();
+        fs::write(at("plain"), "").unwrap();
+        fs::create_dir(at("plain-folder")).unwrap();
+        write_bytes(&at("ours"), "").unwrap();
+        write_folder(&at("ours-folder"), fill("")).unwrap();
+        assert_eq!(mode("ours"), mode("plain"));
+        assert_eq!(mode("ours-folder"), mode("plain-folder"));
+    }
+}
