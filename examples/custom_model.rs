@@ -50,6 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         num_heads: 2,
         mlp_ratio: 4.0,
         drop_path: 0.0,
+        layer_norm_eps: 1e-6,
     };
     let mut model = Classifier::new(backbone.init(&device), &device);
 

@@ -17,6 +17,7 @@
 //!     num_heads: 3,
 //!     mlp_ratio: 4.0,
 //!     drop_path: 0.0,
+//!     layer_norm_eps: 1e-6,
 //! }
 //! .init(&device);
 //! let features = |spec: &str| -> Result<_, ijepa_eval::Error> {

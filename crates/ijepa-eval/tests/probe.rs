@@ -254,6 +254,7 @@ fn encoder() -> VisionTransformer {
         num_heads: 2,
         mlp_ratio: 2.0,
         drop_path: 0.0,
+        layer_norm_eps: 1e-6,
     };
     config.init(&device())
 }

@@ -82,6 +82,8 @@ fn drop_rate(drop_path: f64, index: usize, depth: usize) -> f64 {
 #[derive(Debug)]
 pub(crate) struct Pass<'a> {
     pub(crate) compute: Compute,
+    /// Added to the variance by all norms.
+    pub(crate) epsilon: f64,
     pub(crate) depth: Option<&'a mut StochasticDepth>,
 }
 
@@ -122,14 +124,16 @@ impl Block {
         let options = BlockOptions {
             branch_factors: pass.branch_factors(x.dims()[0], self.drop_rate),
             outputs_from: first,
-            ..pass.compute.block_options(self.attn.num_heads())
+            ..pass
+                .compute
+                .block_options(self.attn.num_heads(), pass.epsilon)
         };
         pass.compute.block(x, self.parameters(), options)
     }
 
     /// The attention weights for the block's input, `[batch, num_heads, tokens, tokens]`.
-    pub(crate) fn attention_weights(&self, x: Tensor<3>) -> Tensor<4> {
-        let normed = Compute::default().layer_norm(&self.norm1, x);
+    pub(crate) fn attention_weights(&self, x: Tensor<3>, epsilon: f64) -> Tensor<4> {
+        let normed = Compute::default().layer_norm(&self.norm1, epsilon, x);
         self.attn.weights(normed)
     }
 

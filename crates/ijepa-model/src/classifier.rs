@@ -161,7 +161,7 @@ impl Classifier {
         on_workers(&images.device(), || {
             let tokens = encoder.forward_blocks(images, None, depth);
             let pooled = mean_over_tokens(tokens).unsqueeze_dim(1);
-            let normed = compute.layer_norm(&encoder.norm, pooled);
+            let normed = encoder.final_norm(pooled);
             compute.linear(&self.head, normed).squeeze_dim(1)
         })
     }

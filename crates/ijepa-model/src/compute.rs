@@ -7,8 +7,6 @@ use burn::{
 use ijepa_kernels::{BlockOptions, BlockParameters, reference};
 use serde::{Deserialize, Serialize};
 
-use crate::init::LAYER_NORM_EPSILON;
-
 /// The number type of matrix products and the activations between them.
 ///
 /// Weights, residual stream, norms, softmax and loss are f32 whatever the choice: Burn has no
@@ -124,21 +122,21 @@ impl Compute {
         ))
     }
 
-    /// Layer norm over the features.
-    pub(crate) fn layer_norm(self, norm: &LayerNorm, x: Tensor<3>) -> Tensor<3> {
+    /// Layer norm over the features; `epsilon` is added to the variance.
+    pub(crate) fn layer_norm(self, norm: &LayerNorm, epsilon: f64, x: Tensor<3>) -> Tensor<3> {
         let layer_norm = match self.kernels {
             Kernels::Fused => ijepa_kernels::layer_norm,
             Kernels::Reference => reference::layer_norm,
         };
         let (gamma, beta) = norm_parameters(norm);
-        layer_norm(x, gamma, beta, LAYER_NORM_EPSILON)
+        layer_norm(x, gamma, beta, epsilon)
     }
 
-    /// How blocks with `num_heads` heads are computed.
-    pub(crate) fn block_options(self, num_heads: usize) -> BlockOptions {
+    /// How blocks with `num_heads` heads are computed; `epsilon` is that of their norms.
+    pub(crate) fn block_options(self, num_heads: usize, epsilon: f64) -> BlockOptions {
         BlockOptions {
             num_heads,
-            epsilon: LAYER_NORM_EPSILON,
+            epsilon,
             compute_dtype: self.precision.dtype(),
             recompute: self.recompute,
             branch_factors: None,

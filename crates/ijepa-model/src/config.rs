@@ -54,6 +54,9 @@ pub enum ConfigError {
     /// The drop-path rate is no probability below 1.
     #[error("`drop_path` must be in [0, 1), found {0}")]
     DropPath(f64),
+    /// What norms add to the variance is no small positive number.
+    #[error("`layer_norm_eps` must be above 0 and below 1, found {0}")]
+    Epsilon(f64),
 }
 
 fn known_variants() -> String {
@@ -123,5 +126,13 @@ pub(crate) fn check_drop_path(rate: f64) -> Result<(), ConfigError> {
         Ok(())
     } else {
         Err(ConfigError::DropPath(rate))
+    }
+}
+
+pub(crate) fn check_epsilon(epsilon: f64) -> Result<(), ConfigError> {
+    if epsilon > 0.0 && epsilon < 1.0 {
+        Ok(())
+    } else {
+        Err(ConfigError::Epsilon(epsilon))
     }
 }

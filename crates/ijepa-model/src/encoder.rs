@@ -14,7 +14,7 @@ use crate::{
     compute::{Compute, Precision},
     config::{self, ConfigError},
     drop_path::StochasticDepth,
-    init::{Initialization, Initializer},
+    init::{Initialization, Initializer, LAYER_NORM_EPSILON},
     patch_embed::PatchEmbed,
     pos_embed::{PositionResampling, resample_bicubic, sin_cos_positions},
     tokens::TokenIndices,
@@ -43,6 +43,13 @@ pub struct VisionTransformerConfig {
     /// Drop-path rate of the last block; 0 in pretraining.
     #[serde(default)]
     pub drop_path: f64,
+    /// Added to the variance by all norms; 1e-6 in the paper and whenever a file does not say.
+    #[serde(default = "default_epsilon")]
+    pub layer_norm_eps: f64,
+}
+
+fn default_epsilon() -> f64 {
+    LAYER_NORM_EPSILON
 }
 
 impl VisionTransformerConfig {
@@ -64,6 +71,7 @@ impl VisionTransformerConfig {
             num_heads: variant.num_heads,
             mlp_ratio: variant.mlp_ratio,
             drop_path: 0.0,
+            layer_norm_eps: LAYER_NORM_EPSILON,
         })
     }
 
@@ -105,6 +113,7 @@ impl VisionTransformerConfig {
         config::check_positions("patches * embed_dim", grid, self.embed_dim)?;
         config::check_depth("depth", self.depth)?;
         config::check_positive("mlp_ratio * embed_dim", self.hidden_dim())?;
+        config::check_epsilon(self.layer_norm_eps)?;
         config::check_drop_path(self.drop_path)
     }
 
@@ -136,7 +145,7 @@ impl VisionTransformerConfig {
             drop_path: self.drop_path,
         };
         VisionTransformer {
-            pos_embed: init.fixed(sin_cos_positions(grid, self.embed_dim)),
+            pos_embed: init.positions(grid, self.embed_dim),
             patch_embed: PatchEmbed::new(CHANNELS, self.patch_size, self.embed_dim, &mut init),
             blocks: blocks.init(&mut init),
             norm: init.layer_norm(self.embed_dim),
@@ -235,13 +244,15 @@ impl VisionTransformer {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Grid`] if a side is not a positive multiple of the patch size.
+    /// [`ConfigError::Grid`] if a side is not a positive multiple of the patch size,
+    /// [`ConfigError::TooLarge`] if the positions would be.
     pub fn with_image_size(
         mut self,
         image_size: [usize; 2],
         resampling: PositionResampling,
     ) -> Result<Self, ConfigError> {
         let config = self.config.clone().with_image_size(image_size);
+        config.validate()?;
         let (from, to) = (self.grid(), config.grid()?);
         if from != to {
             let dim = self.embed_dim();
@@ -305,8 +316,23 @@ impl VisionTransformer {
     ) -> Tensor<3> {
         on_workers(&images.device(), || {
             let x = self.forward_blocks(images, kept, depth);
-            self.compute.layer_norm(&self.norm, x)
+            self.final_norm(x)
         })
+    }
+
+    /// The norm after the last block.
+    pub(crate) fn final_norm(&self, x: Tensor<3>) -> Tensor<3> {
+        let epsilon = self.config.layer_norm_eps;
+        self.compute.layer_norm(&self.norm, epsilon, x)
+    }
+
+    /// How its blocks are run.
+    pub(crate) fn pass<'a>(&self, depth: Option<&'a mut StochasticDepth>) -> Pass<'a> {
+        Pass {
+            compute: self.compute,
+            epsilon: self.config.layer_norm_eps,
+            depth,
+        }
     }
 
     /// Tokens after the last block, before the final norm.
@@ -316,10 +342,7 @@ impl VisionTransformer {
         kept: Option<&TokenIndices>,
         depth: Option<&mut StochasticDepth>,
     ) -> Tensor<3> {
-        let mut pass = Pass {
-            compute: self.compute,
-            depth,
-        };
+        let mut pass = self.pass(depth);
         let mut x = self.embed(images, kept);
         for block in &self.blocks {
             x = block.forward(x, &mut pass);

@@ -4,7 +4,7 @@ use burn::{module::Module, tensor::Tensor};
 use ijepa_kernels::on_workers;
 use serde::{Deserialize, Serialize};
 
-use crate::{block::Pass, encoder::VisionTransformer};
+use crate::encoder::VisionTransformer;
 
 /// How the tokens of an image become one feature vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -43,20 +43,14 @@ impl VisionTransformer {
             "{layers} layers asked of an encoder with {depth}"
         );
         on_workers(&images.device(), || {
-            let mut pass = Pass {
-                compute: self.compute(),
-                depth: None,
-            };
+            let mut pass = self.pass(None);
             let mut x = self.embed(images, None);
             let mut outputs = Vec::with_capacity(layers);
             for (index, block) in self.blocks.iter().enumerate() {
                 x = block.forward(x, &mut pass);
                 if index + layers >= depth {
-                    outputs.push(if norm {
-                        self.compute().layer_norm(&self.norm, x.clone())
-                    } else {
-                        x.clone()
-                    });
+                    let normed = norm.then(|| self.final_norm(x.clone()));
+                    outputs.push(normed.unwrap_or_else(|| x.clone()));
                 }
             }
             outputs
@@ -109,15 +103,12 @@ impl VisionTransformer {
     ///
     /// Panics if there is no such block.
     pub fn attention_weights(&self, images: Tensor<4>, layer: usize) -> Tensor<4> {
-        let mut pass = Pass {
-            compute: self.compute(),
-            depth: None,
-        };
+        let mut pass = self.pass(None);
         let mut x = self.embed(images, None);
         for block in &self.blocks[..layer] {
             x = block.forward(x, &mut pass);
         }
-        self.blocks[layer].attention_weights(x)
+        self.blocks[layer].attention_weights(x, pass.epsilon)
     }
 
     /// The same encoder without trainable parameters.

@@ -5,15 +5,18 @@ use burn::{
     nn::{LayerNorm, LayerNormConfig, Linear},
     tensor::{Device, Shape, Tensor, TensorData},
 };
+use ijepa_masking::PatchGrid;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
+use crate::pos_embed::sin_cos_positions;
+
 /// Standard deviation of the reference's weights and of the mask token under every scheme.
 const NORMAL_STD: f64 = 0.02;
 
-/// Epsilon of every layer norm of encoder and predictor (spec: reference code).
+/// Epsilon of the layer norms of encoder and predictor in the reference.
 pub(crate) const LAYER_NORM_EPSILON: f64 = 1e-6;
 
 /// How wide the normal distribution of initial weights is; biases are 0 and norms 1.
@@ -133,9 +136,13 @@ impl<'a> Initializer<'a> {
             .init(self.device)
     }
 
-    /// A table `[1, tokens, dim]` that is not trained.
-    pub(crate) fn fixed(&self, table: TensorData) -> Param<Tensor<3>> {
-        Param::from_data(table, self.device).set_require_grad(false)
+    /// The fixed positions of a grid, `[1, patches, dim]`, computed at first use.
+    pub(crate) fn positions(&self, grid: PatchGrid, dim: usize) -> Param<Tensor<3>> {
+        let shape = [1, grid.num_patches(), dim];
+        lazy_parameter(shape, self.device, move |device| {
+            Tensor::from_data(sin_cos_positions(grid, dim), device)
+        })
+        .set_require_grad(false)
     }
 
     fn zeros(&self, len: usize) -> Param<Tensor<1>> {

@@ -13,9 +13,8 @@ use crate::{
     config::{ConfigError, check_depth, check_network, check_positions},
     drop_path::StochasticDepth,
     encoder::VisionTransformerConfig,
-    init::{Initialization, Initializer},
+    init::{Initialization, Initializer, LAYER_NORM_EPSILON},
     objective::Target,
-    pos_embed::sin_cos_positions,
     tokens::MaskTensors,
 };
 
@@ -97,7 +96,7 @@ impl PredictorConfig {
         };
         Predictor {
             mask_token: init.token(self.dim),
-            predictor_pos_embed: init.fixed(sin_cos_positions(grid, self.dim)),
+            predictor_pos_embed: init.positions(grid, self.dim),
             predictor_embed: init.linear(encoder.embed_dim, self.dim),
             predictor_blocks: blocks.init(&mut init),
             predictor_norm: init.layer_norm(self.dim),
@@ -165,6 +164,7 @@ impl Predictor {
     ) -> Tensor<3> {
         let mut pass = Pass {
             compute: self.compute,
+            epsilon: LAYER_NORM_EPSILON,
             depth,
         };
         let positions = self.predictor_pos_embed.val();
@@ -184,7 +184,9 @@ impl Predictor {
         }
         // Only the predictions are read, so the last block computes nothing else.
         let queries = last.forward_from(context_tokens, x, &mut pass);
-        let predicted = self.compute.layer_norm(&self.predictor_norm, queries);
+        let predicted = self
+            .compute
+            .layer_norm(&self.predictor_norm, LAYER_NORM_EPSILON, queries);
         self.compute.linear(&self.predictor_proj, predicted)
     }
 }

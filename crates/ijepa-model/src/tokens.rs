@@ -14,6 +14,10 @@ pub struct TokenIndices {
     tokens: Tensor<1, Int>,
     rows: usize,
     kept: usize,
+    /// Images that the masks are of.
+    batch: usize,
+    /// Patches of each image.
+    num_patches: usize,
 }
 
 impl TokenIndices {
@@ -22,7 +26,8 @@ impl TokenIndices {
     ///
     /// # Panics
     ///
-    /// Panics if there is no mask or their lengths differ.
+    /// Panics if there is no mask, their lengths or numbers of images differ, or a patch is none
+    /// of `num_patches`.
     pub fn new(masks: &[PatchIndices], num_patches: usize, device: &Device) -> Self {
         Self::repeated(masks, 1, num_patches, device)
     }
@@ -37,6 +42,10 @@ impl TokenIndices {
                 .all(|mask| mask.kept() == kept && mask.images() == batch),
             "all masks of a group have one length"
         );
+        let mut all = masks.iter().flat_map(|mask| mask.as_slice());
+        if let Some(patch) = all.find(|&&patch| patch as usize >= num_patches) {
+            panic!("a mask keeps patch {patch} of images with {num_patches} patches");
+        }
         let masks: Vec<&PatchIndices> = masks
             .iter()
             .flat_map(|mask| std::iter::repeat_n(mask, times))
@@ -61,6 +70,8 @@ impl TokenIndices {
             tokens: upload(tokens.collect()),
             rows: masks.len() * batch,
             kept,
+            batch,
+            num_patches,
         }
     }
 
@@ -75,8 +86,17 @@ impl TokenIndices {
     ///
     /// - `x`: `[batch, tokens, dim]`
     /// - output: `[masks * batch, kept, dim]`
+    ///
+    /// # Panics
+    ///
+    /// Panics unless the masks are of as many images with as many patches.
     pub fn gather(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, tokens, dim] = x.dims();
+        assert_eq!(
+            [self.batch, self.num_patches],
+            [batch, tokens],
+            "images and patches of the masks and of the features"
+        );
         self.select(x.reshape([batch * tokens, dim]), &self.tokens)
     }
 
@@ -86,7 +106,16 @@ impl TokenIndices {
     ///
     /// - `table`: `[1, tokens, dim]`
     /// - output: `[masks * batch, kept, dim]`
+    ///
+    /// # Panics
+    ///
+    /// Panics unless the masks are of images with as many patches.
     pub fn gather_shared(&self, table: Tensor<3>) -> Tensor<3> {
+        let tokens = table.dims()[1];
+        assert_eq!(
+            self.num_patches, tokens,
+            "patches of the masks and of the table"
+        );
         self.select(table.squeeze_dim(0), &self.patches)
     }
 

@@ -1,5 +1,7 @@
 //! The ViT sizes of the paper, in one table.
 
+use crate::VisionTransformerConfig;
+
 /// Widths and depth of a named ViT.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VitVariant {
@@ -48,6 +50,13 @@ impl VitVariant {
     /// The variant called `name`.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|variant| variant.name == name)
+    }
+
+    /// Whether `config` has its width, depth and MLPs, whatever the patches and heads.
+    pub(crate) fn has_sizes(&self, config: &VisionTransformerConfig) -> bool {
+        let hidden_dim = (self.embed_dim as f64 * self.mlp_ratio) as usize;
+        [self.embed_dim, self.depth, hidden_dim]
+            == [config.embed_dim, config.depth, config.hidden_dim()]
     }
 
     /// The head count of the published models of this width.

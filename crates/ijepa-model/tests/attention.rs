@@ -17,6 +17,7 @@ mod attention {
             num_heads: 3,
             mlp_ratio: 2.0,
             drop_path: 0.0,
+            layer_norm_eps: 1e-6,
         }
     }
 

@@ -60,6 +60,7 @@ impl Recipe {
                 num_heads: model.num_heads.unwrap_or(0),
                 mlp_ratio: model.mlp_ratio.unwrap_or(4.0),
                 drop_path: model.drop_path,
+                layer_norm_eps: 1e-6,
             },
         };
         let predictor = PredictorConfig {

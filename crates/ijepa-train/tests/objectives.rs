@@ -131,11 +131,13 @@ mod objectives {
         train(folder.path(), &[MAE], 2).unwrap();
 
         let copy = folder.path().join("copy");
-        checkpoint.save(&copy, Format::Native).unwrap();
+        checkpoint.save(&copy, Format::Native, &device()).unwrap();
         let copied = Checkpoint::open(&copy).unwrap();
         assert_eq!(copied.predictor_config.as_ref().unwrap().target, target);
         let official = folder.path().join("copy.pth.tar");
-        let error = copied.save(&official, Format::Official).unwrap_err();
+        let error = copied
+            .save(&official, Format::Official, &device())
+            .unwrap_err();
         let message = error.to_string();
         let expected = "`objective.target` is pixels, but only features is supported";
         assert!(message.ends_with(expected), "{message}");

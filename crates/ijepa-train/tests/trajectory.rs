@@ -44,6 +44,7 @@ mod trajectory {
             num_heads: 3,
             mlp_ratio: 4.0,
             drop_path: 0.0,
+            layer_norm_eps: 1e-6,
         };
         IJepaConfig {
             encoder,

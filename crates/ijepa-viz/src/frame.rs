@@ -181,6 +181,7 @@ mod tests {
             num_heads: 1,
             mlp_ratio: 1.0,
             drop_path: 0.0,
+            layer_norm_eps: 1e-6,
         }
     }
 

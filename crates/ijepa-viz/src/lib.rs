@@ -18,6 +18,7 @@
 //!     num_heads: 3,
 //!     mlp_ratio: 4.0,
 //!     drop_path: 0.0,
+//!     layer_norm_eps: 1e-6,
 //! };
 //! let sizes = IJepaConfig { encoder, predictor: PredictorConfig::new(12, 1) };
 //! let model = sizes.init(Initialization::default(), &device);

@@ -64,6 +64,7 @@ fn encoder() -> Conditioner {
         num_heads: 2,
         mlp_ratio: 2.0,
         drop_path: 0.0,
+        layer_norm_eps: 1e-6,
     };
     Conditioner::Encoder {
         encoder: Box::new(config.init(&device())),

@@ -68,7 +68,7 @@ impl Convert {
             Kind::Official => (Format::Official, "official"),
             Kind::Hf => (Format::HuggingFace(role), "hugging_face"),
         };
-        checkpoint.save(&self.out, format)?;
+        checkpoint.save(&self.out, format, &args::host_device()?)?;
         let encoder = match (self.to, role) {
             (Kind::Hf, EncoderRole::Target) => Some("target"),
             (Kind::Hf, EncoderRole::Context) => Some("context"),

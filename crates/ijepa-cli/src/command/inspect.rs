@@ -106,7 +106,10 @@ impl Inspect {
             if mismatch.is_empty() {
                 line("fit", format!("{name} fits {against}"));
             } else {
-                line("fit", format!("{name} does not fit {against}:{mismatch}"));
+                line("fit", format!("{name} does not fit {against}:"));
+                for difference in mismatch.lines() {
+                    line("", difference);
+                }
             }
         }
         text

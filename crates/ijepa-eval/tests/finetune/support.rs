@@ -79,6 +79,7 @@ pub(crate) fn encoder(depth: usize) -> VisionTransformer {
         num_heads: 2,
         mlp_ratio: 2.0,
         drop_path: 0.0,
+        layer_norm_eps: 1e-6,
     };
     let init = Initialization {
         scheme: InitScheme::FanIn,

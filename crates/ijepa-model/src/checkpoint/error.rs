@@ -13,12 +13,16 @@ pub enum CheckpointError {
     #[error(transparent)]
     Io(#[from] FileError),
     /// The path is no checkpoint of a known kind.
-    #[error("`{}` is no checkpoint: {found}; expected a run directory, a folder with encoder.safetensors or config.json, an official .pth.tar or a .safetensors file", path.display())]
+    #[error("`{}` is no checkpoint: expected a run directory, a folder with encoder.safetensors, config.json or weights, an official .pth.tar or a .safetensors file", path.display())]
     UnknownKind {
-        /// The path given.
+        /// The folder given.
         path: PathBuf,
-        /// What was found there.
-        found: &'static str,
+    },
+    /// The file was never downloaded.
+    #[error("`{}` is a Git LFS pointer instead of the weights; fetch them with `git lfs pull`", path.display())]
+    GitLfsPointer {
+        /// The file.
+        path: PathBuf,
     },
     /// A PyTorch archive is damaged or of another kind.
     #[error(transparent)]
@@ -39,6 +43,14 @@ pub enum CheckpointError {
         /// Where and why.
         #[source]
         source: serde_json::Error,
+    },
+    /// A pickle holds no encoder under any name that is known.
+    #[error("`{}` has no encoder: expected `encoder` or `target_encoder`, or one state dict, bare or under `model` or `state_dict`, found {keys}", path.display())]
+    NoNetwork {
+        /// The file.
+        path: PathBuf,
+        /// Number and first of the entries that are there.
+        keys: String,
     },
     /// An entry of an official checkpoint is absent or of another type.
     #[error("`{}` has no usable entry `{key}`: expected {expected}, found {found}", path.display())]
@@ -110,7 +122,7 @@ pub enum CheckpointError {
         what: &'static str,
     },
     /// Keys or shapes do not fit the network; all of them are listed.
-    #[error("the {what} of `{}` does not fit:{mismatch}", path.display())]
+    #[error("the {what} of `{}` does not fit: {mismatch}", path.display())]
     Mismatch {
         /// The checkpoint.
         path: PathBuf,
@@ -139,17 +151,38 @@ impl Mismatch {
     }
 }
 
+/// Names that are written out of each kind; [`Mismatch::lines`] has all.
+const NAMED: usize = 3;
+
+impl Mismatch {
+    /// Everything that does not fit, one a line.
+    pub fn lines(&self) -> Vec<String> {
+        let missing = self.missing.iter().map(|name| format!("missing {name}"));
+        let unexpected = self.unexpected.iter();
+        let unexpected = unexpected.map(|name| format!("unexpected {name}"));
+        let misshaped = self.misshaped.iter().map(misshaped);
+        missing.chain(unexpected).chain(misshaped).collect()
+    }
+}
+
+fn misshaped((name, found, expected): &(String, Vec<usize>, Vec<usize>)) -> String {
+    format!("{name} has shape {found:?}, expected {expected:?}")
+}
+
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for name in &self.missing {
-            write!(f, "\n  missing {name}")?;
-        }
-        for name in &self.unexpected {
-            write!(f, "\n  unexpected {name}")?;
-        }
-        for (name, found, expected) in &self.misshaped {
-            write!(f, "\n  {name} has shape {found:?}, expected {expected:?}")?;
-        }
-        Ok(())
+        let some = |all: &[String]| {
+            let more = if all.len() > NAMED { ", ..." } else { "" };
+            format!("{}{more}", all[..all.len().min(NAMED)].join(", "))
+        };
+        let misshaped: Vec<String> = self.misshaped.iter().map(misshaped).collect();
+        let kinds = [
+            ("missing", &self.missing),
+            ("unexpected", &self.unexpected),
+            ("of another shape", &misshaped),
+        ];
+        let said = kinds.iter().filter(|(_, all)| !all.is_empty());
+        let said = said.map(|(kind, all)| format!("{} {kind} ({})", all.len(), some(all)));
+        f.write_str(&said.collect::<Vec<_>>().join(", "))
     }
 }

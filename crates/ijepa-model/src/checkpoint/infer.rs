@@ -2,17 +2,21 @@
 
 use std::path::Path;
 
-use super::{error::CheckpointError, state_dict::StateDict};
-use crate::{PredictorConfig, Target, VisionTransformerConfig, VitVariant};
+use ijepa_masking::PatchGrid;
 
-/// The sizes of an encoder with official names; the grid is taken to be square.
+use super::{error::CheckpointError, state_dict::StateDict};
+use crate::{
+    PredictorConfig, Target, VisionTransformerConfig, VitVariant, init::LAYER_NORM_EPSILON,
+    pos_embed::sin_cos_positions,
+};
+
+/// The sizes of an encoder with official names, and what of them is a guess.
 pub(crate) fn encoder_config(
     dict: &StateDict,
     num_heads: Option<usize>,
     path: &Path,
-) -> Result<VisionTransformerConfig, CheckpointError> {
+) -> Result<(VisionTransformerConfig, Vec<String>), CheckpointError> {
     let [embed_dim, channels, patch_size, _] = shape(dict, "patch_embed.proj.weight", path)?;
-    let [_, patches, _] = shape(dict, "pos_embed", path)?;
     let [hidden_dim, _] = shape(dict, "blocks.0.mlp.fc1.weight", path)?;
     if channels != crate::encoder::CHANNELS {
         let (key, expected) = ("channels", "3");
@@ -24,23 +28,74 @@ pub(crate) fn encoder_config(
             expected,
         });
     }
-    let num_heads = num_heads
-        .or_else(|| VitVariant::heads_of_width(embed_dim))
-        .ok_or_else(|| CheckpointError::NumHeads {
-            path: path.into(),
-            embed_dim,
-        })?;
-    let side = patches.isqrt().saturating_mul(patch_size);
+    let [rows, cols] = grid(dict, path)?;
     let config = VisionTransformerConfig {
-        image_size: [side, side],
+        image_size: [rows, cols].map(|side| side.saturating_mul(patch_size)),
         patch_size,
         embed_dim,
         depth: depth(dict, "blocks."),
-        num_heads,
+        num_heads: num_heads
+            .or_else(|| VitVariant::heads_of_width(embed_dim))
+            .ok_or_else(|| CheckpointError::NumHeads {
+                path: path.into(),
+                embed_dim,
+            })?,
         mlp_ratio: mlp_ratio(embed_dim, hidden_dim),
         drop_path: 0.0,
+        layer_norm_eps: LAYER_NORM_EPSILON,
     };
-    checked(config, path)
+    let config = checked(config, path)?;
+    let guessed = num_heads.is_none() && !VitVariant::ALL.iter().any(|it| it.has_sizes(&config));
+    let warning = || {
+        format!(
+            "`{}` does not record its number of attention heads; {} is that of published networks \
+             of width {embed_dim}, pass --num-heads if this one has others",
+            path.display(),
+            config.num_heads
+        )
+    };
+    let warnings = guessed.then(warning).into_iter().collect();
+    Ok((config, warnings))
+}
+
+/// Rows and columns of patches: those whose sine-cosine table the positions are, else a square.
+fn grid(dict: &StateDict, path: &Path) -> Result<[usize; 2], CheckpointError> {
+    let [_, patches, dim] = shape(dict, "pos_embed", path)?;
+    let side = patches.isqrt();
+    let table = dict.get("pos_embed").expect("its shape was just read");
+    if let Some(grid) = grid_of_positions(&table.read()?, patches, dim) {
+        return Ok(grid);
+    }
+    match side * side == patches {
+        true => Ok([side, side]),
+        false => Err(CheckpointError::Entry {
+            path: path.into(),
+            key: "pos_embed".into(),
+            expected: "sine-cosine positions, or those of a square grid",
+            found: format!("{patches} other positions"),
+        }),
+    }
+}
+
+/// Rows and columns of the grid that a table `[patches, dim]` of sine-cosine positions belongs to.
+fn grid_of_positions(table: &[f32], patches: usize, dim: usize) -> Option<[usize; 2]> {
+    /// Of values that other libraries rounded, also to 16 bits.
+    const TOLERANCE: f32 = 0.01;
+    if dim == 0 || !dim.is_multiple_of(4) || table.len() != patches.checked_mul(dim)? {
+        return None;
+    }
+    // The first half of a position is its column, which is 0 again where the second row begins.
+    let close = |one: &[f32], other: &[f32]| {
+        let mut pairs = one.iter().zip(other);
+        pairs.all(|(one, other)| (one - other).abs() <= TOLERANCE)
+    };
+    let column = |patch: usize| &table[patch * dim..][..dim / 2];
+    let second_row = (1..patches).find(|&patch| close(column(patch), column(0)));
+    let cols = second_row.unwrap_or(patches);
+    let grid = PatchGrid::new(patches / cols, cols).ok()?;
+    let expected = sin_cos_positions(grid, dim);
+    let same = grid.num_patches() == patches && close(table, expected.as_slice().ok()?);
+    same.then_some([grid.rows(), grid.cols()])
 }
 
 /// `config`, if it describes a network.

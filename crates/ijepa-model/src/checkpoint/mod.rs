@@ -13,11 +13,14 @@
 mod classifier;
 mod decode;
 mod error;
+mod folder;
+mod folder_config;
 mod hugging_face;
 mod infer;
 mod json;
 mod module_file;
 mod moments;
+mod names;
 mod native;
 mod official;
 mod order;
@@ -33,6 +36,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 
 pub use error::{CheckpointError, Mismatch};
+pub use folder_config::Resize;
 pub use module_file::ModuleFile;
 pub use moments::{Moments, OptimizerGroup};
 pub use native::{Parts, write_native};
@@ -43,7 +47,7 @@ pub use state_dict::{LazyTensor, StateDict};
 
 use crate::{
     IJepaConfig, Initialization, Normalization, Predictor, PredictorConfig, VisionTransformer,
-    VisionTransformerConfig,
+    VisionTransformerConfig, files::cannot,
 };
 
 /// Where a checkpoint came from.
@@ -70,7 +74,7 @@ pub enum EncoderRole {
 /// What a checkpoint does not say about itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OpenOptions {
-    /// Attention heads, for an official file of unusual width.
+    /// Attention heads, for files that do not record them, such as official ones.
     pub num_heads: Option<usize>,
 }
 
@@ -97,11 +101,16 @@ pub struct Checkpoint {
     pub state: TrainingState,
     /// The normalisation that the checkpoint asks for, if it says so.
     pub normalization: Option<Normalization>,
+    /// How it wants images resized, if it says so.
+    pub resize: Option<Resize>,
+    /// What was guessed and what is not computed as the checkpoint says; a sentence each.
+    pub warnings: Vec<String>,
 }
 
 impl Checkpoint {
     /// Opens a checkpoint of any kind: a run directory, a native folder, an official `.pth.tar`,
-    /// a Hugging Face folder or a `.safetensors` file.
+    /// a folder of `transformers` or `timm`, a `.safetensors` file, or a pickle of one encoder
+    /// (bare, under `model` or `state_dict`, as PyTorch Lightning has it).
     ///
     /// # Errors
     ///
@@ -121,28 +130,25 @@ impl Checkpoint {
         options: OpenOptions,
     ) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
-        let unknown = |found| CheckpointError::UnknownKind {
-            path: path.into(),
-            found,
-        };
         let latest = path.join("checkpoints").join("latest");
         if latest.is_dir() {
             return native::open(&latest);
         }
         if path.is_dir() {
-            return if path.join(native::ENCODER).is_file() {
+            return if native::is_native(path) {
                 native::open(path)
-            } else if path.join(hugging_face::CONFIG).is_file() {
-                hugging_face::open_folder(path)
+            } else if folder::is_folder(path) {
+                folder::open_folder(path, options)
             } else {
-                Err(unknown("a folder without either"))
+                Err(CheckpointError::UnknownKind { path: path.into() })
             };
         }
         if !path.exists() {
-            return Err(unknown("nothing"));
+            let source = std::io::ErrorKind::NotFound.into();
+            return Err(cannot("open", path)(source).into());
         }
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("safetensors") => hugging_face::open_file(path, options),
+            Some("safetensors") => folder::open_file(path, options),
             _ => official::open(path, options),
         }
     }

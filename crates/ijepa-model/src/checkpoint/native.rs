@@ -22,6 +22,13 @@ const STATE: &str = "state.json";
 /// Metadata key under which an encoder file carries its sizes, so that it can stand alone.
 pub(crate) const CONFIG_METADATA: &str = "ijepa_encoder";
 
+/// Whether `folder` holds an encoder under one of our names.
+pub(crate) fn is_native(folder: &Path) -> bool {
+    [ENCODER, TARGET_ENCODER]
+        .iter()
+        .any(|name| folder.join(name).is_file())
+}
+
 /// Opens a native folder.
 pub(crate) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
     let folder = &folder.canonicalize().map_err(cannot("open", folder))?;
@@ -42,7 +49,7 @@ pub(crate) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
     let encoder_config = match (&state.model, config_of(&encoder, &encoder_path)?) {
         (Some(model), _) => infer::checked(model.encoder.clone(), folder)?,
         (None, Some(config)) => config,
-        (None, None) => infer::encoder_config(&encoder.tensors, None, &encoder_path)?,
+        (None, None) => infer::encoder_config(&encoder.tensors, None, &encoder_path)?.0,
     };
     let predictor = optional(PREDICTOR)?.map(|file| file.tensors);
     let recorded = state.model.as_ref().map(|model| model.predictor.target);
@@ -60,6 +67,8 @@ pub(crate) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
         moments: moments(&folder.join(OPTIMIZER))?,
         state,
         normalization: None,
+        resize: None,
+        warnings: Vec::new(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! `.pth.tar` files of the reference.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::HashMap, fs::File, io::Read, path::Path, sync::Arc};
 
 use super::{
     Checkpoint, CheckpointKind, GradScaler, OpenOptions, TrainingState,
@@ -8,39 +8,88 @@ use super::{
     error::CheckpointError,
     infer,
     moments::{Moments, OptimizerGroup},
-    order,
+    names, order,
+    safetensors_file::is_lfs_pointer,
     state_dict::{LazyTensor, StateDict},
     torch::{Dtype, Node, TensorMeta, TorchArchive},
 };
+use crate::IJepaConfig;
 
 /// What distributed training put before every name.
 pub(crate) const PREFIX: &str = "module.";
 
-/// Opens an official checkpoint.
+/// Where this library notes what the reference does not record; the reference ignores it.
+pub(crate) const NOTE: &str = "ijepa";
+
+/// Opens an official checkpoint, or a pickle of one encoder as others write it.
 pub(crate) fn open(path: &Path, options: OpenOptions) -> Result<Checkpoint, CheckpointError> {
     let file = OfficialFile {
-        archive: Arc::new(TorchArchive::open(path)?),
+        archive: open_archive(path)?,
     };
-    let encoder = file
-        .network("encoder")?
-        .ok_or_else(|| file.wrong("encoder", "a dict", None))?;
-    let predictor = file.network("predictor")?;
-    let encoder_config = infer::encoder_config(&encoder, options.num_heads, path)?;
+    let Networks {
+        encoder,
+        target_encoder,
+        predictor,
+    } = file.networks()?;
+    let any = encoder.as_ref().or(target_encoder.as_ref());
+    let any = any.ok_or_else(|| CheckpointError::NoNetwork {
+        path: path.into(),
+        keys: file.keys(),
+    })?;
+    let noted = file.note()?;
+    let (encoder_config, warnings) = match (options.num_heads, &noted) {
+        (None, Some(noted)) => (infer::checked(noted.encoder.clone(), path)?, Vec::new()),
+        (num_heads, _) => infer::encoder_config(any, num_heads, path)?,
+    };
     let sizes = |dict| infer::predictor_config(dict, &encoder_config, None, path);
     let predictor_config = predictor.as_ref().map(sizes).transpose()?;
+    let moments = match &encoder {
+        Some(encoder) => file.moments(encoder, predictor.as_ref())?,
+        None => None,
+    };
     Ok(Checkpoint {
         path: path.into(),
         kind: CheckpointKind::Official,
-        moments: file.moments(&encoder, predictor.as_ref())?,
+        moments,
         state: file.state(),
         encoder_config,
         predictor_config,
-        context_encoder: Some(encoder),
-        target_encoder: file.network("target_encoder")?,
+        context_encoder: encoder,
+        target_encoder,
         predictor,
         normalization: None,
+        resize: None,
+        warnings,
     })
 }
+
+/// The tensors of a pickle that is a state dict.
+pub(crate) fn state_dict(path: &Path) -> Result<StateDict, CheckpointError> {
+    let file = OfficialFile {
+        archive: open_archive(path)?,
+    };
+    file.dict("the file", file.archive.root())
+}
+
+fn open_archive(path: &Path) -> Result<Arc<TorchArchive>, CheckpointError> {
+    let mut beginning = [0; 8];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut beginning));
+    if read.is_ok() && is_lfs_pointer(&beginning) {
+        return Err(CheckpointError::GitLfsPointer { path: path.into() });
+    }
+    Ok(Arc::new(TorchArchive::open(path)?))
+}
+
+/// The networks of a file, by role.
+#[derive(Default)]
+struct Networks {
+    encoder: Option<StateDict>,
+    target_encoder: Option<StateDict>,
+    predictor: Option<StateDict>,
+}
+
+/// Keys under which others put the state dict of one model.
+const WRAPPERS: [&str; 2] = ["state_dict", "model"];
 
 struct OfficialFile {
     archive: Arc<TorchArchive>,
@@ -62,11 +111,92 @@ impl OfficialFile {
         }
     }
 
-    /// The tensors of a network, without the prefix of their names.
+    /// The networks under the reference's keys, or the encoder that the file is.
+    fn networks(&self) -> Result<Networks, CheckpointError> {
+        let networks = Networks {
+            encoder: self.network("encoder")?,
+            target_encoder: self.network("target_encoder")?,
+            predictor: self.network("predictor")?,
+        };
+        if networks.encoder.is_some() || networks.target_encoder.is_some() {
+            return Ok(networks);
+        }
+        let wrapped = WRAPPERS
+            .iter()
+            .find_map(|key| Some((*key, self.entry(key)?)));
+        let (key, node) = wrapped.unwrap_or(("", self.archive.root()));
+        let holds_tensors = |node: Node<'_>| {
+            let mut entries = node.entries();
+            node.is_dict() && entries.any(|(_, value)| value.as_tensor().is_some())
+        };
+        if !holds_tensors(node) {
+            return Ok(Networks::default());
+        }
+        self.by_role(key, node)
+    }
+
+    /// The networks of one state dict, apart if their names begin with their roles.
+    fn by_role(&self, key: &str, node: Node<'_>) -> Result<Networks, CheckpointError> {
+        let mut tensors: Vec<_> = self.dict(key, node)?.into_iter().collect();
+        for (name, _) in &mut tensors {
+            *name = names::bare(name);
+        }
+        let mut role = |prefix| {
+            let found = names::below(&mut tensors, prefix);
+            (!found.is_empty()).then(|| names::unwrapped(found))
+        };
+        let (target_encoder, predictor) = (role("target_encoder."), role("predictor."));
+        let encoder = names::unwrapped(StateDict::new(tensors));
+        // Names that no prefix explains are a model that is no encoder of ours.
+        let is_encoder = encoder.get("patch_embed.proj.weight").is_some();
+        Ok(Networks {
+            encoder: is_encoder.then_some(encoder),
+            target_encoder,
+            predictor,
+        })
+    }
+
+    /// What there is instead of networks.
+    fn keys(&self) -> String {
+        let root = self.archive.root();
+        let wrapped = WRAPPERS.iter().find_map(|key| self.entry(key));
+        let names = wrapped.filter(|node| node.is_dict()).unwrap_or(root);
+        let keys: Vec<&str> = names
+            .entries()
+            .filter_map(|(key, _)| key.as_str())
+            .collect();
+        let some = &keys[..keys.len().min(3)];
+        match keys.len() {
+            0 => format!("a {}", root.value().kind()),
+            count => format!(
+                "{count} entries ({}{})",
+                some.join(", "),
+                if count > 3 { ", ..." } else { "" }
+            ),
+        }
+    }
+
+    /// What this library noted about the networks.
+    fn note(&self) -> Result<Option<IJepaConfig>, CheckpointError> {
+        let Some(json) = self.entry(NOTE).and_then(Node::as_str) else {
+            return Ok(None);
+        };
+        let config = serde_json::from_str(json).map_err(|source| CheckpointError::Json {
+            path: self.archive.path().into(),
+            source,
+        })?;
+        Ok(Some(config))
+    }
+
+    /// The tensors of a network, without what is around their names.
     fn network(&self, key: &str) -> Result<Option<StateDict>, CheckpointError> {
         let Some(node) = self.entry(key) else {
             return Ok(None);
         };
+        Ok(Some(names::unwrapped(self.dict(key, node)?)))
+    }
+
+    fn dict(&self, key: &str, node: Node<'_>) -> Result<StateDict, CheckpointError> {
         if !node.is_dict() {
             return Err(self.wrong(key, "a dict", Some(node)));
         }
@@ -74,12 +204,13 @@ impl OfficialFile {
             let name = name
                 .as_str()
                 .ok_or_else(|| self.wrong(key, "string keys", Some(name)))?;
-            let tensor = self.tensor(&format!("{key}.{name}"), value)?;
-            Ok((name.strip_prefix(PREFIX).unwrap_or(name).to_owned(), tensor))
+            Ok((
+                name.to_owned(),
+                self.tensor(&format!("{key}.{name}"), value)?,
+            ))
         });
-        Ok(Some(StateDict::new(
-            tensors.collect::<Result<_, CheckpointError>>()?,
-        )))
+        let tensors = tensors.collect::<Result<_, CheckpointError>>()?;
+        Ok(StateDict::new(tensors))
     }
 
     fn tensor(&self, key: &str, node: Node<'_>) -> Result<LazyTensor, CheckpointError> {
@@ -112,13 +243,17 @@ impl OfficialFile {
         let (Some(state), Some(predictor)) = (state, predictor) else {
             return Ok(None);
         };
+        let by_id: HashMap<i64, Node<'_>> = state
+            .entries()
+            .filter_map(|(id, entry)| Some((id.as_i64()?, entry)))
+            .collect();
         let mut tensors = Vec::new();
         let mut step = 0;
         for (id, name) in numbered_parameters(encoder, predictor)
             .into_iter()
             .enumerate()
         {
-            let Some(entry) = state.get_index(id as i64) else {
+            let Some(entry) = by_id.get(&(id as i64)) else {
                 continue;
             };
             for suffix in Moments::SUFFIXES {

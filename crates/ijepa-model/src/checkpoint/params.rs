@@ -241,6 +241,24 @@ pub(crate) fn mismatch<M: Module>(module: &M, dict: &StateDict) -> Mismatch {
     mismatch
 }
 
+/// Refuses a `dict` that does not fit `module`.
+pub(crate) fn check<M: Module>(
+    module: &M,
+    dict: &StateDict,
+    what: &'static str,
+    path: &Path,
+) -> Result<(), CheckpointError> {
+    let mismatch = Box::new(mismatch(module, dict));
+    match mismatch.is_empty() {
+        true => Ok(()),
+        false => Err(CheckpointError::Mismatch {
+            path: path.into(),
+            what,
+            mismatch,
+        }),
+    }
+}
+
 /// Replaces every parameter of `module` by the tensor of its name; nothing is changed unless
 /// all names and shapes fit.
 pub(crate) fn load<M: Module>(
@@ -249,15 +267,7 @@ pub(crate) fn load<M: Module>(
     what: &'static str,
     path: &Path,
 ) -> Result<M, CheckpointError> {
-    let mismatch = mismatch(&module, dict);
-    if !mismatch.is_empty() {
-        let mismatch = Box::new(mismatch);
-        return Err(CheckpointError::Mismatch {
-            path: path.into(),
-            what,
-            mismatch,
-        });
-    }
+    check(&module, dict, what, path)?;
     let tensors = dict.iter().collect();
     let mut load = Load {
         path: ParamPath::default(),

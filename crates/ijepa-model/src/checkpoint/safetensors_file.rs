@@ -42,6 +42,9 @@ impl SafetensorsFile {
         file.read_exact(&mut length)
             .map_err(|_| invalid("it is shorter than 8 bytes".into()))?;
         let header_bytes = u64::from_le_bytes(length);
+        if is_lfs_pointer(&length) {
+            return Err(CheckpointError::GitLfsPointer { path: path.into() });
+        }
         if header_bytes > MAX_HEADER_BYTES || header_bytes + 8 > file_bytes {
             let reason = format!("its header claims {header_bytes} of {file_bytes} bytes");
             return Err(invalid(reason));
@@ -87,6 +90,11 @@ impl SafetensorsFile {
             tensors: StateDict::new(tensors),
         })
     }
+}
+
+/// Whether a file that begins so stands in for one that Git LFS has not fetched.
+pub(crate) fn is_lfs_pointer(beginning: &[u8; 8]) -> bool {
+    beginning == b"version "
 }
 
 fn float_type(dtype: Dtype) -> Option<FloatType> {

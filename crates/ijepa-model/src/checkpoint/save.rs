@@ -2,19 +2,21 @@
 
 use std::{path::Path, str::FromStr};
 
+use burn::tensor::Device;
+
 use super::{
     Checkpoint, EncoderRole, NamedTensor,
     error::CheckpointError,
     hugging_face,
     moments::{Moments, OptimizerGroup},
     native::{Parts, write_native},
-    official::PREFIX,
-    order,
+    official::{NOTE, PREFIX},
+    order, params,
     state::{GradScaler, TrainingState},
     state_dict::StateDict,
     torch::{Dtype, Item, write_torch},
 };
-use crate::{Normalization, Target, files::create_folder};
+use crate::{Initialization, Normalization, Target, files::create_folder};
 
 /// A format to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +36,35 @@ impl Checkpoint {
     ///
     /// [`CheckpointError::Io`] if `path` exists (for folders) or cannot be written,
     /// [`CheckpointError::Absent`] if the format needs a network that the checkpoint lacks,
-    /// [`CheckpointError::Unsupported`] for a predictor of pixels in the official format.
-    pub fn save(self, path: &Path, format: Format) -> Result<(), CheckpointError> {
+    /// [`CheckpointError::Unsupported`] for a predictor of pixels in the official format,
+    /// [`CheckpointError::Mismatch`] if a network of the checkpoint does not fit its own sizes;
+    /// `device` is where their shapes come from, nothing is computed on it.
+    pub fn save(self, path: &Path, format: Format, device: &Device) -> Result<(), CheckpointError> {
+        self.check(device)?;
         match format {
             Format::Native => self.save_native(path),
             Format::Official => self.save_official(path),
             Format::HuggingFace(role) => self.save_hugging_face(path, role),
         }
+    }
+
+    /// As strict as loading: every network that is there fits.
+    fn check(&self, device: &Device) -> Result<(), CheckpointError> {
+        let encoder = self.encoder_config.init(device);
+        let encoders = [
+            ("context encoder", &self.context_encoder),
+            ("target encoder", &self.target_encoder),
+        ];
+        for (what, dict) in encoders {
+            if let Some(dict) = dict {
+                params::check(&encoder, dict, what, &self.path)?;
+            }
+        }
+        if let (Some(config), Some(dict)) = (&self.predictor_config, &self.predictor) {
+            let predictor = config.init(&self.encoder_config, Initialization::default(), device);
+            params::check(&predictor, dict, "predictor", &self.path)?;
+        }
+        Ok(())
     }
 
     fn save_native(self, path: &Path) -> Result<(), CheckpointError> {
@@ -74,11 +98,30 @@ impl Checkpoint {
         let tensors = NamedTensor::from_dict(dict);
         let normalization = self.normalization.unwrap_or(Normalization::IMAGENET);
         create_folder(path, |folder| {
-            hugging_face::write(folder, &self.encoder_config, &tensors, normalization)
+            hugging_face::write(
+                folder,
+                &self.encoder_config,
+                &tensors,
+                normalization,
+                self.resize,
+            )
         })
     }
 
+    /// Head counts and image sizes, which the official format does not record.
+    fn note(&self) -> Result<Item, CheckpointError> {
+        let Some(config) = self.config() else {
+            return Ok(Item::None);
+        };
+        let json = serde_json::to_string(&config).map_err(|source| CheckpointError::Json {
+            path: self.path.clone(),
+            source,
+        })?;
+        Ok(json.into())
+    }
+
     fn save_official(self, path: &Path) -> Result<(), CheckpointError> {
+        let note = self.note()?;
         let absent = |what| CheckpointError::Absent {
             path: self.path.clone(),
             what,
@@ -123,6 +166,7 @@ impl Checkpoint {
             ("batch_size", state.batch_size.map_or(Item::None, int)),
             ("world_size", int(state.world_size.unwrap_or(1))),
             ("lr", state.lr.map_or(Item::None, Item::Float)),
+            (NOTE, note),
         ]);
         let bytes = |index: usize| -> Result<Vec<u8>, super::torch::TensorBytesError> {
             Ok(super::decode::encode_f32(&tensors.values[index].read()?))

@@ -21,6 +21,7 @@ fn config() -> IJepaConfig {
             num_heads: 2,
             mlp_ratio: 4.0,
             drop_path: 0.0,
+            layer_norm_eps: 1e-6,
         },
         predictor: PredictorConfig::new(12, 2).with_target(Target::Pixels),
     }

@@ -36,6 +36,7 @@ pub(crate) fn tiny_config() -> IJepaConfig {
             num_heads: 3,
             mlp_ratio: 4.0,
             drop_path: 0.0,
+            layer_norm_eps: 1e-6,
         },
         predictor: PredictorConfig::new(24, 2),
     }

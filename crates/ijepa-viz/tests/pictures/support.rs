@@ -35,6 +35,7 @@ pub(crate) fn networks_predicting(target: Target) -> Networks {
         num_heads: 3,
         mlp_ratio: 2.0,
         drop_path: 0.0,
+        layer_norm_eps: 1e-6,
     };
     let predictor = PredictorConfig::new(12, 1).with_target(target);
     let init = Initialization {

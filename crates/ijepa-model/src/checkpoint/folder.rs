@@ -1,0 +1,145 @@
+//! Folders and single files with the weights of one encoder, as `transformers` and `timm` write
+//! them.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+};
+
+use serde::Deserialize;
+
+use super::{
+    Checkpoint, CheckpointKind, OpenOptions, TrainingState,
+    error::CheckpointError,
+    folder_config::{self, FolderConfig, Preprocessing},
+    hugging_face, infer, json, names, native, official,
+    safetensors_file::SafetensorsFile,
+    state_dict::StateDict,
+};
+use crate::VisionTransformerConfig;
+
+/// Sizes of the network.
+pub(crate) const CONFIG: &str = "config.json";
+/// Weights in one file.
+pub(crate) const WEIGHTS: &str = "model.safetensors";
+const SHARDS: &str = "model.safetensors.index.json";
+const PICKLED: &str = "pytorch_model.bin";
+
+#[derive(Deserialize)]
+struct ShardIndex {
+    weight_map: HashMap<String, String>,
+}
+
+/// Whether `path` holds weights under a usual name.
+pub(crate) fn is_folder(path: &Path) -> bool {
+    let names = [CONFIG, WEIGHTS, SHARDS, PICKLED];
+    names.iter().any(|name| path.join(name).is_file())
+}
+
+/// Opens a folder with `config.json`.
+pub(crate) fn open_folder(
+    folder: &Path,
+    options: OpenOptions,
+) -> Result<Checkpoint, CheckpointError> {
+    let tensors = names::unwrapped(read_tensors(folder)?);
+    open_parts(folder, tensors, &folder.join(CONFIG), options)
+}
+
+/// Opens a single file: one of ours, or of `transformers` or `timm` with `config.json` beside it.
+pub(crate) fn open_file(path: &Path, options: OpenOptions) -> Result<Checkpoint, CheckpointError> {
+    let file = SafetensorsFile::open(path)?;
+    if let Some(config) = native::config_of(&file, path)? {
+        let own = Preprocessing::default();
+        let mut opened = checkpoint(path, config, names::unwrapped(file.tensors), own);
+        opened.kind = CheckpointKind::Native;
+        return Ok(opened);
+    }
+    let tensors = names::unwrapped(file.tensors);
+    open_parts(path, tensors, &path.with_file_name(CONFIG), options)
+}
+
+fn open_parts(
+    path: &Path,
+    tensors: StateDict,
+    config: &Path,
+    options: OpenOptions,
+) -> Result<Checkpoint, CheckpointError> {
+    let tensors = hugging_face::official_names(tensors);
+    let described = config
+        .is_file()
+        .then(|| folder_config::read(config))
+        .transpose()?;
+    let beside = folder_config::read_preprocessing(config)?;
+    Ok(match described {
+        Some(FolderConfig::Transformers(config)) => checkpoint(path, config, tensors, beside),
+        Some(FolderConfig::Timm(timm)) => {
+            let num_heads = options.num_heads.or(timm.num_heads);
+            let (config, warnings) = infer::encoder_config(&tensors, num_heads, path)?;
+            let mut opened = checkpoint(path, config, tensors, timm.preprocessing);
+            opened.warnings.extend(warnings);
+            opened
+        }
+        None => {
+            let (config, warnings) = infer::encoder_config(&tensors, options.num_heads, path)?;
+            let mut opened = checkpoint(path, config, tensors, beside);
+            opened.warnings.extend(warnings);
+            opened
+        }
+    })
+}
+
+fn checkpoint(
+    path: &Path,
+    encoder_config: VisionTransformerConfig,
+    encoder: StateDict,
+    preprocessing: Preprocessing,
+) -> Checkpoint {
+    Checkpoint {
+        path: path.into(),
+        kind: CheckpointKind::HuggingFace,
+        encoder_config,
+        predictor_config: None,
+        context_encoder: Some(encoder),
+        target_encoder: None,
+        predictor: None,
+        moments: None,
+        state: TrainingState::default(),
+        normalization: preprocessing.normalization,
+        resize: preprocessing.resize,
+        warnings: preprocessing.warnings,
+    }
+}
+
+/// All tensors of a folder: of the complete file if there is one, else of the shards of an index,
+/// else of a pickle.
+fn read_tensors(folder: &Path) -> Result<StateDict, CheckpointError> {
+    let whole = folder.join(WEIGHTS);
+    let index = folder.join(SHARDS);
+    let pickled = folder.join(PICKLED);
+    if whole.is_file() || !(index.is_file() || pickled.is_file()) {
+        return Ok(SafetensorsFile::open(&whole)?.tensors);
+    }
+    if !index.is_file() {
+        return official::state_dict(&pickled);
+    }
+    let mut found = Vec::new();
+    for name in shards(&index)? {
+        found.extend(SafetensorsFile::open(&folder.join(name))?.tensors);
+    }
+    Ok(StateDict::new(found))
+}
+
+fn shards(index: &Path) -> Result<BTreeSet<String>, CheckpointError> {
+    let shards: ShardIndex = json::read_json(index)?;
+    let files: BTreeSet<String> = shards.weight_map.into_values().collect();
+    // A shard is a file of the folder, never a path out of it.
+    match files.iter().find(|name| name.contains(['/', '\\'])) {
+        Some(name) => Err(CheckpointError::Unsupported {
+            path: index.into(),
+            key: "weight_map",
+            found: name.clone(),
+            expected: "file names without a folder",
+        }),
+        None => Ok(files),
+    }
+}

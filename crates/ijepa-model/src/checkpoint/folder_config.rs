@@ -1,0 +1,310 @@
+//! What `config.json` and `preprocessor_config.json` say.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{error::CheckpointError, infer, json};
+use crate::{Normalization, VisionTransformerConfig};
+
+const PREPROCESSOR: &str = "preprocessor_config.json";
+
+/// How images get the size of an encoder, as its folder says.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resize {
+    /// Height and width each to their own size.
+    Squash,
+    /// The short side to `margin` times the size, then the centre.
+    Crop {
+        /// At least 1.
+        margin: f64,
+    },
+    /// Images have the size already.
+    None,
+}
+
+/// How images become the input of an encoder.
+#[derive(Debug, Default)]
+pub(crate) struct Preprocessing {
+    pub(crate) normalization: Option<Normalization>,
+    pub(crate) resize: Option<Resize>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The two kinds of `config.json`.
+pub(crate) enum FolderConfig {
+    Transformers(VisionTransformerConfig),
+    Timm(Timm),
+}
+
+/// What `timm` says beside the name of an architecture; sizes are those of the tensors.
+#[derive(Debug)]
+pub(crate) struct Timm {
+    pub(crate) num_heads: Option<usize>,
+    pub(crate) preprocessing: Preprocessing,
+}
+
+/// Reads `config.json`.
+pub(crate) fn read(path: &Path) -> Result<FolderConfig, CheckpointError> {
+    let found: Value = json::read_json(path)?;
+    let wrong = |source| CheckpointError::Json {
+        path: path.into(),
+        source,
+    };
+    if found.get("architecture").is_some() && found.get("hidden_size").is_none() {
+        let config: TimmConfig = serde_json::from_value(found).map_err(wrong)?;
+        return Ok(FolderConfig::Timm(config.into()));
+    }
+    let config: Transformers = serde_json::from_value(found).map_err(wrong)?;
+    config.into_encoder(path).map(FolderConfig::Transformers)
+}
+
+/// What we need of the `config.json` of `transformers`.
+#[derive(Deserialize)]
+struct Transformers {
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    intermediate_size: usize,
+    image_size: Side,
+    patch_size: usize,
+    layer_norm_eps: f64,
+    hidden_act: String,
+}
+
+/// `image_size` is a number or a pair.
+#[derive(Deserialize, Serialize)]
+#[serde(untagged)]
+enum Side {
+    Square(usize),
+    Rectangle([usize; 2]),
+}
+
+impl Transformers {
+    fn into_encoder(self, path: &Path) -> Result<VisionTransformerConfig, CheckpointError> {
+        let unsupported = |key, found: String, expected| CheckpointError::Unsupported {
+            path: path.into(),
+            key,
+            found,
+            expected,
+        };
+        if self.hidden_act != "gelu" {
+            return Err(unsupported("hidden_act", self.hidden_act, "gelu"));
+        }
+        if self.hidden_size == 0 {
+            return Err(unsupported("hidden_size", "0".into(), "a positive width"));
+        }
+        let image_size = match self.image_size {
+            Side::Square(side) => [side, side],
+            Side::Rectangle(sides) => sides,
+        };
+        let config = VisionTransformerConfig {
+            image_size,
+            patch_size: self.patch_size,
+            embed_dim: self.hidden_size,
+            depth: self.num_hidden_layers,
+            num_heads: self.num_attention_heads,
+            mlp_ratio: infer::mlp_ratio(self.hidden_size, self.intermediate_size),
+            drop_path: 0.0,
+            layer_norm_eps: self.layer_norm_eps,
+        };
+        infer::checked(config, path)
+    }
+}
+
+#[derive(Deserialize)]
+struct TimmConfig {
+    #[serde(default)]
+    model_args: ModelArgs,
+    pretrained_cfg: Option<PretrainedConfig>,
+}
+
+#[derive(Default, Deserialize)]
+struct ModelArgs {
+    num_heads: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct PretrainedConfig {
+    mean: Option<[f32; 3]>,
+    std: Option<[f32; 3]>,
+    crop_pct: Option<f64>,
+    crop_mode: Option<String>,
+}
+
+impl From<TimmConfig> for Timm {
+    fn from(config: TimmConfig) -> Self {
+        let mut preprocessing = Preprocessing::default();
+        if let Some(found) = config.pretrained_cfg {
+            let statistics = found.mean.zip(found.std);
+            preprocessing.normalization = statistics.map(|(mean, std)| Normalization { mean, std });
+            let squashes = found.crop_mode.as_deref() == Some("squash");
+            preprocessing.resize = match found.crop_pct {
+                _ if squashes => Some(Resize::Squash),
+                Some(share) if share > 0.0 && share <= 1.0 => Some(Resize::Crop {
+                    margin: 1.0 / share,
+                }),
+                _ => None,
+            };
+        }
+        Self {
+            num_heads: config.model_args.num_heads,
+            preprocessing,
+        }
+    }
+}
+
+/// What we need of `preprocessor_config.json`.
+#[derive(Deserialize)]
+struct Preprocessor {
+    image_mean: Option<[f32; 3]>,
+    image_std: Option<[f32; 3]>,
+    do_normalize: Option<bool>,
+    do_rescale: Option<bool>,
+    rescale_factor: Option<f64>,
+    do_resize: Option<bool>,
+    do_center_crop: Option<bool>,
+    size: Option<ImageSize>,
+    crop_size: Option<ImageSize>,
+    resample: Option<u8>,
+}
+
+/// A side, or an object with one of its spellings.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(untagged)]
+enum ImageSize {
+    Side(usize),
+    Exact { height: usize, width: usize },
+    Shortest { shortest_edge: usize },
+}
+
+/// Pillow's number of bilinear interpolation.
+const BILINEAR: u8 = 2;
+
+impl Preprocessor {
+    /// The statistics for values in `[0, 1]`, whatever range the processor scales bytes to.
+    fn normalization(&self) -> Option<Normalization> {
+        let Normalization { mean, std } = match self.do_normalize {
+            Some(false) => Normalization::NONE,
+            _ => {
+                let (mean, std) = self.image_mean.zip(self.image_std)?;
+                Normalization { mean, std }
+            }
+        };
+        let factor = match self.do_rescale {
+            Some(false) => 1.0,
+            _ => self.rescale_factor.unwrap_or(1.0 / 255.0),
+        };
+        let rescaled =
+            |values: [f32; 3]| values.map(|value| (f64::from(value) / (255.0 * factor)) as f32);
+        let (mean, std) = (rescaled(mean), rescaled(std));
+        Some(Normalization { mean, std })
+    }
+
+    fn resize(&self) -> Option<Resize> {
+        if self.do_resize == Some(false) {
+            return Some(Resize::None);
+        }
+        let cropped = match (self.do_center_crop, self.crop_size) {
+            (Some(false), _) => None,
+            (_, Some(ImageSize::Side(side))) => Some(side),
+            (_, Some(ImageSize::Exact { height, width })) => Some(height.max(width)),
+            _ => None,
+        };
+        match (self.size?, cropped) {
+            (ImageSize::Shortest { shortest_edge }, cropped) => {
+                let margin = cropped.map_or(1.0, |side| shortest_edge as f64 / side as f64);
+                (margin >= 1.0 && margin.is_finite()).then_some(Resize::Crop { margin })
+            }
+            _ => Some(Resize::Squash),
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let other = |&filter: &u8| filter != BILINEAR && self.resize() == Some(Resize::Squash);
+        let other = self.resample.filter(other);
+        let warning = other.map(|filter| {
+            format!("{PREPROCESSOR} resizes with filter {filter}; bilinear interpolation is used")
+        });
+        warning.into_iter().collect()
+    }
+}
+
+/// What the `preprocessor_config.json` beside `config` says, if there is one.
+pub(crate) fn read_preprocessing(config: &Path) -> Result<Preprocessing, CheckpointError> {
+    let path = config.with_file_name(PREPROCESSOR);
+    if !path.is_file() {
+        return Ok(Preprocessing::default());
+    }
+    let found: Preprocessor = json::read_json(&path)?;
+    if found.do_normalize != Some(false) && found.image_std.is_some_and(|std| std.contains(&0.0)) {
+        return Err(CheckpointError::Unsupported {
+            path,
+            key: "image_std",
+            found: "0".into(),
+            expected: "numbers other than 0",
+        });
+    }
+    Ok(Preprocessing {
+        normalization: found.normalization(),
+        resize: found.resize(),
+        warnings: found.warnings(),
+    })
+}
+
+/// Writes both files for `transformers`.
+pub(crate) fn write(
+    folder: &Path,
+    config: &VisionTransformerConfig,
+    normalization: Normalization,
+    resize: Option<Resize>,
+) -> Result<(), CheckpointError> {
+    let [height, width] = config.image_size;
+    let image_size = match height == width {
+        true => Side::Square(height),
+        false => Side::Rectangle([height, width]),
+    };
+    let sizes = json!({
+        "architectures": ["IJepaModel"],
+        "model_type": "ijepa",
+        "hidden_size": config.embed_dim,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.num_heads,
+        "intermediate_size": config.hidden_dim(),
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "initializer_range": 0.02,
+        "layer_norm_eps": config.layer_norm_eps,
+        "image_size": image_size,
+        "patch_size": config.patch_size,
+        "num_channels": 3,
+        "qkv_bias": true,
+        "pooler_output_size": config.embed_dim,
+        "pooler_act": "tanh",
+        "dtype": "float32",
+    });
+    json::write_json(&folder.join(super::folder::CONFIG), &sizes)?;
+    let mut preprocessor = json!({
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": resize != Some(Resize::None),
+        "size": {"height": height, "width": width},
+        "resample": BILINEAR,
+        "do_rescale": true,
+        "rescale_factor": 1.0 / 255.0,
+        "do_normalize": true,
+        "image_mean": normalization.mean,
+        "image_std": normalization.std,
+    });
+    if let Some(Resize::Crop { margin }) = resize {
+        let shortest = (height.min(width) as f64 * margin).round() as usize;
+        preprocessor["image_processor_type"] = "CLIPImageProcessor".into();
+        preprocessor["size"] = json!({ "shortest_edge": shortest });
+        preprocessor["do_center_crop"] = true.into();
+        preprocessor["crop_size"] = json!({"height": height, "width": width});
+        preprocessor["resample"] = 3.into();
+    }
+    json::write_json(&folder.join(PREPROCESSOR), &preprocessor)
+}
