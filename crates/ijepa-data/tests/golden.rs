@@ -5,9 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
-use ijepa_data::{
-    CropRect, Filter, Preprocess, RgbImage8, crop_resize, resize, to_chw_f32,
-};
+use ijepa_data::{CropRect, Filter, Preprocess, RgbImage8, crop_resize, resize, to_chw_f32};
 use safetensors::SafeTensors;
 
 const GOLDEN: &[u8] = include_bytes!("golden/transforms.safetensors");
