@@ -64,10 +64,10 @@ impl Precision {
     }
 
     /// The one that a recipe names.
-    pub(crate) fn of(named: ijepa_train::recipe::Precision) -> Self {
+    pub(crate) fn of(named: ijepa_model::Precision) -> Self {
         match named {
-            ijepa_train::recipe::Precision::F32 => Self::F32,
-            ijepa_train::recipe::Precision::Bf16 => Self::Bf16,
+            ijepa_model::Precision::F32 => Self::F32,
+            ijepa_model::Precision::Bf16 => Self::Bf16,
         }
     }
 

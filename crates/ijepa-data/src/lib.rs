@@ -67,7 +67,7 @@ pub use error::{Cause, DataError};
 pub use image::RgbImage8;
 pub use loader::{Batch, Loader, LoaderConfig, Skipped};
 pub use order::epoch_order;
-pub use preprocess::{Normalization, Preprocess, to_chw_f32};
+pub use preprocess::{Preprocess, to_chw_f32};
 pub use resize::{CropBox, CropRect, Filter, crop, crop_resize, resize};
 pub use rng::{Purpose, SampleRng, normal, sample_rng, unit};
 pub use source::{

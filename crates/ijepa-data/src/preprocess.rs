@@ -118,50 +118,9 @@ fn resize_and_centre(
     crop(&resized, rect)
 }
 
-/// Mean and standard deviation of each channel, on the scale where white is 1.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Normalization {
-    /// Subtracted from red, green and blue.
-    pub mean: [f32; 3],
-    /// Divides red, green and blue; not zero.
-    pub std: [f32; 3],
-}
-
-impl Normalization {
-    /// The statistics of ImageNet, used by every official recipe.
-    pub const IMAGENET: Self = Self {
-        mean: [0.485, 0.456, 0.406],
-        std: [0.229, 0.224, 0.225],
-    };
-    /// Maps black to -1 and white to 1.
-    pub const HALF: Self = Self {
-        mean: [0.5; 3],
-        std: [0.5; 3],
-    };
-    /// The statistics of CIFAR-10's training images.
-    pub const CIFAR: Self = Self {
-        mean: [0.4914, 0.4822, 0.4465],
-        std: [0.2470, 0.2435, 0.2616],
-    };
-}
-
-impl FromStr for Normalization {
-    type Err = DataError;
-
-    fn from_str(text: &str) -> Result<Self, DataError> {
-        match text {
-            "imagenet" => Ok(Self::IMAGENET),
-            "half" => Ok(Self::HALF),
-            _ => Err(DataError::UnknownValue {
-                what: "normalization",
-                found: text.to_owned(),
-                expected: "imagenet, half",
-            }),
-        }
-    }
-}
-
-/// Turns pixels into model input: `(value / 255 - mean) / std`.
+/// Turns pixels into model input: `(value / 255 - mean) / std`, as torchvision rounds it.
+///
+/// `mean` and `std` are those of red, green and blue on the scale where white is 1.
 ///
 /// # Shapes
 ///
@@ -170,17 +129,17 @@ impl FromStr for Normalization {
 /// # Examples
 ///
 /// ```
-/// use ijepa_data::{Normalization, RgbImage8, to_chw_f32};
+/// use ijepa_data::{RgbImage8, to_chw_f32};
 ///
 /// let image = RgbImage8::new(1, 1, vec![0, 255, 0])?;
-/// assert_eq!(to_chw_f32(&image, &Normalization::HALF), [-1.0, 1.0, -1.0]);
+/// assert_eq!(to_chw_f32(&image, [0.5; 3], [0.5; 3]), [-1.0, 1.0, -1.0]);
 /// # Ok::<(), ijepa_data::DataError>(())
 /// ```
-pub fn to_chw_f32(image: &RgbImage8, normalization: &Normalization) -> Vec<f32> {
+pub fn to_chw_f32(image: &RgbImage8, mean: [f32; 3], std: [f32; 3]) -> Vec<f32> {
     let plane = image.width() * image.height();
     let mut output = Vec::with_capacity(plane * 3);
     for channel in 0..3 {
-        let (mean, std) = (normalization.mean[channel], normalization.std[channel]);
+        let (mean, std) = (mean[channel], std[channel]);
         // There are only 256 levels: dividing each once also keeps torchvision's rounding.
         let levels: [f32; 256] = std::array::from_fn(|level| (level as f32 / 255.0 - mean) / std);
         let samples = image.pixels().iter().skip(channel).step_by(3);
@@ -255,14 +214,5 @@ mod tests {
             "crop".parse::<Preprocess>().unwrap_err().to_string(),
             "unknown preprocessing `crop`, expected one of: eval, fill, squash, none"
         );
-        assert_eq!(
-            "half".parse::<Normalization>().unwrap(),
-            Normalization::HALF
-        );
-        assert_eq!(
-            "imagenet".parse::<Normalization>().unwrap(),
-            Normalization::IMAGENET
-        );
-        assert!("zero".parse::<Normalization>().is_err());
     }
 }

@@ -146,15 +146,12 @@ pub fn extract_pixels(
     config: &ExtractConfig,
 ) -> Result<Extracted, ExtractError> {
     let [height, width] = image_size;
-    let normalization = ijepa_data::Normalization {
-        mean: config.normalization.mean,
-        std: config.normalization.std,
-    };
+    let Normalization { mean, std } = config.normalization;
     let compute = |pixels: &[u8], images: usize| {
         let flatten = |image: &[u8]| {
             let image = RgbImage8::new(width, height, image.to_vec())
                 .expect("preprocessing gives every image the size asked for");
-            to_chw_f32(&image, &normalization)
+            to_chw_f32(&image, mean, std)
         };
         let image_bytes = pixels.len() / images;
         pixels.chunks_exact(image_bytes).flat_map(flatten).collect()

@@ -2,6 +2,7 @@
 
 mod candidates;
 mod error;
+mod products;
 mod unit_rows;
 mod vote;
 
@@ -10,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::Device;
 use ijepa_data::Source;
-use rayon::prelude::*;
+use rayon::{iter::Either, prelude::*};
 use serde::Serialize;
 
 pub use error::KnnError;
@@ -19,9 +20,10 @@ use crate::Error;
 use crate::accuracy::{Accuracy, Hits};
 use crate::features::Features;
 use crate::labels::{Split, all_known, check_labels};
-use crate::lanes::dot;
 use crate::whitening::Whitening;
-use unit_rows::UnitRows;
+use candidates::Candidates;
+use products::Products;
+use unit_rows::{Neighbour, UnitRows, keep_nearest};
 use vote::Votes;
 
 /// Neighbours that vote where runs are judged, during training and in sweeps.
@@ -88,8 +90,9 @@ pub struct KnnReport {
 /// the lower one wins. A class without a vote is never predicted.
 ///
 /// The device multiplies blocks of both sets and selects a few more candidates than needed;
-/// their similarities are computed again in f64, so neither rounding on the device nor block
-/// sizes decide between neighbours. Beside the features the host holds at most
+/// their similarities are computed again in f64. Where an image that was not selected could still
+/// be nearer, given how far products may be off, all that could are looked at in f64, so neither
+/// rounding on the device nor block sizes decide between neighbours. Beside the features the host holds at most
 /// `test_images * (k + 160)` candidates of 8 bytes, a block of each set and their similarities:
 /// about 200 MB for 50,000 images of width 384 against 1.28 million with 200 neighbours, where all
 /// similarities would take 256 GB.
@@ -131,21 +134,36 @@ pub fn knn(
     let mean = config.center.then(|| train.mean());
     let train = UnitRows::new(train, mean.as_deref());
     let test = UnitRows::new(test, mean.as_deref());
-    let device = device.clone().without_autodiff();
-    let candidates = candidates::select(&train, &test, most, config.block, &device);
+    let products = Products::new(&train, device.clone().without_autodiff());
 
     let ks: BTreeSet<usize> = config.ks.iter().copied().collect();
-    let hits_of = |(image, candidates): (usize, Vec<u32>)| -> Vec<Hits> {
-        let nearest = rank(&test.row(image), &train, candidates);
-        let mut votes = Votes::new(&nearest, &classes, config.temperature);
+    let hits_of = |image: usize, nearest: &[Neighbour]| -> Vec<Hits> {
+        let mut votes = Votes::new(nearest, &classes, config.temperature);
         let hits = |&k: &usize| Hits::of(votes.count_to(k).place(wanted[image]));
         ks.iter().map(hits).collect()
     };
     let none = || vec![Hits::default(); ks.len()];
-    let candidates = candidates.into_par_iter().enumerate();
-    let hits = candidates.map(hits_of).reduce(none, |a, b| {
-        a.into_iter().zip(b).map(|(a, b)| a + b).collect()
-    });
+    let sum = |a: Vec<Hits>, b: Vec<Hits>| a.into_iter().zip(b).map(|(a, b)| a + b).collect();
+    let candidates = candidates::select(&products, &test, most, config.block);
+    let (verified, unsure): (Vec<_>, Vec<_>) = candidates
+        .into_par_iter()
+        .enumerate()
+        .partition_map(|(image, candidates)| {
+            match verified(&products, &test.row(image), candidates, most) {
+                Ok(nearest) => Either::Left(hits_of(image, &nearest)),
+                Err(least) => Either::Right((image, least)),
+            }
+        });
+    let mut hits = verified.into_iter().fold(none(), sum);
+    let (unsure, least): (Vec<usize>, Vec<f64>) = unsure.into_iter().unzip();
+    let [test_block, train_block] = config.block;
+    for block in unsure.chunks(test_block).zip(least.chunks(test_block)) {
+        let nearest = candidates::rescan(&products, &test, block, most, train_block);
+        let found = block.0.iter().zip(nearest);
+        hits = found.fold(hits, |hits, (&image, nearest)| {
+            sum(hits, hits_of(image, &nearest))
+        });
+    }
     Ok(KnnReport {
         train_images: classes.len(),
         test_images: wanted.len(),
@@ -157,16 +175,25 @@ pub fn knn(
     })
 }
 
-/// Exact similarities of the candidates and their indices, the nearest first.
-fn rank(row: &[f64], train: &UnitRows<'_>, candidates: Vec<u32>) -> Vec<(f64, usize)> {
-    let mut other = vec![0.0; row.len()];
-    let exact = |index: u32| {
-        train.write(index as usize, &mut other);
-        (dot(row, &other), index as usize)
-    };
-    let mut nearest: Vec<(f64, usize)> = candidates.into_iter().map(exact).collect();
-    nearest.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    nearest
+/// The `count` nearest training images of `row`, if they are certainly among the candidates; the
+/// score that they have at least otherwise, less what the scores may be off.
+fn verified(
+    products: &Products<'_>,
+    row: &[f64],
+    candidates: Candidates,
+    count: usize,
+) -> Result<Vec<Neighbour>, f64> {
+    let (candidates, of_others) = candidates.into_indices();
+    let mut buffer = vec![0.0; row.len()];
+    let exact = |index: u32| products.train().neighbour(row, index as usize, &mut buffer);
+    let mut nearest: Vec<Neighbour> = candidates.into_iter().map(exact).collect();
+    keep_nearest(&mut nearest, count);
+    let (offset, error) = products.offset_and_error(row);
+    let least = nearest[count - 1].0 - offset - error;
+    match f64::from(of_others) < least {
+        true => Ok(nearest),
+        false => Err(least),
+    }
 }
 
 /// Checks everything but the labels and gives the largest number of neighbours.

@@ -107,6 +107,47 @@ fn accuracies_equal_brute_force_for_every_k_and_block() {
     }
 }
 
+/// Checks neighbours against brute force where f32 cannot tell similarities apart.
+fn check_close_similarities(train: &Features, test: &Features) {
+    let ks = vec![1, 5, 20];
+    for block in [[512, 8192], [7, 100]] {
+        let config = KnnConfig {
+            ks: ks.clone(),
+            block,
+            ..KnnConfig::default()
+        };
+        for (&k, found) in &run(train, test, &config).k {
+            assert_eq!(*found, brute_force(train, test, &config, k), "k {k}");
+        }
+    }
+}
+
+#[test]
+fn a_large_mean_hides_no_neighbour() {
+    let shifted = |features: Features| {
+        let values = features.values().iter().map(|value| value + 3e4);
+        let labels = features.labels().to_vec();
+        Features::new(features.dim(), values.collect(), labels).unwrap()
+    };
+    let train = shifted(random(1, 3000, 19, 12));
+    check_close_similarities(&train, &shifted(random(2, 101, 19, 12)));
+}
+
+#[test]
+fn images_that_are_nearly_equal_are_told_apart() {
+    let dim = 19;
+    let nearly = |seed: u64, images: usize| {
+        let value = |at: usize| {
+            let (image, column) = (at / dim, at % dim);
+            noise(7, image % 3 * dim + column) + 1e-4 * noise(seed, at)
+        };
+        let values = (0..images * dim).map(value).collect();
+        let labels = (0..images).map(|image| Some(image as u32 % 12)).collect();
+        Features::new(dim, values, labels).unwrap()
+    };
+    check_close_similarities(&nearly(1, 900), &nearly(2, 60));
+}
+
 #[test]
 fn centring_changes_the_outcome() {
     let (train, test) = (random(1, 403, 19, 12), random(2, 101, 19, 12));

@@ -6,14 +6,11 @@ use ijepa_masking::{
     SingleBlockSampler,
 };
 use ijepa_model::{
-    Compute, ConfigError, IJepaConfig, InitScheme, Initialization, Kernels, Objective, Precision,
-    PredictorConfig, VisionTransformerConfig,
+    Compute, ConfigError, IJepaConfig, InitScheme, Initialization, Objective, PredictorConfig,
+    VisionTransformerConfig,
 };
 
-use crate::recipe::{
-    self, Init, Loss, MaskMode, MaskStrategy, ObjectiveKind, PatchEmbedInit, Recipe, RecipeError,
-    Target, TargetMasking,
-};
+use crate::recipe::{MaskStrategy, ObjectiveKind, PatchEmbedInit, Recipe, RecipeError};
 
 /// A recipe that cannot be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -66,18 +63,11 @@ impl Recipe {
         let predictor = PredictorConfig {
             dim: model.predictor_dim,
             depth: model.predictor_depth,
-            target: self.target(),
+            target: self.objective.target,
         };
         let config = IJepaConfig { encoder, predictor };
         config.validate()?;
         Ok(config)
-    }
-
-    fn target(&self) -> ijepa_model::Target {
-        match self.objective.target {
-            Target::Features => ijepa_model::Target::Features,
-            Target::Pixels => ijepa_model::Target::Pixels,
-        }
     }
 
     /// How images are cropped and coloured, to the size of the model.
@@ -102,13 +92,8 @@ impl Recipe {
             PatchEmbedInit::DepthRescaled => Some(InitScheme::DepthRescaled),
             PatchEmbedInit::FanIn => Some(InitScheme::FanIn),
         };
-        let scheme = match self.model.init {
-            Init::Normal => InitScheme::Normal,
-            Init::DepthRescaled => InitScheme::DepthRescaled,
-            Init::FanIn => InitScheme::FanIn,
-        };
         Initialization {
-            scheme,
+            scheme: self.model.init,
             patch_embed,
             seed: self.run.seed,
         }
@@ -117,18 +102,10 @@ impl Recipe {
     /// Loss and targets.
     pub fn objective_config(&self) -> Objective {
         Objective {
-            target: self.target(),
-            loss: match self.objective.loss {
-                Loss::SmoothL1 => ijepa_model::Loss::SmoothL1,
-                Loss::L2 => ijepa_model::Loss::L2,
-                Loss::Mse => ijepa_model::Loss::Mse,
-                Loss::L1 => ijepa_model::Loss::L1,
-            },
+            target: self.objective.target,
+            loss: self.objective.loss,
             target_norm: self.objective.target_norm,
-            target_masking: match self.objective.target_masking {
-                TargetMasking::Output => ijepa_model::TargetMasking::Output,
-                TargetMasking::Input => ijepa_model::TargetMasking::Input,
-            },
+            target_masking: self.objective.target_masking,
             norm_pixels: self.objective.norm_pixels,
         }
     }
@@ -136,14 +113,8 @@ impl Recipe {
     /// How the networks are computed.
     pub fn compute(&self) -> Compute {
         Compute {
-            precision: match self.run.precision {
-                recipe::Precision::F32 => Precision::F32,
-                recipe::Precision::Bf16 => Precision::Bf16,
-            },
-            kernels: match self.run.kernels {
-                recipe::Kernels::Fused => Kernels::Fused,
-                recipe::Kernels::Reference => Kernels::Reference,
-            },
+            precision: self.run.precision,
+            kernels: self.run.kernels,
             recompute: self.run.activation_checkpointing,
         }
     }
@@ -183,10 +154,7 @@ impl Recipe {
     fn multi_block(&self) -> MultiBlockConfig {
         let mask = &self.mask;
         MultiBlockConfig {
-            mode: match mask.mode {
-                MaskMode::Official => ijepa_masking::MaskMode::Official,
-                MaskMode::Uniform => ijepa_masking::MaskMode::Uniform,
-            },
+            mode: mask.mode,
             length_multiple: mask.length_multiple,
             num_targets: mask.num_targets,
             target_scale: range(mask.target_scale),

@@ -1,6 +1,9 @@
 //! `recipes` and `devices`.
 
-use ijepa_train::{Recipe, recipe::preset_names};
+use ijepa_train::{
+    Recipe,
+    recipe::{MaskMode, preset_names},
+};
 use serde_json::{Value, json as object};
 
 use crate::support::{json, path_text, text, words};
@@ -45,14 +48,10 @@ fn a_difference_names_key_and_both_values() {
     let mine = Recipe::preset("scenes_vit_nano").unwrap();
     let mine = mine.with_overrides(&["run.seed=7", "mask.mode=uniform"]);
     std::fs::write(&path, mine.unwrap().to_toml()).unwrap();
-    let official = Recipe::preset("scenes_vit_nano")
-        .unwrap()
-        .mask
-        .mode
-        .as_str();
+    let official = Recipe::preset("scenes_vit_nano").unwrap().mask.mode;
     let found = json(&["recipes", "diff", "scenes_vit_nano", &path]);
     let mut expected = vec![object!({"key": "run.seed", "a": "0", "b": "7"})];
-    if official != "uniform" {
+    if official != MaskMode::Uniform {
         let row = object!({"key": "mask.mode", "a": "\"official\"", "b": "\"uniform\""});
         expected.insert(0, row);
     }

@@ -71,11 +71,8 @@ impl Batches<'_> {
         let size @ [height, width] = self.plan.image_size;
         let image = RgbImage8::new(width, height, bytes.to_vec())
             .expect("the loader gives every image the size asked for");
-        let normalization = ijepa_data::Normalization {
-            mean: self.normalization.mean,
-            std: self.normalization.std,
-        };
-        let mut values = to_chw_f32(&image, &normalization);
+        let Normalization { mean, std } = self.normalization;
+        let mut values = to_chw_f32(&image, mean, std);
         let rng = &mut sample_rng(
             self.plan.recipe.run.seed,
             Purpose::Erasing,

@@ -2,10 +2,10 @@
 
 use ijepa_data::{ClassifierAugment, Framing, LoaderConfig, Preprocess};
 use ijepa_model::{
-    Classifier, Compute, Kernels, Normalization, PositionResampling, Precision, VisionTransformer,
+    Classifier, Compute, Normalization, PositionResampling, VisionTransformer,
     VisionTransformerConfig,
 };
-use ijepa_train::{AdamWConfig, RecipeError, WarmupCosine, recipe};
+use ijepa_train::{AdamWConfig, RecipeError, WarmupCosine};
 
 use super::{EvalPreprocess, FinetuneData, FinetuneError, FinetuneRecipe, Unfreeze};
 
@@ -136,14 +136,8 @@ impl FinetunePlan {
     pub(crate) fn compute(&self) -> Compute {
         let run = &self.recipe.run;
         Compute {
-            precision: match run.precision {
-                recipe::Precision::F32 => Precision::F32,
-                recipe::Precision::Bf16 => Precision::Bf16,
-            },
-            kernels: match run.kernels {
-                recipe::Kernels::Fused => Kernels::Fused,
-                recipe::Kernels::Reference => Kernels::Reference,
-            },
+            precision: run.precision,
+            kernels: run.kernels,
             recompute: run.activation_checkpointing,
         }
     }

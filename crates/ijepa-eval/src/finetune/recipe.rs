@@ -1,6 +1,7 @@
 //! Every setting of fine-tuning as strict TOML.
 
-use ijepa_train::recipe::{Kernels, Precision, Settings};
+use ijepa_model::{Kernels, Precision};
+use ijepa_train::recipe::Settings;
 use serde::{Deserialize, Serialize};
 
 use super::Unfreeze;
@@ -75,11 +76,6 @@ pub enum EvalPreprocess {
     Squash,
     /// Images have the size.
     None,
-}
-
-impl EvalPreprocess {
-    /// Every value as recipes spell it.
-    const NAMES: &'static [&'static str] = &["auto", "eval", "fill", "squash", "none"];
 }
 
 /// Augmentations and the preprocessing of test images: `[data]`.
@@ -223,19 +219,10 @@ impl Settings for FinetuneRecipe {
         PROTOCOLS
     }
 
-    fn names_of(key: &str) -> Option<&'static [&'static str]> {
+    fn words_for(key: &str) -> Option<String> {
         match key {
-            "data.preprocess" => Some(EvalPreprocess::NAMES),
-            "run.precision" => Some(Precision::NAMES),
-            "run.kernels" => Some(Kernels::NAMES),
-            _ => None,
-        }
-    }
-
-    fn words_for(key: &str) -> Option<&'static str> {
-        match key {
-            "model.unfreeze" => Some("\"all\" or a whole number of blocks"),
-            "optimizer.betas" => Some("two numbers"),
+            "model.unfreeze" => Some("\"all\" or a whole number of blocks".to_owned()),
+            "optimizer.betas" => Some("two numbers".to_owned()),
             _ => None,
         }
     }

@@ -4,7 +4,7 @@ use ijepa_data::{MixingConfig, RandAugment, RandomErasing};
 use ijepa_train::{
     RecipeError,
     recipe::rules::{
-        ABOVE_ZERO, BELOW_ONE, NOT_NEGATIVE, POSITIVE, UNIT, count, ensure, integer, scale, within,
+        BELOW_ONE, adam, count, counts, ensure, integer, not_negative, scale, shares, within,
     },
 };
 
@@ -55,15 +55,12 @@ impl Data {
                 expected: ALPHA,
             })?;
         }
-        for (key, share) in [
+        shares([
             ("data.erasing", self.erasing),
             ("data.mix_probability", self.mix_probability),
             ("data.cutmix_share", self.cutmix_share),
             ("data.max_bad_fraction", self.max_bad_fraction),
-        ] {
-            within(key, share, 0.0..=1.0, UNIT)?;
-        }
-        Ok(())
+        ])
     }
 
     /// The policy that `rand_augment` names.
@@ -99,20 +96,15 @@ impl Data {
 impl Optimizer {
     fn validate(&self) -> Result<(), RecipeError> {
         count("optimizer.epochs", self.epochs)?;
-        for (key, value) in [
+        not_negative([
             ("optimizer.lr", self.lr),
             ("optimizer.min_lr", self.min_lr),
             ("optimizer.weight_decay", self.weight_decay),
             ("optimizer.clip_grad", self.clip_grad),
-        ] {
-            within(key, value, 0.0..=f64::MAX, NOT_NEGATIVE)?;
-        }
+        ])?;
         let (warmup, end) = (self.warmup_epochs, self.epochs as f64);
         within("optimizer.warmup_epochs", warmup, 0.0..end, BEFORE_THE_END)?;
-        for beta in self.betas {
-            within("optimizer.betas", beta, 0.0..1.0, BELOW_ONE)?;
-        }
-        within("optimizer.eps", self.eps, ABOVE_ZERO, POSITIVE)?;
+        adam(self.betas, self.eps)?;
         let decay = self.layer_decay;
         ensure(0.0 < decay && decay <= 1.0, || RecipeError::OutOfRange {
             key: "optimizer.layer_decay",
@@ -126,14 +118,12 @@ impl Optimizer {
 
 impl Run {
     fn validate(&self) -> Result<(), RecipeError> {
-        for (key, value) in [
+        counts([
             ("run.batch_size", self.batch_size),
             ("run.log_every_steps", self.log_every_steps),
             ("run.keep_last", self.keep_last),
             ("run.eval_every_epochs", self.eval_every_epochs),
-        ] {
-            count(key, value)?;
-        }
+        ])?;
         let between = self.checkpoint_every_steps as u64;
         integer("run.checkpoint_every_steps", between)?;
         integer("run.seed", self.seed)?;

@@ -2,54 +2,84 @@
 
 use std::cmp::Ordering;
 
-use burn::tensor::{Device, Tensor};
 use rayon::prelude::*;
 
-use super::unit_rows::UnitRows;
+use super::{
+    products::{Products, scores},
+    unit_rows::{Neighbour, UnitRows, keep_nearest},
+};
 
-/// Candidates kept beyond the neighbours asked for: products on the device are rounded to f32 or
-/// less, which may swap images at the edge of the selection.
+/// Candidates kept beyond the neighbours asked for, so that rounding hardly ever decides which
+/// images are among them.
 const SPARE: usize = 64;
 /// Candidates gathered before the surplus is dropped.
 const SLACK: usize = 64;
 /// Similarities compared with the worst candidate at a time.
 const CHUNK: usize = 32;
 
-/// For every test image the indices of at least `count` training images, among them its nearest.
+/// For every test image at least `count` training images, the most similar as far as the products
+/// tell.
 pub(super) fn select(
-    train: &UnitRows<'_>,
+    products: &Products<'_>,
     test: &UnitRows<'_>,
     count: usize,
     [test_block, train_block]: [usize; 2],
-    device: &Device,
-) -> Vec<Vec<u32>> {
-    let room = (count + SPARE).min(train.images());
+) -> Vec<Candidates> {
+    let train: Vec<usize> = (0..products.train().images()).collect();
+    let tests: Vec<usize> = (0..test.images()).collect();
+    let room = (count + SPARE).min(train.len());
     let mut kept = vec![Candidates::new(room); test.images()];
-    for first_train in (0..train.images()).step_by(train_block) {
-        let images = first_train..train.images().min(first_train + train_block);
-        let width = images.len();
-        let columns = train.tensor(images, device).transpose();
-        for (block, kept) in kept.chunks_mut(test_block).enumerate() {
-            let first = block * test_block;
-            let rows = test.tensor(first..first + kept.len(), device);
-            let similarities = values(rows.matmul(columns.clone()));
-            let rows = similarities.par_chunks_exact(width);
-            let pairs = kept.par_iter_mut().zip(rows);
-            pairs.for_each(|(kept, row)| kept.offer(first_train, row));
+    for images in train.chunks(train_block) {
+        let columns = products.columns(images);
+        for (tests, kept) in tests.chunks(test_block).zip(kept.chunks_mut(test_block)) {
+            let scores = scores(products.rows(test, tests), columns.clone());
+            let pairs = kept
+                .par_iter_mut()
+                .zip(scores.par_chunks_exact(images.len()));
+            pairs.for_each(|(kept, scores)| kept.offer(images[0], scores));
         }
     }
-    let kept = kept.into_par_iter();
-    kept.map(Candidates::into_indices).collect()
+    kept
 }
 
-fn values(tensor: Tensor<2>) -> Vec<f32> {
-    let data = tensor.into_data().convert::<f32>();
-    data.try_into_vec().expect("the data was converted to f32")
+/// The `count` nearest training images of a few test images with their similarities, the nearest
+/// first, if those of each have at least its score in `least`: of all that may have it, the
+/// similarity is computed exactly.
+pub(super) fn rescan(
+    products: &Products<'_>,
+    test: &UnitRows<'_>,
+    (tests, least): (&[usize], &[f64]),
+    count: usize,
+    train_block: usize,
+) -> Vec<Vec<Neighbour>> {
+    let train: Vec<usize> = (0..products.train().images()).collect();
+    let rows: Vec<Vec<f64>> = tests.iter().map(|&image| test.row(image)).collect();
+    let mut nearest = vec![Vec::new(); tests.len()];
+    for images in train.chunks(train_block) {
+        let scores = scores(products.rows(test, tests), products.columns(images));
+        let each = nearest.par_iter_mut().zip(&rows).zip(least);
+        let each = each.zip(scores.par_chunks_exact(images.len()));
+        each.for_each(|(((nearest, row), &least), scores)| {
+            let mut buffer = vec![0.0; row.len()];
+            for (&image, &score) in images.iter().zip(scores) {
+                if f64::from(score) >= least {
+                    nearest.push(products.train().neighbour(row, image, &mut buffer));
+                    if nearest.len() >= 2 * count + SLACK {
+                        keep_nearest(nearest, count);
+                    }
+                }
+            }
+        });
+    }
+    nearest
+        .par_iter_mut()
+        .for_each(|nearest| keep_nearest(nearest, count));
+    nearest
 }
 
 /// The best similarities seen and a few more; of equal ones those of lower index are better.
 #[derive(Clone)]
-struct Candidates {
+pub(super) struct Candidates {
     room: usize,
     /// What a new candidate must exceed: on a tie the older one has the lower index and stays.
     least: f32,
@@ -99,11 +129,11 @@ impl Candidates {
         }
     }
 
-    /// Indices of the best, the most similar first.
-    fn into_indices(mut self) -> Vec<u32> {
+    /// Indices of the best, and the score that no other image exceeds.
+    pub(super) fn into_indices(mut self) -> (Vec<u32>, f32) {
         self.drop_surplus();
-        self.seen.sort_unstable_by(better);
-        self.seen.into_iter().map(|(_, index)| index).collect()
+        let indices = self.seen.into_iter().map(|(_, index)| index);
+        (indices.collect(), self.least)
     }
 }
 
@@ -126,7 +156,9 @@ mod tests {
             for (number, part) in similarities.chunks(block).enumerate() {
                 candidates.offer(number * block, part);
             }
-            assert_eq!(candidates.into_indices(), order[..11]);
+            let (mut found, least) = candidates.into_indices();
+            found.sort_by_key(|index| order.iter().position(|other| other == index));
+            assert_eq!((&found[..], least), (&order[..11], of(order[10])));
         }
     }
 }

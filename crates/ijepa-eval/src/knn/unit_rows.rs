@@ -1,7 +1,5 @@
 //! Features of unit length, made on the fly so that they need no second copy.
 
-use std::ops::Range;
-
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
@@ -10,6 +8,16 @@ use crate::lanes::dot;
 
 /// Smallest norm divided by, as in PyTorch's `normalize`.
 const LEAST_NORM: f64 = 1e-12;
+
+/// Similarity and index of a training image.
+pub(super) type Neighbour = (f64, usize);
+
+/// Sorts neighbours, the nearest first, of equally near ones that of the lower index, and drops
+/// all but `count`.
+pub(super) fn keep_nearest(neighbours: &mut Vec<Neighbour>, count: usize) {
+    neighbours.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    neighbours.truncate(count);
+}
 
 /// Rows of `(feature - mean) / norm`.
 pub(super) struct UnitRows<'a> {
@@ -61,20 +69,44 @@ impl<'a> UnitRows<'a> {
         }
     }
 
-    /// Some of the rows on a device, `[images, dim]`.
-    pub(super) fn tensor(&self, images: Range<usize>, device: &Device) -> Tensor<2> {
-        let (first, dim) = (images.start, self.features.dim());
-        let mut values = vec![0.0f32; images.len() * dim];
-        let rows = values.par_chunks_exact_mut(dim).enumerate();
+    /// The similarity of an image to `row`; `buffer` is as long.
+    pub(super) fn neighbour(&self, row: &[f64], image: usize, buffer: &mut [f64]) -> Neighbour {
+        self.write(image, buffer);
+        (dot(row, buffer), image)
+    }
+
+    /// The mean of all rows, `[dim]`.
+    pub(super) fn mean(&self) -> Vec<f64> {
+        let mut mean = vec![0.0; self.features.dim()];
+        let mut row = mean.clone();
+        for image in 0..self.images() {
+            self.write(image, &mut row);
+            mean.iter_mut()
+                .zip(&row)
+                .for_each(|(sum, value)| *sum += value);
+        }
+        let images = self.images() as f64;
+        mean.iter_mut().for_each(|sum| *sum /= images);
+        mean
+    }
+
+    /// Has `write` turn some of the rows into rows of `width` numbers, `[images, width]`.
+    pub(super) fn tensor(
+        &self,
+        images: &[usize],
+        width: usize,
+        write: impl Fn(&[f64], &mut [f32]) + Sync,
+        device: &Device,
+    ) -> Tensor<2> {
+        let mut values = vec![0.0f32; images.len() * width];
+        let rows = values.par_chunks_exact_mut(width).zip(images);
         rows.for_each_init(
-            || vec![0.0; dim],
-            |exact, (row, rounded)| {
-                self.write(first + row, exact);
-                for (to, value) in rounded.iter_mut().zip(exact) {
-                    *to = *value as f32;
-                }
+            || vec![0.0; self.features.dim()],
+            |exact, (row, &image)| {
+                self.write(image, exact);
+                write(exact, row);
             },
         );
-        Tensor::from_data(TensorData::new(values, [images.len(), dim]), device)
+        Tensor::from_data(TensorData::new(values, [images.len(), width]), device)
     }
 }

@@ -116,7 +116,7 @@ pub enum RecipeError {
         /// The most similar known name.
         nearest: &'static str,
         /// All names.
-        known: &'static [&'static str],
+        known: Vec<&'static str>,
     },
     /// Both a named architecture and one of its sizes are given.
     #[error("`model.arch` is \"{arch}\" and `{key}` is given too, expected only one of the two")]
@@ -182,7 +182,7 @@ pub enum RecipeError {
         /// The dotted key.
         key: &'static str,
         /// Its value.
-        found: &'static str,
+        found: String,
         /// The only value that makes sense.
         expected: &'static str,
         /// The key that decides.

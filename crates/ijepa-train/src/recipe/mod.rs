@@ -19,7 +19,7 @@ mod unbuilt;
 mod validate;
 
 pub use choices::{
-    ARCHES, DecaySchedule, Decode, Init, Kernels, Loss, MaskMode, MaskStrategy, ObjectiveKind,
+    DecaySchedule, Decode, InitScheme, Kernels, Loss, MaskMode, MaskStrategy, ObjectiveKind,
     OnCollapse, PatchEmbedInit, Precision, Target, TargetMasking,
 };
 pub use error::RecipeError;

@@ -98,6 +98,7 @@ fn merge(table: &mut Table, changes: Table) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::{Loss, MaskMode};
 
     fn message(text: &str) -> String {
         let result = Recipe::default().with_overrides(&[text]);
@@ -119,8 +120,8 @@ mod tests {
             ])
             .unwrap();
         assert_eq!(recipe.optimizer.lr, 5e-4);
-        assert_eq!(recipe.mask.mode.as_str(), "uniform");
-        assert_eq!(recipe.objective.loss.as_str(), "l2");
+        assert_eq!(recipe.mask.mode, MaskMode::Uniform);
+        assert_eq!(recipe.objective.loss, Loss::L2);
         assert_eq!(recipe.mask.target_scale, [0.1, 0.2]);
         assert_eq!(
             (

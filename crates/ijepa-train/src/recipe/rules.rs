@@ -8,10 +8,6 @@ use super::RecipeError;
 pub const AT_LEAST_ONE: &str = "1 or more";
 /// Of [`ABOVE_ZERO`].
 pub const POSITIVE: &str = "more than 0";
-/// Of `0.0..=f64::MAX`.
-pub const NOT_NEGATIVE: &str = "0 or more";
-/// Of `0.0..=1.0`.
-pub const UNIT: &str = "0 to 1";
 /// Of `0.0..1.0`.
 pub const BELOW_ONE: &str = "0 or more and less than 1";
 const SCALE: &str = "0 < min <= max <= 1";
@@ -66,6 +62,51 @@ pub fn integer(key: &'static str, found: u64) -> Result<(), RecipeError> {
 pub fn count(key: &'static str, found: usize) -> Result<(), RecipeError> {
     integer(key, found as u64)?;
     within(key, found as f64, 1.0..=f64::MAX, AT_LEAST_ONE)
+}
+
+/// As [`count`], of several keys.
+///
+/// # Errors
+///
+/// As [`count`], of the first that breaks the rule.
+pub fn counts<const N: usize>(values: [(&'static str, usize); N]) -> Result<(), RecipeError> {
+    values
+        .into_iter()
+        .try_for_each(|(key, found)| count(key, found))
+}
+
+/// Finite numbers of at least zero.
+///
+/// # Errors
+///
+/// As [`within`], of the first that breaks the rule.
+pub fn not_negative<const N: usize>(values: [(&'static str, f64); N]) -> Result<(), RecipeError> {
+    values
+        .into_iter()
+        .try_for_each(|(key, found)| within(key, found, 0.0..=f64::MAX, "0 or more"))
+}
+
+/// Shares and probabilities: numbers in `[0, 1]`.
+///
+/// # Errors
+///
+/// As [`within`], of the first that breaks the rule.
+pub fn shares<const N: usize>(values: [(&'static str, f64); N]) -> Result<(), RecipeError> {
+    values
+        .into_iter()
+        .try_for_each(|(key, found)| within(key, found, 0.0..=1.0, "0 to 1"))
+}
+
+/// `optimizer.betas` and `optimizer.eps` of an Adam.
+///
+/// # Errors
+///
+/// As [`within`].
+pub fn adam(betas: [f64; 2], eps: f64) -> Result<(), RecipeError> {
+    for beta in betas {
+        within("optimizer.betas", beta, 0.0..1.0, BELOW_ONE)?;
+    }
+    within("optimizer.eps", eps, ABOVE_ZERO, POSITIVE)
 }
 
 /// `[min, max]` with `0 < min <= max <= 1`.

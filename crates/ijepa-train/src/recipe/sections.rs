@@ -2,11 +2,12 @@
 //!
 //! Every field has a default, so a file states only what differs from the published ViT-H/14 run.
 
+use ijepa_model::VitVariant;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DecaySchedule, Decode, ImageSize, Init, Kernels, Loss, MaskMode, MaskStrategy, ObjectiveKind,
-    OnCollapse, PatchEmbedInit, Precision, Target, TargetMasking,
+    DecaySchedule, Decode, ImageSize, InitScheme, Kernels, Loss, MaskMode, MaskStrategy,
+    ObjectiveKind, OnCollapse, PatchEmbedInit, Precision, Target, TargetMasking,
 };
 
 /// Every setting of a pretraining run.
@@ -45,7 +46,7 @@ pub struct Recipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Model {
-    /// Named architecture, one of [`ARCHES`](super::ARCHES); `None` when the sizes are given.
+    /// Named architecture, one of [`VitVariant::ALL`]; `None` when the sizes are given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arch: Option<String>,
     /// Encoder width, a multiple of 4 and of `num_heads`.
@@ -72,7 +73,7 @@ pub struct Model {
     /// Largest probability of dropping a residual branch, reached in the last block; in `[0, 1)`.
     pub drop_path: f64,
     /// Initial weights.
-    pub init: Init,
+    pub init: InitScheme,
     /// Initial weights of the patch embedding.
     pub patch_embed_init: PatchEmbedInit,
 }
@@ -90,7 +91,7 @@ impl Default for Model {
             predictor_dim: 384,
             predictor_depth: 12,
             drop_path: 0.0,
-            init: Init::Normal,
+            init: InitScheme::Normal,
             patch_embed_init: PatchEmbedInit::Same,
         }
     }
@@ -339,13 +340,8 @@ impl Model {
 
     /// Patch side in pixels; `None` if neither a known architecture nor `patch_size` is given.
     pub fn patch_side(&self) -> Option<usize> {
-        match self.arch.as_deref() {
-            Some(arch) if super::ARCHES.contains(&arch) => {
-                // The names end in the patch side, as in vit_h14.
-                let letters = arch.trim_end_matches(|letter: char| letter.is_ascii_digit());
-                arch[letters.len()..].parse().ok()
-            }
-            Some(_) => None,
+        match &self.arch {
+            Some(arch) => VitVariant::by_name(arch).map(|variant| variant.patch_size),
             None => self.patch_size,
         }
     }

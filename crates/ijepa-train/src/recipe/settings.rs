@@ -10,6 +10,7 @@ use toml::Table;
 
 use super::{
     RecipeError,
+    choices::variants_of,
     nearest::nearest,
     overrides,
     parse::{dotted, from_table, syntax_error, to_table},
@@ -23,12 +24,14 @@ pub trait Settings: Serialize + DeserializeOwned {
     /// Settings in which every key has a value, which shows its type.
     fn every_key() -> Self;
 
-    /// The values that the string at the dotted `key` may take; `None` where any text may stand
-    /// or `key` is not a string.
-    fn names_of(key: &str) -> Option<&'static [&'static str]>;
+    /// The values that the enum at the dotted `key` may take; `None` if `key` is no enum.
+    fn names_of(key: &str) -> Option<&'static [&'static str]> {
+        let (section, key) = key.split_once('.')?;
+        variants_of::<Self>(section, key)
+    }
 
     /// What the dotted `key` takes, where its type does not say it.
-    fn words_for(_key: &str) -> Option<&'static str> {
+    fn words_for(_key: &str) -> Option<String> {
         None
     }
 

@@ -1,22 +1,16 @@
 //! What is special about the keys of a recipe.
 
+use ijepa_model::VitVariant;
 use toml::{Table, Value};
 
-use super::{
-    Loss, MaskStrategy, Model, ObjectiveKind, Recipe, Settings, Target, TargetMasking, choices,
-    preset,
-};
+use super::{Model, Recipe, Settings, parse::one_of, preset};
 
 /// Section, key and value of what a masked autoencoder is where its recipe does not say it.
 const MAE_DEFAULTS: &[(&str, &str, &str)] = &[
-    ("objective", "target", Target::Pixels.as_str()),
-    (
-        "objective",
-        "target_masking",
-        TargetMasking::Output.as_str(),
-    ),
-    ("objective", "loss", Loss::Mse.as_str()),
-    ("mask", "strategy", MaskStrategy::Random.as_str()),
+    ("objective", "target", "pixels"),
+    ("objective", "target_masking", "output"),
+    ("objective", "loss", "mse"),
+    ("mask", "strategy", "random"),
 ];
 
 /// The value of `objective.kind`.
@@ -33,18 +27,15 @@ impl Settings for Recipe {
         recipe
     }
 
-    fn names_of(key: &str) -> Option<&'static [&'static str]> {
-        choices::names_of(key)
-    }
-
     fn presets() -> &'static [(&'static str, &'static str)] {
         preset::PRESETS
     }
 
-    fn words_for(key: &str) -> Option<&'static str> {
+    fn words_for(key: &str) -> Option<String> {
         match key {
-            "model.image_size" => Some("a whole number or [height, width]"),
-            "optimizer.betas" => Some("two numbers"),
+            "model.arch" => Some(one_of(&VitVariant::ALL.map(|variant| variant.name))),
+            "model.image_size" => Some("a whole number or [height, width]".to_owned()),
+            "optimizer.betas" => Some("two numbers".to_owned()),
             _ => None,
         }
     }
@@ -52,7 +43,7 @@ impl Settings for Recipe {
     /// Sizes take the place of the default architecture, and what a masked autoencoder needs that
     /// of the defaults of I-JEPA.
     fn from_checked(mut table: Table) -> Self {
-        if kind(&table) == Some(ObjectiveKind::Mae.as_str()) {
+        if kind(&table) == Some("mae") {
             for (section, key, value) in MAE_DEFAULTS {
                 let section = table.entry(*section).or_insert(Value::Table(Table::new()));
                 let section = section.as_table_mut().expect("sections have been checked");
@@ -101,7 +92,7 @@ impl Settings for Recipe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::diff;
+    use crate::recipe::{Loss, MaskStrategy, Target, diff};
 
     fn changed(recipe: &Recipe, overrides: &[&str]) -> Recipe {
         let recipe = recipe.with_overrides(overrides).unwrap();

@@ -20,13 +20,13 @@ impl Recipe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::choices::names_of;
+    use crate::recipe::Settings;
 
     #[test]
     fn every_listed_value_exists_and_is_refused() {
         assert!(Recipe::default().unbuilt().is_none());
         for (key, value) in UNBUILT {
-            assert!(names_of(key).unwrap().contains(value), "{key}");
+            assert!(Recipe::names_of(key).unwrap().contains(value), "{key}");
             let recipe = Recipe::default().with_overrides(&[format!("{key}={value}")]);
             let error = recipe.unwrap().unbuilt().unwrap();
             assert!(error.is_not_built());

@@ -1,11 +1,14 @@
 //! Rules that the types of a recipe cannot express.
 
+use ijepa_model::VitVariant;
+
 use super::{
-    ARCHES, Data, Ema, Mask, MaskMode, MaskStrategy, Model, ObjectiveKind, Optimizer, Recipe,
-    RecipeError, Run, Target, TargetMasking, nearest,
+    Data, Ema, Mask, MaskMode, Model, ObjectiveKind, Optimizer, Recipe, RecipeError, Run, Target,
+    choices::spelt,
+    nearest,
     rules::{
-        ABOVE_ZERO, AT_LEAST_ONE, BELOW_ONE, NOT_NEGATIVE, POSITIVE, UNIT, count, ensure, integer,
-        scale, within,
+        ABOVE_ZERO, AT_LEAST_ONE, BELOW_ONE, POSITIVE, adam, count, counts, ensure, integer,
+        not_negative, scale, shares, within,
     },
 };
 
@@ -32,31 +35,26 @@ impl Recipe {
 
     /// Checks the choices that a masked autoencoder, or a target of pixels, leaves no choice about.
     fn validate_objective(&self) -> Result<(), RecipeError> {
-        let (objective, strategy) = (&self.objective, self.mask.strategy);
-        let (target, masking) = (objective.target, objective.target_masking);
-        let kind = ("objective.kind", ObjectiveKind::Mae.as_str());
-        let pixels = ("objective.target", Target::Pixels.as_str());
-        let (random, output) = (MaskStrategy::Random, TargetMasking::Output);
-        let is_mae = objective.kind == ObjectiveKind::Mae;
-        let is_pixels = target == Target::Pixels;
+        let objective = &self.objective;
+        let target = spelt(&objective.target);
+        let strategy = spelt(&self.mask.strategy);
+        let masking = spelt(&objective.target_masking);
+        let mae = (
+            objective.kind == ObjectiveKind::Mae,
+            "objective.kind",
+            "mae",
+        );
+        let pixels = (
+            objective.target == Target::Pixels,
+            "objective.target",
+            "pixels",
+        );
         let rows = [
-            (is_mae, "objective.target", target.as_str(), pixels.1, kind),
-            (
-                is_mae,
-                "mask.strategy",
-                strategy.as_str(),
-                random.as_str(),
-                kind,
-            ),
-            (
-                is_pixels,
-                "objective.target_masking",
-                masking.as_str(),
-                output.as_str(),
-                pixels,
-            ),
+            (mae, "objective.target", target, "pixels"),
+            (mae, "mask.strategy", strategy, "random"),
+            (pixels, "objective.target_masking", masking, "output"),
         ];
-        for (applies, key, found, expected, (beside, value)) in rows {
+        for ((applies, beside, value), key, found, expected) in rows {
             ensure(!applies || found == expected, || RecipeError::Beside {
                 key,
                 found,
@@ -141,23 +139,22 @@ impl Model {
             let arch = arch.clone();
             return Err(RecipeError::ArchAndSize { arch, key });
         }
-        ensure(ARCHES.contains(&arch.as_str()), || {
+        let known = VitVariant::ALL.map(|variant| variant.name);
+        ensure(known.contains(&arch.as_str()), || {
             RecipeError::UnknownArch {
                 found: arch.clone(),
-                nearest: nearest::nearest(arch, ARCHES.iter().copied()),
-                known: ARCHES,
+                nearest: nearest::nearest(arch, known),
+                known: known.to_vec(),
             }
         })
     }
 
     fn validate_sizes(&self) -> Result<(), RecipeError> {
-        for (key, value) in [
-            ("model.depth", self.depth),
-            ("model.num_heads", self.num_heads),
-            ("model.patch_size", self.patch_size),
-        ] {
-            count(key, value.unwrap_or(1))?;
-        }
+        counts([
+            ("model.depth", self.depth.unwrap_or(1)),
+            ("model.num_heads", self.num_heads.unwrap_or(1)),
+            ("model.patch_size", self.patch_size.unwrap_or(1)),
+        ])?;
         let mlp_ratio = self.mlp_ratio.unwrap_or(1.0);
         within("model.mlp_ratio", mlp_ratio, ABOVE_ZERO, POSITIVE)?;
         let embed_dim = self.embed_dim.unwrap_or(4);
@@ -167,14 +164,12 @@ impl Model {
 
 impl Mask {
     fn validate(&self) -> Result<(), RecipeError> {
-        for (key, value) in [
+        counts([
             ("mask.group_size", self.group_size),
             ("mask.length_multiple", self.length_multiple),
             ("mask.num_targets", self.num_targets),
             ("mask.num_contexts", self.num_contexts),
-        ] {
-            count(key, value)?;
-        }
+        ])?;
         integer("mask.min_keep", self.min_keep as u64)?;
         scale("mask.target_scale", self.target_scale)?;
         scale("mask.context_scale", self.context_scale)?;
@@ -197,14 +192,8 @@ impl Mask {
 impl Data {
     fn validate(&self) -> Result<(), RecipeError> {
         scale("data.crop_scale", self.crop_scale)?;
-        let jitter = self.color_jitter;
-        within("data.color_jitter", jitter, 0.0..=f64::MAX, NOT_NEGATIVE)?;
-        within(
-            "data.max_bad_fraction",
-            self.max_bad_fraction,
-            0.0..=1.0,
-            UNIT,
-        )
+        not_negative([("data.color_jitter", self.color_jitter)])?;
+        shares([("data.max_bad_fraction", self.max_bad_fraction)])
     }
 }
 
@@ -212,7 +201,7 @@ impl Optimizer {
     fn validate(&self) -> Result<(), RecipeError> {
         count("optimizer.epochs", self.epochs)?;
         integer("optimizer.steps_per_epoch", self.steps_per_epoch as u64)?;
-        for (key, value) in [
+        not_negative([
             ("optimizer.lr", self.lr),
             ("optimizer.start_lr", self.start_lr),
             ("optimizer.final_lr", self.final_lr),
@@ -220,13 +209,8 @@ impl Optimizer {
             ("optimizer.weight_decay", self.weight_decay),
             ("optimizer.final_weight_decay", self.final_weight_decay),
             ("optimizer.clip_grad", self.clip_grad),
-        ] {
-            within(key, value, 0.0..=f64::MAX, NOT_NEGATIVE)?;
-        }
-        for beta in self.betas {
-            within("optimizer.betas", beta, 0.0..1.0, BELOW_ONE)?;
-        }
-        within("optimizer.eps", self.eps, ABOVE_ZERO, POSITIVE)?;
+        ])?;
+        adam(self.betas, self.eps)?;
         // A shorter schedule than the run would raise the rate again and the momentum above its end.
         let ipe_scale = self.ipe_scale;
         within(
@@ -240,21 +224,18 @@ impl Optimizer {
 
 impl Ema {
     fn validate(&self) -> Result<(), RecipeError> {
-        within("ema.start", self.start, 0.0..=1.0, UNIT)?;
-        within("ema.end", self.end, 0.0..=1.0, UNIT)
+        shares([("ema.start", self.start), ("ema.end", self.end)])
     }
 }
 
 impl Run {
     fn validate(&self) -> Result<(), RecipeError> {
-        for (key, value) in [
+        counts([
             ("run.batch_size", self.batch_size),
             ("run.log_every_steps", self.log_every_steps),
             ("run.keep_last", self.keep_last),
             ("run.eval_every_epochs", self.eval_every_epochs),
-        ] {
-            count(key, value)?;
-        }
+        ])?;
         integer("run.micro_batch", self.micro_batch as u64)?;
         let between = self.checkpoint_every_steps as u64;
         integer("run.checkpoint_every_steps", between)?;

@@ -9,15 +9,9 @@ mod table;
 mod every_key {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use ijepa_model::IJepaConfig;
+    use ijepa_model::{IJepaConfig, VitVariant};
     use ijepa_testkit::device;
-    use ijepa_train::{
-        PretrainPlan, Recipe,
-        recipe::{
-            ARCHES, DecaySchedule, Decode, Init, Kernels, Loss, MaskMode, MaskStrategy,
-            ObjectiveKind, OnCollapse, PatchEmbedInit, Precision, Target, TargetMasking,
-        },
-    };
+    use ijepa_train::{PretrainPlan, Recipe, recipe::Settings};
 
     use crate::{
         run::Outcome,
@@ -142,22 +136,7 @@ mod every_key {
         let listed: BTreeSet<&str> = TABLE.iter().map(|entry| entry.key).collect();
         assert_eq!(listed, known);
 
-        let choices = BTreeMap::from([
-            ("model.arch", ARCHES),
-            ("model.init", Init::NAMES),
-            ("model.patch_embed_init", PatchEmbedInit::NAMES),
-            ("objective.kind", ObjectiveKind::NAMES),
-            ("objective.target", Target::NAMES),
-            ("objective.target_masking", TargetMasking::NAMES),
-            ("objective.loss", Loss::NAMES),
-            ("mask.strategy", MaskStrategy::NAMES),
-            ("mask.mode", MaskMode::NAMES),
-            ("data.decode", Decode::NAMES),
-            ("optimizer.weight_decay_schedule", DecaySchedule::NAMES),
-            ("run.precision", Precision::NAMES),
-            ("run.kernels", Kernels::NAMES),
-            ("run.on_collapse", OnCollapse::NAMES),
-        ]);
+        let arches = VitVariant::ALL.map(|variant| variant.name);
         let bases = custom.iter().chain(&named);
         for (key, _) in bases.clone().filter(|(_, value)| value.starts_with('"')) {
             let of_key = TABLE.iter().filter(|entry| entry.key == key);
@@ -165,7 +144,8 @@ mod every_key {
             let own = bases.clone().filter(|(found, _)| *found == key);
             let own = own.map(|(_, value)| value.trim_matches('"'));
             let listed: BTreeSet<&str> = other.chain(own).collect();
-            let names: BTreeSet<&str> = choices[key.as_str()].iter().copied().collect();
+            let names = Recipe::names_of(key).unwrap_or(&arches);
+            let names: BTreeSet<&str> = names.iter().copied().collect();
             assert_eq!(listed, names, "{key}");
         }
     }

@@ -29,12 +29,13 @@ pub enum ConditionKind {
 }
 
 impl ConditionKind {
-    /// Every value as settings spell it.
-    pub const NAMES: &'static [&'static str] = &["encoder", "predictor", "file"];
-
     /// As settings spell it.
     pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
+        match self {
+            Self::Encoder => "encoder",
+            Self::Predictor => "predictor",
+            Self::File => "file",
+        }
     }
 }
 

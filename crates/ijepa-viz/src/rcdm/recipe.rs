@@ -4,7 +4,7 @@ use ijepa_train::{
     RecipeError,
     recipe::{
         Settings,
-        rules::{ABOVE_ZERO, BELOW_ONE, NOT_NEGATIVE, POSITIVE, UNIT, count, integer, within},
+        rules::{BELOW_ONE, adam, counts, integer, not_negative, shares, within},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -174,33 +174,23 @@ impl DecoderRecipe {
 
     fn validate_numbers(&self) -> Result<(), RecipeError> {
         let (optimizer, run) = (&self.optimizer, &self.run);
-        let dropout = self.decoder.condition_dropout;
-        within("decoder.condition_dropout", dropout, 0.0..=1.0, UNIT)?;
-        let bad = self.data.max_bad_fraction;
-        within("data.max_bad_fraction", bad, 0.0..=1.0, UNIT)?;
-        for (key, value) in [
+        shares([
+            ("decoder.condition_dropout", self.decoder.condition_dropout),
+            ("data.max_bad_fraction", self.data.max_bad_fraction),
+        ])?;
+        not_negative([
             ("optimizer.lr", optimizer.lr),
             ("optimizer.weight_decay", optimizer.weight_decay),
-        ] {
-            within(key, value, 0.0..=f64::MAX, NOT_NEGATIVE)?;
-        }
-        for (key, value) in [
-            ("optimizer.betas", optimizer.betas[0]),
-            ("optimizer.betas", optimizer.betas[1]),
-            ("optimizer.ema", optimizer.ema),
-        ] {
-            within(key, value, 0.0..1.0, BELOW_ONE)?;
-        }
-        within("optimizer.eps", optimizer.eps, ABOVE_ZERO, POSITIVE)?;
-        for (key, value) in [
+        ])?;
+        adam(optimizer.betas, optimizer.eps)?;
+        within("optimizer.ema", optimizer.ema, 0.0..1.0, BELOW_ONE)?;
+        counts([
             ("optimizer.steps", optimizer.steps),
             ("run.batch_size", run.batch_size),
             ("run.log_every_steps", run.log_every_steps),
             ("run.checkpoint_every_steps", run.checkpoint_every_steps),
             ("run.keep_last", run.keep_last),
-        ] {
-            count(key, value)?;
-        }
+        ])?;
         integer("run.seed", run.seed)
     }
 
@@ -229,14 +219,10 @@ impl Settings for DecoderRecipe {
         PRESETS
     }
 
-    fn names_of(key: &str) -> Option<&'static [&'static str]> {
-        (key == "decoder.condition").then_some(ConditionKind::NAMES)
-    }
-
-    fn words_for(key: &str) -> Option<&'static str> {
+    fn words_for(key: &str) -> Option<String> {
         match key {
-            "decoder.multipliers" | "decoder.attention" => Some("whole numbers"),
-            "optimizer.betas" => Some("two numbers"),
+            "decoder.multipliers" | "decoder.attention" => Some("whole numbers".to_owned()),
+            "optimizer.betas" => Some("two numbers".to_owned()),
             _ => None,
         }
     }

@@ -52,7 +52,7 @@ fn condition(text: &str) -> Result<ConditionKind, String> {
         ConditionKind::File,
     ];
     let found = kinds.into_iter().find(|kind| kind.name() == text);
-    found.ok_or_else(|| format!("expected {}", ConditionKind::NAMES.join(", ")))
+    found.ok_or_else(|| "expected encoder, predictor, file".to_owned())
 }
 
 impl Train {
