@@ -52,6 +52,58 @@ pub struct KnnConfig {
     pub block: [usize; 2],
 }
 
+impl KnnConfig {
+    /// The default settings for `train_images`, of which no more can vote than there are: larger
+    /// numbers of neighbours are left out.
+    ///
+    /// ```
+    /// use ijepa_eval::KnnConfig;
+    ///
+    /// assert_eq!(KnnConfig::for_images(150).ks, [10, 20, 100]);
+    /// assert_eq!(KnnConfig::for_images(4).ks, [4]);
+    /// ```
+    pub fn for_images(train_images: usize) -> Self {
+        let mut config = Self::default();
+        config.ks.retain(|&k| k <= train_images);
+        if config.ks.is_empty() {
+            config.ks.push(train_images);
+        }
+        config
+    }
+
+    /// Checks before anything is computed that `train_images` can vote.
+    ///
+    /// # Errors
+    ///
+    /// A [`KnnError`] if a setting is out of range or there are fewer images than neighbours.
+    pub fn validate(&self, train_images: usize) -> Result<(), KnnError> {
+        let most = *self.ks.iter().max().ok_or(KnnError::NoNeighbours)?;
+        if u32::try_from(train_images).is_err() {
+            return Err(KnnError::TooManyImages {
+                found: train_images,
+            });
+        }
+        if self.ks.contains(&0) {
+            return Err(KnnError::ZeroNeighbours);
+        }
+        if most > train_images {
+            return Err(KnnError::TooManyNeighbours {
+                k: most,
+                train_images,
+            });
+        }
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            return Err(KnnError::Temperature {
+                found: self.temperature,
+            });
+        }
+        if self.block.contains(&0) {
+            return Err(KnnError::Block { found: self.block });
+        }
+        Ok(())
+    }
+}
+
 impl Default for KnnConfig {
     /// DINO's settings: 10, 20, 100 and 200 neighbours, temperature 0.07, no centring.
     fn default() -> Self {
@@ -118,7 +170,13 @@ pub fn knn(
     config: &KnnConfig,
     device: &Device,
 ) -> Result<KnnReport, KnnError> {
-    let most = validate(train, test, config)?;
+    config.validate(train.images())?;
+    if train.dim() != test.dim() {
+        return Err(KnnError::Width {
+            train: train.dim(),
+            test: test.dim(),
+        });
+    }
     let classes = all_known(train.labels(), Split::Train)?;
     let wanted = all_known(test.labels(), Split::Test)?;
 
@@ -132,9 +190,10 @@ pub fn knn(
     let train = UnitRows::new(train, mean.as_deref());
     let test = UnitRows::new(test, mean.as_deref());
     let device = device.clone().without_autodiff();
+    let ks: BTreeSet<usize> = config.ks.iter().copied().collect();
+    let most = ks.last().copied().unwrap_or_default();
     let candidates = candidates::select(&train, &test, most, config.block, &device);
 
-    let ks: BTreeSet<usize> = config.ks.iter().copied().collect();
     let hits_of = |(image, candidates): (usize, Vec<u32>)| -> Vec<Hits> {
         let nearest = rank(&test.row(image), &train, candidates);
         let mut votes = Votes::new(&nearest, &classes, config.temperature);
@@ -167,40 +226,4 @@ fn rank(row: &[f64], train: &UnitRows<'_>, candidates: Vec<u32>) -> Vec<(f64, us
     let mut nearest: Vec<(f64, usize)> = candidates.into_iter().map(exact).collect();
     nearest.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     nearest
-}
-
-/// Checks everything but the labels and gives the largest number of neighbours.
-fn validate(train: &Features, test: &Features, config: &KnnConfig) -> Result<usize, KnnError> {
-    let most = *config.ks.iter().max().ok_or(KnnError::NoNeighbours)?;
-    if u32::try_from(train.images()).is_err() {
-        return Err(KnnError::TooManyImages {
-            found: train.images(),
-        });
-    }
-    if config.ks.contains(&0) {
-        return Err(KnnError::ZeroNeighbours);
-    }
-    if most > train.images() {
-        return Err(KnnError::TooManyNeighbours {
-            k: most,
-            train_images: train.images(),
-        });
-    }
-    if !(config.temperature > 0.0 && config.temperature.is_finite()) {
-        return Err(KnnError::Temperature {
-            found: config.temperature,
-        });
-    }
-    if config.block.contains(&0) {
-        return Err(KnnError::Block {
-            found: config.block,
-        });
-    }
-    if train.dim() != test.dim() {
-        return Err(KnnError::Width {
-            train: train.dim(),
-            test: test.dim(),
-        });
-    }
-    Ok(most)
 }

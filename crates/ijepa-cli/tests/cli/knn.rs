@@ -43,7 +43,7 @@ fn pixels_need_no_weights() {
     };
     let pixels = |spec: &str| {
         let source = spec.parse::<DataSpec>().unwrap().open().unwrap();
-        let extracted = extract_pixels(source.as_ref(), [32, 32], &config);
+        let extracted = extract_pixels(source.as_ref(), [32, 32], &config, |_| ());
         extracted.unwrap().features
     };
     let neighbours = KnnConfig {
