@@ -4,8 +4,8 @@ use std::{error::Error, path::PathBuf};
 
 use ijepa_data::DataError;
 use ijepa_eval::{
-    CacheError, ExtractError, FinetuneError, KnnError, ProbeError, ablation::AblationError,
-    sweep::SweepError,
+    CacheError, ExtractError, FeatureFileError, FinetuneError, KnnError, ProbeError,
+    ablation::AblationError, sweep::SweepError,
 };
 use ijepa_model::{CheckpointError, ConfigError, files::FileError};
 use ijepa_train::{DeviceError, RecipeError, ResolveError, TrainError};
@@ -46,33 +46,12 @@ pub(crate) enum CliError {
     ArchWithoutRandom,
     #[error("`--encoder` chooses what a Hugging Face folder holds, use it with --to hf")]
     EncoderWithoutHuggingFace,
-    #[error("`--pool concat4` needs 4 blocks, the encoder has {depth}")]
-    TooFewBlocks { depth: usize },
     #[error("`--{flag} {}` is a folder, expected a file name", path.display())]
     OutIsFolder { flag: &'static str, path: PathBuf },
-    #[error("`--out {}` does not end in .safetensors, .npy or .parquet", path.display())]
-    OutExtension { path: PathBuf },
-    #[error(
-        "`--pool tokens` cannot be written to Parquet, expected --out FILE.safetensors or FILE.npy"
-    )]
-    TokensToParquet,
     #[error("`{}` already exists, choose another name", path.display())]
     Exists { path: PathBuf },
-    #[error("none of the {images} images of {data} could be read; `{path}`: {why}")]
-    NoImage {
-        images: usize,
-        data: String,
-        path: String,
-        why: String,
-    },
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("cannot write Parquet file `{}`", path.display())]
-    Parquet {
-        path: PathBuf,
-        #[source]
-        source: parquet::errors::ParquetError,
-    },
     #[error(transparent)]
     Train(#[from] TrainError),
     #[error(transparent)]
@@ -83,11 +62,8 @@ pub(crate) enum CliError {
     Rcdm(#[from] RcdmError),
     #[error("`--condition file`: `--features` is missing")]
     MissingFeatures,
-    #[error("`--{flag}` changes nothing for vectors of kind {condition}, leave it out")]
-    NotForCondition {
-        flag: &'static str,
-        condition: &'static str,
-    },
+    #[error("`--{flag}` changes nothing {place}, leave it out")]
+    ChangesNothing { flag: &'static str, place: String },
     #[error(transparent)]
     Report(#[from] ijepa_eval::ReportError),
     #[error(transparent)]
@@ -102,17 +78,13 @@ pub(crate) enum CliError {
     Interrupted { step: u64, run: PathBuf },
     #[error("cannot listen for Ctrl-C")]
     Signals(#[source] ctrlc::Error),
-    #[error("`--pool tokens` has no single feature vector per image, expected mean or concat4")]
-    TokensToKnn,
-    #[error("`--{flag}` changes nothing in protocol {protocol}, leave it out")]
-    NotOfProtocol {
-        flag: &'static str,
-        protocol: String,
-    },
-    #[error("`--augment protocol` needs images, features of files are what they are")]
-    AugmentedFeatures,
-    #[error("cannot read features from `{}`: {why}", path.display())]
-    FeatureFile { path: PathBuf, why: String },
+    #[error(
+        "nothing to compare; pass --weights W --train SPEC --test SPEC, or --features-train FILE \
+         --features-test FILE"
+    )]
+    NothingToCompare,
+    #[error("`--pool {pool}` does not go with files of --pool {found}")]
+    PoolOfFile { pool: String, found: String },
     #[error("cannot print the result")]
     Print(#[source] std::io::Error),
     #[error("cannot start {threads} compute threads")]
@@ -128,9 +100,7 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Recipe(_) | Self::Resolve(_) => exit_code::RECIPE,
-            Self::Data(_) | Self::NoImage { .. } | Self::Report(_) | Self::FeatureFile { .. } => {
-                exit_code::DATA
-            }
+            Self::Data(_) | Self::Report(_) => exit_code::DATA,
             Self::Checkpoint(_) => exit_code::CHECKPOINT,
             Self::Train(error) => training(error),
             Self::Eval(error) => evaluation(error),
@@ -145,20 +115,15 @@ impl CliError {
             | Self::MissingFlag { .. }
             | Self::ArchWithoutRandom
             | Self::EncoderWithoutHuggingFace
-            | Self::TooFewBlocks { .. }
             | Self::OutIsFolder { .. }
-            | Self::OutExtension { .. }
             | Self::VariantFile { .. }
             | Self::TaskPairs { .. }
-            | Self::TokensToKnn
-            | Self::NotOfProtocol { .. }
-            | Self::AugmentedFeatures
-            | Self::MissingFeatures
-            | Self::NotForCondition { .. }
-            | Self::TokensToParquet => exit_code::USAGE,
+            | Self::ChangesNothing { .. }
+            | Self::NothingToCompare
+            | Self::PoolOfFile { .. }
+            | Self::MissingFeatures => exit_code::USAGE,
             Self::Exists { .. }
             | Self::File(_)
-            | Self::Parquet { .. }
             | Self::Print(_)
             | Self::Signals(_)
             | Self::Threads { .. } => exit_code::FAILURE,
@@ -174,6 +139,10 @@ fn evaluation(error: &ijepa_eval::Error) -> u8 {
             KnnError::Labels(_) | KnnError::Width { .. } | KnnError::TooManyNeighbours { .. },
         ) => exit_code::DATA,
         Error::Cache(CacheError::Damaged { .. } | CacheError::Room { .. }) => exit_code::DATA,
+        Error::File(FeatureFileError::Read { .. }) => exit_code::DATA,
+        Error::File(FeatureFileError::Extension { .. } | FeatureFileError::TokensToParquet) => {
+            exit_code::USAGE
+        }
         Error::Extract(error) => extraction(error),
         Error::Probe(error) => probing(error),
         Error::Finetune(error) => fine_tuning(error),
@@ -185,6 +154,7 @@ fn extraction(error: &ExtractError) -> u8 {
     match error {
         ExtractError::Images { .. }
         | ExtractError::NothingReadable { .. }
+        | ExtractError::NotFinite { .. }
         | ExtractError::Features(_) => exit_code::DATA,
         ExtractError::Shallow { .. } | ExtractError::NoSuchImage { .. } => exit_code::USAGE,
         _ => exit_code::FAILURE,
@@ -211,7 +181,7 @@ fn fine_tuning(error: &FinetuneError) -> u8 {
         | FinetuneError::UnknownClass { .. }
         | FinetuneError::Data(_) => exit_code::DATA,
         FinetuneError::Checkpoint(_) => exit_code::CHECKPOINT,
-        FinetuneError::Evaluate(ExtractError::Features(_)) => exit_code::DIVERGED,
+        FinetuneError::Evaluate(ExtractError::NotFinite { .. }) => exit_code::DIVERGED,
         FinetuneError::Evaluate(error) => extraction(error),
         FinetuneError::Run(error) => training(error),
         _ => exit_code::FAILURE,

@@ -1,60 +1,129 @@
-//! How far a long command is: one line redrawn in place on a terminal, a line now and then
-//! elsewhere.
+//! How far a long command is: a bar redrawn in place on a terminal, a line now and then elsewhere.
 
 use std::{
     io::{self, IsTerminal, Stderr, Write},
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
+use ijepa_eval::{Progress, ProgressUnit};
 use ijepa_train::Lap;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::report;
 
 /// Time between two lines of progress where they all stay.
 const PAUSE: Duration = Duration::from_secs(5);
+/// A bar and what it says.
+const TEMPLATE: &str = "[{bar:20}] {wide_msg}";
+/// What is done, where it ends, and what is left.
+const BAR: &str = "=> ";
 
-/// To the beginning of the line, and everything on it away.
-const CLEAR: &str = "\r\x1b[K";
+/// All bars of the terminal, so that they do not draw over each other.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-/// The last line of a stream, which may be redrawn.
-pub(crate) struct StatusLine<W: Write> {
+/// The last line of stderr, or nothing.
+pub(crate) enum StatusLine<W: Write = Stderr> {
+    /// Of a terminal.
+    Bar(ProgressBar),
+    /// Where lines stay.
+    Lines(Lines<W>),
+    /// Of a quiet command.
+    Nothing,
+}
+
+impl StatusLine {
+    /// That of stderr, or nothing if the command is to be quiet.
+    pub(crate) fn unless(quiet: bool) -> Self {
+        match quiet {
+            true => Self::Nothing,
+            false if io::stderr().is_terminal() => Self::bar(&BARS),
+            false => Self::Lines(Lines::new(io::stderr(), PAUSE)),
+        }
+    }
+
+    /// Shows how far the computation of `what` is, how fast it goes and how long it lasts.
+    pub(crate) fn watch(quiet: bool, what: &str) -> impl FnMut(Progress) + Send + use<> {
+        let (mut line, what) = (Self::unless(quiet), what.to_owned());
+        let started = Instant::now();
+        move |at| {
+            let (done, total) = (at.done as u64, at.total as u64);
+            let status = rate(at, started.elapsed());
+            line.show(done, total, &format!("{what}: {at}, {status}"));
+        }
+    }
+}
+
+impl<W: Write> StatusLine<W> {
+    fn bar(bars: &MultiProgress) -> Self {
+        let style = ProgressStyle::with_template(TEMPLATE).expect("the template is valid");
+        let bar = ProgressBar::no_length().with_style(style.progress_chars(BAR));
+        Self::Bar(bars.add(bar))
+    }
+
+    /// Shows that `done` of `total` is done, in place of what was shown before, or else if the
+    /// last time is long enough ago.
+    pub(crate) fn show(&mut self, done: u64, total: u64, status: &str) {
+        match self {
+            Self::Bar(bar) => {
+                bar.set_length(total);
+                bar.set_position(done);
+                bar.set_message(status.to_owned());
+            }
+            Self::Lines(lines) => lines.show(status),
+            Self::Nothing => {}
+        }
+    }
+
+    /// Writes a line that quiet commands say, too.
+    fn warn(&mut self, line: &str) {
+        match self {
+            Self::Nothing => report::line(line),
+            _ => self.say(line),
+        }
+    }
+
+    /// Writes a line that stays.
+    pub(crate) fn say(&mut self, line: &str) {
+        match self {
+            Self::Bar(bar) => bar.println(line),
+            Self::Lines(lines) => lines.say(line),
+            Self::Nothing => {}
+        }
+    }
+}
+
+impl<W: Write> Drop for StatusLine<W> {
+    /// Leaves the last status where it is.
+    fn drop(&mut self) {
+        match self {
+            Self::Bar(bar) if bar.length().is_none() => bar.finish_and_clear(),
+            Self::Bar(bar) => bar.abandon(),
+            _ => {}
+        }
+    }
+}
+
+/// Lines that stay, of which the first and the last are always written.
+pub(crate) struct Lines<W: Write> {
     stream: W,
-    in_place: bool,
-    drawn: bool,
     pause: Duration,
     said: Option<Instant>,
     pending: Option<String>,
 }
 
-impl StatusLine<Stderr> {
-    /// Stderr, redrawn if it is a terminal.
-    pub(crate) fn stderr() -> Self {
-        let stream = io::stderr();
-        let in_place = stream.is_terminal();
-        Self::new(stream, in_place, PAUSE)
-    }
-}
-
-impl<W: Write> StatusLine<W> {
-    fn new(stream: W, in_place: bool, pause: Duration) -> Self {
+impl<W: Write> Lines<W> {
+    fn new(stream: W, pause: Duration) -> Self {
         Self {
             stream,
-            in_place,
-            drawn: false,
             pause,
             said: None,
             pending: None,
         }
     }
 
-    /// Shows how far it is, in place of what was shown before, or else if the last time is long
-    /// enough ago; there is nobody to tell if that fails.
-    pub(crate) fn show(&mut self, status: &str) {
-        if self.in_place {
-            let _ = write!(self.stream, "{CLEAR}{status}");
-            let _ = self.stream.flush();
-            self.drawn = true;
-        } else if self.said.is_some_and(|said| said.elapsed() < self.pause) {
+    fn show(&mut self, status: &str) {
+        if self.said.is_some_and(|said| said.elapsed() < self.pause) {
             self.pending = Some(status.to_owned());
         } else {
             self.said = Some(Instant::now());
@@ -63,30 +132,35 @@ impl<W: Write> StatusLine<W> {
         }
     }
 
-    /// Writes a line that stays.
-    pub(crate) fn say(&mut self, line: &str) {
-        let clear = if self.drawn { CLEAR } else { "" };
-        let _ = writeln!(self.stream, "{clear}{line}");
-        self.drawn = false;
+    /// There is nobody to tell if this fails.
+    fn say(&mut self, line: &str) {
+        let _ = writeln!(self.stream, "{line}");
     }
 }
 
-impl<W: Write> Drop for StatusLine<W> {
-    /// Leaves the last status where it is and the cursor below it.
+impl<W: Write> Drop for Lines<W> {
     fn drop(&mut self) {
-        if self.drawn {
-            let _ = writeln!(self.stream);
-        } else if let Some(last) = self.pending.take() {
+        if let Some(last) = self.pending.take() {
             self.say(&last);
         }
     }
 }
 
+/// Speed and time left after `elapsed`.
+fn rate(at: Progress, elapsed: Duration) -> String {
+    let per_second = at.done as f64 / elapsed.as_secs_f64();
+    let left = duration(at.total.saturating_sub(at.done) as f64 / per_second);
+    let unit = match at.unit {
+        ProgressUnit::Images => "images",
+        ProgressUnit::Steps => "steps",
+    };
+    format!("{per_second:.1} {unit}/s, {left} left")
+}
+
 /// What a run says on stderr while it lasts.
 pub(crate) struct RunProgress {
     total_steps: u64,
-    quiet: bool,
-    line: StatusLine<Stderr>,
+    line: StatusLine,
 }
 
 impl RunProgress {
@@ -94,16 +168,13 @@ impl RunProgress {
     pub(crate) fn new(total_steps: u64, quiet: bool) -> Self {
         Self {
             total_steps,
-            quiet,
-            line: StatusLine::stderr(),
+            line: StatusLine::unless(quiet),
         }
     }
 
     /// Writes a line that stays, unless it is to be quiet.
     pub(crate) fn say(&mut self, line: &str) {
-        if !self.quiet {
-            self.line.say(line);
-        }
+        self.line.say(line);
     }
 
     /// Says where the run goes on, and warns of settings that it does not go on with.
@@ -112,7 +183,7 @@ impl RunProgress {
         if !changed.is_empty() {
             let changes = changed.iter();
             let changes = changes.map(|(key, old, new)| format!("{key} {old} -> {new}"));
-            self.line.say(&format!(
+            self.line.warn(&format!(
                 "warning: the recipe is not that of the checkpoint: {}",
                 report::list(changes)
             ));
@@ -121,16 +192,15 @@ impl RunProgress {
 
     /// Shows how far the run is after step `step`, counted from 0, and how well it goes.
     pub(crate) fn stepped(&mut self, step: u64, loss: f64, times: Lap) {
-        if !self.quiet {
-            let status = StepStatus {
-                done: step + 1,
-                total: self.total_steps,
-                loss,
-                images_per_s: times.images_per_s,
-                step_ms: times.step_ms,
-            };
-            self.line.show(&status.to_string());
-        }
+        let status = StepStatus {
+            done: step + 1,
+            total: self.total_steps,
+            loss,
+            images_per_s: times.images_per_s,
+            step_ms: times.step_ms,
+        };
+        self.line
+            .show(status.done, status.total, &status.to_string());
     }
 }
 
@@ -173,34 +243,72 @@ fn duration(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use indicatif::{InMemoryTerm, ProgressDrawTarget};
+
     use super::*;
 
-    fn written(in_place: bool, pause: Duration) -> String {
-        let mut stream = Vec::new();
-        let mut line = StatusLine::new(&mut stream, in_place, pause);
-        line.show("one");
-        line.show("two");
+    /// Shows three steps of a computation and says something in between.
+    fn go_through<W: Write>(mut line: StatusLine<W>) {
+        line.show(1, 4, "one");
+        line.show(2, 4, "two");
         line.say("note");
-        line.show("three");
-        drop(line);
+        line.show(3, 4, "three");
+    }
+
+    fn written(pause: Duration) -> String {
+        let mut stream = Vec::new();
+        go_through(StatusLine::Lines(Lines::new(&mut stream, pause)));
         String::from_utf8(stream).unwrap()
     }
 
     #[test]
     fn a_terminal_has_one_status_that_is_redrawn() {
-        let clear = CLEAR;
-        let expected = format!("{clear}one{clear}two{clear}note\n{clear}three\n");
-        assert_eq!(written(true, Duration::MAX), expected);
+        let terminal = InMemoryTerm::new(10, 40);
+        let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+        let bars = MultiProgress::with_draw_target(target);
+        go_through(StatusLine::<Stderr>::bar(&bars));
+        let expected = "note\n[==============>     ] three";
+        assert_eq!(terminal.contents(), expected);
+    }
+
+    #[test]
+    fn two_bars_stand_below_each_other() {
+        let terminal = InMemoryTerm::new(10, 40);
+        let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+        let bars = MultiProgress::with_draw_target(target);
+        let mut run = StatusLine::<Stderr>::bar(&bars);
+        run.show(1, 4, "step 1");
+        let mut evaluation = StatusLine::<Stderr>::bar(&bars);
+        evaluation.show(2, 2, "evaluated");
+        drop(evaluation);
+        run.show(4, 4, "step 4");
+        drop(run);
+        let expected = "[====================] step 4\n[====================] evaluated";
+        assert_eq!(terminal.contents(), expected);
     }
 
     #[test]
     fn elsewhere_a_status_is_a_line_that_stays() {
-        assert_eq!(written(false, Duration::ZERO), "one\ntwo\nnote\nthree\n");
+        assert_eq!(written(Duration::ZERO), "one\ntwo\nnote\nthree\n");
     }
 
     #[test]
     fn elsewhere_the_first_and_the_last_status_are_said_whatever_the_pause() {
-        assert_eq!(written(false, Duration::MAX), "one\nnote\nthree\n");
+        assert_eq!(written(Duration::MAX), "one\nnote\nthree\n");
+    }
+
+    #[test]
+    fn progress_says_how_far_how_fast_and_how_long() {
+        let at = Progress {
+            done: 640,
+            total: 5000,
+            unit: ProgressUnit::Images,
+        };
+        assert_eq!(at.to_string(), "640 of 5000 images");
+        assert_eq!(
+            rate(at, Duration::from_secs(5)),
+            "128.0 images/s, 34 s left"
+        );
     }
 
     #[test]

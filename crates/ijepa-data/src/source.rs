@@ -13,6 +13,8 @@ pub use listed::ListedSource;
 pub use parquet::ParquetSource;
 pub use scenes::{Background, SceneKind, SceneLabels, ScenesConfig, ScenesSource};
 
+use std::path::PathBuf;
+
 use crate::error::DataError;
 use crate::image::RgbImage8;
 
@@ -42,6 +44,17 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     ///
     /// Panics if `index` is not below [`len`](Self::len).
     fn name(&self, index: usize) -> String;
+
+    /// The file that holds image `index`, alone or with others; `None` if it is made by code, as
+    /// for sources that do not say.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `index` is not below [`len`](Self::len).
+    fn file(&self, index: usize) -> Option<PathBuf> {
+        let _ = index;
+        None
+    }
 
     /// Reads and decodes image `index`.
     ///

@@ -9,7 +9,7 @@ use ijepa_train::{EpochScores, Hook, HookError, Learner};
 
 use crate::{
     Error,
-    extract::{ExtractConfig, extract},
+    features::{ExtractConfig, extract},
     knn::{KnnConfig, NEIGHBOURS, check_task, knn},
     probe::{Protocol, probe},
     rank::{lidar, rank_report},

@@ -3,8 +3,11 @@
 use ijepa_data::DataError;
 
 use crate::{
-    cache::CacheError, extract::ExtractError, features::FeaturesError, finetune::FinetuneError,
-    knn::KnnError, labels::LabelsError, probe::ProbeError,
+    features::{CacheError, ExtractError, FeatureFileError, FeaturesError},
+    finetune::FinetuneError,
+    knn::KnnError,
+    labels::LabelsError,
+    probe::ProbeError,
 };
 
 /// Whatever can go wrong between a data set and a figure.
@@ -35,4 +38,7 @@ pub enum Error {
     /// Features cannot be kept or taken back.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// A file of features cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FeatureFileError),
 }

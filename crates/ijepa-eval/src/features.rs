@@ -1,4 +1,21 @@
-//! One feature vector per image, with labels.
+//! One feature vector per image, with labels: how they are extracted, stored and kept.
+
+mod cache;
+mod embed;
+mod extract;
+mod reader;
+mod store;
+
+pub use cache::{CacheError, FeatureCache};
+pub use embed::{Embedded, Vectors, embed};
+pub use extract::{
+    ExtractConfig, ExtractError, Extracted, PixelBatch, extract, extract_pixels,
+    extract_with_progress, for_each_batch, natural_size,
+};
+pub use store::{FeatureFileError, FeatureFormat, StoredFeatures, read_features};
+
+pub(crate) use extract::{collect, on_images, values};
+pub(crate) use reader::Reader;
 
 /// Feature vectors of a data set; all finite, at least one image and one value each.
 ///

@@ -54,6 +54,58 @@ pub struct KnnConfig {
     pub block: [usize; 2],
 }
 
+impl KnnConfig {
+    /// The default settings for `train_images`, of which no more can vote than there are: larger
+    /// numbers of neighbours are left out.
+    ///
+    /// ```
+    /// use ijepa_eval::KnnConfig;
+    ///
+    /// assert_eq!(KnnConfig::for_images(150).ks, [10, 20, 100]);
+    /// assert_eq!(KnnConfig::for_images(4).ks, [4]);
+    /// ```
+    pub fn for_images(train_images: usize) -> Self {
+        let mut config = Self::default();
+        config.ks.retain(|&k| k <= train_images);
+        if config.ks.is_empty() {
+            config.ks.push(train_images);
+        }
+        config
+    }
+
+    /// Checks before anything is computed that `train_images` can vote.
+    ///
+    /// # Errors
+    ///
+    /// A [`KnnError`] if a setting is out of range or there are fewer images than neighbours.
+    pub fn validate(&self, train_images: usize) -> Result<(), KnnError> {
+        let most = *self.ks.iter().max().ok_or(KnnError::NoNeighbours)?;
+        if u32::try_from(train_images).is_err() {
+            return Err(KnnError::TooManyImages {
+                found: train_images,
+            });
+        }
+        if self.ks.contains(&0) {
+            return Err(KnnError::ZeroNeighbours);
+        }
+        if most > train_images {
+            return Err(KnnError::TooManyNeighbours {
+                k: most,
+                train_images,
+            });
+        }
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            return Err(KnnError::Temperature {
+                found: self.temperature,
+            });
+        }
+        if self.block.contains(&0) {
+            return Err(KnnError::Block { found: self.block });
+        }
+        Ok(())
+    }
+}
+
 impl Default for KnnConfig {
     /// DINO's settings: 10, 20, 100 and 200 neighbours, temperature 0.07, no centring.
     fn default() -> Self {
@@ -92,8 +144,8 @@ pub struct KnnReport {
 /// The device multiplies blocks of both sets and selects a few more candidates than needed;
 /// their similarities are computed again in f64. Where an image that was not selected could still
 /// be nearer, given how far products may be off, all that could are looked at in f64, so neither
-/// rounding on the device nor block sizes decide between neighbours. Beside the features the host holds at most
-/// `test_images * (k + 160)` candidates of 8 bytes, a block of each set and their similarities:
+/// rounding on the device nor block sizes decide between neighbours. Beside the features the host
+/// holds at most `test_images * (k + 160)` candidates of 8 bytes, a block of each set and their similarities:
 /// about 200 MB for 50,000 images of width 384 against 1.28 million with 200 neighbours, where all
 /// similarities would take 256 GB.
 ///
@@ -121,7 +173,13 @@ pub fn knn(
     config: &KnnConfig,
     device: &Device,
 ) -> Result<KnnReport, KnnError> {
-    let most = validate(train, test, config)?;
+    config.validate(train.images())?;
+    if train.dim() != test.dim() {
+        return Err(KnnError::Width {
+            train: train.dim(),
+            test: test.dim(),
+        });
+    }
     let classes = all_known(train.labels(), Split::Train)?;
     let wanted = all_known(test.labels(), Split::Test)?;
 
@@ -137,6 +195,7 @@ pub fn knn(
     let products = Products::new(&train, device.clone().without_autodiff());
 
     let ks: BTreeSet<usize> = config.ks.iter().copied().collect();
+    let most = ks.last().copied().unwrap_or_default();
     let hits_of = |image: usize, nearest: &[Neighbour]| -> Vec<Hits> {
         let mut votes = Votes::new(nearest, &classes, config.temperature);
         let hits = |&k: &usize| Hits::of(votes.count_to(k).place(wanted[image]));
@@ -194,40 +253,4 @@ fn verified(
         true => Ok(nearest),
         false => Err(least),
     }
-}
-
-/// Checks everything but the labels and gives the largest number of neighbours.
-fn validate(train: &Features, test: &Features, config: &KnnConfig) -> Result<usize, KnnError> {
-    let most = *config.ks.iter().max().ok_or(KnnError::NoNeighbours)?;
-    if u32::try_from(train.images()).is_err() {
-        return Err(KnnError::TooManyImages {
-            found: train.images(),
-        });
-    }
-    if config.ks.contains(&0) {
-        return Err(KnnError::ZeroNeighbours);
-    }
-    if most > train.images() {
-        return Err(KnnError::TooManyNeighbours {
-            k: most,
-            train_images: train.images(),
-        });
-    }
-    if !(config.temperature > 0.0 && config.temperature.is_finite()) {
-        return Err(KnnError::Temperature {
-            found: config.temperature,
-        });
-    }
-    if config.block.contains(&0) {
-        return Err(KnnError::Block {
-            found: config.block,
-        });
-    }
-    if train.dim() != test.dim() {
-        return Err(KnnError::Width {
-            train: train.dim(),
-            test: test.dim(),
-        });
-    }
-    Ok(most)
 }

@@ -123,24 +123,35 @@ pub(crate) fn labels_of(source: &dyn Source) -> Vec<Option<u32>> {
     (0..source.len()).map(|image| source.label(image)).collect()
 }
 
-/// Checks before anything is computed that images can be classified by others: all have labels,
-/// which mean the same and are known to the images that teach.
+/// Checks before anything is computed that heads can learn from images and be tested on others:
+/// all have labels, which mean the same and are known to the images that teach.
 ///
 /// # Errors
 ///
 /// Any [`LabelsError`].
 pub fn check_labels(train: &dyn Source, test: &dyn Source) -> Result<(), LabelsError> {
-    check_class_names(train, test)?;
+    check_class_names(train.classes(), test.classes())?;
     Classes::of(&labels_of(train), &labels_of(test)).map(|_| ())
 }
 
-/// Checks that labels mean the same in two sources, as far as these name their classes.
+/// Checks before anything is computed that images can vote on others: all have labels, which mean
+/// the same. Neighbours need not know every class.
+///
+/// # Errors
+///
+/// [`LabelsError::ClassNames`] or [`LabelsError::Unlabelled`].
+pub fn check_voters(train: &dyn Source, test: &dyn Source) -> Result<(), LabelsError> {
+    check_class_names(train.classes(), test.classes())?;
+    all_known(&labels_of(train), Split::Train)?;
+    all_known(&labels_of(test), Split::Test).map(|_| ())
+}
+
+/// Checks that labels mean the same in two sets, as far as both name their classes, by label.
 ///
 /// # Errors
 ///
 /// [`LabelsError::ClassNames`] with the first class that differs.
-pub fn check_class_names(train: &dyn Source, test: &dyn Source) -> Result<(), LabelsError> {
-    let (train, test) = (train.classes(), test.classes());
+pub fn check_class_names(train: &[String], test: &[String]) -> Result<(), LabelsError> {
     if train.is_empty() || test.is_empty() || train == test {
         return Ok(());
     }

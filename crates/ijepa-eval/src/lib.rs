@@ -38,7 +38,8 @@
 //! # Overview
 //!
 //! - [`extract`] turns the images of a source into [`Features`], one row per image, and lists
-//!   the images that cannot be read; [`extract_pixels`] is the baseline without an encoder.
+//!   the images that cannot be read; [`embed`] writes them to a file as they are computed, which
+//!   [`read_features`] reads; [`extract_pixels`] is the baseline without an encoder.
 //! - [`knn`] classifies test images by their nearest training images, DINO's protocol;
 //!   [`Whitening`] gives all directions the same weight first.
 //! - [`probe`] trains linear heads on features, [`probe_augmented`] on images that change every
@@ -57,10 +58,8 @@
 
 pub mod ablation;
 mod accuracy;
-mod cache;
 mod during_training;
 mod error;
-mod extract;
 mod features;
 pub mod finetune;
 mod knn;
@@ -72,6 +71,7 @@ mod pca;
 mod picked;
 mod png;
 mod probe;
+mod progress;
 mod rank;
 mod report;
 mod subset;
@@ -81,20 +81,19 @@ mod views;
 mod whitening;
 
 pub use accuracy::Accuracy;
-pub use cache::{CacheError, FeatureCache};
 pub use during_training::EpochEvaluation;
 pub use error::Error;
-pub use extract::{
-    ExtractConfig, ExtractError, Extracted, PixelBatch, extract, extract_pixels,
-    extract_with_progress, for_each_batch,
+pub use features::{
+    CacheError, Embedded, ExtractConfig, ExtractError, Extracted, FeatureCache, FeatureFileError,
+    FeatureFormat, Features, FeaturesError, PixelBatch, StoredFeatures, Vectors, embed, extract,
+    extract_pixels, extract_with_progress, for_each_batch, natural_size, read_features,
 };
-pub use features::{Features, FeaturesError};
 pub use finetune::{
     FinetuneData, FinetuneError, FinetuneEvent, FinetunePlan, FinetuneRecipe, FinetuneSummary,
     evaluate, finetune,
 };
 pub use knn::{KnnConfig, KnnError, KnnReport, knn};
-pub use labels::{LabelsError, Split, check_class_names, check_labels};
+pub use labels::{LabelsError, Split, check_class_names, check_labels, check_voters};
 pub use logistic::{LogisticConfig, logistic};
 pub use patch_colors::{Components, PatchColors, patch_colors};
 pub use pca::Pca;
@@ -102,9 +101,9 @@ pub use picked::{Picked, PickedImage, evenly_spread, image_tensor, patch_feature
 pub use png::png;
 pub use probe::{
     HeadChoice, HeadNorm, HeadReport, LrSchedule, Pool, Pools, ProbeConfig, ProbeError,
-    ProbeOptimizer, ProbeProgress, ProbeReport, Protocol, probe, probe_augmented,
-    probe_with_progress,
+    ProbeOptimizer, ProbeReport, Protocol, probe, probe_augmented, probe_with_progress,
 };
+pub use progress::{Progress, ProgressUnit};
 pub use rank::{
     Centering, RankReport, effective_rank, feature_std, lidar, normalized_std, rank_report, rankme,
     singular_values,

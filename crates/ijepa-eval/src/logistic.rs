@@ -45,6 +45,25 @@ impl Default for LogisticConfig {
     }
 }
 
+impl LogisticConfig {
+    /// Checks before anything is computed that there are penalties and all numbers are in range.
+    ///
+    /// # Errors
+    ///
+    /// [`ProbeError::Empty`] or [`ProbeError::Value`].
+    pub fn validate(&self) -> Result<(), ProbeError> {
+        if self.penalties.is_empty() {
+            return Err(ProbeError::Empty { what: "penalty" });
+        }
+        for &penalty in &self.penalties {
+            let valid = penalty > 0.0 && penalty.is_finite();
+            check("penalty", penalty, valid, "a number above 0")?;
+        }
+        let valid = self.tolerance > 0.0 && self.tolerance < 1.0;
+        check("tolerance", self.tolerance, valid, "a number from 0 to 1")
+    }
+}
+
 /// Multinomial logistic regression without intercept on features that are centred and scaled to
 /// unit length image by image, for every penalty.
 ///
@@ -64,7 +83,9 @@ pub fn logistic(
     config: &LogisticConfig,
     device: &Device,
 ) -> Result<ProbeReport, ProbeError> {
-    let penalties = validate(config)?;
+    config.validate()?;
+    let mut penalties = config.penalties.clone();
+    penalties.sort_by(|a, b| b.total_cmp(a));
     if train.dim() != test.dim() {
         return Err(ProbeError::Width {
             train: train.dim(),
@@ -98,22 +119,6 @@ pub fn logistic(
     }
     let counts = [classes.train.len(), classes.test.len()];
     Ok(ProbeReport::new(heads, counts, classes.classes, counts[0]))
-}
-
-/// The penalties, the largest first.
-fn validate(config: &LogisticConfig) -> Result<Vec<f64>, ProbeError> {
-    let mut penalties = config.penalties.clone();
-    if penalties.is_empty() {
-        return Err(ProbeError::Empty { what: "penalty" });
-    }
-    for &penalty in &penalties {
-        let valid = penalty > 0.0 && penalty.is_finite();
-        check("penalty", penalty, valid, "a number above 0")?;
-    }
-    let valid = config.tolerance > 0.0 && config.tolerance < 1.0;
-    check("tolerance", config.tolerance, valid, "a number from 0 to 1")?;
-    penalties.sort_by(|a, b| b.total_cmp(a));
-    Ok(penalties)
 }
 
 /// Images and classes on a device.

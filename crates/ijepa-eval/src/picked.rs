@@ -8,10 +8,7 @@ use ijepa_data::{Preprocess, RgbImage8, Skipped, Source};
 use ijepa_masking::RgbPicture;
 use ijepa_model::VisionTransformer;
 
-use crate::{
-    ExtractConfig, ExtractError, Features,
-    extract::{Reader, skipped},
-};
+use crate::features::{ExtractConfig, ExtractError, Features, Reader, values};
 
 /// An image of a source at the size that an encoder takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,17 +84,12 @@ pub fn pick_images(
                 name: source.name(index),
                 image,
             }),
-            Err(why) => picked.skipped.push(skipped(source, index, why)),
+            Err(skipped) => picked.skipped.push(skipped),
         }
     }
-    match picked.skipped.first() {
-        _ if !picked.images.is_empty() => Ok(picked),
-        Some(first) => Err(ExtractError::NothingReadable {
-            images: indices.len(),
-            path: first.path.clone(),
-            why: first.why.clone(),
-        }),
-        None => Err(ExtractError::Images { found: 0 }),
+    match picked.images.is_empty() {
+        true => Err(ExtractError::nothing_readable(&picked.skipped)),
+        false => Ok(picked),
     }
 }
 
@@ -134,15 +126,12 @@ pub fn patch_features(
         return Err(ExtractError::BatchSize);
     }
     let (encoder, device) = (encoder.valid(), device.clone().without_autodiff());
-    let mut values: Vec<f32> = Vec::new();
-    for batch in images.chunks(config.batch_size) {
-        let features = encoder.forward_features(image_tensor(batch, config, &device));
-        values.extend(features.into_data().iter::<f32>());
-    }
+    let of_batch = |batch| values(encoder.forward_features(image_tensor(batch, config, &device)));
+    let features = images.chunks(config.batch_size).flat_map(of_batch);
     let patches = images.len() * encoder.grid().num_patches();
     Ok(Features::new(
         encoder.embed_dim(),
-        values,
+        features.collect(),
         vec![None; patches],
     )?)
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ijepa_data::{ClassifierAugment, Loader, LoaderConfig, Source};
-use ijepa_model::{Pooling, VisionTransformer, kernels::on_workers};
+use ijepa_model::{VisionTransformer, kernels::on_workers};
 
 pub(crate) use config::check;
 pub use config::{HeadNorm, LrSchedule, ProbeConfig, ProbeOptimizer};
@@ -23,23 +23,14 @@ pub use protocol::Protocol;
 pub use report::{HeadChoice, HeadReport, ProbeReport};
 
 use crate::accuracy::{Hits, place};
-use crate::extract::ExtractConfig;
-use crate::features::Features;
+use crate::features::{ExtractConfig, Features};
 use crate::labels::{Classes, labels_of};
+use crate::progress::{Progress, ProgressUnit};
 use batches::{Batches, Frozen, Live};
 use heads::Heads;
 
 /// Share of unreadable training images at which an augmented probe gives up.
 const MAX_BAD: f64 = 0.01;
-
-/// How far a probe is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ProbeProgress {
-    /// Steps that are done.
-    pub step: usize,
-    /// Steps in all.
-    pub steps: usize,
-}
 
 /// Trains linear heads on features that were extracted once and tests them on others.
 ///
@@ -86,7 +77,7 @@ pub fn probe_with_progress(
     test: &Features,
     config: &ProbeConfig,
     device: &Device,
-    progress: impl FnMut(ProbeProgress) + Send,
+    progress: impl FnMut(Progress) + Send,
 ) -> Result<ProbeReport, ProbeError> {
     config.validate()?;
     if train.dim() != test.dim() {
@@ -125,16 +116,13 @@ pub fn probe_augmented(
     test: &Features,
     (config, extraction): (&ProbeConfig, &ExtractConfig),
     device: &Device,
-    progress: impl FnMut(ProbeProgress) + Send,
+    progress: impl FnMut(Progress) + Send,
 ) -> Result<ProbeReport, ProbeError> {
     config.validate()?;
     extraction.check(encoder)?;
     let labels = labels_of(source.as_ref());
     let classes = Classes::of(&labels, test.labels())?;
-    let dim = match extraction.pooling {
-        Pooling::Mean => encoder.embed_dim(),
-        Pooling::Concat4 => 4 * encoder.embed_dim(),
-    };
+    let dim = extraction.dim(encoder);
     if dim != test.dim() {
         return Err(ProbeError::Width {
             train: dim,
@@ -174,7 +162,7 @@ fn run(
     classes: &Classes,
     config: &ProbeConfig,
     device: &Device,
-    mut progress: impl FnMut(ProbeProgress) + Send,
+    mut progress: impl FnMut(Progress) + Send,
 ) -> Result<ProbeReport, ProbeError> {
     let batch_size = batches.batch_size();
     let pools = config.pools.columns(test.dim())?;
@@ -224,7 +212,7 @@ fn train(
     banks: &mut [Bank],
     batches: &mut impl Batches,
     config: &ProbeConfig,
-    progress: &mut impl FnMut(ProbeProgress),
+    progress: &mut impl FnMut(Progress),
 ) -> Result<Vec<f32>, ProbeError> {
     let in_epoch = batches.steps_per_epoch();
     let mut losses = Vec::new();
@@ -235,9 +223,10 @@ fn train(
             for (_, columns, heads) in banks.iter_mut() {
                 heads.step(select(&features, columns), &targets, factor);
             }
-            progress(ProbeProgress {
-                step: epoch * in_epoch + step + 1,
-                steps: config.epochs * in_epoch,
+            progress(Progress {
+                done: epoch * in_epoch + step + 1,
+                total: config.epochs * in_epoch,
+                unit: ProgressUnit::Steps,
             });
         }
         losses = banks

@@ -1,5 +1,6 @@
 //! A part of a source.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ijepa_data::{DataError, RgbImage8, Source};
@@ -43,6 +44,10 @@ impl Source for Subset {
 
     fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
         self.source.read(self.at(index))
+    }
+
+    fn file(&self, index: usize) -> Option<PathBuf> {
+        self.source.file(self.at(index))
     }
 
     fn classes(&self) -> &[String] {

@@ -1,14 +1,14 @@
 //! Features of masked views of images, and what they say without labels.
 
-use burn::{
-    module::Module,
-    tensor::{Device, Tensor},
-};
+use burn::tensor::{Device, Tensor};
 use ijepa_data::Source;
 use ijepa_masking::{MaskRng, MaskSampler};
 use ijepa_model::{TokenIndices, VisionTransformer};
 
-use crate::{ExtractConfig, ExtractError, extract::run, features::Features, lanes::dot};
+use crate::{
+    features::{ExtractConfig, ExtractError, Features, collect, on_images, values},
+    lanes::dot,
+};
 
 /// Features compared in pairs at most, spread over the set: the number of pairs is its square.
 const MOST_PAIRED: usize = 1024;
@@ -46,25 +46,23 @@ pub fn masked_views(
         grid,
         "the sampler is for another patch grid"
     );
-    let size @ [height, width] = encoder.config().image_size;
-    let (encoder, device) = (encoder.valid(), device.clone().without_autodiff());
     let mut batch = 0;
-    let compute = |pixels: &[u8], images: usize| {
-        let shape = [images, height, width];
-        let input = config.normalization.images(pixels, shape, &device);
+    let of_batch = |encoder: &VisionTransformer, images: Tensor<4>| {
         let view = |step: usize| -> Tensor<3> {
             let rng = &mut MaskRng::for_group(0, step as u64, batch);
-            let masks = sampler.sample(images, rng);
+            let masks = sampler.sample(images.dims()[0], rng);
+            let device = images.device();
             let kept = TokenIndices::new(&masks.contexts[..1], grid.num_patches(), &device);
-            let tokens = encoder.forward_masked(input.clone(), &kept, None);
+            let tokens = encoder.forward_masked(images.clone(), &kept, None);
             tokens.mean_dim(1)
         };
         let views: Vec<Tensor<3>> = (0..views).map(view).collect();
         batch += 1;
-        Tensor::cat(views, 1).into_data().iter::<f32>().collect()
+        values(Tensor::cat(views, 1))
     };
-    let extracted = run(source, size, config, |_| (), compute)?;
-    Ok(extracted.features)
+    let compute = on_images(encoder, config, device, of_batch);
+    let size = encoder.config().image_size;
+    Ok(collect(source, size, config, |_| (), compute)?.features)
 }
 
 /// Mean squared distance of two views of an image, as unit features (Wang and Isola 2020, with

@@ -8,7 +8,8 @@ use std::time::Duration;
 use burn::tensor::Tensor;
 use ijepa_data::{DataError, DataSpec, Preprocess, RgbImage8, Source};
 use ijepa_eval::{
-    ExtractConfig, ExtractError, Extracted, extract, extract_pixels, extract_with_progress,
+    ExtractConfig, ExtractError, Extracted, Progress, Vectors, embed, extract, extract_pixels,
+    extract_with_progress, natural_size, read_features,
 };
 use ijepa_model::{Normalization, Pooling, VisionTransformer, VisionTransformerConfig};
 use ijepa_testkit::{assert_close, device, tolerance};
@@ -19,6 +20,8 @@ struct Levels {
     len: usize,
     bad: HashSet<usize>,
     panics: HashSet<usize>,
+    black: HashSet<usize>,
+    classes: [String; 2],
 }
 
 impl Levels {
@@ -27,6 +30,8 @@ impl Levels {
             len,
             bad: HashSet::new(),
             panics: HashSet::new(),
+            black: HashSet::new(),
+            classes: ["dark", "light"].map(str::to_owned),
         }
     }
 }
@@ -53,14 +58,16 @@ impl Source for Levels {
                 name: self.name(index),
             });
         }
-        let pixels = (0..16 * 16 * 3)
-            .map(|at| (index * 10 + at % 7) as u8)
-            .collect();
+        let level = |at: usize| match self.black.contains(&index) {
+            true => 0,
+            false => (index * 10 + at % 7) as u8,
+        };
+        let pixels = (0..16 * 16 * 3).map(level).collect();
         RgbImage8::new(16, 16, pixels)
     }
 
     fn classes(&self) -> &[String] {
-        &[]
+        &self.classes
     }
 }
 
@@ -203,6 +210,7 @@ fn pixels_are_normalised_channel_by_channel() {
             normalization,
             ..config()
         },
+        |_| (),
     );
     let features = found.unwrap().features;
     assert_eq!((features.images(), features.dim()), (2, 3 * 16 * 16));
@@ -218,9 +226,10 @@ fn progress_counts_images_of_the_source() {
     let mut source = Levels::new(10);
     source.bad.insert(2);
     let mut told = Vec::new();
-    let tell = |done| told.push(done);
+    let tell = |at: Progress| told.push(at.to_string());
     extract_with_progress(&encoder(), &source, &config(), &device(), tell).unwrap();
-    assert_eq!(told, [5, 9, 10]);
+    let expected = ["5 of 10 images", "9 of 10 images", "10 of 10 images"];
+    assert_eq!(told, expected);
 }
 
 #[test]
@@ -291,9 +300,67 @@ fn features_of_diverged_weights_are_refused() {
     let mut encoder = encoder();
     encoder.norm.gamma = encoder.norm.gamma.map(|gamma| gamma * f32::NAN);
     let error = extract(&encoder, &Levels::new(2), &config(), &device()).unwrap_err();
-    assert!(matches!(error, ExtractError::Features(_)));
+    assert!(matches!(error, ExtractError::NotFinite { .. }));
     assert_eq!(
         error.to_string(),
-        "value 0 of image 0 is NaN; the weights have probably diverged"
+        "value 0 of `level-0` is NaN; the weights have probably diverged"
     );
+}
+
+#[test]
+fn a_file_holds_what_extraction_gives_without_images_whose_decoder_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut source = Levels::new(11);
+    source.bad.insert(3);
+    source.panics.extend([0, 10]);
+    let expected = run(&source, &config());
+    for name in ["a.safetensors", "a.npy", "a.parquet"] {
+        let out = folder.path().join(name);
+        let what = (Vectors::Pooled, &config());
+        let mut told = Vec::new();
+        let tell = |at: Progress| told.push(at.done);
+        let written = embed(&encoder(), &source, what, &device(), &out, tell).unwrap();
+        assert_eq!((written.shape, told), (vec![8, 24], vec![6, 10]), "{name}");
+        assert_eq!(written.skipped, expected.skipped, "{name}");
+        let stored = read_features(&out).unwrap();
+        assert_eq!(stored.features, expected.features, "{name}");
+        assert_eq!(stored.classes, ["dark", "light"], "{name}");
+        assert_eq!(stored.pool.as_deref(), Some("mean"), "{name}");
+    }
+}
+
+#[test]
+fn images_with_features_that_are_not_finite_are_named_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("a.npy");
+    // The pixel statistics make the channels of all images but the black ones overflow.
+    let config = ExtractConfig {
+        normalization: Normalization {
+            mean: [0.0; 3],
+            std: [1e-40; 3],
+        },
+        ..config()
+    };
+    let mut source = Levels::new(9);
+    source.black.extend([0, 1, 2, 3, 4, 6]);
+    let what = (Vectors::Tokens, &config);
+    let error = embed(&encoder(), &source, what, &device(), &out, |_| ()).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains(" of `level-5` is NaN; "), "{text}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_first_readable_image_says_how_large_pixels_are_compared() {
+    let mut source = Levels::new(3);
+    source.panics.insert(0);
+    source.bad.insert(1);
+    assert_eq!(natural_size(&source, 224).unwrap(), [16, 16]);
+    assert_eq!(natural_size(&source, 8).unwrap(), [8, 8]);
+    source.bad.insert(2);
+    let error = natural_size(&source, 224).unwrap_err();
+    assert!(matches!(
+        error,
+        ExtractError::NothingReadable { images: 3, .. }
+    ));
 }

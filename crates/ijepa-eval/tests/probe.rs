@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use ijepa_data::{DataSpec, Source};
 use ijepa_eval::{
@@ -355,4 +356,37 @@ fn features_come_back_from_the_cache_until_something_changes() {
         ),
         "{text}"
     );
+}
+
+#[test]
+fn cached_features_of_a_file_that_was_overwritten_are_computed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = FeatureCache::new(folder.path().join("kept"));
+    let images = folder.path().join("images");
+    std::fs::create_dir(&images).unwrap();
+    let draw = |number: u8, level: u8| {
+        let mut image = b"P6 16 16 255\n".to_vec();
+        image.resize(image.len() + 16 * 16 * 3, level);
+        let path = images.join(format!("{number:02}.ppm"));
+        std::fs::write(&path, &image).unwrap();
+        let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(level.into());
+        let file = std::fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(changed).unwrap();
+    };
+    (0..20).for_each(|number| draw(number, number));
+    let source = scenes(&format!("folder:{}", images.display()));
+    let (encoder, device) = (encoder(), device());
+    let take = || {
+        let (mut computed, config) = (false, ExtractConfig::default());
+        let tell = |_| computed = true;
+        let found = cache.extract(&encoder, source.as_ref(), &config, &device, tell);
+        (found.unwrap().features, computed)
+    };
+    let (old, _) = take();
+    assert_eq!(take(), (old.clone(), false));
+    draw(4, 200);
+    let (new, computed) = take();
+    assert!(computed);
+    assert_eq!(old.row(3), new.row(3));
+    assert_ne!(old.row(4), new.row(4));
 }

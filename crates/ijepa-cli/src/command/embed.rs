@@ -2,17 +2,40 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use ijepa_eval::{Embedded, Error, ExtractConfig, FeatureFormat, Vectors, embed};
+use ijepa_model::Pooling;
 use serde_json::json;
 
 use crate::{
     args::{Compute, ComputeArgs, DataArgs, ReadArgs},
     error::CliError,
-    features::{
-        EncoderChoice, Extract, Extracted, FileKind, LoadedEncoder, Normalize, Pool, WeightsArgs,
-    },
+    features::{EncoderChoice, LoadedEncoder, Normalize, WeightsArgs, skipped_json},
+    picture,
+    progress::StatusLine,
     report::{self, Report},
 };
+
+/// What becomes of the tokens of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Pool {
+    /// Mean over the tokens of the last layer
+    Mean,
+    /// Means of the last four layers
+    Concat4,
+    /// All tokens of the last layer
+    Tokens,
+}
+
+impl Pool {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::Concat4 => "concat4",
+            Self::Tokens => "tokens",
+        }
+    }
+}
 
 /// Write the features of every image to .safetensors, .npy or .parquet
 #[derive(Debug, Args)]
@@ -45,7 +68,12 @@ pub(crate) struct Embed {
 
 impl Embed {
     pub(crate) fn run(&self) -> Result<Report, CliError> {
-        let kind = FileKind::of(&self.out, self.pool == Pool::Tokens)?;
+        let vectors = match self.pool {
+            Pool::Mean | Pool::Concat4 => Vectors::Pooled,
+            Pool::Tokens => Vectors::Tokens,
+        };
+        picture::check_name("out", &self.out)?;
+        FeatureFormat::of_new(&self.out, vectors).map_err(Error::from)?;
         let compute = self.compute.open()?;
         let source = self.data.open()?;
         let frozen = self.weights.load(self.encoder, &compute)?;
@@ -53,29 +81,37 @@ impl Embed {
         if !self.quiet {
             report::line(&format!("{} images; {}", source.len(), settings.describe()));
         }
-        let extract = Extract {
-            frozen,
-            source,
+        let config = ExtractConfig {
+            pooling: match self.pool {
+                Pool::Concat4 => Pooling::Concat4,
+                Pool::Mean | Pool::Tokens => Pooling::Mean,
+            },
             preprocess: self.read.preprocess.unwrap_or_default(),
-            pool: self.pool,
+            normalization: frozen.normalization,
             batch_size: self.read.batch_size,
             workers: self.read.workers.count(),
-            progress: !self.quiet,
         };
-        let extracted = extract.run(&self.data.spec, &self.out, kind)?;
-        Ok(self.report(&extracted, &settings))
+        let embedded = embed(
+            &frozen.encoder,
+            source.as_ref(),
+            (vectors, &config),
+            &compute.device,
+            &self.out,
+            StatusLine::watch(self.quiet, &self.data.spec),
+        )?;
+        Ok(self.report(&embedded, &settings))
     }
 
-    fn report(&self, extracted: &Extracted, settings: &Settings) -> Report {
-        let Extracted {
-            images,
+    fn report(&self, embedded: &Embedded, settings: &Settings) -> Report {
+        let Embedded {
             shape,
-            images_per_s,
             skipped,
-        } = extracted;
-        let sizes = shape.with_rows(*images);
+            elapsed,
+        } = embedded;
+        let (images, inner) = (shape[0], &shape[1..]);
+        let images_per_s = images as f64 / elapsed.as_secs_f64();
         let mut text = format!(
-            "wrote {} (embedding {sizes:?}, {images_per_s:.1} images/s)\n",
+            "wrote {} (embedding {shape:?}, {images_per_s:.1} images/s)\n",
             self.out.display()
         );
         if !skipped.is_empty() {
@@ -89,10 +125,10 @@ impl Embed {
             text,
             json: json!({
                 "images": images,
-                "dim": shape.dim,
-                "tokens": shape.tokens,
+                "dim": inner.last(),
+                "tokens": (inner.len() > 1).then(|| inner[0]),
                 "images_per_s": images_per_s,
-                "skipped": skipped,
+                "skipped": skipped_json(skipped),
                 "out": self.out,
                 "encoder": settings.encoder,
                 "pool": self.pool.name(),

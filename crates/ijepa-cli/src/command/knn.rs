@@ -2,18 +2,27 @@
 
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use ijepa_data::Preprocess;
-use ijepa_eval::{KnnConfig, KnnReport, knn};
+use ijepa_eval::{Error, KnnConfig, KnnReport, check_voters, knn};
 use ijepa_model::Pooling;
 use serde_json::json;
 
 use crate::{
     args::{self, ComputeArgs},
     error::CliError,
-    features::{Pair, PairArgs, Pool, skipped_json, skipped_text},
+    features::{Pair, PairArgs, skipped_json, skipped_text},
     report::Report,
 };
+
+/// What becomes of the tokens of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Pool {
+    /// Mean over the tokens of the last layer
+    Mean,
+    /// Means of the last four layers
+    Concat4,
+}
 
 /// Classify test images by their nearest training images (DINO's protocol)
 #[derive(Debug, Args)]
@@ -23,10 +32,9 @@ use crate::{
 pub(crate) struct Knn {
     #[command(flatten)]
     pair: PairArgs,
-    /// Numbers of neighbours
-    #[arg(long, value_name = "K,K", value_delimiter = ',', default_value = "10,20,100,200",
-          value_parser = args::positive)]
-    k: Vec<usize>,
+    /// Numbers of neighbours [default: 10, 20, 100 and 200, of which no more than there are images]
+    #[arg(long, value_name = "K,K", value_delimiter = ',', value_parser = args::positive)]
+    k: Option<Vec<usize>>,
     /// Divides similarities before the exponential
     #[arg(long, value_name = "T", default_value = "0.07", value_parser = args::above_zero)]
     temperature: f64,
@@ -36,47 +44,49 @@ pub(crate) struct Knn {
     /// Whiten with the training features first: all directions count the same
     #[arg(long, conflicts_with = "center")]
     whiten: bool,
-    /// What becomes of the tokens of an image: mean or concat4
-    #[arg(
-        long,
-        value_enum,
-        default_value = "mean",
-        conflicts_with = "features_train"
-    )]
-    pool: Pool,
+    /// What becomes of the tokens of an image [default: mean]
+    #[arg(long, value_enum, conflicts_with = "features_train")]
+    pool: Option<Pool>,
     #[command(flatten)]
     compute: ComputeArgs,
 }
 
 impl Knn {
     pub(crate) fn run(&self) -> Result<Report, CliError> {
+        self.pair.check_flags(&[("pool", self.pool.is_some())])?;
         let compute = self.compute.open()?;
         let pair = match self.pair.of_files()? {
             Some(pair) => pair,
             None => {
+                let images = self.pair.images(&compute, |train, test| {
+                    check_voters(train, test)?;
+                    Ok(self.config(train.len()).validate(train.len())?)
+                })?;
                 let pooling = match self.pool {
-                    Pool::Mean => Pooling::Mean,
-                    Pool::Concat4 => Pooling::Concat4,
-                    Pool::Tokens => return Err(CliError::TokensToKnn),
+                    Some(Pool::Concat4) => Pooling::Concat4,
+                    Some(Pool::Mean) | None => Pooling::Mean,
                 };
-                let images = self.pair.images(&compute)?;
-                let config = self
-                    .pair
-                    .extraction(&images.look, pooling, Preprocess::Eval);
-                self.pair.extract_both(&images, &config, &compute, None)?
+                let (pair, look) = (&self.pair, &images.look);
+                let config = pair.extraction(look, pooling, Preprocess::Eval);
+                pair.extract_both(&images, &config, &compute, None)?
             }
         };
-        let config = KnnConfig {
-            ks: self.k.clone(),
+        let config = self.config(pair.train.images());
+        let started = Instant::now();
+        let found = knn(&pair.train, &pair.test, &config, &compute.device).map_err(Error::from)?;
+        Ok(self.report(&pair, &found, started.elapsed()))
+    }
+
+    /// How `train_images` vote.
+    fn config(&self, train_images: usize) -> KnnConfig {
+        let defaults = KnnConfig::for_images(train_images);
+        KnnConfig {
+            ks: self.k.clone().unwrap_or(defaults.ks),
             temperature: self.temperature,
             center: self.center,
             whiten: self.whiten,
-            ..KnnConfig::default()
-        };
-        let started = Instant::now();
-        let found = knn(&pair.train, &pair.test, &config, &compute.device)
-            .map_err(ijepa_eval::Error::from)?;
-        Ok(self.report(&pair, &found, started.elapsed()))
+            ..defaults
+        }
     }
 
     fn report(&self, pair: &Pair, found: &KnnReport, took: Duration) -> Report {

@@ -8,8 +8,8 @@ use std::{
 use clap::{Args, ValueEnum};
 use ijepa_data::{DataSpec, Preprocess, Skipped};
 use ijepa_eval::{
-    FeatureCache, HeadNorm, HeadReport, LogisticConfig, Pools, ProbeConfig, ProbeProgress,
-    ProbeReport, Protocol, logistic, probe_augmented, probe_with_progress,
+    Error, FeatureCache, HeadNorm, HeadReport, LogisticConfig, Pools, ProbeConfig, ProbeReport,
+    Protocol, check_labels, logistic, probe_augmented, probe_with_progress,
 };
 use ijepa_model::Pooling;
 use serde_json::json;
@@ -46,6 +46,24 @@ enum Pool {
     Concat4,
     /// Heads on each of the two
     Both,
+}
+
+impl Pool {
+    fn pools(self) -> Pools {
+        match self {
+            Self::Mean => Pools::Mean,
+            Self::Concat4 => Pools::Concat4,
+            Self::Both => Pools::Both,
+        }
+    }
+
+    /// The pooling of `ijepa embed` whose features have what heads see.
+    fn of_features(self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::Concat4 | Self::Both => "concat4",
+        }
+    }
 }
 
 /// What happens to training images.
@@ -113,6 +131,12 @@ pub(crate) struct Probe {
     compute: ComputeArgs,
 }
 
+/// How heads get their weights.
+enum Heads {
+    Trained(Protocol, ProbeConfig),
+    Solved(LogisticConfig),
+}
+
 /// What was found, and on what.
 struct Found {
     report: ProbeReport,
@@ -129,89 +153,82 @@ impl Probe {
         let compute = self.compute.open()?;
         let found = match self.pair.of_files()? {
             Some(pair) => {
-                let protocol = self.linear(None)?;
-                self.on_features(pair, protocol, self.pools(None), &compute)?
+                let heads = self.heads(None, self.pools_of_file(&pair)?)?;
+                self.on_features(pair, &heads, &compute)?
             }
-            None => self.on_images(&self.pair.images(&compute)?, &compute)?,
+            None => self.on_images(&compute)?,
         };
         Ok(self.report(&found))
     }
 
-    fn on_images(&self, images: &Images, compute: &Compute) -> Result<Found, CliError> {
+    fn on_images(&self, compute: &Compute) -> Result<Found, CliError> {
+        let images = self
+            .pair
+            .images(compute, |train, test| Ok(check_labels(train, test)?))?;
         let spec: DataSpec = images.train.spec.parse()?;
-        let protocol = self.linear(Some(&spec))?;
-        let pools = self.pools(Some(&images.look));
+        let pools = self.pools(&images.look);
+        let heads = self.heads(Some(&spec), pools)?;
         let pooling = match pools {
             Pools::Concat4 | Pools::Both => Pooling::Concat4,
             Pools::Given | Pools::Mean => Pooling::Mean,
         };
-        let preprocess = protocol.map_or(Preprocess::Eval, Protocol::preprocess);
+        let preprocess = match heads {
+            Heads::Trained(protocol, _) => protocol.preprocess(),
+            Heads::Solved(_) => Preprocess::Eval,
+        };
         let extraction = self.pair.extraction(&images.look, pooling, preprocess);
         let cache = self.cache.as_ref().map(FeatureCache::new);
-        let augment = match (&images.look, protocol) {
-            (Look::Encoder(frozen), Some(protocol)) if self.augment != Some(Augment::None) => {
+        let augmented = match (&images.look, &heads) {
+            (Look::Encoder(frozen), Heads::Trained(protocol, config))
+                if self.augment != Some(Augment::None) =>
+            {
                 let augment = protocol.augment(frozen.encoder.config().image_size);
-                augment.map(|augment| (&frozen.encoder, protocol, augment))
+                augment.map(|augment| (&frozen.encoder, config, augment))
             }
             _ => None,
         };
-        let Some((encoder, protocol, augment)) = augment else {
+        let Some((encoder, config, augment)) = augmented else {
             let pair = self
                 .pair
-                .extract_both(images, &extraction, compute, cache.as_ref())?;
-            return self.on_features(pair, protocol, pools, compute);
+                .extract_both(&images, &extraction, compute, cache.as_ref())?;
+            return self.on_features(pair, &heads, compute);
         };
-        let test = &images.test;
+        let Images { train, test, look } = &images;
         let test = self
             .pair
-            .extract(&images.look, test, &extraction, compute, cache.as_ref())?;
-        let config = self.config(protocol, pools);
+            .extract(look, test, &extraction, compute, cache.as_ref())?;
         let started = Instant::now();
         let report = probe_augmented(
             encoder,
-            images.train.source.clone(),
+            train.source.clone(),
             augment,
             &test.features,
-            (&config, &extraction),
+            (config, &extraction),
             &compute.device,
-            self.progress(),
+            StatusLine::watch(self.pair.quiet, "training heads"),
         );
         Ok(Found {
-            report: report.map_err(ijepa_eval::Error::from)?,
-            encoder: images.look.name(),
+            report: report.map_err(Error::from)?,
+            encoder: look.name(),
             augmented: true,
             took: started.elapsed(),
             skipped: test.skipped,
         })
     }
 
-    /// Heads on features that do not change; without a protocol they are solved.
-    fn on_features(
-        &self,
-        pair: Pair,
-        protocol: Option<Protocol>,
-        pools: Pools,
-        compute: &Compute,
-    ) -> Result<Found, CliError> {
-        let (train, test) = (&pair.train, &pair.test);
+    /// Heads on features that do not change.
+    fn on_features(&self, pair: Pair, heads: &Heads, compute: &Compute) -> Result<Found, CliError> {
+        let (train, test, device) = (&pair.train, &pair.test, &compute.device);
         let started = Instant::now();
-        let report = match protocol {
-            Some(protocol) => {
-                let config = self.config(protocol, pools);
-                probe_with_progress(train, test, &config, &compute.device, self.progress())
+        let report = match heads {
+            Heads::Trained(_, config) => {
+                let watch = StatusLine::watch(self.pair.quiet, "training heads");
+                probe_with_progress(train, test, config, device, watch)
             }
-            None => {
-                let defaults = LogisticConfig::default();
-                let config = LogisticConfig {
-                    pools,
-                    penalties: self.penalty.clone().unwrap_or(defaults.penalties),
-                    ..defaults
-                };
-                logistic(train, test, &config, &compute.device)
-            }
+            Heads::Solved(config) => logistic(train, test, config, device),
         };
         Ok(Found {
-            report: report.map_err(ijepa_eval::Error::from)?,
+            report: report.map_err(Error::from)?,
             encoder: pair.encoder,
             augmented: false,
             took: started.elapsed(),
@@ -219,21 +236,22 @@ impl Probe {
         })
     }
 
-    /// Says how many steps are done, unless that is not wanted.
-    fn progress(&self) -> impl FnMut(ProbeProgress) + Send + use<> {
-        let mut line = (!self.pair.quiet).then(StatusLine::stderr);
-        move |at| {
-            if let Some(line) = &mut line {
-                line.show(&format!("step {}/{}", at.step, at.steps));
-            }
-        }
-    }
-
     /// Flags that would change nothing are refused.
     fn check_flags(&self) -> Result<(), CliError> {
+        let augmented = ("augment protocol", self.augment == Some(Augment::Protocol));
+        self.pair.check_flags(&[
+            augmented,
+            ("pool", self.pool.is_some()),
+            ("cache", self.cache.is_some()),
+        ])?;
+        let refused = |place: String| move |flag| CliError::ChangesNothing { flag, place };
+        if self.pair.is_of_files() && augmented.1 {
+            return Err(refused("on features of files".to_owned())(augmented.0));
+        }
         let solved = self.protocol == Name::LowshotLogistic;
+        let fixed = solved || self.protocol == Name::Quick;
         let given = [
-            ("augment", solved && self.augment == Some(Augment::Protocol)),
+            (augmented.0, fixed && augmented.1),
             ("epochs", solved && self.epochs.is_some()),
             ("head-batch", solved && self.head_batch.is_some()),
             ("lr", solved && self.lr.is_some()),
@@ -241,47 +259,64 @@ impl Probe {
             ("batch-norm", solved && self.batch_norm.is_some()),
             ("penalty", !solved && self.penalty.is_some()),
         ];
+        let place = format!("in protocol {}", self.name());
         match given.into_iter().find(|(_, wrong)| *wrong) {
-            Some((flag, _)) => Err(CliError::NotOfProtocol {
-                flag,
-                protocol: self.name(),
-            }),
+            Some((flag, _)) => Err(refused(place)(flag)),
             None => Ok(()),
         }
     }
 
     fn name(&self) -> String {
-        let name = self.protocol.to_possible_value();
-        name.map_or_else(String::new, |name| name.get_name().to_owned())
+        value_name(self.protocol)
     }
 
-    /// The protocol for `data`; none if heads are solved instead of trained.
-    fn linear(&self, data: Option<&DataSpec>) -> Result<Option<Protocol>, CliError> {
-        if data.is_none() && self.augment == Some(Augment::Protocol) {
-            return Err(CliError::AugmentedFeatures);
+    /// How heads that see `pools` learn of `data`, if that can be computed.
+    fn heads(&self, data: Option<&DataSpec>, pools: Pools) -> Result<Heads, CliError> {
+        let protocol = match self.protocol {
+            Name::Quick => Protocol::Quick,
+            Name::VisslIn1k => Protocol::VisslIn1k,
+            Name::VisslTransfer => data.map_or(Protocol::VisslCifar100, Protocol::transfer),
+            Name::Clevr => data.map_or(Protocol::ClevrCount, Protocol::clevr),
+            Name::LowshotLogistic => {
+                let defaults = LogisticConfig::default();
+                let config = LogisticConfig {
+                    pools,
+                    penalties: self.penalty.clone().unwrap_or(defaults.penalties),
+                    ..defaults
+                };
+                config.validate().map_err(Error::from)?;
+                return Ok(Heads::Solved(config));
+            }
+        };
+        let config = self.config(protocol, pools);
+        config.validate().map_err(Error::from)?;
+        Ok(Heads::Trained(protocol, config))
+    }
+
+    /// What heads see of the features of `look`.
+    fn pools(&self, look: &Look) -> Pools {
+        let is_deep = match look {
+            Look::Encoder(frozen) => frozen.encoder.config().depth >= 4,
+            Look::Pixels { .. } => return Pools::Given,
+        };
+        match self.pool {
+            Some(pool) => pool.pools(),
+            None if self.protocol != Name::Quick && is_deep => Pools::Both,
+            None => Pools::Mean,
         }
-        Ok(match self.protocol {
-            Name::Quick => Some(Protocol::Quick),
-            Name::VisslIn1k => Some(Protocol::VisslIn1k),
-            Name::VisslTransfer => Some(data.map_or(Protocol::VisslCifar100, Protocol::transfer)),
-            Name::Clevr => Some(data.map_or(Protocol::ClevrCount, Protocol::clevr)),
-            Name::LowshotLogistic => None,
-        })
     }
 
-    /// What heads see of the features of `look`, or of files.
-    fn pools(&self, look: Option<&Look>) -> Pools {
-        let deep = |frozen: &crate::features::LoadedEncoder| frozen.encoder.config().depth >= 4;
-        match (self.pool, look) {
-            (Some(Pool::Mean), _) => Pools::Mean,
-            (Some(Pool::Concat4), _) => Pools::Concat4,
-            (Some(Pool::Both), _) => Pools::Both,
-            (None, Some(Look::Encoder(frozen))) => match self.protocol {
-                Name::Quick => Pools::Mean,
-                _ if deep(frozen) => Pools::Both,
-                _ => Pools::Mean,
-            },
-            (None, _) => Pools::Given,
+    /// What heads see of the features of files, which are what they are.
+    fn pools_of_file(&self, pair: &Pair) -> Result<Pools, CliError> {
+        let Some(pool) = self.pool else {
+            return Ok(Pools::Given);
+        };
+        match &pair.pool {
+            Some(found) if found != pool.of_features() => Err(CliError::PoolOfFile {
+                pool: value_name(pool),
+                found: found.clone(),
+            }),
+            _ => Ok(pool.pools()),
         }
     }
 
@@ -337,6 +372,12 @@ impl Probe {
         json["skipped"] = skipped_json(skipped);
         Report { text, json }
     }
+}
+
+/// The name of a value on the command line.
+fn value_name(value: impl ValueEnum) -> String {
+    let name = value.to_possible_value();
+    name.map_or_else(String::new, |name| name.get_name().to_owned())
 }
 
 /// One head and what it achieved.

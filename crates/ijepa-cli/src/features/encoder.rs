@@ -74,7 +74,7 @@ pub(crate) struct WeightsArgs {
     #[arg(long, value_name = "NAME", conflicts_with = "weights")]
     arch: Option<String>,
     /// Attention heads of an official file of unusual width, which does not record them
-    #[arg(long, value_name = "N", value_parser = args::positive)]
+    #[arg(long, value_name = "N", value_parser = args::positive, requires = "weights")]
     num_heads: Option<usize>,
     /// Side of the images, to which positions are resampled [default: the weights' own size]
     #[arg(long, value_name = "N", value_parser = args::positive)]
@@ -105,6 +105,11 @@ pub(crate) struct LoadedPredictor {
 }
 
 impl WeightsArgs {
+    /// Whether sizes of a random encoder were given.
+    pub(crate) fn has_arch(&self) -> bool {
+        self.arch.is_some()
+    }
+
     /// The encoder that features come from; without a choice the weights decide.
     pub(crate) fn load(
         &self,

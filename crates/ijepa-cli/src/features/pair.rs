@@ -5,15 +5,17 @@ use std::{path::PathBuf, sync::Arc};
 use clap::{Args, ValueEnum};
 use ijepa_data::{Preprocess, Skipped, Source};
 use ijepa_eval::{
-    ExtractConfig, FeatureCache, Features, check_class_names, extract, extract_pixels,
+    Error, ExtractConfig, Extracted, FeatureCache, Features, check_class_names, extract_pixels,
+    extract_with_progress, natural_size, read_features,
 };
 use ijepa_model::{Normalization, Pooling};
 use serde_json::{Value, json};
 
-use super::{EncoderChoice, LoadedEncoder, WeightsArgs, read_features};
+use super::{EncoderChoice, LoadedEncoder, WeightsArgs};
 use crate::{
     args::{self, Compute, ReadArgs},
     error::CliError,
+    progress::StatusLine,
     report,
 };
 
@@ -43,7 +45,6 @@ pub(crate) struct PairArgs {
     encoder: Option<Choice>,
     /// Labelled images to learn from
     #[arg(long, value_name = "SPEC", requires = "test")]
-    #[arg(required_unless_present = "features_train")]
     train: Option<String>,
     /// File with the names of the images of the folder to learn from, one a line
     #[arg(long, value_name = "FILE", requires = "train")]
@@ -54,7 +55,7 @@ pub(crate) struct PairArgs {
     /// Features to learn from, .safetensors, .npy or .parquet of `ijepa embed`
     #[arg(long, value_name = "FILE", requires = "features_test")]
     #[arg(conflicts_with_all = ["train", "test", "weights", "arch", "encoder", "image_size",
-          "normalize", "preprocess"])]
+          "normalize", "preprocess", "num_heads"])]
     features_train: Option<PathBuf>,
     /// Features that are classified
     #[arg(long, value_name = "FILE", requires = "features_train")]
@@ -115,33 +116,63 @@ pub(crate) struct Pair {
     pub(crate) train: Features,
     pub(crate) test: Features,
     pub(crate) skipped: Vec<Skipped>,
+    /// How the tokens of an image became a vector, if files say so.
+    pub(crate) pool: Option<String>,
 }
 
 impl PairArgs {
+    /// Flags of images that change nothing for pixels are refused; `more` are those of a command
+    /// with whether they were given.
+    pub(crate) fn check_flags(&self, more: &[(&'static str, bool)]) -> Result<(), CliError> {
+        let arch = [("arch", self.weights.has_arch())];
+        let mut given = arch.iter().chain(more);
+        match given.find(|(_, is_given)| self.is_of_pixels() && *is_given) {
+            Some(&(flag, _)) => Err(CliError::ChangesNothing {
+                flag,
+                place: "with --encoder pixels".to_owned(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn is_of_files(&self) -> bool {
+        self.features_train.is_some()
+    }
+
+    fn is_of_pixels(&self) -> bool {
+        self.encoder == Some(Choice::Pixels)
+    }
+
     /// The features of files, if files were named.
     pub(crate) fn of_files(&self) -> Result<Option<Pair>, CliError> {
         let (Some(train), Some(test)) = (&self.features_train, &self.features_test) else {
             return Ok(None);
         };
+        let train = read_features(train).map_err(Error::from)?;
+        let test = read_features(test).map_err(Error::from)?;
+        check_class_names(&train.classes, &test.classes).map_err(Error::from)?;
         Ok(Some(Pair {
             encoder: "unknown",
-            train: read_features(train)?,
-            test: read_features(test)?,
+            train: train.features,
+            test: test.features,
             skipped: Vec::new(),
+            pool: train.pool,
         }))
     }
 
-    /// Opens images and encoder; their classes have to be the same.
-    pub(crate) fn images(&self, compute: &Compute) -> Result<Images, CliError> {
+    /// Opens images and, if `check` finds nothing wrong with them, the encoder.
+    pub(crate) fn images(
+        &self,
+        compute: &Compute,
+        check: impl FnOnce(&dyn Source, &dyn Source) -> Result<(), Error>,
+    ) -> Result<Images, CliError> {
         let open = |spec: &Option<String>, subset: &Option<PathBuf>| {
-            let spec = spec.clone().expect("clap asks for images or features");
+            let spec = spec.clone().ok_or(CliError::NothingToCompare)?;
             let source = args::open_part(&spec, subset.as_deref())?;
             Ok::<_, CliError>(Named { spec, source })
         };
-        let (train, test) = (open(&self.train, &self.subset), open(&self.test, &None));
-        let (train, test) = (train?, test?);
-        check_class_names(train.source.as_ref(), test.source.as_ref())
-            .map_err(ijepa_eval::Error::from)?;
+        let (train, test) = (open(&self.train, &self.subset)?, open(&self.test, &None)?);
+        check(train.source.as_ref(), test.source.as_ref())?;
         let look = self.look(train.source.as_ref(), compute)?;
         Ok(Images { train, test, look })
     }
@@ -150,7 +181,8 @@ impl PairArgs {
         let choice = match self.encoder {
             Some(Choice::Pixels) => {
                 let (size, normalization) = self.weights.pixels()?;
-                let size = size.map_or_else(|| size_of_first(train), Ok)?;
+                let size = size.map_or_else(|| natural_size(train, PIXEL_SIDE), Ok);
+                let size = size.map_err(Error::from)?;
                 return Ok(Look::Pixels {
                     size,
                     normalization,
@@ -188,21 +220,23 @@ impl PairArgs {
         config: &ExtractConfig,
         compute: &Compute,
         cache: Option<&FeatureCache>,
-    ) -> Result<ijepa_eval::Extracted, CliError> {
+    ) -> Result<Extracted, CliError> {
         if !self.quiet {
             let (images, device) = (source.len(), compute.spec);
             report::line(&format!("{spec}: {images} images on {device}"));
         }
-        let source = source.as_ref();
-        let extracted: Result<_, ijepa_eval::Error> = match (look, cache) {
+        let (source, device) = (source.as_ref(), &compute.device);
+        let watch = StatusLine::watch(self.quiet, spec);
+        let extracted: Result<_, Error> = match (look, cache) {
             (Look::Pixels { size, .. }, _) => {
-                extract_pixels(source, *size, config).map_err(Into::into)
+                extract_pixels(source, *size, config, watch).map_err(Into::into)
             }
             (Look::Encoder(frozen), None) => {
-                extract(&frozen.encoder, source, config, &compute.device).map_err(Into::into)
+                extract_with_progress(&frozen.encoder, source, config, device, watch)
+                    .map_err(Into::into)
             }
             (Look::Encoder(frozen), Some(cache)) => {
-                cache.extract(&frozen.encoder, source, config, &compute.device, |_| ())
+                cache.extract(&frozen.encoder, source, config, device, watch)
             }
         };
         Ok(extracted?)
@@ -216,15 +250,14 @@ impl PairArgs {
         compute: &Compute,
         cache: Option<&FeatureCache>,
     ) -> Result<Pair, CliError> {
-        let both = [&images.train, &images.test];
-        let [train, test] =
-            both.map(|named| self.extract(&images.look, named, config, compute, cache));
-        let (train, test) = (train?, test?);
+        let of = |named| self.extract(&images.look, named, config, compute, cache);
+        let (train, test) = (of(&images.train)?, of(&images.test)?);
         Ok(Pair {
             encoder: images.look.name(),
             train: train.features,
             test: test.features,
             skipped: [train.skipped, test.skipped].concat(),
+            pool: None,
         })
     }
 }
@@ -239,11 +272,4 @@ pub(crate) fn skipped_json(skipped: &[Skipped]) -> Value {
 pub(crate) fn skipped_text(skipped: &[Skipped]) -> String {
     let line = |image: &Skipped| format!("skipped {}: {}\n", image.path, image.why);
     skipped.iter().map(line).collect()
-}
-
-/// A square as large as the first readable image allows, for pixels that no weights give a size.
-fn size_of_first(source: &dyn Source) -> Result<[usize; 2], CliError> {
-    let mut images = (1..source.len()).filter_map(|index| source.read(index).ok());
-    let first = source.read(0).or_else(|error| images.next().ok_or(error))?;
-    Ok([first.width().min(first.height()).min(PIXEL_SIDE); 2])
 }

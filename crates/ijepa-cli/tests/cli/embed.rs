@@ -5,6 +5,11 @@ use std::path::Path;
 use ijepa_data::{FolderSource, Preprocess, Source};
 use ijepa_model::{Checkpoint, Normalization, Pooling, checkpoint::EncoderRole};
 use ijepa_testkit::{assert_close, device, device_name, relative_difference};
+use parquet::{
+    file::reader::{FileReader, SerializedFileReader},
+    record::RowAccessor,
+};
+use safetensors::SafeTensors;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -99,6 +104,10 @@ fn rows_are_the_images_in_order_without_the_damaged_one() {
     assert!(
         run.stderr.contains("normalisation imagenet; device "),
         "{run:?}"
+    );
+    assert!(
+        run.stderr.contains("photos: 5 of 5 images, "),
+        "progress is missing: {run:?}"
     );
     let quiet = ijepa(&command(photos.path(), &out, &["--weights", &hf(), "-q"]));
     assert_eq!(quiet.stderr, "");
@@ -273,9 +282,68 @@ fn numpy_files_hold_the_same() {
     };
     let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (4, 48), }";
     assert_eq!(f32s(&read(&out, header)), reference.values);
+    let about = std::fs::read(photos.path().join("out.meta.json")).unwrap();
+    let about: Value = serde_json::from_slice(&about).unwrap();
+    let expected = serde_json::json!({"classes": ["bird", "cat"], "pool": "mean"});
+    assert_eq!(about, expected);
     let labels = path_text(photos.path().join("out.labels.npy"));
     let header = "{'descr': '<i8', 'fortran_order': False, 'shape': (4,), }";
     assert_eq!(i64s(&read(&labels, header)), reference.labels);
+}
+
+#[test]
+fn files_name_their_classes() {
+    let photos = photos();
+    let facts = |flags: &[&str]| {
+        let (features, _) = embed(photos.path(), flags);
+        let bytes = std::fs::read(photos.path().join("out.safetensors")).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        (features.shape, header.metadata().clone().unwrap())
+    };
+    let (shape, found) = facts(&["--weights", &hf(), "--pool", "tokens"]);
+    assert_eq!(shape, [4, 16, 48]);
+    let expected = [("classes", r#"["bird","cat"]"#), ("pool", "tokens")];
+    let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    assert_eq!(found, expected.into());
+
+    let out = photos.path().join("out.parquet");
+    text(&command(
+        photos.path(),
+        &path_text(&out),
+        &["--weights", &hf()],
+    ));
+    let file = SerializedFileReader::new(std::fs::File::open(out).unwrap()).unwrap();
+    let rows = file.get_row_iter(None).unwrap().map(Result::unwrap);
+    let classes: Vec<String> = rows
+        .map(|row| row.get_string(3).unwrap().to_owned())
+        .collect();
+    assert_eq!(classes, ["bird", "bird", "cat", "cat"]);
+}
+
+#[test]
+fn features_that_are_not_finite_exit_with_4_and_name_the_first_image() {
+    let photos = photos();
+    let weights = photos.path().join("weights");
+    std::fs::create_dir(&weights).unwrap();
+    let from = |name: &str| std::fs::read(Path::new(&hf()).join(name)).unwrap();
+    std::fs::write(weights.join("config.json"), from("config.json")).unwrap();
+    let mut bytes = from("model.safetensors");
+    let (header, file) = SafeTensors::read_metadata(&bytes).unwrap();
+    let (at, _) = file.info("layernorm.bias").unwrap().data_offsets;
+    bytes[8 + header + at..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(weights.join("model.safetensors"), bytes).unwrap();
+    let out = path_text(photos.path().join("out.npy"));
+    let weights = path_text(weights);
+    let run = ijepa(&command(
+        photos.path(),
+        &out,
+        &["-q", "--weights", &weights],
+    ));
+    assert_eq!(run.code, Some(4), "{run:?}");
+    let first = path_text(photos.path().join("photos/bird/0.png"));
+    let message = format!("error: value 0 of `{first}` is NaN; ");
+    assert!(run.stderr.starts_with(&message), "{run:?}");
+    assert!(!Path::new(&out).exists());
 }
 
 #[test]
@@ -309,7 +377,10 @@ fn a_failed_run_leaves_the_old_file_and_nothing_else() {
     let flags = ["--weights", &hf(), "--preprocess", "none"];
     let run = ijepa(&command(photos.path(), &path_text(&out), &flags));
     assert_eq!(run.code, Some(4), "{run:?}");
-    assert!(run.stderr.contains("none of the 5 images of "), "{run:?}");
+    assert!(
+        run.stderr.contains("none of the 5 images can be read"),
+        "{run:?}"
+    );
     assert_eq!(std::fs::read_to_string(&out).unwrap(), "precious");
     assert_eq!(std::fs::read_dir(photos.path()).unwrap().count(), before);
 }

@@ -81,7 +81,7 @@ fn command_lines_that_make_no_sense_exit_with_2() {
     check_line(
         "embed --weights w --data d --out o.parquet --pool tokens",
         2,
-        "`--pool tokens` cannot be written to Parquet",
+        "tokens cannot be written to Parquet",
     );
     let scenes = "embed --data scenes:n=2,size=32 --out o.npy -q";
     check_line(scenes, 2, "target encoder: `--weights` is missing");
@@ -137,7 +137,7 @@ fn flags_that_do_not_fit_the_weights_exit_with_2() {
     );
     run(
         &["--out", &out, "--pool", "concat4"],
-        "needs 4 blocks, the encoder has 3",
+        "concat4 pooling needs 4 layers, the encoder has 3",
     );
     run(
         &["--out", &path_text(folder.path())],
@@ -223,7 +223,7 @@ fn unreadable_data_exits_with_4() {
     check_data("tar:x.tar", "reading tar data is not built yet");
     check_data("parquet:nowhere/*.parquet", "no file matches");
     std::fs::write(empty.join("a.png"), "no image").unwrap();
-    check_data(&path_text(&empty), "none of the 1 images of ");
+    check_data(&path_text(&empty), "none of the 1 images can be read");
     assert!(!Path::new(&out).exists());
 }
 

@@ -43,7 +43,7 @@ fn pixels_need_no_weights() {
     };
     let pixels = |spec: &str| {
         let source = spec.parse::<DataSpec>().unwrap().open().unwrap();
-        let extracted = extract_pixels(source.as_ref(), [32, 32], &config);
+        let extracted = extract_pixels(source.as_ref(), [32, 32], &config, |_| ());
         extracted.unwrap().features
     };
     let neighbours = KnnConfig {
@@ -73,6 +73,51 @@ fn pixels_need_no_weights() {
     ));
     let seen = run(&format!("--weights {saved} --train {TRAIN} --test {TEST}"));
     assert_ne!(found["k"], seen["k"]);
+}
+
+#[test]
+fn numbers_of_neighbours_are_those_asked_for_or_as_many_as_there_are_images() {
+    let pixels = |n: usize, flags: &str| {
+        let train = format!("scenes:kind=texture,n={n},size=32,seed=1");
+        let device = device_name();
+        words(&format!(
+            "knn --encoder pixels --image-size 8 --train {train} --test {TEST} --device {device} \
+             {flags}"
+        ))
+    };
+    for (images, expected) in [(3, vec!["3"]), (40, vec!["10", "20"])] {
+        let found = json(&pixels(images, "-q"));
+        let ks: Vec<&String> = found["k"].as_object().unwrap().keys().collect();
+        assert_eq!(ks, expected);
+    }
+    let refused = ijepa(&pixels(40, "-q --k 1,200"));
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    let message = "error: k is 200, but there are only 40 training images";
+    assert!(refused.stderr.starts_with(message), "{refused:?}");
+
+    let said = ijepa(&pixels(40, "--k 1"));
+    let progress = "n=40,size=32,seed=1: 40 of 40 images, ";
+    assert!(said.stderr.contains(progress), "{said:?}");
+}
+
+#[test]
+fn files_whose_classes_differ_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = device_name();
+    let embed = |kind: &str, name: &str| {
+        let out = path_text(folder.path().join(name));
+        let data = format!("scenes:kind={kind},n=6,size=32");
+        let saved = golden("hf_tiny_saved");
+        let flags = format!("--weights {saved} --data {data} --out {out} --device {device}");
+        text(&words(&format!("embed --quiet {flags}")));
+        out
+    };
+    for kind in ["safetensors", "npy", "parquet"] {
+        let train = embed("shape", &format!("a.{kind}"));
+        let test = embed("texture", &format!("b.{kind}"));
+        let files = format!("--features-train {train} --features-test {test}");
+        check(&files, 4, "class 0 is `");
+    }
 }
 
 #[test]
@@ -156,7 +201,15 @@ fn images_and_files_do_not_mix() {
         "cannot be used with",
     );
     check("--features-train a.npy", 2, "--features-test");
-    check("--weights w", 2, "--train");
+    let nothing = "error: nothing to compare; pass --weights W --train SPEC --test SPEC, or ";
+    check("--weights w", 2, nothing);
+    check("", 2, nothing);
+    check(
+        &format!("--encoder pixels --pool mean --train {TRAIN} --test {TEST}"),
+        2,
+        "`--pool` changes nothing with --encoder pixels",
+    );
+    check(&format!("{files} --num-heads 3"), 2, "cannot be used with");
     check(
         &format!("--train {TRAIN} --test {TEST}"),
         2,

@@ -110,7 +110,7 @@ fn files_of_embed_give_what_their_images_give() {
     check(
         &format!("{files} --augment protocol"),
         2,
-        "`--augment protocol` needs images",
+        "`--augment protocol` changes nothing on features of files",
     );
     check(&format!("{files} --cache kept"), 2, "cannot be used with");
     check(
@@ -125,6 +125,103 @@ fn files_of_embed_give_what_their_images_give() {
     );
     check(&on_images("--lr 0"), 2, "learning rate is 0");
     check(&on_images("--lr 1e38"), 6, "all 1 heads diverged");
+}
+
+#[test]
+fn flags_that_change_nothing_are_refused() {
+    let pixels = format!("--encoder pixels --train {TRAIN} --test {TEST} --epochs 1");
+    let refused = |flags: String, flag: &str, place: &str| {
+        let message = format!("error: `--{flag}` changes nothing {place}, leave it out");
+        check(&flags, 2, &message);
+    };
+    for (flags, flag) in [
+        ("--pool both", "pool"),
+        ("--pool mean", "pool"),
+        ("--cache kept", "cache"),
+        ("--arch vit_ti16", "arch"),
+        ("--protocol clevr --augment protocol", "augment protocol"),
+    ] {
+        refused(format!("{pixels} {flags}"), flag, "with --encoder pixels");
+    }
+    for protocol in ["quick", "lowshot-logistic"] {
+        let flags = on_images(&format!("--protocol {protocol} --augment protocol"));
+        let place = format!("in protocol {protocol}");
+        refused(flags, "augment protocol", &place);
+    }
+    run(&on_images("--protocol quick --augment none --epochs 1"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let embed = |data: &str, name: &str| {
+        let out = path_text(folder.path().join(name));
+        let random = "--encoder random --arch vit_ti16 --image-size 32";
+        let flags = format!(
+            "{random} --data {data} --out {out} --device {}",
+            device_name()
+        );
+        text(&words(&format!("embed --quiet {flags} --pool mean")));
+        text(&words(&format!("embed --quiet {flags}.npy --pool concat4")));
+        out
+    };
+    for kind in ["safetensors", "npy", "parquet"] {
+        let (train, test) = (
+            embed(TRAIN, &format!("a.{kind}")),
+            embed(TEST, &format!("b.{kind}")),
+        );
+        let files = format!("--epochs 1 --features-train {train} --features-test {test}");
+        for pool in ["both", "concat4"] {
+            let message = format!("`--pool {pool}` does not go with files of --pool mean");
+            check(&format!("{files} --pool {pool}"), 2, &message);
+        }
+        run(&format!("{files} --pool mean"));
+        let files = format!("--epochs 1 --features-train {train}.npy --features-test {test}.npy");
+        run(&format!("{files} --pool both"));
+        let message = "`--pool mean` does not go with files of --pool concat4";
+        check(&format!("{files} --pool mean"), 2, message);
+    }
+}
+
+#[test]
+fn labels_and_settings_are_checked_before_anything_is_encoded() {
+    // No image can be read, which is found out only when they are encoded.
+    let folder = tempfile::tempdir().unwrap();
+    let make = |name: &str, classes: &[&str]| {
+        for class in classes {
+            let class = folder.path().join(name).join(class);
+            fs::create_dir_all(&class).unwrap();
+            fs::write(class.join("a.png"), "no image").unwrap();
+            fs::write(class.join("b.png"), "no image").unwrap();
+        }
+        path_text(folder.path().join(name))
+    };
+    let (pair, flat, one) = (
+        make("pair", &["cat", "dog"]),
+        make("flat", &["."]),
+        make("one", &["cat"]),
+    );
+    let (none, saved) = ("none of the 4 images can be read", golden("hf_tiny_saved"));
+    let on = |train: &str, test: &str| format!("--weights {saved} --train {train} --test {test}");
+    check(&on(&pair, &pair), 4, none);
+    check(&on(&flat, &pair), 4, "2 of 2 training images have no label");
+    check(&on(&pair, &flat), 4, "2 of 2 test images have no label");
+    check(&on(&pair, &one), 4, "class 1 is `dog` in the training data");
+    for (flags, message) in [
+        ("--lr 0.1,-1", "learning rate is -1"),
+        ("--weight-decay nan", "weight decay is NaN"),
+        ("--protocol lowshot-logistic --penalty 0", "penalty is 0"),
+        ("--protocol vissl-transfer --lr 0", "learning rate is 0"),
+    ] {
+        check(&format!("{} {flags}", on(&pair, &pair)), 2, message);
+    }
+    let knn = |flags: &str, code: i32, message: &str| {
+        let found = ijepa(&words(&format!("knn --quiet {flags}")));
+        assert_eq!(found.code, Some(code), "{found:?}");
+        assert!(found.stderr.contains(message), "{found:?}");
+    };
+    knn(&on(&pair, &pair), 4, none);
+    knn(&on(&flat, &pair), 4, "2 of 2 training images have no label");
+    knn(&on(&pair, &flat), 4, "2 of 2 test images have no label");
+    let many = "k is 5, but there are only 4 training images";
+    knn(&format!("{} --k 1,5", on(&pair, &pair)), 4, many);
 }
 
 #[test]

@@ -184,11 +184,12 @@ impl Binary {
         self.records[index * bytes..(index + 1) * bytes].split_at(self.label_bytes)
     }
 
-    fn name(&self, index: usize) -> String {
+    /// The file of image `index`, and the image's number in it.
+    fn locate(&self, index: usize) -> (&PathBuf, usize) {
         let mut row = index;
         for (file, &images) in self.files.iter().zip(&self.per_file) {
             if row < images {
-                return format!("{}#{row}", file.display());
+                return (file, row);
             }
             row -= images;
         }
@@ -214,7 +215,10 @@ impl Source for CifarSource {
     /// The file and the image in it, counted from 0: `data_batch_1.bin#17`.
     fn name(&self, index: usize) -> String {
         match &self.images {
-            Images::Binary(binary) => binary.name(index),
+            Images::Binary(binary) => {
+                let (file, row) = binary.locate(index);
+                format!("{}#{row}", file.display())
+            }
             Images::Parquet(source) => source.name(index),
         }
     }
@@ -227,6 +231,13 @@ impl Source for CifarSource {
                 RgbImage8::new(SIDE, SIDE, (0..PLANE).flat_map(pixel).collect())
             }
             Images::Parquet(source) => source.read(index),
+        }
+    }
+
+    fn file(&self, index: usize) -> Option<PathBuf> {
+        match &self.images {
+            Images::Binary(binary) => Some(binary.locate(index).0.clone()),
+            Images::Parquet(source) => source.file(index),
         }
     }
 

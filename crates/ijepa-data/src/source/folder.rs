@@ -193,6 +193,10 @@ impl Source for FolderSource {
         }
     }
 
+    fn file(&self, index: usize) -> Option<PathBuf> {
+        Some(self.path(index))
+    }
+
     fn classes(&self) -> &[String] {
         &self.classes
     }

@@ -121,6 +121,10 @@ impl Source for ListedSource {
         }
     }
 
+    fn file(&self, index: usize) -> Option<PathBuf> {
+        Some(self.path(index))
+    }
+
     fn classes(&self) -> &[String] {
         &self.classes
     }

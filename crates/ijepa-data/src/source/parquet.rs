@@ -5,7 +5,7 @@ mod glob;
 mod pages;
 mod shard;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::decode::decode;
@@ -148,6 +148,11 @@ impl Source for ParquetSource {
                 name: self.name(index),
             }),
         }
+    }
+
+    fn file(&self, index: usize) -> Option<PathBuf> {
+        let shard = self.groups[self.locate(index).0].shard;
+        Some(self.shards[shard].path().to_owned())
     }
 
     fn classes(&self) -> &[String] {

@@ -10,8 +10,7 @@ use serde::Serialize;
 use super::{AblationData, AblationError, low_shot::LowShot};
 use crate::{
     Error, ExtractError,
-    extract::{ExtractConfig, extract},
-    features::Features,
+    features::{ExtractConfig, Features, extract},
     finetune::{FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, finetune},
     logistic::{LogisticConfig, logistic},
     probe::{Pools, Protocol, probe},

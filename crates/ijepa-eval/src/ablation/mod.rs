@@ -22,7 +22,7 @@ pub use metric::Metric;
 pub use report::{AblationReport, AblationRunReport, RowReport, Spread};
 pub use tables::{AblationRow, AblationTable, SmallChange};
 
-use crate::{extract::ExtractConfig, labels::check_class_names, sweep::training::short_recipe};
+use crate::{features::ExtractConfig, labels::check_class_names, sweep::training::short_recipe};
 use low_shot::LowShot;
 use metric::Judge;
 use run::Run;
@@ -81,7 +81,8 @@ pub fn ablate(
     on_run: &mut dyn FnMut(&AblationRow, &AblationRunReport),
 ) -> Result<AblationReport, AblationError> {
     let wanted = config.wanted()?;
-    check_class_names(data.train.1.as_ref(), data.test.1.as_ref()).map_err(crate::Error::from)?;
+    let names = [&data.train, &data.test].map(|(_, source)| source.classes());
+    check_class_names(names[0], names[1]).map_err(crate::Error::from)?;
     let low_shot = LowShot::choose(&data.train.1, config.labels)?;
     let planned = config.plans(data.data.1.len())?;
     let judge = Judge {

@@ -4,7 +4,7 @@ use ijepa_data::DataError;
 use ijepa_model::{CheckpointError, ConfigError};
 use ijepa_train::{RecipeError, TrainError};
 
-use crate::extract::ExtractError;
+use crate::features::ExtractError;
 
 /// A fine-tuning run that stopped.
 #[derive(Debug, thiserror::Error)]

@@ -6,8 +6,7 @@ use ijepa_model::Classifier;
 
 use crate::{
     accuracy::{Accuracy, Hits, place},
-    extract::{ExtractConfig, ExtractError, run},
-    features::Features,
+    features::{ExtractConfig, ExtractError, Features, collect, values},
 };
 
 /// Accuracy of `classifier` on the labelled images of `source`, and the images that could not be
@@ -31,13 +30,9 @@ pub fn evaluate(
     let compute = |pixels: &[u8], images: usize| {
         let shape = [images, height, width];
         let images = classifier.normalization().images(pixels, shape, &device);
-        classifier
-            .forward(images)
-            .into_data()
-            .iter::<f32>()
-            .collect()
+        values(classifier.forward(images))
     };
-    let logits = run(source, size, config, |_| (), compute)?;
+    let logits = collect(source, size, config, |_| (), compute)?;
     Ok((accuracy(&logits.features), logits.skipped))
 }
 

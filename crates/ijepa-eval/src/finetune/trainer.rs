@@ -18,7 +18,7 @@ use super::{
     learner::{Learner, StepOutput, StepSettings},
     log::Tables,
 };
-use crate::{accuracy::Accuracy, extract::ExtractConfig};
+use crate::{accuracy::Accuracy, features::ExtractConfig};
 
 /// What a run says while it lasts.
 #[derive(Debug, Clone, PartialEq)]

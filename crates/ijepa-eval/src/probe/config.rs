@@ -93,7 +93,13 @@ impl ProbeConfig {
             .collect()
     }
 
-    pub(super) fn validate(&self) -> Result<(), ProbeError> {
+    /// Checks before anything is computed that every list has an element and every number is in
+    /// its range.
+    ///
+    /// # Errors
+    ///
+    /// [`ProbeError::Empty`] or [`ProbeError::Value`].
+    pub fn validate(&self) -> Result<(), ProbeError> {
         let empty = |what, is_empty: bool| is_empty.then_some(ProbeError::Empty { what });
         let missing = empty("batch norm", self.norms.is_empty())
             .or(empty("learning rate", self.lrs.is_empty()))

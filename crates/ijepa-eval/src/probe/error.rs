@@ -2,7 +2,7 @@
 
 use ijepa_data::DataError;
 
-use crate::extract::ExtractError;
+use crate::features::ExtractError;
 use crate::labels::LabelsError;
 
 /// Classifiers that cannot be trained on frozen features.

@@ -27,7 +27,7 @@ pub use training::Outcome;
 pub use trial::TrialReport;
 pub use variant::{ParseVariantError, Variant};
 
-use crate::{extract::ExtractConfig, knn::check_task};
+use crate::{features::ExtractConfig, knn::check_task};
 use rungs::Rungs;
 use training::short_recipe;
 use trial::{Baselines, Trial};

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{NamedSource, OtherRun, Outcome, SweepError, Task, Variant, kept, training::Training};
 use crate::{
     Error,
-    extract::{ExtractConfig, extract},
+    features::{ExtractConfig, extract},
     knn::{KnnConfig, NEIGHBOURS, knn},
     rank::{Centering, rankme},
 };

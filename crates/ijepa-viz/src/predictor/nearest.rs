@@ -94,6 +94,7 @@ pub fn nearest_patches(
             }
         }
         progress(batch.done);
+        Ok::<_, ExtractError>(())
     })?;
     Ok(nearest)
 }

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use ijepa_data::Source;
+use ijepa_eval::{Progress, ProgressUnit};
 use ijepa_masking::{Block, MaskGroup, MaskRng, PatchGrid};
 use ijepa_model::{Checkpoint, Objective, checkpoint::OpenOptions};
 use ijepa_train::Recipe;
@@ -104,11 +105,14 @@ impl Predictor {
             source,
             count: self.k,
         });
-        let mut line = StatusLine::stderr();
-        let progress = |done: usize| {
-            if !self.shown.quiet {
-                line.show(&format!("{done} images searched"));
-            }
+        let mut watch = StatusLine::watch(self.shown.quiet, "searching for neighbours");
+        let total = search.map_or(0, |search| search.source.len());
+        let progress = |done| {
+            watch(Progress {
+                done,
+                total,
+                unit: ProgressUnit::Images,
+            });
         };
         let drawn = predictor(
             &networks,

@@ -4,13 +4,14 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use ijepa_data::Source;
+use ijepa_eval::read_features;
 use ijepa_viz::rcdm::{ConditionKind, Conditioner};
 
 use crate::{
     args::{Compute, ComputeArgs, DataArgs},
     command::visualize::mask_sampler,
     error::CliError,
-    features::{EncoderChoice, WeightsArgs, read_features},
+    features::{EncoderChoice, WeightsArgs},
 };
 
 /// Images, and what turns them into vectors.
@@ -53,14 +54,15 @@ impl InputArgs {
         kind: ConditionKind,
         compute: &Compute,
     ) -> Result<Conditioner, CliError> {
-        let changes_nothing = |flag| CliError::NotForCondition {
+        let changes_nothing = |flag| CliError::ChangesNothing {
             flag,
-            condition: kind.name(),
+            place: format!("for vectors of kind {}", kind.name()),
         };
         if kind == ConditionKind::File {
             let missing = || CliError::MissingFeatures;
             let features = self.features.as_ref().ok_or_else(missing)?;
-            return Ok(Conditioner::File(read_features(features)?));
+            let stored = read_features(features).map_err(ijepa_eval::Error::from)?;
+            return Ok(Conditioner::File(stored.features));
         }
         if self.features.is_some() {
             return Err(changes_nothing("features"));

@@ -10,7 +10,7 @@ use parquet::{
     file::reader::{FileReader, RowGroupReader, SerializedFileReader},
 };
 
-use super::files::Table;
+use super::{About, Facts, Table};
 
 const LABEL: &str = "label";
 const EMBEDDING: &str = "embedding.list.element";
@@ -21,15 +21,17 @@ struct Columns {
     labels: Vec<i64>,
     values: Vec<f32>,
     levels: Vec<i16>,
+    facts: Facts,
 }
 
-/// Reads a table with the columns of [`ParquetFile`](super::parquet_file::ParquetFile).
-pub(super) fn read(path: &Path) -> Result<Table, String> {
+/// Reads a table with the columns of [`ParquetFile`](super::parquet_write::ParquetFile).
+pub(super) fn read(path: &Path) -> Result<(Table, About), String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let Columns {
         labels,
         values,
         levels,
+        facts,
     } = catch_unwind(|| columns(file))
         // The reader panics on some damage.
         .map_err(|_| "damaged Parquet file".to_owned())?
@@ -43,11 +45,12 @@ pub(super) fn read(path: &Path) -> Result<Table, String> {
             "`{EMBEDDING}` is not the same number of values in each row"
         ));
     }
-    Ok(Table {
+    let table = Table {
         shape: vec![rows, dim],
         values,
         labels,
-    })
+    };
+    Ok((table, About::of(&facts)?))
 }
 
 fn columns(file: File) -> Result<Columns, ParquetError> {
@@ -55,7 +58,14 @@ fn columns(file: File) -> Result<Columns, ParquetError> {
     let room = file.metadata()?.len() / size_of::<f32>() as u64;
     let mut left = [room; 2];
     let file = SerializedFileReader::new(file)?;
-    let mut read = Columns::default();
+    let facts = file.metadata().file_metadata().key_value_metadata();
+    let facts = facts.into_iter().flatten().cloned();
+    let mut read = Columns {
+        facts: facts
+            .filter_map(|fact| Some((fact.key, fact.value?)))
+            .collect(),
+        ..Columns::default()
+    };
     for number in 0..file.num_row_groups() {
         let group = file.get_row_group(number)?;
         let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
@@ -102,17 +112,20 @@ fn column<T: DataType>(
 
 #[cfg(test)]
 mod tests {
-    use crate::features::{
-        parquet_file::ParquetFile,
-        sink::{RowShape, Rows, Sink},
-    };
-
+    use super::super::{FeatureFile, RowShape, Rows, parquet_write::ParquetFile};
     use super::*;
+
+    fn about() -> About {
+        About {
+            pool: Some("mean".to_owned()),
+            classes: vec!["cat".to_owned(); 4],
+        }
+    }
 
     fn write(path: &Path, values: &[f32]) {
         let dim = values.len() / 4;
         let shape = RowShape { tokens: None, dim };
-        let mut file = Box::new(ParquetFile::create(path, shape).unwrap());
+        let mut file = Box::new(ParquetFile::create(path, shape, about()).unwrap());
         let names = ["a", "b", "c", "d"].map(str::to_owned);
         let rows = Rows {
             features: values,
@@ -129,7 +142,8 @@ mod tests {
         let path = folder.path().join("a.parquet");
         let values: Vec<f32> = (0..20).map(|at| at as f32 / 3.0).collect();
         write(&path, &values);
-        let found = read(&path).unwrap();
+        let (found, said) = read(&path).unwrap();
+        assert_eq!(said, about());
         assert_eq!(
             (found.shape.as_slice(), found.labels),
             (&[4, 5][..], vec![3, -1, 0, 7])

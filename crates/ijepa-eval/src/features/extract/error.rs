@@ -1,5 +1,7 @@
 //! Why there are no features.
 
+use ijepa_data::Skipped;
+
 use crate::features::FeaturesError;
 
 /// Features that cannot be extracted.
@@ -48,7 +50,31 @@ pub enum ExtractError {
         #[source]
         source: std::io::Error,
     },
+    /// The encoder gave a value that is not a number or infinite.
+    #[error("value {column} of `{path}` is {found}; the weights have probably diverged")]
+    NotFinite {
+        /// Path or id of the first such image.
+        path: String,
+        /// Position in its features, from 0.
+        column: usize,
+        /// The value.
+        found: f32,
+    },
     /// The encoder gave values that are no features.
     #[error(transparent)]
     Features(#[from] FeaturesError),
+}
+
+impl ExtractError {
+    /// Of images that are all unreadable.
+    pub(crate) fn nothing_readable(unread: &[Skipped]) -> Self {
+        match unread.first() {
+            Some(first) => Self::NothingReadable {
+                images: unread.len(),
+                path: first.path.clone(),
+                why: first.why.clone(),
+            },
+            None => Self::Images { found: 0 },
+        }
+    }
 }

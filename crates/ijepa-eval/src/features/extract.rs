@@ -1,16 +1,18 @@
 //! From images to frozen features.
 
 mod error;
-mod reader;
 
-use burn::{module::Module, tensor::Device};
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor},
+};
 use ijepa_data::{Preprocess, RgbImage8, Skipped, Source, to_chw_f32};
 use ijepa_model::{Normalization, Pooling, VisionTransformer};
 
 pub use error::ExtractError;
 
-use crate::features::Features;
-pub(crate) use reader::Reader;
+use super::{Features, reader::Reader};
+use crate::progress::{Progress, ProgressUnit};
 
 /// Layers that [`Pooling::Concat4`] needs.
 const CONCAT_LAYERS: usize = 4;
@@ -55,6 +57,14 @@ impl ExtractConfig {
         }
         Ok(())
     }
+
+    /// Values of the pooled features of an image.
+    pub(crate) fn dim(&self, encoder: &VisionTransformer) -> usize {
+        match self.pooling {
+            Pooling::Mean => encoder.embed_dim(),
+            Pooling::Concat4 => CONCAT_LAYERS * encoder.embed_dim(),
+        }
+    }
 }
 
 /// Features of the readable images of a source.
@@ -70,9 +80,10 @@ pub struct Extracted {
 
 /// Features of every image of `source`, in its order.
 ///
-/// Threads read images a batch ahead; only the calling thread computes. An image that cannot be
-/// read is left out and listed. No gradient is recorded, whatever the device. The result does
-/// not depend on the number of workers.
+/// Threads read images ahead; only the calling thread computes. An image that cannot be read,
+/// also because its decoder panics, is left out and listed. No gradient is recorded, whatever the
+/// device. The result does not depend on the number of workers. All features are held in memory:
+/// [`embed`](crate::embed) writes those of more images than that to a file.
 ///
 /// # Shapes
 ///
@@ -91,7 +102,7 @@ pub fn extract(
     extract_with_progress(encoder, source, config, device, |_| ())
 }
 
-/// As [`extract`]; after each batch `progress` is told how many images of the source are done.
+/// As [`extract`]; `progress` is told after each batch.
 ///
 /// # Errors
 ///
@@ -101,27 +112,48 @@ pub fn extract_with_progress(
     source: &dyn Source,
     config: &ExtractConfig,
     device: &Device,
-    progress: impl FnMut(usize),
+    progress: impl FnMut(Progress),
 ) -> Result<Extracted, ExtractError> {
     config.check(encoder)?;
-    let size = encoder.config().image_size;
-    let [height, width] = size;
-    let encoder = encoder.valid();
-    let device = device.clone().without_autodiff();
-    let compute = |pixels: &[u8], images: usize| {
-        let images = config
-            .normalization
-            .images(pixels, [images, height, width], &device);
-        let features = encoder.forward_pooled(images, config.pooling);
-        features.into_data().iter::<f32>().collect()
+    let pooled = |encoder: &VisionTransformer, images| {
+        values(encoder.forward_pooled(images, config.pooling))
     };
-    run(source, size, config, progress, compute)
+    let compute = on_images(encoder, config, device, pooled);
+    collect(
+        source,
+        encoder.config().image_size,
+        config,
+        progress,
+        compute,
+    )
+}
+
+/// What `forward` makes of the normalised images of a batch, without gradients.
+pub(crate) fn on_images(
+    encoder: &VisionTransformer,
+    config: &ExtractConfig,
+    device: &Device,
+    mut forward: impl FnMut(&VisionTransformer, Tensor<4>) -> Vec<f32>,
+) -> impl FnMut(&[u8], usize) -> Vec<f32> {
+    let [height, width] = encoder.config().image_size;
+    let (encoder, device) = (encoder.valid(), device.clone().without_autodiff());
+    let normalization = config.normalization;
+    move |pixels, images| {
+        let images = normalization.images(pixels, [images, height, width], &device);
+        forward(&encoder, images)
+    }
+}
+
+/// The values of a tensor as f32.
+pub(crate) fn values<const D: usize>(features: Tensor<D>) -> Vec<f32> {
+    let data = features.into_data().convert::<f32>();
+    data.try_into_vec().expect("the data was converted to f32")
 }
 
 /// The normalised pixels of every image of `source`: the baseline that an encoder has to beat.
 ///
 /// `image_size` is `[height, width]` after preprocessing. The configuration's pooling is not
-/// used.
+/// used. `progress` is told after each batch.
 ///
 /// # Shapes
 ///
@@ -136,7 +168,7 @@ pub fn extract_with_progress(
 /// use ijepa_eval::{ExtractConfig, extract_pixels};
 ///
 /// let source = "scenes:n=8,size=32".parse::<DataSpec>()?.open()?;
-/// let pixels = extract_pixels(source.as_ref(), [16, 16], &ExtractConfig::default())?;
+/// let pixels = extract_pixels(source.as_ref(), [16, 16], &ExtractConfig::default(), |_| ())?;
 /// assert_eq!((pixels.features.images(), pixels.features.dim()), (8, 3 * 16 * 16));
 /// # Ok::<(), ijepa_eval::Error>(())
 /// ```
@@ -144,6 +176,7 @@ pub fn extract_pixels(
     source: &dyn Source,
     image_size: [usize; 2],
     config: &ExtractConfig,
+    progress: impl FnMut(Progress),
 ) -> Result<Extracted, ExtractError> {
     let [height, width] = image_size;
     let Normalization { mean, std } = config.normalization;
@@ -156,28 +189,67 @@ pub fn extract_pixels(
         let image_bytes = pixels.len() / images;
         pixels.chunks_exact(image_bytes).flat_map(flatten).collect()
     };
-    run(source, image_size, config, |_| (), compute)
+    collect(source, image_size, config, progress, compute)
 }
 
-/// Reads all images and gives them to `compute` in batches of `[images, height, width, 3]`.
-pub(crate) fn run(
+/// What `compute` makes of all images, which it gets in batches of `[images, height, width, 3]`.
+pub(crate) fn collect(
     source: &dyn Source,
     size: [usize; 2],
     config: &ExtractConfig,
-    mut progress: impl FnMut(usize),
-    mut compute: impl FnMut(&[u8], usize) -> Vec<f32>,
+    progress: impl FnMut(Progress),
+    compute: impl FnMut(&[u8], usize) -> Vec<f32>,
 ) -> Result<Extracted, ExtractError> {
     let (mut values, mut indices) = (Vec::new(), Vec::new());
-    let skipped = for_each_batch(source, size, config, |batch| {
-        values.extend(compute(batch.pixels, batch.indices.len()));
-        indices.extend_from_slice(batch.indices);
-        progress(batch.done);
+    let skipped = stream(source, size, config, progress, compute, |rows, of| {
+        values.extend(rows);
+        indices.extend_from_slice(of);
+        Ok::<_, ExtractError>(())
     })?;
     let labels = indices.iter().map(|&index| source.label(index)).collect();
     Ok(Extracted {
         features: Features::new(values.len() / indices.len(), values, labels)?,
         indices,
         skipped,
+    })
+}
+
+/// As [`collect`], but gives the rows of each batch and their images to `take`.
+pub(crate) fn stream<E: From<ExtractError>>(
+    source: &dyn Source,
+    size: [usize; 2],
+    config: &ExtractConfig,
+    mut progress: impl FnMut(Progress),
+    mut compute: impl FnMut(&[u8], usize) -> Vec<f32>,
+    mut take: impl FnMut(Vec<f32>, &[usize]) -> Result<(), E>,
+) -> Result<Vec<Skipped>, E> {
+    for_each_batch(source, size, config, |batch| {
+        let rows = compute(batch.pixels, batch.indices.len());
+        check_finite(&rows, &batch, source)?;
+        take(rows, batch.indices)?;
+        progress(Progress {
+            done: batch.done,
+            total: source.len(),
+            unit: ProgressUnit::Images,
+        });
+        Ok(())
+    })
+}
+
+/// Names the first image with a value that is no number or infinite.
+fn check_finite(
+    rows: &[f32],
+    batch: &PixelBatch<'_>,
+    source: &dyn Source,
+) -> Result<(), ExtractError> {
+    let Some(at) = rows.iter().position(|value| !value.is_finite()) else {
+        return Ok(());
+    };
+    let width = rows.len() / batch.indices.len();
+    Err(ExtractError::NotFinite {
+        path: source.name(batch.indices[at / width]),
+        column: at % width,
+        found: rows[at],
     })
 }
 
@@ -200,20 +272,21 @@ pub struct PixelBatch<'a> {
 ///
 /// # Errors
 ///
-/// An [`ExtractError`] if the configuration cannot be used or no image can be read.
-pub fn for_each_batch(
+/// An [`ExtractError`] if the configuration cannot be used or no image can be read, and the first
+/// error of `each`, after which nothing more is read.
+pub fn for_each_batch<E: From<ExtractError>>(
     source: &dyn Source,
     size: [usize; 2],
     config: &ExtractConfig,
-    mut each: impl FnMut(PixelBatch<'_>),
-) -> Result<Vec<Skipped>, ExtractError> {
+    mut each: impl FnMut(PixelBatch<'_>) -> Result<(), E>,
+) -> Result<Vec<Skipped>, E> {
     let images = source.len();
     let batch_size = config.batch_size;
     if batch_size == 0 {
-        return Err(ExtractError::BatchSize);
+        return Err(ExtractError::BatchSize.into());
     }
     if images == 0 || u32::try_from(images).is_err() {
-        return Err(ExtractError::Images { found: images });
+        return Err(ExtractError::Images { found: images }.into());
     }
     let reader = Reader {
         source,
@@ -221,13 +294,14 @@ pub fn for_each_batch(
         size,
     };
     let (mut pixels, mut indices, mut unread) = (Vec::new(), Vec::new(), Vec::new());
-    reader.read_all(config.workers, batch_size, |index, image| {
+    let ahead = batch_size.saturating_mul(2);
+    reader.read_all(config.workers, ahead, |index, image| {
         match image {
             Ok(image) => {
                 pixels.extend_from_slice(image.pixels());
                 indices.push(index);
             }
-            Err(why) => unread.push(skipped(source, index, why)),
+            Err(skipped) => unread.push(skipped),
         }
         let done = index + 1;
         if indices.len() == batch_size || (done == images && !indices.is_empty()) {
@@ -235,26 +309,32 @@ pub fn for_each_batch(
                 pixels: &pixels,
                 indices: &indices,
                 done,
-            });
+            })?;
             pixels.clear();
             indices.clear();
         }
+        Ok::<_, E>(())
     })?;
-    match unread.first() {
-        Some(first) if unread.len() == images => Err(ExtractError::NothingReadable {
-            images,
-            path: first.path.clone(),
-            why: first.why.clone(),
-        }),
-        _ => Ok(unread),
+    match unread.len() == images {
+        true => Err(ExtractError::nothing_readable(&unread).into()),
+        false => Ok(unread),
     }
 }
 
-/// Image `index` of `source` as one that could not be read.
-pub(crate) fn skipped(source: &dyn Source, index: usize, why: String) -> Skipped {
-    Skipped {
-        index: index as u32,
-        path: source.name(index),
-        why,
+/// `[height, width]` of a square as large as the first readable image allows, at most `most` wide:
+/// the size at which [`extract_pixels`] compares images that nothing else gives a size.
+///
+/// # Errors
+///
+/// [`ExtractError::NothingReadable`] if no image can be read, [`ExtractError::Images`] if there is
+/// none.
+pub fn natural_size(source: &dyn Source, most: usize) -> Result<[usize; 2], ExtractError> {
+    let mut unread = Vec::new();
+    for index in 0..source.len() {
+        match Reader::original(source, index) {
+            Ok(image) => return Ok([image.width().min(image.height()).min(most); 2]),
+            Err(skipped) => unread.push(skipped),
+        }
     }
+    Err(ExtractError::nothing_readable(&unread))
 }

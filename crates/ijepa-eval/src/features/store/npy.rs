@@ -1,17 +1,16 @@
-//! Features as a NumPy array, and labels as another beside it.
+//! Features as a NumPy array, with labels and names of classes in files beside it.
 
 use std::{
-    io::{Seek, SeekFrom, Write},
+    fs,
+    io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
-use ijepa_model::files::{NewFile, cannot};
-
-use crate::{error::CliError, report};
+use ijepa_model::files::{NewFile, write_bytes};
 
 use super::{
-    files::{Table, f32s, i64s, read_bytes},
-    sink::{RowShape, Rows, Sink, f32_bytes, i64_bytes},
+    About, FeatureFile, RowShape, Rows, Table,
+    safetensors::{f32s, i64_bytes, i64s, write_f32s},
 };
 
 /// Magic, version 1.0 and the length of the header are followed by the header.
@@ -23,31 +22,56 @@ pub(super) struct Npy {
     file: NewFile,
     shape: RowShape,
     labels: Vec<i64>,
+    about: About,
     reserved: usize,
 }
 
 impl Npy {
-    pub(super) fn create(path: &Path, shape: RowShape, most_rows: usize) -> Result<Self, CliError> {
+    pub(super) fn create(
+        path: &Path,
+        shape: RowShape,
+        most_rows: usize,
+        about: About,
+    ) -> io::Result<Self> {
         // A smaller number of rows needs no more digits.
         let reserved = beginning("<f4", &shape.with_rows(most_rows), 0).len();
         let mut file = NewFile::create(path)?;
-        file.seek(SeekFrom::Start(reserved as u64))
-            .map_err(cannot("write", path))?;
+        file.seek(SeekFrom::Start(reserved as u64))?;
         Ok(Self {
             file,
             shape,
             labels: Vec::new(),
+            about,
             reserved,
         })
+    }
+}
+
+impl FeatureFile for Npy {
+    fn push(&mut self, rows: Rows<'_>) -> io::Result<()> {
+        self.labels.extend(rows.labels);
+        write_f32s(&mut self.file, rows.features)
+    }
+
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        let rows = self.labels.len();
+        let beginning_of_features = beginning("<f4", &self.shape.with_rows(rows), self.reserved);
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(&beginning_of_features)?;
+        let labels = [beginning("<i8", &[rows], 0), i64_bytes(&self.labels)].concat();
+        write_bytes(&beside(self.file.path(), LABELS), labels)?;
+        let about = serde_json::to_vec(&self.about)?;
+        write_bytes(&beside(self.file.path(), ABOUT), about)?;
+        Ok(self.file.commit()?)
     }
 }
 
 /// Everything before the data, padded to a multiple of [`ALIGNMENT`] and to `at_least` bytes.
 fn beginning(dtype: &str, shape: &[usize], at_least: usize) -> Vec<u8> {
     let comma = if shape.len() == 1 { "," } else { "" };
-    let shape = report::list(shape);
-    let header =
-        format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({shape}{comma}), }}");
+    let sides: Vec<String> = shape.iter().map(usize::to_string).collect();
+    let shape = sides.join(", ") + comma;
+    let header = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({shape}), }}");
     let before = PREAMBLE.len() + size_of::<u16>();
     let total = (before + header.len() + 1)
         .max(at_least)
@@ -61,20 +85,31 @@ fn beginning(dtype: &str, shape: &[usize], at_least: usize) -> Vec<u8> {
     bytes
 }
 
+/// Ends the name of the labels, and of the names of classes and the pooling.
+const LABELS: &str = "labels.npy";
+const ABOUT: &str = "meta.json";
+
 /// `a/b.npy` to `a/b.labels.npy`.
-fn labels_path(path: &Path) -> PathBuf {
-    path.with_extension("labels.npy")
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    path.with_extension(ending)
 }
 
 /// Reads an array that [`Npy`] wrote, with its labels.
-pub(super) fn read(path: &Path) -> Result<Table, String> {
+pub(super) fn read(path: &Path) -> Result<(Table, About), String> {
     let (shape, data) = array(path, "<f4", size_of::<f32>())?;
-    let (_, labels) = array(&labels_path(path), "<i8", size_of::<i64>())?;
-    Ok(Table {
+    let (_, labels) = array(&beside(path, LABELS), "<i8", size_of::<i64>())?;
+    let about = beside(path, ABOUT);
+    let about = match fs::read(&about) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map_err(|why| format!("`{}` is damaged: {why}", about.display()))?,
+        Err(_) => About::default(),
+    };
+    let table = Table {
         shape,
         values: f32s(&data),
         labels: i64s(&labels),
-    })
+    };
+    Ok((table, about))
 }
 
 /// Shape and bytes of an array in the form that [`beginning`] gives.
@@ -83,7 +118,7 @@ fn array(path: &Path, dtype: &str, size: usize) -> Result<(Vec<usize>, Vec<u8>),
         let name = path.display();
         format!("`{name}` is no array of {dtype} as `ijepa embed` writes it")
     };
-    let bytes = read_bytes(path).map_err(|why| format!("`{}`: {why}", path.display()))?;
+    let bytes = fs::read(path).map_err(|why| format!("`{}`: {why}", path.display()))?;
     let rest = bytes.strip_prefix(PREAMBLE).ok_or_else(wrong)?;
     let (length, rest) = rest.split_first_chunk().ok_or_else(wrong)?;
     let length = usize::from(u16::from_le_bytes(*length));
@@ -110,34 +145,6 @@ fn array(path: &Path, dtype: &str, size: usize) -> Result<(Vec<usize>, Vec<u8>),
     Ok((shape, data.to_vec()))
 }
 
-impl Sink for Npy {
-    fn push(&mut self, rows: Rows<'_>) -> Result<(), CliError> {
-        let written = self.file.write_all(&f32_bytes(rows.features));
-        written.map_err(cannot("write", self.file.path()))?;
-        self.labels.extend(rows.labels);
-        Ok(())
-    }
-
-    fn finish(mut self: Box<Self>) -> Result<(), CliError> {
-        let path = labels_path(self.file.path());
-        let rows = self.labels.len();
-        let mut labels = NewFile::create(&path)?;
-        let written = labels
-            .write_all(&beginning("<i8", &[rows], 0))
-            .and_then(|()| labels.write_all(&i64_bytes(&self.labels)));
-        written.map_err(cannot("write", &path))?;
-
-        let beginning = beginning("<f4", &self.shape.with_rows(rows), self.reserved);
-        let written = self
-            .file
-            .seek(SeekFrom::Start(0))
-            .and_then(|_| self.file.write_all(&beginning));
-        written.map_err(cannot("write", self.file.path()))?;
-        labels.commit()?;
-        Ok(self.file.commit()?)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,7 +165,7 @@ mod tests {
     #[test]
     fn labels_are_beside_the_features() {
         assert_eq!(
-            labels_path(Path::new("a/b.npy")),
+            beside(Path::new("a/b.npy"), LABELS),
             Path::new("a/b.labels.npy")
         );
     }

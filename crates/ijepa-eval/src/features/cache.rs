@@ -1,0 +1,282 @@
+//! Features on disk, found again by what they were computed from.
+
+use std::{
+    fs::{self, Metadata},
+    io,
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+use blake3::Hasher;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor};
+use ijepa_data::{Skipped, Source};
+use ijepa_model::VisionTransformer;
+
+use super::{
+    ExtractConfig, ExtractError, Extracted, extract_with_progress, for_each_batch,
+    store::{Facts, FeatureFile, RowShape, Rows, SafetensorsFile, f32_bytes, read_safetensors},
+};
+use crate::{Error, progress::Progress};
+
+/// Changes whenever features are computed or stored in another way.
+const VERSION: u32 = 2;
+/// Room for names and sizes, and bytes of an image beside its features.
+const HEADER_BYTES: u64 = 1 << 20;
+const ROW_BYTES: u64 = 16;
+/// Values that are hashed at once.
+const CHUNK: usize = 1 << 16;
+
+/// A folder of extracted features.
+///
+/// A file is named by a fingerprint of the encoder's weights, of the names, labels and files of
+/// all images (path, length and time of change; of images without a file their pixels) and of
+/// everything else that features depend on. So a file is taken only for the features that would be
+/// computed again, and other features never replace it. Files are those of
+/// [`embed`](crate::embed) with a checksum.
+#[derive(Debug, Clone)]
+pub struct FeatureCache {
+    folder: PathBuf,
+}
+
+/// Features that cannot be kept or taken back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CacheError {
+    /// The file is not what was written.
+    #[error("cached features `{}` are damaged ({why}); delete the file to compute them again", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The disk cannot take the features.
+    #[error("features need {needed} bytes in `{}`, which has {free} left", folder.display())]
+    Room {
+        /// The folder.
+        folder: PathBuf,
+        /// Bytes that the file will have.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// A file that cannot be read or written.
+    #[error("cannot keep features in `{}`", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl FeatureCache {
+    /// A cache in `folder`, which is made when it is needed.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+        }
+    }
+
+    /// The features of `source`: from the cache, or computed and kept there.
+    ///
+    /// As [`extract_with_progress`] otherwise.
+    ///
+    /// # Errors
+    ///
+    /// A [`CacheError`] if the file is damaged or the disk, asked before anything is computed,
+    /// has no room for it; or any error of the extraction.
+    pub fn extract(
+        &self,
+        encoder: &VisionTransformer,
+        source: &dyn Source,
+        config: &ExtractConfig,
+        device: &Device,
+        progress: impl FnMut(Progress),
+    ) -> Result<Extracted, Error> {
+        config.check(encoder)?;
+        let name = fingerprint(encoder, source, config)?;
+        let path = self.folder.join(format!("{name}.safetensors"));
+        if path.exists() {
+            return Ok(read(&path)?);
+        }
+        fs::create_dir_all(&self.folder).map_err(|source| file(&path, source))?;
+        let row = 4 * config.dim(encoder) as u64 + ROW_BYTES;
+        self.ensure_room(HEADER_BYTES + source.len() as u64 * row)?;
+        let extracted = extract_with_progress(encoder, source, config, device, progress)?;
+        write(&path, &extracted).map_err(|source| file(&path, source))?;
+        Ok(extracted)
+    }
+
+    /// Checks that the disk can take `needed` bytes.
+    fn ensure_room(&self, needed: u64) -> Result<(), CacheError> {
+        match free_bytes(&self.folder).map_err(|source| file(&self.folder, source))? {
+            Some(free) if free < needed => Err(CacheError::Room {
+                folder: self.folder.clone(),
+                needed,
+                free,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Bytes that this user may still write below `folder`, where the system tells.
+#[cfg(unix)]
+fn free_bytes(folder: &Path) -> io::Result<Option<u64>> {
+    let disk = rustix::fs::statvfs(folder)?;
+    Ok(Some(disk.f_bavail.saturating_mul(disk.f_frsize)))
+}
+
+/// Bytes that this user may still write below `folder`, where the system tells.
+#[cfg(not(unix))]
+fn free_bytes(_: &Path) -> io::Result<Option<u64>> {
+    Ok(None)
+}
+
+/// A name for everything that features depend on.
+fn fingerprint(
+    encoder: &VisionTransformer,
+    source: &dyn Source,
+    config: &ExtractConfig,
+) -> Result<String, ExtractError> {
+    struct Weights<'a>(&'a mut Hasher);
+    impl ModuleVisitor for Weights<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let data = param.val().into_data();
+            add(self.0, format!("{:?}", data.shape()).as_bytes());
+            add(self.0, data.as_bytes());
+        }
+    }
+    let mut hasher = Hasher::new();
+    // The configuration names sizes and precision; batches and threads change no feature.
+    let how = (config.pooling, config.preprocess, config.normalization);
+    let how = format!(
+        "{VERSION} {:?} {how:?} {:?}",
+        encoder.config(),
+        encoder.compute()
+    );
+    add(&mut hasher, how.as_bytes());
+    encoder.visit(&mut Weights(&mut hasher));
+    add_images(&mut hasher, encoder, source, config)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Adds names, labels and what tells whether an image has changed: the state of its file, or its
+/// pixels if it has none.
+fn add_images(
+    hasher: &mut Hasher,
+    encoder: &VisionTransformer,
+    source: &dyn Source,
+    config: &ExtractConfig,
+) -> Result<(), ExtractError> {
+    let mut all_have_files = true;
+    let mut last: Option<(PathBuf, String)> = None;
+    for image in 0..source.len() {
+        let file = source.file(image);
+        all_have_files &= file.is_some();
+        // Many images may be in one file.
+        if let Some(path) = file.filter(|path| last.as_ref().is_none_or(|(last, _)| last != path)) {
+            let state = fs::metadata(&path).map_or_else(|error| error.to_string(), state);
+            last = Some((path, state));
+        }
+        let state = last.as_ref().map(|(_, state)| state);
+        let known = (source.name(image), source.label(image), state);
+        add(hasher, format!("{known:?}").as_bytes());
+    }
+    if !all_have_files {
+        for_each_batch(source, encoder.config().image_size, config, |batch| {
+            add(hasher, format!("{:?}", batch.indices).as_bytes());
+            add(hasher, batch.pixels);
+            Ok::<_, ExtractError>(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Length and time of the last change.
+fn state(file: Metadata) -> String {
+    let modified = file.modified().unwrap_or(UNIX_EPOCH);
+    format!("{} {:?}", file.len(), modified.duration_since(UNIX_EPOCH))
+}
+
+/// Adds bytes so that they do not run into those before.
+fn add(hasher: &mut Hasher, bytes: &[u8]) {
+    hasher.update(&(bytes.len() as u64).to_le_bytes());
+    hasher.update(bytes);
+}
+
+fn file(path: &Path, source: io::Error) -> CacheError {
+    CacheError::File {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn checksum(values: &[f32], labels: &[i64], skipped: &str) -> String {
+    let mut hasher = Hasher::new();
+    for chunk in values.chunks(CHUNK) {
+        hasher.update(&f32_bytes(chunk));
+    }
+    add(&mut hasher, format!("{labels:?} {skipped}").as_bytes());
+    hasher.finalize().to_hex().to_string()
+}
+
+fn write(path: &Path, extracted: &Extracted) -> io::Result<()> {
+    let features = &extracted.features;
+    let labels = features.labels().iter();
+    let labels: Vec<i64> = labels.map(|label| label.map_or(-1, i64::from)).collect();
+    let skipped = extracted.skipped.iter();
+    let skipped: Vec<(u32, &str, &str)> = skipped
+        .map(|image| (image.index, image.path.as_str(), image.why.as_str()))
+        .collect();
+    let skipped = serde_json::to_string(&skipped)?;
+    let facts = [
+        ("checksum", checksum(features.values(), &labels, &skipped)),
+        ("skipped", skipped),
+    ];
+    let facts: Facts = facts.map(|(key, value)| (key.to_owned(), value)).into();
+    let shape = RowShape {
+        tokens: None,
+        dim: features.dim(),
+    };
+    let mut file = Box::new(SafetensorsFile::create(path, shape, labels.len(), &facts)?);
+    file.push(Rows {
+        features: features.values(),
+        labels: &labels,
+        names: &[],
+    })?;
+    file.finish()
+}
+
+fn read(path: &Path) -> Result<Extracted, CacheError> {
+    parse(path).map_err(|why| CacheError::Damaged {
+        path: path.to_owned(),
+        why,
+    })
+}
+
+fn parse(path: &Path) -> Result<Extracted, String> {
+    let (table, facts) = read_safetensors(path)?;
+    let fact = |key: &str| facts.get(key).ok_or_else(|| format!("`{key}` is missing"));
+    let skipped = fact("skipped")?;
+    if *fact("checksum")? != checksum(&table.values, &table.labels, skipped) {
+        return Err("its checksum is another".to_owned());
+    }
+    let skipped: Vec<(u32, String, String)> =
+        serde_json::from_str(skipped).map_err(|error| error.to_string())?;
+    let skipped = skipped.into_iter();
+    let skipped: Vec<Skipped> = skipped
+        .map(|(index, path, why)| Skipped { index, path, why })
+        .collect();
+    let mut left_out = skipped.iter().map(|image| image.index as usize).peekable();
+    let images = table.labels.len() + skipped.len();
+    let indices = (0..images).filter(|image| left_out.next_if_eq(image).is_none());
+    Ok(Extracted {
+        indices: indices.collect(),
+        features: table.into_features()?,
+        skipped,
+    })
+}

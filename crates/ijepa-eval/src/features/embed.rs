@@ -1,0 +1,121 @@
+//! Features of more images than memory holds, written to a file as they are computed.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use burn::tensor::Device;
+use ijepa_data::{Skipped, Source};
+use ijepa_model::{Pooling, VisionTransformer, files::cannot};
+
+use super::{
+    ExtractConfig, ExtractError, FeatureFileError, FeatureFormat,
+    extract::{on_images, stream, values},
+    store::{About, RowShape, Rows},
+};
+use crate::{Error, progress::Progress};
+
+/// What is written for an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vectors {
+    /// One vector, pooled as the configuration says.
+    Pooled,
+    /// The tokens of the last layer, all of them.
+    Tokens,
+}
+
+/// A file of features that was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedded {
+    /// Shape of the features: `[images, dim]` or `[images, tokens, dim]`.
+    pub shape: Vec<usize>,
+    /// The images that could not be read, in the order of the source.
+    pub skipped: Vec<Skipped>,
+    /// From the first image read to the last feature written.
+    pub elapsed: Duration,
+}
+
+/// Writes the features of every image of `source` to the file `out`, in its order.
+///
+/// Images pass as in [`extract`](crate::extract), but memory is that of a few batches however many
+/// there are (and a label for each). The format is that of the file's name, see
+/// [`FeatureFormat`]; the file appears when it is complete. `progress` is told after each batch.
+///
+/// # Errors
+///
+/// A [`FeatureFileError`] if the file cannot be written, an [`ExtractError`] as
+/// [`extract`](crate::extract) otherwise; the first image whose features are not finite is named.
+/// A file that had the name before is untouched then.
+pub fn embed(
+    encoder: &VisionTransformer,
+    source: &dyn Source,
+    (vectors, config): (Vectors, &ExtractConfig),
+    device: &Device,
+    out: &Path,
+    progress: impl FnMut(Progress),
+) -> Result<Embedded, Error> {
+    let shape = shape(vectors, config, encoder)?;
+    let format = FeatureFormat::of_new(out, vectors)?;
+    let about = About {
+        pool: Some(name(vectors, config.pooling).to_owned()),
+        classes: source.classes().to_vec(),
+    };
+    let written = |io| Error::from(FeatureFileError::from(cannot("write", out)(io)));
+    let file = format.create(out, shape, source.len(), about);
+    let mut file = file.map_err(written)?;
+
+    let forward = |encoder: &VisionTransformer, images| match vectors {
+        Vectors::Pooled => values(encoder.forward_pooled(images, config.pooling)),
+        Vectors::Tokens => values(encoder.forward_features(images)),
+    };
+    let compute = on_images(encoder, config, device, forward);
+    let (size, started) = (encoder.config().image_size, Instant::now());
+    let mut images = 0;
+    let skipped = stream(source, size, config, progress, compute, |features, of| {
+        images += of.len();
+        let label = |&index: &usize| source.label(index).map_or(-1, i64::from);
+        let rows = Rows {
+            features: &features,
+            labels: &of.iter().map(label).collect::<Vec<_>>(),
+            names: &of
+                .iter()
+                .map(|&index| source.name(index))
+                .collect::<Vec<_>>(),
+        };
+        file.push(rows).map_err(written)
+    })?;
+    let elapsed = started.elapsed();
+    file.finish().map_err(written)?;
+    Ok(Embedded {
+        shape: shape.with_rows(images),
+        skipped,
+        elapsed,
+    })
+}
+
+fn shape(
+    vectors: Vectors,
+    config: &ExtractConfig,
+    encoder: &VisionTransformer,
+) -> Result<RowShape, ExtractError> {
+    if vectors == Vectors::Tokens {
+        return Ok(RowShape {
+            tokens: Some(encoder.grid().num_patches()),
+            dim: encoder.embed_dim(),
+        });
+    }
+    config.check(encoder)?;
+    Ok(RowShape {
+        tokens: None,
+        dim: config.dim(encoder),
+    })
+}
+
+fn name(vectors: Vectors, pooling: Pooling) -> &'static str {
+    match (vectors, pooling) {
+        (Vectors::Tokens, _) => "tokens",
+        (Vectors::Pooled, Pooling::Mean) => "mean",
+        (Vectors::Pooled, Pooling::Concat4) => "concat4",
+    }
+}

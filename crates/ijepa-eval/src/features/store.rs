@@ -1,0 +1,253 @@
+//! Files of features: `.safetensors`, `.npy` and `.parquet`.
+
+mod npy;
+mod parquet_read;
+mod parquet_write;
+mod safetensors;
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    io,
+    path::{Path, PathBuf},
+};
+
+use ijepa_model::files::FileError;
+use serde::{Deserialize, Serialize};
+
+use super::{Features, Vectors};
+pub(super) use safetensors::{SafetensorsFile, f32_bytes, read as read_safetensors};
+
+/// A file format, by the extension of a file's name.
+///
+/// Rows are the readable images in the order of their source. Beside them stand the labels, -1
+/// where there is none, the names of the classes and the pooling (`mean`, `concat4` or `tokens`):
+///
+/// | format | features, labels | `classes`, `pool` |
+/// |---|---|---|
+/// | `.safetensors` | `embedding` f32 `[images, dim]` or `[images, tokens, dim]`, `label` i64 | the header's `__metadata__`, classes as JSON |
+/// | `.npy` | the array; labels in `NAME.labels.npy` | `NAME.meta.json` |
+/// | `.parquet` | columns `path`, `label`, `embedding` (a list), `class` | the footer's key-value metadata, classes as JSON |
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeatureFormat {
+    /// Any number of vectors an image.
+    Safetensors,
+    /// As [`Safetensors`](Self::Safetensors), for NumPy.
+    Npy,
+    /// One vector an image, with paths and names of classes.
+    Parquet,
+}
+
+impl FeatureFormat {
+    /// The format of the file `path`, which need not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`FeatureFileError::Extension`] if its name ends in none of the three.
+    pub fn of(path: &Path) -> Result<Self, FeatureFileError> {
+        match path.extension().and_then(OsStr::to_str) {
+            Some("safetensors") => Ok(Self::Safetensors),
+            Some("npy") => Ok(Self::Npy),
+            Some("parquet") => Ok(Self::Parquet),
+            _ => Err(FeatureFileError::Extension {
+                path: path.to_owned(),
+            }),
+        }
+    }
+
+    /// The format of a new file `path` that is to hold `vectors`.
+    ///
+    /// # Errors
+    ///
+    /// As [`of`](Self::of), and [`FeatureFileError::TokensToParquet`].
+    pub fn of_new(path: &Path, vectors: Vectors) -> Result<Self, FeatureFileError> {
+        match (Self::of(path)?, vectors) {
+            (Self::Parquet, Vectors::Tokens) => Err(FeatureFileError::TokensToParquet),
+            (format, _) => Ok(format),
+        }
+    }
+
+    /// Begins a file for at most `most_rows` rows.
+    pub(super) fn create(
+        self,
+        path: &Path,
+        shape: RowShape,
+        most_rows: usize,
+        about: About,
+    ) -> io::Result<Box<dyn FeatureFile>> {
+        Ok(match self {
+            Self::Safetensors => {
+                let facts = about.facts();
+                Box::new(SafetensorsFile::create(path, shape, most_rows, &facts)?)
+            }
+            Self::Npy => Box::new(npy::Npy::create(path, shape, most_rows, about)?),
+            Self::Parquet => Box::new(parquet_write::ParquetFile::create(path, shape, about)?),
+        })
+    }
+}
+
+/// A file of features that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FeatureFileError {
+    /// A name that says no format.
+    #[error("`{}` does not end in .safetensors, .npy or .parquet", path.display())]
+    Extension {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A table whose rows are lists of one length.
+    #[error(
+        "tokens cannot be written to Parquet, expected a file that ends in .safetensors or .npy"
+    )]
+    TokensToParquet,
+    /// A file that is not what [`embed`](crate::embed) writes.
+    #[error("cannot read features from `{}`: {why}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file that cannot be written.
+    #[error(transparent)]
+    Write(#[from] FileError),
+}
+
+/// Features that were read from a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredFeatures {
+    /// A row for each image.
+    pub features: Features,
+    /// Names of the classes by label; empty if the file has none.
+    pub classes: Vec<String>,
+    /// `mean` or `concat4` if the file says how tokens became a vector.
+    pub pool: Option<String>,
+}
+
+/// Reads pooled features from a file that [`embed`](crate::embed) wrote, now or before it kept
+/// the names of classes.
+///
+/// # Errors
+///
+/// [`FeatureFileError::Read`] if the file is damaged, of another shape or not finite.
+pub fn read_features(path: &Path) -> Result<StoredFeatures, FeatureFileError> {
+    let bad = |why: String| FeatureFileError::Read {
+        path: path.to_owned(),
+        why,
+    };
+    let table = match FeatureFormat::of(path) {
+        Ok(FeatureFormat::Safetensors) => {
+            read_safetensors(path).and_then(|(table, facts)| Ok((table, About::of(&facts)?)))
+        }
+        Ok(FeatureFormat::Npy) => npy::read(path),
+        Ok(FeatureFormat::Parquet) => parquet_read::read(path),
+        Err(_) => Err("expected a .safetensors, .npy or .parquet file of `ijepa embed`".to_owned()),
+    };
+    let (table, about) = table.map_err(bad)?;
+    let features = table.into_features().map_err(bad)?;
+    Ok(StoredFeatures {
+        features,
+        classes: about.classes,
+        pool: about.pool,
+    })
+}
+
+/// What a file says of its features beside labels.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct About {
+    /// How tokens became features.
+    #[serde(default)]
+    pub(super) pool: Option<String>,
+    /// Names of the classes by label.
+    #[serde(default)]
+    pub(super) classes: Vec<String>,
+}
+
+/// Texts by key, as formats keep them.
+pub(super) type Facts = BTreeMap<String, String>;
+
+impl About {
+    fn of(facts: &Facts) -> Result<Self, String> {
+        let classes = facts.get("classes").map(|text| {
+            serde_json::from_str(text).map_err(|error| format!("`classes` is damaged: {error}"))
+        });
+        Ok(Self {
+            pool: facts.get("pool").cloned(),
+            classes: classes.transpose()?.unwrap_or_default(),
+        })
+    }
+
+    fn facts(&self) -> Facts {
+        let classes = serde_json::to_string(&self.classes).expect("texts are JSON");
+        let pool = self.pool.clone().map(|pool| ("pool".to_owned(), pool));
+        pool.into_iter()
+            .chain([("classes".to_owned(), classes)])
+            .collect()
+    }
+}
+
+/// Rows to append: features of some images with their labels and names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows<'a> {
+    /// One row after another.
+    pub(super) features: &'a [f32],
+    /// -1 for images without a label.
+    pub(super) labels: &'a [i64],
+    /// Path or id of each image.
+    pub(super) names: &'a [String],
+}
+
+/// A file that is whole when it is finished and absent before.
+pub(super) trait FeatureFile {
+    fn push(&mut self, rows: Rows<'_>) -> io::Result<()>;
+
+    fn finish(self: Box<Self>) -> io::Result<()>;
+}
+
+/// Shape of the features of one image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RowShape {
+    /// Vectors of an image; none if they are pooled.
+    pub(super) tokens: Option<usize>,
+    /// Length of a vector.
+    pub(super) dim: usize,
+}
+
+impl RowShape {
+    /// Values of a row.
+    fn len(self) -> usize {
+        self.tokens.unwrap_or(1) * self.dim
+    }
+
+    /// `[rows, dim]` or `[rows, tokens, dim]`.
+    pub(super) fn with_rows(self, rows: usize) -> Vec<usize> {
+        let inner = self.tokens.into_iter().chain([self.dim]);
+        std::iter::once(rows).chain(inner).collect()
+    }
+}
+
+/// Values of a file: their shape, and the label of each row.
+pub(super) struct Table {
+    pub(super) shape: Vec<usize>,
+    pub(super) values: Vec<f32>,
+    pub(super) labels: Vec<i64>,
+}
+
+impl Table {
+    pub(super) fn into_features(self) -> Result<Features, String> {
+        let &[rows, dim] = self.shape.as_slice() else {
+            return Err(format!(
+                "`embedding` is {:?}, expected [images, dim] as with --pool mean or concat4",
+                self.shape
+            ));
+        };
+        if self.labels.len() != rows {
+            let found = self.labels.len();
+            return Err(format!("{found} labels for {rows} images"));
+        }
+        let labels = self.labels.into_iter();
+        let labels = labels.map(|label| u32::try_from(label).ok()).collect();
+        Features::new(dim, self.values, labels).map_err(|error| error.to_string())
+    }
+}
