@@ -161,6 +161,23 @@ impl ComputeArgs {
     }
 }
 
+/// Refuses the first of `flags` that was given, since it changes nothing at this `place`.
+pub(crate) fn refuse_given(flags: &[(&'static str, bool)], place: &str) -> Result<(), CliError> {
+    match flags.iter().find(|(_, is_given)| *is_given) {
+        Some(&(flag, _)) => Err(CliError::ChangesNothing {
+            flag,
+            place: place.to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The name of a value on the command line.
+pub(crate) fn value_name(value: impl ValueEnum) -> String {
+    let name = value.to_possible_value();
+    name.map_or_else(String::new, |name| name.get_name().to_owned())
+}
+
 /// A count of at least one.
 pub(crate) fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {

@@ -8,7 +8,7 @@ use ijepa_model::Pooling;
 use serde_json::json;
 
 use crate::{
-    args::{Compute, ComputeArgs, DataArgs, ReadArgs},
+    args::{Compute, ComputeArgs, DataArgs, ReadArgs, value_name},
     error::CliError,
     features::{EncoderChoice, LoadedEncoder, Normalize, WeightsArgs, skipped_json},
     picture,
@@ -28,11 +28,11 @@ enum Pool {
 }
 
 impl Pool {
-    fn name(self) -> &'static str {
+    fn vectors(self) -> (Vectors, Pooling) {
         match self {
-            Self::Mean => "mean",
-            Self::Concat4 => "concat4",
-            Self::Tokens => "tokens",
+            Self::Mean => (Vectors::Pooled, Pooling::Mean),
+            Self::Concat4 => (Vectors::Pooled, Pooling::Concat4),
+            Self::Tokens => (Vectors::Tokens, Pooling::Mean),
         }
     }
 }
@@ -68,29 +68,23 @@ pub(crate) struct Embed {
 
 impl Embed {
     pub(crate) fn run(&self) -> Result<Report, CliError> {
-        let vectors = match self.pool {
-            Pool::Mean | Pool::Concat4 => Vectors::Pooled,
-            Pool::Tokens => Vectors::Tokens,
-        };
+        let (vectors, pooling) = self.pool.vectors();
         picture::check_name("out", &self.out)?;
         FeatureFormat::of_new(&self.out, vectors).map_err(Error::from)?;
         let compute = self.compute.open()?;
         let source = self.data.open()?;
         let frozen = self.weights.load(self.encoder, &compute)?;
-        let settings = Settings::of(&frozen, &compute);
-        if !self.quiet {
-            report::line(&format!("{} images; {}", source.len(), settings.describe()));
-        }
         let config = ExtractConfig {
-            pooling: match self.pool {
-                Pool::Concat4 => Pooling::Concat4,
-                Pool::Mean | Pool::Tokens => Pooling::Mean,
-            },
+            pooling,
             preprocess: self.read.preprocess.unwrap_or_default(),
             normalization: frozen.normalization,
             batch_size: self.read.batch_size,
             workers: self.read.workers.count(),
         };
+        if !self.quiet {
+            let settings = describe(&frozen, &compute);
+            report::line(&format!("{} images; {settings}", source.len()));
+        }
         let embedded = embed(
             &frozen.encoder,
             source.as_ref(),
@@ -99,10 +93,16 @@ impl Embed {
             &self.out,
             StatusLine::watch(self.quiet, &self.data.spec),
         )?;
-        Ok(self.report(&embedded, &settings))
+        Ok(self.report(&embedded, &frozen, &config, &compute))
     }
 
-    fn report(&self, embedded: &Embedded, settings: &Settings) -> Report {
+    fn report(
+        &self,
+        embedded: &Embedded,
+        frozen: &LoadedEncoder,
+        config: &ExtractConfig,
+        compute: &Compute,
+    ) -> Report {
         let Embedded {
             shape,
             skipped,
@@ -121,55 +121,35 @@ impl Embed {
         for image in skipped {
             text += &format!("  {}: {}\n", image.path, image.why);
         }
-        Report {
-            text,
-            json: json!({
-                "images": images,
-                "dim": inner.last(),
-                "tokens": (inner.len() > 1).then(|| inner[0]),
-                "images_per_s": images_per_s,
-                "skipped": skipped_json(skipped),
-                "out": self.out,
-                "encoder": settings.encoder,
-                "pool": self.pool.name(),
-                "image_size": settings.image_size,
-                "preprocess": self.read.preprocess.unwrap_or_default().to_string(),
-                "normalize": settings.normalize,
-                "device": settings.device,
-                "precision": settings.precision,
-                "threads": settings.threads,
-            }),
-        }
+        let json = json!({
+            "images": images,
+            "dim": inner.last(),
+            "tokens": (inner.len() > 1).then(|| inner[0]),
+            "images_per_s": images_per_s,
+            "skipped": skipped_json(skipped),
+            "out": self.out,
+            "encoder": frozen.choice.name(),
+            "pool": value_name(self.pool),
+            "image_size": frozen.encoder.config().image_size,
+            "preprocess": config.preprocess.to_string(),
+            "normalize": Normalize::name_of(frozen.normalization),
+            "device": compute.spec.to_string(),
+            "precision": compute.precision.name(),
+            "threads": compute.threads,
+        });
+        Report { text, json }
     }
 }
 
 /// Everything that was decided by defaults.
-struct Settings {
-    encoder: &'static str,
-    image_size: [usize; 2],
-    normalize: &'static str,
-    device: String,
-    precision: &'static str,
-    threads: usize,
-}
-
-impl Settings {
-    fn of(frozen: &LoadedEncoder, compute: &Compute) -> Self {
-        Self {
-            encoder: frozen.choice.name(),
-            image_size: frozen.encoder.config().image_size,
-            normalize: Normalize::name_of(frozen.normalization),
-            device: compute.spec.to_string(),
-            precision: compute.precision.name(),
-            threads: compute.threads,
-        }
-    }
-
-    fn describe(&self) -> String {
-        let [height, width] = self.image_size;
-        format!(
-            "{} encoder, {height}x{width}, normalisation {}; device {}, {}, {} threads",
-            self.encoder, self.normalize, self.device, self.precision, self.threads
-        )
-    }
+fn describe(frozen: &LoadedEncoder, compute: &Compute) -> String {
+    let [height, width] = frozen.encoder.config().image_size;
+    format!(
+        "{} encoder, {height}x{width}, normalisation {}; device {}, {}, {} threads",
+        frozen.choice.name(),
+        Normalize::name_of(frozen.normalization),
+        compute.spec,
+        compute.precision.name(),
+        compute.threads
+    )
 }

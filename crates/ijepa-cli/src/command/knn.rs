@@ -9,7 +9,7 @@ use ijepa_model::Pooling;
 use serde_json::json;
 
 use crate::{
-    args::{self, ComputeArgs},
+    args::{self, ComputeArgs, refuse_given},
     error::CliError,
     features::{Pair, PairArgs, skipped_json, skipped_text},
     report::Report,
@@ -53,7 +53,11 @@ pub(crate) struct Knn {
 
 impl Knn {
     pub(crate) fn run(&self) -> Result<Report, CliError> {
-        self.pair.check_flags(&[("pool", self.pool.is_some())])?;
+        if self.pair.is_of_pixels() {
+            let arch = ("arch", self.pair.weights.has_arch());
+            let flags = [arch, ("pool", self.pool.is_some())];
+            refuse_given(&flags, "with --encoder pixels")?;
+        }
         let compute = self.compute.open()?;
         let pair = match self.pair.of_files()? {
             Some(pair) => pair,

@@ -15,7 +15,7 @@ use ijepa_model::Pooling;
 use serde_json::json;
 
 use crate::{
-    args::{self, Compute, ComputeArgs},
+    args::{self, Compute, ComputeArgs, refuse_given, value_name},
     error::CliError,
     features::{Images, Look, Pair, PairArgs, skipped_json, skipped_text},
     progress::StatusLine,
@@ -236,38 +236,37 @@ impl Probe {
         })
     }
 
-    /// Flags that would change nothing are refused.
     fn check_flags(&self) -> Result<(), CliError> {
-        let augmented = ("augment protocol", self.augment == Some(Augment::Protocol));
-        self.pair.check_flags(&[
-            augmented,
-            ("pool", self.pool.is_some()),
-            ("cache", self.cache.is_some()),
-        ])?;
-        let refused = |place: String| move |flag| CliError::ChangesNothing { flag, place };
-        if self.pair.is_of_files() && augmented.1 {
-            return Err(refused("on features of files".to_owned())(augmented.0));
+        let augment = ("augment protocol", self.augment == Some(Augment::Protocol));
+        let penalty = ("penalty", self.penalty.is_some());
+        if self.pair.is_of_pixels() {
+            let flags = [
+                augment,
+                ("pool", self.pool.is_some()),
+                ("cache", self.cache.is_some()),
+                ("arch", self.pair.weights.has_arch()),
+            ];
+            refuse_given(&flags, "with --encoder pixels")?;
         }
-        let solved = self.protocol == Name::LowshotLogistic;
-        let fixed = solved || self.protocol == Name::Quick;
-        let given = [
-            (augmented.0, fixed && augmented.1),
-            ("epochs", solved && self.epochs.is_some()),
-            ("head-batch", solved && self.head_batch.is_some()),
-            ("lr", solved && self.lr.is_some()),
-            ("weight-decay", solved && self.weight_decay.is_some()),
-            ("batch-norm", solved && self.batch_norm.is_some()),
-            ("penalty", !solved && self.penalty.is_some()),
-        ];
-        let place = format!("in protocol {}", self.name());
-        match given.into_iter().find(|(_, wrong)| *wrong) {
-            Some((flag, _)) => Err(refused(place)(flag)),
-            None => Ok(()),
+        if self.pair.is_of_files() {
+            refuse_given(&[augment], "on features of files")?;
         }
-    }
-
-    fn name(&self) -> String {
-        value_name(self.protocol)
+        let place = format!("in protocol {}", value_name(self.protocol));
+        match self.protocol {
+            Name::Quick => refuse_given(&[augment, penalty], &place),
+            Name::VisslIn1k | Name::VisslTransfer | Name::Clevr => refuse_given(&[penalty], &place),
+            Name::LowshotLogistic => {
+                let flags = [
+                    augment,
+                    ("epochs", self.epochs.is_some()),
+                    ("head-batch", self.head_batch.is_some()),
+                    ("lr", self.lr.is_some()),
+                    ("weight-decay", self.weight_decay.is_some()),
+                    ("batch-norm", self.batch_norm.is_some()),
+                ];
+                refuse_given(&flags, &place)
+            }
+        }
     }
 
     /// How heads that see `pools` learn of `data`, if that can be computed.
@@ -322,14 +321,13 @@ impl Probe {
 
     fn config(&self, protocol: Protocol, pools: Pools) -> ProbeConfig {
         let published = protocol.config();
-        let norms = self.batch_norm.as_ref().map(|norms| {
-            let norm = |norm: &Norm| match norm {
-                Norm::None => HeadNorm::None,
-                Norm::Vissl => HeadNorm::Vissl,
-                Norm::Mae => HeadNorm::Mae,
-            };
-            norms.iter().map(norm).collect()
-        });
+        let norm = |norm: &Norm| match norm {
+            Norm::None => HeadNorm::None,
+            Norm::Vissl => HeadNorm::Vissl,
+            Norm::Mae => HeadNorm::Mae,
+        };
+        let norms = self.batch_norm.as_ref();
+        let norms = norms.map(|norms| norms.iter().map(norm).collect());
         ProbeConfig {
             pools,
             norms: norms.unwrap_or(published.norms),
@@ -352,7 +350,7 @@ impl Probe {
         } = found;
         let mut text = format!(
             "{} on {encoder} features, {} training and {} test images\n",
-            self.name(),
+            value_name(self.protocol),
             report.train_images,
             report.test_images
         );
@@ -366,18 +364,12 @@ impl Probe {
         text += &skipped_text(skipped);
         let mut json = json!(report);
         json["encoder"] = json!(encoder);
-        json["protocol"] = json!(self.name());
+        json["protocol"] = json!(value_name(self.protocol));
         json["augment"] = json!(if *augmented { "protocol" } else { "none" });
         json["probe_s"] = json!(took.as_secs_f64());
         json["skipped"] = skipped_json(skipped);
         Report { text, json }
     }
-}
-
-/// The name of a value on the command line.
-fn value_name(value: impl ValueEnum) -> String {
-    let name = value.to_possible_value();
-    name.map_or_else(String::new, |name| name.get_name().to_owned())
 }
 
 /// One head and what it achieved.

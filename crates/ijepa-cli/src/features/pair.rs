@@ -121,25 +121,11 @@ pub(crate) struct Pair {
 }
 
 impl PairArgs {
-    /// Flags of images that change nothing for pixels are refused; `more` are those of a command
-    /// with whether they were given.
-    pub(crate) fn check_flags(&self, more: &[(&'static str, bool)]) -> Result<(), CliError> {
-        let arch = [("arch", self.weights.has_arch())];
-        let mut given = arch.iter().chain(more);
-        match given.find(|(_, is_given)| self.is_of_pixels() && *is_given) {
-            Some(&(flag, _)) => Err(CliError::ChangesNothing {
-                flag,
-                place: "with --encoder pixels".to_owned(),
-            }),
-            None => Ok(()),
-        }
-    }
-
     pub(crate) fn is_of_files(&self) -> bool {
         self.features_train.is_some()
     }
 
-    fn is_of_pixels(&self) -> bool {
+    pub(crate) fn is_of_pixels(&self) -> bool {
         self.encoder == Some(Choice::Pixels)
     }
 

@@ -8,7 +8,7 @@ use ijepa_eval::read_features;
 use ijepa_viz::rcdm::{ConditionKind, Conditioner};
 
 use crate::{
-    args::{Compute, ComputeArgs, DataArgs},
+    args::{Compute, ComputeArgs, DataArgs, refuse_given},
     command::visualize::mask_sampler,
     error::CliError,
     features::{EncoderChoice, WeightsArgs},
@@ -54,19 +54,14 @@ impl InputArgs {
         kind: ConditionKind,
         compute: &Compute,
     ) -> Result<Conditioner, CliError> {
-        let changes_nothing = |flag| CliError::ChangesNothing {
-            flag,
-            place: format!("for vectors of kind {}", kind.name()),
-        };
+        let place = format!("for vectors of kind {}", kind.name());
         if kind == ConditionKind::File {
             let missing = || CliError::MissingFeatures;
             let features = self.features.as_ref().ok_or_else(missing)?;
             let stored = read_features(features).map_err(ijepa_eval::Error::from)?;
             return Ok(Conditioner::File(stored.features));
         }
-        if self.features.is_some() {
-            return Err(changes_nothing("features"));
-        }
+        refuse_given(&[("features", self.features.is_some())], &place)?;
         if kind == ConditionKind::Encoder {
             let loaded = self.weights.load(self.encoder, compute)?;
             return Ok(Conditioner::Encoder {
@@ -74,15 +69,12 @@ impl InputArgs {
                 normalization: loaded.normalization,
             });
         }
-        if self
-            .encoder
-            .is_some_and(|choice| choice != EncoderChoice::Context)
-        {
-            return Err(changes_nothing("encoder"));
-        }
-        if self.weights.image_size.is_some() {
-            return Err(changes_nothing("image-size"));
-        }
+        let other = |choice| choice != EncoderChoice::Context;
+        let flags = [
+            ("encoder", self.encoder.is_some_and(other)),
+            ("image-size", self.weights.image_size.is_some()),
+        ];
+        refuse_given(&flags, &place)?;
         let loaded = self.weights.load_predictor(compute)?;
         let grid = loaded.networks.encoder.grid();
         Ok(Conditioner::Predictor {
