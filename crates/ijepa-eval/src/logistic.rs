@@ -5,7 +5,7 @@ mod lbfgs;
 use std::ops::Range;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use ijepa_model::kernels::{add_product, cross_entropy, linear, on_workers};
+use ijepa_kernels::{add_product, cross_entropy, linear, on_workers};
 
 use crate::accuracy::Hits;
 use crate::features::Features;

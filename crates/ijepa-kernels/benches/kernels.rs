@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use burn::tensor::{Device, Distribution, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
-use ijepa_kernels::{BlockOptions, BlockParameters, on_workers, reference};
+use ijepa_kernels::{
+    BlockOptions, BlockParameters, LinearParameters, NormParameters, on_workers, reference,
+};
 
 const BATCH: usize = 8;
 const TOKENS: usize = 196;
@@ -76,19 +78,21 @@ fn operations(criterion: &mut Criterion) {
 
 fn block(criterion: &mut Criterion) {
     let x = noise([BATCH, TOKENS, DIM]);
+    let norm = || NormParameters {
+        gamma: noise([DIM]),
+        beta: noise([DIM]),
+    };
+    let linear = |inputs, outputs| LinearParameters {
+        weight: noise([inputs, outputs]),
+        bias: noise([outputs]),
+    };
     let parameters = BlockParameters {
-        norm1_gamma: noise([DIM]),
-        norm1_beta: noise([DIM]),
-        qkv_weight: noise([DIM, 3 * DIM]),
-        qkv_bias: noise([3 * DIM]),
-        proj_weight: noise([DIM, DIM]),
-        proj_bias: noise([DIM]),
-        norm2_gamma: noise([DIM]),
-        norm2_beta: noise([DIM]),
-        fc1_weight: noise([DIM, HIDDEN]),
-        fc1_bias: noise([HIDDEN]),
-        fc2_weight: noise([HIDDEN, DIM]),
-        fc2_bias: noise([DIM]),
+        norm1: norm(),
+        qkv: linear(DIM, 3 * DIM),
+        proj: linear(DIM, DIM),
+        norm2: norm(),
+        fc1: linear(DIM, HIDDEN),
+        fc2: linear(HIDDEN, DIM),
     };
     let options = BlockOptions {
         num_heads: HEADS,

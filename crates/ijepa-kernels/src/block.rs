@@ -2,10 +2,13 @@
 
 use burn::{
     backend::{Backend, ExtensionType, TensorMetadata, tensor::FloatTensor},
-    tensor::{FloatDType, TensorData},
+    tensor::{DType, FloatDType, Slice, TensorData},
 };
 
-use crate::primitives::Primitives;
+use crate::{
+    plain,
+    primitives::{LinearTensors, NormGradients, NormTensors, Primitives, Residual},
+};
 
 /// How a transformer block is computed.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,75 +38,65 @@ enum Branch {
     Mlp,
 }
 
-/// Parameters of a block, weights `[inputs, outputs]`.
+/// Parameters of a block, or their gradients.
 #[derive(Debug, Clone, ExtensionType)]
 pub(crate) struct BlockTensors<B: Backend> {
-    pub(crate) norm1_gamma: FloatTensor<B>,
-    pub(crate) norm1_beta: FloatTensor<B>,
-    pub(crate) qkv_weight: FloatTensor<B>,
-    pub(crate) qkv_bias: FloatTensor<B>,
-    pub(crate) proj_weight: FloatTensor<B>,
-    pub(crate) proj_bias: FloatTensor<B>,
-    pub(crate) norm2_gamma: FloatTensor<B>,
-    pub(crate) norm2_beta: FloatTensor<B>,
-    pub(crate) fc1_weight: FloatTensor<B>,
-    pub(crate) fc1_bias: FloatTensor<B>,
-    pub(crate) fc2_weight: FloatTensor<B>,
-    pub(crate) fc2_bias: FloatTensor<B>,
+    #[extension_type]
+    pub(crate) norm1: NormTensors<B>,
+    #[extension_type]
+    pub(crate) qkv: LinearTensors<B>,
+    #[extension_type]
+    pub(crate) proj: LinearTensors<B>,
+    #[extension_type]
+    pub(crate) norm2: NormTensors<B>,
+    #[extension_type]
+    pub(crate) fc1: LinearTensors<B>,
+    #[extension_type]
+    pub(crate) fc2: LinearTensors<B>,
 }
 
-/// Number of tensors in [`BlockTensors`].
-pub(crate) const BLOCK_TENSORS: usize = 12;
+/// Number of tensors that a block is computed from: its input and its parameters.
+pub(crate) const BLOCK_INPUTS: usize = 13;
 
 impl<B: Backend> BlockTensors<B> {
-    /// In the order of the fields.
-    pub(crate) fn into_array(self) -> [FloatTensor<B>; BLOCK_TENSORS] {
-        [
-            self.norm1_gamma,
-            self.norm1_beta,
-            self.qkv_weight,
-            self.qkv_bias,
-            self.proj_weight,
-            self.proj_bias,
-            self.norm2_gamma,
-            self.norm2_beta,
-            self.fc1_weight,
-            self.fc1_bias,
-            self.fc2_weight,
-            self.fc2_bias,
-        ]
+    /// `x` and all tensors in the order of the fields.
+    pub(crate) fn into_inputs(self, x: FloatTensor<B>) -> [FloatTensor<B>; BLOCK_INPUTS] {
+        let [norm1, norm2] = [self.norm1, self.norm2].map(|norm| [norm.gamma, norm.beta]);
+        let linears = [self.qkv, self.proj, self.fc1, self.fc2];
+        let [qkv, proj, fc1, fc2] = linears.map(|linear| [linear.weight, linear.bias]);
+        let pairs = [norm1, qkv, proj, norm2, fc1, fc2];
+        let mut inputs = std::iter::once(x).chain(pairs.into_iter().flatten());
+        std::array::from_fn(|_| inputs.next().expect("an input and six pairs"))
     }
 
-    /// The inverse of [`into_array`](Self::into_array).
-    pub(crate) fn from_array(tensors: [FloatTensor<B>; BLOCK_TENSORS]) -> Self {
+    /// The inverse of [`into_inputs`](Self::into_inputs).
+    pub(crate) fn from_inputs(inputs: [FloatTensor<B>; BLOCK_INPUTS]) -> (FloatTensor<B>, Self) {
         let [
-            norm1_gamma,
-            norm1_beta,
-            qkv_weight,
-            qkv_bias,
-            proj_weight,
-            proj_bias,
-            norm2_gamma,
-            norm2_beta,
-            fc1_weight,
-            fc1_bias,
-            fc2_weight,
-            fc2_bias,
-        ] = tensors;
-        Self {
-            norm1_gamma,
-            norm1_beta,
-            qkv_weight,
-            qkv_bias,
-            proj_weight,
-            proj_bias,
-            norm2_gamma,
-            norm2_beta,
-            fc1_weight,
-            fc1_bias,
-            fc2_weight,
-            fc2_bias,
-        }
+            x,
+            g1,
+            b1,
+            w_qkv,
+            b_qkv,
+            w_proj,
+            b_proj,
+            g2,
+            b2,
+            w1,
+            c1,
+            w2,
+            c2,
+        ] = inputs;
+        let norm = |gamma, beta| NormTensors { gamma, beta };
+        let linear = |weight, bias| LinearTensors { weight, bias };
+        let tensors = Self {
+            norm1: norm(g1, b1),
+            qkv: linear(w_qkv, b_qkv),
+            proj: linear(w_proj, b_proj),
+            norm2: norm(g2, b2),
+            fc1: linear(w1, c1),
+            fc2: linear(w2, c2),
+        };
+        (x, tensors)
     }
 }
 
@@ -130,15 +123,22 @@ impl<B: Primitives> Block<'_, B> {
     /// `x` in the type of matrix products.
     fn narrow(&self, x: &FloatTensor<B>) -> FloatTensor<B> {
         match self.options.compute_dtype {
-            Some(dtype) => B::float_cast(x.clone(), dtype),
+            Some(dtype) => plain::cast::<B>(x.clone(), dtype.into()),
             None => x.clone(),
+        }
+    }
+
+    fn narrow_linear(&self, linear: &LinearTensors<B>) -> LinearTensors<B> {
+        LinearTensors {
+            weight: self.narrow(&linear.weight),
+            bias: self.narrow(&linear.bias),
         }
     }
 
     /// `x` in f32, the type of residual stream and parameters.
     fn widen(&self, x: FloatTensor<B>) -> FloatTensor<B> {
         match self.options.compute_dtype {
-            Some(_) => B::float_cast(x, FloatDType::F32),
+            Some(_) => plain::cast::<B>(x, DType::F32),
             None => x,
         }
     }
@@ -149,8 +149,8 @@ impl<B: Primitives> Block<'_, B> {
             return x;
         };
         let factors = factors[branch as usize].clone();
-        let factors = TensorData::new(factors.clone(), [factors.len(), 1, 1]);
-        let factors = B::float_from_data(factors, &x.device());
+        let shape = [factors.len(), 1, 1];
+        let factors = B::float_from_data(TensorData::new(factors, shape), &x.device());
         B::float_mul(x, factors)
     }
 
@@ -161,38 +161,42 @@ impl<B: Primitives> Block<'_, B> {
         stream: FloatTensor<B>,
         x: FloatTensor<B>,
     ) -> FloatTensor<B> {
-        let (weight, bias) = match branch {
-            Branch::Attention => (&self.tensors.proj_weight, &self.tensors.proj_bias),
-            Branch::Mlp => (&self.tensors.fc2_weight, &self.tensors.fc2_bias),
-        };
-        let (weight, bias) = (self.narrow(weight), self.narrow(bias));
-        let plain = self.options.compute_dtype.is_none() && self.options.branch_factors.is_none();
-        if plain {
-            return B::affine_onto(stream, x, weight, bias);
+        let linear = self.narrow_linear(match branch {
+            Branch::Attention => &self.tensors.proj,
+            Branch::Mlp => &self.tensors.fc2,
+        });
+        if self.options.compute_dtype.is_none() && self.options.branch_factors.is_none() {
+            return B::affine_onto(stream, x, linear);
         }
-        let projected = self.widen(B::affine(x, weight, Some(bias)));
+        let projected = self.widen(B::affine(x, linear));
         B::float_add(stream, self.scale(branch, projected))
     }
 
-    /// The tokens whose output is wanted.
-    fn wanted(&self, x: &FloatTensor<B>) -> FloatTensor<B> {
-        let first = self.options.outputs_from;
-        if first == 0 {
-            return x.clone();
-        }
+    /// Where the tokens lie whose output is wanted.
+    fn wanted_slices(&self, x: &FloatTensor<B>) -> [Slice; 2] {
         let [batch, tokens, _] = x.shape().dims::<3>();
-        B::float_slice(x.clone(), &[(0..batch).into(), (first..tokens).into()])
+        [0..batch, self.options.outputs_from..tokens].map(Slice::from)
+    }
+
+    /// The tokens whose output is wanted.
+    fn wanted(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+        if self.options.outputs_from == 0 {
+            return x;
+        }
+        let slices = self.wanted_slices(&x);
+        B::float_slice(x, &slices)
     }
 
     /// Adds `grad`, the gradient of [`wanted`](Self::wanted) tokens, to that of all tokens.
     fn add_to_wanted(&self, all: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {
-        let sum = B::float_add(self.wanted(&all), grad);
-        let [batch, tokens, _] = all.shape().dims::<3>();
-        let slices = [
-            (0..batch).into(),
-            (self.options.outputs_from..tokens).into(),
-        ];
+        let slices = self.wanted_slices(&all);
+        let sum = B::float_add(self.wanted(all.clone()), grad);
         B::float_slice_assign(all, &slices, sum)
+    }
+
+    fn norm(&self, norm: &NormTensors<B>, x: &FloatTensor<B>) -> FloatTensor<B> {
+        let normed = B::norm(x.clone(), norm.clone(), self.options.epsilon);
+        self.narrow(&normed)
     }
 
     fn mix(&self, qkv: FloatTensor<B>) -> FloatTensor<B> {
@@ -200,30 +204,25 @@ impl<B: Primitives> Block<'_, B> {
     }
 
     fn qkv(&self, x: &FloatTensor<B>) -> FloatTensor<B> {
-        let t = self.tensors;
-        let (gamma, beta) = (t.norm1_gamma.clone(), t.norm1_beta.clone());
-        let normed = B::norm(x.clone(), gamma, beta, self.options.epsilon);
-        let (weight, bias) = (self.narrow(&t.qkv_weight), self.narrow(&t.qkv_bias));
-        B::affine(self.narrow(&normed), weight, Some(bias))
+        let normed = self.norm(&self.tensors.norm1, x);
+        B::affine(normed, self.narrow_linear(&self.tensors.qkv))
     }
 
     fn hidden(&self, middle: &FloatTensor<B>) -> FloatTensor<B> {
-        let t = self.tensors;
-        let (gamma, beta) = (t.norm2_gamma.clone(), t.norm2_beta.clone());
-        let normed = B::norm(middle.clone(), gamma, beta, self.options.epsilon);
-        B::affine(self.narrow(&normed), self.narrow(&t.fc1_weight), None)
+        let normed = self.norm(&self.tensors.norm2, middle);
+        B::product(normed, self.narrow(&self.tensors.fc1.weight))
     }
 
     /// The output, from the residual stream between the branches and the hidden layer.
     fn finish(&self, middle: FloatTensor<B>, hidden: FloatTensor<B>) -> FloatTensor<B> {
-        let activated = B::biased_gelu(hidden, self.narrow(&self.tensors.fc1_bias));
+        let activated = B::biased_gelu(hidden, self.narrow(&self.tensors.fc1.bias));
         self.add_branch(Branch::Mlp, middle, activated)
     }
 
     fn activations(&self, x: FloatTensor<B>) -> Activations<B> {
         let qkv = self.qkv(&x);
         let mixed = self.mix(qkv.clone());
-        let middle = self.add_branch(Branch::Attention, self.wanted(&x), mixed.clone());
+        let middle = self.add_branch(Branch::Attention, self.wanted(x), mixed.clone());
         let hidden = self.hidden(&middle);
         Activations {
             qkv,
@@ -233,14 +232,24 @@ impl<B: Primitives> Block<'_, B> {
         }
     }
 
-    /// Gradient of an affine map with respect to its input, in the type of matrix products.
+    /// Gradient of a product with respect to its input, in the type of matrix products.
     fn input_backward(&self, grad: &FloatTensor<B>, weight: &FloatTensor<B>) -> FloatTensor<B> {
-        B::affine_x_backward(self.narrow(grad), self.narrow(weight))
+        plain::product_x_backward::<B>(grad.clone(), self.narrow(weight))
     }
 
-    /// Gradient of an affine map with respect to its weight, in f32.
+    /// Gradient of a product with respect to its weight, in f32.
     fn weight_backward(&self, x: &FloatTensor<B>, grad: &FloatTensor<B>) -> FloatTensor<B> {
-        self.widen(B::affine_weight_backward(self.narrow(x), self.narrow(grad)))
+        self.widen(B::product_weight_backward(self.narrow(x), grad.clone()))
+    }
+
+    fn norm_backward(
+        &self,
+        x: FloatTensor<B>,
+        norm: &NormTensors<B>,
+        grad: FloatTensor<B>,
+        residual: Residual<B>,
+    ) -> NormGradients<B> {
+        B::norm_backward(x, norm.clone(), self.options.epsilon, grad, residual)
     }
 
     fn backward(
@@ -250,51 +259,57 @@ impl<B: Primitives> Block<'_, B> {
         grad: FloatTensor<B>,
     ) -> (FloatTensor<B>, BlockTensors<B>) {
         let t = self.tensors;
-        let epsilon = self.options.epsilon;
+        let BlockOptions {
+            num_heads,
+            outputs_from,
+            ..
+        } = *self.options;
 
         let d_mlp = self.scale(Branch::Mlp, grad.clone());
-        let d_activated = self.input_backward(&d_mlp, &t.fc2_weight);
-        let bias = self.narrow(&t.fc1_bias);
-        let gelu = B::biased_gelu_backward(kept.hidden, bias, d_activated);
-        let fc2_weight = self.weight_backward(&gelu.output, &d_mlp);
-        let fc2_bias = B::bias_backward(d_mlp);
-        let d_normed = self.widen(self.input_backward(&gelu.x, &t.fc1_weight));
-        let (gamma, beta) = (t.norm2_gamma.clone(), t.norm2_beta.clone());
-        let norm2 = B::norm_backward(kept.middle, gamma, beta, epsilon, d_normed, Some(grad));
-        let fc1_weight = self.weight_backward(&norm2.output, &gelu.x);
+        let narrow = self.narrow(&d_mlp);
+        let d_activated = self.input_backward(&narrow, &t.fc2.weight);
+        let gelu = B::biased_gelu_backward(kept.hidden, self.narrow(&t.fc1.bias), d_activated);
+        let fc2 = LinearTensors {
+            weight: self.weight_backward(&gelu.output, &narrow),
+            bias: B::column_sums(d_mlp),
+        };
+        let d_normed = self.widen(self.input_backward(&gelu.x, &t.fc1.weight));
+        let norm2 = self.norm_backward(kept.middle, &t.norm2, d_normed, Residual::Some(grad));
+        let fc1 = LinearTensors {
+            weight: self.weight_backward(&norm2.output, &gelu.x),
+            bias: self.widen(gelu.bias),
+        };
 
         let d_middle = norm2.x;
         let d_attention = self.scale(Branch::Attention, d_middle.clone());
-        let d_mixed = self.input_backward(&d_attention, &t.proj_weight);
-        let proj_weight = self.weight_backward(&kept.mixed, &d_attention);
-        let proj_bias = B::bias_backward(d_attention);
-        let first = self.options.outputs_from;
-        let heads = self.options.num_heads;
-        let d_qkv = B::mix_backward(kept.qkv, kept.mixed, d_mixed, heads, first);
-        let d_normed = self.widen(self.input_backward(&d_qkv, &t.qkv_weight));
-        let (gamma, beta) = (t.norm1_gamma.clone(), t.norm1_beta.clone());
-        let (residual, rest) = match first {
-            0 => (Some(d_middle), None),
-            _ => (None, Some(d_middle)),
+        let narrow = self.narrow(&d_attention);
+        let d_mixed = self.input_backward(&narrow, &t.proj.weight);
+        let proj = LinearTensors {
+            weight: self.weight_backward(&kept.mixed, &narrow),
+            bias: B::column_sums(d_attention),
         };
-        let norm1 = B::norm_backward(x, gamma, beta, epsilon, d_normed, residual);
+        let d_qkv = B::mix_backward(kept.qkv, kept.mixed, d_mixed, num_heads, outputs_from);
+        let d_normed = self.widen(self.input_backward(&d_qkv, &t.qkv.weight));
+        let (residual, rest) = match outputs_from {
+            0 => (Residual::Some(d_middle), None),
+            _ => (Residual::None, Some(d_middle)),
+        };
+        let norm1 = self.norm_backward(x, &t.norm1, d_normed, residual);
         let d_x = match rest {
             Some(grad) => self.add_to_wanted(norm1.x, grad),
             None => norm1.x,
         };
+        let qkv = LinearTensors {
+            weight: self.weight_backward(&norm1.output, &d_qkv),
+            bias: self.widen(B::column_sums(d_qkv)),
+        };
         let gradients = BlockTensors {
-            norm1_gamma: norm1.gamma,
-            norm1_beta: norm1.beta,
-            qkv_weight: self.weight_backward(&norm1.output, &d_qkv),
-            qkv_bias: self.widen(B::bias_backward(d_qkv)),
-            proj_weight,
-            proj_bias,
-            norm2_gamma: norm2.gamma,
-            norm2_beta: norm2.beta,
-            fc1_weight,
-            fc1_bias: self.widen(gelu.bias),
-            fc2_weight,
-            fc2_bias,
+            norm1: norm1.norm,
+            qkv,
+            proj,
+            norm2: norm2.norm,
+            fc1,
+            fc2,
         };
         (d_x, gradients)
     }
@@ -308,12 +323,7 @@ pub(crate) fn infer<B: Primitives>(
 ) -> FloatTensor<B> {
     let block = Block { tensors, options };
     let mixed = block.mix(block.qkv(&x));
-    let stream = if options.outputs_from == 0 {
-        x
-    } else {
-        block.wanted(&x)
-    };
-    let middle = block.add_branch(Branch::Attention, stream, mixed);
+    let middle = block.add_branch(Branch::Attention, block.wanted(x), mixed);
     let hidden = block.hidden(&middle);
     block.finish(middle, hidden)
 }
@@ -344,4 +354,50 @@ pub(crate) fn backward<B: Primitives>(
     let block = Block { tensors, options };
     let kept = kept.unwrap_or_else(|| block.activations(x.clone()));
     block.backward(x, kept, grad)
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::{
+        backend::{Flex, ops::FloatTensorOps},
+        tensor::Shape,
+    };
+
+    use super::*;
+
+    #[test]
+    fn recomputing_keeps_no_activations() {
+        let (dim, hidden) = (4, 8);
+        let ones = |shape: &[usize]| {
+            Flex::float_ones(Shape::from(shape), &Default::default(), FloatDType::F32)
+        };
+        let shapes: [&[usize]; BLOCK_INPUTS] = [
+            &[1, 3, dim],
+            &[dim],
+            &[dim],
+            &[dim, 3 * dim],
+            &[3 * dim],
+            &[dim, dim],
+            &[dim],
+            &[dim],
+            &[dim],
+            &[dim, hidden],
+            &[hidden],
+            &[hidden, dim],
+            &[dim],
+        ];
+        let (x, tensors) = BlockTensors::<Flex>::from_inputs(shapes.map(ones));
+        for recompute in [false, true] {
+            let options = BlockOptions {
+                num_heads: 2,
+                epsilon: 1e-6,
+                compute_dtype: None,
+                recompute,
+                branch_factors: None,
+                outputs_from: 0,
+            };
+            let (_, kept) = forward::<Flex>(x.clone(), &tensors, &options);
+            assert_eq!(kept.is_none(), recompute);
+        }
+    }
 }

@@ -4,79 +4,93 @@ use burn::{backend::Dispatch, tensor::Tensor};
 
 use crate::{
     block::{BlockOptions, BlockTensors},
-    extension::FusedOps,
+    primitives::{LinearTensors, NormTensors, Primitives},
+    tensors::operand,
 };
 
-/// Parameters of a transformer block; weights are `[inputs, outputs]`.
+/// Parameters of a layer norm.
+#[derive(Debug, Clone)]
+pub struct NormParameters {
+    /// Scale, `[dim]`.
+    pub gamma: Tensor<1>,
+    /// Offset, `[dim]`.
+    pub beta: Tensor<1>,
+}
+
+impl NormParameters {
+    fn check(&self, name: &str, dim: usize) {
+        let found = [self.gamma.dims(), self.beta.dims()];
+        assert_eq!(found, [[dim]; 2], "gamma and beta of {name}");
+    }
+
+    fn into_dispatch(self) -> NormTensors<Dispatch> {
+        NormTensors {
+            gamma: operand(self.gamma),
+            beta: operand(self.beta),
+        }
+    }
+}
+
+/// Parameters of a linear map.
+#[derive(Debug, Clone)]
+pub struct LinearParameters {
+    /// `[inputs, outputs]`.
+    pub weight: Tensor<2>,
+    /// `[outputs]`.
+    pub bias: Tensor<1>,
+}
+
+impl LinearParameters {
+    fn check(&self, name: &str, [inputs, outputs]: [usize; 2]) {
+        assert_eq!(self.weight.dims(), [inputs, outputs], "weight of {name}");
+        assert_eq!(self.bias.dims(), [outputs], "bias of {name}");
+    }
+
+    fn into_dispatch(self) -> LinearTensors<Dispatch> {
+        LinearTensors {
+            weight: operand(self.weight),
+            bias: operand(self.bias),
+        }
+    }
+}
+
+/// Parameters of a transformer block.
 #[derive(Debug, Clone)]
 pub struct BlockParameters {
-    /// Scale of the first norm, `[dim]`.
-    pub norm1_gamma: Tensor<1>,
-    /// Offset of the first norm, `[dim]`.
-    pub norm1_beta: Tensor<1>,
-    /// Queries, keys and values in this order, each by head: `[dim, 3 * dim]`.
-    pub qkv_weight: Tensor<2>,
-    /// `[3 * dim]`.
-    pub qkv_bias: Tensor<1>,
-    /// Output projection of the attention, `[dim, dim]`.
-    pub proj_weight: Tensor<2>,
-    /// `[dim]`.
-    pub proj_bias: Tensor<1>,
-    /// Scale of the second norm, `[dim]`.
-    pub norm2_gamma: Tensor<1>,
-    /// Offset of the second norm, `[dim]`.
-    pub norm2_beta: Tensor<1>,
-    /// First layer of the MLP, `[dim, hidden]`.
-    pub fc1_weight: Tensor<2>,
-    /// `[hidden]`.
-    pub fc1_bias: Tensor<1>,
-    /// Second layer of the MLP, `[hidden, dim]`.
-    pub fc2_weight: Tensor<2>,
-    /// `[dim]`.
-    pub fc2_bias: Tensor<1>,
+    /// First norm, `dim` wide.
+    pub norm1: NormParameters,
+    /// Queries, keys and values in this order, each by head: `dim` to `3 * dim`.
+    pub qkv: LinearParameters,
+    /// Output projection of the attention, `dim` to `dim`.
+    pub proj: LinearParameters,
+    /// Second norm, `dim` wide.
+    pub norm2: NormParameters,
+    /// First layer of the MLP, `dim` to `hidden`.
+    pub fc1: LinearParameters,
+    /// Second layer of the MLP, `hidden` to `dim`.
+    pub fc2: LinearParameters,
 }
 
 impl BlockParameters {
     /// Panics unless all shapes belong to a block of width `dim`.
     fn check(&self, dim: usize) {
-        let hidden = self.fc1_bias.dims()[0];
-        let weights = [
-            ("qkv_weight", &self.qkv_weight, [dim, 3 * dim]),
-            ("proj_weight", &self.proj_weight, [dim, dim]),
-            ("fc1_weight", &self.fc1_weight, [dim, hidden]),
-            ("fc2_weight", &self.fc2_weight, [hidden, dim]),
-        ];
-        for (name, weight, expected) in weights {
-            assert_eq!(weight.dims(), expected, "{name} of a block {dim} wide");
-        }
-        let vectors = [
-            ("norm1_gamma", &self.norm1_gamma, dim),
-            ("norm1_beta", &self.norm1_beta, dim),
-            ("qkv_bias", &self.qkv_bias, 3 * dim),
-            ("proj_bias", &self.proj_bias, dim),
-            ("norm2_gamma", &self.norm2_gamma, dim),
-            ("norm2_beta", &self.norm2_beta, dim),
-            ("fc2_bias", &self.fc2_bias, dim),
-        ];
-        for (name, vector, expected) in vectors {
-            assert_eq!(vector.dims(), [expected], "{name} of a block {dim} wide");
-        }
+        let [hidden] = self.fc1.bias.dims();
+        self.norm1.check("norm1", dim);
+        self.qkv.check("qkv", [dim, 3 * dim]);
+        self.proj.check("proj", [dim, dim]);
+        self.norm2.check("norm2", dim);
+        self.fc1.check("fc1", [dim, hidden]);
+        self.fc2.check("fc2", [hidden, dim]);
     }
 
     fn into_dispatch(self) -> BlockTensors<Dispatch> {
         BlockTensors {
-            norm1_gamma: self.norm1_gamma.into_dispatch(),
-            norm1_beta: self.norm1_beta.into_dispatch(),
-            qkv_weight: self.qkv_weight.into_dispatch(),
-            qkv_bias: self.qkv_bias.into_dispatch(),
-            proj_weight: self.proj_weight.into_dispatch(),
-            proj_bias: self.proj_bias.into_dispatch(),
-            norm2_gamma: self.norm2_gamma.into_dispatch(),
-            norm2_beta: self.norm2_beta.into_dispatch(),
-            fc1_weight: self.fc1_weight.into_dispatch(),
-            fc1_bias: self.fc1_bias.into_dispatch(),
-            fc2_weight: self.fc2_weight.into_dispatch(),
-            fc2_bias: self.fc2_bias.into_dispatch(),
+            norm1: self.norm1.into_dispatch(),
+            qkv: self.qkv.into_dispatch(),
+            proj: self.proj.into_dispatch(),
+            norm2: self.norm2.into_dispatch(),
+            fc1: self.fc1.into_dispatch(),
+            fc2: self.fc2.into_dispatch(),
         }
     }
 }
@@ -92,16 +106,12 @@ impl BlockParameters {
 ///
 /// # Panics
 ///
-/// Panics if the shapes do not fit.
+/// Panics if the shapes do not fit or one is empty.
 pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<D> {
-    let [inputs, outputs] = weight.dims();
-    assert_eq!(x.dims()[D - 1], inputs, "features of a linear map");
-    assert_eq!(bias.dims(), [outputs], "bias of a linear map");
-    Tensor::from_dispatch(Dispatch::fused_linear(
-        x.into_dispatch(),
-        weight.into_dispatch(),
-        bias.into_dispatch(),
-    ))
+    let parameters = LinearParameters { weight, bias };
+    let [_, outputs] = parameters.weight.dims();
+    parameters.check("a linear map", [x.dims()[D - 1], outputs]);
+    Tensor::from_dispatch(Dispatch::affine(operand(x), parameters.into_dispatch()))
 }
 
 /// Layer norm over the last dimension, with the biased variance.
@@ -113,25 +123,17 @@ pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>) 
 ///
 /// # Panics
 ///
-/// Panics if the shapes do not fit.
+/// Panics if the shapes do not fit or one is empty.
 pub fn layer_norm<const D: usize>(
     x: Tensor<D>,
     gamma: Tensor<1>,
     beta: Tensor<1>,
     epsilon: f64,
 ) -> Tensor<D> {
-    let dim = x.dims()[D - 1];
-    assert_eq!(
-        (gamma.dims(), beta.dims()),
-        ([dim], [dim]),
-        "parameters of a layer norm"
-    );
-    Tensor::from_dispatch(Dispatch::fused_layer_norm(
-        x.into_dispatch(),
-        gamma.into_dispatch(),
-        beta.into_dispatch(),
-        epsilon,
-    ))
+    let parameters = NormParameters { gamma, beta };
+    parameters.check("a layer norm", x.dims()[D - 1]);
+    let norm = parameters.into_dispatch();
+    Tensor::from_dispatch(Dispatch::norm(operand(x), norm, epsilon))
 }
 
 /// `gelu(x + bias)` with `gelu(x) = x (1 + erf(x / sqrt(2))) / 2` and its exact gradient.
@@ -143,13 +145,10 @@ pub fn layer_norm<const D: usize>(
 ///
 /// # Panics
 ///
-/// Panics if the shapes do not fit.
+/// Panics if the shapes do not fit or one is empty.
 pub fn bias_gelu<const D: usize>(x: Tensor<D>, bias: Tensor<1>) -> Tensor<D> {
     assert_eq!(bias.dims(), [x.dims()[D - 1]], "bias of a GELU");
-    Tensor::from_dispatch(Dispatch::fused_bias_gelu(
-        x.into_dispatch(),
-        bias.into_dispatch(),
-    ))
+    Tensor::from_dispatch(Dispatch::biased_gelu(operand(x), operand(bias)))
 }
 
 /// Multi-head self-attention, `softmax(q k^T / sqrt(head_dim)) v`, without a mask.
@@ -161,14 +160,14 @@ pub fn bias_gelu<const D: usize>(x: Tensor<D>, bias: Tensor<1>) -> Tensor<D> {
 ///
 /// # Panics
 ///
-/// Panics if `num_heads` does not divide `dim`.
+/// Panics if `num_heads` does not divide `dim` or `qkv` is empty.
 pub fn attention(qkv: Tensor<3>, num_heads: usize) -> Tensor<3> {
     let triple = qkv.dims()[2];
     assert!(
-        triple.is_multiple_of(3 * num_heads),
+        num_heads > 0 && triple.is_multiple_of(3 * num_heads),
         "{triple} features are not queries, keys and values of {num_heads} heads"
     );
-    Tensor::from_dispatch(Dispatch::fused_attention(qkv.into_dispatch(), num_heads))
+    Tensor::from_dispatch(Dispatch::mix(operand(qkv), num_heads, 0))
 }
 
 /// `x + attention(norm(x))`, then `x + mlp(norm(x))` (Dosovitskiy et al. 2021).
@@ -180,7 +179,8 @@ pub fn attention(qkv: Tensor<3>, num_heads: usize) -> Tensor<3> {
 ///
 /// # Panics
 ///
-/// Panics if the shapes do not fit, `num_heads` does not divide `dim` or no output is wanted.
+/// Panics if the shapes do not fit or one is empty, `num_heads` does not divide `dim` or no output
+/// is wanted.
 pub fn transformer_block(
     x: Tensor<3>,
     parameters: BlockParameters,
@@ -193,14 +193,11 @@ pub fn transformer_block(
         options.outputs_from
     );
     assert!(
-        dim.is_multiple_of(options.num_heads),
+        options.num_heads > 0 && dim.is_multiple_of(options.num_heads),
         "{} heads do not divide {dim} features",
         options.num_heads
     );
     parameters.check(dim);
-    Tensor::from_dispatch(Dispatch::fused_block(
-        x.into_dispatch(),
-        parameters.into_dispatch(),
-        options,
-    ))
+    let tensors = parameters.into_dispatch();
+    Tensor::from_dispatch(Dispatch::block(operand(x), tensors, options))
 }

@@ -6,7 +6,11 @@ use burn::{
     tensor::Tensor,
 };
 
-use crate::primitives::Primitives;
+use crate::{
+    plain,
+    primitives::{LinearTensors, Primitives},
+    tensors::constant,
+};
 
 /// How weights follow their gradients.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -76,13 +80,6 @@ pub(crate) struct SteppedTensors<B: Backend> {
     pub(crate) offset_gradient: FloatTensor<B>,
 }
 
-/// Weight and bias of a linear map.
-#[derive(Debug, Clone, ExtensionType)]
-pub(crate) struct FoldedTensors<B: Backend> {
-    pub(crate) weight: FloatTensor<B>,
-    pub(crate) bias: FloatTensor<B>,
-}
-
 /// Losses and their gradient with respect to the logits.
 #[derive(Debug, Clone, ExtensionType)]
 pub(crate) struct CrossEntropyTensors<B: Backend> {
@@ -90,92 +87,53 @@ pub(crate) struct CrossEntropyTensors<B: Backend> {
     pub(crate) losses: FloatTensor<B>,
 }
 
-/// The operations of classifiers side by side.
+/// The formulas, declared as in [`Primitives`].
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
     Cube: cfg(feature = "cube"),
 )]
-pub(crate) trait HeadOps: Backend {
-    /// Scales and offsets put into the weights.
-    fn fused_fold(
+pub(crate) trait HeadPrimitives: Backend {
+    /// See [`fold_heads`].
+    fn fold(
         weight: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         offset: FloatTensor<Self>,
-    ) -> FoldedTensors<Self>;
+    ) -> LinearTensors<Self> {
+        plain::fold::<Self>(weight, scale, offset)
+    }
 
-    /// Softmax, cross-entropy and gradient.
-    fn fused_cross_entropy(
+    /// See [`cross_entropy`].
+    fn cross_entropy(
         logits: FloatTensor<Self>,
-        targets: Vec<u32>,
+        targets: &[u32],
         heads: usize,
-    ) -> CrossEntropyTensors<Self>;
+    ) -> CrossEntropyTensors<Self> {
+        plain::cross_entropy::<Self>(logits, targets, heads)
+    }
 
     /// `sum + x^T grad`.
-    fn fused_add_product(
+    fn add_product(
         sum: FloatTensor<Self>,
         x: FloatTensor<Self>,
         grad: FloatTensor<Self>,
-    ) -> FloatTensor<Self>;
+    ) -> FloatTensor<Self> {
+        plain::add_product::<Self>(sum, x, grad)
+    }
 
-    /// The sum of all rows.
-    fn fused_column_sums(x: FloatTensor<Self>) -> FloatTensor<Self>;
-
-    /// One update of the weights.
-    fn fused_step_heads(
+    /// See [`step_heads`].
+    fn step_heads(
         #[extension_type] tensors: HeadStepTensors<Self>,
         rule: HeadRule,
-    ) -> SteppedTensors<Self>;
+    ) -> SteppedTensors<Self> {
+        plain::step_heads::<Self>(tensors, rule)
+    }
 }
 
-/// Runs the operations of a backend.
-macro_rules! run_on {
-    ($backend:ty) => {
-        impl HeadOps for $backend {
-            fn fused_fold(
-                weight: FloatTensor<Self>,
-                scale: FloatTensor<Self>,
-                offset: FloatTensor<Self>,
-            ) -> FoldedTensors<Self> {
-                <Self as Primitives>::fold(weight, scale, offset)
-            }
-
-            fn fused_cross_entropy(
-                logits: FloatTensor<Self>,
-                targets: Vec<u32>,
-                heads: usize,
-            ) -> CrossEntropyTensors<Self> {
-                <Self as Primitives>::cross_entropy(logits, &targets, heads)
-            }
-
-            fn fused_add_product(
-                sum: FloatTensor<Self>,
-                x: FloatTensor<Self>,
-                grad: FloatTensor<Self>,
-            ) -> FloatTensor<Self> {
-                <Self as Primitives>::add_product(sum, x, grad)
-            }
-
-            fn fused_column_sums(x: FloatTensor<Self>) -> FloatTensor<Self> {
-                <Self as Primitives>::bias_backward(x)
-            }
-
-            fn fused_step_heads(
-                tensors: HeadStepTensors<Self>,
-                rule: HeadRule,
-            ) -> SteppedTensors<Self> {
-                <Self as Primitives>::step_heads(tensors, rule)
-            }
-        }
-    };
-}
-
-#[cfg(feature = "flex")]
-run_on!(burn::backend::Flex);
 #[cfg(feature = "ndarray")]
-run_on!(burn::backend::NdArray);
+impl HeadPrimitives for burn::backend::NdArray {}
 #[cfg(feature = "cube")]
-run_on!(burn::backend::Cube);
+impl HeadPrimitives for burn::backend::Cube {}
 
 /// One linear map that does what each head does after scaling and shifting the features:
 /// `(x * scale + offset) W = x (scale * W) + offset W`.
@@ -188,7 +146,7 @@ run_on!(burn::backend::Cube);
 ///
 /// # Panics
 ///
-/// Panics on tensors that record gradients or whose shapes do not fit.
+/// Panics on tensors that record gradients or are empty, or whose shapes do not fit.
 pub fn fold_heads(
     weight: Tensor<2>,
     scale: Tensor<2>,
@@ -196,11 +154,8 @@ pub fn fold_heads(
 ) -> (Tensor<2>, Tensor<1>) {
     let heads = check_heads(weight.dims(), scale.dims());
     assert_eq!(scale.dims(), offset.dims(), "offsets of {heads} heads");
-    let folded = Dispatch::fused_fold(
-        weight.into_dispatch(),
-        scale.into_dispatch(),
-        offset.into_dispatch(),
-    );
+    let [weight, scale, offset] = [weight, scale, offset].map(constant);
+    let folded = Dispatch::fold(weight, scale, offset);
     let weight = Tensor::from_dispatch(folded.weight);
     (weight, Tensor::from_dispatch(folded.bias))
 }
@@ -216,7 +171,8 @@ pub fn fold_heads(
 ///
 /// # Panics
 ///
-/// Panics on a tensor that records gradients, shapes that do not fit and targets out of range.
+/// Panics on a tensor that records gradients or is empty, shapes that do not fit and targets out
+/// of range.
 pub fn cross_entropy(logits: Tensor<2>, targets: Vec<u32>, heads: usize) -> (Tensor<2>, Tensor<2>) {
     let [rows, columns] = logits.dims();
     assert!(
@@ -227,7 +183,7 @@ pub fn cross_entropy(logits: Tensor<2>, targets: Vec<u32>, heads: usize) -> (Ten
     let classes = columns / heads;
     let valid = targets.iter().all(|&target| (target as usize) < classes);
     assert!(valid, "a target is none of {classes} classes");
-    let output = Dispatch::fused_cross_entropy(logits.into_dispatch(), targets, heads);
+    let output = Dispatch::cross_entropy(constant(logits), &targets, heads);
     let gradient = Tensor::from_dispatch(output.gradient);
     (gradient, Tensor::from_dispatch(output.losses))
 }
@@ -242,25 +198,22 @@ pub fn cross_entropy(logits: Tensor<2>, targets: Vec<u32>, heads: usize) -> (Ten
 ///
 /// # Panics
 ///
-/// Panics on tensors that record gradients or whose shapes do not fit.
+/// Panics on tensors that record gradients or are empty, or whose shapes do not fit.
 pub fn add_product(sum: Tensor<2>, x: Tensor<2>, grad: Tensor<2>) -> Tensor<2> {
     let ([rows, inputs], [grad_rows, outputs]) = (x.dims(), grad.dims());
     assert_eq!(rows, grad_rows, "rows of a product");
     assert_eq!(sum.dims(), [inputs, outputs], "shape of a product");
-    Tensor::from_dispatch(Dispatch::fused_add_product(
-        sum.into_dispatch(),
-        x.into_dispatch(),
-        grad.into_dispatch(),
-    ))
+    let [sum, x, grad] = [sum, x, grad].map(constant);
+    Tensor::from_dispatch(Dispatch::add_product(sum, x, grad))
 }
 
 /// The sum of all rows: `[rows, columns]` to `[columns]`.
 ///
 /// # Panics
 ///
-/// Panics on a tensor that records gradients.
+/// Panics on a tensor that records gradients or is empty.
 pub fn column_sums(x: Tensor<2>) -> Tensor<1> {
-    Tensor::from_dispatch(Dispatch::fused_column_sums(x.into_dispatch()))
+    Tensor::from_dispatch(Dispatch::column_sums(constant(x)))
 }
 
 /// One update of the weights of all heads.
@@ -274,7 +227,7 @@ pub fn column_sums(x: Tensor<2>) -> Tensor<1> {
 ///
 /// # Panics
 ///
-/// Panics on tensors that record gradients or whose shapes do not fit.
+/// Panics on tensors that record gradients or are empty, or whose shapes do not fit.
 pub fn step_heads(step: HeadStep, rule: HeadRule) -> SteppedHeads {
     let shape = step.weight.dims();
     let heads = check_heads(shape, step.scale.dims());
@@ -292,16 +245,16 @@ pub fn step_heads(step: HeadStep, rule: HeadRule) -> SteppedHeads {
         "vectors of an update"
     );
     let tensors = HeadStepTensors {
-        weight: step.weight.into_dispatch(),
-        momentum: step.momentum.into_dispatch(),
-        product: step.product.into_dispatch(),
-        sums: step.sums.into_dispatch(),
-        scale: step.scale.into_dispatch(),
-        offset: step.offset.into_dispatch(),
-        rates: step.rates.into_dispatch(),
-        decays: step.decays.into_dispatch(),
+        weight: constant(step.weight),
+        momentum: constant(step.momentum),
+        product: constant(step.product),
+        sums: constant(step.sums),
+        scale: constant(step.scale),
+        offset: constant(step.offset),
+        rates: constant(step.rates),
+        decays: constant(step.decays),
     };
-    let stepped = Dispatch::fused_step_heads(tensors, rule);
+    let stepped = Dispatch::step_heads(tensors, rule);
     SteppedHeads {
         weight: Tensor::from_dispatch(stepped.weight),
         momentum: Tensor::from_dispatch(stepped.momentum),

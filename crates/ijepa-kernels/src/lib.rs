@@ -21,25 +21,32 @@ mod autodiff;
 mod block;
 #[cfg(feature = "cube")]
 mod cube;
-mod extension;
 #[cfg(feature = "flex")]
 mod flex;
 mod functions;
+#[cfg(feature = "heads")]
 mod heads;
+#[cfg(feature = "maps")]
 mod maps;
 mod memory;
 mod plain;
 mod primitives;
 pub mod reference;
+mod tensors;
 mod update;
 mod workers;
 
 pub use block::BlockOptions;
-pub use functions::{BlockParameters, attention, bias_gelu, layer_norm, linear, transformer_block};
+pub use functions::{
+    BlockParameters, LinearParameters, NormParameters, attention, bias_gelu, layer_norm, linear,
+    transformer_block,
+};
+#[cfg(feature = "heads")]
 pub use heads::{
     HeadRule, HeadStep, SteppedHeads, add_product, column_sums, cross_entropy, fold_heads,
     step_heads,
 };
+#[cfg(feature = "maps")]
 pub use maps::{Activation, GroupNormOptions, conv3x3, group_norm};
 pub use memory::keep_freed_memory;
 pub use update::{AdamWRule, adamw, lerp, squared_norm};

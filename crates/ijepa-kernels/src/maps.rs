@@ -1,11 +1,13 @@
 //! What convolutional networks compute on maps `[batch, rows, cols, channels]`.
 
 use burn::{
-    backend::{Backend, Dispatch, backend_extension, tensor::FloatTensor},
-    tensor::Tensor,
+    backend::{
+        Backend, Dispatch, ExtensionType, TensorMetadata, backend_extension, tensor::FloatTensor,
+    },
+    tensor::{Shape, Tensor},
 };
 
-use crate::primitives::Primitives;
+use crate::{plain, primitives::LinearTensors, tensors::operand};
 
 /// What follows a [`group_norm`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,67 +30,69 @@ pub struct GroupNormOptions {
 }
 
 /// Gradients of a [`group_norm`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, ExtensionType)]
 pub(crate) struct GroupNormGradients<B: Backend> {
     pub(crate) x: FloatTensor<B>,
     pub(crate) scale: FloatTensor<B>,
     pub(crate) shift: FloatTensor<B>,
 }
 
-/// The operations with a gradient of their own.
+/// The formulas, declared as in [`Primitives`].
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
     Cube: cfg(feature = "cube"),
     Autodiff,
 )]
-pub(crate) trait MapOps: Backend {
-    /// A convolution of 3 by 3.
-    fn fused_conv3x3(
+pub(crate) trait MapPrimitives: Backend {
+    /// See [`conv3x3`]; the weight is `[3, 3, inputs, outputs]`.
+    fn conv3x3(
         x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-    ) -> FloatTensor<Self>;
+        #[extension_type] filter: LinearTensors<Self>,
+    ) -> FloatTensor<Self> {
+        plain::conv3x3::<Self>(x, filter)
+    }
 
-    /// A group norm whose scale and shift depend on the image.
-    fn fused_group_norm(
+    /// Gradient of a convolution with respect to `x`: that of the output, convolved with the
+    /// kernel turned by half a circle.
+    fn conv3x3_x_backward(grad: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        let weight = Self::float_permute(Self::float_flip(weight, &[0, 1]), &[0, 1, 3, 2]);
+        let (outputs, dtype) = (weight.shape()[3], weight.dtype());
+        let bias = Self::float_zeros(Shape::new([outputs]), &weight.device(), dtype.into());
+        Self::conv3x3(grad, LinearTensors { weight, bias })
+    }
+
+    /// Gradient of a convolution with respect to its weight.
+    fn conv3x3_weight_backward(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        plain::conv3x3_weight_backward::<Self>(x, grad)
+    }
+
+    /// See [`group_norm`].
+    fn group_norm(
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
         options: GroupNormOptions,
-    ) -> FloatTensor<Self>;
+    ) -> FloatTensor<Self> {
+        plain::group_norm::<Self>(x, scale, shift, options)
+    }
+
+    /// Backward pass of [`group_norm`](Self::group_norm).
+    fn group_norm_backward(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        options: GroupNormOptions,
+        grad: FloatTensor<Self>,
+    ) -> GroupNormGradients<Self> {
+        plain::group_norm_backward::<Self>(x, scale, shift, options, grad)
+    }
 }
 
-/// Runs the operations of a backend without gradients.
-macro_rules! run_on {
-    ($backend:ty) => {
-        impl MapOps for $backend {
-            fn fused_conv3x3(
-                x: FloatTensor<Self>,
-                weight: FloatTensor<Self>,
-                bias: FloatTensor<Self>,
-            ) -> FloatTensor<Self> {
-                <Self as Primitives>::conv3x3(x, weight, Some(bias))
-            }
-
-            fn fused_group_norm(
-                x: FloatTensor<Self>,
-                scale: FloatTensor<Self>,
-                shift: FloatTensor<Self>,
-                options: GroupNormOptions,
-            ) -> FloatTensor<Self> {
-                <Self as Primitives>::group_norm(x, scale, shift, options)
-            }
-        }
-    };
-}
-
-#[cfg(feature = "flex")]
-run_on!(burn::backend::Flex);
 #[cfg(feature = "ndarray")]
-run_on!(burn::backend::NdArray);
+impl MapPrimitives for burn::backend::NdArray {}
 #[cfg(feature = "cube")]
-run_on!(burn::backend::Cube);
+impl MapPrimitives for burn::backend::Cube {}
 
 /// A convolution of 3 by 3 pixels with zeros around the map, so that the map keeps its size.
 ///
@@ -101,17 +105,17 @@ run_on!(burn::backend::Cube);
 ///
 /// # Panics
 ///
-/// Panics if the shapes do not fit.
+/// Panics if the shapes do not fit or one is empty.
 pub fn conv3x3(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
     let [_, _, _, inputs] = x.dims();
     let [outputs] = bias.dims();
     let expected = [3, 3, inputs, outputs];
     assert_eq!(weight.dims(), expected, "weight of a convolution");
-    Tensor::from_dispatch(Dispatch::fused_conv3x3(
-        x.into_dispatch(),
-        weight.into_dispatch(),
-        bias.into_dispatch(),
-    ))
+    let filter = LinearTensors {
+        weight: operand(weight),
+        bias: operand(bias),
+    };
+    Tensor::from_dispatch(Dispatch::conv3x3(operand(x), filter))
 }
 
 /// `activation(scale * (x - mean) / sqrt(variance + epsilon) + shift)` with mean and (biased)
@@ -125,7 +129,7 @@ pub fn conv3x3(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
 ///
 /// # Panics
 ///
-/// Panics if the shapes do not fit or the groups do not divide the channels.
+/// Panics if the shapes do not fit or one is empty, or the groups do not divide the channels.
 pub fn group_norm(
     x: Tensor<4>,
     scale: Tensor<2>,
@@ -137,14 +141,10 @@ pub fn group_norm(
     let found = (scale.dims(), shift.dims());
     assert_eq!(found, (expected, expected), "scale and shift of a norm");
     assert!(
-        channels.is_multiple_of(options.groups),
+        options.groups > 0 && channels.is_multiple_of(options.groups),
         "{} groups do not divide {channels} channels",
         options.groups
     );
-    Tensor::from_dispatch(Dispatch::fused_group_norm(
-        x.into_dispatch(),
-        scale.into_dispatch(),
-        shift.into_dispatch(),
-        options,
-    ))
+    let [scale, shift] = [scale, shift].map(operand);
+    Tensor::from_dispatch(Dispatch::group_norm(operand(x), scale, shift, options))
 }

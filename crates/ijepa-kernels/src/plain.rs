@@ -1,7 +1,21 @@
 //! The formulas in Burn's operations, for backends without kernels of their own.
 
+#[cfg(feature = "heads")]
 mod heads;
+#[cfg(feature = "maps")]
 mod maps;
+
+/// Leaves an operation to Burn's unless a backend's own kernel fits its tensors.
+#[cfg(any(feature = "flex", feature = "cube"))]
+macro_rules! or_plain {
+    ($fits:expr, $operation:ident($($argument:expr),*)) => {
+        if !$fits {
+            return crate::plain::$operation::<Self>($($argument),*);
+        }
+    };
+}
+#[cfg(any(feature = "flex", feature = "cube"))]
+pub(crate) use or_plain;
 
 use burn::{
     backend::{Backend, TensorMetadata, tensor::FloatTensor},
@@ -9,11 +23,15 @@ use burn::{
 };
 
 use crate::{
-    primitives::{BiasGeluGradients, NormGradients},
+    primitives::{
+        BiasGeluGradients, LinearTensors, NormGradients, NormTensors, Primitives, Residual,
+    },
     update::{AdamWRule, AdamWTensors},
 };
 
+#[cfg(feature = "heads")]
 pub(crate) use heads::{add_product, cross_entropy, fold, step_heads};
+#[cfg(feature = "maps")]
 pub(crate) use maps::{conv3x3, conv3x3_weight_backward, group_norm, group_norm_backward};
 
 /// `[.., features]` as `[rows, features]`.
@@ -53,36 +71,49 @@ fn widen<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
 }
 
 /// `x` in `dtype`.
-fn cast<B: Backend>(x: FloatTensor<B>, dtype: DType) -> FloatTensor<B> {
+pub(crate) fn cast<B: Backend>(x: FloatTensor<B>, dtype: DType) -> FloatTensor<B> {
     if x.dtype() == dtype {
         return x;
     }
     B::float_cast(x, dtype.into())
 }
 
-pub(crate) fn affine<B: Backend>(
-    x: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    bias: Option<FloatTensor<B>>,
-) -> FloatTensor<B> {
+pub(crate) fn product<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>) -> FloatTensor<B> {
     let shape = x.shape();
-    let product = B::float_matmul(rows::<B>(x), weight);
-    let output = match bias {
-        Some(bias) => B::float_add(product, one_row::<B>(bias)),
-        None => product,
-    };
-    unrows::<B>(output, &shape)
+    unrows::<B>(B::float_matmul(rows::<B>(x), weight), &shape)
 }
 
-pub(crate) fn affine_weight_backward<B: Backend>(
+/// Gradient of `x W` with respect to `x`.
+pub(crate) fn product_x_backward<B: Primitives>(
+    grad: FloatTensor<B>,
+    weight: FloatTensor<B>,
+) -> FloatTensor<B> {
+    B::product(grad, B::float_transpose(weight))
+}
+
+pub(crate) fn product_weight_backward<B: Backend>(
     x: FloatTensor<B>,
     grad: FloatTensor<B>,
 ) -> FloatTensor<B> {
     B::float_matmul(B::float_transpose(rows::<B>(x)), rows::<B>(grad))
 }
 
-pub(crate) fn bias_backward<B: Backend>(grad: FloatTensor<B>) -> FloatTensor<B> {
-    sum_of_rows::<B>(rows::<B>(grad))
+pub(crate) fn affine<B: Backend>(x: FloatTensor<B>, linear: LinearTensors<B>) -> FloatTensor<B> {
+    let shape = x.shape();
+    let product = B::float_matmul(rows::<B>(x), linear.weight);
+    unrows::<B>(B::float_add(product, one_row::<B>(linear.bias)), &shape)
+}
+
+pub(crate) fn affine_onto<B: Backend>(
+    residual: FloatTensor<B>,
+    x: FloatTensor<B>,
+    linear: LinearTensors<B>,
+) -> FloatTensor<B> {
+    B::float_add(residual, affine::<B>(x, linear))
+}
+
+pub(crate) fn column_sums<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    sum_of_rows::<B>(rows::<B>(x))
 }
 
 /// `(x - mean) / sqrt(variance + epsilon)` of every row, and the reciprocal of that root.
@@ -95,28 +126,26 @@ fn standardize<B: Backend>(x: FloatTensor<B>, epsilon: f64) -> (FloatTensor<B>, 
 
 pub(crate) fn norm<B: Backend>(
     x: FloatTensor<B>,
-    gamma: FloatTensor<B>,
-    beta: FloatTensor<B>,
+    norm: NormTensors<B>,
     epsilon: f64,
 ) -> FloatTensor<B> {
     let shape = x.shape();
     let (standard, _) = standardize::<B>(rows::<B>(x), epsilon);
-    let scaled = B::float_mul(standard, one_row::<B>(gamma));
-    unrows::<B>(B::float_add(scaled, one_row::<B>(beta)), &shape)
+    let scaled = B::float_mul(standard, one_row::<B>(norm.gamma));
+    unrows::<B>(B::float_add(scaled, one_row::<B>(norm.beta)), &shape)
 }
 
 pub(crate) fn norm_backward<B: Backend>(
     x: FloatTensor<B>,
-    gamma: FloatTensor<B>,
-    beta: FloatTensor<B>,
+    norm: NormTensors<B>,
     epsilon: f64,
     grad: FloatTensor<B>,
-    residual: Option<FloatTensor<B>>,
+    residual: Residual<B>,
 ) -> NormGradients<B> {
     let shape = x.shape();
     let (standard, scale) = standardize::<B>(rows::<B>(x), epsilon);
     let grad = rows::<B>(grad);
-    let gamma = one_row::<B>(gamma);
+    let gamma = one_row::<B>(norm.gamma);
     let weighted = B::float_mul(grad.clone(), gamma.clone());
     let mean = B::float_mean_dim(weighted.clone(), 1);
     let slope = B::float_mean_dim(B::float_mul(weighted.clone(), standard.clone()), 1);
@@ -126,12 +155,14 @@ pub(crate) fn norm_backward<B: Backend>(
     let output = B::float_mul(standard.clone(), gamma);
     NormGradients {
         x: match residual {
-            Some(residual) => B::float_add(residual, x),
-            None => x,
+            Residual::Some(residual) => B::float_add(residual, x),
+            Residual::None => x,
         },
-        gamma: sum_of_rows::<B>(B::float_mul(grad.clone(), standard)),
-        beta: sum_of_rows::<B>(grad),
-        output: unrows::<B>(B::float_add(output, one_row::<B>(beta)), &shape),
+        norm: NormTensors {
+            gamma: sum_of_rows::<B>(B::float_mul(grad.clone(), standard)),
+            beta: sum_of_rows::<B>(grad),
+        },
+        output: unrows::<B>(B::float_add(output, one_row::<B>(norm.beta)), &shape),
     }
 }
 
@@ -298,4 +329,8 @@ pub(crate) fn moved_towards<B: Backend>(
 ) -> FloatTensor<B> {
     let kept = B::float_mul_scalar(x, (1.0 - weight).into());
     B::float_add(kept, B::float_mul_scalar(towards, weight.into()))
+}
+
+pub(crate) fn squared_norm<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_sum(B::float_mul(x.clone(), x))
 }

@@ -1,27 +1,55 @@
 //! What a backend computes: every operation and the pieces of its gradient.
+//!
+//! Which backend runs an operation is found at run time, from the device of its tensors.
 
-use burn::backend::{Backend, tensor::FloatTensor};
+use burn::backend::{Backend, ExtensionType, backend_extension, tensor::FloatTensor};
+#[cfg(feature = "fusion")]
+use burn::{backend::fusion::custom::TensorSpec, tensor::Shape};
 
 use crate::{
-    heads::{CrossEntropyTensors, FoldedTensors, HeadRule, HeadStepTensors, SteppedTensors},
-    maps::{GroupNormGradients, GroupNormOptions},
+    block::{self, BlockOptions, BlockTensors},
     plain,
     update::{AdamWRule, AdamWTensors},
 };
 
+/// Scale and offset of a norm, `[features]`, or their gradients.
+#[derive(Debug, Clone, ExtensionType)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
+pub(crate) struct NormTensors<B: Backend> {
+    pub(crate) gamma: FloatTensor<B>,
+    pub(crate) beta: FloatTensor<B>,
+}
+
+/// Weight `[inputs, outputs]` and bias `[outputs]` of a linear map, or their gradients.
+#[derive(Debug, Clone, ExtensionType)]
+pub(crate) struct LinearTensors<B: Backend> {
+    pub(crate) weight: FloatTensor<B>,
+    pub(crate) bias: FloatTensor<B>,
+}
+
+/// A gradient that reaches the input of a norm past it, if there is one.
+#[derive(Debug, Clone, ExtensionType)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
+pub(crate) enum Residual<B: Backend> {
+    Some(FloatTensor<B>),
+    None,
+}
+
 /// Gradients of a layer norm, and its output, which the backward pass computes on the way.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, ExtensionType)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
 pub(crate) struct NormGradients<B: Backend> {
     /// With respect to the input, plus the residual gradient if there is one.
     pub(crate) x: FloatTensor<B>,
-    pub(crate) gamma: FloatTensor<B>,
-    pub(crate) beta: FloatTensor<B>,
+    #[extension_type]
+    pub(crate) norm: NormTensors<B>,
     /// The output of the forward pass.
     pub(crate) output: FloatTensor<B>,
 }
 
 /// Gradients of `gelu(x + bias)`, and its output.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, ExtensionType)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
 pub(crate) struct BiasGeluGradients<B: Backend> {
     pub(crate) x: FloatTensor<B>,
     pub(crate) bias: FloatTensor<B>,
@@ -29,73 +57,101 @@ pub(crate) struct BiasGeluGradients<B: Backend> {
     pub(crate) output: FloatTensor<B>,
 }
 
+/// Shape and type of the attention's output for `qkv`.
+#[cfg(feature = "fusion")]
+fn mixed_spec(qkv: &TensorSpec, _num_heads: &usize, first: &usize) -> TensorSpec {
+    let [batch, tokens, triple] = qkv.shape.dims::<3>();
+    TensorSpec::new(Shape::new([batch, tokens - first, triple / 3]), qkv.dtype)
+}
+
 /// The formulas, by default in Burn's operations; a backend overrides what it does better.
 ///
 /// Tensors are `[.., features]` with any leading dimensions unless said otherwise; weights are
-/// `[inputs, outputs]`.
+/// `[inputs, outputs]`. With Burn's fusion a kernel is one opaque operation of its stream, whose
+/// output the attribute describes, and a default is its parts.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    NdArray: cfg(feature = "ndarray"),
+    Cube: cfg(feature = "cube"),
+    Autodiff,
+    Fusion: cfg(feature = "fusion"),
+)]
 pub(crate) trait Primitives: Backend {
-    /// `x W`, plus the bias if there is one.
-    fn affine(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: Option<FloatTensor<Self>>,
-    ) -> FloatTensor<Self> {
-        plain::affine::<Self>(x, weight, bias)
-    }
-
-    /// `residual + x W + bias`.
-    fn affine_onto(
-        residual: FloatTensor<Self>,
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        Self::float_add(residual, Self::affine(x, weight, Some(bias)))
-    }
-
-    /// Gradient of `x W` with respect to `x`.
-    fn affine_x_backward(grad: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        plain::affine::<Self>(grad, Self::float_transpose(weight), None)
+    /// `x W`.
+    #[fusion(default)]
+    fn product(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        plain::product::<Self>(x, weight)
     }
 
     /// Gradient of `x W` with respect to `W`.
-    fn affine_weight_backward(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
-        plain::affine_weight_backward::<Self>(x, grad)
+    #[fusion(default)]
+    fn product_weight_backward(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        plain::product_weight_backward::<Self>(x, grad)
     }
 
-    /// Gradient with respect to a bias: the sum over all leading dimensions.
-    fn bias_backward(grad: FloatTensor<Self>) -> FloatTensor<Self> {
-        plain::bias_backward::<Self>(grad)
+    /// `x W + bias`.
+    #[fusion(default)]
+    fn affine(
+        x: FloatTensor<Self>,
+        #[extension_type] linear: LinearTensors<Self>,
+    ) -> FloatTensor<Self> {
+        plain::affine::<Self>(x, linear)
+    }
+
+    /// `residual + x W + bias`.
+    #[fusion(default)]
+    fn affine_onto(
+        residual: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        #[extension_type] linear: LinearTensors<Self>,
+    ) -> FloatTensor<Self> {
+        plain::affine_onto::<Self>(residual, x, linear)
+    }
+
+    /// The sum over all leading dimensions: the gradient with respect to a bias.
+    #[fusion(default)]
+    fn column_sums(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        plain::column_sums::<Self>(x)
     }
 
     /// Layer norm over the last dimension.
+    #[fusion(dtype = x, shape = x)]
     fn norm(
         x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
+        #[extension_type] norm: NormTensors<Self>,
         epsilon: f64,
     ) -> FloatTensor<Self> {
-        plain::norm::<Self>(x, gamma, beta, epsilon)
+        plain::norm::<Self>(x, norm, epsilon)
     }
 
     /// Backward pass of [`norm`](Self::norm); `residual` is added to the gradient of `x`.
+    #[fusion(meta = |x, norm, _epsilon, _grad, _residual| NormGradientsMetadata {
+        x: x.clone(),
+        norm: norm.clone(),
+        output: x.clone(),
+    })]
     fn norm_backward(
         x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
+        #[extension_type] norm: NormTensors<Self>,
         epsilon: f64,
         grad: FloatTensor<Self>,
-        residual: Option<FloatTensor<Self>>,
+        #[extension_type] residual: Residual<Self>,
     ) -> NormGradients<Self> {
-        plain::norm_backward::<Self>(x, gamma, beta, epsilon, grad, residual)
+        plain::norm_backward::<Self>(x, norm, epsilon, grad, residual)
     }
 
     /// `gelu(x + bias)` with the exact (erf) GELU.
+    #[fusion(dtype = x, shape = x)]
     fn biased_gelu(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
         plain::biased_gelu::<Self>(x, bias)
     }
 
     /// Backward pass of [`biased_gelu`](Self::biased_gelu).
+    #[fusion(meta = |x, bias, _grad| BiasGeluGradientsMetadata {
+        x: x.clone(),
+        bias: bias.clone(),
+        output: x.clone(),
+    })]
     fn biased_gelu_backward(
         x: FloatTensor<Self>,
         bias: FloatTensor<Self>,
@@ -106,11 +162,13 @@ pub(crate) trait Primitives: Backend {
 
     /// Self-attention of `[batch, tokens, 3 * dim]` (queries, keys and values, each by head) for
     /// the queries from token `first` on, giving `[batch, tokens - first, dim]`.
+    #[fusion(meta = mixed_spec)]
     fn mix(qkv: FloatTensor<Self>, num_heads: usize, first: usize) -> FloatTensor<Self> {
         plain::mix::<Self>(qkv, num_heads, first)
     }
 
     /// Backward pass of [`mix`](Self::mix), whose output is `mixed`.
+    #[fusion(meta = |qkv, _mixed, _grad, _num_heads, _first| qkv.clone())]
     fn mix_backward(
         qkv: FloatTensor<Self>,
         mixed: FloatTensor<Self>,
@@ -121,51 +179,20 @@ pub(crate) trait Primitives: Backend {
         plain::mix_backward::<Self>(qkv, mixed, grad, num_heads, first)
     }
 
-    /// See [`conv3x3`](crate::conv3x3).
-    fn conv3x3(
+    /// The pre-norm transformer block.
+    #[fusion(default)]
+    fn block(
         x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: Option<FloatTensor<Self>>,
+        #[extension_type] tensors: BlockTensors<Self>,
+        options: BlockOptions,
     ) -> FloatTensor<Self> {
-        plain::conv3x3::<Self>(x, weight, bias)
-    }
-
-    /// Gradient of a convolution with respect to `x`: that of the output, convolved with the
-    /// kernel turned by half a circle.
-    fn conv3x3_x_backward(grad: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        let turned = Self::float_permute(Self::float_flip(weight, &[0, 1]), &[0, 1, 3, 2]);
-        Self::conv3x3(grad, turned, None)
-    }
-
-    /// Gradient of a convolution with respect to its weight.
-    fn conv3x3_weight_backward(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
-        plain::conv3x3_weight_backward::<Self>(x, grad)
-    }
-
-    /// See [`group_norm`](crate::group_norm).
-    fn group_norm(
-        x: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        shift: FloatTensor<Self>,
-        options: GroupNormOptions,
-    ) -> FloatTensor<Self> {
-        plain::group_norm::<Self>(x, scale, shift, options)
-    }
-
-    /// Backward pass of [`group_norm`](Self::group_norm).
-    fn group_norm_backward(
-        x: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        shift: FloatTensor<Self>,
-        options: GroupNormOptions,
-        grad: FloatTensor<Self>,
-    ) -> GroupNormGradients<Self> {
-        plain::group_norm_backward::<Self>(x, scale, shift, options, grad)
+        block::infer::<Self>(x, &tensors, &options)
     }
 
     /// One AdamW update of a parameter and its two moments.
+    #[fusion(meta = |tensors, _gradient, _rule| tensors.clone())]
     fn adamw_update(
-        tensors: AdamWTensors<Self>,
+        #[extension_type] tensors: AdamWTensors<Self>,
         gradient: FloatTensor<Self>,
         rule: AdamWRule,
     ) -> AdamWTensors<Self> {
@@ -173,6 +200,7 @@ pub(crate) trait Primitives: Backend {
     }
 
     /// `x + weight * (towards - x)`.
+    #[fusion(dtype = x, shape = x)]
     fn moved_towards(
         x: FloatTensor<Self>,
         towards: FloatTensor<Self>,
@@ -182,39 +210,11 @@ pub(crate) trait Primitives: Backend {
     }
 
     /// The sum of the squares of all elements, `[1]`.
+    #[fusion(meta = |x| TensorSpec::new(Shape::new([1]), x.dtype))]
     fn squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::float_sum(Self::float_mul(x.clone(), x))
-    }
-
-    /// See [`fold_heads`](crate::fold_heads).
-    fn fold(
-        weight: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        offset: FloatTensor<Self>,
-    ) -> FoldedTensors<Self> {
-        plain::fold::<Self>(weight, scale, offset)
-    }
-
-    /// See [`cross_entropy`](crate::cross_entropy).
-    fn cross_entropy(
-        logits: FloatTensor<Self>,
-        targets: &[u32],
-        heads: usize,
-    ) -> CrossEntropyTensors<Self> {
-        plain::cross_entropy::<Self>(logits, targets, heads)
-    }
-
-    /// `sum + x^T grad`.
-    fn add_product(
-        sum: FloatTensor<Self>,
-        x: FloatTensor<Self>,
-        grad: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        plain::add_product::<Self>(sum, x, grad)
-    }
-
-    /// See [`step_heads`](crate::step_heads).
-    fn step_heads(tensors: HeadStepTensors<Self>, rule: HeadRule) -> SteppedTensors<Self> {
-        plain::step_heads::<Self>(tensors, rule)
+        plain::squared_norm::<Self>(x)
     }
 }
+
+#[cfg(feature = "ndarray")]
+impl Primitives for burn::backend::NdArray {}

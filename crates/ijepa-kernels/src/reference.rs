@@ -1,14 +1,15 @@
 //! The same operations composed of Burn's, differentiated by Burn's autodiff: what the fused ones
 //! are tested against, and what runs where they are switched off.
 
-use burn::tensor::{
-    DType, FloatDType, Tensor, TensorData,
-    activation::{sigmoid, softmax},
-    module::conv2d,
-    ops::ConvOptions,
-};
+#[cfg(feature = "maps")]
+mod maps;
 
-use crate::{Activation, BlockOptions, BlockParameters, GroupNormOptions};
+use burn::tensor::{DType, FloatDType, Tensor, TensorData, activation::softmax};
+
+#[cfg(feature = "maps")]
+pub use maps::{conv3x3, group_norm};
+
+use crate::{BlockOptions, BlockParameters};
 
 /// See [`crate::linear`].
 pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<D> {
@@ -89,36 +90,6 @@ pub fn attention_weights(q: Tensor<4>, k: Tensor<4>) -> Tensor<4> {
     softmax(scores, 3)
 }
 
-/// See [`crate::conv3x3`].
-pub fn conv3x3(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
-    let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
-    let (x, weight) = (x.permute([0, 3, 1, 2]), weight.permute([3, 2, 0, 1]));
-    conv2d(x, weight, Some(bias), options).permute([0, 2, 3, 1])
-}
-
-/// See [`crate::group_norm`].
-pub fn group_norm(
-    x: Tensor<4>,
-    scale: Tensor<2>,
-    shift: Tensor<2>,
-    options: GroupNormOptions,
-) -> Tensor<4> {
-    let [batch, rows, cols, channels] = x.dims();
-    let groups = options.groups;
-    let grouped = x.reshape([batch, rows * cols, groups, channels / groups]);
-    let mean = |x: Tensor<4>| x.mean_dim(1).mean_dim(3);
-    let centered = grouped.clone() - mean(grouped);
-    let variance = mean(centered.clone().square());
-    let standard = centered / variance.add_scalar(options.epsilon).sqrt();
-    let of_image = |x: Tensor<2>| -> Tensor<4> { x.reshape([batch, 1, 1, channels]) };
-    let standard = standard.reshape([batch, rows, cols, channels]);
-    let output = standard * of_image(scale) + of_image(shift);
-    match options.activation {
-        Activation::Identity => output,
-        Activation::Silu => output.clone() * sigmoid(output),
-    }
-}
-
 /// See [`crate::transformer_block`]; `recompute` changes nothing here.
 pub fn transformer_block(
     x: Tensor<3>,
@@ -130,20 +101,20 @@ pub fn transformer_block(
         .branch_factors
         .map_or([None, None], |factors| factors.map(Some));
     let narrow = Narrow(options.compute_dtype);
-    let normed = layer_norm(x.clone(), p.norm1_gamma, p.norm1_beta, options.epsilon);
-    let qkv = narrow.linear(normed, p.qkv_weight, p.qkv_bias);
+    let normed = layer_norm(x.clone(), p.norm1.gamma, p.norm1.beta, options.epsilon);
+    let qkv = narrow.linear(normed, p.qkv.weight, p.qkv.bias);
     let tokens = x.dims()[1] - options.outputs_from;
     let wanted = |x: Tensor<3>| x.narrow(1, options.outputs_from, tokens);
     let mixed = wanted(attention(qkv, options.num_heads));
     let x = wanted(x);
-    let branch = narrow.widen(narrow.linear(mixed, p.proj_weight, p.proj_bias));
+    let branch = narrow.widen(narrow.linear(mixed, p.proj.weight, p.proj.bias));
     let x = x + scale(branch, attention_factors);
-    let normed = layer_norm(x.clone(), p.norm2_gamma, p.norm2_beta, options.epsilon);
+    let normed = layer_norm(x.clone(), p.norm2.gamma, p.norm2.beta, options.epsilon);
     let hidden = narrow
         .cast(normed)
-        .matmul(narrow.cast(p.fc1_weight).unsqueeze());
-    let activated = bias_gelu(hidden, narrow.cast(p.fc1_bias));
-    let branch = narrow.widen(narrow.linear(activated, p.fc2_weight, p.fc2_bias));
+        .matmul(narrow.cast(p.fc1.weight).unsqueeze());
+    let activated = bias_gelu(hidden, narrow.cast(p.fc1.bias));
+    let branch = narrow.widen(narrow.linear(activated, p.fc2.weight, p.fc2.bias));
     x + scale(branch, mlp_factors)
 }
 

@@ -1,11 +1,11 @@
 //! What an optimizer step computes on weights: nothing here is differentiated.
 
 use burn::{
-    backend::{Backend, Dispatch, ExtensionType, backend_extension, tensor::FloatTensor},
+    backend::{Backend, Dispatch, ExtensionType, tensor::FloatTensor},
     tensor::Tensor,
 };
 
-use crate::primitives::Primitives;
+use crate::{primitives::Primitives, tensors::constant};
 
 /// Constants of one AdamW update (Loshchilov and Hutter 2019), as PyTorch computes it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,76 +38,18 @@ impl AdamWRule {
 
 /// A parameter and its moments.
 #[derive(Debug, Clone, ExtensionType)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
 pub(crate) struct AdamWTensors<B: Backend> {
     pub(crate) parameter: FloatTensor<B>,
     pub(crate) first: FloatTensor<B>,
     pub(crate) second: FloatTensor<B>,
 }
 
-/// The operations without a gradient.
-#[backend_extension(
-    Flex: cfg(feature = "flex"),
-    NdArray: cfg(feature = "ndarray"),
-    Cube: cfg(feature = "cube"),
-)]
-pub(crate) trait UpdateOps: Backend {
-    /// One AdamW update.
-    fn fused_adamw(
-        #[extension_type] tensors: AdamWTensors<Self>,
-        gradient: FloatTensor<Self>,
-        rule: AdamWRule,
-    ) -> AdamWTensors<Self>;
-
-    /// A step of an exponential moving average.
-    fn fused_lerp(
-        x: FloatTensor<Self>,
-        towards: FloatTensor<Self>,
-        weight: f64,
-    ) -> FloatTensor<Self>;
-
-    /// The sum of the squares of all elements.
-    fn fused_squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self>;
-}
-
-/// Runs the operations of a backend.
-macro_rules! run_on {
-    ($backend:ty) => {
-        impl UpdateOps for $backend {
-            fn fused_adamw(
-                tensors: AdamWTensors<Self>,
-                gradient: FloatTensor<Self>,
-                rule: AdamWRule,
-            ) -> AdamWTensors<Self> {
-                <Self as Primitives>::adamw_update(tensors, gradient, rule)
-            }
-
-            fn fused_lerp(
-                x: FloatTensor<Self>,
-                towards: FloatTensor<Self>,
-                weight: f64,
-            ) -> FloatTensor<Self> {
-                <Self as Primitives>::moved_towards(x, towards, weight)
-            }
-
-            fn fused_squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self> {
-                <Self as Primitives>::squared_norm(x)
-            }
-        }
-    };
-}
-
-#[cfg(feature = "flex")]
-run_on!(burn::backend::Flex);
-#[cfg(feature = "ndarray")]
-run_on!(burn::backend::NdArray);
-#[cfg(feature = "cube")]
-run_on!(burn::backend::Cube);
-
 /// One AdamW update: the new parameter and its new moments.
 ///
 /// # Panics
 ///
-/// Panics on tensors that record gradients or have different shapes.
+/// Panics on tensors that record gradients, have different shapes or are empty.
 pub fn adamw<const D: usize>(
     parameter: Tensor<D>,
     moments: [Tensor<D>; 2],
@@ -118,11 +60,11 @@ pub fn adamw<const D: usize>(
     let shapes = [first.dims(), second.dims(), gradient.dims()];
     assert_eq!(shapes, [parameter.dims(); 3], "shapes of an update");
     let tensors = AdamWTensors {
-        parameter: parameter.into_dispatch(),
-        first: first.into_dispatch(),
-        second: second.into_dispatch(),
+        parameter: constant(parameter),
+        first: constant(first),
+        second: constant(second),
     };
-    let updated = Dispatch::fused_adamw(tensors, gradient.into_dispatch(), rule);
+    let updated = Dispatch::adamw_update(tensors, constant(gradient), rule);
     let moments = [updated.first, updated.second].map(Tensor::from_dispatch);
     (Tensor::from_dispatch(updated.parameter), moments)
 }
@@ -131,21 +73,18 @@ pub fn adamw<const D: usize>(
 ///
 /// # Panics
 ///
-/// Panics on tensors that record gradients or have different shapes.
+/// Panics on tensors that record gradients, have different shapes or are empty.
 pub fn lerp<const D: usize>(x: Tensor<D>, towards: Tensor<D>, weight: f64) -> Tensor<D> {
     assert_eq!(x.dims(), towards.dims(), "shapes of a moving average");
-    Tensor::from_dispatch(Dispatch::fused_lerp(
-        x.into_dispatch(),
-        towards.into_dispatch(),
-        weight,
-    ))
+    let moved = Dispatch::moved_towards(constant(x), constant(towards), weight);
+    Tensor::from_dispatch(moved)
 }
 
 /// The sum of the squares of all elements, `[1]`.
 ///
 /// # Panics
 ///
-/// Panics on a tensor that records gradients.
+/// Panics on a tensor that records gradients or is empty.
 pub fn squared_norm<const D: usize>(x: Tensor<D>) -> Tensor<1> {
-    Tensor::from_dispatch(Dispatch::fused_squared_norm(x.into_dispatch()))
+    Tensor::from_dispatch(Dispatch::squared_norm(constant(x)))
 }

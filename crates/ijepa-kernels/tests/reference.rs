@@ -5,7 +5,9 @@ mod maps;
 mod support;
 
 use burn::tensor::{FloatDType, Tensor};
-use ijepa_kernels::{AdamWRule, BlockOptions, BlockParameters, reference};
+use ijepa_kernels::{
+    AdamWRule, BlockOptions, BlockParameters, LinearParameters, NormParameters, reference,
+};
 use ijepa_testkit::{assert_close, device};
 use proptest::prelude::*;
 use support::{Case, Noise, TOLERANCE, compare, device_tolerance};
@@ -157,6 +159,58 @@ fn updates_are_those_of_the_formulas() {
     assert_close("squared norm", &[norm], &[5.25], device_tolerance(1e-6));
 }
 
+/// `1 - beta` of a second moment has four digits less in f32.
+#[test]
+fn updates_take_their_exact_share_of_a_gradient() {
+    let device = device();
+    let tensor = |value: f32| Tensor::<1>::from_data([value, -value], &device);
+    let rule = AdamWRule::new(1e-3, 0.0, [0.9, 0.999], 1e-8, 1);
+    let moments = [tensor(0.0), tensor(0.0)];
+    let (_, moments) = ijepa_kernels::adamw(tensor(1.0), moments, tensor(3.0), rule);
+    let [first, second] = moments.map(|x| x.into_data().iter::<f32>().collect::<Vec<f32>>());
+    assert_close("first moment", &first, &[0.3, -0.3], 1e-6);
+    assert_close("second moment", &second, &[0.009, 0.009], 1e-6);
+}
+
+#[test]
+#[should_panic(expected = "the operation has no gradient")]
+fn an_update_of_what_records_gradients_is_refused() {
+    let x = Tensor::<1>::zeros([2], &device().autodiff());
+    ijepa_kernels::squared_norm(x);
+}
+
+#[test]
+#[should_panic(expected = "nothing to compute on a tensor of shape [0, 3, 5]")]
+fn an_empty_batch_is_refused() {
+    let device = device();
+    let x = Tensor::<3>::zeros([0, 3, 5], &device);
+    ijepa_kernels::linear(
+        x,
+        Tensor::zeros([5, 2], &device),
+        Tensor::zeros([2], &device),
+    );
+}
+
+#[test]
+#[should_panic(expected = "nothing to compute on a tensor of shape [5, 0]")]
+fn no_outputs_are_refused() {
+    let device = device();
+    let x = Tensor::<3>::zeros([1, 3, 5], &device);
+    ijepa_kernels::linear(
+        x,
+        Tensor::zeros([5, 0], &device),
+        Tensor::zeros([0], &device),
+    );
+}
+
+#[test]
+#[should_panic(expected = "0 heads do not divide")]
+fn a_block_without_heads_is_refused() {
+    let inputs = block_case(&mut Noise::new(10), 1, 2, 8).map(Case::tensor);
+    let (x, parameters) = block_inputs(inputs);
+    ijepa_kernels::transformer_block(x, parameters, options(0));
+}
+
 #[test]
 #[should_panic(expected = "bias of a linear map")]
 fn a_bias_of_another_length_is_refused() {
@@ -199,19 +253,21 @@ fn block_case(noise: &mut Noise, batch: usize, tokens: usize, dim: usize) -> [Ca
 
 fn block_inputs(tensors: [Tensor<3>; 13]) -> (Tensor<3>, BlockParameters) {
     let [x, g1, b1, wq, bq, wp, bp, g2, b2, w1, c1, w2, c2] = tensors;
+    let norm = |gamma, beta| NormParameters {
+        gamma: vector(gamma),
+        beta: vector(beta),
+    };
+    let linear = |weight, bias| LinearParameters {
+        weight: matrix(weight),
+        bias: vector(bias),
+    };
     let parameters = BlockParameters {
-        norm1_gamma: vector(g1),
-        norm1_beta: vector(b1),
-        qkv_weight: matrix(wq),
-        qkv_bias: vector(bq),
-        proj_weight: matrix(wp),
-        proj_bias: vector(bp),
-        norm2_gamma: vector(g2),
-        norm2_beta: vector(b2),
-        fc1_weight: matrix(w1),
-        fc1_bias: vector(c1),
-        fc2_weight: matrix(w2),
-        fc2_bias: vector(c2),
+        norm1: norm(g1, b1),
+        qkv: linear(wq, bq),
+        proj: linear(wp, bp),
+        norm2: norm(g2, b2),
+        fc1: linear(w1, c1),
+        fc2: linear(w2, c2),
     };
     (x, parameters)
 }

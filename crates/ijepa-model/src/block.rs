@@ -138,25 +138,13 @@ impl Block {
     }
 
     fn parameters(&self) -> BlockParameters {
-        let (norm1_gamma, norm1_beta) = norm_parameters(&self.norm1);
-        let (qkv_weight, qkv_bias) = linear_parameters(&self.attn.qkv);
-        let (proj_weight, proj_bias) = linear_parameters(&self.attn.proj);
-        let (norm2_gamma, norm2_beta) = norm_parameters(&self.norm2);
-        let (fc1_weight, fc1_bias) = linear_parameters(&self.mlp.fc1);
-        let (fc2_weight, fc2_bias) = linear_parameters(&self.mlp.fc2);
         BlockParameters {
-            norm1_gamma,
-            norm1_beta,
-            qkv_weight,
-            qkv_bias,
-            proj_weight,
-            proj_bias,
-            norm2_gamma,
-            norm2_beta,
-            fc1_weight,
-            fc1_bias,
-            fc2_weight,
-            fc2_bias,
+            norm1: norm_parameters(&self.norm1),
+            qkv: linear_parameters(&self.attn.qkv),
+            proj: linear_parameters(&self.attn.proj),
+            norm2: norm_parameters(&self.norm2),
+            fc1: linear_parameters(&self.mlp.fc1),
+            fc2: linear_parameters(&self.mlp.fc2),
         }
     }
 }

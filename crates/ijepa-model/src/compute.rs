@@ -4,7 +4,7 @@ use burn::{
     nn::{LayerNorm, Linear},
     tensor::{Device, FloatDType, Tensor},
 };
-use ijepa_kernels::{BlockOptions, BlockParameters, reference};
+use ijepa_kernels::{BlockOptions, BlockParameters, LinearParameters, NormParameters, reference};
 use serde::{Deserialize, Serialize};
 
 /// The number type of matrix products and the activations between them.
@@ -85,15 +85,21 @@ impl From<Precision> for Compute {
 }
 
 /// Weight and bias of a layer.
-pub(crate) fn linear_parameters(layer: &Linear) -> (Tensor<2>, Tensor<1>) {
+pub(crate) fn linear_parameters(layer: &Linear) -> LinearParameters {
     let bias = layer.bias.as_ref().expect("every layer has a bias");
-    (layer.weight.val(), bias.val())
+    LinearParameters {
+        weight: layer.weight.val(),
+        bias: bias.val(),
+    }
 }
 
 /// Scale and offset of a norm.
-pub(crate) fn norm_parameters(norm: &LayerNorm) -> (Tensor<1>, Tensor<1>) {
+pub(crate) fn norm_parameters(norm: &LayerNorm) -> NormParameters {
     let beta = norm.beta.as_ref().expect("every norm has an offset");
-    (norm.gamma.val(), beta.val())
+    NormParameters {
+        gamma: norm.gamma.val(),
+        beta: beta.val(),
+    }
 }
 
 impl Compute {
@@ -104,8 +110,8 @@ impl Compute {
     /// - `x`: `[batch, tokens, inputs]`
     /// - output: `[batch, tokens, outputs]`
     pub(crate) fn linear(self, layer: &Linear, x: Tensor<3>) -> Tensor<3> {
-        let (weight, bias) = linear_parameters(layer);
-        self.affine(x, weight, bias)
+        let parameters = linear_parameters(layer);
+        self.affine(x, parameters.weight, parameters.bias)
     }
 
     /// As [`linear`](Self::linear), of bare tensors: `weight` is `[inputs, outputs]`.
@@ -128,8 +134,8 @@ impl Compute {
             Kernels::Fused => ijepa_kernels::layer_norm,
             Kernels::Reference => reference::layer_norm,
         };
-        let (gamma, beta) = norm_parameters(norm);
-        layer_norm(x, gamma, beta, epsilon)
+        let parameters = norm_parameters(norm);
+        layer_norm(x, parameters.gamma, parameters.beta, epsilon)
     }
 
     /// How blocks with `num_heads` heads are computed; `epsilon` is that of their norms.

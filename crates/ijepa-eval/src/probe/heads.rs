@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ijepa_data::{Purpose, SampleRng, normal, sample_rng, unit};
-use ijepa_model::kernels::{
+use ijepa_kernels::{
     HeadRule, HeadStep, add_product, column_sums, cross_entropy, fold_heads, linear, step_heads,
 };
 

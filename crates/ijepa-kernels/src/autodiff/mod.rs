@@ -1,59 +1,101 @@
 //! Gradients: each operation is one node of the graph.
 
-mod attention;
-mod bias_gelu;
-mod block;
-mod layer_norm;
+#[cfg(feature = "maps")]
 mod maps;
 mod node;
-mod product;
 
 use burn::backend::{
-    Autodiff, Backend, autodiff::checkpoint::strategy::CheckpointStrategy, tensor::FloatTensor,
+    Autodiff, autodiff::checkpoint::strategy::CheckpointStrategy, tensor::FloatTensor,
 };
 
-use self::product::Linear;
+use self::node::node;
 use crate::{
-    block::{BlockOptions, BlockTensors},
-    extension::FusedOps,
-    primitives::Primitives,
+    block::{self, BlockOptions, BlockTensors},
+    plain,
+    primitives::{LinearTensors, NormTensors, Primitives, Residual},
 };
 
-impl<B, C> FusedOps for Autodiff<B, C>
-where
-    B: Backend + Primitives,
-    C: CheckpointStrategy,
-{
-    fn fused_linear(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        product::biased::<Linear, B, C>(x, weight, bias)
+impl<B: Primitives, C: CheckpointStrategy> Primitives for Autodiff<B, C> {
+    fn affine(x: FloatTensor<Self>, linear: LinearTensors<Self>) -> FloatTensor<Self> {
+        node::<_, B, C, _>(
+            [x, linear.weight, linear.bias],
+            |[x, weight, bias], keep| {
+                let kept = keep.then(|| (x.clone(), weight.clone()));
+                (B::affine(x, LinearTensors { weight, bias }), kept)
+            },
+            |(x, weight), grad, [by_x, by_weight, by_bias]| {
+                let bias = by_bias.then(|| B::column_sums(grad.clone()));
+                let d_weight = by_weight.then(|| B::product_weight_backward(x, grad.clone()));
+                let d_x = by_x.then(|| plain::product_x_backward::<B>(grad, weight));
+                [d_x, d_weight, bias]
+            },
+        )
     }
 
-    fn fused_layer_norm(
-        x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> FloatTensor<Self> {
-        layer_norm::layer_norm::<B, C>(x, gamma, beta, epsilon)
+    fn norm(x: FloatTensor<Self>, norm: NormTensors<Self>, epsilon: f64) -> FloatTensor<Self> {
+        node::<_, B, C, _>(
+            [x, norm.gamma, norm.beta],
+            |[x, gamma, beta], keep| {
+                let norm = NormTensors { gamma, beta };
+                let kept = keep.then(|| (x.clone(), norm.clone(), epsilon));
+                (B::norm(x, norm, epsilon), kept)
+            },
+            |(x, norm, epsilon), grad, _| {
+                let gradients = B::norm_backward(x, norm, epsilon, grad, Residual::None);
+                let norm = gradients.norm;
+                [gradients.x, norm.gamma, norm.beta].map(Some)
+            },
+        )
     }
 
-    fn fused_bias_gelu(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        bias_gelu::bias_gelu::<B, C>(x, bias)
+    fn biased_gelu(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        node::<_, B, C, _>(
+            [x, bias],
+            |[x, bias], keep| {
+                let kept = keep.then(|| (x.clone(), bias.clone()));
+                (B::biased_gelu(x, bias), kept)
+            },
+            |(x, bias), grad, _| {
+                let gradients = B::biased_gelu_backward(x, bias, grad);
+                [gradients.x, gradients.bias].map(Some)
+            },
+        )
     }
 
-    fn fused_attention(qkv: FloatTensor<Self>, num_heads: usize) -> FloatTensor<Self> {
-        attention::attention::<B, C>(qkv, num_heads)
+    fn mix(qkv: FloatTensor<Self>, num_heads: usize, first: usize) -> FloatTensor<Self> {
+        node::<_, B, C, _>(
+            [qkv],
+            |[qkv], keep| {
+                let kept = keep.then(|| qkv.clone());
+                let mixed = B::mix(qkv, num_heads, first);
+                let kept = kept.map(|qkv| (qkv, mixed.clone(), num_heads, first));
+                (mixed, kept)
+            },
+            |(qkv, mixed, num_heads, first), grad, _| {
+                [Some(B::mix_backward(qkv, mixed, grad, num_heads, first))]
+            },
+        )
     }
 
-    fn fused_block(
+    fn block(
         x: FloatTensor<Self>,
         tensors: BlockTensors<Self>,
         options: BlockOptions,
     ) -> FloatTensor<Self> {
-        block::block::<B, C>(x, tensors, options)
+        node::<_, B, C, _>(
+            tensors.into_inputs(x),
+            |inputs, keep| {
+                let (x, tensors) = BlockTensors::<B>::from_inputs(inputs);
+                if !keep {
+                    return (B::block(x, tensors, options), None);
+                }
+                let (output, kept) = block::forward::<B>(x.clone(), &tensors, &options);
+                (output, Some((x, kept, tensors, options)))
+            },
+            |(x, kept, tensors, options), grad, _| {
+                let (d_x, d_tensors) = block::backward::<B>(x, kept, &tensors, &options, grad);
+                d_tensors.into_inputs(d_x).map(Some)
+            },
+        )
     }
 }

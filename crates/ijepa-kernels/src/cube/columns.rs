@@ -8,11 +8,11 @@ use burn_cubecl::{
 
 use super::{
     elem,
-    lanes::{address_type, empty},
+    lanes::{address_type, empty, longest_vector},
 };
 
 /// Columns (vectors) and parts that a cube sums side by side.
-const CUBE: (usize, usize) = (32, 8);
+pub(super) const CUBE: [usize; 2] = [32, 8];
 
 /// Into how many parts kernels that sum the columns of `rows` rows divide them.
 pub(super) fn parts_of(rows: usize) -> usize {
@@ -61,13 +61,10 @@ fn column_sums_kernel<O: Float, N: Size>(
 /// Sums `partials`, `[sets, parts, columns]`, over the parts of its one or two sets.
 pub(super) fn column_sums(partials: CubeTensor, first: &CubeTensor, second: Option<&CubeTensor>) {
     let [sets, parts, columns] = partials.meta.shape().dims::<3>();
-    let sizes = partials.client.io_optimized_vector_sizes(DType::F32.size());
-    let size = sizes
-        .filter(|size| columns.is_multiple_of(*size))
-        .max()
-        .unwrap_or(1);
+    let fits = |size| columns.is_multiple_of(size);
+    let size = longest_vector(&partials, DType::F32.size(), fits);
     let vectors = columns / size;
-    let (width, height) = CUBE;
+    let [width, height] = CUBE;
     let unused = || empty(first, [size], first.dtype);
     let second = second.cloned().unwrap_or_else(unused);
     // SAFETY: `vector` is below the columns and `part` below the parts of their tensors.

@@ -4,15 +4,17 @@ use std::f32::consts::{FRAC_1_SQRT_2, PI};
 
 use burn::tensor::DType;
 use burn_cubecl::{
-    cubecl::{self, calculate_cube_count_elemwise, prelude::*},
+    CubeBackend,
+    cubecl::{self, prelude::*},
     tensor::CubeTensor,
 };
 
 use super::{
-    columns::{column_sums, parts_of},
+    columns::{CUBE, column_sums, parts_of},
     elem,
-    lanes::{address_type, as_rows, empty, vector_size},
+    lanes::{address_type, as_rows, elementwise, empty, vector_size},
 };
+use crate::primitives::BiasGeluGradients;
 
 /// The normal distribution function.
 #[cube]
@@ -91,13 +93,13 @@ pub(super) fn gelu(x: &CubeTensor, bias: &CubeTensor) -> CubeTensor {
     let [rows, columns] = [x.meta.shape()[0], x.meta.shape()[1]];
     let (client, kind) = (x.client.clone(), elem(&x));
     let (vectors, total) = (columns / size, rows * columns / size);
-    let cube_dim = CubeDim::new(&client, total);
+    let (count, dim) = elementwise(&client, total);
     // SAFETY: units past the last vector return before they read or write.
     unsafe {
         gelu_kernel::launch_unchecked(
             &client,
-            calculate_cube_count_elemwise(&client, total, cube_dim),
-            cube_dim,
+            count,
+            dim,
             address_type(&[&x, &output]),
             size,
             x.into_tensor_arg(),
@@ -116,7 +118,7 @@ pub(super) fn gelu_backward(
     x: &CubeTensor,
     bias: &CubeTensor,
     grad: &CubeTensor,
-) -> [CubeTensor; 3] {
+) -> BiasGeluGradients<CubeBackend> {
     let [d_x, output] = [(); 2].map(|()| empty(x, x.meta.shape().clone(), x.dtype));
     let d_bias = empty(bias, bias.meta.shape().clone(), bias.dtype);
     let [x, bias, grad] = [x, bias, grad].map(|tensor| as_rows(tensor.clone()));
@@ -125,13 +127,17 @@ pub(super) fn gelu_backward(
     let (parts, vectors) = (parts_of(rows), columns / size);
     let partials = empty(&x, [1, parts, columns], DType::F32);
     let (client, kind) = (x.client.clone(), elem(&x));
-    let (width, height) = (32, 8);
+    let [width, height] = CUBE;
     // SAFETY: units past the last vector or part return before they read or write.
     unsafe {
         gelu_backward_kernel::launch_unchecked(
             &client,
-            CubeCount::Static(vectors.div_ceil(32) as u32, parts.div_ceil(8) as u32, 1),
-            CubeDim::new_2d(width, height),
+            CubeCount::Static(
+                vectors.div_ceil(width) as u32,
+                parts.div_ceil(height) as u32,
+                1,
+            ),
+            CubeDim::new_2d(width as u32, height as u32),
             address_type(&[&x, &grad, &output, &partials]),
             size,
             x.into_tensor_arg(),
@@ -147,5 +153,9 @@ pub(super) fn gelu_backward(
         );
     }
     column_sums(partials, &d_bias, None);
-    [d_x, d_bias, output]
+    BiasGeluGradients {
+        x: d_x,
+        bias: d_bias,
+        output,
+    }
 }

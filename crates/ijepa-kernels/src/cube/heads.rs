@@ -1,13 +1,13 @@
 //! Queries, keys and values from one tensor to one matrix a head, and back, in one pass.
 
 use burn_cubecl::{
-    cubecl::{self, calculate_cube_count_elemwise, prelude::*},
+    cubecl::{self, prelude::*},
     tensor::CubeTensor,
 };
 
 use super::{
     elem,
-    lanes::{address_type, as_rows, empty},
+    lanes::{address_type, as_rows, elementwise, empty, longest_vector},
 };
 
 /// Where a vector of `[batch, tokens, 3 * dim]` lies.
@@ -40,6 +40,29 @@ fn index_of(at: &Place, token: usize, strides: (usize, usize, usize), size: usiz
     (at.batch * strides.0 + at.head * strides.1 + token * strides.2) / size + at.vector
 }
 
+/// The vector of a place in `[batch, heads, tokens, head_dim]`, where it is `token`.
+#[cube]
+fn read<X: Float, N: Size>(
+    tensor: &Tensor<Vector<X, N>>,
+    at: &Place,
+    token: usize,
+) -> Vector<X, N> {
+    let strides = (tensor.stride(0), tensor.stride(1), tensor.stride(2));
+    tensor[index_of(at, token, strides, N::value())]
+}
+
+/// Writes what [`read`] reads.
+#[cube]
+fn write<X: Float, N: Size>(
+    tensor: &mut Tensor<Vector<X, N>>,
+    at: &Place,
+    token: usize,
+    value: Vector<X, N>,
+) {
+    let strides = (tensor.stride(0), tensor.stride(1), tensor.stride(2));
+    tensor[index_of(at, token, strides, N::value())] = value;
+}
+
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn split_kernel<X: Float, N: Size>(
     qkv: &Tensor<Vector<X, N>>,
@@ -62,30 +85,12 @@ fn split_kernel<X: Float, N: Size>(
     let value = qkv[row * (qkv.stride(0) / N::value()) + column];
     if at.part == 0 {
         if at.token >= first {
-            let index = index_of(
-                &at,
-                at.token - first,
-                (q.stride(0), q.stride(1), q.stride(2)),
-                N::value(),
-            );
-            q[index] = value;
+            write(q, &at, at.token - first, value);
         }
     } else if at.part == 1 {
-        let index = index_of(
-            &at,
-            at.token,
-            (k.stride(0), k.stride(1), k.stride(2)),
-            N::value(),
-        );
-        k[index] = value;
+        write(k, &at, at.token, value);
     } else {
-        let index = index_of(
-            &at,
-            at.token,
-            (v.stride(0), v.stride(1), v.stride(2)),
-            N::value(),
-        );
-        v[index] = value;
+        write(v, &at, at.token, value);
     }
 }
 
@@ -109,46 +114,25 @@ fn join_kernel<X: Float, N: Size>(
     let mut value = Vector::<X, N>::new(X::new(0.0f32));
     if at.part == 0 {
         if at.token >= first {
-            value = q[index_of(
-                &at,
-                at.token - first,
-                (q.stride(0), q.stride(1), q.stride(2)),
-                N::value(),
-            )];
+            value = read(q, &at, at.token - first);
         }
     } else if at.part == 1 {
-        value = k[index_of(
-            &at,
-            at.token,
-            (k.stride(0), k.stride(1), k.stride(2)),
-            N::value(),
-        )];
+        value = read(k, &at, at.token);
     } else {
-        value = v[index_of(
-            &at,
-            at.token,
-            (v.stride(0), v.stride(1), v.stride(2)),
-            N::value(),
-        )];
+        value = read(v, &at, at.token);
     }
     qkv[ABSOLUTE_POS] = value;
 }
 
 /// The longest vectors that divide the heads and the steps between them.
 fn vector_size(head_dim: usize, tensors: &[&CubeTensor]) -> usize {
-    let fits = |size: &usize| {
-        let steps = |tensor: &CubeTensor| {
+    longest_vector(tensors[0], tensors[0].dtype.size(), |size| {
+        let steps = tensors.iter().flat_map(|tensor| {
             let strides = tensor.meta.strides();
-            strides[..strides.len() - 1]
-                .iter()
-                .all(|stride| stride.is_multiple_of(*size))
-        };
-        head_dim.is_multiple_of(*size) && tensors.iter().all(|tensor| steps(tensor))
-    };
-    let sizes = tensors[0]
-        .client
-        .io_optimized_vector_sizes(tensors[0].dtype.size());
-    sizes.filter(fits).max().unwrap_or(1)
+            &strides[..strides.len() - 1]
+        });
+        head_dim.is_multiple_of(size) && steps.copied().all(|step| step.is_multiple_of(size))
+    })
 }
 
 /// `[batch, tokens, 3 * dim]` as queries from token `first` on, keys and values, each
@@ -162,13 +146,13 @@ pub(super) fn split(qkv: &CubeTensor, heads: usize, first: usize) -> [CubeTensor
     let size = vector_size(head_dim, &[&qkv]);
     let (client, kind) = (qkv.client.clone(), elem(&qkv));
     let total = batch * tokens * features / size;
-    let cube_dim = CubeDim::new(&client, total);
+    let (count, dim) = elementwise(&client, total);
     // SAFETY: units past the last vector return; the others copy between tensors of one size.
     unsafe {
         split_kernel::launch_unchecked(
             &client,
-            calculate_cube_count_elemwise(&client, total, cube_dim),
-            cube_dim,
+            count,
+            dim,
             address_type(&[&qkv]),
             size,
             qkv.into_tensor_arg(),
@@ -193,13 +177,13 @@ pub(super) fn join([q, k, v]: [CubeTensor; 3], first: usize) -> CubeTensor {
     let size = vector_size(head_dim, &[&q, &k, &v]);
     let (client, kind) = (k.client.clone(), elem(&k));
     let total = qkv.meta.shape().num_elements() / size;
-    let cube_dim = CubeDim::new(&client, total);
+    let (count, dim) = elementwise(&client, total);
     // SAFETY: units past the last vector return; the others copy between tensors of one size.
     unsafe {
         join_kernel::launch_unchecked(
             &client,
-            calculate_cube_count_elemwise(&client, total, cube_dim),
-            cube_dim,
+            count,
+            dim,
             address_type(&[&q, &k, &v, &qkv]),
             size,
             q.into_tensor_arg(),

@@ -61,17 +61,22 @@ pub(super) fn is_narrow_float(dtype: DType) -> bool {
     matches!(dtype, DType::F32 | DType::BF16 | DType::F16)
 }
 
-/// `[.., features]` as `[rows, features]` with adjacent features, copied only if they are not.
-pub(super) fn as_rows(tensor: CubeTensor) -> CubeTensor {
+/// `tensor` if its rows have adjacent features and lie equally far apart, else a copy whose do.
+pub(super) fn with_rows(tensor: CubeTensor) -> CubeTensor {
     let tensor = untile(tensor);
+    match row_stride(&tensor) {
+        Some(_) => tensor,
+        None => into_contiguous(tensor),
+    }
+}
+
+/// `[.., features]` as `[rows, features]`, a view if [`with_rows`] copies nothing.
+pub(super) fn as_rows(tensor: CubeTensor) -> CubeTensor {
+    let mut tensor = with_rows(tensor);
     let shape = tensor.meta.shape();
-    let last = shape.num_dims() - 1;
-    let columns = shape[last];
+    let columns = shape[shape.num_dims() - 1];
     let rows = shape.num_elements() / columns.max(1);
-    let (mut tensor, stride) = match row_stride(&tensor) {
-        Some(stride) => (tensor, stride),
-        None => (into_contiguous(tensor), columns),
-    };
+    let stride = row_stride(&tensor).unwrap_or(columns);
     tensor.meta = Box::new(Metadata::new([rows, columns], [stride, 1]));
     tensor
 }
@@ -95,19 +100,60 @@ fn row_stride(tensor: &CubeTensor) -> Option<usize> {
     Some(found.map_or(shape[last], |(stride, _)| stride))
 }
 
+/// The longest of the device's vectors that `fits`, 1 if none does.
+pub(super) fn longest_vector(
+    like: &CubeTensor,
+    bytes: usize,
+    fits: impl Fn(usize) -> bool,
+) -> usize {
+    let sizes = like.client.io_optimized_vector_sizes(bytes);
+    sizes.filter(|size| fits(*size)).max().unwrap_or(1)
+}
+
 /// The longest vectors in which all rows of all matrices can be read.
 pub(super) fn vector_size(matrices: &[&CubeTensor]) -> usize {
     let widest = matrices.iter().map(|matrix| matrix.dtype.size()).max();
-    let fits = |size: &usize| {
+    longest_vector(matrices[0], widest.unwrap_or(4), |size| {
         matrices.iter().all(|matrix| {
             let (shape, strides) = (matrix.meta.shape(), matrix.meta.strides());
-            shape[1].is_multiple_of(*size) && strides[0].is_multiple_of(*size)
+            shape[1].is_multiple_of(size) && strides[0].is_multiple_of(size)
         })
-    };
-    let sizes = matrices[0]
-        .client
-        .io_optimized_vector_sizes(widest.unwrap_or(4));
-    sizes.filter(fits).max().unwrap_or(1)
+    })
+}
+
+/// How kernels go over the rows of some matrices of one width.
+pub(super) struct Plan {
+    pub(super) lanes: Lanes,
+    /// Elements of a vector.
+    pub(super) size: usize,
+    pub(super) rows: usize,
+    /// Vectors of a row.
+    pub(super) vectors: usize,
+    /// Vectors of a row that a lane keeps.
+    pub(super) per_lane: usize,
+}
+
+impl Plan {
+    /// Nothing if the rows are too long for the lanes.
+    pub(super) fn new(matrices: &[&CubeTensor]) -> Option<Self> {
+        let lanes = Lanes::of(&matrices[0].client);
+        let size = vector_size(matrices);
+        let shape = matrices[0].meta.shape();
+        let vectors = shape[1] / size;
+        Some(Self {
+            lanes,
+            size,
+            rows: shape[0],
+            vectors,
+            per_lane: lanes.per_lane(vectors)?,
+        })
+    }
+}
+
+/// Cubes and units for one unit to each of `total` elements.
+pub(super) fn elementwise(client: &Client, total: usize) -> (CubeCount, CubeDim) {
+    let dim = CubeDim::new(client, total);
+    (calculate_cube_count_elemwise(client, total, dim), dim)
 }
 
 /// The address type that indexes all of `tensors`.
@@ -198,11 +244,8 @@ pub(super) fn load_row<X: Float, N: Size>(
 
 #[cfg(test)]
 mod tests {
-    use burn::backend::DispatchDevice;
-    use burn_cubecl::CubeDevice;
-    use ijepa_testkit::device;
-
     use super::*;
+    use crate::cube::testing::{cube_device, elements, read, tensor};
 
     #[cube(launch_unchecked)]
     fn reduce_kernel(
@@ -219,15 +262,32 @@ mod tests {
         greatest[unit] = most;
     }
 
-    /// The device under test, if it runs on CubeCL.
-    fn cube_device() -> Option<CubeDevice> {
-        match device().as_dispatch() {
-            DispatchDevice::Cube(device) => Some(device.clone()),
-            #[allow(
-                unreachable_patterns,
-                reason = "without other backends there is one variant"
-            )]
-            _ => None,
+    /// Rows that lie equally far apart are viewed, others copied.
+    #[test]
+    fn rows_are_viewed_where_they_can_be() {
+        let Some(device) = cube_device() else {
+            return;
+        };
+        let values: Vec<f32> = (0..24).map(|value| value as f32).collect();
+        for (shape, strides, stride, viewed) in [
+            ([2, 3, 4], [12, 4, 1], 4, true),
+            // The first two features, every other row, one row.
+            ([2, 3, 2], [12, 4, 1], 4, true),
+            ([3, 1, 4], [8, 4, 1], 8, true),
+            ([1, 1, 4], [24, 24, 1], 4, true),
+            // Some rows of each image, and features that are not adjacent.
+            ([2, 2, 4], [12, 4, 1], 4, false),
+            ([2, 4, 3], [12, 1, 4], 3, false),
+        ] {
+            let mut part = tensor(&device, &values, [24]);
+            part.meta = Box::new(Metadata::new(shape, strides));
+            let rows = as_rows(part.clone());
+            let expected = [shape[0] * shape[1], shape[2]];
+            assert_eq!(rows.meta.shape().dims(), expected, "{shape:?}");
+            // A copy has memory of its own.
+            assert_eq!(!rows.can_mut(), viewed, "{shape:?}");
+            let found = elements(&read(rows), &expected, &[stride, 1]);
+            assert_eq!(found, elements(&values, &shape, &strides), "{shape:?}");
         }
     }
 
@@ -246,18 +306,7 @@ mod tests {
         for lanes in [Lanes::of(&client), shared] {
             let units = lanes.width * lanes.height;
             let values: Vec<f32> = (0..units).map(|unit| ((unit * 7) % 23) as f32).collect();
-            let bytes = |values: &[f32]| client.create_from_slice(f32::as_bytes(values));
-            let [x, sums, greatest] =
-                [bytes(&values), bytes(&values), bytes(&values)].map(|handle| {
-                    let shape = Shape::new([units]);
-                    CubeTensor::new_contiguous(
-                        client.clone(),
-                        device.clone(),
-                        shape,
-                        handle,
-                        DType::F32,
-                    )
-                });
+            let [x, sums, greatest] = [(); 3].map(|()| tensor(&device, &values, [units]));
             // SAFETY: there are as many units as elements.
             unsafe {
                 reduce_kernel::launch_unchecked(
@@ -270,10 +319,6 @@ mod tests {
                     lanes,
                 );
             }
-            let read = |tensor: CubeTensor| {
-                let bytes = client.read_one(tensor.handle).expect("a readable buffer");
-                f32::from_bytes(&bytes).to_vec()
-            };
             let per_row = |reduce: fn(&[f32]) -> f32| -> Vec<f32> {
                 let rows = values.chunks(lanes.width);
                 rows.flat_map(|row| vec![reduce(row); row.len()]).collect()

@@ -2,6 +2,7 @@
 
 use burn::tensor::DType;
 use burn_cubecl::{
+    CubeBackend,
     cubecl::{self, prelude::*},
     tensor::CubeTensor,
 };
@@ -9,8 +10,9 @@ use burn_cubecl::{
 use super::{
     columns::{column_sums, parts_of},
     elem,
-    lanes::{Lanes, address_type, as_rows, empty, load_row, sum_over_lanes, vector_size},
+    lanes::{Lanes, Plan, address_type, as_rows, empty, load_row, sum_over_lanes},
 };
+use crate::primitives::{NormGradients, NormTensors};
 
 /// Buffers that the backward kernel binds; browsers may allow fewer.
 const BINDINGS: u32 = 10;
@@ -174,40 +176,16 @@ fn norm_backward_kernel<X: Float, P: Float, N: Size>(
     }
 }
 
-/// What a launch over the rows of `x` needs; nothing if the rows are too long for the lanes.
-struct Plan {
-    rows: usize,
-    size: usize,
-    vectors: usize,
-    per_lane: usize,
-    lanes: Lanes,
-}
-
-impl Plan {
-    fn new(x: &CubeTensor, others: &[&CubeTensor]) -> Option<Self> {
-        let size = vector_size(&[&[x], others].concat());
-        let [rows, columns] = [x.meta.shape()[0], x.meta.shape()[1]];
-        let lanes = Lanes::of(&x.client);
-        Some(Self {
-            rows,
-            size,
-            vectors: columns / size,
-            per_lane: lanes.per_lane(columns / size)?,
-            lanes,
-        })
-    }
-}
-
 /// Layer norm of every row of `x`; nothing if it does not fit the kernel.
 pub(super) fn norm(
     x: &CubeTensor,
-    gamma: &CubeTensor,
-    beta: &CubeTensor,
+    norm: &NormTensors<CubeBackend>,
     epsilon: f64,
 ) -> Option<CubeTensor> {
     let output = empty(x, x.meta.shape().clone(), x.dtype);
-    let [x, gamma, beta] = [x, gamma, beta].map(|tensor| as_rows(tensor.clone()));
-    let plan = Plan::new(&x, &[&gamma, &beta])?;
+    let inputs = [x, &norm.gamma, &norm.beta].map(|tensor| as_rows(tensor.clone()));
+    let plan = Plan::new(&inputs.each_ref())?;
+    let [x, gamma, beta] = inputs;
     let client = x.client.clone();
     let (x_elem, p_elem) = (elem(&x), elem(&gamma));
     // SAFETY: every index is below the rows and vectors of the tensors, which the plan counted.
@@ -237,18 +215,19 @@ pub(super) fn norm(
 /// Gradients of `x`, `gamma` and `beta`, and the output; nothing if they do not fit the kernel.
 pub(super) fn norm_backward(
     x: &CubeTensor,
-    gamma: &CubeTensor,
-    beta: &CubeTensor,
+    norm: &NormTensors<CubeBackend>,
     epsilon: f64,
     grad: &CubeTensor,
     residual: Option<&CubeTensor>,
-) -> Option<[CubeTensor; 4]> {
+) -> Option<NormGradients<CubeBackend>> {
     let [d_x, output] = [(); 2].map(|()| empty(x, x.meta.shape().clone(), x.dtype));
     let has_residual = residual.is_some();
-    let parameter = (gamma.meta.shape().clone(), gamma.dtype);
-    let inputs = [x, gamma, beta, grad, residual.unwrap_or(grad)];
-    let [x, gamma, beta, grad, residual] = inputs.map(|tensor| as_rows(tensor.clone()));
-    let plan = Plan::new(&x, &[&gamma, &beta, &grad, &residual])?;
+    let [d_gamma, d_beta] = [&norm.gamma, &norm.beta]
+        .map(|parameter| empty(x, parameter.meta.shape().clone(), parameter.dtype));
+    let inputs = [x, &norm.gamma, &norm.beta, grad, residual.unwrap_or(grad)];
+    let inputs = inputs.map(|tensor| as_rows(tensor.clone()));
+    let plan = Plan::new(&inputs.each_ref())?;
+    let [x, gamma, beta, grad, residual] = inputs;
     if x.client.properties().hardware.max_bindings < BINDINGS {
         return None;
     }
@@ -283,8 +262,13 @@ pub(super) fn norm_backward(
             p_elem,
         );
     }
-    let (shape, dtype) = parameter;
-    let [d_gamma, d_beta] = [(); 2].map(|()| empty(&partials, shape.clone(), dtype));
     column_sums(partials, &d_gamma, Some(&d_beta));
-    Some([d_x, d_gamma, d_beta, output])
+    Some(NormGradients {
+        x: d_x,
+        norm: NormTensors {
+            gamma: d_gamma,
+            beta: d_beta,
+        },
+        output,
+    })
 }

@@ -7,7 +7,9 @@ use burn_cubecl::{
 
 use super::{
     elem,
-    lanes::{Lanes, address_type, as_rows, load_row, max_over_lanes, sum_over_lanes, vector_size},
+    lanes::{
+        Lanes, Plan, address_type, as_rows, load_row, max_over_lanes, sum_over_lanes, with_rows,
+    },
 };
 
 /// Turns the lane's scores of a row into weights.
@@ -125,40 +127,27 @@ fn softmax_backward_kernel<S: Float, N: Size>(
     }
 }
 
-/// How the kernels go over the rows of some matrices.
-struct Plan {
-    lanes: Lanes,
-    size: usize,
-    vectors: usize,
-    rows: usize,
-    /// A power of two, so that lengths of tokens share kernels.
-    per_lane: usize,
-}
-
-impl Plan {
-    fn new(matrices: &[&CubeTensor]) -> Self {
-        let lanes = Lanes::of(&matrices[0].client);
-        let size = vector_size(matrices);
-        let vectors = matrices[0].meta.shape()[1] / size;
-        Self {
-            lanes,
-            size,
-            vectors,
-            rows: matrices[0].meta.shape()[0],
-            per_lane: vectors.div_ceil(lanes.width).next_power_of_two(),
-        }
-    }
-}
-
 /// Whether rows of `keys` scores fit the lanes, however they are aligned.
 pub(super) fn fits(like: &CubeTensor, keys: usize) -> bool {
     Lanes::of(&like.client).per_lane(keys).is_some()
 }
 
-/// `softmax(scores * scale)` over the last dimension, in the memory of `scores`.
+/// How to go over rows that [`fits`] allows: by powers of two, so that lengths of tokens share
+/// kernels.
+fn plan(matrices: &[&CubeTensor]) -> Plan {
+    let plan = Plan::new(matrices).expect("rows that fit the lanes");
+    Plan {
+        per_lane: plan.per_lane.next_power_of_two(),
+        ..plan
+    }
+}
+
+/// `softmax(scores * scale)` over the last dimension, in the memory of `scores` if its rows lie
+/// equally far apart.
 pub(super) fn softmax(scores: CubeTensor, scale: f64) -> CubeTensor {
+    let scores = with_rows(scores);
     let matrix = as_rows(scores.clone());
-    let plan = Plan::new(&[&matrix]);
+    let plan = plan(&[&matrix]);
     let (client, kind) = (matrix.client.clone(), elem(&matrix));
     // SAFETY: every index is below the rows and vectors of the tensor, which the plan counted.
     unsafe {
@@ -181,17 +170,18 @@ pub(super) fn softmax(scores: CubeTensor, scale: f64) -> CubeTensor {
 }
 
 /// The weights of `scores` and the gradient of `scores`, given the gradient of the weights; each
-/// in the memory of what it is computed from.
+/// in the memory of what it is computed from if its rows lie equally far apart.
 pub(super) fn softmax_backward(
     scores: CubeTensor,
     grad: CubeTensor,
     scale: f64,
 ) -> [CubeTensor; 2] {
-    let matrices = [&scores, &grad].map(|tensor| as_rows(tensor.clone()));
-    let plan = Plan::new(&matrices.each_ref());
-    let (client, kind) = (scores.client.clone(), elem(&scores));
+    let outputs = [scores, grad].map(with_rows);
+    let matrices = outputs.clone().map(as_rows);
+    let plan = plan(&matrices.each_ref());
     let address = address_type(&matrices.each_ref());
-    let [scores_rows, grad_rows] = matrices;
+    let [scores, grad] = matrices;
+    let (client, kind) = (scores.client.clone(), elem(&scores));
     // SAFETY: every index is below the rows and vectors of the tensors, which have one shape.
     unsafe {
         softmax_backward_kernel::launch_unchecked(
@@ -200,8 +190,8 @@ pub(super) fn softmax_backward(
             plan.lanes.cube_dim(),
             address,
             plan.size,
-            scores_rows.into_tensor_arg(),
-            grad_rows.into_tensor_arg(),
+            scores.into_tensor_arg(),
+            grad.into_tensor_arg(),
             plan.rows,
             plan.vectors,
             scale as f32,
@@ -210,5 +200,57 @@ pub(super) fn softmax_backward(
             kind,
         );
     }
-    [scores, grad]
+    outputs
+}
+
+#[cfg(test)]
+mod tests {
+    use burn_cubecl::cubecl::zspace::metadata::Metadata;
+
+    use super::*;
+    use crate::cube::testing::{cube_device, elements, read, tensor};
+
+    /// `exp(x * scale)` of every row over its sum.
+    fn by_hand(rows: &[f32], columns: usize, scale: f32) -> Vec<f32> {
+        let weigh = |row: &[f32]| -> Vec<f32> {
+            let powers: Vec<f32> = row.iter().map(|x| (x * scale).exp()).collect();
+            let sum: f32 = powers.iter().sum();
+            powers.iter().map(|power| power / sum).collect()
+        };
+        rows.chunks(columns).flat_map(weigh).collect()
+    }
+
+    /// Scores whose rows are columns in memory, which no kernel reads where they lie.
+    #[test]
+    fn scores_may_lie_anyhow() {
+        let Some(device) = cube_device() else {
+            return;
+        };
+        let values: Vec<f32> = (0..24).map(|i| (i * 7 % 24) as f32 / 8.0 - 1.0).collect();
+        let transposed = || {
+            let mut scores = tensor(&device, &values, [24]);
+            scores.meta = Box::new(Metadata::new([2, 4, 3], [12, 1, 4]));
+            scores
+        };
+        let scores = elements(&values, &[2, 4, 3], &[12, 1, 4]);
+        let expected = by_hand(&scores, 3, 0.5);
+        let read = |found: CubeTensor| {
+            let strides: Vec<usize> = found.meta.strides().to_vec();
+            elements(&read(found), &[2, 4, 3], &strides)
+        };
+        let close = |found: Vec<f32>, expected: &[f32]| {
+            ijepa_testkit::assert_close("softmax", &found, expected, 1e-5);
+        };
+        close(read(softmax(transposed(), 0.5)), &expected);
+
+        let [weights, d_scores] = softmax_backward(transposed(), transposed(), 0.5);
+        close(read(weights), &expected);
+        let rows = expected.chunks(3).zip(scores.chunks(3));
+        let gradients = rows.flat_map(|(weights, grad)| {
+            let inner: f32 = weights.iter().zip(grad).map(|(w, g)| w * g).sum();
+            let of = |(w, g): (&f32, &f32)| w * (g - inner) * 0.5;
+            weights.iter().zip(grad).map(of).collect::<Vec<f32>>()
+        });
+        close(read(d_scores), &gradients.collect::<Vec<f32>>());
+    }
 }

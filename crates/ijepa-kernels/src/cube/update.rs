@@ -3,20 +3,23 @@
 
 use burn::tensor::DType;
 use burn_cubecl::{
-    cubecl::{self, calculate_cube_count_elemwise, prelude::*},
+    CubeBackend,
+    cubecl::{self, prelude::*},
     kernel::into_contiguous,
     tensor::CubeTensor,
 };
 
-use super::lanes::{address_type, empty};
-use crate::update::AdamWRule;
+use super::lanes::{address_type, elementwise, empty, longest_vector};
+use crate::update::{AdamWRule, AdamWTensors};
 
-/// Constants of an update.
+/// Constants of an update; `rest` is `1 - beta`, which f32 cannot subtract without loss.
 #[derive(CubeType, CubeLaunch)]
 struct Rule {
     decay: f32,
     beta_1: f32,
+    rest_1: f32,
     beta_2: f32,
+    rest_2: f32,
     eps: f32,
     step_size: f32,
     root_factor: f32,
@@ -38,10 +41,10 @@ fn adamw_kernel<N: Size>(
         terminate!();
     }
     let gradient = gradient[ABSOLUTE_POS];
-    let (beta_1, beta_2) = (Vector::new(rule.beta_1), Vector::new(rule.beta_2));
-    let one = Vector::new(1.0f32);
-    let first = beta_1 * first[ABSOLUTE_POS] + (one - beta_1) * gradient;
-    let second = beta_2 * second[ABSOLUTE_POS] + (one - beta_2) * gradient * gradient;
+    let first =
+        Vector::new(rule.beta_1) * first[ABSOLUTE_POS] + Vector::new(rule.rest_1) * gradient;
+    let second = Vector::new(rule.beta_2) * second[ABSOLUTE_POS]
+        + Vector::new(rule.rest_2) * gradient * gradient;
     let root = second.sqrt() * Vector::new(rule.root_factor) + Vector::new(rule.eps);
     let decayed = parameter[ABSOLUTE_POS] * Vector::new(rule.decay);
     new_parameter[ABSOLUTE_POS] = decayed - Vector::new(rule.step_size) * first / root;
@@ -54,13 +57,14 @@ fn lerp_kernel<N: Size>(
     x: &Tensor<Vector<f32, N>>,
     towards: &Tensor<Vector<f32, N>>,
     output: &mut Tensor<Vector<f32, N>>,
+    kept: f32,
     weight: f32,
     total: usize,
 ) {
     if ABSOLUTE_POS >= total {
         terminate!();
     }
-    let kept = x[ABSOLUTE_POS] * Vector::new(1.0f32 - weight);
+    let kept = x[ABSOLUTE_POS] * Vector::new(kept);
     output[ABSOLUTE_POS] = kept + towards[ABSOLUTE_POS] * Vector::new(weight);
 }
 
@@ -110,11 +114,9 @@ fn sum_kernel<N: Size>(
 /// The longest vectors that divide a contiguous tensor.
 fn vector_size(tensor: &CubeTensor) -> usize {
     let total = tensor.meta.num_elements();
-    let sizes = tensor.client.io_optimized_vector_sizes(tensor.dtype.size());
-    sizes
-        .filter(|size| total.is_multiple_of(*size))
-        .max()
-        .unwrap_or(1)
+    longest_vector(tensor, tensor.dtype.size(), |size| {
+        total.is_multiple_of(size)
+    })
 }
 
 /// Where the new value of `tensor` goes: its own memory, the argument at `position`, if nobody
@@ -129,16 +131,16 @@ fn output_for(tensor: &CubeTensor, position: usize) -> (CubeTensor, TensorArg) {
 
 /// The new parameter and moments.
 pub(super) fn adamw(
-    tensors: [CubeTensor; 3],
+    tensors: AdamWTensors<CubeBackend>,
     gradient: CubeTensor,
     rule: AdamWRule,
-) -> [CubeTensor; 3] {
-    let tensors = tensors.map(into_contiguous);
+) -> AdamWTensors<CubeBackend> {
+    let tensors = [tensors.parameter, tensors.first, tensors.second].map(into_contiguous);
     let gradient = into_contiguous(gradient);
     let client = gradient.client.clone();
     let size = vector_size(&gradient);
     let total = gradient.meta.num_elements() / size;
-    let cube_dim = CubeDim::new(&client, total);
+    let (count, dim) = elementwise(&client, total);
     let address = address_type(&[&gradient]);
     let outputs = [0, 1, 2].map(|position| output_for(&tensors[position], position));
     let [parameter, first, second] = tensors.map(CubeTensor::into_tensor_arg);
@@ -151,8 +153,8 @@ pub(super) fn adamw(
     unsafe {
         adamw_kernel::launch_unchecked(
             &client,
-            calculate_cube_count_elemwise(&client, total, cube_dim),
-            cube_dim,
+            count,
+            dim,
             address,
             size,
             parameter,
@@ -165,7 +167,9 @@ pub(super) fn adamw(
             RuleLaunch::new(
                 rule.decay as f32,
                 rule.betas[0] as f32,
+                (1.0 - rule.betas[0]) as f32,
                 rule.betas[1] as f32,
+                (1.0 - rule.betas[1]) as f32,
                 rule.eps as f32,
                 rule.step_size as f32,
                 rule.second_correction.recip() as f32,
@@ -173,7 +177,11 @@ pub(super) fn adamw(
             total,
         );
     }
-    [new_parameter, new_first, new_second]
+    AdamWTensors {
+        parameter: new_parameter,
+        first: new_first,
+        second: new_second,
+    }
 }
 
 /// `x + weight * (towards - x)`.
@@ -182,20 +190,21 @@ pub(super) fn lerp(x: CubeTensor, towards: CubeTensor, weight: f64) -> CubeTenso
     let client = x.client.clone();
     let size = vector_size(&x);
     let total = x.meta.num_elements() / size;
-    let cube_dim = CubeDim::new(&client, total);
+    let (count, dim) = elementwise(&client, total);
     let address = address_type(&[&x]);
     let (output, output_arg) = output_for(&x, 0);
     // SAFETY: units past the last vector return; all tensors have one size.
     unsafe {
         lerp_kernel::launch_unchecked(
             &client,
-            calculate_cube_count_elemwise(&client, total, cube_dim),
-            cube_dim,
+            count,
+            dim,
             address,
             size,
             x.into_tensor_arg(),
             towards.into_tensor_arg(),
             output_arg,
+            (1.0 - weight) as f32,
             weight as f32,
             total,
         );

@@ -6,98 +6,60 @@ use burn::{backend::flex::FlexTensor, tensor::Shape};
 
 use super::{
     buffer::{
-        as_uninit, build, build_from_rows, contiguous, for_each_task, for_row_blocks, from_vec,
-        own, rows_and_features, rows_per_task, sum_rows, values, with_features,
+        build, contiguous, for_each_task, from_vec, make_own, map_rows, rows_and_features,
+        rows_per_task, sum_rows, values, with_features,
     },
-    product::{Matrix, product_into},
+    product::{Matrix, add_product, product_into},
     simd::{Kernel, vectorized},
 };
 
-/// `x W`, plus the bias if there is one.
-pub(super) fn affine(x: &FlexTensor, weight: &FlexTensor, bias: Option<&FlexTensor>) -> FlexTensor {
+/// `x W`.
+pub(super) fn product(x: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
     let x = contiguous(x);
     let weights = Matrix::of(weight);
-    let inputs = Matrix::of_rows(values(&x), weights.rows);
-    build(with_features(&x, weights.cols), |output| {
-        if let Some(bias) = bias {
-            let bias = contiguous(bias);
-            fill_rows(output, values(&bias));
-        }
-        product_into(output, bias.is_some(), inputs, weights);
-    })
+    let inputs = Matrix::of_rows(values(&x), weights.rows());
+    let shape = with_features(&x, weights.cols());
+    // SAFETY: the product writes every value.
+    unsafe { build(shape, |output| product_into(output, inputs, weights)) }
+}
+
+/// `x W + bias`.
+pub(super) fn affine(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor) -> FlexTensor {
+    let bias = contiguous(bias);
+    let rows = |output: &mut [MaybeUninit<f32>]| fill_rows(output, values(&bias));
+    // SAFETY: every row is the bias.
+    let output = unsafe { build(with_features(x, weight.layout().shape()[1]), rows) };
+    add_product_to(output, x, weight)
 }
 
 /// `residual + x W + bias`, in the memory of `residual` if nothing else refers to it.
 pub(super) fn affine_onto(
-    mut residual: FlexTensor,
+    residual: FlexTensor,
     x: &FlexTensor,
     weight: &FlexTensor,
     bias: &FlexTensor,
 ) -> FlexTensor {
-    let (x, bias) = (contiguous(x), contiguous(bias));
-    let weights = Matrix::of(weight);
-    let inputs = Matrix::of_rows(values(&x), weights.rows);
-    if let Some(stream) = own(&mut residual) {
-        let bias = values(&bias);
-        for_row_blocks(stream, bias.len(), |rows| {
-            vectorized(AddToRows { rows, bias });
-        });
-        product_into(as_uninit(stream), true, inputs, weights);
-        return residual;
-    }
-    let bias = values(&bias);
-    let mut sum = build_from_rows(&contiguous(&residual), bias.len(), |rows, stream| {
-        vectorized(WriteSum { rows, stream, bias });
+    let sum = map_rows(residual, values(&contiguous(bias)), |stream, bias| {
+        stream + bias
     });
-    let output = own(&mut sum).expect("a new tensor is ours");
-    product_into(as_uninit(output), true, inputs, weights);
+    add_product_to(sum, x, weight)
+}
+
+/// `sum + x W` in the memory of `sum`.
+fn add_product_to(mut sum: FlexTensor, x: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
+    let (x, weights) = (contiguous(x), Matrix::of(weight));
+    let inputs = Matrix::of_rows(values(&x), weights.rows());
+    add_product(make_own(&mut sum), inputs, weights);
     sum
 }
 
 /// Writes `row` into every row.
 fn fill_rows(output: &mut [MaybeUninit<f32>], row: &[f32]) {
-    for_row_blocks(output, row.len(), |rows| {
+    for_each_task(output, rows_per_task(row.len()) * row.len(), |_, rows| {
         for out in rows.chunks_exact_mut(row.len()) {
             out.write_copy_of_slice(row);
         }
     });
-}
-
-/// Adds `bias` to every row.
-struct AddToRows<'a> {
-    rows: &'a mut [f32],
-    bias: &'a [f32],
-}
-
-impl Kernel for AddToRows<'_> {
-    #[inline(always)]
-    fn run(self) {
-        for row in self.rows.chunks_exact_mut(self.bias.len()) {
-            for (value, bias) in row.iter_mut().zip(self.bias) {
-                *value += bias;
-            }
-        }
-    }
-}
-
-/// Writes `stream + bias` for every row.
-struct WriteSum<'a> {
-    rows: &'a mut [MaybeUninit<f32>],
-    stream: &'a [f32],
-    bias: &'a [f32],
-}
-
-impl Kernel for WriteSum<'_> {
-    #[inline(always)]
-    fn run(self) {
-        let dim = self.bias.len();
-        let rows = self.rows.chunks_exact_mut(dim);
-        for (row, stream) in rows.zip(self.stream.chunks_exact(dim)) {
-            for ((out, stream), bias) in row.iter_mut().zip(stream).zip(self.bias) {
-                out.write(stream + bias);
-            }
-        }
-    }
 }
 
 /// Adds all rows to `sums`.
@@ -118,28 +80,27 @@ impl Kernel for SumRows<'_> {
 }
 
 /// `x^T grad` over all rows.
-pub(super) fn affine_weight_backward(x: &FlexTensor, grad: &FlexTensor) -> FlexTensor {
+pub(super) fn product_weight_backward(x: &FlexTensor, grad: &FlexTensor) -> FlexTensor {
     let (_, inputs) = rows_and_features(x);
     let (_, outputs) = rows_and_features(grad);
     let (x, grad) = (contiguous(x), contiguous(grad));
-    build(Shape::new([inputs, outputs]), |output| {
-        let x = Matrix::of_rows(values(&x), inputs).transposed();
-        product_into(output, false, x, Matrix::of_rows(values(&grad), outputs));
-    })
+    let x = Matrix::of_rows(values(&x), inputs).transposed();
+    let grad = Matrix::of_rows(values(&grad), outputs);
+    let shape = Shape::new([inputs, outputs]);
+    // SAFETY: the product writes every value.
+    unsafe { build(shape, |output| product_into(output, x, grad)) }
 }
 
 /// The sum of all rows, of partial sums over a fixed number of rows.
-pub(super) fn bias_backward(grad: &FlexTensor) -> FlexTensor {
-    let (rows, features) = rows_and_features(grad);
-    let grad = contiguous(grad);
+pub(super) fn column_sums(x: &FlexTensor) -> FlexTensor {
+    let (rows, features) = rows_and_features(x);
+    let x = contiguous(x);
     let block = rows_per_task(features) * features;
-    let tasks = rows.div_ceil(rows_per_task(features));
-    let mut partial = vec![0.0; tasks * features];
-    let grads = values(&grad);
-    let sum_task = |number: usize, sums: &mut [f32]| {
-        let rows = &grads[number * block..grads.len().min((number + 1) * block)];
+    let mut partial = vec![0.0; rows.div_ceil(rows_per_task(features)) * features];
+    let values = values(&x);
+    for_each_task(&mut partial, features, |number, sums| {
+        let rows = &values[number * block..values.len().min((number + 1) * block)];
         vectorized(SumRows { rows, sums });
-    };
-    for_each_task(&mut partial, features, sum_task);
+    });
     from_vec(sum_rows(&partial, features), Shape::new([features]))
 }

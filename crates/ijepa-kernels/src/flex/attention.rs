@@ -1,7 +1,7 @@
 //! Self-attention on packed queries, keys and values: heads are views, and the weights of one
 //! block of queries at a time stay in the cache.
 
-use std::ops::Range;
+use std::{mem::MaybeUninit, ops::Range};
 
 use burn::{backend::flex::FlexTensor, tensor::Shape};
 use rayon::prelude::*;
@@ -54,10 +54,16 @@ impl Packing {
     }
 
     /// Tokens `rows` of a part of a head in the packed tensor.
-    fn part(&self, packed: &[f32], index: usize, part: usize, rows: Range<usize>) -> Matrix {
+    fn part<'a>(
+        &self,
+        packed: &'a [f32],
+        index: usize,
+        part: usize,
+        rows: Range<usize>,
+    ) -> Matrix<'a> {
         let stride = 3 * self.dim();
         let start = self.part_offset(index, part) + rows.start * stride;
-        self.rows_of_head(&packed[start..], rows.len(), stride)
+        self.rows_of_head(packed, start, rows.len(), stride)
     }
 
     /// First value of query `query` of head `index` in a tensor of outputs.
@@ -67,15 +73,15 @@ impl Packing {
         row * self.dim() + head * self.head_dim
     }
 
-    /// Rows of `head_dim` values, the first at the start of `values`, `stride` apart.
-    fn rows_of_head(&self, values: &[f32], rows: usize, stride: usize) -> Matrix {
-        Matrix {
-            start: values.as_ptr(),
-            rows,
-            cols: self.head_dim,
-            row_stride: stride as isize,
-            col_stride: 1,
-        }
+    /// Rows of `head_dim` values, the first at `start`, `stride` apart.
+    fn rows_of_head<'a>(
+        &self,
+        values: &'a [f32],
+        start: usize,
+        rows: usize,
+        stride: usize,
+    ) -> Matrix<'a> {
+        Matrix::new(values, start, [rows, self.head_dim], [stride as isize, 1])
     }
 
     /// Queries that a task handles at once.
@@ -169,62 +175,67 @@ pub(super) fn mix(qkv: &FlexTensor, num_heads: usize, first: usize) -> FlexTenso
     let qkv = contiguous(qkv);
     let (qkv, dim) = (values(&qkv), packing.dim());
     let shape = Shape::new([packing.batch, packing.tokens - first, dim]);
-    build(shape, |output| {
+    let block = packing.queries_at_once() * packing.tokens;
+    let head = |output: Output<'_>, scratch: &mut [f32], head: usize| {
+        for queries in packing.query_blocks() {
+            let weights = &mut scratch[..queries.len() * packing.tokens];
+            packing.weights(qkv, head, &queries, weights);
+            let weights = Matrix::of_rows(weights, packing.tokens);
+            let v = packing.part(qkv, head, 2, 0..packing.tokens);
+            let start = packing.output_offset(head, queries.start);
+            // SAFETY: these are the features of this head for these queries, nobody else's.
+            unsafe { output.write(start, dim, false, weights, v) }
+        }
+    };
+    let fill = |output: &mut [MaybeUninit<f32>]| {
         let output = Output::new(output);
-        let block = packing.queries_at_once() * packing.tokens;
         (0..packing.batch * num_heads)
             .into_par_iter()
             .for_each_init(
                 || vec![0.0; block],
-                |scratch, head| {
-                    for queries in packing.query_blocks() {
-                        let weights = &mut scratch[..queries.len() * packing.tokens];
-                        packing.weights(qkv, head, &queries, weights);
-                        let v = packing.part(qkv, head, 2, 0..packing.tokens);
-                        let start = packing.output_offset(head, queries.start);
-                        output.write(
-                            start,
-                            dim,
-                            false,
-                            Matrix::of_rows(weights, packing.tokens),
-                            v,
-                        );
-                    }
-                },
+                |scratch, index| head(output, scratch, index),
             );
-    })
+    };
+    // SAFETY: the heads write all features of all queries.
+    unsafe { build(shape, fill) }
 }
 
-/// Inputs of the backward pass.
+/// Inputs and output of the backward pass.
 struct Backward<'a> {
     packing: Packing,
     qkv: &'a [f32],
     mixed: &'a [f32],
     grad: &'a [f32],
-    output: Output,
+    output: Output<'a>,
 }
 
 impl Backward<'_> {
-    /// Gradients of one head: the weights and their gradients, a block of queries at a time.
+    /// Gradients of one head, which no other task computes: the weights and their gradients, a
+    /// block of queries at a time.
     fn head(&self, head: usize, weights: &mut [f32], d_weights: &mut [f32]) {
         let packing = self.packing;
         let tokens = packing.tokens;
         let stride = 3 * packing.dim();
-        let all = 0..tokens;
         let place = |part: usize| packing.part_offset(head, part);
-        let k = packing.part(self.qkv, head, 1, all.clone());
-        let v = packing.part(self.qkv, head, 2, all);
-        self.output
-            .clear(place(0), stride, packing.first, packing.head_dim);
+        let write = |start: usize, add: bool, lhs: Matrix<'_>, rhs: Matrix<'_>| {
+            // SAFETY: all that is written here are queries, keys and values of this head, and the
+            // first block writes what the others add to.
+            unsafe { self.output.write(start, stride, add, lhs, rhs) }
+        };
+        let k = packing.part(self.qkv, head, 1, 0..tokens);
+        let v = packing.part(self.qkv, head, 2, 0..tokens);
+        let unused = [packing.first, packing.head_dim];
+        // SAFETY: as above.
+        unsafe { self.output.clear(place(0), stride, unused) };
         for queries in packing.query_blocks() {
             let add = queries.start > packing.first;
             let size = queries.len() * tokens;
             let (weights, d_weights) = (&mut weights[..size], &mut d_weights[..size]);
             packing.weights(self.qkv, head, &queries, weights);
             let start = packing.output_offset(head, queries.start);
-            let grad = packing.rows_of_head(&self.grad[start..], queries.len(), packing.dim());
+            let grad = packing.rows_of_head(self.grad, start, queries.len(), packing.dim());
             let transposed = Matrix::of_rows(weights, tokens).transposed();
-            self.output.write(place(2), stride, add, transposed, grad);
+            write(place(2), add, transposed, grad);
             product_here(d_weights, false, grad, v.transposed());
             vectorized(ScoreGradients {
                 weights,
@@ -237,11 +248,9 @@ impl Backward<'_> {
                 scale: packing.scale(),
             });
             let d_scores = Matrix::of_rows(d_weights, tokens);
-            let start = place(0) + queries.start * stride;
-            self.output.write(start, stride, false, d_scores, k);
+            write(place(0) + queries.start * stride, false, d_scores, k);
             let q = packing.part(self.qkv, head, 0, queries);
-            self.output
-                .write(place(1), stride, add, d_scores.transposed(), q);
+            write(place(1), add, d_scores.transposed(), q);
         }
     }
 }
@@ -255,7 +264,7 @@ pub(super) fn mix_backward(
 ) -> FlexTensor {
     let packing = Packing::of(qkv, num_heads, first);
     let (qkv, mixed, grad) = (contiguous(qkv), contiguous(mixed), contiguous(grad));
-    build(qkv.layout().shape().clone(), |output| {
+    let fill = |output: &mut [MaybeUninit<f32>]| {
         let backward = Backward {
             packing,
             qkv: values(&qkv),
@@ -267,8 +276,10 @@ pub(super) fn mix_backward(
         (0..packing.batch * num_heads)
             .into_par_iter()
             .for_each_init(
-                || (vec![0.0; block], vec![0.0; block]),
-                |(weights, d_weights), head| backward.head(head, weights, d_weights),
+                || [vec![0.0; block], vec![0.0; block]],
+                |[weights, d_weights], head| backward.head(head, weights, d_weights),
             );
-    })
+    };
+    // SAFETY: the heads write queries, keys and values of all tokens.
+    unsafe { build(qkv.layout().shape().clone(), fill) }
 }

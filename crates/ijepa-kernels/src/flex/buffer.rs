@@ -8,6 +8,8 @@ use burn::{
 };
 use rayon::prelude::*;
 
+use super::simd::{Kernel, vectorized};
+
 /// Elements that one task of an element-wise loop handles: enough to hide the cost of a task, few
 /// enough to stay in the first cache.
 pub(super) const TASK: usize = 8192;
@@ -42,15 +44,15 @@ pub(super) fn with_features(tensor: &FlexTensor, features: usize) -> Shape {
     shape
 }
 
-/// A tensor whose every element `fill` writes.
-pub(super) fn build(shape: Shape, fill: impl FnOnce(&mut [MaybeUninit<f32>])) -> FlexTensor {
+/// A tensor whose elements `fill` writes: clearing them first would cost as much as the kernel.
+///
+/// # Safety
+///
+/// `fill` writes every element.
+pub(super) unsafe fn build(shape: Shape, fill: impl FnOnce(&mut [MaybeUninit<f32>])) -> FlexTensor {
     let len = shape.num_elements();
     let mut values: Vec<f32> = Vec::with_capacity(len);
     fill(&mut values.spare_capacity_mut()[..len]);
-    #[expect(
-        unsafe_code,
-        reason = "clearing what is overwritten costs as much as the kernel"
-    )]
     // SAFETY: the capacity is `len` and `fill` has written every element.
     unsafe {
         values.set_len(len);
@@ -84,45 +86,149 @@ pub(super) fn make_own(tensor: &mut FlexTensor) -> &mut [f32] {
     own(tensor).expect("a new tensor is ours")
 }
 
-/// Initialised values as such that are written without being read.
-pub(super) fn as_uninit(values: &mut [f32]) -> &mut [MaybeUninit<f32>] {
-    #[expect(unsafe_code, reason = "one kernel for new and reused buffers")]
-    // SAFETY: the layouts are equal, and the kernels only ever write initialised values.
-    unsafe {
-        &mut *(std::ptr::from_mut(values) as *mut [MaybeUninit<f32>])
-    }
-}
-
 /// Rows that one task handles, for rows of `features`; a function of the shape alone, so that sums
 /// over tasks do not depend on the number of threads.
 pub(super) fn rows_per_task(features: usize) -> usize {
     (TASK / features.max(1)).max(1)
 }
 
-/// Calls `task` with the rows of each piece of `output`, on all cores.
-pub(super) fn for_row_blocks<T: Send>(
-    output: &mut [T],
-    features: usize,
-    task: impl Fn(&mut [T]) + Sync,
-) {
-    let block = rows_per_task(features) * features.max(1);
-    for_each_task(output, block, |_, rows| task(rows));
-}
-
 /// A tensor of the shape of `input`: `task` writes each piece of rows from the same rows of `input`.
-pub(super) fn build_from_rows(
+///
+/// # Safety
+///
+/// `task` writes every element of its piece.
+pub(super) unsafe fn build_from_rows(
     input: &FlexTensor,
     features: usize,
     task: impl Fn(&mut [MaybeUninit<f32>], &[f32]) + Sync,
 ) -> FlexTensor {
-    let block = rows_per_task(features) * features.max(1);
-    let inputs = values(input);
-    build(input.layout().shape().clone(), |output| {
+    let block = rows_per_task(features) * features;
+    let input = contiguous(input);
+    let inputs = values(&input);
+    let fill = |output: &mut [MaybeUninit<f32>]| {
         for_each_task(output, block, |number, rows| {
             let start = number * block;
             task(rows, &inputs[start..start + rows.len()]);
         });
-    })
+    };
+    // SAFETY: the pieces are all of the output, and the caller vouches for the task.
+    unsafe { build(input.layout().shape().clone(), fill) }
+}
+
+/// `f(value, column)` of every value, `columns` having one value for each feature; in the memory
+/// of `x` if nothing else refers to it.
+pub(super) fn map_rows(
+    mut x: FlexTensor,
+    columns: &[f32],
+    f: impl Fn(f32, f32) -> f32 + Copy + Sync,
+) -> FlexTensor {
+    let features = columns.len();
+    if let Some(values) = own(&mut x) {
+        for_each_task(values, rows_per_task(features) * features, |_, rows| {
+            vectorized(MapInPlace { rows, columns, f });
+        });
+        return x;
+    }
+    // SAFETY: the kernel writes every row.
+    unsafe {
+        build_from_rows(&x, features, |output, inputs| {
+            vectorized(Map {
+                output,
+                inputs,
+                columns,
+                f,
+            });
+        })
+    }
+}
+
+struct MapInPlace<'a, F> {
+    rows: &'a mut [f32],
+    columns: &'a [f32],
+    f: F,
+}
+
+impl<F: Fn(f32, f32) -> f32> Kernel for MapInPlace<'_, F> {
+    #[inline(always)]
+    fn run(self) {
+        for row in self.rows.chunks_exact_mut(self.columns.len()) {
+            for (value, &column) in row.iter_mut().zip(self.columns) {
+                *value = (self.f)(*value, column);
+            }
+        }
+    }
+}
+
+struct Map<'a, F> {
+    output: &'a mut [MaybeUninit<f32>],
+    inputs: &'a [f32],
+    columns: &'a [f32],
+    f: F,
+}
+
+impl<F: Fn(f32, f32) -> f32> Kernel for Map<'_, F> {
+    #[inline(always)]
+    fn run(self) {
+        let features = self.columns.len();
+        let rows = self.output.chunks_exact_mut(features);
+        for (row, inputs) in rows.zip(self.inputs.chunks_exact(features)) {
+            for ((output, &value), &column) in row.iter_mut().zip(inputs).zip(self.columns) {
+                output.write((self.f)(value, column));
+            }
+        }
+    }
+}
+
+/// The rows of one task of a backward pass.
+pub(super) struct BackwardRows<'a> {
+    /// Index of the first value among all rows.
+    pub(super) start: usize,
+    pub(super) x: &'a [f32],
+    /// Gradient of the output, to overwrite by that of `x`.
+    pub(super) grad: &'a mut [f32],
+    /// Output of the forward pass, to write.
+    pub(super) output: &'a mut [MaybeUninit<f32>],
+    /// Sums over the rows, cleared.
+    pub(super) sums: &'a mut [f32],
+}
+
+/// Calls `task` with all rows of `x`, piece by piece; gives the output, and the `columns` sums
+/// over all rows. The gradient of `x` takes the memory of `grad`.
+///
+/// # Safety
+///
+/// `task` writes every element of its output.
+pub(super) unsafe fn for_backward_rows(
+    x: &FlexTensor,
+    grad: &mut FlexTensor,
+    columns: usize,
+    task: impl Fn(BackwardRows<'_>) + Sync,
+) -> (FlexTensor, Vec<f32>) {
+    let (rows, features) = rows_and_features(x);
+    let x = contiguous(x);
+    let block = rows_per_task(features) * features;
+    let mut partial = vec![0.0; rows.div_ceil(rows_per_task(features)) * columns];
+    let grads = make_own(grad);
+    let fill = |output: &mut [MaybeUninit<f32>]| {
+        let inputs = values(&x).par_chunks(block);
+        let outputs = grads
+            .par_chunks_mut(block)
+            .zip(output.par_chunks_mut(block));
+        let sums = partial.par_chunks_mut(columns);
+        let tasks = inputs.zip(outputs).zip(sums).enumerate();
+        tasks.for_each(|(number, ((x, (grad, output)), sums))| {
+            task(BackwardRows {
+                start: number * block,
+                x,
+                grad,
+                output,
+                sums,
+            });
+        });
+    };
+    // SAFETY: the pieces are all of the output, and the caller vouches for the task.
+    let output = unsafe { build(x.layout().shape().clone(), fill) };
+    (output, sum_rows(&partial, columns))
 }
 
 /// Calls `task` with the number and the piece of `size` elements of each task, on all cores.

@@ -9,11 +9,44 @@ use burn::{
 use rayon::prelude::*;
 
 use super::{
-    buffer::{as_uninit, build, contiguous, from_vec, make_own, rows_per_task, sum_rows, values},
-    product::{Matrix, product_into},
+    all_f32,
+    buffer::{build, contiguous, from_vec, make_own, rows_per_task, sum_rows, values},
+    product::{self, Matrix},
     simd::{Kernel, exp, max, sum, vectorized},
 };
-use crate::heads::{CrossEntropyTensors, FoldedTensors, HeadRule, HeadStepTensors, SteppedTensors};
+use crate::{
+    heads::{CrossEntropyTensors, HeadPrimitives, HeadRule, HeadStepTensors, SteppedTensors},
+    plain::or_plain,
+    primitives::LinearTensors,
+};
+
+impl HeadPrimitives for Flex {
+    fn fold(weight: FlexTensor, scale: FlexTensor, offset: FlexTensor) -> LinearTensors<Self> {
+        let fits = all_f32([&weight, &scale, &offset]);
+        or_plain!(fits, fold(weight, scale, offset));
+        fold(&weight, &scale, &offset)
+    }
+
+    fn cross_entropy(
+        logits: FlexTensor,
+        targets: &[u32],
+        heads: usize,
+    ) -> CrossEntropyTensors<Self> {
+        or_plain!(all_f32([&logits]), cross_entropy(logits, targets, heads));
+        cross_entropy(logits, targets, heads)
+    }
+
+    fn add_product(sum: FlexTensor, x: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        or_plain!(all_f32([&sum, &x, &grad]), add_product(sum, x, grad));
+        add_product(sum, &x, &grad)
+    }
+
+    fn step_heads(tensors: HeadStepTensors<Self>, rule: HeadRule) -> SteppedTensors<Self> {
+        let fits = all_f32([&tensors.weight, &tensors.momentum, &tensors.product]);
+        or_plain!(fits, step_heads(tensors, rule));
+        step_heads(tensors, rule)
+    }
+}
 
 /// Pieces that the rows of the weights are cut into where each piece has sums of its own.
 const PIECES: usize = 16;
@@ -25,17 +58,13 @@ fn piece_rows(dim: usize) -> usize {
     dim.div_ceil(PIECES).max(1)
 }
 
-pub(super) fn fold(
-    weight: &FlexTensor,
-    scale: &FlexTensor,
-    offset: &FlexTensor,
-) -> FoldedTensors<Flex> {
+fn fold(weight: &FlexTensor, scale: &FlexTensor, offset: &FlexTensor) -> LinearTensors<Flex> {
     let (weight, scale, offset) = (contiguous(weight), contiguous(scale), contiguous(offset));
     let [dim, columns] = weight.layout().shape().dims::<2>();
     let heads = scale.layout().shape()[1];
     let rows = piece_rows(dim);
     let mut bias = vec![0.0; dim.div_ceil(rows) * columns];
-    let folded = build(Shape::new([dim, columns]), |folded| {
+    let fill = |folded: &mut [MaybeUninit<f32>]| {
         folded
             .par_chunks_mut(rows * columns)
             .zip(bias.par_chunks_mut(columns))
@@ -52,9 +81,11 @@ pub(super) fn fold(
                     heads,
                 });
             });
-    });
-    FoldedTensors {
-        weight: folded,
+    };
+    // SAFETY: the kernel writes every row.
+    let weight = unsafe { build(Shape::new([dim, columns]), fill) };
+    LinearTensors {
+        weight,
         bias: from_vec(sum_rows(&bias, columns), Shape::new([columns])),
     }
 }
@@ -94,7 +125,7 @@ impl Kernel for Fold<'_> {
 }
 
 /// In the memory of the logits if nothing else refers to them.
-pub(super) fn cross_entropy(
+fn cross_entropy(
     mut logits: FlexTensor,
     targets: &[u32],
     heads: usize,
@@ -150,13 +181,13 @@ impl Kernel for CrossEntropy<'_> {
     }
 }
 
-pub(super) fn add_product(mut sum: FlexTensor, x: &FlexTensor, grad: &FlexTensor) -> FlexTensor {
+fn add_product(mut sum: FlexTensor, x: &FlexTensor, grad: &FlexTensor) -> FlexTensor {
     let (x, grad) = (Matrix::of(x), Matrix::of(grad));
-    product_into(as_uninit(make_own(&mut sum)), true, x.transposed(), grad);
+    product::add_product(make_own(&mut sum), x.transposed(), grad);
     sum
 }
 
-pub(super) fn step_heads(tensors: HeadStepTensors<Flex>, rule: HeadRule) -> SteppedTensors<Flex> {
+fn step_heads(tensors: HeadStepTensors<Flex>, rule: HeadRule) -> SteppedTensors<Flex> {
     let HeadStepTensors {
         mut weight,
         mut momentum,

@@ -1,27 +1,33 @@
 //! Vectorised kernels for the flex backend: f32, all cores, no copies for views.
 
+#![expect(
+    unsafe_code,
+    reason = "new values are not cleared first, and threads write parts that interleave"
+)]
+
 mod affine;
 mod attention;
 mod buffer;
-mod conv;
 mod gelu;
-mod group_norm;
+#[cfg(feature = "heads")]
 mod heads;
+#[cfg(feature = "maps")]
+mod maps;
 mod norm;
 mod product;
 mod simd;
 mod update;
 
 use burn::{
-    backend::{Flex, flex::FlexTensor, ops::FloatTensorOps},
+    backend::{Flex, flex::FlexTensor},
     tensor::DType,
 };
 
 use crate::{
-    heads::{CrossEntropyTensors, FoldedTensors, HeadRule, HeadStepTensors, SteppedTensors},
-    maps::{GroupNormGradients, GroupNormOptions},
-    plain,
-    primitives::{BiasGeluGradients, NormGradients, Primitives},
+    plain::or_plain,
+    primitives::{
+        BiasGeluGradients, LinearTensors, NormGradients, NormTensors, Primitives, Residual,
+    },
     update::{AdamWRule, AdamWTensors},
 };
 
@@ -31,72 +37,58 @@ fn all_f32<const N: usize>(tensors: [&FlexTensor; N]) -> bool {
 }
 
 impl Primitives for Flex {
-    fn affine(x: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>) -> FlexTensor {
-        if !all_f32([&x, &weight]) {
-            return plain::affine::<Self>(x, weight, bias);
-        }
-        affine::affine(&x, &weight, bias.as_ref())
+    fn product(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
+        or_plain!(all_f32([&x, &weight]), product(x, weight));
+        affine::product(&x, &weight)
     }
 
-    fn affine_onto(
-        residual: FlexTensor,
-        x: FlexTensor,
-        weight: FlexTensor,
-        bias: FlexTensor,
-    ) -> FlexTensor {
-        if !all_f32([&residual, &x, &weight]) {
-            let branch = plain::affine::<Self>(x, weight, Some(bias));
-            return Self::float_add(residual, branch);
-        }
-        affine::affine_onto(residual, &x, &weight, &bias)
+    fn product_weight_backward(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        or_plain!(all_f32([&x, &grad]), product_weight_backward(x, grad));
+        affine::product_weight_backward(&x, &grad)
     }
 
-    fn affine_x_backward(grad: FlexTensor, weight: FlexTensor) -> FlexTensor {
-        if !all_f32([&grad, &weight]) {
-            return plain::affine::<Self>(grad, weight.transpose(0, 1), None);
-        }
-        affine::affine(&grad, &weight.transpose(0, 1), None)
+    fn affine(x: FlexTensor, linear: LinearTensors<Self>) -> FlexTensor {
+        let LinearTensors { weight, bias } = &linear;
+        or_plain!(all_f32([&x, weight, bias]), affine(x, linear));
+        affine::affine(&x, weight, bias)
     }
 
-    fn affine_weight_backward(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
-        if !all_f32([&x, &grad]) {
-            return plain::affine_weight_backward::<Self>(x, grad);
-        }
-        affine::affine_weight_backward(&x, &grad)
+    fn affine_onto(residual: FlexTensor, x: FlexTensor, linear: LinearTensors<Self>) -> FlexTensor {
+        let LinearTensors { weight, bias } = &linear;
+        let fits = all_f32([&residual, &x, weight, bias]);
+        or_plain!(fits, affine_onto(residual, x, linear));
+        affine::affine_onto(residual, &x, weight, bias)
     }
 
-    fn bias_backward(grad: FlexTensor) -> FlexTensor {
-        if !all_f32([&grad]) {
-            return plain::bias_backward::<Self>(grad);
-        }
-        affine::bias_backward(&grad)
+    fn column_sums(x: FlexTensor) -> FlexTensor {
+        or_plain!(all_f32([&x]), column_sums(x));
+        affine::column_sums(&x)
     }
 
-    fn norm(x: FlexTensor, gamma: FlexTensor, beta: FlexTensor, epsilon: f64) -> FlexTensor {
-        if !all_f32([&x, &gamma, &beta]) {
-            return plain::norm::<Self>(x, gamma, beta, epsilon);
-        }
-        norm::norm(&x, &gamma, &beta, epsilon as f32)
+    fn norm(x: FlexTensor, norm: NormTensors<Self>, epsilon: f64) -> FlexTensor {
+        let NormTensors { gamma, beta } = &norm;
+        or_plain!(all_f32([&x, gamma, beta]), norm(x, norm, epsilon));
+        norm::norm(&x, gamma, beta, epsilon as f32)
     }
 
     fn norm_backward(
         x: FlexTensor,
-        gamma: FlexTensor,
-        beta: FlexTensor,
+        norm: NormTensors<Self>,
         epsilon: f64,
         grad: FlexTensor,
-        residual: Option<FlexTensor>,
+        residual: Residual<Self>,
     ) -> NormGradients<Self> {
-        if !all_f32([&x, &gamma, &beta, &grad]) {
-            return plain::norm_backward::<Self>(x, gamma, beta, epsilon, grad, residual);
-        }
-        norm::norm_backward(&x, &gamma, &beta, epsilon as f32, grad, residual)
+        let fits = all_f32([&x, &norm.gamma, &norm.beta, &grad])
+            && match &residual {
+                Residual::Some(residual) => all_f32([residual]),
+                Residual::None => true,
+            };
+        or_plain!(fits, norm_backward(x, norm, epsilon, grad, residual));
+        norm::norm_backward(&x, &norm, epsilon as f32, grad, residual)
     }
 
     fn biased_gelu(x: FlexTensor, bias: FlexTensor) -> FlexTensor {
-        if !all_f32([&x, &bias]) {
-            return plain::biased_gelu::<Self>(x, bias);
-        }
+        or_plain!(all_f32([&x, &bias]), biased_gelu(x, bias));
         gelu::biased_gelu(x, &bias)
     }
 
@@ -105,16 +97,13 @@ impl Primitives for Flex {
         bias: FlexTensor,
         grad: FlexTensor,
     ) -> BiasGeluGradients<Self> {
-        if !all_f32([&x, &bias, &grad]) {
-            return plain::biased_gelu_backward::<Self>(x, bias, grad);
-        }
+        let fits = all_f32([&x, &bias, &grad]);
+        or_plain!(fits, biased_gelu_backward(x, bias, grad));
         gelu::biased_gelu_backward(&x, &bias, grad)
     }
 
     fn mix(qkv: FlexTensor, num_heads: usize, first: usize) -> FlexTensor {
-        if !all_f32([&qkv]) {
-            return plain::mix::<Self>(qkv, num_heads, first);
-        }
+        or_plain!(all_f32([&qkv]), mix(qkv, num_heads, first));
         attention::mix(&qkv, num_heads, first)
     }
 
@@ -125,49 +114,9 @@ impl Primitives for Flex {
         num_heads: usize,
         first: usize,
     ) -> FlexTensor {
-        if !all_f32([&qkv, &mixed, &grad]) {
-            return plain::mix_backward::<Self>(qkv, mixed, grad, num_heads, first);
-        }
+        let fits = all_f32([&qkv, &mixed, &grad]);
+        or_plain!(fits, mix_backward(qkv, mixed, grad, num_heads, first));
         attention::mix_backward(&qkv, &mixed, &grad, num_heads, first)
-    }
-
-    fn conv3x3(x: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>) -> FlexTensor {
-        if !all_f32([&x, &weight]) {
-            return plain::conv3x3::<Self>(x, weight, bias);
-        }
-        conv::conv3x3(&x, &weight, bias.as_ref())
-    }
-
-    fn conv3x3_weight_backward(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
-        if !all_f32([&x, &grad]) {
-            return plain::conv3x3_weight_backward::<Self>(x, grad);
-        }
-        conv::conv3x3_weight_backward(&x, &grad)
-    }
-
-    fn group_norm(
-        x: FlexTensor,
-        scale: FlexTensor,
-        shift: FlexTensor,
-        options: GroupNormOptions,
-    ) -> FlexTensor {
-        if !all_f32([&x, &scale, &shift]) {
-            return plain::group_norm::<Self>(x, scale, shift, options);
-        }
-        group_norm::group_norm(&x, &scale, &shift, options)
-    }
-
-    fn group_norm_backward(
-        x: FlexTensor,
-        scale: FlexTensor,
-        shift: FlexTensor,
-        options: GroupNormOptions,
-        grad: FlexTensor,
-    ) -> GroupNormGradients<Self> {
-        if !all_f32([&x, &scale, &shift, &grad]) {
-            return plain::group_norm_backward::<Self>(x, scale, shift, options, grad);
-        }
-        group_norm::group_norm_backward(&x, &scale, &shift, options, grad)
     }
 
     fn adamw_update(
@@ -175,66 +124,20 @@ impl Primitives for Flex {
         gradient: FlexTensor,
         rule: AdamWRule,
     ) -> AdamWTensors<Self> {
-        if !all_f32([
-            &tensors.parameter,
-            &tensors.first,
-            &tensors.second,
-            &gradient,
-        ]) {
-            return plain::adamw_update::<Self>(tensors, gradient, rule);
-        }
+        let [parameter, first, second] = [&tensors.parameter, &tensors.first, &tensors.second];
+        let fits = all_f32([parameter, first, second, &gradient]);
+        or_plain!(fits, adamw_update(tensors, gradient, rule));
         update::adamw_update(tensors, &gradient, rule)
     }
 
     fn moved_towards(x: FlexTensor, towards: FlexTensor, weight: f64) -> FlexTensor {
-        if !all_f32([&x, &towards]) {
-            return plain::moved_towards::<Self>(x, towards, weight);
-        }
+        let fits = all_f32([&x, &towards]);
+        or_plain!(fits, moved_towards(x, towards, weight));
         update::moved_towards(x, &towards, weight)
     }
 
     fn squared_norm(x: FlexTensor) -> FlexTensor {
-        if !all_f32([&x]) {
-            return Self::float_sum(Self::float_mul(x.clone(), x));
-        }
+        or_plain!(all_f32([&x]), squared_norm(x));
         update::squared_norm(&x)
-    }
-
-    fn fold(weight: FlexTensor, scale: FlexTensor, offset: FlexTensor) -> FoldedTensors<Self> {
-        if !all_f32([&weight, &scale, &offset]) {
-            return plain::fold::<Self>(weight, scale, offset);
-        }
-        heads::fold(&weight, &scale, &offset)
-    }
-
-    fn cross_entropy(
-        logits: FlexTensor,
-        targets: &[u32],
-        heads: usize,
-    ) -> CrossEntropyTensors<Self> {
-        if !all_f32([&logits]) {
-            return plain::cross_entropy::<Self>(logits, targets, heads);
-        }
-        heads::cross_entropy(logits, targets, heads)
-    }
-
-    fn add_product(sum: FlexTensor, x: FlexTensor, grad: FlexTensor) -> FlexTensor {
-        if !all_f32([&sum, &x, &grad]) {
-            return plain::add_product::<Self>(sum, x, grad);
-        }
-        heads::add_product(sum, &x, &grad)
-    }
-
-    fn step_heads(tensors: HeadStepTensors<Self>, rule: HeadRule) -> SteppedTensors<Self> {
-        let HeadStepTensors {
-            weight,
-            momentum,
-            product,
-            ..
-        } = &tensors;
-        if !all_f32([weight, momentum, product]) {
-            return plain::step_heads::<Self>(tensors, rule);
-        }
-        heads::step_heads(tensors, rule)
     }
 }

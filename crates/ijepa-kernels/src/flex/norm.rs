@@ -6,16 +6,12 @@ use burn::{
     backend::{Flex, flex::FlexTensor},
     tensor::Shape,
 };
-use rayon::prelude::*;
 
 use super::{
-    buffer::{
-        build, build_from_rows, contiguous, from_vec, make_own, rows_and_features, rows_per_task,
-        sum_rows, values,
-    },
+    buffer::{BackwardRows, build_from_rows, contiguous, for_backward_rows, from_vec, values},
     simd::{Kernel, sum, sum2, vectorized},
 };
-use crate::primitives::NormGradients;
+use crate::primitives::{NormGradients, NormTensors, Residual};
 
 /// Mean of a row, and 1 over its standard deviation.
 #[inline(always)]
@@ -32,17 +28,20 @@ pub(super) fn norm(
     beta: &FlexTensor,
     epsilon: f32,
 ) -> FlexTensor {
-    let (x, gamma, beta) = (contiguous(x), contiguous(gamma), contiguous(beta));
+    let (gamma, beta) = (contiguous(gamma), contiguous(beta));
     let (gamma, beta) = (values(&gamma), values(&beta));
-    build_from_rows(&x, gamma.len(), |output, inputs| {
-        vectorized(Normalize {
-            output,
-            inputs,
-            gamma,
-            beta,
-            epsilon,
-        });
-    })
+    // SAFETY: the kernel writes every row.
+    unsafe {
+        build_from_rows(x, gamma.len(), |output, inputs| {
+            vectorized(Normalize {
+                output,
+                inputs,
+                gamma,
+                beta,
+                epsilon,
+            });
+        })
+    }
 }
 
 /// The norm of every row.
@@ -69,29 +68,32 @@ impl Kernel for Normalize<'_> {
     }
 }
 
-/// The rows of one task of the backward pass; overwrites `grad` by the gradient of `x`.
-struct Task<'a> {
-    x: &'a [f32],
+/// The backward pass of some rows; the sums are those of gamma, then those of beta.
+struct Backward<'a> {
+    rows: BackwardRows<'a>,
     gamma: &'a [f32],
     beta: &'a [f32],
     epsilon: f32,
+    /// All rows of it, added to the gradient of `x`.
     residual: Option<&'a [f32]>,
-    grad: &'a mut [f32],
-    output: &'a mut [MaybeUninit<f32>],
-    /// Sums for gamma, then for beta.
-    sums: &'a mut [f32],
 }
 
-impl Kernel for Task<'_> {
+impl Kernel for Backward<'_> {
     #[inline(always)]
     fn run(self) {
         let dim = self.gamma.len();
-        let (gamma_sum, beta_sum) = self.sums.split_at_mut(dim);
-        let rows = self
-            .grad
+        let BackwardRows {
+            start,
+            x,
+            grad,
+            output,
+            sums,
+        } = self.rows;
+        let (gamma_sum, beta_sum) = sums.split_at_mut(dim);
+        let rows = grad
             .chunks_exact_mut(dim)
-            .zip(self.x.chunks_exact(dim))
-            .zip(self.output.chunks_exact_mut(dim));
+            .zip(x.chunks_exact(dim))
+            .zip(output.chunks_exact_mut(dim));
         for (index, ((grad, x), output)) in rows.enumerate() {
             let (mean, scale) = moments(x, self.epsilon);
             let affine = self.gamma.iter().zip(self.beta);
@@ -112,7 +114,7 @@ impl Kernel for Task<'_> {
                 *grad = scale * (*grad - mean_grad - (x - mean) * scale * slope);
             }
             if let Some(residual) = self.residual {
-                let residual = &residual[index * dim..(index + 1) * dim];
+                let residual = &residual[start + index * dim..][..dim];
                 for (grad, residual) in grad.iter_mut().zip(residual) {
                     *grad += residual;
                 }
@@ -124,45 +126,38 @@ impl Kernel for Task<'_> {
 /// The gradient of `x` takes the memory of `grad`.
 pub(super) fn norm_backward(
     x: &FlexTensor,
-    gamma: &FlexTensor,
-    beta: &FlexTensor,
+    norm: &NormTensors<Flex>,
     epsilon: f32,
     mut grad: FlexTensor,
-    residual: Option<FlexTensor>,
+    residual: Residual<Flex>,
 ) -> NormGradients<Flex> {
-    let (rows, dim) = rows_and_features(x);
-    let (x, gamma, beta) = (contiguous(x), contiguous(gamma), contiguous(beta));
-    let residual = residual.as_ref().map(contiguous);
-    let block = rows_per_task(dim) * dim;
-    let mut partial = vec![0.0; rows.div_ceil(rows_per_task(dim)) * 2 * dim];
-    let grads = make_own(&mut grad);
-    let output = build(x.layout().shape().clone(), |output| {
-        let tasks = values(&x)
-            .par_chunks(block)
-            .zip(grads.par_chunks_mut(block))
-            .zip(output.par_chunks_mut(block))
-            .zip(partial.par_chunks_mut(2 * dim))
-            .enumerate();
-        tasks.for_each(|(number, (((x, grad), output), sums))| {
-            let here = number * block..number * block + x.len();
-            vectorized(Task {
-                x,
-                gamma: values(&gamma),
-                beta: values(&beta),
+    let (gamma, beta) = (contiguous(&norm.gamma), contiguous(&norm.beta));
+    let (gamma, beta) = (values(&gamma), values(&beta));
+    let residual = match &residual {
+        Residual::Some(residual) => Some(contiguous(residual)),
+        Residual::None => None,
+    };
+    let residual = residual.as_ref().map(values);
+    let dim = gamma.len();
+    // SAFETY: the kernel writes every row of the output.
+    let (output, mut sums) = unsafe {
+        for_backward_rows(x, &mut grad, 2 * dim, |rows| {
+            vectorized(Backward {
+                rows,
+                gamma,
+                beta,
                 epsilon,
-                residual: residual.as_ref().map(|residual| &values(residual)[here]),
-                grad,
-                output,
-                sums,
+                residual,
             });
-        });
-    });
-    let mut gamma_grad = sum_rows(&partial, 2 * dim);
-    let beta_grad = gamma_grad.split_off(dim);
+        })
+    };
+    let beta_sums = sums.split_off(dim);
     NormGradients {
         x: grad,
-        gamma: from_vec(gamma_grad, Shape::new([dim])),
-        beta: from_vec(beta_grad, Shape::new([dim])),
+        norm: NormTensors {
+            gamma: from_vec(sums, Shape::new([dim])),
+            beta: from_vec(beta_sums, Shape::new([dim])),
+        },
         output,
     }
 }

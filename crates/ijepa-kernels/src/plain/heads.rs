@@ -5,9 +5,11 @@ use burn::{
     tensor::{IndexingUpdateOp, Shape, TensorData},
 };
 
-use crate::heads::{CrossEntropyTensors, FoldedTensors, HeadRule, HeadStepTensors, SteppedTensors};
-
-use super::affine_weight_backward;
+use super::product_weight_backward;
+use crate::{
+    heads::{CrossEntropyTensors, HeadRule, HeadStepTensors, SteppedTensors},
+    primitives::LinearTensors,
+};
 
 fn reshape<B: Backend, const D: usize>(x: FloatTensor<B>, shape: [usize; D]) -> FloatTensor<B> {
     B::float_reshape(x, Shape::new(shape))
@@ -17,13 +19,13 @@ pub(crate) fn fold<B: Backend>(
     weight: FloatTensor<B>,
     scale: FloatTensor<B>,
     offset: FloatTensor<B>,
-) -> FoldedTensors<B> {
+) -> LinearTensors<B> {
     let [dim, columns] = weight.shape().dims::<2>();
     let heads = scale.shape()[1];
     let weight = reshape::<B, 3>(weight, [dim, heads, columns / heads]);
     let shift = B::float_mul(weight.clone(), reshape::<B, 3>(offset, [dim, heads, 1]));
     let weight = B::float_mul(weight, reshape::<B, 3>(scale, [dim, heads, 1]));
-    FoldedTensors {
+    LinearTensors {
         weight: reshape::<B, 2>(weight, [dim, columns]),
         bias: reshape::<B, 1>(B::float_sum_dim(shift, 0), [columns]),
     }
@@ -62,7 +64,7 @@ pub(crate) fn add_product<B: Backend>(
     x: FloatTensor<B>,
     grad: FloatTensor<B>,
 ) -> FloatTensor<B> {
-    B::float_add(sum, affine_weight_backward::<B>(x, grad))
+    B::float_add(sum, product_weight_backward::<B>(x, grad))
 }
 
 pub(crate) fn step_heads<B: Backend>(

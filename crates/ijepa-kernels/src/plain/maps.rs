@@ -7,7 +7,10 @@ use burn::{
     tensor::{Shape, Slice},
 };
 
-use crate::maps::{Activation, GroupNormGradients, GroupNormOptions};
+use crate::{
+    maps::{Activation, GroupNormGradients, GroupNormOptions},
+    primitives::LinearTensors,
+};
 
 /// The 3 by 3 pixels around each, `[batch * rows * cols, 9 * channels]`, zeros outside the map.
 ///
@@ -31,18 +34,12 @@ fn slices(ranges: [Range<usize>; 4]) -> [Slice; 4] {
     ranges.map(Slice::from)
 }
 
-pub(crate) fn conv3x3<B: Backend>(
-    x: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    bias: Option<FloatTensor<B>>,
-) -> FloatTensor<B> {
+pub(crate) fn conv3x3<B: Backend>(x: FloatTensor<B>, filter: LinearTensors<B>) -> FloatTensor<B> {
     let [batch, rows, cols, _] = x.shape().dims::<4>();
-    let [_, _, inputs, outputs] = weight.shape().dims::<4>();
-    let weight = B::float_reshape(weight, Shape::new([9 * inputs, outputs]));
-    let mut output = B::float_matmul(windows::<B>(x), weight);
-    if let Some(bias) = bias {
-        output = B::float_add(output, B::float_reshape(bias, Shape::new([1, outputs])));
-    }
+    let [_, _, inputs, outputs] = filter.weight.shape().dims::<4>();
+    let weight = B::float_reshape(filter.weight, Shape::new([9 * inputs, outputs]));
+    let bias = B::float_reshape(filter.bias, Shape::new([1, outputs]));
+    let output = B::float_add(B::float_matmul(windows::<B>(x), weight), bias);
     B::float_reshape(output, Shape::new([batch, rows, cols, outputs]))
 }
 

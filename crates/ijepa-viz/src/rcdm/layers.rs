@@ -6,10 +6,8 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 use ijepa_data::{Purpose, sample_rng, unit};
-use ijepa_model::{
-    kernels::{self, Activation, GroupNormOptions},
-    lazy_parameter,
-};
+use ijepa_kernels::{self as kernels, Activation, GroupNormOptions};
+use ijepa_model::lazy_parameter;
 
 /// Epsilon of every norm, PyTorch's default.
 const EPSILON: f64 = 1e-5;

@@ -5,7 +5,7 @@ use burn::{
     nn::Linear,
     tensor::{Device, Tensor, TensorData, activation::silu},
 };
-use ijepa_model::kernels::{Activation, on_workers};
+use ijepa_kernels::{Activation, on_workers};
 
 use super::{
     config::{COLORS, UnetConfig},

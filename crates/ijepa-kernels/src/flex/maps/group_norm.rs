@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use burn::backend::{Flex, flex::FlexTensor};
 use rayon::prelude::*;
 
-use super::{
+use crate::flex::{
     buffer::{build, contiguous, from_vec, make_own, values},
     simd::{Kernel, exp, vectorized},
 };
@@ -123,7 +123,7 @@ pub(super) fn group_norm(
     let (x, scale, shift) = (contiguous(x), contiguous(scale), contiguous(shift));
     let [_, rows, cols, channels] = x.layout().shape().dims::<4>();
     let size = rows * cols * channels;
-    build(x.layout().shape().clone(), |output| {
+    let fill = |output: &mut [MaybeUninit<f32>]| {
         let images = output.par_chunks_mut(size).zip(values(&x).par_chunks(size));
         let affine = values(&scale)
             .par_chunks(channels)
@@ -139,7 +139,9 @@ pub(super) fn group_norm(
                 };
                 vectorized(Forward { image, output });
             });
-    })
+    };
+    // SAFETY: the kernel writes every pixel of every image.
+    unsafe { build(x.layout().shape().clone(), fill) }
 }
 
 /// The backward pass of an image; overwrites `grad` by the gradient of `x`.

@@ -7,14 +7,18 @@
 
 use std::mem::MaybeUninit;
 
-use burn::{backend::flex::FlexTensor, tensor::Shape};
+use burn::{
+    backend::{Flex, flex::FlexTensor},
+    tensor::Shape,
+};
 use rayon::prelude::*;
 
-use super::{
+use crate::flex::{
     buffer::{build, contiguous, for_each_task, from_vec, sum_rows, values, with_features},
     product::{Matrix, product_here},
     simd::{Kernel, vectorized},
 };
+use crate::primitives::LinearTensors;
 
 /// Images whose weight gradients are added up by one task; fixed, so that sums do not depend on
 /// the number of threads.
@@ -61,15 +65,10 @@ impl Map {
     }
 
     /// The pixels of a kernel's row `tap` around every step, `[steps, 3 * channels]`.
-    fn windows(self, padded: &[f32], tap: usize, channels: usize) -> Matrix {
-        assert_eq!(padded.len(), self.padded() * channels);
-        Matrix {
-            start: padded[tap * self.stride() * channels..].as_ptr(),
-            rows: self.steps(),
-            cols: 3 * channels,
-            row_stride: channels as isize,
-            col_stride: 1,
-        }
+    fn windows(self, padded: &[f32], tap: usize, channels: usize) -> Matrix<'_> {
+        let start = tap * self.stride() * channels;
+        let shape = [self.steps(), 3 * channels];
+        Matrix::new(padded, start, shape, [channels as isize, 1])
     }
 }
 
@@ -98,36 +97,33 @@ impl Kernel for Crop<'_> {
     }
 }
 
-pub(super) fn conv3x3(
-    x: &FlexTensor,
-    weight: &FlexTensor,
-    bias: Option<&FlexTensor>,
-) -> FlexTensor {
-    let [_, _, inputs, outputs] = weight.layout().shape().dims::<4>();
-    let (map, x, weight) = (Map::of(x), contiguous(x), contiguous(weight));
-    let bias = bias.map(contiguous);
-    let zeros = vec![0.0; outputs];
-    let bias = bias.as_ref().map_or(&zeros[..], values);
+pub(super) fn conv3x3(x: &FlexTensor, filter: &LinearTensors<Flex>) -> FlexTensor {
+    let [_, _, inputs, outputs] = filter.weight.layout().shape().dims::<4>();
+    let (map, x) = (Map::of(x), contiguous(x));
+    let (weight, bias) = (contiguous(&filter.weight), contiguous(&filter.bias));
     let (images, weights) = (values(&x), values(&weight));
-    build(with_features(&x, outputs), |output| {
-        for_each_task(output, map.pixels() * outputs, |number, output| {
-            let image = &images[number * map.pixels() * inputs..][..map.pixels() * inputs];
-            let mut padded = vec![0.0; map.padded() * inputs];
-            map.pad(image, &mut padded, inputs);
-            let mut steps = vec![0.0; map.steps() * outputs];
-            for (tap, weights) in weights.chunks_exact(3 * inputs * outputs).enumerate() {
-                let windows = map.windows(&padded, tap, inputs);
-                let weights = Matrix::of_rows(weights, outputs);
-                product_here(&mut steps, tap > 0, windows, weights);
-            }
-            vectorized(Crop {
-                output,
-                steps: &steps,
-                bias,
-                map,
-            });
+    let convolve = |number: usize, output: &mut [MaybeUninit<f32>]| {
+        let image = &images[number * map.pixels() * inputs..][..map.pixels() * inputs];
+        let mut padded = vec![0.0; map.padded() * inputs];
+        map.pad(image, &mut padded, inputs);
+        let mut steps = vec![0.0; map.steps() * outputs];
+        for (tap, weights) in weights.chunks_exact(3 * inputs * outputs).enumerate() {
+            let windows = map.windows(&padded, tap, inputs);
+            let weights = Matrix::of_rows(weights, outputs);
+            product_here(&mut steps, tap > 0, windows, weights);
+        }
+        vectorized(Crop {
+            output,
+            steps: &steps,
+            bias: values(&bias),
+            map,
         });
-    })
+    };
+    let fill = |output: &mut [MaybeUninit<f32>]| {
+        for_each_task(output, map.pixels() * outputs, convolve);
+    };
+    // SAFETY: the rows of the map are cropped for every image.
+    unsafe { build(with_features(&x, outputs), fill) }
 }
 
 /// The gradient of the weight, `[3, 3, inputs, outputs]`.
