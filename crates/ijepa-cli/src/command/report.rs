@@ -5,10 +5,10 @@ use std::{fmt::Write as _, path::PathBuf};
 use clap::Args;
 use ijepa_data::Preprocess;
 use ijepa_eval::{
-    Components, ExtractConfig, PatchColors, Report as Page, RunRecord, evenly_spread, patch_colors,
-    pick_images,
+    Components, ExtractConfig, PatchColors, evenly_spread, patch_colors, pick_images,
 };
 use ijepa_model::{Checkpoint, Normalization, files::write_bytes};
+use ijepa_report::{PatchPicture, Report as Page, RunRecord};
 use serde_json::json;
 
 use crate::{
@@ -75,7 +75,7 @@ impl ReportRuns {
     }
 
     /// Patch features of the run's newest target encoder, or why there are none.
-    fn patches(&self, run: &RunRecord, compute: &Compute) -> Result<Vec<PatchColors>, String> {
+    fn patches(&self, run: &RunRecord, compute: &Compute) -> Result<Vec<PatchPicture>, String> {
         if self.images == 0 {
             return Err("Not shown: no images were asked for.".to_owned());
         }
@@ -95,7 +95,7 @@ impl ReportRuns {
         run: &RunRecord,
         spec: &str,
         compute: &Compute,
-    ) -> Result<Vec<PatchColors>, CliError> {
+    ) -> Result<Vec<PatchPicture>, CliError> {
         let source = args::open_data(spec)?;
         let checkpoint = Checkpoint::open(run.path())?;
         let encoder = checkpoint.feature_encoder(&compute.device)?;
@@ -116,6 +116,12 @@ impl ReportRuns {
             &config,
             &compute.device,
         );
-        Ok(colors.map_err(ijepa_eval::Error::from)?)
+        let picture = |of: PatchColors| PatchPicture {
+            name: of.name,
+            image: of.image,
+            patches: of.patches,
+        };
+        let colors = colors.map_err(ijepa_eval::Error::from)?;
+        Ok(colors.into_iter().map(picture).collect())
     }
 }

@@ -11,8 +11,8 @@ use ijepa_train::{
 };
 use serde_json::Value;
 
-use super::{error::ReportError, table::Table};
 use crate::verdict::{History, Judgement, judge};
+use crate::{error::ReportError, table::Table};
 
 /// Names of results and the files that hold them.
 const RESULTS: [(&str, &str); 3] = [
@@ -26,25 +26,25 @@ const LOW_SHOT: &str = "lowshot-logistic";
 /// The files of a run, finished or not, as far as they can be read.
 ///
 /// ```no_run
-/// use ijepa_eval::RunRecord;
+/// use ijepa_report::RunRecord;
 ///
 /// let run = RunRecord::read("runs/nano")?;
 /// println!("{}: {}", run.name(), run.judgement().verdict.words());
-/// # Ok::<(), ijepa_eval::ReportError>(())
+/// # Ok::<(), ijepa_report::ReportError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct RunRecord {
     path: PathBuf,
     name: String,
-    pub(super) recipe: Option<Recipe>,
-    pub(super) recipe_text: String,
-    pub(super) environment: Value,
-    pub(super) metrics: Table,
-    pub(super) monitors: Table,
-    pub(super) epochs: Table,
+    pub(crate) recipe: Option<Recipe>,
+    pub(crate) recipe_text: String,
+    pub(crate) environment: Value,
+    pub(crate) metrics: Table,
+    pub(crate) monitors: Table,
+    pub(crate) epochs: Table,
     /// Results that other commands left in the directory: `knn.json`, `probe.json`,
     /// `lowshot.json`.
-    pub(super) results: Vec<(&'static str, Value)>,
+    pub(crate) results: Vec<(&'static str, Value)>,
 }
 
 impl RunRecord {
@@ -92,7 +92,7 @@ impl RunRecord {
     }
 
     /// Names the run by its whole path.
-    pub(super) fn use_path_as_name(&mut self) {
+    pub(crate) fn use_path_as_name(&mut self) {
         self.name = self.path.display().to_string();
     }
 
@@ -168,7 +168,7 @@ impl RunRecord {
     }
 
     /// Top-1 accuracy of a linear probe on all labels that was left in the directory, percent.
-    pub(super) fn linear(&self) -> Option<f64> {
+    pub(crate) fn linear(&self) -> Option<f64> {
         let probe = self
             .result("probe")
             .filter(|probe| probe["protocol"] != LOW_SHOT);
@@ -176,7 +176,7 @@ impl RunRecord {
     }
 
     /// Top-1 accuracy with few labels that was left in the directory, percent.
-    pub(super) fn low_shot(&self) -> Option<f64> {
+    pub(crate) fn low_shot(&self) -> Option<f64> {
         let probe = || {
             self.result("probe")
                 .filter(|probe| probe["protocol"] == LOW_SHOT)
@@ -191,7 +191,7 @@ impl RunRecord {
 
     /// For every row of the metrics, hours of computing up to it; rows without a speed count
     /// nothing.
-    pub(super) fn hours(&self) -> Vec<Option<f64>> {
+    pub(crate) fn hours(&self) -> Vec<Option<f64>> {
         let speed = self.metrics.column("images_per_s");
         self.accumulate(|row, images| match speed[row] {
             Some(speed) if speed > 0.0 => images / speed / 3600.0,
@@ -200,7 +200,7 @@ impl RunRecord {
     }
 
     /// For every row of the metrics, operations up to it by [`flops::step`]; empty without a recipe.
-    pub(super) fn flop(&self) -> Vec<Option<f64>> {
+    pub(crate) fn flop(&self) -> Vec<Option<f64>> {
         let config = self.recipe.as_ref().and_then(|recipe| {
             let targets = recipe.mask.num_targets;
             Some((
@@ -240,7 +240,7 @@ impl RunRecord {
     }
 
     /// For every evaluated epoch the value of `totals` (one per row of the metrics) at its step.
-    pub(super) fn at_epochs(&self, totals: &[Option<f64>]) -> Vec<Option<f64>> {
+    pub(crate) fn at_epochs(&self, totals: &[Option<f64>]) -> Vec<Option<f64>> {
         let steps = self.metrics.column("step");
         let ends = self.epochs.column("step");
         let at = |end: Option<f64>| {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::run::RunRecord;
+use crate::run::RunRecord;
 use crate::verdict::Judgement;
 
 /// Final figures of a run; what was not measured is `None`.

@@ -5,15 +5,15 @@ use std::fmt::Write;
 use ijepa_train::recipe;
 use serde_json::Value;
 
-use super::{
-    Report, chart, figures,
+use crate::{
+    PatchPicture, Report, chart, figures,
     markup::{escape, listing, row, table},
     masks, picture,
     run::RunRecord,
     scale::short,
     summary::RunSummary,
+    verdict::Judgement,
 };
-use crate::{patch_colors::PatchColors, verdict::Judgement};
 
 /// Whatever a page may load: nothing, so that it works and stays silent without a network.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; \
@@ -22,7 +22,7 @@ const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inlin
 const OPEN_EPOCHS: usize = 12;
 
 /// The whole document.
-pub(super) fn html(report: &Report) -> String {
+pub(crate) fn html(report: &Report) -> String {
     let runs = &report.runs;
     let names: Vec<&str> = runs.iter().map(RunRecord::name).collect();
     let title = names.join(", ");
@@ -256,7 +256,7 @@ fn masks_of(run: &RunRecord) -> String {
         .unwrap_or_else(|| note("Not shown: the recipe is missing or its masks cannot be drawn."))
 }
 
-fn patches_of(patches: Result<&Vec<PatchColors>, &String>) -> String {
+fn patches_of(patches: Result<&Vec<PatchPicture>, &String>) -> String {
     let patches = match patches {
         Ok(patches) => patches,
         Err(why) => return note(why),

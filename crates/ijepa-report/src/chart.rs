@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::json;
 
-use super::{
+use crate::{
     markup::{escape, script_json},
     scale::{Scale, Spacing, short, tick_labels},
     series::Series,
@@ -17,24 +17,24 @@ const RIGHT: f64 = 14.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 36.0;
 /// Colours that the style sheet has; curves beyond begin again with other dashes.
-pub(super) const COLORS: usize = 6;
+pub(crate) const COLORS: usize = 6;
 
 /// A picture of some curves over one axis.
 #[derive(Debug, Clone)]
-pub(super) struct Chart {
+pub(crate) struct Chart {
     /// What is drawn.
-    pub(super) title: &'static str,
+    pub(crate) title: &'static str,
     /// How to read it, one sentence.
-    pub(super) help: &'static str,
-    pub(super) x_label: &'static str,
-    pub(super) x_spacing: Spacing,
-    pub(super) y_spacing: Spacing,
-    pub(super) series: Vec<Series>,
+    pub(crate) help: &'static str,
+    pub(crate) x_label: &'static str,
+    pub(crate) x_spacing: Spacing,
+    pub(crate) y_spacing: Spacing,
+    pub(crate) series: Vec<Series>,
 }
 
 impl Chart {
     /// A `<figure>`, or nothing if there is not a single point.
-    pub(super) fn to_html(&self) -> String {
+    pub(crate) fn to_html(&self) -> String {
         let drawn: Vec<&Series> = self.series.iter().filter(|s| s.ends.is_some()).collect();
         if drawn.is_empty() {
             return String::new();
@@ -194,7 +194,7 @@ impl Frame {
 
     /// Places and texts of all points, which the script shows under the pointer.
     fn values(&self, drawn: &[&Series]) -> serde_json::Value {
-        let point = |p: &super::series::Point| {
+        let point = |p: &crate::series::Point| {
             let tenth = |value: f64| (value * 10.0).round() / 10.0;
             json!([
                 tenth(self.px(p.x)),

@@ -2,7 +2,7 @@
 
 /// How values are spread over an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Spacing {
+pub(crate) enum Spacing {
     Linear,
     /// Logarithmic if the values are positive and span more than [`LOG_SPAN`], else linear.
     LogIfWide,
@@ -17,7 +17,7 @@ const MOST_TICKS: f64 = 6.0;
 
 /// An axis from its lowest to its highest value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Scale {
+pub(crate) struct Scale {
     low: f64,
     high: f64,
     log: bool,
@@ -25,7 +25,7 @@ pub(super) struct Scale {
 
 impl Scale {
     /// An axis for `values`, which are finite; with none it goes from 0 to 1.
-    pub(super) fn of(values: impl Iterator<Item = f64> + Clone, spacing: Spacing) -> Self {
+    pub(crate) fn of(values: impl Iterator<Item = f64> + Clone, spacing: Spacing) -> Self {
         let low = values.clone().fold(f64::INFINITY, f64::min);
         let high = values.fold(f64::NEG_INFINITY, f64::max);
         if low > high {
@@ -54,7 +54,7 @@ impl Scale {
     }
 
     /// The same axis with a little room at both ends, from 0 if that is near.
-    pub(super) fn padded(self) -> Self {
+    pub(crate) fn padded(self) -> Self {
         if self.log {
             let room = (self.high / self.low).powf(0.05);
             return Self {
@@ -70,7 +70,7 @@ impl Scale {
     }
 
     /// Where `value` lies, 0 at the low end and 1 at the high end.
-    pub(super) fn place(&self, value: f64) -> f64 {
+    pub(crate) fn place(&self, value: f64) -> f64 {
         let (value, low, high) = if self.log {
             (value.ln(), self.low.ln(), self.high.ln())
         } else {
@@ -80,12 +80,12 @@ impl Scale {
     }
 
     /// Whether it is logarithmic.
-    pub(super) fn is_log(&self) -> bool {
+    pub(crate) fn is_log(&self) -> bool {
         self.log
     }
 
     /// Round values within the axis, ascending.
-    pub(super) fn ticks(&self) -> Vec<f64> {
+    pub(crate) fn ticks(&self) -> Vec<f64> {
         if self.log {
             self.decades()
         } else {
@@ -125,7 +125,7 @@ impl Scale {
 }
 
 /// A number in about three digits: `0.0123`, `12k`, `1.5M`, `2e-5`, `4e15`.
-pub(super) fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let size = value.abs();
     if value == 0.0 {
         "0".to_owned()
@@ -141,7 +141,7 @@ pub(super) fn short(value: f64) -> String {
 }
 
 /// `ticks` as short numbers, all in powers of ten if one has to be.
-pub(super) fn tick_labels(ticks: &[f64]) -> Vec<String> {
+pub(crate) fn tick_labels(ticks: &[f64]) -> Vec<String> {
     let small = |tick: &f64| *tick != 0.0 && tick.abs() < SMALL;
     let label = match ticks.iter().any(small) {
         true => scientific,

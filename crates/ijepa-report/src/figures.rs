@@ -1,6 +1,6 @@
 //! Which curves a report shows.
 
-use super::{
+use crate::{
     chart::Chart,
     run::RunRecord,
     scale::Spacing::{self, Linear, LogIfWide},
@@ -118,7 +118,7 @@ const EPOCHS: [Curve; 8] = [
 ];
 
 /// Curves of every logged step.
-pub(super) fn training(runs: &[RunRecord]) -> String {
+pub(crate) fn training(runs: &[RunRecord]) -> String {
     let tables = |curve: &Curve, table: fn(&RunRecord) -> &super::table::Table| {
         chart(runs, curve, axis(runs), |run| {
             let xs = table(run).column("step");
@@ -141,7 +141,7 @@ pub(super) fn training(runs: &[RunRecord]) -> String {
 }
 
 /// Curves of every evaluated epoch.
-pub(super) fn evaluation(runs: &[RunRecord]) -> String {
+pub(crate) fn evaluation(runs: &[RunRecord]) -> String {
     let one = |curve: &Curve| {
         chart(runs, curve, axis(runs), |run| {
             let steps = run.epochs.column("step");
@@ -182,7 +182,7 @@ const MARKS: [Mark; 2] = [
 ];
 
 /// Accuracy against what it cost (the paper's figures 1 and 5).
-pub(super) fn cost(runs: &[RunRecord]) -> String {
+pub(crate) fn cost(runs: &[RunRecord]) -> String {
     let mut html = String::new();
     for (curve, accuracy) in &MARKS {
         // A single mark compares nothing.

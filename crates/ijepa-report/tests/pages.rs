@@ -4,8 +4,8 @@
 
 use std::{fmt::Write, fs, path::PathBuf};
 
-use ijepa_eval::{PatchColors, Report, ReportError, RunRecord, Verdict};
 use ijepa_masking::RgbPicture;
+use ijepa_report::{PatchPicture, Report, ReportError, RunRecord, Verdict};
 use ijepa_train::Recipe;
 
 const METRICS: &str = "epoch,step,images,loss,lr,wd,ema,context_patches,target_patches,\
@@ -246,11 +246,10 @@ fn pictures_and_results_are_part_of_the_page() {
         height: 1,
         pixels: vec![pixel; 6],
     };
-    let patches = vec![PatchColors {
+    let patches = vec![PatchPicture {
         name: "cat <1>".to_owned(),
         image: picture(7),
         patches: picture(200),
-        explained: [0.5, 0.3, 0.1],
     }];
     report.set_patches(0, Ok(patches));
     let page = report.to_html();
