@@ -10,11 +10,11 @@ mod error;
 mod figures;
 mod markup;
 mod masks;
+mod number;
 mod page;
 mod picture;
 mod png;
 mod run;
-mod scale;
 mod series;
 mod summary;
 mod table;
@@ -22,7 +22,7 @@ mod verdict;
 
 pub use error::ReportError;
 pub use png::png;
-pub use run::RunRecord;
+pub use run::{RunKind, RunRecord};
 pub use summary::RunSummary;
 pub use verdict::{
     ALIKE, FALLEN_RANK, FALLEN_STD, History, Judgement, LEAST_KNN_GAIN, LEAST_LOGGED, LEAST_STEPS,

@@ -17,8 +17,12 @@ pub(crate) struct Point {
 pub(crate) struct Series {
     /// The run's name.
     pub(crate) name: String,
-    /// Which colour it has.
-    pub(crate) color: usize,
+    /// Number of the run, which decides colour and dashes.
+    pub(crate) run: usize,
+    /// Runs with one number differ in their seeds alone.
+    pub(crate) group: usize,
+    /// Value before the first step, of random weights.
+    pub(crate) start: Option<f64>,
     /// Whole points by ascending x.
     pub(crate) points: Vec<Point>,
     /// First and last measurement.
@@ -27,7 +31,7 @@ pub(crate) struct Series {
 
 impl Series {
     /// A curve of `ys` over `xs`; pairs with a missing number are left out.
-    pub(crate) fn new(name: &str, color: usize, xs: &[Option<f64>], ys: &[Option<f64>]) -> Self {
+    pub(crate) fn new(name: &str, run: usize, xs: &[Option<f64>], ys: &[Option<f64>]) -> Self {
         let pairs = xs.iter().zip(ys);
         let mut whole: Vec<[f64; 2]> = pairs.filter_map(|(&x, &y)| Some([x?, y?])).collect();
         whole.sort_by(|a, b| a[0].total_cmp(&b[0]));
@@ -35,7 +39,9 @@ impl Series {
         let bucket = whole.len().div_ceil(MOST_POINTS).max(1);
         Self {
             name: name.to_owned(),
-            color,
+            run,
+            group: run,
+            start: None,
             ends: ends.map(|(first, last)| [first[1], last[1]]),
             points: whole.chunks(bucket).map(merged).collect(),
         }

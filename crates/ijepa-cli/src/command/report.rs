@@ -53,11 +53,13 @@ impl ReportRuns {
             // What was asked for by name must be there; what the run remembers may be gone.
             args::open_data(spec)?;
         }
-        let read = |path: &PathBuf| RunRecord::read(path);
-        let runs: Vec<RunRecord> = self.runs.iter().map(read).collect::<Result<_, _>>()?;
+        let mut runs = Vec::new();
+        for path in &self.runs {
+            runs.extend(RunRecord::read_all(path)?);
+        }
         let compute = self.compute.open()?;
         let mut page = Page::new(runs);
-        for number in 0..self.runs.len() {
+        for number in 0..page.runs().len() {
             let patches = self.patches(&page.runs()[number], &compute);
             page.set_patches(number, patches);
         }
