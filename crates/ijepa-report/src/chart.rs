@@ -92,17 +92,21 @@ impl Chart {
             let column = |of: fn(&crate::series::Point) -> f64| -> Vec<f64> {
                 series.points.iter().map(of).collect()
             };
-            let thinned = series.is_thinned();
-            json!({
+            let mut values = json!({
                 "run": series.run,
                 "group": series.group,
                 "name": series.name,
                 "x": column(|point| point.x),
                 "y": column(|point| point.y),
-                "low": thinned.then(|| column(|point| point.low)),
-                "high": thinned.then(|| column(|point| point.high)),
-                "start": series.start,
-            })
+            });
+            if series.is_thinned() {
+                values["low"] = column(|point| point.low).into();
+                values["high"] = column(|point| point.high).into();
+            }
+            if let Some(start) = series.start {
+                values["start"] = start.into();
+            }
+            values
         });
         json!({
             "x_label": self.x_label,

@@ -280,7 +280,7 @@ fn a_folder_without_a_run_is_refused() {
     let error = RunRecord::read(folder.path()).unwrap_err();
     assert!(matches!(error, ReportError::NoRun { .. }));
     let message = error.to_string();
-    assert!(message.ends_with("is no run directory: it has neither metrics.csv nor recipe.toml"));
+    assert!(message.ends_with("is no run directory: it has neither metrics.csv nor the settings of a run, nor have its folders"));
 }
 
 #[test]
