@@ -65,7 +65,7 @@ pub(crate) enum CliError {
     #[error("`--{flag}` changes nothing {place}, leave it out")]
     ChangesNothing { flag: &'static str, place: String },
     #[error(transparent)]
-    Report(#[from] ijepa_eval::ReportError),
+    Report(#[from] ijepa_report::ReportError),
     #[error(transparent)]
     Sweep(ijepa_eval::sweep::SweepError),
     #[error(transparent)]

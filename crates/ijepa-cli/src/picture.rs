@@ -18,7 +18,7 @@ pub(crate) fn check_name(flag: &'static str, path: &Path) -> Result<(), CliError
 
 /// Writes `picture` as a PNG, whatever the name of the file.
 pub(crate) fn write_png(picture: &RgbPicture, path: &Path) -> Result<(), CliError> {
-    Ok(write_bytes(path, ijepa_eval::png(picture))?)
+    Ok(write_bytes(path, ijepa_report::png(picture))?)
 }
 
 /// Pictures of one width, one below the other.

@@ -1,5 +1,5 @@
 //! Judges an encoder by its frozen features (linear probes, kNN classification, effective rank)
-//! or by fine-tuning, and a run by its monitors.
+//! or by fine-tuning.
 //!
 //! ```
 //! use burn::tensor::Device;
@@ -47,7 +47,6 @@
 //! - A [`FeatureCache`] keeps features on disk.
 //! - [`rank_report`] needs no labels: RankMe and the spread of the features. [`masked_views`] with
 //!   [`alignment`] and [`lidar`] compare views of an image, [`uniformity`] directions.
-//! - [`judge`] says whether a run is learning or collapsing, [`Report`] writes a page about it.
 //! - [`sweep`](mod@sweep) trains a list of changed recipes and compares them over seeds.
 //! - [`ablation`] makes the paper's tables 6 to 14 of short runs.
 //! - [`finetune()`] trains an encoder and a new head on labels; [`evaluate`] judges the result.
@@ -69,14 +68,11 @@ mod logistic;
 mod patch_colors;
 mod pca;
 mod picked;
-mod png;
 mod probe;
 mod progress;
 mod rank;
-mod report;
 mod subset;
 pub mod sweep;
-mod verdict;
 mod views;
 mod whitening;
 
@@ -98,7 +94,6 @@ pub use logistic::{LogisticConfig, logistic};
 pub use patch_colors::{Components, PatchColors, patch_colors};
 pub use pca::Pca;
 pub use picked::{Picked, PickedImage, evenly_spread, image_tensor, patch_features, pick_images};
-pub use png::png;
 pub use probe::{
     HeadChoice, HeadNorm, HeadReport, LrSchedule, Pool, Pools, ProbeConfig, ProbeError,
     ProbeOptimizer, ProbeReport, Protocol, probe, probe_augmented, probe_with_progress,
@@ -107,11 +102,6 @@ pub use progress::{Progress, ProgressUnit};
 pub use rank::{
     Centering, RankReport, effective_rank, feature_std, lidar, normalized_std, rank_report, rankme,
     singular_values,
-};
-pub use report::{Report, ReportError, RunRecord, RunSummary};
-pub use verdict::{
-    ALIKE, FALLEN_RANK, FALLEN_STD, History, Judgement, LEAST_KNN_GAIN, LEAST_LOGGED, LEAST_STEPS,
-    NO_BETTER_LOSS, Verdict, judge,
 };
 pub use views::{alignment, masked_views, uniformity};
 pub use whitening::Whitening;

@@ -68,7 +68,7 @@ pub use attention::{
 pub use color_map::magma;
 pub use error::VizError;
 pub use grid::block_masks;
-pub use ijepa_eval::png;
+pub use ijepa_report::png;
 pub use pca::{PcaConfig, PcaPicture, pca};
 pub use predictor::{
     MeanPrediction, NearPatch, NeighbourSearch, Neighbours, Networks, PatchPrediction, Prediction,

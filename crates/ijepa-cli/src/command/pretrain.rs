@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use clap::Args;
 use ijepa_data::Source;
-use ijepa_eval::{EpochEvaluation, ExtractConfig, Judgement, RunRecord};
+use ijepa_eval::{EpochEvaluation, ExtractConfig};
+use ijepa_report::{Judgement, RunRecord};
 use ijepa_train::{
     Hook, HookError, MetricsRow, Monitors, PretrainPlan, Recipe, Resumption, RunDir, TrainSummary,
     pretrain,

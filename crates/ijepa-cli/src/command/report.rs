@@ -5,10 +5,10 @@ use std::{fmt::Write as _, path::PathBuf};
 use clap::Args;
 use ijepa_data::Preprocess;
 use ijepa_eval::{
-    Components, ExtractConfig, PatchColors, Report as Page, RunRecord, evenly_spread, patch_colors,
-    pick_images,
+    Components, ExtractConfig, PatchColors, evenly_spread, patch_colors, pick_images,
 };
 use ijepa_model::{Checkpoint, Normalization, files::write_bytes};
+use ijepa_report::{PatchPicture, Report as Page, RunRecord};
 use serde_json::json;
 
 use crate::{
@@ -53,11 +53,13 @@ impl ReportRuns {
             // What was asked for by name must be there; what the run remembers may be gone.
             args::open_data(spec)?;
         }
-        let read = |path: &PathBuf| RunRecord::read(path);
-        let runs: Vec<RunRecord> = self.runs.iter().map(read).collect::<Result<_, _>>()?;
+        let mut runs = Vec::new();
+        for path in &self.runs {
+            runs.extend(RunRecord::read_all(path)?);
+        }
         let compute = self.compute.open()?;
         let mut page = Page::new(runs);
-        for number in 0..self.runs.len() {
+        for number in 0..page.runs().len() {
             let patches = self.patches(&page.runs()[number], &compute);
             page.set_patches(number, patches);
         }
@@ -75,7 +77,7 @@ impl ReportRuns {
     }
 
     /// Patch features of the run's newest target encoder, or why there are none.
-    fn patches(&self, run: &RunRecord, compute: &Compute) -> Result<Vec<PatchColors>, String> {
+    fn patches(&self, run: &RunRecord, compute: &Compute) -> Result<Vec<PatchPicture>, String> {
         if self.images == 0 {
             return Err("Not shown: no images were asked for.".to_owned());
         }
@@ -95,7 +97,7 @@ impl ReportRuns {
         run: &RunRecord,
         spec: &str,
         compute: &Compute,
-    ) -> Result<Vec<PatchColors>, CliError> {
+    ) -> Result<Vec<PatchPicture>, CliError> {
         let source = args::open_data(spec)?;
         let checkpoint = Checkpoint::open(run.path())?;
         let encoder = checkpoint.feature_encoder(&compute.device)?;
@@ -116,6 +118,12 @@ impl ReportRuns {
             &config,
             &compute.device,
         );
-        Ok(colors.map_err(ijepa_eval::Error::from)?)
+        let picture = |of: PatchColors| PatchPicture {
+            name: of.name,
+            image: of.image,
+            patches: of.patches,
+        };
+        let colors = colors.map_err(ijepa_eval::Error::from)?;
+        Ok(colors.into_iter().map(picture).collect())
     }
 }

@@ -5,14 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ijepa_report::RunRecord;
 use ijepa_train::PretrainPlan;
 use serde::{Deserialize, Serialize};
 
 use super::{AblationError, AblationRunReport, Metric, metric::Judge};
-use crate::{
-    report::RunRecord,
-    sweep::{OtherRun, Outcome, Variant, kept, training::Training},
-};
+use crate::sweep::{OtherRun, Outcome, Variant, kept, training::Training};
 
 /// What is remembered of a run, beside it.
 const KEPT: &str = "ablation.json";

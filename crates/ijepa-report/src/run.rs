@@ -9,10 +9,11 @@ use ijepa_train::{
     EpochScores, Monitors, Recipe,
     flops::{self, StepTokens},
 };
+use serde::Serialize;
 use serde_json::Value;
 
-use super::{error::ReportError, table::Table};
-use crate::verdict::{History, Judgement, judge};
+use crate::verdict::{History, Judgement, judge, judge_supervised};
+use crate::{error::ReportError, table::Table};
 
 /// Names of results and the files that hold them.
 const RESULTS: [(&str, &str); 3] = [
@@ -23,28 +24,59 @@ const RESULTS: [(&str, &str); 3] = [
 /// The protocol of `ijepa probe` that uses few labels.
 const LOW_SHOT: &str = "lowshot-logistic";
 
+/// What a run trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunKind {
+    /// An encoder, without labels.
+    Pretraining,
+    /// A classifier.
+    FineTuning,
+    /// A decoder that makes images of representations.
+    Decoder,
+}
+
+impl RunKind {
+    /// All kinds with the names of their settings.
+    const SETTINGS: [(Self, &'static str); 3] = [
+        (Self::Pretraining, "recipe.toml"),
+        (Self::FineTuning, "finetune.toml"),
+        (Self::Decoder, "decoder.toml"),
+    ];
+
+    /// What is done, in words.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Pretraining => "pretraining",
+            Self::FineTuning => "fine-tuning",
+            Self::Decoder => "decoder training",
+        }
+    }
+}
+
 /// The files of a run, finished or not, as far as they can be read.
 ///
 /// ```no_run
-/// use ijepa_eval::RunRecord;
+/// use ijepa_report::RunRecord;
 ///
 /// let run = RunRecord::read("runs/nano")?;
 /// println!("{}: {}", run.name(), run.judgement().verdict.words());
-/// # Ok::<(), ijepa_eval::ReportError>(())
+/// # Ok::<(), ijepa_report::ReportError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct RunRecord {
     path: PathBuf,
     name: String,
-    pub(super) recipe: Option<Recipe>,
-    pub(super) recipe_text: String,
-    pub(super) environment: Value,
-    pub(super) metrics: Table,
-    pub(super) monitors: Table,
-    pub(super) epochs: Table,
+    kind: RunKind,
+    pub(crate) recipe: Option<Recipe>,
+    pub(crate) recipe_text: String,
+    pub(crate) environment: Value,
+    pub(crate) metrics: Table,
+    pub(crate) monitors: Table,
+    pub(crate) epochs: Table,
     /// Results that other commands left in the directory: `knn.json`, `probe.json`,
     /// `lowshot.json`.
-    pub(super) results: Vec<(&'static str, Value)>,
+    pub(crate) results: Vec<(&'static str, Value)>,
 }
 
 impl RunRecord {
@@ -57,19 +89,27 @@ impl RunRecord {
     pub fn read(path: impl Into<PathBuf>) -> Result<Self, ReportError> {
         let path = path.into();
         let text = |name: &str| text_of(&path.join(name));
-        let (recipe, metrics) = (text("recipe.toml")?, text("metrics.csv")?);
-        if recipe.is_none() && metrics.is_none() {
-            return Err(ReportError::NoRun { path });
+        let mut settings = None;
+        for (kind, file) in RunKind::SETTINGS {
+            settings = settings.or(text(file)?.map(|text| (kind, text)));
+        }
+        let metrics = text("metrics.csv")?;
+        if settings.is_none() && metrics.is_none() {
+            return Err(match path.exists() {
+                true => ReportError::NoRun { path },
+                false => ReportError::Missing { path },
+            });
         }
         let table = |text: Option<String>| Table::parse(&text.unwrap_or_default());
         let json = |text: Option<String>| serde_json::from_str(&text?).ok();
-        let recipe_text = recipe.unwrap_or_default();
+        let (kind, recipe_text) = settings.unwrap_or((RunKind::Pretraining, String::new()));
         let mut results = Vec::new();
         for (name, file) in RESULTS {
             results.extend(json(text(file)?).map(|value| (name, value)));
         }
         Ok(Self {
             name: name_of(&path),
+            kind,
             recipe: Recipe::from_toml(&recipe_text, "recipe.toml").ok(),
             recipe_text,
             environment: json(text("environment.json")?).unwrap_or_default(),
@@ -79,6 +119,54 @@ impl RunRecord {
             results,
             path,
         })
+    }
+
+    /// The runs in `path`: the one that it is, or those that are folders of it, by name, as a sweep
+    /// leaves them.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), if there is none.
+    pub fn read_all(path: impl Into<PathBuf>) -> Result<Vec<Self>, ReportError> {
+        let path = path.into();
+        let none = match Self::read(&path) {
+            Ok(run) => return Ok(vec![run]),
+            Err(error @ ReportError::NoRun { .. }) => error,
+            Err(error) => return Err(error),
+        };
+        let cannot = |source| ReportError::Read {
+            path: path.clone(),
+            source,
+        };
+        let mut folders = Vec::new();
+        for entry in fs::read_dir(&path).map_err(cannot)? {
+            let folder = entry.map_err(cannot)?.path();
+            if folder.is_dir() {
+                folders.push(folder);
+            }
+        }
+        folders.sort();
+        let runs = folders.into_iter().map(Self::read);
+        let runs = runs.filter(|run| !matches!(run, Err(ReportError::NoRun { .. })));
+        let runs: Vec<Self> = runs.collect::<Result<_, _>>()?;
+        match runs.is_empty() {
+            true => Err(none),
+            false => Ok(runs),
+        }
+    }
+
+    /// What it trains.
+    pub fn kind(&self) -> RunKind {
+        self.kind
+    }
+
+    /// Its settings without the seed: runs that share them are repetitions.
+    pub(crate) fn settings_but_seed(&self) -> String {
+        let others = self
+            .recipe_text
+            .lines()
+            .filter(|line| !line.starts_with("seed ="));
+        others.collect::<Vec<_>>().join("\n")
     }
 
     /// The run directory.
@@ -92,7 +180,7 @@ impl RunRecord {
     }
 
     /// Names the run by its whole path.
-    pub(super) fn use_path_as_name(&mut self) {
+    pub(crate) fn use_path_as_name(&mut self) {
         self.name = self.path.display().to_string();
     }
 
@@ -113,7 +201,15 @@ impl RunRecord {
 
     /// Whether the run is learning or collapsing.
     pub fn judgement(&self) -> Judgement {
-        judge(&self.history())
+        match self.kind {
+            RunKind::Pretraining => judge(&self.history()),
+            RunKind::FineTuning | RunKind::Decoder => {
+                let present = |table: &Table, name| table.column(name).into_iter().flatten();
+                let losses: Vec<f64> = present(&self.metrics, "loss").collect();
+                let accuracies: Vec<f64> = present(&self.epochs, "top1").collect();
+                judge_supervised(self.steps(), &losses, &accuracies)
+            }
+        }
     }
 
     /// What [`judge`] looks at.
@@ -131,11 +227,14 @@ impl RunRecord {
         });
         let score = |name: &str| self.epochs.column(name);
         let [rank, centered, knn, probe] = ["rankme", "rankme_centered", "knn", "probe"].map(score);
+        let [lidar, spread] = ["lidar", "feature_std"].map(score);
         let epochs = (0..self.epochs.len()).map(|row| EpochScores {
             rankme: rank[row],
             rankme_centered: centered[row],
             knn: knn[row],
             probe: probe[row],
+            lidar: lidar[row],
+            feature_std: spread[row],
             ..EpochScores::default()
         });
         History {
@@ -149,9 +248,14 @@ impl RunRecord {
     pub fn steps(&self) -> u64 {
         let logged = self.metrics.last("step").map_or(0, |step| step as u64 + 1);
         let evaluated = self.epochs.last("step").map_or(0, |step| step as u64);
-        let latest = fs::read_link(self.path.join("checkpoints/latest")).ok();
-        let saved = latest.and_then(|name| name.to_str()?.strip_prefix("step-")?.parse().ok());
-        logged.max(evaluated).max(saved.unwrap_or(0))
+        let saved = fs::read_dir(self.path.join("checkpoints"))
+            .into_iter()
+            .flatten();
+        let saved = saved.filter_map(|entry| {
+            let name = entry.ok()?.file_name();
+            name.to_str()?.strip_prefix("step-")?.parse().ok()
+        });
+        logged.max(evaluated).max(saved.max().unwrap_or(0))
     }
 
     /// Steps of the whole schedule, if the files say it.
@@ -168,7 +272,7 @@ impl RunRecord {
     }
 
     /// Top-1 accuracy of a linear probe on all labels that was left in the directory, percent.
-    pub(super) fn linear(&self) -> Option<f64> {
+    pub(crate) fn linear(&self) -> Option<f64> {
         let probe = self
             .result("probe")
             .filter(|probe| probe["protocol"] != LOW_SHOT);
@@ -176,7 +280,7 @@ impl RunRecord {
     }
 
     /// Top-1 accuracy with few labels that was left in the directory, percent.
-    pub(super) fn low_shot(&self) -> Option<f64> {
+    pub(crate) fn low_shot(&self) -> Option<f64> {
         let probe = || {
             self.result("probe")
                 .filter(|probe| probe["protocol"] == LOW_SHOT)
@@ -191,7 +295,7 @@ impl RunRecord {
 
     /// For every row of the metrics, hours of computing up to it; rows without a speed count
     /// nothing.
-    pub(super) fn hours(&self) -> Vec<Option<f64>> {
+    pub(crate) fn hours(&self) -> Vec<Option<f64>> {
         let speed = self.metrics.column("images_per_s");
         self.accumulate(|row, images| match speed[row] {
             Some(speed) if speed > 0.0 => images / speed / 3600.0,
@@ -200,7 +304,7 @@ impl RunRecord {
     }
 
     /// For every row of the metrics, operations up to it by [`flops::step`]; empty without a recipe.
-    pub(super) fn flop(&self) -> Vec<Option<f64>> {
+    pub(crate) fn flop(&self) -> Vec<Option<f64>> {
         let config = self.recipe.as_ref().and_then(|recipe| {
             let targets = recipe.mask.num_targets;
             Some((
@@ -239,12 +343,34 @@ impl RunRecord {
             .collect()
     }
 
+    /// Images seen at each of `steps`, as the row of that step says.
+    pub(crate) fn images_at(&self, steps: &[Option<f64>]) -> Vec<Option<f64>> {
+        let rows = self.metrics.column("step");
+        let images = self.metrics.column("images");
+        let at = |step: &Option<f64>| {
+            let step = (*step)?;
+            let row = rows.iter().position(|row| *row == Some(step))?;
+            images[row]
+        };
+        steps.iter().map(at).collect()
+    }
+
+    /// Value of a column of `epochs.csv` before the first step, of random weights.
+    pub(crate) fn at_start(&self, column: &str) -> Option<f64> {
+        let steps = self.epochs.column("step");
+        let row = steps.iter().position(|step| *step == Some(0.0))?;
+        self.epochs.column(column)[row]
+    }
+
     /// For every evaluated epoch the value of `totals` (one per row of the metrics) at its step.
-    pub(super) fn at_epochs(&self, totals: &[Option<f64>]) -> Vec<Option<f64>> {
+    pub(crate) fn at_epochs(&self, totals: &[Option<f64>]) -> Vec<Option<f64>> {
         let steps = self.metrics.column("step");
         let ends = self.epochs.column("step");
         let at = |end: Option<f64>| {
             let end = end?;
+            if end == 0.0 {
+                return Some(0.0);
+            }
             let before = steps.iter().zip(totals);
             let before = before.take_while(|(step, _)| step.is_some_and(|step| step < end));
             before.filter_map(|(_, total)| *total).last()

@@ -2,14 +2,14 @@
 
 /// A CSV file of numbers by column name. Cells that are empty, no number or not finite are `None`.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Table {
+pub(crate) struct Table {
     columns: Vec<String>,
     rows: Vec<Vec<Option<f64>>>,
 }
 
 impl Table {
     /// Reads `text`; a last line without a line feed is still being written and is left out.
-    pub(super) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         let mut lines = whole.lines();
         let header = lines.next().unwrap_or_default();
@@ -30,29 +30,29 @@ impl Table {
     }
 
     /// Number of rows.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
 
     /// One value per row; all `None` if there is no such column.
-    pub(super) fn column(&self, name: &str) -> Vec<Option<f64>> {
+    pub(crate) fn column(&self, name: &str) -> Vec<Option<f64>> {
         let at = self.columns.iter().position(|column| column == name);
         let cell = |row: &Vec<Option<f64>>| *row.get(at?)?;
         self.rows.iter().map(cell).collect()
     }
 
     /// The last value of a column that is a number.
-    pub(super) fn last(&self, name: &str) -> Option<f64> {
+    pub(crate) fn last(&self, name: &str) -> Option<f64> {
         self.column(name).into_iter().flatten().next_back()
     }
 
     /// The first value of a column that is a number.
-    pub(super) fn first(&self, name: &str) -> Option<f64> {
+    pub(crate) fn first(&self, name: &str) -> Option<f64> {
         self.column(name).into_iter().flatten().next()
     }
 
     /// The largest value of a column.
-    pub(super) fn largest(&self, name: &str) -> Option<f64> {
+    pub(crate) fn largest(&self, name: &str) -> Option<f64> {
         self.column(name).into_iter().flatten().reduce(f64::max)
     }
 }

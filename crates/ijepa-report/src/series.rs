@@ -5,29 +5,33 @@ const MOST_POINTS: usize = 240;
 
 /// One drawn point: the mean of a bucket of measurements and their extremes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Point {
-    pub(super) x: f64,
-    pub(super) y: f64,
-    pub(super) low: f64,
-    pub(super) high: f64,
+pub(crate) struct Point {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
 }
 
 /// A curve of one run.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Series {
+pub(crate) struct Series {
     /// The run's name.
-    pub(super) name: String,
-    /// Which colour it has.
-    pub(super) color: usize,
+    pub(crate) name: String,
+    /// Number of the run, which decides colour and dashes.
+    pub(crate) run: usize,
+    /// Runs with one number differ in their seeds alone.
+    pub(crate) group: usize,
+    /// Value before the first step, of random weights.
+    pub(crate) start: Option<f64>,
     /// Whole points by ascending x.
-    pub(super) points: Vec<Point>,
+    pub(crate) points: Vec<Point>,
     /// First and last measurement.
-    pub(super) ends: Option<[f64; 2]>,
+    pub(crate) ends: Option<[f64; 2]>,
 }
 
 impl Series {
     /// A curve of `ys` over `xs`; pairs with a missing number are left out.
-    pub(super) fn new(name: &str, color: usize, xs: &[Option<f64>], ys: &[Option<f64>]) -> Self {
+    pub(crate) fn new(name: &str, run: usize, xs: &[Option<f64>], ys: &[Option<f64>]) -> Self {
         let pairs = xs.iter().zip(ys);
         let mut whole: Vec<[f64; 2]> = pairs.filter_map(|(&x, &y)| Some([x?, y?])).collect();
         whole.sort_by(|a, b| a[0].total_cmp(&b[0]));
@@ -35,14 +39,16 @@ impl Series {
         let bucket = whole.len().div_ceil(MOST_POINTS).max(1);
         Self {
             name: name.to_owned(),
-            color,
+            run,
+            group: run,
+            start: None,
             ends: ends.map(|(first, last)| [first[1], last[1]]),
             points: whole.chunks(bucket).map(merged).collect(),
         }
     }
 
     /// Whether points stand for several measurements each.
-    pub(super) fn is_thinned(&self) -> bool {
+    pub(crate) fn is_thinned(&self) -> bool {
         self.points.iter().any(|point| point.low < point.high)
     }
 }

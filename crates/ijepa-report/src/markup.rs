@@ -1,7 +1,7 @@
 //! Text inside HTML.
 
 /// `text` inside an element or a quoted attribute.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -17,12 +17,12 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// `value` inside a `<script>` element, where nothing may look like a tag.
-pub(super) fn script_json(value: &serde_json::Value) -> String {
+pub(crate) fn script_json(value: &serde_json::Value) -> String {
     value.to_string().replace('<', "\\u003c")
 }
 
 /// A table row of `cells`, which are escaped; the first one names the row.
-pub(super) fn row<S: AsRef<str>>(cells: impl IntoIterator<Item = S>) -> String {
+pub(crate) fn row<S: AsRef<str>>(cells: impl IntoIterator<Item = S>) -> String {
     let mut html = String::from("<tr>");
     for (number, cell) in cells.into_iter().enumerate() {
         let cell = escape(cell.as_ref());
@@ -36,7 +36,7 @@ pub(super) fn row<S: AsRef<str>>(cells: impl IntoIterator<Item = S>) -> String {
 
 /// A table with a line of column names, if there are any, that scrolls by itself where it is too
 /// wide.
-pub(super) fn table<S: AsRef<str>>(names: impl IntoIterator<Item = S>, rows: &str) -> String {
+pub(crate) fn table<S: AsRef<str>>(names: impl IntoIterator<Item = S>, rows: &str) -> String {
     let names: String = names
         .into_iter()
         .map(|name| format!("<th scope=\"col\">{}</th>", escape(name.as_ref())))
@@ -51,7 +51,7 @@ pub(super) fn table<S: AsRef<str>>(names: impl IntoIterator<Item = S>, rows: &st
 }
 
 /// A table of texts without column names.
-pub(super) fn listing(rows: &str) -> String {
+pub(crate) fn listing(rows: &str) -> String {
     format!(
         "<div class=\"words listing\">{}</div>",
         table([""; 0], rows)

@@ -1,33 +1,55 @@
-//! One self-contained HTML page about one run or several.
+//! What training runs left behind: their records, a verdict on each, and one self-contained HTML
+//! page about one run or several.
+//!
+//! A [`RunRecord`] reads a run directory, finished or not; [`judge`] says whether it is learning or
+//! collapsing; a [`Report`] is the page. Nothing here computes features: pictures of them are
+//! given to [`Report::set_patches`].
 
 mod chart;
 mod error;
 mod figures;
 mod markup;
 mod masks;
+mod number;
 mod page;
 mod picture;
+mod png;
 mod run;
-mod scale;
 mod series;
 mod summary;
 mod table;
+mod verdict;
 
 pub use error::ReportError;
-pub use run::RunRecord;
+pub use png::png;
+pub use run::{RunKind, RunRecord};
 pub use summary::RunSummary;
+pub use verdict::{
+    ALIKE, FALLEN_RANK, FALLEN_STD, History, Judgement, LEAST_KNN_GAIN, LEAST_LOGGED, LEAST_STEPS,
+    NO_BETTER_LOSS, Verdict, judge,
+};
 
+use ijepa_masking::RgbPicture;
 use serde_json::{Value, json};
-
-use crate::patch_colors::PatchColors;
 
 /// What is said of patch features that nobody gave.
 const NO_PATCHES: &str = "Not shown: no weights or no images were given.";
 
+/// An image beside what its patch features look like.
+#[derive(Debug, Clone)]
+pub struct PatchPicture {
+    /// Name of the image.
+    pub name: String,
+    /// What the encoder saw.
+    pub image: RgbPicture,
+    /// A colour for every patch.
+    pub patches: RgbPicture,
+}
+
 /// Runs side by side: curves, masks, patch features, evaluations, settings and a verdict.
 ///
 /// ```no_run
-/// use ijepa_eval::{Report, RunRecord};
+/// use ijepa_report::{Report, RunRecord};
 ///
 /// let runs = vec![RunRecord::read("runs/a")?, RunRecord::read("runs/b")?];
 /// std::fs::write("compare.html", Report::new(runs).to_html())?;
@@ -37,7 +59,7 @@ const NO_PATCHES: &str = "Not shown: no weights or no images were given.";
 pub struct Report {
     runs: Vec<RunRecord>,
     /// For every run its pictures, or a sentence that says why there are none.
-    patches: Vec<Result<Vec<PatchColors>, String>>,
+    patches: Vec<Result<Vec<PatchPicture>, String>>,
 }
 
 impl Report {
@@ -68,7 +90,7 @@ impl Report {
     /// # Panics
     ///
     /// Panics if there is no such run.
-    pub fn set_patches(&mut self, run: usize, patches: Result<Vec<PatchColors>, String>) {
+    pub fn set_patches(&mut self, run: usize, patches: Result<Vec<PatchPicture>, String>) {
         self.patches[run] = patches;
     }
 

@@ -72,8 +72,10 @@ pub struct Judgement {
 /// 1. fewer than [`LEAST_LOGGED`] logged or [`LEAST_STEPS`] completed steps: too early;
 /// 2. [`Monitors::collapse`] of the last logged step: collapsed;
 /// 3. effective rank (of centred features where it was measured) below [`FALLEN_RANK`] of the
-///    first epoch's, or recent feature spread below [`FALLEN_STD`] of its highest, or images
-///    recently above [`ALIKE`] and no less alike than to the initial weights: collapsing;
+///    first measurement, or recent feature spread below [`FALLEN_STD`] of its highest, unless at
+///    least two of kNN, probe, ranks, LiDAR and pooled spread have risen since the first
+///    measurement; or images recently above [`ALIKE`] and no less alike than to the initial
+///    weights: collapsing;
 /// 4. recent loss at least [`NO_BETTER_LOSS`] of the loss of predicting each position's mean
 ///    target, or kNN that gained less than [`LEAST_KNN_GAIN`] points since the first epoch: not
 ///    distinguishable;
@@ -90,18 +92,42 @@ pub fn judge(history: &History) -> Judgement {
     Judgement { verdict, reason }
 }
 
+/// Judges a run on labels or of a decoder by the losses of its logged steps and the accuracies of
+/// its evaluations, percent.
+pub(crate) fn judge_supervised(steps: u64, losses: &[f64], accuracies: &[f64]) -> Judgement {
+    if losses.len() < LEAST_LOGGED || steps < LEAST_STEPS {
+        let verdict = Verdict::TooEarly;
+        let reason = early(steps, losses.len());
+        return Judgement { verdict, reason };
+    }
+    let (first, last) = (median(&losses[..window(losses.len())]), recent(losses));
+    let mut reason = format!("the loss went from {first:.4} to {last:.4}");
+    let gained = match accuracies {
+        [first, .., last] => {
+            reason += &format!(", top-1 accuracy from {first:.1} to {last:.1} %");
+            last - first >= LEAST_KNN_GAIN
+        }
+        _ => false,
+    };
+    let verdict = match gained || last < NO_BETTER_LOSS * first {
+        true => Verdict::Learning,
+        false => Verdict::NotDistinguishable,
+    };
+    Judgement { verdict, reason }
+}
+
+fn early(steps: u64, logged: usize) -> String {
+    format!(
+        "{steps} steps, {logged} of them logged; a verdict needs {LEAST_STEPS} and {LEAST_LOGGED}"
+    )
+}
+
 type Found = Option<(Verdict, String)>;
 
 fn too_early(history: &History) -> Found {
     let logged = history.monitors.len();
-    let early = logged < LEAST_LOGGED || history.steps < LEAST_STEPS;
-    early.then(|| {
-        let steps = history.steps;
-        let reason = format!(
-            "{steps} steps, {logged} of them logged; a verdict needs {LEAST_STEPS} and {LEAST_LOGGED}"
-        );
-        (Verdict::TooEarly, reason)
-    })
+    let is_early = logged < LEAST_LOGGED || history.steps < LEAST_STEPS;
+    is_early.then(|| (Verdict::TooEarly, early(history.steps, logged)))
 }
 
 fn collapsed(history: &History) -> Found {
@@ -109,9 +135,30 @@ fn collapsed(history: &History) -> Found {
     Some((Verdict::Collapsed, reason))
 }
 
+/// How many scores have risen since they were first measured; a run that collapses loses all.
+fn risen(history: &History) -> usize {
+    let scores: [(fn(&EpochScores) -> Option<f64>, f64); 6] = [
+        (|scores| scores.knn, LEAST_KNN_GAIN),
+        (|scores| scores.probe, LEAST_KNN_GAIN),
+        (|scores| scores.rankme, 0.0),
+        (|scores| scores.rankme_centered, 0.0),
+        (|scores| scores.lidar, 0.0),
+        (|scores| scores.feature_std, 0.0),
+    ];
+    let rises = |(score, least): &(fn(&EpochScores) -> Option<f64>, f64)| {
+        ends(history, score).is_some_and(|[first, last]| last > first + least)
+    };
+    scores.iter().filter(|score| rises(score)).count()
+}
+
+/// Scores that rise while one falls, from which on the one is no collapse.
+const OUTVOTED: usize = 2;
+
 fn collapsing(history: &History) -> Found {
+    let outvoted = risen(history) >= OUTVOTED;
     if let Some([first, last]) = ends(history, rank)
         && last < FALLEN_RANK * first
+        && !outvoted
     {
         let reason = format!("effective rank fell from {first:.1} to {last:.1}");
         return Some((Verdict::Collapsing, reason));
@@ -122,7 +169,7 @@ fn collapsing(history: &History) -> Found {
         .map(median)
         .fold(0.0, f64::max);
     let last = recent(&stds);
-    if last < FALLEN_STD * highest {
+    if last < FALLEN_STD * highest && !outvoted {
         let reason = format!("feature spread fell from {highest:.2} to {last:.2}");
         return Some((Verdict::Collapsing, reason));
     }

@@ -1,16 +1,19 @@
 //! Which curves a report shows.
 
-use super::{
-    chart::Chart,
+use crate::{
+    chart::{
+        Chart,
+        Spacing::{self, Linear, LogIfWide},
+    },
     run::RunRecord,
-    scale::Spacing::{self, Linear, LogIfWide},
     series::Series,
+    table::Table,
 };
 
 /// A curve of a column: its name, title, how to read it, how its values are spread.
 type Curve = (&'static str, &'static str, &'static str, Spacing);
 
-const METRICS: [Curve; 7] = [
+const METRICS: [Curve; 9] = [
     (
         "loss",
         "Loss",
@@ -43,6 +46,18 @@ const METRICS: [Curve; 7] = [
         "Speed since the last logged step.",
         Linear,
     ),
+    (
+        "step_ms",
+        "Time of a step, ms",
+        "Mean since the last logged step, waiting for data included.",
+        Linear,
+    ),
+    (
+        "data_wait_ms",
+        "Wait for data, ms",
+        "Of a step, mean since the last logged one: more workers or faster storage help.",
+        Linear,
+    ),
 ];
 
 const MONITORS: [Curve; 3] = [
@@ -66,7 +81,7 @@ const MONITORS: [Curve; 3] = [
     ),
 ];
 
-const EPOCHS: [Curve; 8] = [
+const EPOCHS: [Curve; 10] = [
     (
         "knn",
         "kNN accuracy, %",
@@ -79,6 +94,8 @@ const EPOCHS: [Curve; 8] = [
         "Top-1 of a linear probe.",
         Linear,
     ),
+    ("top1", "Top-1 accuracy, %", "On the test images.", Linear),
+    ("top5", "Top-5 accuracy, %", "On the test images.", Linear),
     (
         "rankme",
         "RankMe",
@@ -118,14 +135,13 @@ const EPOCHS: [Curve; 8] = [
 ];
 
 /// Curves of every logged step.
-pub(super) fn training(runs: &[RunRecord]) -> String {
-    let tables = |curve: &Curve, table: fn(&RunRecord) -> &super::table::Table| {
+pub(crate) fn training(runs: &[RunRecord]) -> String {
+    let tables = |curve: &Curve, table: fn(&RunRecord) -> &Table| {
         chart(runs, curve, axis(runs), |run| {
-            let xs = table(run).column("step");
-            let xs = if runs.len() > 1 {
-                images_at(run, &xs)
-            } else {
-                xs
+            let steps = table(run).column("step");
+            let xs = match runs.len() {
+                1 => steps,
+                _ => run.images_at(&steps),
             };
             (xs, table(run).column(curve.0))
         })
@@ -141,7 +157,7 @@ pub(super) fn training(runs: &[RunRecord]) -> String {
 }
 
 /// Curves of every evaluated epoch.
-pub(super) fn evaluation(runs: &[RunRecord]) -> String {
+pub(crate) fn evaluation(runs: &[RunRecord]) -> String {
     let one = |curve: &Curve| {
         chart(runs, curve, axis(runs), |run| {
             let steps = run.epochs.column("step");
@@ -182,7 +198,7 @@ const MARKS: [Mark; 2] = [
 ];
 
 /// Accuracy against what it cost (the paper's figures 1 and 5).
-pub(super) fn cost(runs: &[RunRecord]) -> String {
+pub(crate) fn cost(runs: &[RunRecord]) -> String {
     let mut html = String::new();
     for (curve, accuracy) in &MARKS {
         // A single mark compares nothing.
@@ -227,16 +243,6 @@ fn axis(runs: &[RunRecord]) -> (&'static str, Spacing) {
     )
 }
 
-/// Images seen at each of `steps`.
-fn images_at(run: &RunRecord, steps: &[Option<f64>]) -> Vec<Option<f64>> {
-    let per_step = run.metrics.last("images").zip(run.metrics.last("step"));
-    let per_step = per_step.map(|(images, step)| images / (step + 1.0));
-    steps
-        .iter()
-        .map(|step| Some((step.as_ref()? + 1.0) * per_step?))
-        .collect()
-}
-
 type Columns = (Vec<Option<f64>>, Vec<Option<f64>>);
 
 fn chart(
@@ -245,9 +251,18 @@ fn chart(
     (x_label, x_spacing): (&'static str, Spacing),
     columns: impl Fn(&RunRecord) -> Columns,
 ) -> String {
+    let settings: Vec<String> = runs.iter().map(RunRecord::settings_but_seed).collect();
     let series = runs.iter().enumerate().map(|(number, run)| {
         let (xs, ys) = columns(run);
-        Series::new(run.name(), number, &xs, &ys)
+        let like = settings.iter().position(|other| *other == settings[number]);
+        Series {
+            group: like.unwrap_or(number),
+            start: EPOCHS
+                .iter()
+                .find(|epoch| epoch.1 == title)
+                .and_then(|epoch| run.at_start(epoch.0)),
+            ..Series::new(run.name(), number, &xs, &ys)
+        }
     });
     let chart = Chart {
         title,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::run::RunRecord;
+use crate::run::{RunKind, RunRecord};
 use crate::verdict::Judgement;
 
 /// Final figures of a run; what was not measured is `None`.
@@ -42,6 +42,10 @@ pub struct RunSummary {
     pub knn_best: Option<f64>,
     /// Last top-1 accuracy of a linear probe, percent.
     pub probe: Option<f64>,
+    /// Last top-1 accuracy of a fine-tuned classifier, percent.
+    pub top1: Option<f64>,
+    /// What the run trains.
+    pub kind: RunKind,
     /// Last LiDAR.
     pub lidar: Option<f64>,
     /// What it ran on.
@@ -72,6 +76,8 @@ impl RunRecord {
             knn: epochs.last("knn"),
             knn_best: epochs.largest("knn"),
             probe: epochs.last("probe"),
+            top1: epochs.last("top1"),
+            kind: self.kind(),
             lidar: epochs.last("lidar"),
             device: self.environment["device"].as_str().map(str::to_owned),
             results: results

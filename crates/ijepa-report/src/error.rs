@@ -6,8 +6,14 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
+    /// There is nothing at the path.
+    #[error("there is no `{}`", path.display())]
+    Missing {
+        /// The path.
+        path: PathBuf,
+    },
     /// The folder holds no run.
-    #[error("`{}` is no run directory: it has neither metrics.csv nor recipe.toml", path.display())]
+    #[error("`{}` is no run directory: it has neither metrics.csv nor the settings of a run, nor have its folders", path.display())]
     NoRun {
         /// The folder.
         path: PathBuf,

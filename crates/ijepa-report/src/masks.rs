@@ -14,7 +14,7 @@ const MOST_IMAGES: usize = 128;
 
 /// Masks of the run's first step and how often patches are in them; `None` if the recipe breaks
 /// its rules.
-pub(super) fn pictures(recipe: &Recipe) -> Option<String> {
+pub(crate) fn pictures(recipe: &Recipe) -> Option<String> {
     recipe.validate().ok()?;
     let sampler = recipe.mask_sampler().ok()?;
     let (size, seed) = (recipe.mask_group_size().min(MOST_IMAGES), recipe.run.seed);

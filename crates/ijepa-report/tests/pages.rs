@@ -4,8 +4,8 @@
 
 use std::{fmt::Write, fs, path::PathBuf};
 
-use ijepa_eval::{PatchColors, Report, ReportError, RunRecord, Verdict};
 use ijepa_masking::RgbPicture;
+use ijepa_report::{PatchPicture, Report, ReportError, RunRecord, Verdict};
 use ijepa_train::Recipe;
 
 const METRICS: &str = "epoch,step,images,loss,lr,wd,ema,context_patches,target_patches,\
@@ -66,6 +66,13 @@ impl Run {
     fn page(&self) -> String {
         Report::new(vec![self.record()]).to_html()
     }
+}
+
+/// Data of the charts of a page, by title.
+fn chart(page: &str, title: &str) -> serde_json::Value {
+    let figure = page.split(&format!("<h3>{title}</h3>")).nth(1).unwrap();
+    let data = figure.split("application/json\">").nth(1).unwrap();
+    serde_json::from_str(data.split("</script>").next().unwrap()).unwrap()
 }
 
 /// What every page must keep to.
@@ -197,7 +204,7 @@ fn runs_are_compared() {
     check(&page);
     assert!(page.contains("<th scope=\"row\">optimizer.lr</th><td>0.001</td><td>0.0005</td>"));
     assert!(!page.contains("<th scope=\"row\">optimizer.epochs</th>"));
-    assert!(page.contains("class=\"line s1\"") && page.contains("class=\"legend\""));
+    assert!(page.contains("class=\"line s1 d0\"") && page.contains("name=\"run\" value=\"1\""));
     assert!(page.contains("Against hours of computing on one device."));
     assert!(page.contains("kNN accuracy, % over FLOP. a: from 25 to 31.5"));
     assert_eq!(report.to_json()["runs"][1]["steps"], 200);
@@ -246,11 +253,10 @@ fn pictures_and_results_are_part_of_the_page() {
         height: 1,
         pixels: vec![pixel; 6],
     };
-    let patches = vec![PatchColors {
+    let patches = vec![PatchPicture {
         name: "cat <1>".to_owned(),
         image: picture(7),
         patches: picture(200),
-        explained: [0.5, 0.3, 0.1],
     }];
     report.set_patches(0, Ok(patches));
     let page = report.to_html();
@@ -274,5 +280,112 @@ fn a_folder_without_a_run_is_refused() {
     let error = RunRecord::read(folder.path()).unwrap_err();
     assert!(matches!(error, ReportError::NoRun { .. }));
     let message = error.to_string();
-    assert!(message.ends_with("is no run directory: it has neither metrics.csv nor recipe.toml"));
+    assert!(message.ends_with("is no run directory: it has neither metrics.csv nor the settings of a run, nor have its folders"));
+}
+
+#[test]
+fn fine_tuning_and_decoder_runs_are_what_they_say() {
+    let mut metrics =
+        String::from("epoch,step,images,loss,lr,data_wait_ms,step_ms,images_per_s,grad_norm\n");
+    for step in 0..200 {
+        let loss = 2.0 / (1.0 + f64::from(step) / 20.0);
+        let _ = writeln!(
+            metrics,
+            "0,{step},{},{loss},1e-3,1,20,1600,0.5",
+            32 * (step + 1)
+        );
+    }
+    let run = |settings: &str| {
+        let run = Run::new("labels").with("metrics.csv", &metrics);
+        fs::remove_file(run.path.join("recipe.toml")).unwrap();
+        run.with(settings, "[run]\nseed = 0\n")
+    };
+    let tuned = run("finetune.toml").with(
+        "epochs.csv",
+        "epoch,step,top1,top5\n1,100,40,80\n2,200,55.5,91\n",
+    );
+    let page = tuned.page();
+    check(&page);
+    assert!(page.contains("I-JEPA fine-tuning") && page.contains(">learning</span>"));
+    assert_eq!(
+        chart(&page, "Top-1 accuracy, %")["series"][0]["y"],
+        serde_json::json!([40.0, 55.5])
+    );
+    assert_eq!(tuned.record().summary().top1, Some(55.5));
+    assert!(!page.contains("<h2>Masks"));
+
+    let decoder = run("decoder.toml");
+    assert!(decoder.page().contains("I-JEPA decoder training"));
+    assert_eq!(decoder.record().judgement().verdict, Verdict::Learning);
+}
+
+#[test]
+fn a_folder_of_runs_is_all_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    for run in 0..9 {
+        let path = folder.path().join(format!("base-seed{run}"));
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("metrics.csv"), METRICS).unwrap();
+        fs::write(path.join("recipe.toml"), format!("[run]\nseed = {run}\n")).unwrap();
+    }
+    fs::create_dir(folder.path().join("pictures")).unwrap();
+    let runs = RunRecord::read_all(folder.path()).unwrap();
+    let names: Vec<&str> = runs.iter().map(RunRecord::name).collect();
+    assert_eq!((names.len(), names[8]), (9, "base-seed8"));
+    let page = Report::new(runs).to_html();
+    // The seventh run has the first one's colour and other dashes.
+    assert!(page.contains("class=\"line s0 d0\"") && page.contains("class=\"line s0 d1\""));
+
+    let missing = folder.path().join("nowhere");
+    let error = RunRecord::read_all(&missing).unwrap_err();
+    assert!(matches!(error, ReportError::Missing { .. }), "{error}");
+    let error = RunRecord::read_all(folder.path().join("pictures")).unwrap_err();
+    assert!(matches!(error, ReportError::NoRun { .. }), "{error}");
+}
+
+#[test]
+fn points_are_where_they_were_measured() {
+    let mut metrics = METRICS.to_owned();
+    // The batch size changes on the way.
+    for (step, images) in [(0, 10), (10, 110), (20, 1110)] {
+        let _ = writeln!(
+            metrics,
+            "0,{step},{images},0.5,1e-3,0,1,20,12,1,2,3,0.5,0.6"
+        );
+    }
+    let epochs = "epoch,step,rankme,knn\n0,0,5,20\n0,11,6,25\n1,21,7,30\n";
+    let run = || {
+        let run = Run::new("moved").with("metrics.csv", &metrics);
+        run.with("monitors.csv", &format!("{MONITORS}0,20,0.6,0.9,0.7,0.5\n"))
+            .with("epochs.csv", epochs)
+    };
+    let (a, b) = (run(), run());
+    let page = Report::new(vec![a.record(), b.record()]).to_html();
+    let xs = |title: &str| chart(&page, title)["series"][0]["x"].clone();
+    assert_eq!(xs("Likeness of images"), serde_json::json!([1110.0]));
+    assert_eq!(
+        xs("kNN accuracy, %"),
+        serde_json::json!([0.0, 110.0, 1110.0])
+    );
+    let knn = chart(&page, "kNN accuracy, %");
+    assert_eq!(knn["series"][0]["start"], 20.0);
+    // Repetitions share a number.
+    assert_eq!(knn["series"][0]["group"], knn["series"][1]["group"]);
+    assert!(page.contains("1,110"));
+}
+
+/// One falling signal among several that rise is no collapse.
+#[test]
+fn a_run_whose_scores_rise_is_not_called_collapsing() {
+    let rising = "epoch,step,rankme,knn,probe,rankme_centered,feature_std,alignment,uniformity,lidar\n\
+        0,0,4,30,30,40,0.2,,,9\n1,100,9,38,41,25,0.4,,,14\n2,200,12,45,50,20,0.5,,,20\n";
+    let run = Run::trained("rising", 40).with("epochs.csv", rising);
+    let judgement = run.record().judgement();
+    assert_eq!(judgement.verdict, Verdict::Learning, "{}", judgement.reason);
+    let falling = rising
+        .replace(",38,41,25,0.4", ",25,25,25,0.1")
+        .replace(",45,50,20,0.5,,,20", ",20,20,10,0.05,,,3");
+    let falling = falling.replace("200,12,", "200,3,");
+    let run = Run::trained("falling", 40).with("epochs.csv", &falling);
+    assert_eq!(run.record().judgement().verdict, Verdict::Collapsing);
 }

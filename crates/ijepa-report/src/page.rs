@@ -5,15 +5,16 @@ use std::fmt::Write;
 use ijepa_train::recipe;
 use serde_json::Value;
 
-use super::{
-    Report, chart, figures,
+use crate::{
+    PatchPicture, Report, figures,
     markup::{escape, listing, row, table},
-    masks, picture,
-    run::RunRecord,
-    scale::short,
+    masks,
+    number::{grouped, short},
+    picture,
+    run::{RunKind, RunRecord},
     summary::RunSummary,
+    verdict::Judgement,
 };
-use crate::{patch_colors::PatchColors, verdict::Judgement};
 
 /// Whatever a page may load: nothing, so that it works and stays silent without a network.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; \
@@ -22,21 +23,21 @@ const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inlin
 const OPEN_EPOCHS: usize = 12;
 
 /// The whole document.
-pub(super) fn html(report: &Report) -> String {
+pub(crate) fn html(report: &Report) -> String {
     let runs = &report.runs;
     let names: Vec<&str> = runs.iter().map(RunRecord::name).collect();
     let title = names.join(", ");
-    let mut body = header(runs, &names);
+    let mut body = header(runs, &names) + &controls(runs);
     body += &section(
         "Training",
-        &charts(runs, figures::training(runs), "No step was logged yet."),
+        &charts(figures::training(runs), "No step was logged yet."),
     );
     let evaluation = figures::evaluation(runs);
     let none = "No epoch was evaluated yet.";
-    body += &section("Features", &charts(runs, evaluation, none));
+    body += &section("Features", &charts(evaluation, none));
     let cost = figures::cost(runs);
     if !cost.is_empty() {
-        body += &section("Accuracy against cost", &charts(runs, cost, ""));
+        body += &section("Accuracy against cost", &charts(cost, ""));
     }
     if runs.len() > 1 {
         body += &section("Recipe differences", &differences(runs));
@@ -47,11 +48,11 @@ pub(super) fn html(report: &Report) -> String {
         } else {
             String::new()
         };
-        body += &section(&format!("Masks{about}"), &masks_of(run));
-        body += &section(
-            &format!("Patch features{about}"),
-            &patches_of(patches.as_ref()),
-        );
+        if run.kind() == RunKind::Pretraining {
+            body += &section(&format!("Masks{about}"), &masks_of(run));
+            let patches = patches_of(patches.as_ref());
+            body += &section(&format!("Patch features{about}"), &patches);
+        }
         body += &section(&format!("Evaluations{about}"), &evaluations(run));
         body += &section(&format!("Environment and recipe{about}"), &settings(run));
     }
@@ -59,12 +60,20 @@ pub(super) fn html(report: &Report) -> String {
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{} · I-JEPA report</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n{}</style>\n</head>\n\
-         <body>\n{body}<script>\n{}</script>\n</body>\n</html>\n",
+         <title>{} · I-JEPA report</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n{}{}</style>\n</head>\n\
+         <body>\n{body}<!-- uPlot: {} -->\n<script>\n{}</script>\n<script>\n{}</script>\n</body>\n</html>\n",
         escape(&title),
-        include_str!("style.css"),
-        include_str!("script.js"),
+        include_str!("../assets/uPlot.min.css"),
+        include_str!("../assets/style.css"),
+        include_str!("../assets/uPlot-LICENSE"),
+        without_comment(include_str!("../assets/uPlot.iife.min.js")),
+        include_str!("../assets/script.js"),
     )
+}
+
+/// A script without the comment that it begins with.
+fn without_comment(script: &str) -> &str {
+    script.split_once("*/").map_or(script, |(_, code)| code)
 }
 
 fn section(title: &str, content: &str) -> String {
@@ -78,44 +87,55 @@ fn note(text: &str) -> String {
     format!("<p class=\"note\">{}</p>\n", escape(text))
 }
 
-fn charts(runs: &[RunRecord], charts: String, none: &str) -> String {
+fn charts(charts: String, none: &str) -> String {
     if charts.is_empty() {
         return note(none);
     }
-    let legend = if runs.len() > 1 {
-        legend(runs)
-    } else {
-        String::new()
-    };
-    format!("{legend}<div class=\"charts\">\n{charts}</div>\n")
+    format!("<div class=\"charts\">\n{charts}</div>\n")
 }
 
-fn legend(runs: &[RunRecord]) -> String {
-    let mut html = String::from("<ul class=\"legend\">");
-    for (number, run) in runs.iter().enumerate() {
-        let _ = write!(
-            html,
-            "<li><svg viewBox=\"0 0 44 14\" aria-hidden=\"true\"><path class=\"line s{}\" \
-             d=\"M2 7H42\"/></svg>{}</li>",
-            number % chart::COLORS,
-            escape(run.name())
-        );
+/// Colours and dashes that the style sheet has.
+const COLORS: usize = 6;
+const DASHES: usize = 5;
+
+/// What the script lets a reader change in all charts.
+fn controls(runs: &[RunRecord]) -> String {
+    let mut html = String::from(
+        "<form class=\"controls\"><label>Smoothing <input type=\"range\" name=\"smoothing\" min=\"0\" \
+         max=\"0.98\" step=\"0.02\" value=\"0\"></label><label><input type=\"checkbox\" name=\"log\">\
+         logarithmic</label>",
+    );
+    if runs.len() > 1 {
+        html += "<label><input type=\"checkbox\" name=\"seeds\">seeds as mean and range</label>";
+        for (number, run) in runs.iter().enumerate() {
+            let _ = write!(
+                html,
+                "<label><input type=\"checkbox\" name=\"run\" value=\"{number}\" checked><svg \
+                 viewBox=\"0 0 44 14\" aria-hidden=\"true\"><path class=\"line s{} d{}\" \
+                 d=\"M2 7H42\"/></svg>{}</label>",
+                number % COLORS,
+                number / COLORS % DASHES,
+                escape(run.name())
+            );
+        }
     }
-    html + "</ul>\n"
+    html + "</form>\n"
 }
 
 fn header(runs: &[RunRecord], names: &[&str]) -> String {
     match runs {
         [run] => format!(
-            "<header>\n<p class=\"kicker\">I-JEPA pretraining</p>\n<h1>{}</h1>\n\
+            "<header>\n<p class=\"kicker\">I-JEPA {}</p>\n<h1>{}</h1>\n\
              <p class=\"verdict\">{}</p>\n{}</header>\n",
+            run.kind().words(),
             escape(run.name()),
             verdict(&run.judgement()),
             facts(&run.summary()),
         ),
         _ => format!(
-            "<header>\n<p class=\"kicker\">I-JEPA pretraining, {} runs compared</p>\n<h1>{}</h1>\n\
+            "<header>\n<p class=\"kicker\">I-JEPA {}, {} runs compared</p>\n<h1>{}</h1>\n\
              {}</header>\n",
+            runs[0].kind().words(),
             runs.len(),
             escape(&names.join(", ")),
             comparison(runs),
@@ -147,13 +167,13 @@ fn number(value: Option<f64>) -> String {
 /// A number in a table, where whole numbers are counts and keep all their digits.
 fn cell(value: Option<f64>) -> String {
     match value {
-        Some(value) if value.fract() == 0.0 && value.abs() < 1e9 => format!("{value:.0}"),
+        Some(value) if value.fract() == 0.0 && value.abs() < 1e12 => grouped(value as i64),
         _ => number(value),
     }
 }
 
 fn count(value: Option<u64>) -> String {
-    value.map_or(UNKNOWN.to_owned(), |value| short(value as f64))
+    value.map_or(UNKNOWN.to_owned(), |value| grouped(value as i64))
 }
 
 /// What stands for a figure that was not measured.
@@ -162,8 +182,12 @@ const UNKNOWN: &str = "–";
 /// Name and text of the final figures.
 fn figures_of(summary: &RunSummary) -> Vec<(&'static str, String)> {
     let steps = match summary.total_steps {
-        Some(total) => format!("{} of {}", summary.steps, total),
-        None => summary.steps.to_string(),
+        Some(total) => format!(
+            "{} of {}",
+            grouped(summary.steps as i64),
+            grouped(total as i64)
+        ),
+        None => grouped(summary.steps as i64),
     };
     vec![
         ("Steps", steps),
@@ -173,6 +197,7 @@ fn figures_of(summary: &RunSummary) -> Vec<(&'static str, String)> {
         ("RankMe", number(summary.rankme)),
         ("kNN, %", number(summary.knn)),
         ("Probe, %", number(summary.probe)),
+        ("Top-1, %", number(summary.top1)),
         ("Images/s", number(summary.images_per_s)),
         ("Device-hours", number(summary.device_hours)),
         ("FLOP", number(summary.flop)),
@@ -256,7 +281,7 @@ fn masks_of(run: &RunRecord) -> String {
         .unwrap_or_else(|| note("Not shown: the recipe is missing or its masks cannot be drawn."))
 }
 
-fn patches_of(patches: Result<&Vec<PatchColors>, &String>) -> String {
+fn patches_of(patches: Result<&Vec<PatchPicture>, &String>) -> String {
     let patches = match patches {
         Ok(patches) => patches,
         Err(why) => return note(why),
@@ -280,11 +305,13 @@ fn patches_of(patches: Result<&Vec<PatchColors>, &String>) -> String {
 }
 
 /// Columns of `epochs.csv` and their names.
-const EPOCH_COLUMNS: [(&str, &str); 10] = [
+const EPOCH_COLUMNS: [(&str, &str); 12] = [
     ("epoch", "epoch"),
     ("step", "step"),
     ("knn", "kNN, %"),
     ("probe", "probe, %"),
+    ("top1", "top-1, %"),
+    ("top5", "top-5, %"),
     ("rankme", "RankMe"),
     ("rankme_centered", "centred"),
     ("feature_std", "spread"),
@@ -372,7 +399,7 @@ fn settings(run: &RunRecord) -> String {
     let environment = listing(&rows);
     let recipe = format!("<pre tabindex=\"0\">{}</pre>", escape(&run.recipe_text));
     match run.recipe_text.is_empty() {
-        true => environment + &note("There is no recipe.toml."),
+        true => environment + &note("There are no settings."),
         false => environment + &details("Recipe", &recipe),
     }
 }
