@@ -267,7 +267,7 @@ mod tests {
         let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
         let bars = MultiProgress::with_draw_target(target);
         go_through(StatusLine::<Stderr>::bar(&bars));
-        let expected = "note\n[==============>     ] three";
+        let expected = "note\n[===============>    ] three";
         assert_eq!(terminal.contents(), expected);
     }
 

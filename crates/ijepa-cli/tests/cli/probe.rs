@@ -151,24 +151,34 @@ fn flags_that_change_nothing_are_refused() {
     run(&on_images("--protocol quick --augment none --epochs 1"));
 
     let folder = tempfile::tempdir().unwrap();
-    let embed = |data: &str, file: String, pool: &str| {
+    let (saved, device) = (golden("hf_tiny_saved"), device_name());
+    let embed = |data: &str, file: String, flags: &str| {
         let out = path_text(folder.path().join(file));
-        let device = device_name();
-        text(&words(&format!(
-            "embed --quiet --encoder random --arch vit_ti16 --image-size 32 --device {device} \
-             --data {data} --out {out} --pool {pool}"
-        )));
+        let line = format!("embed -q --data {data} --out {out} --device {device} {flags}");
+        text(&words(&line));
         out
     };
-    for kind in ["safetensors", "npy", "parquet"] {
-        for (given, found) in [("both", "mean"), ("concat4", "mean"), ("mean", "concat4")] {
-            let train = embed("scenes:n=12,size=32", format!("a.{kind}"), found);
-            let test = embed("scenes:n=4,size=32", format!("b.{kind}"), found);
-            let files = format!("--epochs 1 --features-train {train} --features-test {test}");
+    let mean = format!("--weights {saved} --pool mean");
+    let concat4 = "--encoder random --arch vit_ti16 --image-size 32 --pool concat4";
+    for (kind, flags, found, others) in [
+        (
+            "safetensors",
+            mean.as_str(),
+            "mean",
+            vec!["both", "concat4"],
+        ),
+        ("npy", &mean, "mean", vec!["both"]),
+        ("parquet", &mean, "mean", vec!["both"]),
+        ("npy", concat4, "concat4", vec!["mean"]),
+    ] {
+        let train = embed("scenes:n=12,size=32", format!("a.{kind}"), flags);
+        let test = embed("scenes:n=4,size=32", format!("b.{kind}"), flags);
+        let files = format!("--epochs 1 --features-train {train} --features-test {test}");
+        for given in others {
             let message = format!("`--pool {given}` does not go with files of --pool {found}");
             check(&format!("{files} --pool {given}"), 2, &message);
-            run(&format!("{files} --pool {found}"));
         }
+        run(&format!("{files} --pool {found}"));
     }
 }
 
