@@ -11,7 +11,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use ijepa_data::DataSpec;
 use ijepa_masking::{MaskGroup, MaskRng, MaskSampler, PatchGrid, PatchIndices};
-use ijepa_train::{PretrainPlan, Recipe, RunDir, TrainOptions, pretrain};
+use ijepa_train::{PretrainPlan, Recipe, TrainOptions, pretrain, run};
 
 /// Shows one half of the image, a random one, and asks for the other.
 struct Halves {
@@ -64,12 +64,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let recipe = Recipe::preset("scenes_vit_nano")?;
     let plan = PretrainPlan::new(recipe, 64)?.with_sampler(Arc::new(sampler));
     let folder = std::env::temp_dir().join(format!("ijepa-halves-{}", std::process::id()));
-    let mut run = RunDir::open(&folder)?;
+    let run = run::Folder::open(&folder)?;
     let options = TrainOptions {
         max_steps: Some(20),
         ..TrainOptions::default()
     };
-    let (summary, _) = pretrain(&plan, source, &mut run, &Device::flex(), &options, &mut [])?;
+    let (summary, _) = pretrain(&plan, source, &run, &Device::flex(), &options, &mut [])?;
     println!("loss {:.3} -> {:.3}", summary.loss_first, summary.loss_last);
     std::fs::remove_dir_all(folder)?;
     Ok(())

@@ -19,8 +19,8 @@ use ijepa_eval::{EpochEvaluation, ExtractConfig, KnnConfig, extract, knn};
 use ijepa_masking::MaskRng;
 use ijepa_model::{Checkpoint, VisionTransformer};
 use ijepa_train::{
-    DeviceSpec, Hook, HookError, MetricsRow, Monitors, PretrainPlan, Recipe, RunDir, TrainOptions,
-    pretrain,
+    DeviceSpec, Learner, PretrainPlan, Recipe, TrainOptions, pretrain,
+    run::{Folder, Measured, Observer, Row},
 };
 use image::{Rgb, RgbImage};
 
@@ -35,17 +35,21 @@ struct Progress {
     feature_std: Vec<f64>,
 }
 
-impl Hook for Progress {
-    fn on_log(&mut self, row: &MetricsRow, monitors: &Monitors) -> Result<(), HookError> {
-        self.loss.push(row.loss);
-        self.feature_std.push(row.feature_std);
+impl<L> Observer<L> for Progress {
+    fn on_log(&mut self, row: &Row, measured: &Measured) {
+        let number = |name| row.get(name).unwrap_or(f64::NAN);
+        let loss = number("loss");
+        self.loss.push(loss);
+        self.feature_std.push(number("feature_std"));
         if row.step.is_multiple_of(500) {
+            let (step, total) = (row.step, self.total_steps);
+            let ratio = measured.monitors.get("loss_ratio").unwrap_or(f64::NAN);
+            let speed = number("images_per_s");
             println!(
-                "step {:5} of {}  loss {:.4} ({:.2} of the position mean's)  {:.0} images/s",
-                row.step, self.total_steps, row.loss, monitors.loss_ratio, row.times.images_per_s
+                "step {step:5} of {total}  loss {loss:.4} ({ratio:.2} of the position mean's)  \
+                 {speed:.0} images/s"
             );
         }
-        Ok(())
     }
 }
 
@@ -183,7 +187,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         recipe = recipe.with_overrides(&["run.precision=f32"])?;
     }
     let plan = PretrainPlan::new(recipe, source.len())?;
-    let mut run = RunDir::open(&out)?;
+    let run = Folder::open(&out)?;
     let workers = std::thread::available_parallelism()?.get().min(8);
     let mut environment = spec.environment();
     environment["data"] = data.into();
@@ -205,11 +209,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         ExtractConfig::default(),
         &device,
     );
-    let mut hooks: Vec<&mut dyn Hook> = vec![&mut progress];
+    let mut observers: Vec<&mut dyn Observer<Learner>> = vec![&mut progress];
     if !folder {
-        hooks.push(&mut rank);
+        observers.push(&mut rank);
     }
-    let (summary, learner) = pretrain(&plan, source, &mut run, &device, &options, &mut hooks)?;
+    let (summary, learner) = pretrain(&plan, source, &run, &device, &options, &mut observers)?;
     println!(
         "{} steps, loss {:.4} -> {:.4}, {:.0} images/s",
         summary.steps, summary.loss_first, summary.loss_last, summary.images_per_s

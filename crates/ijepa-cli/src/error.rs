@@ -77,7 +77,7 @@ pub(crate) enum CliError {
     #[error("interrupted after step {step}; the same command goes on from `{}`", run.display())]
     Interrupted { step: u64, run: PathBuf },
     #[error("cannot listen for Ctrl-C")]
-    Signals(#[source] ctrlc::Error),
+    Signals(#[source] std::io::Error),
     #[error(
         "nothing to compare; pass --weights W --train SPEC --test SPEC, or --features-train FILE \
          --features-test FILE"
@@ -235,9 +235,14 @@ fn training(error: &TrainError) -> u8 {
     match error {
         TrainError::Recipe(_) => exit_code::RECIPE,
         TrainError::Data(_) => exit_code::DATA,
-        TrainError::Checkpoint(_) | TrainError::OtherRecipe { .. } => exit_code::CHECKPOINT,
+        TrainError::Checkpoint(_)
+        | TrainError::OtherRecipe { .. }
+        | TrainError::OtherRun { .. }
+        | TrainError::Unclear { .. } => exit_code::CHECKPOINT,
         TrainError::Diverged { .. } | TrainError::Collapsed { .. } => exit_code::DIVERGED,
-        TrainError::Hook(source) => source.downcast_ref().map_or(exit_code::FAILURE, evaluation),
+        TrainError::Evaluation(source) => {
+            source.downcast_ref().map_or(exit_code::FAILURE, evaluation)
+        }
         _ => exit_code::FAILURE,
     }
 }
@@ -297,7 +302,7 @@ mod tests {
         );
         assert_eq!(precision.exit_code(), 2);
         let labels = ijepa_eval::Error::Knn(KnnError::Width { train: 8, test: 9 });
-        let hook = CliError::Train(TrainError::Hook(labels.into()));
+        let hook = CliError::Train(TrainError::Evaluation(labels.into()));
         assert_eq!(hook.exit_code(), 4);
         let print = CliError::Print(std::io::Error::other("disk is full"));
         assert_eq!(print.exit_code(), 1);

@@ -12,6 +12,7 @@ mod memory;
 mod picture;
 mod progress;
 mod report;
+mod signals;
 
 use std::process::ExitCode;
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ijepa_eval::{Progress, ProgressUnit};
-use ijepa_train::Lap;
+use ijepa_train::run::{Columns, Measured, Observer, Resumption, Row};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::report;
@@ -176,12 +176,14 @@ impl RunProgress {
     pub(crate) fn say(&mut self, line: &str) {
         self.line.say(line);
     }
+}
 
+impl<L> Observer<L> for RunProgress {
     /// Says where the run goes on, and warns of settings that it does not go on with.
-    pub(crate) fn resumed(&mut self, step: u64, changed: &[(String, String, String)]) {
-        self.say(&format!("going on after step {step}"));
-        if !changed.is_empty() {
-            let changes = changed.iter();
+    fn on_resume(&mut self, from: &Resumption) {
+        self.say(&format!("going on after step {}", from.step));
+        if !from.changed.is_empty() {
+            let changes = from.changed.iter();
             let changes = changes.map(|(key, old, new)| format!("{key} {old} -> {new}"));
             self.line.warn(&format!(
                 "warning: the recipe is not that of the checkpoint: {}",
@@ -190,17 +192,45 @@ impl RunProgress {
         }
     }
 
-    /// Shows how far the run is after step `step`, counted from 0, and how well it goes.
-    pub(crate) fn stepped(&mut self, step: u64, loss: f64, times: Lap) {
+    /// Shows how far the run is and how well it goes.
+    fn on_log(&mut self, row: &Row, measured: &Measured) {
+        let number = |name| row.get(name).unwrap_or(f64::NAN);
         let status = StepStatus {
-            done: step + 1,
+            done: row.step + 1,
             total: self.total_steps,
-            loss,
-            images_per_s: times.images_per_s,
-            step_ms: times.step_ms,
+            loss: number("loss"),
+            images_per_s: number("images_per_s"),
+            step_ms: number("step_ms"),
         };
         self.line
             .show(status.done, status.total, &status.to_string());
+        if let Some(reason) = &measured.collapse {
+            self.say(&format!("this run looks collapsed: {reason}"));
+        }
+    }
+
+    fn on_scores(&mut self, scores: &Row) {
+        let measured = self::scores(&scores.columns);
+        self.say(&format!("after step {}: {measured}", scores.step));
+    }
+
+    fn on_warning(&mut self, warning: &str) {
+        self.line.warn(&format!("warning: {warning}"));
+    }
+}
+
+/// Scores in a line, those that were measured.
+pub(crate) fn scores(scores: &Columns) -> String {
+    let measured = scores.iter();
+    let measured = measured.filter_map(|(name, score)| Some(format!("{name} {:.2}", score?)));
+    measured.collect::<Vec<_>>().join("  ")
+}
+
+/// Writes a line that stays, above all bars; there is nobody to tell if that fails.
+pub(crate) fn say_above_bars(line: &str) {
+    match io::stderr().is_terminal() {
+        true => drop(BARS.println(line)),
+        false => report::line(line),
     }
 }
 

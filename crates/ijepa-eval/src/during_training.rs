@@ -1,11 +1,14 @@
 //! What is measured after each epoch of a training run.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use burn::tensor::Device;
 use ijepa_data::Source;
 use ijepa_masking::MaskSampler;
-use ijepa_train::{EpochScores, Hook, HookError, Learner};
+use ijepa_train::{
+    EpochScores, Learner,
+    run::{Columns, Observer, ObserverError, Position},
+};
 
 use crate::{
     Error,
@@ -13,6 +16,7 @@ use crate::{
     knn::{KnnConfig, NEIGHBOURS, check_task, knn},
     probe::{Protocol, probe},
     rank::{lidar, rank_report},
+    stop::{Stoppable, unless},
     subset::Subset,
     views::{alignment, masked_views, uniformity},
 };
@@ -91,7 +95,7 @@ impl EpochEvaluation {
     ///
     /// # Errors
     ///
-    /// The [`Error`] that [`scores`](Self::scores) would return.
+    /// The [`Error`] that the first evaluation would return.
     pub fn check(&self) -> Result<(), Error> {
         match &self.test {
             Some(test) => check_task(self.train.as_ref(), test.as_ref()),
@@ -99,21 +103,22 @@ impl EpochEvaluation {
         }
     }
 
-    /// Scores of an encoder.
-    ///
-    /// # Errors
-    ///
-    /// Any [`Error`] of extraction, kNN or probe.
-    pub fn scores(&self, learner: &Learner) -> Result<EpochScores, Error> {
-        self.scores_on(&self.train, learner)
-    }
-
-    fn scores_on(&self, source: &Arc<dyn Source>, learner: &Learner) -> Result<EpochScores, Error> {
+    /// Scores of an encoder by the images of `source`; none once `stop` is set.
+    fn scores(
+        &self,
+        source: &Arc<dyn Source>,
+        learner: &Learner,
+        stop: &AtomicBool,
+    ) -> Result<Option<EpochScores>, Error> {
         let encoder = learner.target.encoder();
         let features = |source: &dyn Source| {
-            extract(encoder, source, &self.extract, &self.device).map(|found| found.features)
+            let source = Stoppable { source, stop };
+            let found = extract(encoder, &source, &self.extract, &self.device);
+            unless(stop, found.map(|found| found.features))
         };
-        let train = features(source.as_ref())?;
+        let Some(train) = features(source.as_ref())? else {
+            return Ok(None);
+        };
         let rank = rank_report(&train);
         let mut scores = EpochScores {
             rankme: Some(rank.rankme),
@@ -124,8 +129,15 @@ impl EpochEvaluation {
         };
         if let Some(Views { sampler, count }) = &self.views {
             let images = Subset::first(Arc::clone(source), VIEW_IMAGES);
+            let images = Stoppable {
+                source: &images,
+                stop,
+            };
             let (config, device) = (&self.extract, &self.device);
-            let views = masked_views(encoder, &images, sampler.as_ref(), *count, config, device)?;
+            let views = masked_views(encoder, &images, sampler.as_ref(), *count, config, device);
+            let Some(views) = unless(stop, views)? else {
+                return Ok(None);
+            };
             scores.alignment = Some(alignment(&views, *count));
             let wanted = *count == LIDAR_VIEWS && views.images() > 1;
             scores.lidar = wanted.then(|| lidar(&views, *count));
@@ -136,28 +148,35 @@ impl EpochEvaluation {
                 center: true,
                 ..KnnConfig::default()
             };
-            let test = features(test.as_ref())?;
-            let neighbours = knn(&train, &test, &config, &self.device)?;
+            let Some(test) = features(test.as_ref())? else {
+                return Ok(None);
+            };
+            let neighbours = knn(&train, &test, &config, &self.device);
+            let Some(neighbours) = unless(stop, neighbours)? else {
+                return Ok(None);
+            };
             scores.knn = Some(neighbours.k[&NEIGHBOURS].top1);
             let heads = probe(&train, &test, &Protocol::Quick.config(), &self.device)?;
             scores.probe = Some(heads.top1);
         }
-        Ok(scores)
+        Ok(Some(scores))
     }
 }
 
-impl Hook for EpochEvaluation {
-    fn on_epoch(&mut self, _: u64, learner: &Learner) -> Result<EpochScores, HookError> {
-        Ok(self.scores(learner)?)
-    }
-
-    fn on_end(&mut self, images: u64, learner: &Learner) -> Result<EpochScores, HookError> {
-        if self.chosen {
-            return Ok(self.scores(learner)?);
+impl Observer<Learner> for EpochEvaluation {
+    fn measure(
+        &mut self,
+        at: &Position,
+        learner: &Learner,
+        stop: &AtomicBool,
+    ) -> Result<Columns, ObserverError> {
+        let mut source = Arc::clone(&self.train);
+        // After a few steps nobody waits for more images than they have seen.
+        if !self.chosen && at.epochs == 0 {
+            source = Arc::new(Subset::first(source, at.images.max(2) as usize));
         }
-        let seen = Subset::first(Arc::clone(&self.train), images.max(2) as usize);
-        let seen: Arc<dyn Source> = Arc::new(seen);
-        Ok(self.scores_on(&seen, learner)?)
+        let scores = self.scores(&source, learner, stop)?;
+        Ok(scores.map(Columns::from).unwrap_or_default())
     }
 }
 

@@ -71,6 +71,7 @@ mod picked;
 mod probe;
 mod progress;
 mod rank;
+mod stop;
 mod subset;
 pub mod sweep;
 mod views;
@@ -85,8 +86,7 @@ pub use features::{
     extract_pixels, extract_with_progress, for_each_batch, natural_size, read_features,
 };
 pub use finetune::{
-    FinetuneData, FinetuneError, FinetuneEvent, FinetunePlan, FinetuneRecipe, FinetuneSummary,
-    evaluate, finetune,
+    FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, FinetuneSummary, evaluate, finetune,
 };
 pub use knn::{KnnConfig, KnnError, KnnReport, knn};
 pub use labels::{LabelsError, Split, check_class_names, check_labels, check_voters};

@@ -102,6 +102,13 @@ impl AdamW {
         updated
     }
 
+    /// Both moments of the parameter with this official name, if it has any.
+    pub(crate) fn moments<const D: usize>(&self, name: &str) -> [Option<Tensor<D>>; 2] {
+        let name = name.to_owned();
+        let moments = self.moments.each_ref();
+        moments.map(|moments| moments.get::<Tensor<D>>(&name))
+    }
+
     /// The moments as they go into a checkpoint, in the order of `module`'s parameters.
     pub fn named_moments<M: Module>(&self, module: &M) -> Vec<NamedTensor> {
         let mut collect = CollectMoments {
@@ -219,11 +226,11 @@ impl ModuleVisitor for CollectMoments<'_> {
 
     fn visit_float<const D: usize>(&mut self, _: &Param<Tensor<D>>) {
         let name = self.path.official_name();
-        for (moments, suffix) in self.optimizer.moments.iter().zip(Moments::SUFFIXES) {
-            if let Some(moment) = moments.get::<Tensor<D>>(&name) {
-                self.found
-                    .push(NamedTensor::from_tensor(format!("{name}.{suffix}"), moment));
-            }
+        let moments = self.optimizer.moments::<D>(&name).into_iter();
+        for (moment, suffix) in moments.zip(Moments::SUFFIXES) {
+            let name = format!("{name}.{suffix}");
+            self.found
+                .extend(moment.map(|moment| NamedTensor::from_tensor(name, moment)));
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Why a run could not start or go on.
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use ijepa_data::DataError;
-use ijepa_model::CheckpointError;
+use ijepa_model::{CheckpointError, files::FileError};
 
 use crate::resolve::ResolveError;
 
-/// A pretraining run that stopped.
+/// A run that stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
@@ -21,16 +21,8 @@ pub enum TrainError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// A file of the run directory cannot be read or written.
-    #[error("cannot {action} `{}`", path.display())]
-    Io {
-        /// What was attempted.
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
     /// Another process trains in the same directory.
     #[error("`{}` is in use by another process", path.display())]
     InUse {
@@ -41,6 +33,27 @@ pub enum TrainError {
     #[error("`{}` already holds a run; resume it, or choose another directory", path.display())]
     Exists {
         /// The run directory.
+        path: PathBuf,
+    },
+    /// The directory holds another run than that of the checkpoint.
+    #[error(
+        "`{}` holds another run than that of `{}`; choose another directory",
+        run.display(), path.display()
+    )]
+    OtherRun {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The run directory.
+        run: PathBuf,
+    },
+    /// The directory has checkpoints, but does not say which of them its run is at.
+    #[error(
+        "`{}` does not say where its run is: `latest` is missing, and no complete checkpoint goes \
+         with the rows of the run; name one with --resume",
+        path.display()
+    )]
+    Unclear {
+        /// The folder of checkpoints.
         path: PathBuf,
     },
     /// The checkpoint is of a run with another recipe.
@@ -71,7 +84,7 @@ pub enum TrainError {
         /// What the monitors saw.
         reason: String,
     },
-    /// A hook failed.
+    /// An observer could not measure what is trained.
     #[error("an evaluation during training failed")]
-    Hook(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Evaluation(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -6,22 +6,45 @@ use burn::{
 };
 use ijepa_model::checkpoint::ParamPath;
 
-/// Official name of the first parameter of `module` with a value that is not finite.
-pub fn first_not_finite<M: Module>(module: &M) -> Option<String> {
+use crate::adamw::AdamW;
+
+/// Official name of the first parameter of `module` with a value that is not finite, or with such
+/// a moment in its `optimizer`.
+pub fn first_not_finite<M: Module>(module: &M, optimizer: Option<&AdamW>) -> Option<String> {
     let mut find = Find {
         path: ParamPath::default(),
-        found: None,
+        optimizer,
+        names: Vec::new(),
+        sums: Vec::new(),
     };
     module.visit(&mut find);
-    find.found
+    let Find {
+        mut names, sums, ..
+    } = find;
+    if sums.is_empty() {
+        return None;
+    }
+    let sums = Tensor::cat(sums, 0).into_data();
+    let at = sums.iter::<f32>().position(|sum| !sum.is_finite())?;
+    Some(names.swap_remove(at))
 }
 
-struct Find {
+struct Find<'a> {
     path: ParamPath,
-    found: Option<String>,
+    optimizer: Option<&'a AdamW>,
+    names: Vec<String>,
+    sums: Vec<Tensor<1>>,
 }
 
-impl ModuleVisitor for Find {
+impl Find<'_> {
+    fn add<const D: usize>(&mut self, name: String, values: Tensor<D>) {
+        self.names.push(name);
+        // A sum is finite only if every term is (values near the end of f32 are lost anyway).
+        self.sums.push(values.without_autodiff().abs().sum());
+    }
+}
+
+impl ModuleVisitor for Find<'_> {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.enter(name);
     }
@@ -31,13 +54,13 @@ impl ModuleVisitor for Find {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.found.is_some() {
-            return;
-        }
-        // A sum is finite only if every term is (values near the end of f32 are lost anyway).
-        let sum: f32 = param.val().without_autodiff().abs().sum().into_scalar();
-        if !sum.is_finite() {
-            self.found = Some(format!("parameter {}", self.path.official_name()));
+        let name = self.path.official_name();
+        self.add(format!("parameter {name}"), param.val());
+        let moments = self
+            .optimizer
+            .map(|optimizer| optimizer.moments::<D>(&name));
+        for moment in moments.into_iter().flatten().flatten() {
+            self.add(format!("moment of {name}"), moment);
         }
     }
 }

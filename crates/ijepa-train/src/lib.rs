@@ -1,47 +1,32 @@
-//! Pretraining I-JEPA: recipes, schedules, optimizer, training step, trainer and run directory.
+//! Pretraining I-JEPA: recipes, schedules, optimizer and training step; and the loop of any run.
 
 mod adamw;
-mod best;
-mod clock;
 mod device;
 mod error;
 mod finite;
 pub mod flops;
 mod gradients;
-mod hook;
-mod metrics;
 mod monitor;
-mod options;
 mod plan;
+mod pretrain;
 pub mod recipe;
 mod resolve;
-mod resume;
-mod run_dir;
-mod run_folder;
-mod run_span;
+pub mod run;
 pub mod schedule;
+mod scores;
 mod step;
-mod step_table;
-mod tensorboard;
-mod trainer;
 
 pub use adamw::{AdamW, AdamWConfig};
-pub use clock::{Clock, Lap};
 pub use device::{Backend, DeviceError, DeviceSpec};
 pub use error::TrainError;
 pub use finite::first_not_finite;
 pub use gradients::{SumOfGradients, clipped, global_norm};
-pub use hook::{EpochScores, Hook, HookError, Resumption};
-pub use metrics::MetricsRow;
 pub use monitor::Monitors;
-pub use options::{Resume, TrainOptions, TrainSummary};
 pub use plan::PretrainPlan;
+pub use pretrain::pretrain;
 pub use recipe::{Recipe, RecipeError};
 pub use resolve::ResolveError;
-pub use run_dir::RunDir;
-pub use run_folder::RunFolder;
-pub use run_span::RunSpan;
+pub use run::{Resume, TrainOptions, TrainSummary};
 pub use schedule::{ScheduleConfig, Schedules, WarmupCosine};
+pub use scores::EpochScores;
 pub use step::{GroupBatch, Learner, StepOutput, StepSettings};
-pub use step_table::{StepRow, StepTable};
-pub use trainer::pretrain;

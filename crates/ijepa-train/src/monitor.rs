@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use ijepa_masking::MaskGroup;
 use ijepa_model::Loss;
 
-use crate::step::StepOutput;
+use crate::run::Columns;
 
 /// Feature spread below which a run is called collapsed.
 const COLLAPSED_STD: f64 = 0.05;
@@ -28,8 +28,13 @@ pub struct Monitors {
 impl Monitors {
     /// Measures a step by the targets and features of its last group, whose masks are `masks`;
     /// `value` is its loss.
-    pub(crate) fn measure(output: &StepOutput, masks: &MaskGroup, loss: Loss, value: f64) -> Self {
-        let (targets, features) = (output.targets.clone(), output.features.clone());
+    pub(crate) fn measure(
+        last: &[Tensor<3>; 2],
+        masks: &MaskGroup,
+        loss: Loss,
+        value: f64,
+    ) -> Self {
+        let [targets, features] = last.clone();
         let baseline = scalar(loss.forward(position_means(&targets, masks), targets));
         let [rows, kept, dim] = features.dims();
         let tokens = features.clone().reshape([rows * kept, dim]);
@@ -48,6 +53,16 @@ impl Monitors {
             image_cosine: mean_cosine(by_image.unsqueeze_dim(0)),
             loss_ratio: value / baseline.max(f64::MIN_POSITIVE),
         }
+    }
+
+    /// The monitors by the columns of `monitors.csv`.
+    pub(crate) fn columns(&self) -> Columns {
+        Columns::of([
+            ("feature_std", self.feature_std),
+            ("patch_cosine", self.patch_cosine),
+            ("image_cosine", self.image_cosine),
+            ("loss_ratio", self.loss_ratio),
+        ])
     }
 
     /// Why the run looks collapsed, in a plain sentence.
@@ -145,14 +160,7 @@ mod tests {
     }
 
     fn measure_both(targets: Tensor<3>, features: Tensor<3>) -> Monitors {
-        let zero = Tensor::zeros([1], &device());
-        let output = StepOutput {
-            loss: zero.clone(),
-            grad_norm: zero,
-            targets,
-            features,
-        };
-        Monitors::measure(&output, &masks(), Loss::Mse, 1.0)
+        Monitors::measure(&[targets, features], &masks(), Loss::Mse, 1.0)
     }
 
     #[test]

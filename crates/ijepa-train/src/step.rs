@@ -10,13 +10,13 @@ use ijepa_model::{
     Checkpoint, CheckpointError, Compute, EmaTarget, IJepa, IJepaConfig, Initialization,
     MaskTensors, Objective, StochasticDepth, Target,
     checkpoint::{EncoderRole, Parts, TrainingState, named_tensors, write_native},
-    files::create_folder,
     kernels::on_workers,
 };
 
 use crate::{
     adamw::{AdamW, AdamWConfig},
     gradients::{SumOfGradients, clipped, global_norm},
+    run::Gradients,
 };
 
 /// Everything that training changes, and the objective it follows.
@@ -139,17 +139,38 @@ impl Learner {
 
     /// One step on a batch of whole mask groups, each of which counts the same.
     ///
-    /// `groups_per_pass` groups share a backward pass and the gradients of all groups are averaged,
-    /// so memory is that of one pass.
-    ///
     /// # Panics
     ///
-    /// Panics if there is no group or `groups_per_pass` is 0.
+    /// As [`gradients`](Self::gradients).
     pub fn step(
         &mut self,
         groups: impl IntoIterator<Item = GroupBatch>,
         settings: StepSettings,
     ) -> StepOutput {
+        let Gradients { sum, losses, seen } = self.gradients(groups, settings.groups_per_pass);
+        let grad_norm = self.apply(sum, losses.len(), settings);
+        let [targets, features] = seen;
+        StepOutput {
+            loss: Tensor::cat(losses, 0).mean(),
+            grad_norm,
+            targets,
+            features,
+        }
+    }
+
+    /// The gradients of some mask groups, and targets and features of the last of them (see
+    /// [`StepOutput`]).
+    ///
+    /// `groups_per_pass` groups share a backward pass, so memory is that of one pass.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no group or `groups_per_pass` is 0.
+    pub fn gradients(
+        &mut self,
+        groups: impl IntoIterator<Item = GroupBatch>,
+        groups_per_pass: usize,
+    ) -> Gradients<[Tensor<3>; 2]> {
         let device = self.target.encoder().norm.gamma.device();
         let mut losses = Vec::new();
         let mut sum = SumOfGradients::default();
@@ -157,7 +178,7 @@ impl Learner {
         let mut groups = groups.into_iter().peekable();
         while groups.peek().is_some() {
             let mut pass: Option<Tensor<1>> = None;
-            for group in groups.by_ref().take(settings.groups_per_pass) {
+            for group in groups.by_ref().take(groups_per_pass) {
                 let (loss, seen) = on_workers(&device, || self.group_loss(group));
                 last = Some(seen);
                 losses.push(loss.clone().inner());
@@ -172,15 +193,24 @@ impl Learner {
                 sum.add(&self.model, gradients);
             });
         }
-        let groups = losses.len();
-        let grad_norm = on_workers(&device, || self.update(sum, groups, settings));
-        let [targets, features] = last.expect("at least one group");
-        StepOutput {
-            loss: Tensor::cat(losses, 0).mean(),
-            grad_norm,
-            targets,
-            features,
-        }
+        let seen = last.expect("at least one group");
+        Gradients { sum, losses, seen }
+    }
+
+    /// Updates all weights by the mean over `groups` groups of which `sum` is the sum, and the
+    /// target encoder. Returns the global norm of the mean before clipping, `[1]`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `sum` is of no group.
+    pub fn apply(
+        &mut self,
+        sum: SumOfGradients,
+        groups: usize,
+        settings: StepSettings,
+    ) -> Tensor<1> {
+        let device = self.target.encoder().norm.gamma.device();
+        on_workers(&device, || self.update(sum, groups, settings))
     }
 
     /// The loss of a group, its targets and features.
@@ -232,18 +262,16 @@ impl Learner {
         }
     }
 
-    /// Writes a native checkpoint folder, which appears as a whole.
+    /// Writes a native checkpoint into an empty folder.
     ///
     /// # Errors
     ///
-    /// [`CheckpointError::Io`] if `path` exists or cannot be written.
-    pub fn save(&self, path: &Path, state: &TrainingState) -> Result<(), CheckpointError> {
+    /// [`CheckpointError::Io`] if it cannot be written.
+    pub fn save(&self, folder: &Path, state: TrainingState) -> Result<(), CheckpointError> {
         let state = TrainingState {
             model: Some(self.model.config()),
-            ..state.clone()
+            ..state
         };
-        create_folder(path, |folder| {
-            write_native(folder, self.model.encoder.config(), &self.parts(), &state)
-        })
+        write_native(folder, self.model.encoder.config(), &self.parts(), &state)
     }
 }

@@ -2,25 +2,35 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use ijepa_data::DataSpec;
 use ijepa_testkit::device;
 use ijepa_train::{
-    EpochScores, Hook, HookError, Learner, PretrainPlan, Recipe, RunDir, TrainOptions, pretrain,
+    EpochScores, Learner, PretrainPlan, Recipe, TrainOptions, pretrain,
+    run::{Columns, Folder, Observer, ObserverError, Position},
 };
 
 /// Scores of the epochs: rank, and kNN where there is one.
 struct Scores(&'static [(f64, Option<f64>)]);
 
-impl Hook for Scores {
-    fn on_epoch(&mut self, epoch: u64, _: &Learner) -> Result<EpochScores, HookError> {
-        let (rankme, knn) = self.0[epoch as usize];
-        Ok(EpochScores {
+impl Observer<Learner> for Scores {
+    fn measure(
+        &mut self,
+        at: &Position,
+        _: &Learner,
+        _: &AtomicBool,
+    ) -> Result<Columns, ObserverError> {
+        let (rankme, knn) = self.0[at.epochs as usize - 1];
+        Ok(Columns::from(EpochScores {
             rankme: Some(rankme),
             knn,
             ..EpochScores::default()
-        })
+        }))
     }
 }
 
@@ -48,15 +58,14 @@ fn train(run: &Path, epochs: u64, scores: &'static [(f64, Option<f64>)]) {
         max_steps: Some(epochs),
         ..TrainOptions::default()
     };
-    let mut run = RunDir::open(run).unwrap();
-    let hooks: &mut [&mut dyn Hook] = &mut [&mut Scores(scores)];
+    let folder = Folder::open(run).unwrap();
     pretrain(
         &plan,
         Arc::from(source),
-        &mut run,
+        &folder,
         &device(),
         &options,
-        hooks,
+        &mut [&mut Scores(scores)],
     )
     .unwrap();
 }

@@ -8,8 +8,8 @@ mod objectives {
     use ijepa_model::{Checkpoint, Target, checkpoint::Format};
     use ijepa_testkit::device;
     use ijepa_train::{
-        Hook, HookError, MetricsRow, Monitors, PretrainPlan, Recipe, RunDir, TrainError,
-        TrainOptions, pretrain,
+        PretrainPlan, Recipe, TrainError, TrainOptions, pretrain,
+        run::{Folder, Measured, Observer, Row},
     };
 
     /// As wide as the pixels of a patch are many, so that shapes tell no target from another.
@@ -32,12 +32,11 @@ mod objectives {
     const PIXELS: &str = "objective.target=pixels";
 
     #[derive(Default)]
-    struct Seen(Vec<(MetricsRow, Monitors)>);
+    struct Seen(Vec<(Row, Measured)>);
 
-    impl Hook for Seen {
-        fn on_log(&mut self, row: &MetricsRow, monitors: &Monitors) -> Result<(), HookError> {
-            self.0.push((*row, *monitors));
-            Ok(())
+    impl<L> Observer<L> for Seen {
+        fn on_log(&mut self, row: &Row, measured: &Measured) {
+            self.0.push((row.clone(), measured.clone()));
         }
     }
 
@@ -48,14 +47,20 @@ mod objectives {
         let spec: DataSpec = "scenes:kind=texture,n=48,size=32".parse().unwrap();
         let source: Arc<dyn Source> = Arc::from(spec.open().unwrap());
         let plan = PretrainPlan::new(recipe, source.len())?;
-        let mut run = RunDir::open(run)?;
+        let folder = Folder::open(run)?;
         let options = TrainOptions {
             max_steps: Some(last),
             ..Default::default()
         };
         let mut seen = Seen::default();
-        let hooks: &mut [&mut dyn Hook] = &mut [&mut seen];
-        pretrain(&plan, source, &mut run, &device(), &options, hooks)?;
+        pretrain(
+            &plan,
+            source,
+            &folder,
+            &device(),
+            &options,
+            &mut [&mut seen],
+        )?;
         Ok(seen)
     }
 
@@ -75,13 +80,15 @@ mod objectives {
         let hot = "optimizer.start_lr=1e-3";
         let Seen(seen) = train(folder.path(), &[MAE, hot], 60).unwrap();
         assert_eq!(seen.len(), 60);
-        for (row, monitors) in &seen {
-            assert_eq!((row.context_patches, row.target_patches), (9.0, 27.0));
+        for (row, measured) in &seen {
+            let patches = ["context_patches", "target_patches"].map(|name| row.get(name));
+            assert_eq!(patches, [Some(9.0), Some(27.0)]);
             // The monitors look at the encoder: pixels of a patch would have a spread of 1.
-            assert!(monitors.collapse().is_none(), "{monitors:?}");
+            assert!(measured.collapse.is_none(), "{measured:?}");
         }
-        let mean = |rows: &[(MetricsRow, Monitors)]| {
-            rows.iter().map(|(_, seen)| seen.loss_ratio).sum::<f64>() / rows.len() as f64
+        let mean = |rows: &[(Row, Measured)]| {
+            let ratio = |(_, seen): &(Row, Measured)| seen.monitors.get("loss_ratio").unwrap();
+            rows.iter().map(ratio).sum::<f64>() / rows.len() as f64
         };
         let (first, last) = (mean(&seen[..5]), mean(&seen[55..]));
         assert!(last < 0.95 * first, "{first} to {last}");

@@ -5,7 +5,10 @@ mod pretrain {
     use std::{
         fs,
         path::Path,
-        sync::{Arc, atomic::Ordering},
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering},
+        },
     };
 
     use burn::tensor::Tensor;
@@ -14,8 +17,9 @@ mod pretrain {
     use ijepa_model::{Checkpoint, MaskTensors, Normalization};
     use ijepa_testkit::{device, max_abs_difference};
     use ijepa_train::{
-        GroupBatch, Hook, HookError, Learner, MetricsRow, Monitors, PretrainPlan, Recipe, Resume,
-        Resumption, RunDir, StepSettings, TrainError, TrainOptions, TrainSummary, pretrain,
+        EpochScores, GroupBatch, Learner, PretrainPlan, Recipe, Resume, StepSettings, TrainError,
+        TrainOptions, TrainSummary, pretrain,
+        run::{Columns, Folder, Measured, Observer, ObserverError, Position, Resumption, Row},
     };
 
     const TINY: [&str; 12] = [
@@ -54,8 +58,8 @@ mod pretrain {
     ) -> Result<TrainSummary, TrainError> {
         let source = source();
         let plan = PretrainPlan::new(recipe, source.len())?;
-        let mut run = RunDir::open(run)?;
-        Ok(pretrain(&plan, source, &mut run, &device(), options, &mut [])?.0)
+        let folder = Folder::open(run)?;
+        Ok(pretrain(&plan, source, &folder, &device(), options, &mut [])?.0)
     }
 
     fn until(step: u64) -> TrainOptions {
@@ -94,7 +98,8 @@ mod pretrain {
         let folder = tempfile::tempdir().unwrap();
         let summary = train(folder.path(), recipe(&[]), &until(8)).unwrap();
         assert_eq!((summary.steps, summary.images), (8, 96));
-        assert!(summary.loss_last.is_finite() && summary.feature_std > 0.05);
+        assert!(summary.loss_last.is_finite());
+        assert!(summary.signals.get("feature_std") > Some(0.05));
         let rows = rows(folder.path());
         assert_eq!(rows[0][..4], ["epoch", "step", "images", "loss"]);
         let steps: Vec<&str> = rows[1..].iter().map(|row| row[1].as_str()).collect();
@@ -228,8 +233,8 @@ mod pretrain {
     #[test]
     fn a_second_process_and_a_second_run_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let held = RunDir::open(folder.path()).unwrap();
-        let error = RunDir::open(folder.path()).unwrap_err();
+        let held = Folder::open(folder.path()).unwrap();
+        let error = Folder::open(folder.path()).unwrap_err();
         assert!(matches!(error, TrainError::InUse { .. }), "{error}");
         drop(held);
         train(folder.path(), recipe(&[]), &until(1)).unwrap();
@@ -266,10 +271,9 @@ mod pretrain {
     #[derive(Default)]
     struct Resumed(Option<Resumption>);
 
-    impl Hook for Resumed {
-        fn on_resume(&mut self, from: &Resumption) -> Result<(), HookError> {
+    impl<L> Observer<L> for Resumed {
+        fn on_resume(&mut self, from: &Resumption) {
             assert_eq!(self.0.replace(from.clone()), None);
-            Ok(())
         }
     }
 
@@ -279,9 +283,9 @@ mod pretrain {
         let resume = |overrides: &[&str], last: u64| {
             let (source, mut resumed) = (source(), Resumed::default());
             let plan = PretrainPlan::new(recipe(overrides), source.len()).unwrap();
-            let mut run = RunDir::open(folder.path()).unwrap();
-            let (options, hooks): (_, &mut [&mut dyn Hook]) = (until(last), &mut [&mut resumed]);
-            pretrain(&plan, source, &mut run, &device(), &options, hooks).unwrap();
+            let (run, options) = (Folder::open(folder.path()).unwrap(), until(last));
+            let observers: &mut [&mut dyn Observer<_>] = &mut [&mut resumed];
+            pretrain(&plan, source, &run, &device(), &options, observers).unwrap();
             resumed.0
         };
         assert_eq!(resume(&[], 2), None);
@@ -336,55 +340,58 @@ mod pretrain {
     #[derive(Default)]
     struct Counter {
         logs: usize,
-        epochs: Vec<u64>,
+        measured: Vec<Position>,
+        told: Vec<Row>,
     }
 
-    impl Hook for Counter {
-        fn on_log(&mut self, row: &MetricsRow, monitors: &Monitors) -> Result<(), HookError> {
-            assert!(row.loss > 0.0 && monitors.loss_ratio > 0.0);
+    impl Observer<Learner> for Counter {
+        fn on_log(&mut self, row: &Row, measured: &Measured) {
+            assert!(row.get("loss") > Some(0.0));
+            assert!(measured.monitors.get("loss_ratio") > Some(0.0));
             self.logs += 1;
-            Ok(())
         }
 
-        fn on_epoch(
+        fn measure(
             &mut self,
-            epoch: u64,
+            at: &Position,
             _: &Learner,
-        ) -> Result<ijepa_train::EpochScores, HookError> {
-            self.epochs.push(epoch);
-            Ok(ijepa_train::EpochScores {
+            _: &AtomicBool,
+        ) -> Result<Columns, ObserverError> {
+            self.measured.push(*at);
+            Ok(Columns::from(EpochScores {
                 knn: Some(12.5),
                 ..Default::default()
-            })
+            }))
+        }
+
+        fn on_scores(&mut self, scores: &Row) {
+            self.told.push(scores.clone());
         }
     }
 
     #[test]
-    fn hooks_see_every_log_and_every_epoch() {
+    fn observers_see_every_log_every_epoch_and_the_end() {
         let folder = tempfile::tempdir().unwrap();
         let source = source();
         let plan = PretrainPlan::new(recipe(&[]), source.len()).unwrap();
-        let mut run = RunDir::open(folder.path()).unwrap();
+        let run = Folder::open(folder.path()).unwrap();
         let mut counter = Counter::default();
         let options = until(9);
-        let (summary, _) = pretrain(
-            &plan,
-            source,
-            &mut run,
-            &device(),
-            &options,
-            &mut [&mut counter],
-        )
-        .unwrap();
-        assert_eq!(
-            (counter.logs, counter.epochs.as_slice()),
-            (3, [0, 1].as_slice())
-        );
-        // It ended after a third epoch had begun.
-        assert_eq!(summary.scores.knn, None);
+        let observers: &mut [&mut dyn Observer<_>] = &mut [&mut counter];
+        let (summary, _) = pretrain(&plan, source, &run, &device(), &options, observers).unwrap();
+        let at = |step, epochs| Position {
+            step,
+            images: 12 * step,
+            epochs,
+        };
+        assert_eq!(counter.logs, 3);
+        assert_eq!(counter.measured, [at(4, 1), at(8, 2), at(9, 2)]);
+        assert_eq!(counter.told, summary.evaluations);
+        assert_eq!(summary.scores().get("knn"), Some(12.5));
         let epochs = fs::read_to_string(folder.path().join("epochs.csv")).unwrap();
         let rows: Vec<&str> = epochs.lines().collect();
         assert!(rows[0].starts_with("epoch,step,rankme,knn,probe,"));
-        assert_eq!(rows[1..], ["0,4,,12.5,,,,,,", "1,8,,12.5,,,,,,"]);
+        let expected = ["0,4,,12.5,,,,,,", "1,8,,12.5,,,,,,", ",9,,12.5,,,,,,"];
+        assert_eq!(rows[1..], expected);
     }
 }

@@ -21,9 +21,10 @@ mod trajectory {
     };
     use ijepa_testkit::{Golden, device, max_abs_difference};
     use ijepa_train::{
-        AdamWConfig, GroupBatch, Hook, HookError, Learner, MetricsRow, Monitors, PretrainPlan,
-        Recipe, RunDir, ScheduleConfig, Schedules, StepSettings, TrainOptions, pretrain,
+        AdamWConfig, GroupBatch, Learner, PretrainPlan, Recipe, ScheduleConfig, Schedules,
+        StepSettings, TrainOptions, pretrain,
         recipe::DecaySchedule,
+        run::{Folder, Measured, Observer, Row},
     };
 
     /// Absolute tolerance of the loss of a step.
@@ -266,7 +267,9 @@ mod trajectory {
         // Through our own format, too: nothing may be lost on the way.
         let folder = tempfile::tempdir().unwrap();
         let native = folder.path().join("step-10");
-        learner.save(&native, &TrainingState::default()).unwrap();
+        let state = TrainingState::default();
+        std::fs::create_dir(&native).unwrap();
+        learner.save(&native, state).unwrap();
         let mut reloaded = resumed(&native);
 
         train(&mut learner, &golden, 10..20);
@@ -315,10 +318,9 @@ mod trajectory {
     #[derive(Default)]
     struct Losses(Vec<f64>);
 
-    impl Hook for Losses {
-        fn on_log(&mut self, row: &MetricsRow, _: &Monitors) -> Result<(), HookError> {
-            self.0.push(row.loss);
-            Ok(())
+    impl<L> Observer<L> for Losses {
+        fn on_log(&mut self, row: &Row, _: &Measured) {
+            self.0.extend(row.get("loss"));
         }
     }
 
@@ -331,11 +333,9 @@ mod trajectory {
         let source: Arc<dyn Source> = Arc::from(spec.open().unwrap());
         let plan = PretrainPlan::new(recipe, source.len()).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let mut run = RunDir::open(folder.path()).unwrap();
-        let mut found = Losses::default();
-        let (options, hooks): (_, &mut [&mut dyn Hook]) =
-            (TrainOptions::default(), &mut [&mut found]);
-        pretrain(&plan, source, &mut run, &device(), &options, hooks).unwrap();
+        let run = Folder::open(folder.path()).unwrap();
+        let (mut found, options) = (Losses::default(), TrainOptions::default());
+        pretrain(&plan, source, &run, &device(), &options, &mut [&mut found]).unwrap();
 
         let text = std::fs::read_to_string(golden_folder().join("run_losses.json")).unwrap();
         let golden: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -9,10 +9,13 @@ use ijepa_data::{DataError, RgbImage8, Source};
 use ijepa_eval::Features;
 use ijepa_model::{Normalization, VisionTransformerConfig};
 use ijepa_testkit::device;
-use ijepa_train::{RunFolder, TrainOptions, recipe::Settings};
+use ijepa_train::{
+    TrainOptions, TrainSummary,
+    recipe::Settings,
+    run::{Folder, Observer, Resumption},
+};
 use ijepa_viz::rcdm::{
-    Conditioner, Decoder, DecoderEvent, DecoderRecipe, DecoderSummary, RcdmError, Sampling, Shown,
-    accept, train_decoder,
+    Conditioner, Decoder, DecoderRecipe, RcdmError, Sampling, Shown, accept, train_decoder,
 };
 
 const SIDE: usize = 4;
@@ -97,15 +100,33 @@ fn train_in(
     conditioner: &Conditioner,
     recipe: &DecoderRecipe,
     options: &TrainOptions,
-) -> Result<(DecoderSummary, Decoder, Vec<DecoderEvent>), RcdmError> {
-    let (run, source) = (RunFolder::open(folder)?, Arc::new(Colors(64)));
-    let mut events = Vec::new();
-    let tell = |event| events.push(event);
-    let trained = train_decoder(recipe, conditioner, source, &run, &device(), options, tell);
-    trained.map(|(summary, decoder)| (summary, decoder, events))
+) -> Result<(TrainSummary, Decoder, Resumed), RcdmError> {
+    let (folder, source) = (Folder::open(folder)?, Arc::new(Colors(64)));
+    let (device, mut resumed) = (device(), Resumed::default());
+    let observers: &mut [&mut dyn Observer<_>] = &mut [&mut resumed];
+    let trained = train_decoder(
+        recipe,
+        conditioner,
+        source,
+        &folder,
+        &device,
+        options,
+        observers,
+    );
+    trained.map(|(summary, decoder)| (summary, decoder, resumed))
 }
 
-fn train(conditioner: &Conditioner, recipe: &DecoderRecipe) -> (DecoderSummary, Decoder) {
+/// Where runs went on.
+#[derive(Debug, Default)]
+struct Resumed(Vec<Resumption>);
+
+impl<L> Observer<L> for Resumed {
+    fn on_resume(&mut self, from: &Resumption) {
+        self.0.push(from.clone());
+    }
+}
+
+fn train(conditioner: &Conditioner, recipe: &DecoderRecipe) -> (TrainSummary, Decoder) {
     let folder = tempfile::tempdir().unwrap();
     let options = TrainOptions::default();
     let trained = train_in(folder.path(), conditioner, recipe, &options);
@@ -120,7 +141,7 @@ fn a_decoder_learns_and_listens() {
     recipe.run.log_every_steps = 2;
     recipe.run.checkpoint_every_steps = 200;
     let (summary, decoder) = train(&conditioner, &recipe);
-    let (first, last) = (summary.loss_first.unwrap(), summary.loss_last.unwrap());
+    let (first, last) = (summary.loss_first, summary.loss_last);
     assert!(last < 0.6 * first, "{first} {last}");
 
     let shown = Shown::read(&decoder, &conditioner, &Colors(6), 6, 0, &device()).unwrap();
@@ -175,13 +196,13 @@ fn a_resumed_run_is_the_run_without_a_stop() {
     };
     let (summary, ..) = train_in(&halves, &conditioner, &recipe, &stopped).unwrap();
     assert_eq!(summary.steps, 4);
-    let (summary, _, events) = train_in(&halves, &conditioner, &recipe, &options).unwrap();
+    let (summary, _, resumed) = train_in(&halves, &conditioner, &recipe, &options).unwrap();
     assert_eq!(summary.steps, 6);
-    let resumed = DecoderEvent::Resumed {
+    let from = Resumption {
         step: 4,
         changed: Vec::new(),
     };
-    assert_eq!(events[0], resumed);
+    assert_eq!(resumed.0, [from]);
     assert_eq!(metrics(&halves), metrics(&whole));
     for file in [
         "decoder.safetensors",

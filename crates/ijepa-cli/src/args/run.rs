@@ -1,17 +1,14 @@
 //! How commands that train are started, stopped and gone on with.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
-use ijepa_train::{Resume, TrainOptions};
-use serde_json::Value;
+use ijepa_report::RunRecord;
+use ijepa_train::{Resume, TrainOptions, TrainSummary};
+use serde_json::{Value, json};
 
 use super::WorkerArgs;
-use crate::error::CliError;
+use crate::{error::CliError, progress, report::Report, signals::stop_at_signals};
 
 /// The directory of a run, where it starts and when it stops.
 #[derive(Debug, Args)]
@@ -42,9 +39,61 @@ impl RunArgs {
             ..stopping_at_ctrl_c(&self.workers, environment)?
         })
     }
+
+    /// What every run has to say, after the lines and beside the keys of `own`.
+    ///
+    /// # Errors
+    ///
+    /// [`CliError::Interrupted`] if it was told to stop.
+    pub(crate) fn report(&self, summary: &TrainSummary, own: Report) -> Result<Report, CliError> {
+        if summary.interrupted {
+            return Err(CliError::Interrupted {
+                step: summary.steps,
+                run: self.out.clone(),
+            });
+        }
+        let judgement = RunRecord::read(&self.out)?.judgement();
+        let mut text = format!(
+            "{} steps, {} images, loss {:.4} -> {:.4}, {:.1} images/s; {}\n",
+            summary.steps,
+            summary.images,
+            summary.loss_first,
+            summary.loss_last,
+            summary.images_per_s,
+            self.out.display()
+        );
+        let scores = summary.scores();
+        if !scores.is_empty() {
+            text += &format!("{}\n", progress::scores(&scores));
+        }
+        text += &own.text;
+        text += &format!("{}: {}\n", judgement.verdict.words(), judgement.reason);
+        for image in &summary.skipped {
+            text += &format!("skipped {}: {}\n", image.path, image.why);
+        }
+        let loss_mean = summary.logged.as_ref().and_then(|row| row.get("loss_mean"));
+        let mut json = json!({
+            "steps": summary.steps,
+            "images": summary.images,
+            "loss_first": summary.loss_first,
+            "loss_last": summary.loss_last,
+            "loss_mean": loss_mean,
+            "images_per_s": summary.images_per_s,
+            "device_hours": summary.elapsed.as_secs_f64() / 3600.0,
+            "run": self.out,
+            "verdict": judgement.verdict,
+            "reason": judgement.reason,
+            "skipped": summary.skipped.len(),
+        });
+        if let Value::Object(own) = own.json {
+            own.into_iter().for_each(|(key, value)| json[key] = value);
+        }
+        Ok(Report { text, json })
+    }
 }
 
-/// Options of a whole run that Ctrl-C stops after a step, with a checkpoint.
+/// Options of a whole run that Ctrl-C stops after a step, with a checkpoint, or the second one
+/// at once.
 pub(crate) fn stopping_at_ctrl_c(
     workers: &WorkerArgs,
     mut environment: Value,
@@ -56,8 +105,7 @@ pub(crate) fn stopping_at_ctrl_c(
         environment,
         ..TrainOptions::default()
     };
-    let stop = Arc::clone(&options.stop);
-    ctrlc::set_handler(move || stop.store(true, Ordering::Relaxed)).map_err(CliError::Signals)?;
+    stop_at_signals(Arc::clone(&options.stop)).map_err(CliError::Signals)?;
     Ok(options)
 }
 

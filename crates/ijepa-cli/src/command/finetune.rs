@@ -5,10 +5,14 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use ijepa_data::Source;
 use ijepa_eval::{
-    Error, FinetuneData, FinetuneError, FinetuneEvent, FinetunePlan, FinetuneRecipe,
-    FinetuneSummary, finetune::Unfreeze,
+    Error, FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, FinetuneSummary,
+    finetune::Unfreeze,
 };
-use ijepa_train::{RunFolder, recipe::Settings};
+use ijepa_model::Classifier;
+use ijepa_train::{
+    recipe::Settings,
+    run::{Folder, Observer},
+};
 use serde_json::json;
 
 use crate::{
@@ -81,15 +85,10 @@ impl Finetune {
         let loaded = self.weights.load_trainable(self.encoder, seed, &compute)?;
         let config = loaded.encoder.config();
         let plan = FinetunePlan::new(recipe, config, &data).map_err(Error::from)?;
-        let run = RunFolder::open(&self.run.out)?;
-        let summary = self.finetune(&plan, loaded, &data, &run, &compute)?;
-        match summary.accuracy {
-            Some(_) if !summary.interrupted => Ok(self.report(&summary, &data, &compute)),
-            _ => Err(CliError::Interrupted {
-                step: summary.steps,
-                run: self.run.out.clone(),
-            }),
-        }
+        let folder = Folder::open(&self.run.out)?;
+        let summary = self.finetune(&plan, loaded, &data, &folder, &compute)?;
+        let own = own_report(&summary, &data, &compute);
+        self.run.report(&summary.run, own)
     }
 
     fn recipe(&self) -> Result<FinetuneRecipe, CliError> {
@@ -121,7 +120,7 @@ impl Finetune {
         plan: &FinetunePlan,
         loaded: LoadedEncoder,
         data: &FinetuneData,
-        run: &RunFolder,
+        folder: &Folder,
         compute: &Compute,
     ) -> Result<FinetuneSummary, CliError> {
         let mut progress = RunProgress::new(plan.total_steps(), self.quiet);
@@ -139,61 +138,36 @@ impl Finetune {
         let options = self.run.options(compute.environment(encoder))?;
         let run = || -> Result<_, FinetuneError> {
             let fresh = plan.classifier(loaded.encoder, loaded.normalization, data)?;
-            let tell = |event| show(&mut progress, event);
-            ijepa_eval::finetune(plan, fresh, data, run, &compute.device, &options, tell)
+            let (device, observers): (_, &mut [&mut dyn Observer<Classifier>]) =
+                (&compute.device, &mut [&mut progress]);
+            ijepa_eval::finetune(plan, fresh, data, folder, device, &options, observers)
         };
         let (summary, _) = run().map_err(Error::from)?;
         Ok(summary)
     }
-
-    fn report(&self, summary: &FinetuneSummary, data: &FinetuneData, compute: &Compute) -> Report {
-        let accuracy = summary.accuracy;
-        let mut text = accuracy.map_or(String::new(), |accuracy| {
-            format!(
-                "top-1 {:.2} %  top-5 {:.2} %  after {} epochs, {} steps, {:.1} images/s; {}\n",
-                accuracy.top1,
-                accuracy.top5,
-                summary.epochs,
-                summary.steps,
-                summary.images_per_s,
-                self.run.out.display()
-            )
-        });
-        if let Some(best) = summary.best {
-            let (top1, epoch) = (best.accuracy.top1, best.epoch);
-            text += &format!("best top-1 {top1:.2} % after epoch {epoch}\n");
-        }
-        for image in &summary.skipped {
-            text += &format!("skipped {}: {}\n", image.path, image.why);
-        }
-        let json = json!({
-            "top1": accuracy.map(|accuracy| accuracy.top1),
-            "top5": accuracy.map(|accuracy| accuracy.top5),
-            "epochs": summary.epochs,
-            "run": self.run.out,
-            "best": summary.best,
-            "steps": summary.steps,
-            "loss": summary.loss,
-            "images_per_s": summary.images_per_s,
-            "device_hours": summary.elapsed.as_secs_f64() / 3600.0,
-            "train_images": data.train().len(),
-            "test_images": data.test().len(),
-            "classes": data.classes().len(),
-            "device": compute.spec.to_string(),
-            "precision": compute.precision.name(),
-            "skipped": summary.skipped.len(),
-        });
-        Report { text, json }
-    }
 }
 
-fn show(progress: &mut RunProgress, event: FinetuneEvent) {
-    match event {
-        FinetuneEvent::Resumed { step, changed } => progress.resumed(step, &changed),
-        FinetuneEvent::Step(row) => progress.stepped(row.step, row.loss, row.times),
-        FinetuneEvent::Evaluated(found) => progress.say(&format!(
-            "epoch {}  top-1 {:.2} %  top-5 {:.2} %",
-            found.epoch, found.accuracy.top1, found.accuracy.top5
-        )),
+/// What fine-tuning has to say beside what every run says.
+fn own_report(summary: &FinetuneSummary, data: &FinetuneData, compute: &Compute) -> Report {
+    let accuracy = summary.accuracy;
+    let best = summary.best.map(|best| {
+        let (top1, epoch) = (best.accuracy.top1, best.epoch);
+        format!("best top-1 {top1:.2} % after epoch {epoch}\n")
+    });
+    let json = json!({
+        "top1": accuracy.map(|accuracy| accuracy.top1),
+        "top5": accuracy.map(|accuracy| accuracy.top5),
+        "epochs": summary.epochs,
+        "best": summary.best,
+        "loss": summary.run.loss_last,
+        "train_images": data.train().len(),
+        "test_images": data.test().len(),
+        "classes": data.classes().len(),
+        "device": compute.spec.to_string(),
+        "precision": compute.precision.name(),
+    });
+    Report {
+        text: best.unwrap_or_default(),
+        json,
     }
 }

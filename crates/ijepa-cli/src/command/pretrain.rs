@@ -5,10 +5,9 @@ use std::sync::Arc;
 use clap::Args;
 use ijepa_data::Source;
 use ijepa_eval::{EpochEvaluation, ExtractConfig};
-use ijepa_report::{Judgement, RunRecord};
 use ijepa_train::{
-    Hook, HookError, MetricsRow, Monitors, PretrainPlan, Recipe, Resumption, RunDir, TrainSummary,
-    pretrain,
+    Learner, PretrainPlan, Recipe, pretrain,
+    run::{Folder, Observer},
 };
 use serde_json::json;
 
@@ -69,7 +68,7 @@ impl Pretrain {
         let recipe = recipe.with_overrides(&[precision])?;
         let source = self.data.open()?;
         let plan = PretrainPlan::new(recipe, source.len())?;
-        let mut run = RunDir::open(&self.run.out)?;
+        let folder = Folder::open(&self.run.out)?;
         let device = compute.spec.to_string();
         let options = self.run.options(compute.environment([
             ("data", self.data.spec.clone().into()),
@@ -88,25 +87,21 @@ impl Pretrain {
             ));
         }
         let mut evaluation = self.evaluation(&source, plan.recipe(), &compute.device)?;
-        let mut hooks: [&mut dyn Hook; 2] = [&mut evaluation, &mut progress];
-        let (summary, _) = pretrain(
-            &plan,
-            source,
-            &mut run,
-            &compute.device,
-            &options,
-            &mut hooks,
-        )?;
-        let judgement = RunRecord::read(&self.run.out)?.judgement();
-        let precision = compute.precision.name();
-        let report = self.report(&summary, &judgement, &device, precision);
-        if summary.interrupted {
-            return Err(CliError::Interrupted {
-                step: summary.steps,
-                run: self.run.out.clone(),
-            });
-        }
-        Ok(report)
+        let observers: &mut [&mut dyn Observer<Learner>] = &mut [&mut evaluation, &mut progress];
+        let (summary, _) = pretrain(&plan, source, &folder, &compute.device, &options, observers)?;
+        let scores = summary.scores();
+        let json = json!({
+            "device": device,
+            "precision": compute.precision.name(),
+            "rankme": scores.get("rankme"),
+            "feature_std": summary.signals.get("feature_std"),
+            "knn": scores.get("knn"),
+            "probe": scores.get("probe"),
+            "lidar": scores.get("lidar"),
+            "collapse": summary.collapse,
+        });
+        let text = String::new();
+        self.run.report(&summary, Report { text, json })
     }
 
     fn recipe(&self) -> Result<Recipe, CliError> {
@@ -135,64 +130,5 @@ impl Pretrain {
         };
         evaluation.check()?;
         Ok(evaluation.with_views(recipe.mask_sampler()?.into(), self.lidar))
-    }
-
-    fn report(
-        &self,
-        summary: &TrainSummary,
-        judgement: &Judgement,
-        device: &str,
-        precision: &str,
-    ) -> Report {
-        let mut text = format!(
-            "{} steps, {} images, loss {:.4} -> {:.4}, {:.1} images/s; {}\n",
-            summary.steps,
-            summary.images,
-            summary.loss_first,
-            summary.loss_last,
-            summary.images_per_s,
-            self.run.out.display()
-        );
-        let words = judgement.verdict.words();
-        text += &format!("{words}: {}\n", judgement.reason);
-        for image in &summary.skipped {
-            text += &format!("skipped {}: {}\n", image.path, image.why);
-        }
-        let json = json!({
-            "steps": summary.steps,
-            "images": summary.images,
-            "loss_first": summary.loss_first,
-            "loss_last": summary.loss_last,
-            "images_per_s": summary.images_per_s,
-            "device_hours": summary.elapsed.as_secs_f64() / 3600.0,
-            "run": self.run.out,
-            "device": device,
-            "precision": precision,
-            "rankme": summary.scores.rankme,
-            "feature_std": summary.feature_std,
-            "knn": summary.scores.knn,
-            "probe": summary.scores.probe,
-            "collapse": summary.collapse,
-            "verdict": judgement.verdict,
-            "reason": judgement.reason,
-            "lidar": summary.scores.lidar,
-            "skipped": summary.skipped.len(),
-        });
-        Report { text, json }
-    }
-}
-
-impl Hook for RunProgress {
-    fn on_resume(&mut self, from: &Resumption) -> Result<(), HookError> {
-        self.resumed(from.step, &from.changed);
-        Ok(())
-    }
-
-    fn on_log(&mut self, row: &MetricsRow, monitors: &Monitors) -> Result<(), HookError> {
-        self.stepped(row.step, row.loss, row.times);
-        if let Some(reason) = monitors.collapse() {
-            self.say(&format!("this run looks collapsed: {reason}"));
-        }
-        Ok(())
     }
 }

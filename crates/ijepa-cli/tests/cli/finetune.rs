@@ -49,9 +49,14 @@ fn the_result_has_its_keys_and_a_second_call_has_nothing_to_do() {
         "device",
         "device_hours",
         "epochs",
+        "images",
         "images_per_s",
         "loss",
+        "loss_first",
+        "loss_last",
+        "loss_mean",
         "precision",
+        "reason",
         "run",
         "skipped",
         "steps",
@@ -59,6 +64,7 @@ fn the_result_has_its_keys_and_a_second_call_has_nothing_to_do() {
         "top1",
         "top5",
         "train_images",
+        "verdict",
     ];
     assert_eq!(keys(&first), expected.into());
     assert_eq!((&first["epochs"], &first["steps"]), (&1.into(), &5.into()));

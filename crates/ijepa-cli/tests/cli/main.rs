@@ -37,6 +37,8 @@ mod recipes;
 #[cfg(test)]
 mod report;
 #[cfg(test)]
+mod runs;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod sweep;

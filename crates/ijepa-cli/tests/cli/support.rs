@@ -127,6 +127,11 @@ impl Background {
     pub(crate) fn start(args: &[String]) -> Self {
         let mut command = command(args);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
+        Self::spawn(command)
+    }
+
+    /// Starts any command.
+    pub(crate) fn spawn(mut command: Command) -> Self {
         Self(command.spawn().unwrap())
     }
 
@@ -160,8 +165,9 @@ impl Background {
 
     fn said(&mut self) -> String {
         let mut said = String::new();
-        let stderr = self.0.stderr.as_mut().unwrap();
-        stderr.read_to_string(&mut said).unwrap();
+        if let Some(stderr) = self.0.stderr.as_mut() {
+            stderr.read_to_string(&mut said).unwrap();
+        }
         said
     }
 }

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use burn::tensor::Device;
 use ijepa_model::{Pooling, VisionTransformer};
-use ijepa_train::{Recipe, RunFolder, TrainOptions, recipe::Settings};
+use ijepa_train::{Recipe, TrainOptions, recipe::Settings, run::Folder};
 use serde::Serialize;
 
 use super::{AblationData, AblationError, low_shot::LowShot};
@@ -147,7 +147,7 @@ impl Judge<'_> {
         let normalization = self.extract.normalization;
         let fresh = plan.classifier(encoder.clone(), normalization, &data);
         let folder = folder.join(format!("finetune-{}", train.len()));
-        let run = RunFolder::open(&folder).map_err(|e| failed(e.into()))?;
+        let run = Folder::open(&folder).map_err(|e| failed(e.into()))?;
         let found = finetune(
             &plan,
             fresh.map_err(failed)?,
@@ -155,13 +155,13 @@ impl Judge<'_> {
             &run,
             self.device,
             self.options,
-            |_| (),
+            &mut [],
         );
         let (summary, _) = found.map_err(failed)?;
         match summary.accuracy {
-            Some(accuracy) if !summary.interrupted => Ok(accuracy.top1),
+            Some(accuracy) if !summary.run.interrupted => Ok(accuracy.top1),
             _ => Err(AblationError::Run(SweepError::Interrupted {
-                step: summary.steps,
+                step: summary.run.steps,
                 run: folder,
             })),
         }

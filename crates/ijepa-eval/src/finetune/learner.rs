@@ -5,7 +5,7 @@ use burn::{
     tensor::{Device, Tensor, activation::log_softmax},
 };
 use ijepa_model::{Classifier, StochasticDepth, kernels::on_workers};
-use ijepa_train::{AdamW, SumOfGradients, clipped, global_norm};
+use ijepa_train::{AdamW, SumOfGradients, clipped, global_norm, run::Gradients};
 
 use super::layer_scale;
 
@@ -37,22 +37,9 @@ pub(crate) struct StepSettings {
     pub(crate) clip_grad: f64,
 }
 
-/// What a step measured, left on the device.
-#[derive(Debug)]
-pub(crate) struct StepOutput {
-    /// Mean loss of the batch, `[1]`.
-    pub(crate) loss: Tensor<1>,
-    /// Global norm of the gradient before clipping, `[1]`.
-    pub(crate) grad_norm: Tensor<1>,
-}
-
 impl Learner {
-    /// One step on a batch in passes of equal size, whose gradients are averaged.
-    pub(crate) fn step(
-        &mut self,
-        passes: impl Iterator<Item = Pass>,
-        settings: StepSettings,
-    ) -> StepOutput {
+    /// The gradients of passes of equal size.
+    pub(crate) fn gradients(&mut self, passes: impl Iterator<Item = Pass>) -> Gradients<()> {
         let device = self.device.clone();
         let (mut losses, mut sum) = (Vec::new(), SumOfGradients::default());
         for mut pass in passes {
@@ -66,15 +53,21 @@ impl Learner {
                 sum.add(&self.classifier, gradients);
             });
         }
-        let passes = losses.len();
-        let grad_norm = on_workers(&device, || self.update(sum, passes, settings));
-        StepOutput {
-            loss: Tensor::cat(losses, 0).mean(),
-            grad_norm,
-        }
+        let seen = ();
+        Gradients { sum, losses, seen }
     }
 
-    /// Updates what is trainable; the global norm of the gradient before clipping.
+    /// Updates what is trainable by the mean over `passes` passes; its global norm before clipping.
+    pub(crate) fn apply(
+        &mut self,
+        sum: SumOfGradients,
+        passes: usize,
+        settings: StepSettings,
+    ) -> Tensor<1> {
+        let device = self.device.clone();
+        on_workers(&device, || self.update(sum, passes, settings))
+    }
+
     fn update(&mut self, sum: SumOfGradients, passes: usize, settings: StepSettings) -> Tensor<1> {
         let mut gradients = sum.over(&self.classifier, passes);
         let norm = global_norm(&self.classifier, &gradients).expect("the head is trained");

@@ -187,9 +187,11 @@ pub struct Run {
     pub log_every_steps: usize,
     /// Steps between checkpoints; 0 is one each epoch.
     pub checkpoint_every_steps: usize,
+    /// Minutes after which there is a checkpoint more; 0 is never.
+    pub checkpoint_every_minutes: f64,
     /// Checkpoints kept.
     pub keep_last: usize,
-    /// Epochs between evaluations; the last epoch is always evaluated.
+    /// Epochs between evaluations; where a run ends is always evaluated.
     pub eval_every_epochs: usize,
 }
 
@@ -204,6 +206,7 @@ impl Default for Run {
             seed: 0,
             log_every_steps: 10,
             checkpoint_every_steps: 0,
+            checkpoint_every_minutes: 0.0,
             keep_last: 2,
             eval_every_epochs: 1,
         }

@@ -126,6 +126,8 @@ impl Run {
         ])?;
         let between = self.checkpoint_every_steps as u64;
         integer("run.checkpoint_every_steps", between)?;
+        let minutes = self.checkpoint_every_minutes;
+        not_negative([("run.checkpoint_every_minutes", minutes)])?;
         integer("run.seed", self.seed)?;
         let micro = self.micro_batch;
         let divides = micro == 0

@@ -5,7 +5,9 @@ use std::{path::Path, sync::Arc};
 use burn::tensor::Device;
 use ijepa_data::Source;
 use ijepa_model::VisionTransformer;
-use ijepa_train::{PretrainPlan, Recipe, RecipeError, RunDir, TrainError, TrainOptions, pretrain};
+use ijepa_train::{
+    PretrainPlan, Recipe, RecipeError, TrainError, TrainOptions, pretrain, run::Folder,
+};
 use serde::{Deserialize, Serialize};
 
 use super::SweepError;
@@ -71,13 +73,13 @@ impl Training<'_> {
     ///
     /// [`SweepError::Interrupted`] if it was told to stop, [`SweepError::Train`] for all else.
     pub(crate) fn run(&self) -> Result<Trained, SweepError> {
-        let mut run = RunDir::open(self.folder)?;
+        let folder = Folder::open(self.folder)?;
         let options = TrainOptions {
             max_steps: Some(self.until),
             ..self.options.clone()
         };
         let data = Arc::clone(self.data);
-        match pretrain(self.plan, data, &mut run, self.device, &options, &mut []) {
+        match pretrain(self.plan, data, &folder, self.device, &options, &mut []) {
             Ok((summary, _)) if summary.interrupted => Err(SweepError::Interrupted {
                 step: summary.steps,
                 run: self.folder.to_owned(),

@@ -1,8 +1,8 @@
 //! Every key of the settings changes a run.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, error::Error};
 
-use ijepa_eval::{FinetuneEvent, FinetuneRecipe};
+use ijepa_eval::FinetuneRecipe;
 use ijepa_train::recipe::Settings;
 
 use crate::support::{SMALL, run, run_in, weights};
@@ -49,6 +49,7 @@ const CARRIED_OUT: &[&str] = &[
     "run.activation_checkpointing",
     "run.log_every_steps",
     "run.checkpoint_every_steps",
+    "run.checkpoint_every_minutes",
     "run.keep_last",
     "run.eval_every_epochs",
 ];
@@ -89,20 +90,16 @@ fn every_other_key_changes_what_is_kept_of_a_run() {
     let kept = |name: &str, overrides: &[&str]| {
         let path = folder.path().join(name);
         let (_, _, events) = run_in(&path, &data, overrides, &Default::default()).unwrap();
-        let steps = events
-            .iter()
-            .filter(|event| matches!(event, FinetuneEvent::Step(_)));
         let checkpoints = std::fs::read_dir(path.join("checkpoints")).unwrap().count() - 1;
-        let evaluations = events
-            .iter()
-            .filter(|event| matches!(event, FinetuneEvent::Evaluated(_)));
-        [steps.count(), checkpoints, evaluations.count()]
+        [events.steps.len(), checkpoints, events.scores.len()]
     };
     let all = ["run.keep_last=9"];
     let with = |name: &str, change| kept(name, &[&all[..], &[change]].concat());
     assert_eq!(kept("base", &all), [6, 2, 2]);
     assert_eq!(with("log", "run.log_every_steps=4"), [3, 2, 2]);
     assert_eq!(with("save", "run.checkpoint_every_steps=1"), [6, 6, 2]);
+    let often = "run.checkpoint_every_minutes=1e-9";
+    assert_eq!(with("often", often), [6, 6, 2]);
     assert_eq!(with("eval", "run.eval_every_epochs=2"), [6, 2, 1]);
     assert_eq!(kept("last", &["run.keep_last=1"]), [6, 1, 2]);
 }
@@ -112,11 +109,7 @@ fn every_other_key_changes_what_is_kept_of_a_run() {
 fn precision_kernels_and_recomputation_only_round_differently() {
     let losses = |overrides: &[&str]| -> Vec<f64> {
         let (_, _, events) = run(overrides).unwrap();
-        let loss = |event: &FinetuneEvent| match event {
-            FinetuneEvent::Step(row) => Some(row.loss),
-            _ => None,
-        };
-        events.iter().filter_map(loss).collect()
+        events.losses()
     };
     let largest = |found: &[f64], expected: &[f64]| {
         let differences = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
@@ -142,10 +135,8 @@ fn preprocessing_and_the_share_of_bad_images_are_those_of_the_settings() {
     let larger = ["model.image_size=20", "optimizer.epochs=1"];
     run(&larger).unwrap();
     let error = run(&[&larger[..], &["data.preprocess=none"]].concat()).unwrap_err();
-    assert!(
-        error.to_string().contains("none of the 20 images"),
-        "{error}"
-    );
+    let cause = error.source().unwrap().to_string();
+    assert!(cause.contains("none of the 20 images"), "{cause}");
 
     let folder = tempfile::tempdir().unwrap();
     let data = crate::support::data_with_a_bad_image();
@@ -153,5 +144,7 @@ fn preprocessing_and_the_share_of_bad_images_are_those_of_the_settings() {
     let error = run(&["optimizer.epochs=1"]).unwrap_err();
     assert!(error.to_string().contains("unreadable"), "{error}");
     let (summary, ..) = run(&["data.max_bad_fraction=0.1"]).unwrap();
-    assert_eq!(summary.skipped.len(), 1);
+    assert_eq!(summary.run.skipped.len(), 1);
+    let listed = std::fs::read_to_string(folder.path().join("skipped.csv")).unwrap();
+    assert_eq!(listed.lines().count(), 2, "{listed}");
 }

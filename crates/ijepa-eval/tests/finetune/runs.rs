@@ -2,21 +2,12 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use ijepa_eval::{ExtractConfig, FinetuneData};
-use ijepa_eval::{FinetuneEvent, evaluate, finetune::EpochAccuracy};
+use ijepa_eval::{ExtractConfig, FinetuneData, evaluate};
 use ijepa_model::{Classifier, Normalization};
 use ijepa_testkit::{assert_close, device};
-use ijepa_train::{Resume, TrainOptions};
+use ijepa_train::{Resume, TrainOptions, run::Resumption};
 
 use crate::support::{data, encoder, open, run, run_in, weights};
-
-fn losses(events: &[FinetuneEvent]) -> Vec<f64> {
-    let loss = |event: &FinetuneEvent| match event {
-        FinetuneEvent::Step(row) => Some(row.loss),
-        _ => None,
-    };
-    events.iter().filter_map(loss).collect()
-}
 
 /// 64 rendered images of five textures are learned by heart; always the same class is right for
 /// less than a third of them.
@@ -114,7 +105,7 @@ fn a_resumed_run_is_the_uninterrupted_one_bit_for_bit() {
             ..TrainOptions::default()
         };
         let (summary, ..) = run_in(&halves, &data, EVERYTHING, &options).unwrap();
-        assert_eq!(summary.steps, last.min(6));
+        assert_eq!(summary.run.steps, last.min(6));
         if last == 6 {
             assert_eq!(summary.best, expected.best);
         }
@@ -127,11 +118,12 @@ fn a_resumed_run_is_the_uninterrupted_one_bit_for_bit() {
         (again.accuracy, again.best),
         (expected.accuracy, expected.best)
     );
-    let resumed = FinetuneEvent::Resumed {
+    let resumed = Resumption {
         step: 6,
         changed: Vec::new(),
     };
-    assert_eq!(events, [resumed]);
+    assert_eq!(events.resumed, [resumed]);
+    assert!(events.steps.is_empty() && events.scores.is_empty());
     let options = TrainOptions {
         resume: Resume::Never,
         ..TrainOptions::default()
@@ -149,7 +141,7 @@ fn accumulation_gives_what_the_whole_batch_gives() {
         let (_, classifier, events) = run(&overrides).unwrap();
         let head = weights(&classifier).pop().unwrap();
         assert_eq!(head.0, "head.bias");
-        (losses(&events), head.1)
+        (events.losses(), head.1)
     };
     let (losses, head) = with(0);
     for micro in [2, 4, 8] {
@@ -174,15 +166,11 @@ fn a_run_leaves_settings_tables_and_a_classifier_that_stands_alone() {
     assert!(settings.contains("batch_size = 16") && settings.contains("unfreeze = \"all\""));
     let epochs = fs::read_to_string(folder.path().join("epochs.csv")).unwrap();
     assert_eq!(epochs.lines().count(), 3, "{epochs}");
-    let evaluated: Vec<&EpochAccuracy> = events
-        .iter()
-        .filter_map(|event| match event {
-            FinetuneEvent::Evaluated(found) => Some(found),
-            _ => None,
-        })
-        .collect();
+    let evaluated = &events.scores;
     assert_eq!((evaluated.len(), evaluated[1].step), (2, 6));
-    assert_eq!(Some(evaluated[1].accuracy), summary.accuracy);
+    let accuracy = summary.accuracy.unwrap();
+    assert_eq!(evaluated[1].get("top1"), Some(accuracy.top1));
+    assert_eq!(evaluated[1].get("top5"), Some(accuracy.top5));
 
     let checkpoints = fs::read_dir(folder.path().join("checkpoints")).unwrap();
     let names: BTreeSet<_> = checkpoints

@@ -4,15 +4,18 @@ use std::{path::Path, sync::Arc};
 
 use ijepa_data::{DataError, DataSpec, RgbImage8, Source};
 use ijepa_eval::{
-    FinetuneData, FinetuneError, FinetuneEvent, FinetunePlan, FinetuneRecipe, FinetuneSummary,
-    finetune,
+    FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, FinetuneSummary, finetune,
 };
 use ijepa_model::{
     Classifier, InitScheme, Initialization, Normalization, VisionTransformer,
     VisionTransformerConfig,
 };
 use ijepa_testkit::device;
-use ijepa_train::{RunFolder, TrainOptions, recipe::Settings};
+use ijepa_train::{
+    TrainOptions,
+    recipe::Settings,
+    run::{Folder, Measured, Observer, Resumption, Row},
+};
 
 /// Settings of little work, before those of a test.
 pub(crate) const SMALL: &[&str] = &[
@@ -94,7 +97,36 @@ pub(crate) fn plan(overrides: &[&str], data: &FinetuneData) -> Result<FinetunePl
     FinetunePlan::new(recipe, encoder(2).config(), data)
 }
 
-pub(crate) type Outcome = (FinetuneSummary, Classifier, Vec<FinetuneEvent>);
+/// What a run says while it lasts.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Events {
+    pub(crate) resumed: Vec<Resumption>,
+    pub(crate) steps: Vec<Row>,
+    pub(crate) scores: Vec<Row>,
+}
+
+impl<L> Observer<L> for Events {
+    fn on_resume(&mut self, from: &Resumption) {
+        self.resumed.push(from.clone());
+    }
+
+    fn on_log(&mut self, row: &Row, _: &Measured) {
+        self.steps.push(row.clone());
+    }
+
+    fn on_scores(&mut self, scores: &Row) {
+        self.scores.push(scores.clone());
+    }
+}
+
+impl Events {
+    pub(crate) fn losses(&self) -> Vec<f64> {
+        let losses = self.steps.iter().map(|row| row.get("loss").unwrap());
+        losses.collect()
+    }
+}
+
+pub(crate) type Outcome = (FinetuneSummary, Classifier, Events);
 
 /// A run in `folder` with the small encoder.
 pub(crate) fn run_in(
@@ -105,10 +137,11 @@ pub(crate) fn run_in(
 ) -> Result<Outcome, FinetuneError> {
     let plan = plan(overrides, data)?;
     let fresh = plan.classifier(encoder(2), Normalization::IMAGENET, data)?;
-    let run = RunFolder::open(folder)?;
-    let mut events = Vec::new();
-    let tell = |event| events.push(event);
-    let (summary, classifier) = finetune(&plan, fresh, data, &run, &device(), options, tell)?;
+    let folder = Folder::open(folder)?;
+    let mut events = Events::default();
+    let observers: &mut [&mut dyn Observer<Classifier>] = &mut [&mut events];
+    let (summary, classifier) =
+        finetune(&plan, fresh, data, &folder, &device(), options, observers)?;
     Ok((summary, classifier, events))
 }
 

@@ -24,6 +24,9 @@ pub struct TrainingState {
     /// Completed epochs.
     #[serde(default)]
     pub epoch: u64,
+    /// Images seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<u64>,
     /// Seed of the run.
     #[serde(default)]
     pub seed: Option<u64>,
@@ -33,6 +36,9 @@ pub struct TrainingState {
     /// Loss when the checkpoint was written.
     #[serde(default)]
     pub loss: Option<f64>,
+    /// Losses of the steps since the last one that was logged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<f32>,
     /// Peak learning rate.
     #[serde(default)]
     pub lr: Option<f64>,
@@ -87,9 +93,11 @@ impl Default for TrainingState {
             model: None,
             step: None,
             epoch: 0,
+            images: None,
             seed: None,
             recipe: None,
             loss: None,
+            losses: Vec::new(),
             lr: None,
             batch_size: None,
             world_size: None,

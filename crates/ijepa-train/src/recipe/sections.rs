@@ -300,6 +300,8 @@ pub struct Run {
     pub log_every_steps: usize,
     /// Optimizer steps between two checkpoints; 0 writes one at the end of each epoch.
     pub checkpoint_every_steps: usize,
+    /// Minutes after which there is a checkpoint more; 0 is never.
+    pub checkpoint_every_minutes: f64,
     /// Newest checkpoints that are kept.
     pub keep_last: usize,
     /// Epochs between two evaluations, where evaluation data is given.
@@ -319,6 +321,7 @@ impl Default for Run {
             seed: 0,
             log_every_steps: 10,
             checkpoint_every_steps: 0,
+            checkpoint_every_minutes: 0.0,
             keep_last: 2,
             eval_every_epochs: 1,
             on_collapse: OnCollapse::Warn,

@@ -239,6 +239,8 @@ impl Run {
         integer("run.micro_batch", self.micro_batch as u64)?;
         let between = self.checkpoint_every_steps as u64;
         integer("run.checkpoint_every_steps", between)?;
+        let minutes = self.checkpoint_every_minutes;
+        not_negative([("run.checkpoint_every_minutes", minutes)])?;
         integer("run.seed", self.seed)
     }
 }

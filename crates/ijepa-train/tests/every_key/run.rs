@@ -1,12 +1,17 @@
 //! A run of a few steps, and all that it leaves behind.
 
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use ijepa_data::{DataError, DataSpec, RgbImage8, Source};
 use ijepa_testkit::device;
 use ijepa_train::{
-    EpochScores, Hook, HookError, Learner, PretrainPlan, Recipe, RunDir, TrainError, TrainOptions,
-    pretrain,
+    EpochScores, Learner, PretrainPlan, Recipe, TrainError, TrainOptions, pretrain,
+    run::{Columns, Folder, Observer, ObserverError, Position},
 };
 
 /// What a run leaves behind but its times and its recipe.
@@ -63,10 +68,15 @@ fn train(folder: &Path, recipe: &Recipe) -> Result<(), TrainError> {
     let spec: DataSpec = "scenes:kind=texture,n=48,size=32".parse().unwrap();
     let source = Arc::new(TwoBad(spec.open().unwrap()));
     let plan = PretrainPlan::new(recipe.clone(), source.len())?;
-    let mut run = RunDir::open(folder)?;
-    let options = TrainOptions::default();
-    let hooks: &mut [&mut dyn Hook] = &mut [&mut Scorer];
-    pretrain(&plan, source, &mut run, &device(), &options, hooks)?;
+    let (folder, options) = (Folder::open(folder)?, TrainOptions::default());
+    pretrain(
+        &plan,
+        source,
+        &folder,
+        &device(),
+        &options,
+        &mut [&mut Scorer],
+    )?;
     Ok(())
 }
 
@@ -103,11 +113,17 @@ impl Source for TwoBad {
 /// Gives every epoch a score.
 struct Scorer;
 
-impl Hook for Scorer {
-    fn on_epoch(&mut self, epoch: u64, _: &Learner) -> Result<EpochScores, HookError> {
-        Ok(EpochScores {
-            knn: Some(epoch as f64),
+impl Observer<Learner> for Scorer {
+    fn measure(
+        &mut self,
+        at: &Position,
+        _: &Learner,
+        _: &AtomicBool,
+    ) -> Result<Columns, ObserverError> {
+        let knn = Some(at.epochs as f64);
+        Ok(Columns::from(EpochScores {
+            knn,
             ..EpochScores::default()
-        })
+        }))
     }
 }

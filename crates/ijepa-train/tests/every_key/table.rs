@@ -212,6 +212,12 @@ pub(crate) const TABLE: &[Entry] = &[
     entry("run.seed", &["1"], &[], Column("loss")),
     entry("run.log_every_steps", &["2"], &[], Column("step")),
     entry("run.checkpoint_every_steps", &["3"], &[], Checkpoints),
+    entry(
+        "run.checkpoint_every_minutes",
+        &["1e-9"],
+        &["run.keep_last=9"],
+        Checkpoints,
+    ),
     entry("run.keep_last", &["1"], &[], Checkpoints),
     entry("run.eval_every_epochs", &["2"], &[], Epochs),
     entry("run.on_collapse", &["stop"], COLLAPSING, Error("collapsed")),

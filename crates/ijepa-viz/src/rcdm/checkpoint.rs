@@ -6,12 +6,8 @@ use burn::{module::Module, tensor::Device};
 use ijepa_model::{
     CheckpointError,
     checkpoint::{ModuleFile, Moments, TrainingState},
-    files::create_folder,
 };
-use ijepa_train::{
-    AdamW, AdamWConfig, TrainError,
-    recipe::{Settings, diff},
-};
+use ijepa_train::{AdamW, AdamWConfig, TrainError};
 
 use super::{
     Conditioner, Decoder, DecoderConfig, DecoderRecipe, RcdmError, Standardization,
@@ -22,22 +18,15 @@ const ONLINE: &str = "online.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
 
-/// The keys of `[run]` that change what is learned; the others only change what is kept of it.
-const LEARNED: [&str; 2] = ["run.batch_size", "run.seed"];
-
-/// A key, its value in the checkpoint and its value now.
-pub(crate) type Change = (String, String, String);
-
-/// A run as far as it is.
+/// What is trained, and what it is beside its weights.
 #[derive(Debug)]
 pub(crate) struct Progress {
     pub(crate) learner: Learner,
     pub(crate) config: DecoderConfig,
-    pub(crate) step: u64,
 }
 
 impl Progress {
-    /// A run that has not begun.
+    /// That of a run that has not begun.
     pub(crate) fn new(
         recipe: &DecoderRecipe,
         standardization: Standardization,
@@ -48,37 +37,26 @@ impl Progress {
         Self {
             learner: Learner::new(network, optimizer(recipe)),
             config: DecoderConfig::new(unet, recipe.decoder.condition, standardization),
-            step: 0,
         }
     }
 
-    /// Writes a checkpoint folder, which appears as a whole.
-    pub(crate) fn save(&self, path: &Path, recipe: &DecoderRecipe) -> Result<(), CheckpointError> {
-        let state = TrainingState {
-            step: Some(self.step),
-            seed: Some(recipe.run.seed),
-            recipe: Some(recipe.to_toml()),
-            lr: Some(recipe.optimizer.lr),
-            batch_size: Some(recipe.run.batch_size as u64),
-            ..TrainingState::default()
-        };
+    /// Writes a checkpoint into an empty folder.
+    pub(crate) fn save(&self, folder: &Path, state: &TrainingState) -> Result<(), CheckpointError> {
         let learner = &self.learner;
-        create_folder(path, |folder| {
-            self.decoder().save(&folder.join(Decoder::FILE))?;
-            ModuleFile::save(&folder.join(ONLINE), &learner.unet, HashMap::new())?;
-            let moments = learner.optimizer.named_moments(&learner.unet);
-            Moments::save(&folder.join(OPTIMIZER), &moments, learner.optimizer.steps())?;
-            state.save(&folder.join(STATE))
-        })
+        self.decoder().save(&folder.join(Decoder::FILE))?;
+        ModuleFile::save(&folder.join(ONLINE), &learner.unet, HashMap::new())?;
+        let moments = learner.optimizer.named_moments(&learner.unet);
+        Moments::save(&folder.join(OPTIMIZER), &moments, learner.optimizer.steps())?;
+        state.save(&folder.join(STATE))
     }
 
-    /// The run of a checkpoint, and what the recipe does differently.
+    /// That of a checkpoint, which must decode what `conditioner` says, and its state.
     pub(crate) fn open(
         path: &Path,
         recipe: &DecoderRecipe,
         conditioner: &Conditioner,
         device: &Device,
-    ) -> Result<(Self, Vec<Change>), RcdmError> {
+    ) -> Result<(Self, TrainingState), RcdmError> {
         let state = TrainingState::open(&path.join(STATE))?;
         let decoder = Decoder::from_pretrained(path, device)?;
         decoder.check(conditioner)?;
@@ -101,17 +79,7 @@ impl Progress {
             optimizer: optimizer(recipe),
         };
         learner.optimizer.restore(&learner.unet, &moments, path)?;
-        let before = state.recipe.unwrap_or_default();
-        let before = DecoderRecipe::from_toml(&before, &path.to_string_lossy())?;
-        let mut changed = diff(&before, recipe);
-        changed.retain(|(key, ..)| !key.starts_with("run.") || LEARNED.contains(&key.as_str()));
-        let step = state.step.unwrap_or(0);
-        let progress = Self {
-            learner,
-            config,
-            step,
-        };
-        Ok((progress, changed))
+        Ok((Self { learner, config }, state))
     }
 
     /// The decoder as it is now.

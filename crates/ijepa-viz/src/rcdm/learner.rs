@@ -7,13 +7,13 @@ use burn::{
 };
 use ijepa_data::{Purpose, sample_rng, unit};
 use ijepa_model::{averaged, kernels::on_workers};
-use ijepa_train::{AdamW, global_norm};
+use ijepa_train::{AdamW, SumOfGradients, global_norm, run::Gradients};
 
 use super::{
     Diffusion, Unet,
     config::COLORS,
     diffusion::{noise, per_image},
-    recipe::DecoderRecipe,
+    recipe::{DecoderRecipe, OptimizerSettings},
     views::to_signed,
 };
 
@@ -34,15 +34,6 @@ pub(crate) struct NoisyBatch {
     velocity: Tensor<4>,
     steps: Vec<f64>,
     conditions: Tensor<2>,
-}
-
-/// What a step measured, left on the device.
-#[derive(Debug)]
-pub(crate) struct StepOutput {
-    /// Mean squared error of the predicted velocity, `[1]`.
-    pub(crate) loss: Tensor<1>,
-    /// Global norm of the gradient, `[1]`.
-    pub(crate) grad_norm: Tensor<1>,
 }
 
 impl NoisyBatch {
@@ -108,23 +99,35 @@ impl Learner {
         }
     }
 
-    /// Trains on one batch.
-    pub(crate) fn step(&mut self, batch: NoisyBatch, recipe: &DecoderRecipe) -> StepOutput {
-        let optimizer = &recipe.optimizer;
+    /// The gradients of one batch.
+    pub(crate) fn gradients(&mut self, batch: NoisyBatch) -> Gradients<()> {
         let device = batch.images.device();
         on_workers(&device, || {
             let loss = batch.with_gradients().loss(&self.unet);
             let gradients = GradientsParams::from_grads(loss.backward(), &self.unet);
-            let grad_norm =
-                global_norm(&self.unet, &gradients).expect("the network has parameters");
-            let (lr, weight_decay) = (optimizer.lr, optimizer.weight_decay);
+            let mut sum = SumOfGradients::default();
+            sum.add(&self.unet, gradients);
+            let (losses, seen) = (vec![loss.inner()], ());
+            Gradients { sum, losses, seen }
+        })
+    }
+
+    /// Updates weights and average by the mean over `batches` batches; the norm of the mean.
+    pub(crate) fn apply(
+        &mut self,
+        sum: SumOfGradients,
+        batches: usize,
+        settings: &OptimizerSettings,
+        device: &Device,
+    ) -> Tensor<1> {
+        on_workers(device, || {
+            let gradients = sum.over(&self.unet, batches);
+            let norm = global_norm(&self.unet, &gradients).expect("the network has parameters");
+            let (lr, weight_decay) = (settings.lr, settings.weight_decay);
             let unet = self.unet.clone();
             self.unet = self.optimizer.step(unet, gradients, lr, weight_decay);
-            self.average = averaged(self.average.clone(), &self.unet, optimizer.ema, 0);
-            StepOutput {
-                loss: loss.inner(),
-                grad_norm,
-            }
+            self.average = averaged(self.average.clone(), &self.unet, settings.ema, 0);
+            norm
         })
     }
 }

@@ -22,7 +22,7 @@ mod layers;
 mod learner;
 mod recipe;
 mod shown;
-mod trainer;
+mod task;
 mod unet;
 mod views;
 
@@ -36,5 +36,5 @@ pub use grid::decoded_grid;
 pub use layers::{Conv3x3, GroupNorm, MapAttention, ResBlock};
 pub use recipe::{DataSettings, DecoderRecipe, DecoderSettings, OptimizerSettings, RunSettings};
 pub use shown::Shown;
-pub use trainer::{DecoderEvent, DecoderSummary, train_decoder};
+pub use task::train_decoder;
 pub use unet::{Stage, Unet};

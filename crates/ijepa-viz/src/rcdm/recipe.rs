@@ -145,6 +145,8 @@ pub struct RunSettings {
     pub log_every_steps: usize,
     /// Steps between checkpoints.
     pub checkpoint_every_steps: usize,
+    /// Minutes after which there is a checkpoint more; 0 is never.
+    pub checkpoint_every_minutes: f64,
     /// Checkpoints kept.
     pub keep_last: usize,
 }
@@ -156,6 +158,7 @@ impl Default for RunSettings {
             seed: 0,
             log_every_steps: 10,
             checkpoint_every_steps: 1000,
+            checkpoint_every_minutes: 0.0,
             keep_last: 1,
         }
     }
@@ -181,6 +184,7 @@ impl DecoderRecipe {
         not_negative([
             ("optimizer.lr", optimizer.lr),
             ("optimizer.weight_decay", optimizer.weight_decay),
+            ("run.checkpoint_every_minutes", run.checkpoint_every_minutes),
         ])?;
         adam(optimizer.betas, optimizer.eps)?;
         within("optimizer.ema", optimizer.ema, 0.0..1.0, BELOW_ONE)?;

@@ -1,13 +1,16 @@
 //! `ijepa visualize rcdm train`: trains a decoder of representations.
 
 use clap::Args;
-use ijepa_train::{RunFolder, recipe::Settings};
-use ijepa_viz::rcdm::{ConditionKind, DecoderEvent, DecoderRecipe, DecoderSummary, train_decoder};
+use ijepa_train::{
+    recipe::Settings,
+    run::{Folder, Observer},
+};
+use ijepa_viz::rcdm::{ConditionKind, DecoderRecipe, Unet, train_decoder};
 use serde_json::json;
 
 use super::inputs::InputArgs;
 use crate::{
-    args::{Compute, RunArgs, positive},
+    args::{RunArgs, positive},
     error::CliError,
     progress::RunProgress,
     report::Report,
@@ -63,7 +66,7 @@ impl Train {
         let conditioner = self
             .inputs
             .conditioner(recipe.decoder.condition, &compute)?;
-        let run = RunFolder::open(&self.run.out)?;
+        let folder = Folder::open(&self.run.out)?;
         let unet = recipe.unet(conditioner.dim());
         let parameters = unet.init(0, &compute.device).num_parameters();
         let steps = recipe.optimizer.steps as u64;
@@ -77,17 +80,25 @@ impl Train {
             compute.spec,
         ));
         let options = self.run.options(compute.environment([]))?;
-        let (device, tell) = (&compute.device, |event| show(&mut progress, event));
-        let trained = train_decoder(&recipe, &conditioner, source, &run, device, &options, tell);
-        let (summary, _) = trained?;
+        let observers: &mut [&mut dyn Observer<Unet>] = &mut [&mut progress];
+        let (summary, _) = train_decoder(
+            &recipe,
+            &conditioner,
+            source,
+            &folder,
+            &compute.device,
+            &options,
+            observers,
+        )?;
         drop(progress);
-        if summary.interrupted {
-            return Err(CliError::Interrupted {
-                step: summary.steps,
-                run: self.run.out.clone(),
-            });
-        }
-        Ok(self.report(&summary, parameters, &recipe, &compute))
+        let json = json!({
+            "parameters": parameters,
+            "condition": recipe.decoder.condition,
+            "size": recipe.decoder.size,
+            "device": compute.spec.to_string(),
+        });
+        let text = String::new();
+        self.run.report(&summary, Report { text, json })
     }
 
     fn recipe(&self) -> Result<DecoderRecipe, CliError> {
@@ -101,46 +112,5 @@ impl Train {
         let recipe = DecoderRecipe::preset(&self.size)?.with_overrides(&overrides)?;
         recipe.validate()?;
         Ok(recipe)
-    }
-
-    fn report(
-        &self,
-        summary: &DecoderSummary,
-        parameters: usize,
-        recipe: &DecoderRecipe,
-        compute: &Compute,
-    ) -> Report {
-        let loss = summary.loss_last.map(|loss| format!("loss {loss:.4}, "));
-        let mut text = format!(
-            "{} steps, {}{:.1} images/s; {}\n",
-            summary.steps,
-            loss.unwrap_or_default(),
-            summary.images_per_s,
-            self.run.out.display()
-        );
-        for image in &summary.skipped {
-            text += &format!("skipped {}: {}\n", image.path, image.why);
-        }
-        let json = json!({
-            "steps": summary.steps,
-            "loss_first": summary.loss_first,
-            "loss_last": summary.loss_last,
-            "images_per_s": summary.images_per_s,
-            "device_hours": summary.elapsed.as_secs_f64() / 3600.0,
-            "run": self.run.out,
-            "parameters": parameters,
-            "condition": recipe.decoder.condition,
-            "size": recipe.decoder.size,
-            "device": compute.spec.to_string(),
-            "skipped": summary.skipped.len(),
-        });
-        Report { text, json }
-    }
-}
-
-fn show(progress: &mut RunProgress, event: DecoderEvent) {
-    match event {
-        DecoderEvent::Resumed { step, changed } => progress.resumed(step, &changed),
-        DecoderEvent::Step(row) => progress.stepped(row.step, row.loss, row.times),
     }
 }

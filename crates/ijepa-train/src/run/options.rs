@@ -8,7 +8,7 @@ use std::{
 
 use ijepa_data::Skipped;
 
-use crate::hook::EpochScores;
+use super::row::{Columns, Row};
 
 /// Where a run starts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -18,7 +18,7 @@ pub enum Resume {
     Auto,
     /// From the beginning; a directory that holds a run is refused.
     Never,
-    /// From this checkpoint, of any kind.
+    /// From this checkpoint; a directory that holds another run is refused.
     File(PathBuf),
 }
 
@@ -33,7 +33,7 @@ pub struct TrainOptions {
     pub max_time: Option<Duration>,
     /// Where to start.
     pub resume: Resume,
-    /// Set to stop after the current step with a checkpoint.
+    /// Set to stop after the current step with a checkpoint; an evaluation ends at its next images.
     pub stop: Arc<AtomicBool>,
     /// Versions, device and command line, for `environment.json`.
     pub environment: serde_json::Value,
@@ -50,19 +50,29 @@ pub struct TrainSummary {
     pub loss_first: f64,
     /// Loss of the last step.
     pub loss_last: f64,
-    /// Images per second of this process, without the first step.
+    /// Images per second of this process while it trained, without the first step.
     pub images_per_s: f64,
     /// Time of this process.
     pub elapsed: Duration,
-    /// Spread of the target features at the last step, or at the last one logged if the run was
-    /// stopped by time or by request.
-    pub feature_std: f64,
-    /// What hooks measured at the end, or before it if the run was told to stop.
-    pub scores: EpochScores,
+    /// The last row of `metrics.csv` that this process wrote.
+    pub logged: Option<Row>,
+    /// What the last step of this process showed beside its loss.
+    pub signals: Columns,
+    /// The rows of `epochs.csv`.
+    pub evaluations: Vec<Row>,
     /// Why the run looks collapsed, if it does.
     pub collapse: Option<String>,
     /// Images that could not be read.
     pub skipped: Vec<Skipped>,
     /// Whether the run was told to stop before its end.
     pub interrupted: bool,
+}
+
+impl TrainSummary {
+    /// The scores of where the run ended, or those before it if it was told to stop.
+    pub fn scores(&self) -> Columns {
+        let last = self.evaluations.last();
+        let last = last.filter(|last| last.step == self.steps || self.interrupted);
+        last.map(|last| last.columns.clone()).unwrap_or_default()
+    }
 }

@@ -5,24 +5,26 @@
 
 use std::{
     fs::File,
-    io::{self, Write},
-    path::Path,
+    io::Write,
+    path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use ijepa_model::files::{FileError, cannot};
+
 /// An event file that is appended to.
 #[derive(Debug)]
-pub(crate) struct EventFile {
+pub(super) struct EventFile {
     file: File,
+    path: PathBuf,
 }
 
 impl EventFile {
     /// A new file in `folder`; runs that resume add one file each, named after their first step.
-    pub(crate) fn create(folder: &Path, step: u64) -> io::Result<Self> {
-        let name = format!("events.out.tfevents.{:.0}.{step}", now());
-        let mut events = Self {
-            file: File::create(folder.join(name))?,
-        };
+    pub(super) fn create(folder: &Path, step: u64) -> Result<Self, FileError> {
+        let path = folder.join(format!("events.out.tfevents.{:.0}.{step}", now()));
+        let file = File::create(&path).map_err(cannot("create", &path))?;
+        let mut events = Self { file, path };
         let mut event = field_f64(1, now());
         event.extend(field_bytes(3, b"brain.Event:2"));
         events.record(&event)?;
@@ -30,11 +32,11 @@ impl EventFile {
     }
 
     /// Appends values of one step.
-    pub(crate) fn scalars<'a>(
+    pub(super) fn scalars(
         &mut self,
         step: u64,
-        scalars: impl IntoIterator<Item = (&'a str, f64)>,
-    ) -> io::Result<()> {
+        scalars: impl IntoIterator<Item = (String, f64)>,
+    ) -> Result<(), FileError> {
         let mut summary = Vec::new();
         for (name, value) in scalars {
             let mut entry = field_bytes(1, name.as_bytes());
@@ -47,13 +49,14 @@ impl EventFile {
         self.record(&event)
     }
 
-    fn record(&mut self, event: &[u8]) -> io::Result<()> {
+    fn record(&mut self, event: &[u8]) -> Result<(), FileError> {
         let length = (event.len() as u64).to_le_bytes();
         let mut record = length.to_vec();
         record.extend(masked_crc(&length).to_le_bytes());
         record.extend(event);
         record.extend(masked_crc(event).to_le_bytes());
-        self.file.write_all(&record)
+        let written = self.file.write_all(&record);
+        written.map_err(cannot("write", &self.path))
     }
 }
 

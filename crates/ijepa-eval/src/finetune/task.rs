@@ -1,0 +1,260 @@
+//! Fine-tuning as a task of the loop.
+
+use std::{path::Path, sync::atomic::AtomicBool};
+
+use burn::tensor::{Device, Tensor};
+use ijepa_data::{Batch, Loader, Skipped};
+use ijepa_model::{CheckpointError, Classifier, checkpoint::TrainingState};
+use ijepa_train::{
+    ResolveError, SumOfGradients, TrainError, TrainOptions, TrainSummary, first_not_finite,
+    run::{
+        self, Columns, Folder, Gradients, Measured, Observer, ObserverError, Position, Rhythm, Row,
+        Task,
+    },
+};
+use serde::Serialize;
+
+use super::{
+    FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe,
+    batch::Batches,
+    checkpoint,
+    evaluate::evaluate,
+    learner::{Learner, StepSettings},
+};
+use crate::{
+    Error,
+    accuracy::Accuracy,
+    features::ExtractConfig,
+    stop::{Stoppable, unless},
+};
+
+/// Accuracy on the test images after an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct EpochAccuracy {
+    /// Completed epochs.
+    pub epoch: u64,
+    /// Completed steps.
+    pub step: u64,
+    /// Accuracy in percent.
+    #[serde(flatten)]
+    pub accuracy: Accuracy,
+}
+
+/// What a finished or stopped run reports.
+#[derive(Debug, Clone)]
+pub struct FinetuneSummary {
+    /// What every run does; its skipped images are those of training, then those of the last
+    /// evaluation.
+    pub run: TrainSummary,
+    /// Completed epochs.
+    pub epochs: u64,
+    /// Accuracy of the last weights; `None` if the run was interrupted before it was measured.
+    pub accuracy: Option<Accuracy>,
+    /// The epoch with the best top-1 accuracy, the first of equals.
+    pub best: Option<EpochAccuracy>,
+}
+
+/// Trains a classifier, as [`FinetunePlan::classifier`] begins it, on labels and judges it after
+/// each epoch.
+///
+/// Everything random is a function of the seed, the step and the place in the batch, so a run
+/// that is resumed, in passes of any size and with any number of workers, sees the same numbers.
+///
+/// # Errors
+///
+/// Any [`FinetuneError`]; checkpoints already written stay valid.
+pub fn finetune(
+    plan: &FinetunePlan,
+    fresh: Classifier,
+    data: &FinetuneData,
+    folder: &Folder,
+    device: &Device,
+    options: &TrainOptions,
+    observers: &mut [&mut dyn Observer<Classifier>],
+) -> Result<(FinetuneSummary, Classifier), FinetuneError> {
+    let batches = Batches {
+        plan,
+        normalization: fresh.normalization(),
+        classes: data.classes().len(),
+        device: device.clone().autodiff(),
+    };
+    let start = |from: Option<&Path>| -> Result<_, FinetuneError> {
+        let (learner, state) = match from {
+            Some(path) => checkpoint::open(path, plan, data, &fresh, device)?,
+            None => {
+                let learner = checkpoint::learner(plan, fresh, device);
+                (learner, TrainingState::default())
+            }
+        };
+        let task = FineTuning {
+            plan,
+            data,
+            batches,
+            learner,
+        };
+        Ok((task, state))
+    };
+    let mut test = TestAccuracy {
+        plan,
+        data,
+        device,
+        workers: options.workers,
+        skipped: Vec::new(),
+    };
+    let mut all: Vec<&mut dyn Observer<Classifier>> = vec![&mut test];
+    all.extend(observers.iter_mut().map(|observer| &mut **observer as _));
+    let (mut run, task) = run::train(folder, options, &mut all, start)?;
+    run.skipped.append(&mut test.skipped);
+    let last = run.evaluations.last();
+    let best = run.evaluations.iter().filter(|row| row.epoch.is_some());
+    let best = best.filter_map(accuracy_of).reduce(|best, next| {
+        match next.accuracy.top1 > best.accuracy.top1 {
+            true => next,
+            false => best,
+        }
+    });
+    let summary = FinetuneSummary {
+        epochs: run.steps / plan.steps_per_epoch,
+        accuracy: last
+            .filter(|last| last.step == run.steps)
+            .and_then(accuracy_of)
+            .map(|found| found.accuracy),
+        best,
+        run,
+    };
+    Ok((summary, task.learner.classifier))
+}
+
+/// A row of `epochs.csv`.
+fn accuracy_of(row: &Row) -> Option<EpochAccuracy> {
+    Some(EpochAccuracy {
+        epoch: row.epoch.map_or(0, |epoch| epoch + 1),
+        step: row.step,
+        accuracy: Accuracy {
+            top1: row.get("top1")?,
+            top5: row.get("top5")?,
+        },
+    })
+}
+
+struct FineTuning<'a> {
+    plan: &'a FinetunePlan,
+    data: &'a FinetuneData,
+    batches: Batches<'a>,
+    learner: Learner,
+}
+
+impl Task for FineTuning<'_> {
+    type Settings = FinetuneRecipe;
+    type Learner = Classifier;
+    type Seen = ();
+
+    const SETTINGS_FILE: &'static str = "finetune.toml";
+    const LEARNED: &'static [&'static str] = &["run.batch_size", "run.precision", "run.seed"];
+    const BEST_BY: &'static [&'static str] = &[];
+
+    fn settings(&self) -> &FinetuneRecipe {
+        &self.plan.recipe
+    }
+
+    fn rhythm(&self) -> Rhythm {
+        let run = &self.plan.recipe.run;
+        Rhythm {
+            total_steps: self.plan.total_steps,
+            steps_per_epoch: self.plan.steps_per_epoch,
+            batch_size: run.batch_size as u64,
+            log_every_steps: run.log_every_steps as u64,
+            checkpoint_every_steps: match run.checkpoint_every_steps as u64 {
+                0 => self.plan.steps_per_epoch,
+                steps => steps,
+            },
+            checkpoint_every: Rhythm::minutes(run.checkpoint_every_minutes),
+            keep_last: run.keep_last,
+            eval_every_epochs: run.eval_every_epochs as u64,
+            stop_if_collapsed: false,
+            seed: run.seed,
+            lr: self.plan.schedule.lr,
+        }
+    }
+
+    fn loader(&self, step: u64, workers: usize) -> Result<Loader, TrainError> {
+        let config = self.plan.loader(workers, step);
+        let config = config.map_err(ResolveError::from)?;
+        Ok(Loader::new(self.data.train().clone(), config)?)
+    }
+
+    fn gradients(&mut self, batch: &Batch) -> Result<Gradients<()>, TrainError> {
+        let indices = batch.indices.iter();
+        let labels: Vec<u32> = indices.map(|&index| self.data.label(index)).collect();
+        Ok(self.learner.gradients(self.batches.passes(batch, &labels)))
+    }
+
+    fn apply(&mut self, step: u64, sum: SumOfGradients, groups: usize) -> Tensor<1> {
+        let optimizer = &self.plan.recipe.optimizer;
+        let settings = StepSettings {
+            lr: self.plan.lr(step),
+            weight_decay: optimizer.weight_decay,
+            clip_grad: optimizer.clip_grad,
+        };
+        self.learner.apply(sum, groups, settings)
+    }
+
+    fn measure(&self, step: u64, (): &(), _: f64) -> Measured {
+        Measured {
+            settings: Columns::of([("lr", self.plan.lr(step))]),
+            ..Measured::default()
+        }
+    }
+
+    fn learner(&self) -> &Classifier {
+        &self.learner.classifier
+    }
+
+    fn first_not_finite(&self) -> Option<String> {
+        first_not_finite(&self.learner.classifier, Some(&self.learner.optimizer))
+    }
+
+    fn save(&self, folder: &Path, state: TrainingState) -> Result<(), CheckpointError> {
+        checkpoint::save(folder, &self.learner, &state)
+    }
+}
+
+/// Classifies the test images.
+struct TestAccuracy<'a> {
+    plan: &'a FinetunePlan,
+    data: &'a FinetuneData,
+    device: &'a Device,
+    workers: usize,
+    /// Test images that could not be read the last time.
+    skipped: Vec<Skipped>,
+}
+
+impl Observer<Classifier> for TestAccuracy<'_> {
+    fn measure(
+        &mut self,
+        _: &Position,
+        classifier: &Classifier,
+        stop: &AtomicBool,
+    ) -> Result<Columns, ObserverError> {
+        let config = ExtractConfig {
+            preprocess: self.plan.preprocess(),
+            batch_size: self.plan.eval_batch(),
+            workers: self.workers,
+            ..ExtractConfig::default()
+        };
+        let source = self.data.test().as_ref();
+        let found = evaluate(
+            classifier,
+            &Stoppable { source, stop },
+            &config,
+            self.device,
+        );
+        let failed = |error| Error::from(FinetuneError::Evaluate(error));
+        let Some((accuracy, skipped)) = unless(stop, found.map_err(failed))? else {
+            return Ok(Columns::default());
+        };
+        self.skipped = skipped;
+        let Accuracy { top1, top5 } = accuracy;
+        Ok(Columns::of([("top1", top1), ("top5", top5)]))
+    }
+}

@@ -1,0 +1,297 @@
+//! Pretraining as a task of the loop.
+
+use std::{path::Path, sync::Arc};
+
+use burn::tensor::{Device, Tensor};
+use ijepa_data::{Batch, Loader, LoaderConfig, Source};
+use ijepa_masking::{MaskGroup, MaskRng};
+use ijepa_model::{
+    Checkpoint, CheckpointError, IJepaConfig, MaskTensors, Normalization, StochasticDepth, Target,
+    checkpoint::{CheckpointKind, TrainingState},
+};
+
+use crate::{
+    error::TrainError,
+    finite::first_not_finite,
+    gradients::SumOfGradients,
+    monitor::Monitors,
+    plan::PretrainPlan,
+    recipe::{OnCollapse, Recipe},
+    run::{
+        self, Columns, Folder, Gradients, Measured, Observer, Rhythm, Task, TrainOptions,
+        TrainSummary,
+    },
+    step::{GroupBatch, Learner, StepSettings},
+};
+
+/// Pretrains an encoder in `folder`, watched and measured by `observers`.
+///
+/// # Errors
+///
+/// Any [`TrainError`]; checkpoints already written stay valid.
+pub fn pretrain(
+    plan: &PretrainPlan,
+    source: Arc<dyn Source>,
+    folder: &Folder,
+    device: &Device,
+    options: &TrainOptions,
+    observers: &mut [&mut dyn Observer<Learner>],
+) -> Result<(TrainSummary, Learner), TrainError> {
+    let start = |from: Option<&Path>| -> Result<_, TrainError> {
+        let (learner, state) = match from {
+            Some(path) => resumed(plan, path, device)?,
+            None => (fresh(plan, device), TrainingState::default()),
+        };
+        let task = Pretraining {
+            plan,
+            source,
+            device: device.clone().autodiff(),
+            learner,
+        };
+        Ok((task, state))
+    };
+    let (summary, task) = run::train(folder, options, observers, start)?;
+    Ok((summary, task.learner))
+}
+
+struct Pretraining<'a> {
+    plan: &'a PretrainPlan,
+    source: Arc<dyn Source>,
+    /// With gradients.
+    device: Device,
+    learner: Learner,
+}
+
+/// What a step leaves on the device.
+struct Seen {
+    /// Targets and features of the last group.
+    last: [Tensor<3>; 2],
+    masks: MaskGroup,
+    /// Context and target length, mean over the groups.
+    patches: [f64; 2],
+}
+
+impl Task for Pretraining<'_> {
+    type Settings = Recipe;
+    type Learner = Learner;
+    type Seen = Seen;
+
+    const SETTINGS_FILE: &'static str = "recipe.toml";
+    const LEARNED: &'static [&'static str] = &["run.batch_size", "run.precision", "run.seed"];
+    const BEST_BY: &'static [&'static str] = &["knn", "rankme"];
+
+    fn settings(&self) -> &Recipe {
+        &self.plan.recipe
+    }
+
+    fn rhythm(&self) -> Rhythm {
+        let run = &self.plan.recipe.run;
+        Rhythm {
+            total_steps: self.plan.total_steps,
+            steps_per_epoch: self.plan.steps_per_epoch,
+            batch_size: run.batch_size as u64,
+            log_every_steps: run.log_every_steps as u64,
+            checkpoint_every_steps: match run.checkpoint_every_steps as u64 {
+                0 => self.plan.steps_per_epoch,
+                steps => steps,
+            },
+            checkpoint_every: Rhythm::minutes(run.checkpoint_every_minutes),
+            keep_last: run.keep_last,
+            eval_every_epochs: run.eval_every_epochs as u64,
+            stop_if_collapsed: run.on_collapse == OnCollapse::Stop,
+            seed: run.seed,
+            lr: self.plan.recipe.optimizer.lr,
+        }
+    }
+
+    fn loader(&self, step: u64, workers: usize) -> Result<Loader, TrainError> {
+        let config = LoaderConfig {
+            batch_size: self.plan.recipe.run.batch_size,
+            seed: self.plan.recipe.run.seed,
+            start_step: step,
+            workers,
+            augment: self.plan.augment.clone(),
+            max_bad_fraction: self.plan.recipe.data.max_bad_fraction,
+        };
+        Ok(Loader::new(Arc::clone(&self.source), config)?)
+    }
+
+    fn gradients(&mut self, batch: &Batch) -> Result<Gradients<Seen>, TrainError> {
+        let mut masks = self.masks(batch.step);
+        let per_pass = self.step_settings(batch.step).groups_per_pass;
+        let groups = self.groups(batch, &masks);
+        let Gradients { sum, losses, seen } = self.learner.gradients(groups, per_pass);
+        let patches = |kept: fn(&MaskGroup) -> usize| {
+            let kept = masks.iter().map(|group| kept(group) as f64);
+            kept.sum::<f64>() / masks.len() as f64
+        };
+        let seen = Seen {
+            last: seen,
+            patches: [
+                patches(|group| group.contexts[0].kept()),
+                patches(|group| group.targets[0].kept()),
+            ],
+            masks: masks.pop().expect("a step has at least one group"),
+        };
+        Ok(Gradients { sum, losses, seen })
+    }
+
+    fn apply(&mut self, step: u64, sum: SumOfGradients, groups: usize) -> Tensor<1> {
+        let settings = self.step_settings(step);
+        self.learner.apply(sum, groups, settings)
+    }
+
+    fn measure(&self, step: u64, seen: &Seen, loss: f64) -> Measured {
+        let settings = self.step_settings(step);
+        let objective = self.learner.objective.loss;
+        let monitors = Monitors::measure(&seen.last, &seen.masks, objective, loss);
+        let [context, target] = seen.patches;
+        Measured {
+            settings: Columns::of([
+                ("lr", settings.lr),
+                ("wd", settings.weight_decay),
+                ("ema", settings.ema),
+                ("context_patches", context),
+                ("target_patches", target),
+            ]),
+            signals: Columns::of([("feature_std", monitors.feature_std)]),
+            collapse: monitors.collapse(),
+            monitors: monitors.columns(),
+        }
+    }
+
+    fn learner(&self) -> &Learner {
+        &self.learner
+    }
+
+    fn first_not_finite(&self) -> Option<String> {
+        let Learner {
+            model,
+            target,
+            optimizer,
+            ..
+        } = &self.learner;
+        let averaged = || first_not_finite(target.encoder(), None);
+        first_not_finite(model, Some(optimizer)).or_else(averaged)
+    }
+
+    fn save(&self, folder: &Path, state: TrainingState) -> Result<(), CheckpointError> {
+        self.learner.save(folder, state)
+    }
+}
+
+impl Pretraining<'_> {
+    /// The masks of every group of a step.
+    fn masks(&self, step: u64) -> Vec<MaskGroup> {
+        let recipe = &self.plan.recipe;
+        let (seed, group_size) = (recipe.run.seed, recipe.mask_group_size());
+        let groups = recipe.run.batch_size / group_size;
+        (0..groups as u64)
+            .map(|group| {
+                let rng = &mut MaskRng::for_group(seed, step, group);
+                self.plan.sampler.sample(group_size, rng)
+            })
+            .collect()
+    }
+
+    fn step_settings(&self, step: u64) -> StepSettings {
+        let PretrainPlan {
+            schedules, recipe, ..
+        } = self.plan;
+        StepSettings {
+            lr: schedules.lr(step),
+            weight_decay: schedules.weight_decay(step),
+            ema: schedules.ema(step),
+            clip_grad: recipe.optimizer.clip_grad,
+            groups_per_pass: (recipe.run.micro_batch / recipe.mask_group_size()).max(1),
+        }
+    }
+
+    /// Moves the groups to the device one by one, when the step asks for them.
+    fn groups<'b>(
+        &self,
+        batch: &'b Batch,
+        masks: &'b [MaskGroup],
+    ) -> impl Iterator<Item = GroupBatch> + use<'b> {
+        let [height, width] = self.plan.model.encoder.image_size;
+        let group_size = self.plan.recipe.mask_group_size();
+        let drops = self.plan.model.encoder.drop_path > 0.0;
+        let (seed, step, device) = (self.plan.recipe.run.seed, batch.step, self.device.clone());
+        let chunks = batch.images.chunks_exact(group_size * height * width * 3);
+        chunks
+            .zip(masks)
+            .enumerate()
+            .map(move |(group, (bytes, masks))| GroupBatch {
+                images: Normalization::IMAGENET.images(bytes, [group_size, height, width], &device),
+                masks: MaskTensors::new(masks, &device),
+                depth: drops.then(|| StochasticDepth::for_group(seed, step, group as u64)),
+            })
+    }
+}
+
+/// The learner of a run that begins.
+fn fresh(plan: &PretrainPlan, device: &Device) -> Learner {
+    let (objective, adamw) = (plan.objective(), plan.adamw());
+    Learner::new(
+        &plan.model,
+        plan.initialization(),
+        plan.compute(),
+        objective,
+        adamw,
+        device,
+    )
+}
+
+/// The learner of a checkpoint, whose networks must be those of the plan, and its state.
+fn resumed(
+    plan: &PretrainPlan,
+    path: &Path,
+    device: &Device,
+) -> Result<(Learner, TrainingState), TrainError> {
+    let checkpoint = Checkpoint::open(path)?;
+    check_parts(&checkpoint)?;
+    let other = |key: &str, found: String, expected: String| TrainError::OtherRecipe {
+        path: checkpoint.path.clone(),
+        key: key.to_owned(),
+        found,
+        expected,
+    };
+    let found = checkpoint.config();
+    let target = |config: &IJepaConfig| match config.predictor.target {
+        Target::Features => "\"features\"".to_owned(),
+        Target::Pixels => "\"pixels\"".to_owned(),
+    };
+    if let Some(found) = &found
+        && target(found) != target(&plan.model)
+    {
+        let (found, expected) = (target(found), target(&plan.model));
+        return Err(other("objective.target", found, expected));
+    }
+    if found.as_ref() != Some(&plan.model) {
+        let found = found.map_or("no predictor".to_owned(), |config| format!("{config:?}"));
+        return Err(other("model", found, format!("{:?}", plan.model)));
+    }
+    let (objective, adamw) = (plan.objective(), plan.adamw());
+    let learner = Learner::from_checkpoint(&checkpoint, plan.compute(), objective, adamw, device)?;
+    Ok((learner, checkpoint.state))
+}
+
+/// A folder of ours says how far its run was and has the moments of its steps; without them another
+/// run would go on.
+fn check_parts(checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+    let lacks = |what| {
+        let path = checkpoint.path.clone();
+        Err(CheckpointError::Absent { path, what })
+    };
+    if checkpoint.kind != CheckpointKind::Native {
+        return Ok(());
+    }
+    if !checkpoint.path.join(run::STATE).is_file() {
+        return lacks(run::STATE);
+    }
+    match checkpoint.state.step {
+        Some(0) => Ok(()),
+        _ if checkpoint.moments.is_none() => lacks(run::OPTIMIZER),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,311 @@
+//! A run directory: its lock, and checkpoints that appear as a whole.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use ijepa_model::{
+    CheckpointError,
+    checkpoint::TrainingState,
+    files::{cannot, clean_up, link_target, point_link, remove_folder, write_bytes, write_folder},
+};
+
+use super::{options::Resume, tables};
+use crate::error::TrainError;
+
+const CHECKPOINTS: &str = "checkpoints";
+const LATEST: &str = "latest";
+const BEST: &str = "best";
+const LOCK: &str = "lock";
+/// The parts of a checkpoint without which no run goes on.
+pub(crate) const STATE: &str = "state.json";
+pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
+
+/// A run directory that this process alone may write.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    /// Held until the process ends, however it ends.
+    _lock: File,
+    /// Why the lock could not be taken, where locks cannot be had.
+    unlocked: Option<String>,
+}
+
+impl Folder {
+    /// Takes hold of `path`, which is created if need be.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::InUse`] if another process holds it, [`TrainError::Io`] if it cannot be
+    /// written.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, TrainError> {
+        let path = path.into();
+        let checkpoints = path.join(CHECKPOINTS);
+        fs::create_dir_all(&checkpoints).map_err(cannot("create", &checkpoints))?;
+        let lock_path = path.join(LOCK);
+        let lock = File::create(&lock_path).map_err(cannot("create", &lock_path))?;
+        let unlocked = match lock.try_lock() {
+            Err(fs::TryLockError::WouldBlock) => return Err(TrainError::InUse { path }),
+            taken => why_unlocked(taken),
+        };
+        clean_up(&checkpoints)?;
+        Ok(Self {
+            path,
+            _lock: lock,
+            unlocked,
+        })
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What should be known about it before it is used.
+    pub(super) fn warning(&self) -> Option<String> {
+        let why = self.unlocked.as_ref()?;
+        let path = self.path.display();
+        Some(format!(
+            "cannot lock `{path}` ({why}); make sure that no other process writes to it"
+        ))
+    }
+
+    /// Writes a file of the run, which appears as a whole.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Io`] if it cannot be written.
+    pub fn write(&self, name: &str, text: &str) -> Result<(), TrainError> {
+        Ok(write_bytes(&self.path.join(name), text)?)
+    }
+
+    /// The checkpoint that a run begins from, if it begins from one.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Exists`] if it holds a run that was not to be resumed,
+    /// [`TrainError::OtherRun`] if it holds another run than the checkpoint's,
+    /// [`TrainError::Unclear`] if it does not say where its run is.
+    pub fn start_from(&self, resume: &Resume) -> Result<Option<PathBuf>, TrainError> {
+        match resume {
+            Resume::Never if self.is_used()? => Err(TrainError::Exists {
+                path: self.path.clone(),
+            }),
+            Resume::Never => Ok(None),
+            Resume::Auto => self.latest(),
+            Resume::File(path) if self.holds(path) || !self.is_used()? => {
+                self.settle_copies()?;
+                Ok(Some(path.clone()))
+            }
+            Resume::File(path) => Err(TrainError::OtherRun {
+                path: path.clone(),
+                run: self.path.clone(),
+            }),
+        }
+    }
+
+    /// Has `fill` write the checkpoint of `step` completed steps into an empty folder and keeps
+    /// the newest `keep_last` and the best. Of a run that went back, checkpoints of steps that it
+    /// has yet to reach again go first.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Checkpoint`] or [`TrainError::Io`] if it cannot be written; earlier
+    /// checkpoints are left alone then.
+    pub fn save(
+        &self,
+        step: u64,
+        keep_last: usize,
+        fill: impl FnOnce(&Path) -> Result<(), CheckpointError>,
+    ) -> Result<(), TrainError> {
+        write_folder(&self.checkpoint(step), fill)?;
+        self.point(LATEST, step)?;
+        self.remove_old(keep_last)
+    }
+
+    /// Points `best` at the checkpoint of `step`, which outlives `keep_last` from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Io`] if the link cannot be written.
+    pub fn mark_best(&self, step: u64, keep_last: usize) -> Result<(), TrainError> {
+        self.point(BEST, step)?;
+        self.remove_old(keep_last)
+    }
+
+    /// Points `best` at the checkpoint of `step`, if there is one, and removes it otherwise.
+    pub(super) fn point_best(&self, step: Option<u64>) -> Result<(), TrainError> {
+        match step.filter(|&step| self.has(step)) {
+            Some(step) => self.point(BEST, step),
+            None => {
+                let _ = fs::remove_file(self.link(BEST));
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes the checkpoint of `step` the newest, if there is one: a run may have gone back to it.
+    pub(super) fn go_on_from(&self, step: u64) -> Result<(), TrainError> {
+        match self.has(step) && self.linked(LATEST) != Some(step) {
+            true => self.point(LATEST, step),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether it has the checkpoint of `step`.
+    pub(super) fn has(&self, step: u64) -> bool {
+        self.checkpoint(step).is_dir()
+    }
+
+    fn checkpoint(&self, step: u64) -> PathBuf {
+        self.path.join(CHECKPOINTS).join(format!("step-{step}"))
+    }
+
+    fn link(&self, name: &str) -> PathBuf {
+        self.path.join(CHECKPOINTS).join(name)
+    }
+
+    fn point(&self, name: &str, step: u64) -> Result<(), TrainError> {
+        let target = PathBuf::from(format!("step-{step}"));
+        Ok(point_link(&self.link(name), &target)?)
+    }
+
+    /// The step that a link points at.
+    fn linked(&self, name: &str) -> Option<u64> {
+        step_of(&link_target(&self.link(name))?)
+    }
+
+    /// Whether it holds a run already.
+    fn is_used(&self) -> Result<bool, TrainError> {
+        let logged = self.path.join(tables::METRICS).exists();
+        Ok(logged || self.link(LATEST).is_dir() || !self.steps()?.is_empty())
+    }
+
+    /// Whether `path` is a checkpoint of this run.
+    fn holds(&self, path: &Path) -> bool {
+        let inside = || {
+            let (path, run) = (
+                fs::canonicalize(path).ok()?,
+                fs::canonicalize(&self.path).ok()?,
+            );
+            Some(path.starts_with(run))
+        };
+        inside().unwrap_or(false)
+    }
+
+    /// The steps of all checkpoints, ascending.
+    fn steps(&self) -> Result<Vec<u64>, TrainError> {
+        let folder = self.path.join(CHECKPOINTS);
+        let entries = fs::read_dir(&folder).map_err(cannot("list", &folder))?;
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let mut steps: Vec<u64> = paths.filter_map(|path| step_of(&path)).collect();
+        steps.sort_unstable();
+        Ok(steps)
+    }
+
+    /// The newest checkpoint, if there is one: the one that `latest` points at, or without it the
+    /// complete one of the most steps.
+    fn latest(&self) -> Result<Option<PathBuf>, TrainError> {
+        self.settle_copies()?;
+        let linked = self.linked(LATEST).filter(|&step| self.has(step));
+        let steps = self.steps()?;
+        if steps.is_empty() || linked.is_some() {
+            return Ok(linked.map(|step| self.checkpoint(step)));
+        }
+        let complete = steps.iter().rev().copied();
+        let complete = complete.filter(|&step| is_complete(&self.checkpoint(step), step));
+        match complete.into_iter().next() {
+            Some(step) if !self.is_abandoned(step) => {
+                self.point(LATEST, step)?;
+                Ok(Some(self.checkpoint(step)))
+            }
+            _ => Err(TrainError::Unclear {
+                path: self.path.join(CHECKPOINTS),
+            }),
+        }
+    }
+
+    /// Whether the rows of the run end long before `step`, because it went back from there.
+    fn is_abandoned(&self, step: u64) -> bool {
+        let logged = tables::last_two_logged(&self.path);
+        logged.is_some_and(|[before, last]| step > 2 * last + 1 - before)
+    }
+
+    /// Makes links again of what a copy that followed links has made of them.
+    fn settle_copies(&self) -> Result<(), TrainError> {
+        for name in [LATEST, BEST] {
+            let copy = self.link(name);
+            if !copy.is_dir() || copy.is_symlink() {
+                continue;
+            }
+            let state = TrainingState::open(&copy.join(STATE))?;
+            let step = state
+                .step
+                .ok_or_else(|| TrainError::Unclear { path: copy.clone() })?;
+            match is_complete(&self.checkpoint(step), step) {
+                true => remove_folder(&copy)?,
+                false => {
+                    let target = self.checkpoint(step);
+                    if target.exists() {
+                        remove_folder(&target)?;
+                    }
+                    fs::rename(&copy, &target).map_err(cannot("rename", &copy))?;
+                }
+            }
+            self.point(name, step)?;
+        }
+        Ok(())
+    }
+
+    fn remove_old(&self, keep_last: usize) -> Result<(), TrainError> {
+        let (best, reached) = (self.linked(BEST), self.linked(LATEST).unwrap_or(u64::MAX));
+        let mut steps = self.steps()?;
+        steps.sort_unstable_by_key(|&step| (step <= reached, step));
+        let surplus = steps.len().saturating_sub(keep_last);
+        let surplus = steps[..surplus].iter().filter(|&&step| best != Some(step));
+        for &step in surplus {
+            remove_folder(&self.checkpoint(step))?;
+        }
+        Ok(())
+    }
+}
+
+/// A file system without locks is no reason not to train.
+fn why_unlocked(taken: Result<(), fs::TryLockError>) -> Option<String> {
+    taken.err().map(|error| match error {
+        fs::TryLockError::Error(why) => why.to_string(),
+        fs::TryLockError::WouldBlock => "it is locked".to_owned(),
+    })
+}
+
+fn step_of(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_str()?;
+    name.strip_prefix("step-")?.parse().ok()
+}
+
+/// Whether a folder is the whole checkpoint of `step`.
+fn is_complete(folder: &Path, step: u64) -> bool {
+    let state = TrainingState::open(&folder.join(STATE));
+    let of_step = state.is_ok_and(|state| state.step == Some(step));
+    of_step && (step == 0 || folder.join(OPTIMIZER).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_locks_gives_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = Folder::open(folder.path()).unwrap();
+        assert_eq!(run.warning(), None);
+        let none = io::Error::from(io::ErrorKind::Unsupported);
+        run.unlocked = why_unlocked(Err(fs::TryLockError::Error(none)));
+        let warning = run.warning().unwrap();
+        assert!(warning.starts_with("cannot lock `"), "{warning}");
+        assert_eq!(why_unlocked(Ok(())), None);
+    }
+}

@@ -1,0 +1,374 @@
+//! The loop.
+
+use std::{path::Path, time::Instant};
+
+use burn::tensor::Tensor;
+use ijepa_data::{Batch, Loader};
+use ijepa_model::checkpoint::TrainingState;
+
+use super::{
+    clock::Clock,
+    folder::Folder,
+    losses::Losses,
+    observer::{Observer, Position, Resumption},
+    options::{TrainOptions, TrainSummary},
+    row::{Columns, Row},
+    span::{Next, Reason, Span},
+    tables::Tables,
+    task::{Gradients, Measured, Rhythm, Task},
+};
+use crate::{
+    error::TrainError,
+    recipe::{Settings, diff},
+    resolve::ResolveError,
+};
+
+/// Carries out a run in `folder`. `start` makes the task of a checkpoint, with the state that it
+/// was saved with, or else of nothing.
+///
+/// # Errors
+///
+/// Any [`TrainError`], and whatever `start` returns; checkpoints already written stay valid.
+pub fn train<T: Task, E: From<TrainError>>(
+    folder: &Folder,
+    options: &TrainOptions,
+    observers: &mut [&mut dyn Observer<T::Learner>],
+    start: impl FnOnce(Option<&Path>) -> Result<(T, TrainingState), E>,
+) -> Result<(TrainSummary, T), E> {
+    let from = folder.start_from(&options.resume)?;
+    let (task, state) = start(from.as_deref())?;
+    let mut run = Run::begin(task, from.as_deref(), state, folder, options, observers)?;
+    let reason = loop {
+        run.save_if_due()?;
+        run.evaluate_if_due()?;
+        match run.span.decide(run.step) {
+            Next::Step => run.train_step()?,
+            Next::Save => run.save()?,
+            Next::Stop(reason) => break reason,
+        }
+    };
+    run.save()?;
+    Ok(run.end(reason)?)
+}
+
+/// A run as far as it is.
+struct Run<'a, 'o, T: Task> {
+    task: T,
+    rhythm: Rhythm,
+    folder: &'a Folder,
+    observers: &'a mut [&'o mut dyn Observer<T::Learner>],
+    span: Span,
+    loader: Loader,
+    tables: Tables,
+    clock: Clock,
+    losses: Losses,
+    /// Completed steps, and the images that they have seen.
+    step: u64,
+    images: u64,
+    saved: Option<u64>,
+    evaluated: Option<u64>,
+    /// What the last step saw, until it is measured or the next begins.
+    seen: Option<(T::Seen, Tensor<1>)>,
+    measured: Option<Measured>,
+    logged: Option<Row>,
+    /// Loss of the checkpoint that the run goes on from.
+    resumed_loss: Option<f64>,
+}
+
+impl<'a, 'o, T: Task> Run<'a, 'o, T> {
+    /// Opens data and tables, writes what describes the run and says where it goes on.
+    fn begin(
+        task: T,
+        from: Option<&Path>,
+        state: TrainingState,
+        folder: &'a Folder,
+        options: &TrainOptions,
+        observers: &'a mut [&'o mut dyn Observer<T::Learner>],
+    ) -> Result<Self, TrainError> {
+        let rhythm = task.rhythm();
+        // Official checkpoints count epochs only.
+        let epochs = state.epoch * rhythm.steps_per_epoch;
+        let step = state.step.unwrap_or(epochs);
+        let batch_size = state.batch_size.unwrap_or(rhythm.batch_size);
+        if let Some(from) = from {
+            let changed = changed::<T>(&state, from, task.settings())?;
+            let from = Resumption { step, changed };
+            observers.iter_mut().for_each(|o| o.on_resume(&from));
+        }
+        if let Some(warning) = folder.warning() {
+            observers.iter_mut().for_each(|o| o.on_warning(&warning));
+        }
+        let loader = task.loader(step, options.workers)?;
+        folder.write(T::SETTINGS_FILE, &task.settings().to_toml())?;
+        folder.write("environment.json", &format!("{:#}\n", options.environment))?;
+        let tables = Tables::open(folder.path(), step)?;
+        folder.point_best(tables.best(T::BEST_BY))?;
+        folder.go_on_from(step)?;
+        let (total, every) = (rhythm.total_steps, rhythm.checkpoint_every);
+        let known = tables.evaluations.last().map(|row| row.step);
+        Ok(Self {
+            span: Span::begin(options, total, every, step),
+            loader,
+            tables,
+            clock: Clock::default(),
+            losses: Losses::going_on(state.losses),
+            step,
+            images: state.images.unwrap_or(step * batch_size),
+            saved: Some(step).filter(|&step| from.is_some() && folder.has(step)),
+            evaluated: known.filter(|&known| known == step),
+            seen: None,
+            measured: None,
+            logged: None,
+            resumed_loss: state.loss,
+            task,
+            rhythm,
+            folder,
+            observers,
+        })
+    }
+
+    fn position(&self) -> Position {
+        Position {
+            step: self.step,
+            images: self.images,
+            epochs: self.step / self.rhythm.steps_per_epoch,
+        }
+    }
+
+    /// Trains on the next batch and logs what the settings say; nothing waits for the device but
+    /// for that.
+    fn train_step(&mut self) -> Result<(), TrainError> {
+        self.clock.start();
+        self.seen = None;
+        let batch = self.next_batch();
+        let batch = self.or_save(batch)?;
+        let gradients = self.task.gradients(&batch);
+        let Gradients { sum, losses, seen } = self.or_save(gradients)?;
+        let groups = losses.len();
+        let grad_norm = self.task.apply(self.step, sum, groups);
+        self.losses.push(Tensor::cat(losses, 0).mean());
+        self.seen = Some((seen, grad_norm));
+        let images = batch.indices.len() as u64;
+        self.clock.stepped(images);
+        self.images += images;
+        self.step += 1;
+        let last = self.step == self.rhythm.total_steps;
+        if last || (self.step - 1).is_multiple_of(self.rhythm.log_every_steps) {
+            self.log()?;
+            let collapsed = self.collapsed();
+            self.or_save(collapsed)?;
+        }
+        Ok(())
+    }
+
+    /// What ends a run without a fault of the weights leaves a checkpoint of them.
+    fn or_save<R>(&mut self, result: Result<R, TrainError>) -> Result<R, TrainError> {
+        if result.is_err() {
+            self.save()?;
+        }
+        result
+    }
+
+    fn next_batch(&mut self) -> Result<Batch, TrainError> {
+        let (known, waiting) = (self.loader.skipped().len(), Instant::now());
+        let batch = self.loader.next_batch();
+        self.clock.waited(waiting.elapsed());
+        self.tables.skipped(&self.loader.skipped()[known..])?;
+        Ok(batch?)
+    }
+
+    /// Writes down the step just made and tells the observers.
+    fn log(&mut self) -> Result<(), TrainError> {
+        let Some((loss, grad_norm)) = self.measure()? else {
+            return Ok(());
+        };
+        let measured = self.measured.as_ref().expect("it was measured");
+        let step = self.step - 1;
+        let row = |columns| Row {
+            epoch: Some(step / self.rhythm.steps_per_epoch),
+            step,
+            columns,
+        };
+        let times = self.clock.lap();
+        // Hundredths are enough of what no two runs have in common.
+        let times = times.map(|(name, value)| (name, (100.0 * value).round() / 100.0));
+        let columns = Columns::of([("images", self.images as f64), ("loss", loss)])
+            .or(measured.settings.clone())
+            .or(Columns::of(times))
+            .or(Columns::of([("grad_norm", grad_norm)]))
+            .or(measured.signals.clone())
+            .or(Columns::of([("loss_mean", self.losses.end_row())]));
+        let logged = row(columns);
+        self.tables.log(&logged, &row(measured.monitors.clone()))?;
+        for observer in self.observers.iter_mut() {
+            observer.on_log(&logged, measured);
+        }
+        self.logged = Some(logged);
+        Ok(())
+    }
+
+    /// Reads loss and gradient norm of the last step and what it saw, unless that was done; the
+    /// only place that waits for the device.
+    fn measure(&mut self) -> Result<Option<(f64, f64)>, TrainError> {
+        self.losses.settle();
+        let Some((seen, grad_norm)) = self.seen.take() else {
+            return Ok(None);
+        };
+        let loss = self.losses.last.unwrap_or(f64::NAN);
+        let grad_norm = f64::from(grad_norm.into_scalar::<f32>());
+        let values = [("the loss", loss), ("the gradient norm", grad_norm)];
+        if let Some((name, _)) = values.iter().find(|(_, value)| !value.is_finite()) {
+            let tensor = self.task.first_not_finite();
+            return Err(self.diverged(tensor.unwrap_or_else(|| (*name).to_owned())));
+        }
+        self.measured = Some(self.task.measure(self.step - 1, &seen, loss));
+        Ok(Some((loss, grad_norm)))
+    }
+
+    fn diverged(&self, tensor: String) -> TrainError {
+        let step = self.step.saturating_sub(1);
+        TrainError::Diverged { step, tensor }
+    }
+
+    /// An error if the last measured step was collapsed and the settings say to stop then.
+    fn collapsed(&self) -> Result<(), TrainError> {
+        let collapse = self.measured.as_ref().and_then(|it| it.collapse.clone());
+        match collapse.filter(|_| self.rhythm.stop_if_collapsed) {
+            Some(reason) => Err(TrainError::Collapsed {
+                step: self.step.saturating_sub(1),
+                reason,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn save_if_due(&mut self) -> Result<(), TrainError> {
+        let every = self.rhythm.checkpoint_every_steps;
+        let due = self.step > 0 && self.step.is_multiple_of(every);
+        if due || self.step == self.rhythm.total_steps {
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// Writes a checkpoint, unless there is one of this step or it would not be finite.
+    fn save(&mut self) -> Result<(), TrainError> {
+        self.span.saved(self.step);
+        if self.saved == Some(self.step) {
+            return Ok(());
+        }
+        self.measure()?;
+        self.clock.stop();
+        if let Some(tensor) = self.task.first_not_finite() {
+            return Err(self.diverged(tensor));
+        }
+        let state = TrainingState {
+            step: Some(self.step),
+            epoch: self.position().epochs,
+            images: Some(self.images),
+            seed: Some(self.rhythm.seed),
+            recipe: Some(self.task.settings().to_toml()),
+            loss: self.losses.last.or(self.resumed_loss),
+            losses: self.losses.read.clone(),
+            lr: Some(self.rhythm.lr),
+            batch_size: Some(self.rhythm.batch_size),
+            loader: Some(serde_json::json!({ "next_step": self.loader.next_step() })),
+            ..TrainingState::default()
+        };
+        let fill = |folder: &Path| self.task.save(folder, state);
+        self.folder.save(self.step, self.rhythm.keep_last, fill)?;
+        self.saved = Some(self.step);
+        Ok(())
+    }
+
+    fn evaluate_if_due(&mut self) -> Result<(), TrainError> {
+        let every = self.rhythm.eval_every_epochs;
+        let every = every.saturating_mul(self.rhythm.steps_per_epoch);
+        if self.step > 0 && self.step.is_multiple_of(every) {
+            self.evaluate()?;
+        }
+        Ok(())
+    }
+
+    /// Has the observers measure what is trained, unless they have at this step, and keeps it if
+    /// it is the best so far.
+    fn evaluate(&mut self) -> Result<(), TrainError> {
+        if self.evaluated.replace(self.step) == Some(self.step) {
+            return Ok(());
+        }
+        self.measure()?;
+        self.clock.stop();
+        let (at, learner) = (self.position(), self.task.learner());
+        let mut observers = self.observers.iter_mut();
+        let scores = observers.try_fold(Columns::default(), |scores, observer| {
+            let found = observer.measure(&at, learner, self.span.stop());
+            Ok(scores.or(found.map_err(TrainError::Evaluation)?))
+        });
+        let scores = self.or_save(scores)?;
+        if scores.is_empty() {
+            return Ok(());
+        }
+        let whole = self.step.is_multiple_of(self.rhythm.steps_per_epoch);
+        let row = Row {
+            epoch: whole.then(|| at.epochs.saturating_sub(1)),
+            step: self.step,
+            columns: scores,
+        };
+        for observer in self.observers.iter_mut() {
+            observer.on_scores(&row);
+        }
+        self.tables.evaluated(row)?;
+        if self.tables.best(T::BEST_BY) == Some(self.step) {
+            self.save()?;
+            self.folder.mark_best(self.step, self.rhythm.keep_last)?;
+        }
+        Ok(())
+    }
+
+    /// The result of the run, with scores of where it ended unless it was told to stop.
+    fn end(mut self, reason: Reason) -> Result<(TrainSummary, T), TrainError> {
+        let elapsed = self.span.elapsed();
+        self.measure()?;
+        self.collapsed()?;
+        if reason != Reason::Asked {
+            self.evaluate()?;
+        }
+        let interrupted = match self.span.decide(self.step) {
+            Next::Stop(reason) => reason == Reason::Asked,
+            Next::Step | Next::Save => false,
+        };
+        let known = |loss: Option<f64>| loss.or(self.resumed_loss).unwrap_or(f64::NAN);
+        let measured = self.measured.unwrap_or_default();
+        let summary = TrainSummary {
+            steps: self.step,
+            images: self.images,
+            loss_first: known(self.losses.first),
+            loss_last: known(self.losses.last),
+            images_per_s: self.clock.overall(),
+            elapsed,
+            logged: self.logged,
+            signals: measured.signals,
+            evaluations: self.tables.evaluations,
+            collapse: measured.collapse,
+            skipped: self.loader.skipped().to_vec(),
+            interrupted,
+        };
+        Ok((summary, self.task))
+    }
+}
+
+/// What the settings do differently from those that a checkpoint was made with.
+fn changed<T: Task>(
+    state: &TrainingState,
+    checkpoint: &Path,
+    now: &T::Settings,
+) -> Result<Vec<(String, String, String)>, TrainError> {
+    let Some(before) = &state.recipe else {
+        return Ok(Vec::new());
+    };
+    let before = T::Settings::from_toml(before, &checkpoint.to_string_lossy());
+    let mut changed = diff(&before.map_err(ResolveError::from)?, now);
+    let learned = |key: &str| !key.starts_with("run.") || T::LEARNED.contains(&key);
+    changed.retain(|(key, ..)| learned(key));
+    Ok(changed)
+}

@@ -1,0 +1,24 @@
+//! Carrying out a run: the one loop of pretraining, fine-tuning and decoder training.
+//!
+//! A [`Task`] says what is trained and [`train`] trains it in a [`Folder`], which it locks and
+//! fills with tables and checkpoints; [`Observer`]s watch, measure and are told.
+
+mod clock;
+mod folder;
+mod r#loop;
+mod losses;
+mod observer;
+mod options;
+mod row;
+mod span;
+mod tables;
+mod task;
+mod tensorboard;
+
+pub use folder::Folder;
+pub(crate) use folder::{OPTIMIZER, STATE};
+pub use r#loop::train;
+pub use observer::{Observer, ObserverError, Position, Resumption};
+pub use options::{Resume, TrainOptions, TrainSummary};
+pub use row::{Columns, Row};
+pub use task::{Gradients, Measured, Rhythm, Task};

@@ -1,0 +1,129 @@
+//! What a run trains.
+
+use std::{path::Path, time::Duration};
+
+use burn::tensor::Tensor;
+use ijepa_data::{Batch, Loader};
+use ijepa_model::{CheckpointError, checkpoint::TrainingState};
+
+use super::row::Columns;
+use crate::{TrainError, gradients::SumOfGradients, recipe::Settings};
+
+/// What a run trains: pretraining, fine-tuning and decoder training are tasks.
+///
+/// Everything random in a task is a function of its seed, the step and the place in the batch, so
+/// that a run which goes on from a checkpoint is the run that was never stopped.
+pub trait Task {
+    /// Its settings.
+    type Settings: Settings;
+    /// What observers measure.
+    type Learner;
+    /// What a step leaves on the device to be measured, beside its losses.
+    type Seen;
+
+    /// File of the settings in the run directory.
+    const SETTINGS_FILE: &'static str;
+    /// The keys of `[run]` that change what is learned; the others change what is kept of it.
+    const LEARNED: &'static [&'static str];
+    /// Scores that choose the best checkpoint: the first of them that was measured.
+    const BEST_BY: &'static [&'static str];
+
+    /// The settings, every key explicit.
+    fn settings(&self) -> &Self::Settings;
+
+    /// How long the run is, and what happens when.
+    fn rhythm(&self) -> Rhythm;
+
+    /// The batches of the run from `step` on, made by `workers` threads.
+    ///
+    /// # Errors
+    ///
+    /// A [`TrainError`] if the data cannot fill them.
+    fn loader(&self, step: u64, workers: usize) -> Result<Loader, TrainError>;
+
+    /// The first half of a step: the gradients of all groups of a batch. Nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// A [`TrainError`] if the batch cannot be used.
+    fn gradients(&mut self, batch: &Batch) -> Result<Gradients<Self::Seen>, TrainError>;
+
+    /// The second half: updates all weights by the mean over `groups` groups of which `sum` is the
+    /// sum. Returns the norm of that mean, `[1]`.
+    fn apply(&mut self, step: u64, sum: SumOfGradients, groups: usize) -> Tensor<1>;
+
+    /// What a step saw, whose loss was `loss`.
+    fn measure(&self, step: u64, seen: &Self::Seen, loss: f64) -> Measured;
+
+    /// What is trained.
+    fn learner(&self) -> &Self::Learner;
+
+    /// The first tensor of a checkpoint with a value that is not finite.
+    fn first_not_finite(&self) -> Option<String>;
+
+    /// Writes a checkpoint into an empty folder.
+    ///
+    /// # Errors
+    ///
+    /// A [`CheckpointError`] if it cannot be written.
+    fn save(&self, folder: &Path, state: TrainingState) -> Result<(), CheckpointError>;
+}
+
+/// How long a run is, and what happens when.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rhythm {
+    /// Steps of the whole run.
+    pub total_steps: u64,
+    /// Steps of an epoch.
+    pub steps_per_epoch: u64,
+    /// Images of a step.
+    pub batch_size: u64,
+    /// Steps between two logged ones.
+    pub log_every_steps: u64,
+    /// Steps between two checkpoints.
+    pub checkpoint_every_steps: u64,
+    /// Time after which there is a checkpoint more.
+    pub checkpoint_every: Option<Duration>,
+    /// Newest checkpoints that are kept.
+    pub keep_last: usize,
+    /// Epochs between two evaluations.
+    pub eval_every_epochs: u64,
+    /// Whether a collapse ends the run.
+    pub stop_if_collapsed: bool,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Peak learning rate.
+    pub lr: f64,
+}
+
+impl Rhythm {
+    /// The value of `run.checkpoint_every_minutes` as a time; 0 is none.
+    pub fn minutes(minutes: f64) -> Option<Duration> {
+        let time = Duration::try_from_secs_f64(60.0 * minutes).unwrap_or(Duration::MAX);
+        (minutes > 0.0).then_some(time)
+    }
+}
+
+/// The gradients of groups that count the same: mask groups, micro-batches.
+#[derive(Debug)]
+pub struct Gradients<S> {
+    /// Their sum.
+    pub sum: SumOfGradients,
+    /// The loss of each group, `[1]`.
+    pub losses: Vec<Tensor<1>>,
+    /// What else there is to measure.
+    pub seen: S,
+}
+
+/// What a step measured, by the columns of its tables.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Measured {
+    /// Of `metrics.csv` after `loss`: what the step was told.
+    pub settings: Columns,
+    /// Of `metrics.csv` after `grad_norm`: what it showed.
+    pub signals: Columns,
+    /// Of `monitors.csv`; a task without monitors has no such table.
+    pub monitors: Columns,
+    /// Why the run looks collapsed, if it does.
+    pub collapse: Option<String>,
+}
