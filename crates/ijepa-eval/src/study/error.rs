@@ -29,6 +29,12 @@ pub enum StudyError {
         /// Their name.
         name: String,
     },
+    /// A seed would count twice.
+    #[error("seed {seed} is given twice")]
+    SameSeed {
+        /// The seed.
+        seed: u64,
+    },
     /// No variant has this name.
     #[error("no variant is called `{found}`, the nearest is `{nearest}`; there are {}", known.join(", "))]
     UnknownVariant {

@@ -18,7 +18,10 @@ mod table;
 mod training;
 mod variant;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use burn::tensor::Device;
 use ijepa_train::{PretrainPlan, Recipe, TrainOptions, recipe::nearest};
@@ -167,12 +170,12 @@ impl Study {
         if let Some(found) = self.halving.filter(|&factor| factor < 2) {
             return Err(StudyError::Halving { found });
         }
-        let folders = self.variants.iter().map(|it| variant::folder(&it.name));
-        let mut folders: Vec<String> = folders.collect();
-        folders.sort_unstable();
-        if let Some(pair) = folders.windows(2).find(|pair| pair[0] == pair[1]) {
-            let name = pair[0].clone();
+        let names = self.variants.iter().map(|it| variant::folder(&it.name));
+        if let Some(name) = twice(names) {
             return Err(StudyError::SameName { name });
+        }
+        if let Some(seed) = twice(self.seeds.iter().copied()) {
+            return Err(StudyError::SameSeed { seed });
         }
         for measure in &self.measures {
             measure.check()?;
@@ -243,6 +246,13 @@ impl Study {
         };
         format!("{name}-seed{seed}")
     }
+}
+
+/// A value that comes twice.
+fn twice<T: Ord + Clone>(values: impl IntoIterator<Item = T>) -> Option<T> {
+    let mut seen = BTreeSet::new();
+    let mut values = values.into_iter();
+    values.find(|value| !seen.insert(value.clone()))
 }
 
 /// Mean accuracy of the first measure; a variant with a failed run is last.

@@ -240,6 +240,11 @@ fn what_cannot_be_compared_is_refused_before_anything_runs() {
         ..base.clone()
     };
     assert_eq!(refused(&no_seed), "a study needs at least one seed");
+    let twice = Study {
+        seeds: vec![3, 4, 3],
+        ..base.clone()
+    };
+    assert_eq!(refused(&twice), "seed 3 is given twice");
     let no_task = Study {
         measures: Vec::new(),
         ..base.clone()
