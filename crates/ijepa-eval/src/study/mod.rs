@@ -116,6 +116,7 @@ impl Study {
         let mut entrants = self.check()?;
         let plans = self.plans(data.1.len())?;
         let (made_from, keys) = (self.made_from(), self.keys());
+        let seeds = 0..self.seeds.len();
         let total = |variant: usize, seed: usize| plans[variant][seed].total_steps();
         let run = |variant: usize, seed: usize, until| Run {
             variant: &self.variants[variant].name,
@@ -128,7 +129,7 @@ impl Study {
         };
         let known = |variant| -> Result<Vec<_>, StudyError> {
             let known = |seed| run(variant, seed, total(variant, seed)).known();
-            (0..self.seeds.len()).map(known).collect()
+            seeds.clone().map(known).collect()
         };
         let known: Result<Vec<_>, _> = (0..self.variants.len()).map(known).collect();
         let mut runs = known?;
@@ -140,7 +141,7 @@ impl Study {
         };
         let rungs = Rungs::new(entrants.len(), self.halving);
         for rung in 0..rungs.count() {
-            for seed in 0..self.seeds.len() {
+            for seed in seeds.clone() {
                 for &variant in &entrants {
                     let until = rungs.steps(rung, total(variant, seed));
                     let report = run(variant, seed, until).finish(&mut judge)?;
