@@ -5,7 +5,7 @@ use std::{error::Error, path::PathBuf};
 use ijepa_data::DataError;
 use ijepa_eval::{
     CacheError, ExtractError, FeatureFileError, FinetuneError, KnnError, ProbeError,
-    ablation::AblationError, sweep::SweepError,
+    study::StudyError,
 };
 use ijepa_model::{CheckpointError, ConfigError, files::FileError};
 use ijepa_train::{DeviceError, RecipeError, ResolveError, TrainError};
@@ -67,9 +67,7 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Report(#[from] ijepa_report::ReportError),
     #[error(transparent)]
-    Sweep(ijepa_eval::sweep::SweepError),
-    #[error(transparent)]
-    Ablation(AblationError),
+    Study(StudyError),
     #[error("cannot read variants from `{}`: {why}", path.display())]
     VariantFile { path: PathBuf, why: String },
     #[error("{train} times `--eval-data` and {test} times `--eval-test`, expected as many of each")]
@@ -105,8 +103,7 @@ impl CliError {
             Self::Train(error) => training(error),
             Self::Eval(error) => evaluation(error),
             Self::Viz(error) => drawing(error),
-            Self::Sweep(error) => sweeping(error),
-            Self::Ablation(error) => ablating(error),
+            Self::Study(error) => comparing(error),
             Self::Rcdm(error) => decoding(error),
             Self::Interrupted { .. } => exit_code::INTERRUPTED,
             Self::Device(_)
@@ -213,20 +210,10 @@ fn decoding(error: &RcdmError) -> u8 {
     }
 }
 
-fn sweeping(error: &SweepError) -> u8 {
+fn comparing(error: &StudyError) -> u8 {
     match error {
-        SweepError::Variant { .. } => exit_code::RECIPE,
-        SweepError::OtherRun(_) => exit_code::CHECKPOINT,
-        SweepError::Io { .. } => exit_code::FAILURE,
-        _ => exit_code::USAGE,
-    }
-}
-
-fn ablating(error: &AblationError) -> u8 {
-    match error {
-        AblationError::Row { .. } => exit_code::RECIPE,
-        AblationError::OtherRun(_) => exit_code::CHECKPOINT,
-        AblationError::Labels(_) => exit_code::DATA,
+        StudyError::Variant { .. } => exit_code::RECIPE,
+        StudyError::OtherRun { .. } | StudyError::TooFar { .. } => exit_code::CHECKPOINT,
         _ => exit_code::USAGE,
     }
 }

@@ -47,15 +47,14 @@
 //! - A [`FeatureCache`] keeps features on disk.
 //! - [`rank_report`] needs no labels: RankMe and the spread of the features. [`masked_views`] with
 //!   [`alignment`] and [`lidar`] compare views of an image, [`uniformity`] directions.
-//! - [`sweep`](mod@sweep) trains a list of changed recipes and compares them over seeds.
-//! - [`ablation`] makes the paper's tables 6 to 14 of short runs.
+//! - A [`Study`](study::Study) trains changed recipes with several seeds and compares them; the
+//!   paper's tables 6 to 14 are studies, too.
 //! - [`finetune()`] trains an encoder and a new head on labels; [`evaluate`] judges the result.
 //!
 //! Every function takes the [`Device`](burn::tensor::Device) it computes on, and every result is
 //! a function of its arguments alone: threads and block sizes change nothing. Threads started
 //! here read images and never touch a device.
 
-pub mod ablation;
 mod accuracy;
 mod during_training;
 mod error;
@@ -72,8 +71,8 @@ mod probe;
 mod progress;
 mod rank;
 mod stop;
+pub mod study;
 mod subset;
-pub mod sweep;
 mod views;
 mod whitening;
 

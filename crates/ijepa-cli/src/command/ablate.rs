@@ -6,19 +6,12 @@ use std::{
 };
 
 use clap::Args;
-use ijepa_eval::{
-    ExtractConfig,
-    ablation::{
-        AblationConfig, AblationData, AblationError, AblationReport, AblationRow,
-        AblationRunReport, AblationTable, Labels, ablate, full_size_commands,
-    },
-    sweep::Outcome,
-};
-use ijepa_model::files::write_bytes;
+use ijepa_eval::study::{Labels, PaperTable, Study, Task};
 use serde_json::json;
 
+use super::study::{StudyArgs, named};
 use crate::{
-    args::{self, ComputeArgs, Precision, ReadArgs},
+    args,
     error::CliError,
     report::{self, Report},
 };
@@ -34,7 +27,7 @@ use crate::{
 pub(crate) struct Ablate {
     /// Number of the table, 6 to 14
     #[arg(value_name = "TABLE", value_parser = table)]
-    table: &'static AblationTable,
+    table: &'static PaperTable,
     /// Print the commands of full size instead of running small ones, as without --data
     #[arg(long, conflicts_with_all = ["data", "rows"])]
     print: bool,
@@ -50,16 +43,6 @@ pub(crate) struct Ablate {
     /// The small recipe that rows change: name of a preset or path of a .toml file
     #[arg(long, value_name = "NAME|FILE", default_value = "cifar10_vit_nano")]
     recipe: String,
-    /// Changes of single keys for all rows
-    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", num_args = 1..)]
-    overrides: Vec<String>,
-    /// Images of a run, to which schedules are fitted [default: as the recipe says]
-    #[arg(long, value_name = "N")]
-    images: Option<u64>,
-    /// Seeds of every row
-    #[arg(id = "seed", long = "seeds", visible_alias = "seed")]
-    #[arg(value_name = "N,N", value_delimiter = ',', default_value = "0")]
-    seeds: Vec<u64>,
     /// Rows to train now; the others are taken from earlier calls [default: all]
     #[arg(
         long,
@@ -79,17 +62,12 @@ pub(crate) struct Ablate {
     #[arg(long, value_name = "DIR", requires = "data")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    read: ReadArgs,
-    #[command(flatten)]
-    compute: ComputeArgs,
-    /// No progress on stderr
-    #[arg(short, long)]
-    quiet: bool,
+    study: StudyArgs,
 }
 
-fn table(text: &str) -> Result<&'static AblationTable, String> {
-    let found = text.parse().ok().and_then(AblationTable::find);
-    found.ok_or_else(|| format!("expected one of {}", report::list(AblationTable::numbers())))
+fn table(text: &str) -> Result<&'static PaperTable, String> {
+    let found = text.parse().ok().and_then(PaperTable::find);
+    found.ok_or_else(|| format!("expected one of {}", report::list(PaperTable::numbers())))
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -112,7 +90,7 @@ impl Ablate {
     /// The commands of full size.
     fn full_size(&self) -> Report {
         let table = self.table;
-        let rows = full_size_commands(table);
+        let rows = table.full_size_commands();
         let mut text = format!(
             "Table {}. {} ({}, {} epochs of ImageNet). Never run by us.\n",
             table.number, table.title, table.arch, table.epochs
@@ -135,78 +113,30 @@ impl Ablate {
         Report { text, json }
     }
 
-    fn short_runs(&self, specs: [&String; 3], out: &Path) -> Result<Report, CliError> {
-        let recipe = args::load_recipe(&self.recipe, &self.overrides)?;
-        let wanted = Precision::of(recipe.run.precision);
-        let compute = self.compute.open_preferring(wanted)?;
-        let precision = format!("run.precision={}", compute.precision.name());
-        let config = AblationConfig {
-            table: self.table,
-            recipe: recipe.with_overrides(&[precision])?,
-            rows: self.rows.clone(),
-            seeds: self.seeds.clone(),
-            images: self.images,
-            labels: match self.labels_per_class {
-                Some(labels) => Labels::PerClass(labels),
-                None => Labels::Fraction(self.label_fraction),
-            },
-            extract: ExtractConfig {
-                preprocess: self.read.preprocess.unwrap_or_default(),
-                batch_size: self.read.batch_size,
-                workers: self.read.workers.count(),
-                ..ExtractConfig::default()
-            },
+    fn short_runs(
+        &self,
+        [data, train, test]: [&String; 3],
+        out: &Path,
+    ) -> Result<Report, CliError> {
+        let (recipe, compute) = self.study.open(&self.recipe)?;
+        let data = named(data)?;
+        let task = Task {
+            train: named(train)?,
+            test: named(test)?,
         };
-        let open = |spec: &String| Ok::<_, CliError>((spec.clone(), args::open_data(spec)?));
-        let [data, train, test] = specs.map(open);
-        let data = AblationData {
-            data: data?,
-            train: train?,
-            test: test?,
+        let labels = match self.labels_per_class {
+            Some(labels) => Labels::PerClass(labels),
+            None => Labels::Fraction(self.label_fraction),
         };
-        let environment = compute.environment([("data", data.data.0.clone().into())]);
-        let options = args::stopping_at_ctrl_c(&self.read.workers, environment)?;
-        let mut say = |row: &AblationRow, run: &AblationRunReport| {
-            if !self.quiet {
-                report::line(&line(row, run));
-            }
+        let study = Study {
+            only: self.rows.clone(),
+            ..self.table.study(recipe, task, labels)?
         };
-        let found = ablate(&config, &data, out, &compute.device, &options, &mut say)?;
-        self.write_table(&found, out)?;
+        let table = format!("table-{}.md", self.table.number);
+        let found = self.study.run(study, &data, out, &table, &compute)?;
         Ok(Report {
             text: found.to_string(),
             json: json!(found),
         })
-    }
-
-    fn write_table(&self, found: &AblationReport, out: &Path) -> Result<(), CliError> {
-        let path = out.join(format!("table-{}.md", found.table));
-        Ok(write_bytes(&path, found.to_string())?)
-    }
-}
-
-/// A finished run on one line.
-fn line(row: &AblationRow, run: &AblationRunReport) -> String {
-    let accuracy = run.accuracy.iter();
-    let accuracy =
-        accuracy.map(|found| found.map_or("-".to_owned(), |found| format!("{found:.1} %")));
-    let trouble = match &run.outcome {
-        Outcome::Finished => String::new(),
-        Outcome::Collapsed(reason) | Outcome::Diverged(reason) => format!("; {reason}"),
-    };
-    let (name, seed, steps) = (row.name, run.seed, run.steps);
-    format!(
-        "{name}, seed {seed}, {steps} steps: {}{trouble}",
-        report::list(accuracy)
-    )
-}
-
-impl From<AblationError> for CliError {
-    fn from(error: AblationError) -> Self {
-        match error {
-            AblationError::Run(error) => error.into(),
-            AblationError::Eval(error) => error.into(),
-            other => Self::Ablation(other),
-        }
     }
 }

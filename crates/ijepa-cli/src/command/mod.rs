@@ -13,6 +13,7 @@ mod pretrain;
 mod probe;
 mod recipes;
 mod report;
+mod study;
 mod sweep;
 mod visualize;
 

@@ -3,17 +3,14 @@
 use std::{fs, path::PathBuf};
 
 use clap::Args;
-use ijepa_eval::{
-    ExtractConfig,
-    sweep::{Outcome, SweepConfig, SweepError, SweepReport, Task, TrialReport, Variant, sweep},
-};
-use ijepa_model::files::write_bytes;
-use serde_json::json;
+use ijepa_eval::study::{RunReport, Study, StudyReport, Task, Variant};
+use serde_json::{Value, json};
 
+use super::study::{StudyArgs, named};
 use crate::{
-    args::{self, ComputeArgs, DataArgs, Precision, ReadArgs},
+    args::{self, DataArgs},
     error::CliError,
-    report::{self, Report},
+    report::Report,
 };
 
 /// Train variants of a recipe for a short time and compare them over seeds
@@ -29,9 +26,6 @@ pub(crate) struct Sweep {
     /// Name of a preset (see `ijepa recipes list`) or path of a .toml file
     #[arg(long, value_name = "NAME|FILE")]
     recipe: String,
-    /// Changes of single keys for all variants
-    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", num_args = 1..)]
-    overrides: Vec<String>,
     /// A variant, such as 'large: run.batch_size=64 mask.group_size=64' or 'base:'; the first is
     /// what the others are compared with
     #[arg(long = "try", value_name = "NAME: KEY=VALUE ...")]
@@ -39,13 +33,6 @@ pub(crate) struct Sweep {
     /// File of variants, one a line; # begins a comment
     #[arg(long, value_name = "FILE")]
     tries: Option<PathBuf>,
-    /// Seeds of every variant
-    #[arg(id = "seed", long = "seeds", visible_alias = "seed")]
-    #[arg(value_name = "N,N", value_delimiter = ',', default_value = "0")]
-    seeds: Vec<u64>,
-    /// Images of a full run, to which schedules are fitted [default: as the recipe says]
-    #[arg(long, value_name = "N")]
-    images: Option<u64>,
     /// Successive halving: keep the best one in N variants after 1/N^2, 1/N, ... of the schedule
     #[arg(long, value_name = "N", value_parser = args::positive)]
     halving: Option<usize>,
@@ -61,55 +48,24 @@ pub(crate) struct Sweep {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
-    read: ReadArgs,
-    #[command(flatten)]
-    compute: ComputeArgs,
-    /// No progress on stderr
-    #[arg(short, long)]
-    quiet: bool,
+    study: StudyArgs,
 }
 
 impl Sweep {
     pub(crate) fn run(&self) -> Result<Report, CliError> {
-        let recipe = args::load_recipe(&self.recipe, &self.overrides)?;
-        let compute = self
-            .compute
-            .open_preferring(Precision::of(recipe.run.precision))?;
-        let precision = format!("run.precision={}", compute.precision.name());
-        let config = SweepConfig {
-            recipe: recipe.with_overrides(&[precision])?,
-            variants: self.variants()?,
-            seeds: self.seeds.clone(),
-            images: self.images,
-            halving: self.halving,
-            extract: ExtractConfig {
-                preprocess: self.read.preprocess.unwrap_or_default(),
-                batch_size: self.read.batch_size,
-                workers: self.read.workers.count(),
-                ..ExtractConfig::default()
-            },
-        };
+        let (recipe, compute) = self.study.open(&self.recipe)?;
+        let variants = self.variants()?;
         let data = (self.data.spec.clone(), self.data.open()?);
-        let tasks = self.tasks()?;
-        let options = args::stopping_at_ctrl_c(&self.read.workers, compute.environment([]))?;
-        let mut say = |trial: &TrialReport| {
-            if !self.quiet {
-                report::line(&line(trial));
-            }
+        let study = Study {
+            halving: self.halving,
+            ..Study::sweep(recipe, variants, self.tasks()?)
         };
-        let found = sweep(
-            &config,
-            &data,
-            &tasks,
-            &self.out,
-            &compute.device,
-            &options,
-            &mut say,
-        )?;
-        self.write_table(&found)?;
+        let found = self
+            .study
+            .run(study, &data, &self.out, "sweep.md", &compute)?;
         Ok(Report {
             text: found.to_string(),
-            json: json!(found),
+            json: as_json(&found),
         })
     }
 
@@ -139,8 +95,7 @@ impl Sweep {
             return Err(CliError::TaskPairs { train, test });
         }
         let pairs = self.eval_data.iter().zip(&self.eval_test);
-        let named = |spec: &String| Ok::<_, CliError>((spec.clone(), args::open_data(spec)?));
-        let open = |(train, test)| {
+        let open = |(train, test): (&String, &String)| {
             Ok(Task {
                 train: named(train)?,
                 test: named(test)?,
@@ -148,38 +103,37 @@ impl Sweep {
         };
         pairs.map(open).collect()
     }
-
-    fn write_table(&self, found: &SweepReport) -> Result<(), CliError> {
-        let path = self.out.join("sweep.md");
-        Ok(write_bytes(&path, found.to_string())?)
-    }
 }
 
-/// A finished trial on one line.
-fn line(trial: &TrialReport) -> String {
-    let accuracies = trial.knn.iter().zip(&trial.knn_at_start);
-    let accuracies = accuracies.map(|(now, start)| format!("{now:.1} % ({:+.1})", now - start));
-    let trouble = match &trial.outcome {
-        Outcome::Finished => String::new(),
-        Outcome::Collapsed(reason) | Outcome::Diverged(reason) => format!("; {reason}"),
+/// The report under the names that this command has for its parts.
+fn as_json(found: &StudyReport) -> Value {
+    let trial = |run: &RunReport| {
+        let start = run.at_start.iter().flatten();
+        json!({
+            "variant": run.variant,
+            "seed": run.seed,
+            "steps": run.steps,
+            "images": run.images,
+            "knn": run.accuracy.iter().flatten().collect::<Vec<_>>(),
+            "knn_at_start": start.collect::<Vec<_>>(),
+            "rankme": run.rankme,
+            "loss": run.loss,
+            "seconds": 60.0 * run.minutes,
+            "outcome": run.outcome,
+        })
     };
-    format!(
-        "{}, seed {}, {} steps: {}{trouble}",
-        trial.variant,
-        trial.seed,
-        trial.steps,
-        report::list(accuracies)
-    )
-}
-
-impl From<SweepError> for CliError {
-    fn from(error: SweepError) -> Self {
-        match error {
-            SweepError::Interrupted { step, run } => Self::Interrupted { step, run },
-            SweepError::Train(error) => error.into(),
-            SweepError::Eval(error) => error.into(),
-            SweepError::Recipe(error) => error.into(),
-            other => Self::Sweep(other),
-        }
-    }
+    let rows = found.rows.iter().map(|row| {
+        json!({
+            "name": row.name,
+            "overrides": row.changes,
+            "trials": row.runs.iter().map(trial).collect::<Vec<_>>(),
+            "gain": row.gain,
+            "difference": row.difference,
+        })
+    });
+    json!({
+        "tasks": found.measures,
+        "variants": rows.collect::<Vec<_>>(),
+        "statistics": found.statistics,
+    })
 }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// alone changes nothing.
 ///
 /// ```
-/// use ijepa_eval::sweep::Variant;
+/// use ijepa_eval::study::Variant;
 ///
 /// let variant: Variant = "small batch: run.batch_size=16 mask.group_size=16".parse()?;
 /// assert_eq!(variant.name, "small batch");
@@ -19,7 +19,7 @@ use std::str::FromStr;
 ///
 /// let base: Variant = "base:".parse()?;
 /// assert!(base.overrides.is_empty());
-/// # Ok::<(), ijepa_eval::sweep::ParseVariantError>(())
+/// # Ok::<(), ijepa_eval::study::ParseVariantError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variant {
@@ -37,13 +37,11 @@ pub struct ParseVariantError {
     pub found: String,
 }
 
-impl Variant {
-    /// Its name as the name of a folder.
-    pub(crate) fn folder(&self) -> String {
-        let safe = |c: char| c.is_ascii_alphanumeric() || "._-=".contains(c);
-        let name = self.name.chars().map(|c| if safe(c) { c } else { '_' });
-        name.collect()
-    }
+/// `name` as the name of a folder.
+pub(super) fn folder(name: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "._-=".contains(c);
+    let name = name.chars().map(|c| if safe(c) { c } else { '_' });
+    name.collect()
 }
 
 impl FromStr for Variant {
@@ -82,7 +80,6 @@ mod tests {
 
     #[test]
     fn any_name_is_a_folder() {
-        let variant: Variant = "../a b/c: run.seed=1".parse().unwrap();
-        assert_eq!(variant.folder(), ".._a_b_c");
+        assert_eq!(folder("../a b/c"), ".._a_b_c");
     }
 }

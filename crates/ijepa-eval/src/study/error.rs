@@ -1,0 +1,105 @@
+//! Why variants cannot be compared.
+
+use std::path::PathBuf;
+
+use ijepa_model::files::FileError;
+use ijepa_train::{RecipeError, ResolveError, TrainError};
+
+use crate::Error;
+
+/// A study that stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StudyError {
+    /// There is nothing of what is needed at least once.
+    #[error("a study needs at least one {what}")]
+    Nothing {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// Nothing would ever be dropped.
+    #[error("halving by {found} drops nothing, expected at least 2")]
+    Halving {
+        /// The factor.
+        found: usize,
+    },
+    /// Two variants would share their folders.
+    #[error("two variants are called `{name}`")]
+    SameName {
+        /// Their name.
+        name: String,
+    },
+    /// A seed would count twice.
+    #[error("seed {seed} is given twice")]
+    SameSeed {
+        /// The seed.
+        seed: u64,
+    },
+    /// No variant has this name.
+    #[error("no variant is called `{found}`, the nearest is `{nearest}`; there are {}", known.join(", "))]
+    UnknownVariant {
+        /// The name.
+        found: String,
+        /// The one that was probably meant.
+        nearest: String,
+        /// All names.
+        known: Vec<String>,
+    },
+    /// A variant cannot be carried out.
+    #[error("variant `{name}`")]
+    Variant {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: ResolveError,
+    },
+    /// A folder holds results of something else.
+    #[error(
+        "`{}` holds a run with {key} = {found}, this one has {expected}; choose another folder",
+        path.display()
+    )]
+    OtherRun {
+        /// The folder.
+        path: PathBuf,
+        /// What differs.
+        key: String,
+        /// Its value there.
+        found: String,
+        /// Its value now.
+        expected: String,
+    },
+    /// A run cannot be judged where it has already gone on.
+    #[error(
+        "`{}` is at step {step} and was never judged at step {until}; choose another folder",
+        path.display()
+    )]
+    TooFar {
+        /// Its folder.
+        path: PathBuf,
+        /// Its completed steps.
+        step: u64,
+        /// The steps after which it was to be judged.
+        until: u64,
+    },
+    /// A kept recipe cannot be read.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// A run failed.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// A run cannot be judged.
+    #[error(transparent)]
+    Eval(#[from] Error),
+    /// A result cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A run was told to stop; it has a checkpoint.
+    #[error("interrupted after step {step} of `{}`", run.display())]
+    Interrupted {
+        /// Its completed steps.
+        step: u64,
+        /// Its directory.
+        run: PathBuf,
+    },
+}

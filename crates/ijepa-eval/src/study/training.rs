@@ -1,0 +1,177 @@
+//! Everything that a study trains.
+
+use std::{path::Path, sync::Arc};
+
+use burn::tensor::Device;
+use ijepa_data::Source;
+use ijepa_model::VisionTransformer;
+use ijepa_train::{
+    PretrainPlan, Recipe, RecipeError, TrainError, TrainOptions, pretrain, recipe::Settings,
+    run::Folder,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{StudyError, Task};
+use crate::{
+    Error,
+    features::ExtractConfig,
+    finetune::{FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, finetune},
+};
+
+/// Where a short fine-tuning run on small images differs from the protocol `lowshot-1pct`, whose
+/// learning rate, crops and distortions are for large encoders and photographs.
+const SMALL_FINETUNING: &[&str] = &[
+    "data.crop_scale=[0.35,1.0]",
+    "data.rand_augment=none",
+    "optimizer.lr=1e-3",
+    "run.eval_every_epochs=50",
+    "run.checkpoint_every_steps=1000",
+    "run.keep_last=1",
+];
+const SMALL_BATCH: usize = 16;
+
+/// What became of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It went as far as asked.
+    Finished,
+    /// It went as far as asked, with features that hardly tell images apart.
+    Collapsed(String),
+    /// It stopped because a number was no longer one.
+    Diverged(String),
+}
+
+/// `recipe` with `overrides` and `seed`, and with as many steps as `images` take in all.
+pub(super) fn short_recipe(
+    recipe: &Recipe,
+    overrides: &[String],
+    seed: u64,
+    images: Option<u64>,
+) -> Result<Recipe, RecipeError> {
+    let recipe = recipe.with_overrides(overrides)?;
+    let mut last = vec![format!("run.seed={seed}")];
+    if let Some(images) = images {
+        let images_per_epoch = images / recipe.optimizer.epochs.max(1) as u64;
+        let steps = images_per_epoch / recipe.run.batch_size.max(1) as u64;
+        last.push(format!("optimizer.steps_per_epoch={}", steps.max(1)));
+    }
+    recipe.with_overrides(&last)
+}
+
+/// A run that went as far as asked, or as far as it could.
+#[derive(Debug)]
+pub(super) struct Trained {
+    pub(super) steps: u64,
+    pub(super) images: u64,
+    /// Loss of the last step, if this process made one.
+    pub(super) loss: Option<f64>,
+    /// Of this process.
+    pub(super) minutes: f64,
+    /// Whether it was told to stop.
+    pub(super) interrupted: bool,
+    pub(super) outcome: Outcome,
+    /// The target encoder; none if the run diverged.
+    pub(super) encoder: Option<VisionTransformer>,
+}
+
+/// What runs are carried out with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Training<'a> {
+    pub(super) device: &'a Device,
+    pub(super) options: &'a TrainOptions,
+}
+
+impl Training<'_> {
+    /// Trains the run in `folder` from its newest checkpoint, if there is one, to the step `until`;
+    /// a run that diverges is a result.
+    pub(super) fn pretrain(
+        &self,
+        plan: &PretrainPlan,
+        until: u64,
+        folder: &Path,
+        data: &Arc<dyn Source>,
+    ) -> Result<Trained, TrainError> {
+        let run = Folder::open(folder)?;
+        let options = TrainOptions {
+            max_steps: Some(until),
+            ..self.options.clone()
+        };
+        let data = Arc::clone(data);
+        match pretrain(plan, data, &run, self.device, &options, &mut []) {
+            Ok((summary, learner)) => Ok(Trained {
+                steps: summary.steps,
+                images: summary.images,
+                loss: Some(summary.loss_last).filter(|loss| loss.is_finite()),
+                minutes: summary.elapsed.as_secs_f64() / 60.0,
+                interrupted: summary.interrupted,
+                outcome: match summary.collapse {
+                    Some(reason) => Outcome::Collapsed(reason),
+                    None => Outcome::Finished,
+                },
+                encoder: Some(learner.target.encoder().clone()),
+            }),
+            Err(error @ TrainError::Diverged { step, .. }) => Ok(Trained {
+                steps: step,
+                images: 0,
+                loss: None,
+                minutes: 0.0,
+                interrupted: false,
+                outcome: Outcome::Diverged(error.to_string()),
+                encoder: None,
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Top-1 accuracy in percent, as `ijepa finetune --protocol lowshot-1pct` with the changes of
+    /// [`SMALL_FINETUNING`], in a folder of its own inside that of the run.
+    pub(super) fn fine_tune(
+        &self,
+        encoder: &VisionTransformer,
+        task: &Task,
+        extract: &ExtractConfig,
+        recipe: &Recipe,
+        folder: &Path,
+    ) -> Result<f64, StudyError> {
+        let failed = |error: FinetuneError| StudyError::Eval(Error::from(error));
+        let (train, test) = (&task.train.1, &task.test.1);
+        let data = FinetuneData::new(Arc::clone(train), Arc::clone(test)).map_err(failed)?;
+        let settings = small_finetuning(train.len(), recipe).map_err(|e| failed(e.into()))?;
+        let plan = FinetunePlan::new(settings, encoder.config(), &data).map_err(failed)?;
+        let fresh = plan.classifier(encoder.clone(), extract.normalization, &data);
+        let folder = folder.join(format!("finetune-{}", train.len()));
+        let run = Folder::open(&folder).map_err(|e| failed(e.into()))?;
+        let fresh = fresh.map_err(failed)?;
+        let found = finetune(
+            &plan,
+            fresh,
+            &data,
+            &run,
+            self.device,
+            self.options,
+            &mut [],
+        );
+        let (summary, _) = found.map_err(failed)?;
+        match summary.accuracy {
+            Some(accuracy) if !summary.run.interrupted => Ok(accuracy.top1),
+            _ => Err(StudyError::Interrupted {
+                step: summary.run.steps,
+                run: folder,
+            }),
+        }
+    }
+}
+
+/// The protocol for `images` labelled images, with seed and precision of the pretraining run.
+fn small_finetuning(images: usize, recipe: &Recipe) -> Result<FinetuneRecipe, RecipeError> {
+    let of_the_run = [
+        format!("run.batch_size={}", SMALL_BATCH.min(images)),
+        format!("run.seed={}", recipe.run.seed),
+    ];
+    let mut settings = FinetuneRecipe::preset("lowshot-1pct")?
+        .with_overrides(SMALL_FINETUNING)?
+        .with_overrides(&of_the_run)?;
+    settings.run.precision = recipe.run.precision;
+    Ok(settings)
+}

@@ -1,0 +1,14 @@
+//! Studies: what is trained, for how long, that nothing is trained twice; the paper's tables.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod paper;
+mod sweep;
+
+use std::sync::Arc;
+
+use ijepa_data::{DataSpec, Source};
+
+fn open(spec: &str) -> Arc<dyn Source> {
+    Arc::from(spec.parse::<DataSpec>().unwrap().open().unwrap())
+}
