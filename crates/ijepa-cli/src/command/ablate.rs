@@ -18,7 +18,8 @@ use ijepa_model::files::write_bytes;
 use serde_json::json;
 
 use crate::{
-    args::{self, ComputeArgs, Precision, ReadArgs},
+    args::{self, ReadArgs},
+    context::Context,
     error::CliError,
     report::{self, Report},
 };
@@ -56,9 +57,13 @@ pub(crate) struct Ablate {
     /// Images of a run, to which schedules are fitted [default: as the recipe says]
     #[arg(long, value_name = "N")]
     images: Option<u64>,
-    /// Seeds of every row
-    #[arg(id = "seed", long = "seeds", visible_alias = "seed")]
-    #[arg(value_name = "N,N", value_delimiter = ',', default_value = "0")]
+    /// Seeds of every row [default: --seed]
+    #[arg(
+        long,
+        value_name = "N,N",
+        value_delimiter = ',',
+        conflicts_with = "seed"
+    )]
     seeds: Vec<u64>,
     /// Rows to train now; the others are taken from earlier calls [default: all]
     #[arg(
@@ -80,11 +85,6 @@ pub(crate) struct Ablate {
     out: Option<PathBuf>,
     #[command(flatten)]
     read: ReadArgs,
-    #[command(flatten)]
-    compute: ComputeArgs,
-    /// No progress on stderr
-    #[arg(short, long)]
-    quiet: bool,
 }
 
 fn table(text: &str) -> Result<&'static AblationTable, String> {
@@ -100,10 +100,10 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 impl Ablate {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         match (&self.data, &self.eval_data, &self.eval_test, &self.out) {
             (Some(data), Some(train), Some(test), Some(out)) => {
-                self.short_runs([data, train, test], out)
+                self.short_runs([data, train, test], out, context)
             }
             _ => Ok(self.full_size()),
         }
@@ -135,16 +135,19 @@ impl Ablate {
         Report { text, json }
     }
 
-    fn short_runs(&self, specs: [&String; 3], out: &Path) -> Result<Report, CliError> {
+    fn short_runs(
+        &self,
+        specs: [&String; 3],
+        out: &Path,
+        context: &Context,
+    ) -> Result<Report, CliError> {
         let recipe = args::load_recipe(&self.recipe, &self.overrides)?;
-        let wanted = Precision::of(recipe.run.precision);
-        let compute = self.compute.open_preferring(wanted)?;
-        let precision = format!("run.precision={}", compute.precision.name());
+        let compute = context.compute_preferring(recipe.run.precision)?;
         let config = AblationConfig {
             table: self.table,
-            recipe: recipe.with_overrides(&[precision])?,
+            recipe: recipe.with_overrides(&[compute.precision_override()])?,
             rows: self.rows.clone(),
-            seeds: self.seeds.clone(),
+            seeds: context.seeds(&self.seeds),
             images: self.images,
             labels: match self.labels_per_class {
                 Some(labels) => Labels::PerClass(labels),
@@ -152,8 +155,8 @@ impl Ablate {
             },
             extract: ExtractConfig {
                 preprocess: self.read.preprocess.unwrap_or_default(),
-                batch_size: self.read.batch_size,
-                workers: self.read.workers.count(),
+                batch_size: context.feature_batch(),
+                workers: context.workers(),
                 ..ExtractConfig::default()
             },
         };
@@ -165,9 +168,9 @@ impl Ablate {
             test: test?,
         };
         let environment = compute.environment([("data", data.data.0.clone().into())]);
-        let options = args::stopping_at_ctrl_c(&self.read.workers, environment)?;
+        let options = args::stopping_at_ctrl_c(context, environment)?;
         let mut say = |row: &AblationRow, run: &AblationRunReport| {
-            if !self.quiet {
+            if !context.quiet {
                 report::line(&line(row, run));
             }
         };

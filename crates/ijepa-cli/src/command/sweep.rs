@@ -11,7 +11,8 @@ use ijepa_model::files::write_bytes;
 use serde_json::json;
 
 use crate::{
-    args::{self, ComputeArgs, DataArgs, Precision, ReadArgs},
+    args::{self, DataArgs, ReadArgs},
+    context::Context,
     error::CliError,
     report::{self, Report},
 };
@@ -39,9 +40,13 @@ pub(crate) struct Sweep {
     /// File of variants, one a line; # begins a comment
     #[arg(long, value_name = "FILE")]
     tries: Option<PathBuf>,
-    /// Seeds of every variant
-    #[arg(id = "seed", long = "seeds", visible_alias = "seed")]
-    #[arg(value_name = "N,N", value_delimiter = ',', default_value = "0")]
+    /// Seeds of every variant [default: --seed]
+    #[arg(
+        long,
+        value_name = "N,N",
+        value_delimiter = ',',
+        conflicts_with = "seed"
+    )]
     seeds: Vec<u64>,
     /// Images of a full run, to which schedules are fitted [default: as the recipe says]
     #[arg(long, value_name = "N")]
@@ -62,38 +67,30 @@ pub(crate) struct Sweep {
     out: PathBuf,
     #[command(flatten)]
     read: ReadArgs,
-    #[command(flatten)]
-    compute: ComputeArgs,
-    /// No progress on stderr
-    #[arg(short, long)]
-    quiet: bool,
 }
 
 impl Sweep {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let recipe = args::load_recipe(&self.recipe, &self.overrides)?;
-        let compute = self
-            .compute
-            .open_preferring(Precision::of(recipe.run.precision))?;
-        let precision = format!("run.precision={}", compute.precision.name());
+        let compute = context.compute_preferring(recipe.run.precision)?;
         let config = SweepConfig {
-            recipe: recipe.with_overrides(&[precision])?,
+            recipe: recipe.with_overrides(&[compute.precision_override()])?,
             variants: self.variants()?,
-            seeds: self.seeds.clone(),
+            seeds: context.seeds(&self.seeds),
             images: self.images,
             halving: self.halving,
             extract: ExtractConfig {
                 preprocess: self.read.preprocess.unwrap_or_default(),
-                batch_size: self.read.batch_size,
-                workers: self.read.workers.count(),
+                batch_size: context.feature_batch(),
+                workers: context.workers(),
                 ..ExtractConfig::default()
             },
         };
         let data = (self.data.spec.clone(), self.data.open()?);
         let tasks = self.tasks()?;
-        let options = args::stopping_at_ctrl_c(&self.read.workers, compute.environment([]))?;
+        let options = args::stopping_at_ctrl_c(context, compute.environment([]))?;
         let mut say = |trial: &TrialReport| {
-            if !self.quiet {
+            if !context.quiet {
                 report::line(&line(trial));
             }
         };

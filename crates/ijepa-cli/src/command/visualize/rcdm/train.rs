@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::inputs::InputArgs;
 use crate::{
-    args::{Compute, RunArgs, positive},
+    args::{RunArgs, positive},
+    context::{Compute, Context},
     error::CliError,
     progress::RunProgress,
     report::Report,
@@ -38,9 +39,6 @@ pub(crate) struct Train {
     /// Steps of the run [default: 10000]
     #[arg(long, value_name = "N", value_parser = positive)]
     steps: Option<usize>,
-    /// Images per step [default: 64]
-    #[arg(long, value_name = "N", value_parser = positive)]
-    batch_size: Option<usize>,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -56,18 +54,16 @@ fn condition(text: &str) -> Result<ConditionKind, String> {
 }
 
 impl Train {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
-        let recipe = self.recipe()?;
-        let compute = self.inputs.compute()?;
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
+        let recipe = self.recipe(context)?;
+        let compute = context.compute()?;
         let source = self.inputs.source()?;
-        let conditioner = self
-            .inputs
-            .conditioner(recipe.decoder.condition, &compute)?;
+        let conditioner = self.inputs.conditioner(recipe.decoder.condition, context)?;
         let run = RunFolder::open(&self.run.out)?;
         let unet = recipe.unet(conditioner.dim());
         let parameters = unet.init(0, &compute.device).num_parameters();
         let steps = recipe.optimizer.steps as u64;
-        let mut progress = RunProgress::new(steps, self.inputs.quiet);
+        let mut progress = RunProgress::new(steps, context.quiet);
         progress.say(&format!(
             "decoder of {parameters} parameters for vectors of {} values, {} images, {} steps of {} on {}",
             conditioner.dim(),
@@ -76,7 +72,7 @@ impl Train {
             recipe.run.batch_size,
             compute.spec,
         ));
-        let options = self.run.options(compute.environment([]))?;
+        let options = self.run.options(context, compute.environment([]))?;
         let (device, tell) = (&compute.device, |event| show(&mut progress, event));
         let trained = train_decoder(&recipe, &conditioner, source, &run, device, &options, tell);
         let (summary, _) = trained?;
@@ -87,17 +83,15 @@ impl Train {
                 run: self.run.out.clone(),
             });
         }
-        Ok(self.report(&summary, parameters, &recipe, &compute))
+        Ok(self.report(&summary, parameters, &recipe, compute))
     }
 
-    fn recipe(&self) -> Result<DecoderRecipe, CliError> {
+    fn recipe(&self, context: &Context) -> Result<DecoderRecipe, CliError> {
         let condition = self.condition.name();
         let mut overrides = vec![format!("decoder.condition={condition}")];
         overrides.extend(self.overrides.clone());
         overrides.extend(self.steps.map(|steps| format!("optimizer.steps={steps}")));
-        overrides.extend(self.batch_size.map(|size| format!("run.batch_size={size}")));
-        let seed = self.inputs.weights.seed;
-        overrides.extend(seed.map(|seed| format!("run.seed={seed}")));
+        overrides.extend(context.run_overrides());
         let recipe = DecoderRecipe::preset(&self.size)?.with_overrides(&overrides)?;
         recipe.validate()?;
         Ok(recipe)
