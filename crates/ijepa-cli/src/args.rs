@@ -1,19 +1,16 @@
 //! Flags that several commands share.
 
-mod common;
 mod images;
 mod run;
 
-use burn::tensor::{Device, FloatDType};
+use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use ijepa_model::VisionTransformerConfig;
 use ijepa_train::{Backend, DeviceError, DeviceSpec, Recipe, RecipeError};
-use serde_json::Value;
 
 use crate::error::CliError;
 
-pub(crate) use common::CommonArgs;
-pub(crate) use images::{DataArgs, ReadArgs, WorkerArgs, open_data, open_part};
+pub(crate) use images::{DataArgs, ReadArgs, open_data, open_part};
 pub(crate) use run::{RunArgs, stopping_at_ctrl_c};
 
 /// The recipe that masks are looked at and measured with unless another is named.
@@ -46,119 +43,6 @@ pub(crate) fn load_recipe(name: &str, overrides: &[String]) -> Result<Recipe, Re
 pub(crate) fn checked(recipe: Recipe) -> Result<Recipe, RecipeError> {
     recipe.validate()?;
     recipe.unbuilt().map_or(Ok(recipe), Err)
-}
-
-/// Number type of matrix products.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Precision {
-    F32,
-    Bf16,
-}
-
-impl Precision {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-        }
-    }
-
-    /// The one that a recipe names.
-    pub(crate) fn of(named: ijepa_model::Precision) -> Self {
-        match named {
-            ijepa_model::Precision::F32 => Self::F32,
-            ijepa_model::Precision::Bf16 => Self::Bf16,
-        }
-    }
-
-    pub(crate) fn float_dtype(self) -> FloatDType {
-        match self {
-            Self::F32 => FloatDType::F32,
-            Self::Bf16 => FloatDType::BF16,
-        }
-    }
-
-    pub(crate) fn of_model(self) -> ijepa_model::Precision {
-        match self {
-            Self::F32 => ijepa_model::Precision::F32,
-            Self::Bf16 => ijepa_model::Precision::Bf16,
-        }
-    }
-}
-
-/// Where and how to compute.
-#[derive(Debug, Args)]
-pub(crate) struct ComputeArgs {
-    /// flex, ndarray, wgpu, vulkan, metal, rocm or cuda, GPUs with an optional number as in cuda:1
-    /// [default: the best one compiled in]
-    #[arg(long, global = true)]
-    device: Option<DeviceSpec>,
-    /// Number type of matrix products [default: f32; of `pretrain` on a GPU: the recipe's]
-    #[arg(long, value_enum, global = true)]
-    precision: Option<Precision>,
-    /// CPU threads that compute [default: all cores]
-    #[arg(long, value_name = "N", value_parser = positive, global = true)]
-    threads: Option<usize>,
-}
-
-/// A device that is ready to compute.
-#[derive(Debug)]
-pub(crate) struct Compute {
-    pub(crate) spec: DeviceSpec,
-    pub(crate) device: Device,
-    pub(crate) precision: Precision,
-    pub(crate) threads: usize,
-}
-
-impl Compute {
-    /// Versions, device and command line, for `environment.json`, and what else there is to know.
-    pub(crate) fn environment<const N: usize>(&self, more: [(&str, Value); N]) -> Value {
-        let mut environment = self.spec.environment();
-        environment["precision"] = self.precision.name().into();
-        environment["threads"] = self.threads.into();
-        for (key, value) in more {
-            environment[key] = value;
-        }
-        environment
-    }
-}
-
-impl ComputeArgs {
-    /// Opens the device; to be called once, before anything is computed.
-    pub(crate) fn open(&self) -> Result<Compute, CliError> {
-        self.open_preferring(Precision::F32)
-    }
-
-    /// As [`open`](Self::open), with another number type on GPUs unless one was asked for.
-    pub(crate) fn open_preferring(&self, on_gpu: Precision) -> Result<Compute, CliError> {
-        if let Some(threads) = self.threads {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-            let started = pool.build_global();
-            started.map_err(|source| CliError::Threads { threads, source })?;
-        }
-        let spec = match self.device {
-            Some(spec) => spec,
-            None => DeviceSpec::best()?,
-        };
-        let device = spec.open()?;
-        let precision = self.precision.unwrap_or(if spec.backend.is_gpu() {
-            on_gpu
-        } else {
-            Precision::F32
-        });
-        if !precision.of_model().is_supported(&device) {
-            return Err(CliError::Precision {
-                device: spec.to_string(),
-                precision: precision.name(),
-            });
-        }
-        Ok(Compute {
-            spec,
-            device,
-            precision,
-            threads: rayon::current_num_threads(),
-        })
-    }
 }
 
 /// Refuses the first of `flags` that was given, since it changes nothing at this `place`.

@@ -5,6 +5,7 @@
 mod args;
 mod bug;
 mod command;
+mod context;
 mod error;
 mod exit_code;
 mod features;
@@ -18,8 +19,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::CommonArgs;
 use command::Command;
+use context::Context;
 
 /// I-JEPA: look at masks, recipes and checkpoints, and compute features.
 #[derive(Debug, Parser)]
@@ -30,7 +31,7 @@ use command::Command;
 )]
 struct Cli {
     #[command(flatten)]
-    common: CommonArgs,
+    context: Context,
     #[command(subcommand)]
     command: Command,
 }
@@ -43,8 +44,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> ExitCode {
-    let CommonArgs { json, verbose, .. } = cli.common;
-    let printed = cli.command.run().and_then(|report| report.print(json));
+    let Context { json, verbose, .. } = cli.context;
+    let report = cli.command.run(&cli.context);
+    let printed = report.and_then(|report| report.print(json));
     match printed {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -60,6 +62,13 @@ mod tests {
 
     use super::Cli;
 
+    /// With the common flags in every command.
+    fn built() -> clap::Command {
+        let mut command = Cli::command();
+        command.build();
+        command
+    }
+
     #[test]
     fn flags_are_consistent_and_every_command_has_an_example() {
         fn check(command: &clap::Command, path: &str) {
@@ -74,15 +83,19 @@ mod tests {
             }
         }
         Cli::command().debug_assert();
-        check(&Cli::command(), "ijepa");
+        check(&built(), "ijepa");
     }
 
-    /// A script can pass the same flags to every command.
+    /// A script can pass the same flags to every command, and no command gives one another meaning.
     #[test]
     fn every_command_takes_the_common_flags() {
+        fn common(command: &clap::Command) -> Vec<&str> {
+            let heading = |arg: &clap::Arg| arg.get_help_heading() == Some("Common flags");
+            let common = command.get_arguments().filter(|arg| heading(arg));
+            common.filter_map(clap::Arg::get_long).collect()
+        }
         fn check(command: &clap::Command) {
-            let has = |flag: &&str| command.get_arguments().any(|arg| is_called(arg, flag));
-            let common = [
+            let expected = [
                 "json",
                 "quiet",
                 "verbose",
@@ -93,19 +106,12 @@ mod tests {
                 "workers",
                 "batch-size",
             ];
-            let missing: Vec<&str> = common.into_iter().filter(|flag| !has(flag)).collect();
-            assert!(missing.is_empty(), "{}: {missing:?}", command.get_name());
+            assert_eq!(common(command), expected, "{}", command.get_name());
             command
                 .get_subcommands()
                 .filter(|sub| sub.get_name() != "help")
                 .for_each(check);
         }
-        fn is_called(arg: &clap::Arg, name: &str) -> bool {
-            let aliases = arg.get_visible_aliases().unwrap_or_default();
-            arg.get_long() == Some(name) || aliases.contains(&name)
-        }
-        let mut command = Cli::command();
-        command.build();
-        check(&command);
+        check(&built());
     }
 }

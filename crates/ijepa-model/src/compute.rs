@@ -22,6 +22,14 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// As recipes and command lines write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
     /// Whether `device` can compute in this precision.
     pub fn is_supported(self, device: &Device) -> bool {
         self == Self::F32 || device.supports_dtype(burn::tensor::DType::BF16)

@@ -3,13 +3,10 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    thread::available_parallelism,
 };
 
 use clap::Args;
 use ijepa_data::{DataError, DataSpec, Preprocess, Source};
-
-use super::positive;
 
 /// The images that a command goes through.
 #[derive(Debug, Args)]
@@ -42,21 +39,6 @@ pub(crate) fn open_part(spec: &str, list: Option<&Path>) -> Result<Arc<dyn Sourc
     }
 }
 
-/// Threads beside those that compute.
-#[derive(Debug, Args)]
-pub(crate) struct WorkerArgs {
-    /// Threads that read images, 0 for none of their own [default: all cores, at most 8]
-    #[arg(long, value_name = "N")]
-    workers: Option<usize>,
-}
-
-impl WorkerArgs {
-    pub(crate) fn count(&self) -> usize {
-        let default = || available_parallelism().map_or(1, |cores| cores.get().min(8));
-        self.workers.unwrap_or_else(default)
-    }
-}
-
 /// How images reach a frozen encoder.
 #[derive(Debug, Args)]
 pub(crate) struct ReadArgs {
@@ -64,11 +46,6 @@ pub(crate) struct ReadArgs {
     /// to the exact size; none [default: eval; squash for the probes on CLEVR]
     #[arg(long, value_name = "HOW", value_parser = preprocess)]
     pub(crate) preprocess: Option<Preprocess>,
-    /// Images that go through the encoder together
-    #[arg(long, value_name = "N", default_value = "32", value_parser = positive)]
-    pub(crate) batch_size: usize,
-    #[command(flatten)]
-    pub(crate) workers: WorkerArgs,
 }
 
 fn preprocess(text: &str) -> Result<Preprocess, String> {

@@ -7,8 +7,9 @@ use ijepa_report::RunRecord;
 use ijepa_train::{Resume, TrainOptions, TrainSummary};
 use serde_json::{Value, json};
 
-use super::WorkerArgs;
-use crate::{error::CliError, progress, report::Report, signals::stop_at_signals};
+use crate::{
+    context::Context, error::CliError, progress, report::Report, signals::stop_at_signals,
+};
 
 /// The directory of a run, where it starts and when it stops.
 #[derive(Debug, Args)]
@@ -25,18 +26,20 @@ pub(crate) struct RunArgs {
     /// Stop after this time, leaving the schedules as they are
     #[arg(long, value_name = "M", value_parser = minutes)]
     max_minutes: Option<Duration>,
-    #[command(flatten)]
-    pub(crate) workers: WorkerArgs,
 }
 
 impl RunArgs {
     /// What is asked for, and to stop at Ctrl-C.
-    pub(crate) fn options(&self, environment: Value) -> Result<TrainOptions, CliError> {
+    pub(crate) fn options(
+        &self,
+        context: &Context,
+        environment: Value,
+    ) -> Result<TrainOptions, CliError> {
         Ok(TrainOptions {
             max_steps: self.max_steps,
             max_time: self.max_minutes,
             resume: self.resume.clone(),
-            ..stopping_at_ctrl_c(&self.workers, environment)?
+            ..stopping_at_ctrl_c(context, environment)?
         })
     }
 
@@ -95,10 +98,10 @@ impl RunArgs {
 /// Options of a whole run that Ctrl-C stops after a step, with a checkpoint, or the second one
 /// at once.
 pub(crate) fn stopping_at_ctrl_c(
-    workers: &WorkerArgs,
+    context: &Context,
     mut environment: Value,
 ) -> Result<TrainOptions, CliError> {
-    let workers = workers.count();
+    let workers = context.workers();
     environment["workers"] = workers.into();
     let options = TrainOptions {
         workers,

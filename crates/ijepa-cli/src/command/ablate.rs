@@ -12,6 +12,7 @@ use serde_json::json;
 use super::study::{StudyArgs, named};
 use crate::{
     args,
+    context::Context,
     error::CliError,
     report::{self, Report},
 };
@@ -78,10 +79,10 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 impl Ablate {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         match (&self.data, &self.eval_data, &self.eval_test, &self.out) {
             (Some(data), Some(train), Some(test), Some(out)) => {
-                self.short_runs([data, train, test], out)
+                self.short_runs([data, train, test], out, context)
             }
             _ => Ok(self.full_size()),
         }
@@ -117,8 +118,9 @@ impl Ablate {
         &self,
         [data, train, test]: [&String; 3],
         out: &Path,
+        context: &Context,
     ) -> Result<Report, CliError> {
-        let (recipe, compute) = self.study.open(&self.recipe)?;
+        let (recipe, _) = self.study.open(&self.recipe, context)?;
         let data = named(data)?;
         let task = Task {
             train: named(train)?,
@@ -133,7 +135,7 @@ impl Ablate {
             ..self.table.study(recipe, task, labels)?
         };
         let table = format!("table-{}.md", self.table.number);
-        let found = self.study.run(study, &data, out, &table, &compute)?;
+        let found = self.study.run(study, &data, out, &table, context)?;
         Ok(Report {
             text: found.to_string(),
             json: json!(found),

@@ -9,7 +9,7 @@ use ijepa_model::{
 };
 use serde_json::json;
 
-use crate::{args, error::CliError, report::Report};
+use crate::{args, context::Context, error::CliError, report::Report};
 
 use super::inspect::kind;
 
@@ -48,7 +48,7 @@ enum Role {
 }
 
 impl Convert {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
+    pub(crate) fn run(&self, _: &Context) -> Result<Report, CliError> {
         if self.encoder.is_some() && self.to != Kind::Hf {
             return Err(CliError::EncoderWithoutHuggingFace);
         }

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::{
     args,
+    context::Context,
     error::CliError,
     memory::{MemoryEstimate, SystemMemory},
     report::{self, Report},
@@ -27,7 +28,7 @@ pub(crate) struct Devices {
 }
 
 impl Devices {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
+    pub(crate) fn run(&self, _: &Context) -> Result<Report, CliError> {
         let best = DeviceSpec::best().ok();
         let memory = SystemMemory::read();
         let estimate = self.estimate()?;

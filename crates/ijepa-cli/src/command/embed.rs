@@ -8,7 +8,8 @@ use ijepa_model::Pooling;
 use serde_json::json;
 
 use crate::{
-    args::{Compute, ComputeArgs, DataArgs, ReadArgs, value_name},
+    args::{DataArgs, ReadArgs, value_name},
+    context::{Compute, Context},
     error::CliError,
     features::{EncoderChoice, LoadedEncoder, Normalize, WeightsArgs, skipped_json},
     picture,
@@ -59,30 +60,25 @@ pub(crate) struct Embed {
     pool: Pool,
     #[command(flatten)]
     read: ReadArgs,
-    #[command(flatten)]
-    compute: ComputeArgs,
-    /// No progress on stderr
-    #[arg(short, long)]
-    quiet: bool,
 }
 
 impl Embed {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let (vectors, pooling) = self.pool.vectors();
         picture::check_name("out", &self.out)?;
         FeatureFormat::of_new(&self.out, vectors).map_err(Error::from)?;
-        let compute = self.compute.open()?;
+        let compute = context.compute()?;
         let source = self.data.open()?;
-        let frozen = self.weights.load(self.encoder, &compute)?;
+        let frozen = self.weights.load(self.encoder, context)?;
         let config = ExtractConfig {
             pooling,
             preprocess: self.read.preprocess.unwrap_or_default(),
             normalization: frozen.normalization,
-            batch_size: self.read.batch_size,
-            workers: self.read.workers.count(),
+            batch_size: context.feature_batch(),
+            workers: context.workers(),
         };
-        if !self.quiet {
-            let settings = describe(&frozen, &compute);
+        if !context.quiet {
+            let settings = describe(&frozen, compute);
             report::line(&format!("{} images; {settings}", source.len()));
         }
         let embedded = embed(
@@ -91,9 +87,9 @@ impl Embed {
             (vectors, &config),
             &compute.device,
             &self.out,
-            StatusLine::watch(self.quiet, &self.data.spec),
+            StatusLine::watch(context.quiet, &self.data.spec),
         )?;
-        Ok(self.report(&embedded, &frozen, &config, &compute))
+        Ok(self.report(&embedded, &frozen, &config, compute))
     }
 
     fn report(

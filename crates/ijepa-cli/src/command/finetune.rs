@@ -16,7 +16,8 @@ use ijepa_train::{
 use serde_json::json;
 
 use crate::{
-    args::{self, Compute, ComputeArgs, Precision, RunArgs, positive},
+    args::{self, RunArgs, positive},
+    context::{Compute, Context},
     error::CliError,
     features::{EncoderChoice, LoadedEncoder, WeightsArgs},
     progress::RunProgress,
@@ -60,38 +61,28 @@ pub(crate) struct Finetune {
     /// Epochs, instead of the protocol's optimizer.epochs
     #[arg(long, value_name = "N", value_parser = positive)]
     epochs: Option<usize>,
-    /// Images per step, instead of the protocol's run.batch_size
-    #[arg(long, value_name = "N", value_parser = positive)]
-    batch_size: Option<usize>,
     #[command(flatten)]
     run: RunArgs,
-    #[command(flatten)]
-    compute: ComputeArgs,
-    /// No progress on stderr
-    #[arg(short, long)]
-    quiet: bool,
 }
 
 impl Finetune {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
-        let recipe = self.recipe()?;
-        let wanted = Precision::of(recipe.run.precision);
-        let compute = self.compute.open_preferring(wanted)?;
-        let precision = format!("run.precision={}", compute.precision.name());
-        let recipe = recipe.with_overrides(&[precision])?;
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
+        let recipe = self.recipe(context)?;
+        let compute = context.compute_preferring(recipe.run.precision)?;
+        let recipe = recipe.with_overrides(&[compute.precision_override()])?;
         let (train, test) = (self.train()?, args::open_data(&self.test)?);
         let data = FinetuneData::new(train, test).map_err(Error::from)?;
         let seed = recipe.run.seed;
-        let loaded = self.weights.load_trainable(self.encoder, seed, &compute)?;
+        let loaded = self.weights.load_trainable(self.encoder, seed, compute)?;
         let config = loaded.encoder.config();
         let plan = FinetunePlan::new(recipe, config, &data).map_err(Error::from)?;
         let folder = Folder::open(&self.run.out)?;
-        let summary = self.finetune(&plan, loaded, &data, &folder, &compute)?;
-        let own = own_report(&summary, &data, &compute);
+        let summary = self.finetune(&plan, loaded, &data, &folder, context)?;
+        let own = own_report(&summary, &data, compute);
         self.run.report(&summary.run, own)
     }
 
-    fn recipe(&self) -> Result<FinetuneRecipe, CliError> {
+    fn recipe(&self, context: &Context) -> Result<FinetuneRecipe, CliError> {
         let mut overrides = self.overrides.clone();
         let unfreeze = self.unfreeze.map(|unfreeze| match unfreeze {
             Unfreeze::All => "model.unfreeze=all".to_owned(),
@@ -104,8 +95,7 @@ impl Finetune {
             self.epochs
                 .map(|epochs| format!("optimizer.epochs={epochs}")),
         );
-        overrides.extend(self.batch_size.map(|size| format!("run.batch_size={size}")));
-        overrides.extend(self.weights.seed.map(|seed| format!("run.seed={seed}")));
+        overrides.extend(context.run_overrides());
         let recipe = FinetuneRecipe::load(&self.protocol)?.with_overrides(&overrides)?;
         recipe.validate()?;
         Ok(recipe)
@@ -121,9 +111,10 @@ impl Finetune {
         loaded: LoadedEncoder,
         data: &FinetuneData,
         folder: &Folder,
-        compute: &Compute,
+        context: &Context,
     ) -> Result<FinetuneSummary, CliError> {
-        let mut progress = RunProgress::new(plan.total_steps(), self.quiet);
+        let compute = context.compute()?;
+        let mut progress = RunProgress::new(plan.total_steps(), context.quiet);
         progress.say(&format!(
             "{} encoder, {} training and {} test images of {} classes, {} steps of {} images on {}",
             loaded.choice.name(),
@@ -135,7 +126,7 @@ impl Finetune {
             compute.spec,
         ));
         let encoder = [("encoder", loaded.choice.name().into())];
-        let options = self.run.options(compute.environment(encoder))?;
+        let options = self.run.options(context, compute.environment(encoder))?;
         let run = || -> Result<_, FinetuneError> {
             let fresh = plan.classifier(loaded.encoder, loaded.normalization, data)?;
             let (device, observers): (_, &mut [&mut dyn Observer<Classifier>]) =

@@ -9,7 +9,7 @@ use ijepa_model::{
 };
 use serde_json::{Value, json};
 
-use crate::{args, error::CliError, report::Report};
+use crate::{args, context::Context, error::CliError, report::Report};
 
 /// Say what a checkpoint holds and whether it fits an architecture
 #[derive(Debug, Args)]
@@ -23,13 +23,10 @@ pub(crate) struct Inspect {
     /// Attention heads of an official file of unusual width, which does not record them
     #[arg(long, value_name = "N", value_parser = args::positive)]
     num_heads: Option<usize>,
-    /// List every tensor
-    #[arg(short, long)]
-    verbose: bool,
 }
 
 impl Inspect {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let options = OpenOptions {
             num_heads: self.num_heads,
         };
@@ -37,7 +34,7 @@ impl Inspect {
         let expected = self.expected(&checkpoint.encoder_config)?;
         let mismatches = checkpoint.mismatches(&expected, &args::host_device()?);
         Ok(Report {
-            text: self.text(&checkpoint, &mismatches),
+            text: self.text(&checkpoint, &mismatches, context.verbose),
             json: self.json(&checkpoint, &mismatches),
         })
     }
@@ -64,7 +61,12 @@ impl Inspect {
         })
     }
 
-    fn text(&self, checkpoint: &Checkpoint, mismatches: &[(&str, Mismatch)]) -> String {
+    fn text(
+        &self,
+        checkpoint: &Checkpoint,
+        mismatches: &[(&str, Mismatch)],
+        verbose: bool,
+    ) -> String {
         let mut text = format!(
             "{}\nkind           {}\nsizes          {}\n",
             checkpoint.path.display(),
@@ -92,7 +94,7 @@ impl Inspect {
         for (name, dict) in networks(checkpoint) {
             let (tensors, parameters) = (dict.len(), parameters(dict));
             line(name, format!("{tensors} tensors, {parameters} parameters"));
-            if self.verbose {
+            if verbose {
                 for (name, tensor) in dict.iter() {
                     line("", format!("{name} {:?}", tensor.shape()));
                 }

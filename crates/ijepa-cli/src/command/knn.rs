@@ -9,7 +9,8 @@ use ijepa_model::Pooling;
 use serde_json::json;
 
 use crate::{
-    args::{self, ComputeArgs, refuse_given},
+    args::{self, refuse_given},
+    context::Context,
     error::CliError,
     features::{Pair, PairArgs, skipped_json, skipped_text},
     report::Report,
@@ -47,22 +48,20 @@ pub(crate) struct Knn {
     /// What becomes of the tokens of an image [default: mean]
     #[arg(long, value_enum, conflicts_with = "features_train")]
     pool: Option<Pool>,
-    #[command(flatten)]
-    compute: ComputeArgs,
 }
 
 impl Knn {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         if self.pair.is_of_pixels() {
             let arch = ("arch", self.pair.weights.has_arch());
             let flags = [arch, ("pool", self.pool.is_some())];
             refuse_given(&flags, "with --encoder pixels")?;
         }
-        let compute = self.compute.open()?;
+        let compute = context.compute()?;
         let pair = match self.pair.of_files()? {
             Some(pair) => pair,
             None => {
-                let images = self.pair.images(&compute, |train, test| {
+                let images = self.pair.images(context, |train, test| {
                     check_voters(train, test)?;
                     Ok(self.config(train.len()).validate(train.len())?)
                 })?;
@@ -71,8 +70,8 @@ impl Knn {
                     Some(Pool::Mean) | None => Pooling::Mean,
                 };
                 let (pair, look) = (&self.pair, &images.look);
-                let config = pair.extraction(look, pooling, Preprocess::Eval);
-                pair.extract_both(&images, &config, &compute, None)?
+                let config = pair.extraction(look, pooling, Preprocess::Eval, context);
+                pair.extract_both(&images, &config, context, None)?
             }
         };
         let config = self.config(pair.train.images());

@@ -6,7 +6,13 @@ use clap::Args;
 use ijepa_masking::{MaskGroup, MaskReport, MaskRng, MaskSampler, PatchIndices};
 use serde_json::{Value, json};
 
-use crate::{args, args::RecipeArgs, error::CliError, picture, report::Report};
+use crate::{
+    args::{self, RecipeArgs},
+    context::Context,
+    error::CliError,
+    picture,
+    report::Report,
+};
 
 /// Pixels of a patch in pictures.
 const CELL: usize = 12;
@@ -33,20 +39,17 @@ pub(crate) struct Masks {
     /// Sizes, ratios and inclusion maps over many groups
     #[arg(long)]
     report: bool,
-    /// Seed of the masks [default: the recipe's]
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
 }
 
 impl Masks {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         if let Some(path) = &self.png {
             picture::check_name("png", path)?;
         }
         let recipe = self.recipe.load()?;
         let sampler = recipe.mask_sampler()?;
         let group_size = recipe.mask_group_size();
-        let seed = self.seed.unwrap_or(recipe.run.seed);
+        let seed = context.seed.unwrap_or(recipe.run.seed);
         if self.report {
             return self.statistics(sampler.as_ref(), group_size, seed);
         }

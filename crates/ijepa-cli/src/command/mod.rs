@@ -19,7 +19,7 @@ mod visualize;
 
 use clap::Subcommand;
 
-use crate::{error::CliError, report::Report};
+use crate::{context::Context, error::CliError, report::Report};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -44,23 +44,23 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         match self {
-            Self::Pretrain(command) => command.run(),
-            Self::Knn(command) => command.run(),
-            Self::Report(command) => command.run(),
-            Self::Sweep(command) => command.run(),
-            Self::Ablate(command) => command.run(),
-            Self::Probe(command) => command.run(),
-            Self::Finetune(command) => command.run(),
-            Self::Masks(command) => command.run(),
-            Self::Recipes(command) => command.run(),
-            Self::Inspect(command) => command.run(),
-            Self::Convert(command) => command.run(),
-            Self::Embed(command) => command.run(),
-            Self::Devices(command) => command.run(),
-            Self::Visualize(command) => command.run(),
-            Self::Bench(command) => command.run(),
+            Self::Pretrain(command) => command.run(context),
+            Self::Knn(command) => command.run(context),
+            Self::Report(command) => command.run(context),
+            Self::Sweep(command) => command.run(context),
+            Self::Ablate(command) => command.run(context),
+            Self::Probe(command) => command.run(context),
+            Self::Finetune(command) => command.run(context),
+            Self::Masks(command) => command.run(context),
+            Self::Recipes(command) => command.run(context),
+            Self::Inspect(command) => command.run(context),
+            Self::Convert(command) => command.run(context),
+            Self::Embed(command) => command.run(context),
+            Self::Devices(command) => command.run(context),
+            Self::Visualize(command) => command.run(context),
+            Self::Bench(command) => command.run(context),
         }
     }
 }

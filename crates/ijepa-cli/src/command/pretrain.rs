@@ -12,7 +12,8 @@ use ijepa_train::{
 use serde_json::json;
 
 use crate::{
-    args::{self, ComputeArgs, DataArgs, Precision, RunArgs, positive},
+    args::{self, DataArgs, RunArgs},
+    context::Context,
     error::CliError,
     memory::MemoryEstimate,
     progress::RunProgress,
@@ -45,38 +46,27 @@ pub(crate) struct Pretrain {
     /// Measure LiDAR after each epoch, too: ten masked views of 256 images
     #[arg(long)]
     lidar: bool,
-    /// Images per step, instead of the recipe's run.batch_size
-    #[arg(long, value_name = "N", value_parser = positive)]
-    batch_size: Option<usize>,
-    /// Seed of the run, instead of the recipe's run.seed
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-    #[command(flatten)]
-    compute: ComputeArgs,
-    /// No progress on stderr
-    #[arg(short, long)]
-    quiet: bool,
 }
 
 impl Pretrain {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
-        let recipe = self.recipe()?;
-        let compute = self
-            .compute
-            .open_preferring(Precision::of(recipe.run.precision))?;
-        let precision = format!("run.precision={}", compute.precision.name());
-        let recipe = recipe.with_overrides(&[precision])?;
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
+        let recipe = self.recipe(context)?;
+        let compute = context.compute_preferring(recipe.run.precision)?;
+        let recipe = recipe.with_overrides(&[compute.precision_override()])?;
         let source = self.data.open()?;
         let plan = PretrainPlan::new(recipe, source.len())?;
         let folder = Folder::open(&self.run.out)?;
         let device = compute.spec.to_string();
-        let options = self.run.options(compute.environment([
-            ("data", self.data.spec.clone().into()),
-            ("images", source.len().into()),
-            ("total_steps", plan.total_steps().into()),
-        ]))?;
-        let mut progress = RunProgress::new(plan.total_steps(), self.quiet);
-        if !self.quiet {
+        let options = self.run.options(
+            context,
+            compute.environment([
+                ("data", self.data.spec.clone().into()),
+                ("images", source.len().into()),
+                ("total_steps", plan.total_steps().into()),
+            ]),
+        )?;
+        let mut progress = RunProgress::new(plan.total_steps(), context.quiet);
+        if !context.quiet {
             let memory = MemoryEstimate::of(plan.recipe())?;
             progress.say(&format!(
                 "{} images, {} steps of {} images on {device}, about {} of memory",
@@ -86,7 +76,7 @@ impl Pretrain {
                 report::bytes(memory.total_bytes as u64),
             ));
         }
-        let mut evaluation = self.evaluation(&source, plan.recipe(), &compute.device)?;
+        let mut evaluation = self.evaluation(&source, plan.recipe(), context)?;
         let observers: &mut [&mut dyn Observer<Learner>] = &mut [&mut evaluation, &mut progress];
         let (summary, _) = pretrain(&plan, source, &folder, &compute.device, &options, observers)?;
         let scores = summary.scores();
@@ -104,10 +94,9 @@ impl Pretrain {
         self.run.report(&summary, Report { text, json })
     }
 
-    fn recipe(&self) -> Result<Recipe, CliError> {
+    fn recipe(&self, context: &Context) -> Result<Recipe, CliError> {
         let mut overrides = self.overrides.clone();
-        overrides.extend(self.batch_size.map(|size| format!("run.batch_size={size}")));
-        overrides.extend(self.seed.map(|seed| format!("run.seed={seed}")));
+        overrides.extend(context.run_overrides());
         Ok(args::load_recipe(&self.recipe, &overrides)?)
     }
 
@@ -116,12 +105,13 @@ impl Pretrain {
         &self,
         training: &Arc<dyn Source>,
         recipe: &Recipe,
-        device: &burn::tensor::Device,
+        context: &Context,
     ) -> Result<EpochEvaluation, CliError> {
+        let device = &context.compute()?.device;
         let open = |spec: &String| args::open_data(spec);
         let test = self.eval_test.as_ref().map(open).transpose()?;
         let config = ExtractConfig {
-            workers: self.run.workers.count(),
+            workers: context.workers(),
             ..ExtractConfig::default()
         };
         let evaluation = match &self.eval_data {

@@ -15,7 +15,8 @@ use ijepa_model::Pooling;
 use serde_json::json;
 
 use crate::{
-    args::{self, Compute, ComputeArgs, refuse_given, value_name},
+    args::{self, refuse_given, value_name},
+    context::Context,
     error::CliError,
     features::{Images, Look, Pair, PairArgs, skipped_json, skipped_text},
     progress::StatusLine,
@@ -127,8 +128,6 @@ pub(crate) struct Probe {
     /// Folder that keeps features which are extracted once, for the next time
     #[arg(long, value_name = "DIR", conflicts_with = "features_train")]
     cache: Option<PathBuf>,
-    #[command(flatten)]
-    compute: ComputeArgs,
 }
 
 /// How heads get their weights.
@@ -148,26 +147,26 @@ struct Found {
 }
 
 impl Probe {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         self.check_flags()?;
-        let compute = self.compute.open()?;
+        context.compute()?;
         let found = match self.pair.of_files()? {
             Some(pair) => {
-                let heads = self.heads(None, self.pools_of_file(&pair)?)?;
-                self.on_features(pair, &heads, &compute)?
+                let heads = self.heads(None, self.pools_of_file(&pair)?, context)?;
+                self.on_features(pair, &heads, context)?
             }
-            None => self.on_images(&compute)?,
+            None => self.on_images(context)?,
         };
         Ok(self.report(&found))
     }
 
-    fn on_images(&self, compute: &Compute) -> Result<Found, CliError> {
+    fn on_images(&self, context: &Context) -> Result<Found, CliError> {
         let images = self
             .pair
-            .images(compute, |train, test| Ok(check_labels(train, test)?))?;
+            .images(context, |train, test| Ok(check_labels(train, test)?))?;
         let spec: DataSpec = images.train.spec.parse()?;
         let pools = self.pools(&images.look);
-        let heads = self.heads(Some(&spec), pools)?;
+        let heads = self.heads(Some(&spec), pools, context)?;
         let pooling = match pools {
             Pools::Concat4 | Pools::Both => Pooling::Concat4,
             Pools::Given | Pools::Mean => Pooling::Mean,
@@ -176,7 +175,9 @@ impl Probe {
             Heads::Trained(protocol, _) => protocol.preprocess(),
             Heads::Solved(_) => Preprocess::Eval,
         };
-        let extraction = self.pair.extraction(&images.look, pooling, preprocess);
+        let extraction = self
+            .pair
+            .extraction(&images.look, pooling, preprocess, context);
         let cache = self.cache.as_ref().map(FeatureCache::new);
         let augmented = match (&images.look, &heads) {
             (Look::Encoder(frozen), Heads::Trained(protocol, config))
@@ -190,13 +191,13 @@ impl Probe {
         let Some((encoder, config, augment)) = augmented else {
             let pair = self
                 .pair
-                .extract_both(&images, &extraction, compute, cache.as_ref())?;
-            return self.on_features(pair, &heads, compute);
+                .extract_both(&images, &extraction, context, cache.as_ref())?;
+            return self.on_features(pair, &heads, context);
         };
         let Images { train, test, look } = &images;
         let test = self
             .pair
-            .extract(look, test, &extraction, compute, cache.as_ref())?;
+            .extract(look, test, &extraction, context, cache.as_ref())?;
         let started = Instant::now();
         let report = probe_augmented(
             encoder,
@@ -204,8 +205,8 @@ impl Probe {
             augment,
             &test.features,
             (config, &extraction),
-            &compute.device,
-            StatusLine::watch(self.pair.quiet, "training heads"),
+            &context.compute()?.device,
+            StatusLine::watch(context.quiet, "training heads"),
         );
         Ok(Found {
             report: report.map_err(Error::from)?,
@@ -217,12 +218,12 @@ impl Probe {
     }
 
     /// Heads on features that do not change.
-    fn on_features(&self, pair: Pair, heads: &Heads, compute: &Compute) -> Result<Found, CliError> {
-        let (train, test, device) = (&pair.train, &pair.test, &compute.device);
+    fn on_features(&self, pair: Pair, heads: &Heads, context: &Context) -> Result<Found, CliError> {
+        let (train, test, device) = (&pair.train, &pair.test, &context.compute()?.device);
         let started = Instant::now();
         let report = match heads {
             Heads::Trained(_, config) => {
-                let watch = StatusLine::watch(self.pair.quiet, "training heads");
+                let watch = StatusLine::watch(context.quiet, "training heads");
                 probe_with_progress(train, test, config, device, watch)
             }
             Heads::Solved(config) => logistic(train, test, config, device),
@@ -270,7 +271,12 @@ impl Probe {
     }
 
     /// How heads that see `pools` learn of `data`, if that can be computed.
-    fn heads(&self, data: Option<&DataSpec>, pools: Pools) -> Result<Heads, CliError> {
+    fn heads(
+        &self,
+        data: Option<&DataSpec>,
+        pools: Pools,
+        context: &Context,
+    ) -> Result<Heads, CliError> {
         let protocol = match self.protocol {
             Name::Quick => Protocol::Quick,
             Name::VisslIn1k => Protocol::VisslIn1k,
@@ -287,7 +293,7 @@ impl Probe {
                 return Ok(Heads::Solved(config));
             }
         };
-        let config = self.config(protocol, pools);
+        let config = self.config(protocol, pools, context);
         config.validate().map_err(Error::from)?;
         Ok(Heads::Trained(protocol, config))
     }
@@ -319,7 +325,7 @@ impl Probe {
         }
     }
 
-    fn config(&self, protocol: Protocol, pools: Pools) -> ProbeConfig {
+    fn config(&self, protocol: Protocol, pools: Pools, context: &Context) -> ProbeConfig {
         let published = protocol.config();
         let norm = |norm: &Norm| match norm {
             Norm::None => HeadNorm::None,
@@ -335,7 +341,7 @@ impl Probe {
             weight_decays: self.weight_decay.clone().unwrap_or(published.weight_decays),
             batch_size: self.head_batch.unwrap_or(published.batch_size),
             epochs: self.epochs.unwrap_or(published.epochs),
-            seed: self.pair.weights.seed.unwrap_or(0),
+            seed: context.seed.unwrap_or(0),
             ..published
         }
     }

@@ -7,7 +7,7 @@ use ijepa_train::{
 };
 use serde_json::{Value, json};
 
-use crate::{error::CliError, report::Report};
+use crate::{context::Context, error::CliError, report::Report};
 
 /// List, show and compare recipes
 #[derive(Debug, Subcommand)]
@@ -39,7 +39,7 @@ pub(crate) struct Diff {
 }
 
 impl Recipes {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
+    pub(crate) fn run(&self, _: &Context) -> Result<Report, CliError> {
         match self {
             Self::List => Ok(list()),
             Self::Show(Show { recipe }) => Ok(show(recipe)?),

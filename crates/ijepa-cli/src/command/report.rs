@@ -12,7 +12,8 @@ use ijepa_report::{PatchPicture, Report as Page, RunRecord};
 use serde_json::json;
 
 use crate::{
-    args::{self, Compute, ComputeArgs},
+    args,
+    context::{Compute, Context},
     error::{CliError, on_one_line},
     picture,
     report::Report,
@@ -38,12 +39,10 @@ pub(crate) struct ReportRuns {
     /// How many of them
     #[arg(long, value_name = "N", default_value = "8")]
     images: usize,
-    #[command(flatten)]
-    compute: ComputeArgs,
 }
 
 impl ReportRuns {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let out = self
             .out
             .clone()
@@ -57,10 +56,10 @@ impl ReportRuns {
         for path in &self.runs {
             runs.extend(RunRecord::read_all(path)?);
         }
-        let compute = self.compute.open()?;
+        let compute = context.compute()?;
         let mut page = Page::new(runs);
         for number in 0..page.runs().len() {
-            let patches = self.patches(&page.runs()[number], &compute);
+            let patches = self.patches(&page.runs()[number], compute);
             page.set_patches(number, patches);
         }
         write_bytes(&out, page.to_html())?;
@@ -101,7 +100,7 @@ impl ReportRuns {
         let source = args::open_data(spec)?;
         let checkpoint = Checkpoint::open(run.path())?;
         let encoder = checkpoint.feature_encoder(&compute.device)?;
-        let encoder = encoder.with_precision(compute.precision.of_model());
+        let encoder = encoder.with_precision(compute.precision);
         let config = ExtractConfig {
             preprocess: Preprocess::Eval,
             normalization: checkpoint.normalization.unwrap_or(Normalization::IMAGENET),

@@ -11,7 +11,8 @@ use ijepa_model::files;
 use ijepa_train::Recipe;
 
 use crate::{
-    args::{self, Compute, ComputeArgs, Precision, ReadArgs},
+    args::{self, ReadArgs},
+    context::{Compute, Context},
     error::CliError,
     report,
 };
@@ -25,27 +26,29 @@ pub(crate) struct StudyArgs {
     /// Images of a whole run, to which schedules are fitted [default: as the recipe says]
     #[arg(long, value_name = "N")]
     images: Option<u64>,
-    /// Seeds of everything that is compared; differences are judged from three on
-    #[arg(id = "seed", long = "seeds", visible_alias = "seed")]
-    #[arg(value_name = "N,N", value_delimiter = ',', default_value = "0")]
+    /// Seeds of everything that is compared [default: --seed]; differences are judged from three on
+    #[arg(
+        long,
+        value_name = "N,N",
+        value_delimiter = ',',
+        conflicts_with = "seed"
+    )]
     seeds: Vec<u64>,
     #[command(flatten)]
     read: ReadArgs,
-    #[command(flatten)]
-    compute: ComputeArgs,
-    /// No progress on stderr
-    #[arg(short, long)]
-    quiet: bool,
 }
 
 impl StudyArgs {
     /// The recipe that is changed, and what computes.
-    pub(crate) fn open(&self, recipe: &str) -> Result<(Recipe, Compute), CliError> {
+    pub(crate) fn open<'a>(
+        &self,
+        recipe: &str,
+        context: &'a Context,
+    ) -> Result<(Recipe, &'a Compute), CliError> {
         let recipe = args::load_recipe(recipe, &self.overrides)?;
-        let wanted = Precision::of(recipe.run.precision);
-        let compute = self.compute.open_preferring(wanted)?;
-        let precision = format!("run.precision={}", compute.precision.name());
-        Ok((recipe.with_overrides(&[precision])?, compute))
+        let compute = context.compute_preferring(recipe.run.precision)?;
+        let recipe = recipe.with_overrides(&[compute.precision_override()])?;
+        Ok((recipe, compute))
     }
 
     /// Runs `study` as the flags say and writes its table to the file `table` of `out`.
@@ -55,23 +58,24 @@ impl StudyArgs {
         data: &NamedSource,
         out: &Path,
         table: &str,
-        compute: &Compute,
+        context: &Context,
     ) -> Result<StudyReport, CliError> {
+        let compute = context.compute()?;
         let study = Study {
-            seeds: self.seeds.clone(),
+            seeds: context.seeds(&self.seeds),
             images: self.images,
             extract: ExtractConfig {
                 preprocess: self.read.preprocess.unwrap_or_default(),
-                batch_size: self.read.batch_size,
-                workers: self.read.workers.count(),
+                batch_size: context.feature_batch(),
+                workers: context.workers(),
                 ..study.extract
             },
             ..study
         };
         let environment = compute.environment([("data", data.0.clone().into())]);
-        let options = args::stopping_at_ctrl_c(&self.read.workers, environment)?;
+        let options = args::stopping_at_ctrl_c(context, environment)?;
         let found = study.run(data, out, &compute.device, &options, &mut |run| {
-            if !self.quiet {
+            if !context.quiet {
                 report::line(&run.to_string());
             }
         })?;

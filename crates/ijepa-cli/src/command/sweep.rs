@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::study::{StudyArgs, named};
 use crate::{
     args::{self, DataArgs},
+    context::Context,
     error::CliError,
     report::Report,
 };
@@ -52,8 +53,8 @@ pub(crate) struct Sweep {
 }
 
 impl Sweep {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
-        let (recipe, compute) = self.study.open(&self.recipe)?;
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
+        let (recipe, _) = self.study.open(&self.recipe, context)?;
         let variants = self.variants()?;
         let data = (self.data.spec.clone(), self.data.open()?);
         let study = Study {
@@ -62,7 +63,7 @@ impl Sweep {
         };
         let found = self
             .study
-            .run(study, &data, &self.out, "sweep.md", &compute)?;
+            .run(study, &data, &self.out, "sweep.md", context)?;
         Ok(Report {
             text: found.to_string(),
             json: as_json(&found),

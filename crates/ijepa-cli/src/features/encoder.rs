@@ -8,11 +8,11 @@ use ijepa_model::{
     VisionTransformerConfig,
     checkpoint::{EncoderRole, OpenOptions},
 };
-
 use ijepa_train::Recipe;
 
 use crate::{
-    args::{self, Compute},
+    args,
+    context::{Compute, Context},
     error::CliError,
 };
 
@@ -82,10 +82,6 @@ pub(crate) struct WeightsArgs {
     /// Channel statistics [default: what the weights say, else imagenet]
     #[arg(long, value_enum)]
     normalize: Option<Normalize>,
-    /// Seed of a random encoder, of heads that are trained on features, and of a fine-tuning run
-    /// [default: 0]
-    #[arg(long, value_name = "N")]
-    pub(crate) seed: Option<u64>,
 }
 
 /// An encoder with all that images need to become its features.
@@ -114,9 +110,10 @@ impl WeightsArgs {
     pub(crate) fn load(
         &self,
         choice: Option<EncoderChoice>,
-        compute: &Compute,
+        context: &Context,
     ) -> Result<LoadedEncoder, CliError> {
-        let loaded = self.load_trainable(choice, self.seed.unwrap_or(0), compute)?;
+        let compute = context.compute()?;
+        let loaded = self.load_trainable(choice, context.seed.unwrap_or(0), compute)?;
         let encoder = match self.image_size {
             Some(side) => loaded
                 .encoder
@@ -127,7 +124,7 @@ impl WeightsArgs {
                 })?,
             None => loaded.encoder,
         };
-        let precision = compute.precision.of_model();
+        let precision = compute.precision;
         Ok(LoadedEncoder {
             encoder: encoder.with_precision(precision).frozen(),
             ..loaded
@@ -166,7 +163,7 @@ impl WeightsArgs {
             predictor: checkpoint.predictor(&compute.device)?,
         };
         Ok(LoadedPredictor {
-            networks: networks.with_compute(compute.precision.of_model().into()),
+            networks: networks.with_compute(compute.precision.into()),
             recipe: recipe.transpose()?,
             normalization: Normalize::choose(self.normalize, checkpoint.normalization),
         })

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use super::{EncoderChoice, LoadedEncoder, WeightsArgs};
 use crate::{
-    args::{self, Compute, ReadArgs},
+    args::{self, ReadArgs},
+    context::Context,
     error::CliError,
     progress::StatusLine,
     report,
@@ -62,9 +63,6 @@ pub(crate) struct PairArgs {
     features_test: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
-    /// No progress on stderr
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
 }
 
 /// A source and the text that named it.
@@ -149,7 +147,7 @@ impl PairArgs {
     /// Opens images and, if `check` finds nothing wrong with them, the encoder.
     pub(crate) fn images(
         &self,
-        compute: &Compute,
+        context: &Context,
         check: impl FnOnce(&dyn Source, &dyn Source) -> Result<(), Error>,
     ) -> Result<Images, CliError> {
         let open = |spec: &Option<String>, subset: &Option<PathBuf>| {
@@ -159,11 +157,11 @@ impl PairArgs {
         };
         let (train, test) = (open(&self.train, &self.subset)?, open(&self.test, &None)?);
         check(train.source.as_ref(), test.source.as_ref())?;
-        let look = self.look(train.source.as_ref(), compute)?;
+        let look = self.look(train.source.as_ref(), context)?;
         Ok(Images { train, test, look })
     }
 
-    fn look(&self, train: &dyn Source, compute: &Compute) -> Result<Look, CliError> {
+    fn look(&self, train: &dyn Source, context: &Context) -> Result<Look, CliError> {
         let choice = match self.encoder {
             Some(Choice::Pixels) => {
                 let (size, normalization) = self.weights.pixels()?;
@@ -179,7 +177,7 @@ impl PairArgs {
             Some(Choice::Random) => Some(EncoderChoice::Random),
             None => None,
         };
-        Ok(Look::Encoder(Box::new(self.weights.load(choice, compute)?)))
+        Ok(Look::Encoder(Box::new(self.weights.load(choice, context)?)))
     }
 
     /// How the images of `look` become features; `preprocess` unless a flag says otherwise.
@@ -188,13 +186,14 @@ impl PairArgs {
         look: &Look,
         pooling: Pooling,
         preprocess: Preprocess,
+        context: &Context,
     ) -> ExtractConfig {
         ExtractConfig {
             pooling,
             preprocess: self.read.preprocess.unwrap_or(preprocess),
             normalization: look.normalization(),
-            batch_size: self.read.batch_size,
-            workers: self.read.workers.count(),
+            batch_size: context.feature_batch(),
+            workers: context.workers(),
         }
     }
 
@@ -204,15 +203,16 @@ impl PairArgs {
         look: &Look,
         Named { spec, source }: &Named,
         config: &ExtractConfig,
-        compute: &Compute,
+        context: &Context,
         cache: Option<&FeatureCache>,
     ) -> Result<Extracted, CliError> {
-        if !self.quiet {
+        let compute = context.compute()?;
+        if !context.quiet {
             let (images, device) = (source.len(), compute.spec);
             report::line(&format!("{spec}: {images} images on {device}"));
         }
         let (source, device) = (source.as_ref(), &compute.device);
-        let watch = StatusLine::watch(self.quiet, spec);
+        let watch = StatusLine::watch(context.quiet, spec);
         let extracted: Result<_, Error> = match (look, cache) {
             (Look::Pixels { size, .. }, _) => {
                 extract_pixels(source, *size, config, watch).map_err(Into::into)
@@ -233,10 +233,10 @@ impl PairArgs {
         &self,
         images: &Images,
         config: &ExtractConfig,
-        compute: &Compute,
+        context: &Context,
         cache: Option<&FeatureCache>,
     ) -> Result<Pair, CliError> {
-        let of = |named| self.extract(&images.look, named, config, compute, cache);
+        let of = |named| self.extract(&images.look, named, config, context, cache);
         let (train, test) = (of(&images.train)?, of(&images.test)?);
         Ok(Pair {
             encoder: images.look.name(),

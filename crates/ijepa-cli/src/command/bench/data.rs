@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::rates::{Rates, RoundArgs, rates};
 use crate::{
-    args::{self, DataArgs, RecipeArgs, WorkerArgs},
+    args::{DataArgs, RecipeArgs},
+    context::Context,
     error::CliError,
     report::Report,
 };
@@ -24,27 +25,23 @@ pub(crate) struct Data {
     data: DataArgs,
     #[command(flatten)]
     recipe: RecipeArgs,
-    /// Images of a batch [default: run.batch_size of the recipe, or all images if they are fewer]
-    #[arg(long, value_name = "N", value_parser = args::positive)]
-    batch_size: Option<usize>,
-    #[command(flatten)]
-    workers: WorkerArgs,
     #[command(flatten)]
     time: RoundArgs,
 }
 
 impl Data {
-    pub(super) fn run(&self) -> Result<Report, CliError> {
+    pub(super) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let recipe = self.recipe.load()?;
         let augment = recipe.augment()?;
         let [height, width] = augment.size;
         let source = self.data.open()?;
+        // A set that is smaller than the recipe's batch can still be measured.
         let fitting = recipe.run.batch_size.min(source.len()).max(1);
-        let batch_size = self.batch_size.unwrap_or(fitting);
-        let workers = self.workers.count();
+        let batch_size = context.batch_size.unwrap_or(fitting);
+        let workers = context.workers();
         let config = LoaderConfig {
             batch_size,
-            seed: recipe.run.seed,
+            seed: context.seed.unwrap_or(recipe.run.seed),
             start_step: 0,
             workers,
             augment,

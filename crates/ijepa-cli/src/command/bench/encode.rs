@@ -5,7 +5,7 @@ use clap::Args;
 use ijepa_train::flops;
 
 use super::model::{ModelArgs, Subject};
-use crate::{error::CliError, report::Report};
+use crate::{context::Context, error::CliError, report::Report};
 
 /// Encode whole images with frozen random weights
 #[derive(Debug, Args)]
@@ -16,8 +16,8 @@ pub(crate) struct Encode {
 }
 
 impl Encode {
-    pub(super) fn run(&self) -> Result<Report, CliError> {
-        let subject = self.model.open()?;
+    pub(super) fn run(&self, context: &Context) -> Result<Report, CliError> {
+        let subject = self.model.open(context)?;
         let Subject {
             recipe,
             compute,

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::rates::{Rates, RoundArgs, rates};
 use crate::{
     args::{self, RecipeArgs},
+    context::Context,
     error::CliError,
     report::Report,
 };
@@ -21,17 +22,14 @@ pub(crate) struct Masks {
     arch: Option<String>,
     #[command(flatten)]
     recipe: RecipeArgs,
-    /// Images whose masks are drawn at once, in groups [default: run.batch_size of the recipe]
-    #[arg(long, value_name = "N", value_parser = args::positive)]
-    batch_size: Option<usize>,
     #[command(flatten)]
     time: RoundArgs,
 }
 
 impl Masks {
-    pub(super) fn run(&self) -> Result<Report, CliError> {
+    pub(super) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let mut overrides = self.recipe.overrides.clone();
-        overrides.extend(self.batch_size.map(|size| format!("run.batch_size={size}")));
+        overrides.extend(context.run_overrides());
         let recipe = match &self.arch {
             Some(arch) => args::checked(args::recipe_of(arch)?.with_overrides(&overrides)?)?,
             None => args::load_recipe(&self.recipe.recipe, &overrides)?,

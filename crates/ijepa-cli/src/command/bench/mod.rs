@@ -10,7 +10,7 @@ mod step;
 
 use clap::Subcommand;
 
-use crate::{error::CliError, report::Report};
+use crate::{context::Context, error::CliError, report::Report};
 
 /// Measure speed: warm-up, then median, least and most of several rounds
 #[derive(Debug, Subcommand)]
@@ -22,12 +22,12 @@ pub(crate) enum Bench {
 }
 
 impl Bench {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         match self {
-            Self::Step(step) => step.run(),
-            Self::Encode(encode) => encode.run(),
-            Self::Masks(masks) => masks.run(),
-            Self::Data(data) => data.run(),
+            Self::Step(step) => step.run(context),
+            Self::Encode(encode) => encode.run(context),
+            Self::Masks(masks) => masks.run(context),
+            Self::Data(data) => data.run(context),
         }
     }
 }

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::{peak::matmul_flops, rates::Rates};
 use crate::{
-    args::{self, Compute, ComputeArgs, positive},
+    args::{self, positive},
+    context::{Compute, Context},
     error::CliError,
     memory::peak_memory,
     report::{self, Report},
@@ -16,6 +17,9 @@ use crate::{
 
 /// Width of the published predictors.
 const PREDICTOR_DIM: usize = 384;
+
+/// Images of a batch unless `--batch-size` says otherwise.
+const BATCH_SIZE: usize = 16;
 
 /// A model and how often to run it.
 #[derive(Debug, Args)]
@@ -29,23 +33,18 @@ pub(super) struct ModelArgs {
     /// Changes of single keys, such as model.image_size=448
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE", num_args = 1..)]
     overrides: Vec<String>,
-    /// Images of a batch
-    #[arg(long, value_name = "N", default_value = "16", value_parser = positive)]
-    batch_size: usize,
     /// Measured rounds
     #[arg(long, value_name = "N", default_value = "10", value_parser = positive)]
     rounds: usize,
     /// Rounds before the measured ones
     #[arg(long, value_name = "N", default_value = "3")]
     warmup: usize,
-    #[command(flatten)]
-    compute: ComputeArgs,
 }
 
 /// A model to measure, and where.
-pub(super) struct Subject {
+pub(super) struct Subject<'a> {
     pub(super) recipe: Recipe,
-    pub(super) compute: Compute,
+    pub(super) compute: &'a Compute,
     pub(super) batch_size: usize,
     pub(super) model: IJepaConfig,
     arch: String,
@@ -54,12 +53,13 @@ pub(super) struct Subject {
 }
 
 impl ModelArgs {
-    pub(super) fn open(&self) -> Result<Subject, CliError> {
-        let compute = self.compute.open()?;
+    pub(super) fn open<'a>(&self, context: &'a Context) -> Result<Subject<'a>, CliError> {
+        let compute = context.compute()?;
         let mut overrides = vec![
-            format!("run.batch_size={}", self.batch_size),
-            format!("run.precision={}", compute.precision.name()),
+            format!("run.batch_size={BATCH_SIZE}"),
+            compute.precision_override(),
         ];
+        overrides.extend(context.run_overrides());
         let recipe = match (&self.arch, &self.recipe) {
             (Some(arch), _) => {
                 overrides.push(format!("model.predictor_dim={PREDICTOR_DIM}"));
@@ -74,9 +74,9 @@ impl ModelArgs {
         Ok(Subject {
             model: recipe.model_config()?,
             arch: recipe.model.arch.clone().unwrap_or("custom".into()),
-            recipe,
             compute,
-            batch_size: self.batch_size,
+            batch_size: recipe.run.batch_size,
+            recipe,
             rounds: self.rounds,
             warmup: self.warmup,
         })
@@ -98,7 +98,7 @@ fn predictor_depth(arch: &str) -> usize {
     }
 }
 
-impl Subject {
+impl Subject<'_> {
     /// Runs `round` and reports its rate.
     ///
     /// `round` gets the number of the round and returns its operations for one image; it ends when
@@ -125,14 +125,14 @@ impl Subject {
             device,
             precision,
             threads,
-        } = &self.compute;
+        } = self.compute;
         let on_gpu = spec.backend.is_gpu();
         let memory = if on_gpu {
             device_memory(device)
         } else {
             peak_memory()
         };
-        let best = on_gpu.then(|| matmul_flops(device, precision.float_dtype()) / 1e9);
+        let best = on_gpu.then(|| matmul_flops(device, *precision) / 1e9);
         let utilisation = best.map(|best| median * gflop / best);
         let mut text = format!(
             "images/s  median {median:.1}, {min:.1} to {max:.1}\n\

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
+use ijepa_model::Precision;
 
 /// Sides of the square matrices; larger ones are tried while a product takes less than [`LONG`].
 const SIDES: [usize; 5] = [512, 1024, 2048, 4096, 8192];
@@ -11,8 +12,12 @@ const LONG: Duration = Duration::from_millis(20);
 /// Products of a size, the first of which only warms up.
 const REPEATS: usize = 6;
 
-/// Operations a second of the fastest product of random square matrices in `dtype`.
-pub(super) fn matmul_flops(device: &Device, dtype: FloatDType) -> f64 {
+/// Operations a second of the fastest product of random square matrices in `precision`.
+pub(super) fn matmul_flops(device: &Device, precision: Precision) -> f64 {
+    let dtype = match precision {
+        Precision::F32 => FloatDType::F32,
+        Precision::Bf16 => FloatDType::BF16,
+    };
     let mut best = 0.0;
     for side in SIDES {
         let random = || {
@@ -45,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_device_multiplies_faster_than_by_hand_and_slower_than_any_chip() {
-        let flops = matmul_flops(&device(), FloatDType::F32);
+        let flops = matmul_flops(&device(), Precision::F32);
         assert!((1e7..1e16).contains(&flops), "{flops:e} a second");
     }
 }

@@ -11,7 +11,7 @@ use ijepa_train::{
 use serde_json::json;
 
 use super::model::{ModelArgs, Subject};
-use crate::{error::CliError, report::Report};
+use crate::{context::Context, error::CliError, report::Report};
 
 /// Train on random images: targets, prediction, backward pass, AdamW and moving average
 #[derive(Debug, Args)]
@@ -34,8 +34,8 @@ const SETTINGS: StepSettings = StepSettings {
 };
 
 impl Step {
-    pub(super) fn run(&self) -> Result<Report, CliError> {
-        let subject = self.model.open()?;
+    pub(super) fn run(&self, context: &Context) -> Result<Report, CliError> {
+        let subject = self.model.open(context)?;
         let Subject {
             recipe,
             compute,

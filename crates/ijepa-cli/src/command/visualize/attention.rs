@@ -4,9 +4,9 @@ use clap::Args;
 use ijepa_viz::{AttentionConfig, AttentionMap, attention};
 use serde_json::json;
 
-use super::shown::{ShownArgs, numbers};
+use super::shown::{self, ShownArgs, numbers};
 use crate::{
-    args::ComputeArgs,
+    context::Context,
     error::CliError,
     features::{EncoderChoice, WeightsArgs},
     report::Report,
@@ -40,19 +40,15 @@ pub(crate) struct Attention {
     /// Patch whose attention is shown, counted from 0 [default: mean over all patches]
     #[arg(long, value_name = "ROW,COL", value_parser = numbers::<2>)]
     query: Option<[usize; 2]>,
-    #[command(flatten)]
-    compute: ComputeArgs,
 }
 
 impl Attention {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
-        let compute = self.compute.open()?;
-        let frozen = self.weights.load(self.encoder, &compute)?;
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
+        let frozen = self.weights.load(self.encoder, context)?;
         let picked = self.shown.pick(frozen.encoder.config())?;
         let encoder = frozen.choice.name();
-        let extract = self.shown.extract(frozen.normalization);
-        self.shown
-            .announce(&format!("{encoder} encoder"), &extract, &compute);
+        let extract = self.shown.extract(frozen.normalization, context);
+        shown::announce(&format!("{encoder} encoder"), &extract, context)?;
         let config = AttentionConfig {
             extract,
             layer: self.layer,
@@ -60,7 +56,12 @@ impl Attention {
             query: self.query,
             scale: self.shown.scale,
         };
-        let drawn = attention(&frozen.encoder, &picked.images, &config, &compute.device)?;
+        let drawn = attention(
+            &frozen.encoder,
+            &picked.images,
+            &config,
+            &context.compute()?.device,
+        )?;
         let of = match self.query {
             Some([row, col]) => format!("of patch {row},{col}"),
             None => "mean over all patches".to_owned(),
@@ -84,7 +85,7 @@ impl Attention {
         });
         let report = Report { text, json };
         self.shown
-            .finish(&drawn.picture, &picked, &extract, &compute, report)
+            .finish(&drawn.picture, &picked, &extract, context, report)
     }
 }
 

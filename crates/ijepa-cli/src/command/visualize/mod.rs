@@ -10,7 +10,7 @@ use clap::Subcommand;
 use ijepa_masking::{MaskSampler, MultiBlockConfig, PatchGrid};
 use ijepa_train::{Recipe, ResolveError};
 
-use crate::{error::CliError, report::Report};
+use crate::{context::Context, error::CliError, report::Report};
 
 /// Draw what an encoder or predictor represents, as PNG
 #[derive(Debug, Subcommand)]
@@ -23,12 +23,12 @@ pub(crate) enum Visualize {
 }
 
 impl Visualize {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         match self {
-            Self::Pca(pca) => pca.run(),
-            Self::Attention(attention) => attention.run(),
-            Self::Predictor(predictor) => predictor.run(),
-            Self::Rcdm(command) => command.run(),
+            Self::Pca(pca) => pca.run(context),
+            Self::Attention(attention) => attention.run(context),
+            Self::Predictor(predictor) => predictor.run(context),
+            Self::Rcdm(command) => command.run(context),
         }
     }
 }

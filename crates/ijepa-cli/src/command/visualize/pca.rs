@@ -5,9 +5,10 @@ use ijepa_eval::Components;
 use ijepa_viz::{PcaConfig, pca};
 use serde_json::json;
 
-use super::shown::ShownArgs;
+use super::shown::{self, ShownArgs};
 use crate::{
-    args::{self, ComputeArgs},
+    args,
+    context::Context,
     error::CliError,
     features::{EncoderChoice, WeightsArgs},
     report::Report,
@@ -35,19 +36,15 @@ pub(crate) struct Pca {
     /// Components of each image by itself: more contrast, colours cannot be compared
     #[arg(long)]
     per_image: bool,
-    #[command(flatten)]
-    compute: ComputeArgs,
 }
 
 impl Pca {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
-        let compute = self.compute.open()?;
-        let frozen = self.weights.load(self.encoder, &compute)?;
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
+        let frozen = self.weights.load(self.encoder, context)?;
         let picked = self.shown.pick(frozen.encoder.config())?;
         let encoder = frozen.choice.name();
-        let extract = self.shown.extract(frozen.normalization);
-        self.shown
-            .announce(&format!("{encoder} encoder"), &extract, &compute);
+        let extract = self.shown.extract(frozen.normalization, context);
+        shown::announce(&format!("{encoder} encoder"), &extract, context)?;
         let config = PcaConfig {
             extract,
             components: if self.per_image {
@@ -58,7 +55,12 @@ impl Pca {
             columns: self.columns,
             scale: self.shown.scale,
         };
-        let drawn = pca(&frozen.encoder, &picked.images, &config, &compute.device)?;
+        let drawn = pca(
+            &frozen.encoder,
+            &picked.images,
+            &config,
+            &context.compute()?.device,
+        )?;
         let scope = if self.per_image { "image" } else { "shared" };
         let mut text = format!(
             "{encoder} encoder; image, then red, green and blue: the first three principal \
@@ -81,6 +83,6 @@ impl Pca {
         });
         let report = Report { text, json };
         self.shown
-            .finish(&drawn.picture, &picked, &extract, &compute, report)
+            .finish(&drawn.picture, &picked, &extract, context, report)
     }
 }

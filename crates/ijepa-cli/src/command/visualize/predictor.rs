@@ -16,10 +16,11 @@ use serde_json::json;
 
 use super::{
     mask_sampler,
-    shown::{ShownArgs, numbers},
+    shown::{self, ShownArgs, numbers},
 };
 use crate::{
-    args::{self, ComputeArgs},
+    args,
+    context::Context,
     error::CliError,
     features::Normalize,
     progress::StatusLine,
@@ -59,9 +60,6 @@ pub(crate) struct Predictor {
     /// Which target block of the masks, counted from 0
     #[arg(long, value_name = "N", default_value = "0")]
     target: usize,
-    /// Seed of the masks
-    #[arg(long, value_name = "N", default_value = "0")]
-    seed: u64,
     /// Images whose patches are searched
     #[arg(long, value_name = "SPEC")]
     neighbours: Option<String>,
@@ -69,13 +67,11 @@ pub(crate) struct Predictor {
     #[arg(long, value_name = "K", default_value = "6", value_parser = args::positive)]
     #[arg(requires = "neighbours")]
     k: usize,
-    #[command(flatten)]
-    compute: ComputeArgs,
 }
 
 impl Predictor {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
-        let compute = self.compute.open()?;
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
+        let compute = context.compute()?;
         let options = OpenOptions {
             num_heads: self.num_heads,
         };
@@ -84,28 +80,34 @@ impl Predictor {
         let recipe = recipe.map(|toml| Recipe::from_toml(toml, "state.json"));
         let recipe = recipe.transpose()?;
         let networks = Networks::load(&checkpoint, &compute.device)?;
-        let networks = networks.with_compute(compute.precision.of_model().into());
+        let networks = networks.with_compute(compute.precision.into());
         let found: Option<Arc<dyn Source>> = self
             .neighbours
             .as_deref()
             .map(args::open_data)
             .transpose()?;
         let picked = self.shown.pick(networks.target.config())?;
-        let masks = self.masks(recipe.as_ref(), networks.target.grid(), picked.images.len())?;
+        let seed = context.seed.unwrap_or(0);
+        let masks = self.masks(
+            recipe.as_ref(),
+            networks.target.grid(),
+            picked.images.len(),
+            seed,
+        )?;
         let statistics = Normalize::choose(self.normalize, checkpoint.normalization);
-        let extract = self.shown.extract(statistics);
+        let extract = self.shown.extract(statistics, context);
         let config = PredictionConfig {
             extract,
             objective: recipe.map_or_else(Objective::default, |recipe| recipe.objective_config()),
             target: self.target,
             scale: self.shown.scale,
         };
-        self.shown.announce("predictor", &extract, &compute);
+        shown::announce("predictor", &extract, context)?;
         let search = found.as_deref().map(|source| NeighbourSearch {
             source,
             count: self.k,
         });
-        let mut watch = StatusLine::watch(self.shown.quiet, "searching for neighbours");
+        let mut watch = StatusLine::watch(context.quiet, "searching for neighbours");
         let total = search.map_or(0, |search| search.source.len());
         let progress = |done| {
             watch(Progress {
@@ -123,9 +125,9 @@ impl Predictor {
             &compute.device,
             progress,
         )?;
-        let report = self.report(&drawn);
+        let report = self.report(&drawn, seed);
         self.shown
-            .finish(&drawn.picture, &picked, &extract, &compute, report)
+            .finish(&drawn.picture, &picked, &extract, context, report)
     }
 
     /// The block asked for, or masks as the recipe draws them, the paper's without one.
@@ -134,6 +136,7 @@ impl Predictor {
         recipe: Option<&Recipe>,
         grid: PatchGrid,
         images: usize,
+        seed: u64,
     ) -> Result<MaskGroup, CliError> {
         if let Some([top, left, height, width]) = self.block {
             let block = Block {
@@ -145,10 +148,10 @@ impl Predictor {
             return Ok(block_masks(grid, block, images)?);
         }
         let sampler = mask_sampler(recipe, grid)?;
-        Ok(sampler.sample(images, &mut MaskRng::for_group(self.seed, 0, 0)))
+        Ok(sampler.sample(images, &mut MaskRng::for_group(seed, 0, 0)))
     }
 
-    fn report(&self, drawn: &PredictorPicture) -> Report {
+    fn report(&self, drawn: &PredictorPicture, seed: u64) -> Report {
         let mut text = String::from(
             "image; context; cosine of each patch with the mean prediction of the block (green); \
              with the prediction of its middle patch (blue)\n",
@@ -166,7 +169,7 @@ impl Predictor {
             images.push(image);
         }
         text += &conclude(&drawn.mean);
-        let seed = self.block.is_none().then_some(self.seed);
+        let seed = self.block.is_none().then_some(seed);
         let json = json!({ "images": images, "mean": drawn.mean, "seed": seed });
         Report { text, json }
     }

@@ -9,7 +9,8 @@ use ijepa_model::{Normalization, Pooling, VisionTransformerConfig};
 use serde_json::{Value, json};
 
 use crate::{
-    args::{self, Compute, DataArgs, ReadArgs},
+    args::{self, DataArgs, ReadArgs},
+    context::Context,
     error::CliError,
     features::{Normalize, skipped_json, skipped_text},
     picture,
@@ -40,9 +41,6 @@ pub(super) struct ShownArgs {
     pub(super) scale: Option<usize>,
     #[command(flatten)]
     read: ReadArgs,
-    /// No progress on stderr
-    #[arg(short, long)]
-    pub(super) quiet: bool,
 }
 
 impl ShownArgs {
@@ -61,24 +59,13 @@ impl ShownArgs {
     }
 
     /// How images reach the encoder.
-    pub(super) fn extract(&self, normalization: Normalization) -> ExtractConfig {
+    pub(super) fn extract(&self, normalization: Normalization, context: &Context) -> ExtractConfig {
         ExtractConfig {
             pooling: Pooling::Mean,
             preprocess: self.read.preprocess.unwrap_or_default(),
             normalization,
-            batch_size: self.read.batch_size,
-            workers: self.read.workers.count(),
-        }
-    }
-
-    /// Says what was decided by defaults.
-    pub(super) fn announce(&self, what: &str, extract: &ExtractConfig, compute: &Compute) {
-        if !self.quiet {
-            let statistics = Normalize::name_of(extract.normalization);
-            let (device, precision) = (compute.spec, compute.precision.name());
-            report::line(&format!(
-                "{what}, normalisation {statistics}; device {device}, {precision}"
-            ));
+            batch_size: context.feature_batch(),
+            workers: context.workers(),
         }
     }
 
@@ -88,9 +75,10 @@ impl ShownArgs {
         picture: &RgbPicture,
         picked: &Picked,
         extract: &ExtractConfig,
-        compute: &Compute,
+        context: &Context,
         report: Report,
     ) -> Result<Report, CliError> {
+        let compute = context.compute()?;
         picture::write_png(picture, &self.out)?;
         let [width, height] = [picture.width, picture.height];
         let mut text = report.text;
@@ -107,6 +95,23 @@ impl ShownArgs {
         json["precision"] = Value::from(compute.precision.name());
         Ok(Report { text, json })
     }
+}
+
+/// Says what was decided by defaults.
+pub(super) fn announce(
+    what: &str,
+    extract: &ExtractConfig,
+    context: &Context,
+) -> Result<(), CliError> {
+    let compute = context.compute()?;
+    if !context.quiet {
+        let statistics = Normalize::name_of(extract.normalization);
+        let (device, precision) = (compute.spec, compute.precision.name());
+        report::line(&format!(
+            "{what}, normalisation {statistics}; device {device}, {precision}"
+        ));
+    }
+    Ok(())
 }
 
 /// Whole numbers separated by commas, such as ROW,COL.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::made::MadeArgs;
 use crate::{
     args::positive,
+    context::Context,
     error::CliError,
     features::{skipped_json, skipped_text},
     report::Report,
@@ -34,9 +35,9 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
-        let made = self.made.open(self.images, self.samples)?;
-        let (compute, decoder) = (&made.compute, &made.decoder);
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
+        let made = self.made.open(self.images, self.samples, context)?;
+        let (compute, decoder) = (context.compute()?, &made.decoder);
         let found = accept(
             decoder,
             &made.conditioner,

@@ -8,8 +8,9 @@ use ijepa_eval::read_features;
 use ijepa_viz::rcdm::{ConditionKind, Conditioner};
 
 use crate::{
-    args::{Compute, ComputeArgs, DataArgs, refuse_given},
+    args::{DataArgs, refuse_given},
     command::visualize::mask_sampler,
+    context::Context,
     error::CliError,
     features::{EncoderChoice, WeightsArgs},
 };
@@ -27,23 +28,9 @@ pub(super) struct InputArgs {
     pub(super) features: Option<PathBuf>,
     #[command(flatten)]
     data: DataArgs,
-    #[command(flatten)]
-    compute: ComputeArgs,
-    /// No progress on stderr
-    #[arg(short, long)]
-    pub(super) quiet: bool,
 }
 
 impl InputArgs {
-    /// Opens the device; to be called once, before anything is computed.
-    pub(super) fn compute(&self) -> Result<Compute, CliError> {
-        self.compute.open()
-    }
-
-    pub(super) fn seed(&self) -> u64 {
-        self.weights.seed.unwrap_or(0)
-    }
-
     pub(super) fn source(&self) -> Result<Arc<dyn Source>, CliError> {
         Ok(self.data.open()?)
     }
@@ -52,7 +39,7 @@ impl InputArgs {
     pub(super) fn conditioner(
         &self,
         kind: ConditionKind,
-        compute: &Compute,
+        context: &Context,
     ) -> Result<Conditioner, CliError> {
         let place = format!("for vectors of kind {}", kind.name());
         if kind == ConditionKind::File {
@@ -63,7 +50,7 @@ impl InputArgs {
         }
         refuse_given(&[("features", self.features.is_some())], &place)?;
         if kind == ConditionKind::Encoder {
-            let loaded = self.weights.load(self.encoder, compute)?;
+            let loaded = self.weights.load(self.encoder, context)?;
             return Ok(Conditioner::Encoder {
                 encoder: Box::new(loaded.encoder),
                 normalization: loaded.normalization,
@@ -75,7 +62,7 @@ impl InputArgs {
             ("image-size", self.weights.image_size.is_some()),
         ];
         refuse_given(&flags, &place)?;
-        let loaded = self.weights.load_predictor(compute)?;
+        let loaded = self.weights.load_predictor(context.compute()?)?;
         let grid = loaded.networks.encoder.grid();
         Ok(Conditioner::Predictor {
             sampler: mask_sampler(loaded.recipe.as_ref(), grid)?,

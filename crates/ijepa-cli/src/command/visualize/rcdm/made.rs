@@ -6,7 +6,7 @@ use clap::Args;
 use ijepa_viz::rcdm::{ConditionKind, Conditioner, Decoder, Sampling, Shown};
 
 use super::inputs::InputArgs;
-use crate::{args::Compute, error::CliError, report};
+use crate::{context::Context, error::CliError, report};
 
 /// What is made of which images.
 #[derive(Debug, Args)]
@@ -23,7 +23,6 @@ pub(super) struct MadeArgs {
 
 /// All that images are made with.
 pub(super) struct Made {
-    pub(super) compute: Compute,
     pub(super) decoder: Decoder,
     pub(super) conditioner: Conditioner,
     pub(super) shown: Shown,
@@ -31,11 +30,15 @@ pub(super) struct Made {
 }
 
 impl MadeArgs {
-    /// Opens the device and reads `images` images, of each of which `samples` will be made; to be
-    /// called once, before anything is computed.
-    pub(super) fn open(&self, images: usize, samples: usize) -> Result<Made, CliError> {
+    /// Reads `images` images, of each of which `samples` will be made.
+    pub(super) fn open(
+        &self,
+        images: usize,
+        samples: usize,
+        context: &Context,
+    ) -> Result<Made, CliError> {
         let inputs = &self.inputs;
-        let compute = inputs.compute()?;
+        let compute = context.compute()?;
         let decoder = Decoder::from_pretrained(&self.decoder, &compute.device)?;
         let trained = decoder.config().condition;
         // A file of `embed` may stand for the encoder that it was taken from.
@@ -43,8 +46,8 @@ impl MadeArgs {
             (Some(_), ConditionKind::Encoder) => ConditionKind::File,
             _ => trained,
         };
-        let conditioner = inputs.conditioner(kind, &compute)?;
-        let (source, seed) = (inputs.source()?, inputs.seed());
+        let conditioner = inputs.conditioner(kind, context)?;
+        let (source, seed) = (inputs.source()?, context.seed.unwrap_or(0));
         let device = &compute.device;
         let shown = Shown::read(
             &decoder,
@@ -54,14 +57,13 @@ impl MadeArgs {
             seed,
             device,
         )?;
-        if !inputs.quiet {
+        if !context.quiet {
             let (images, device) = (shown.images(), compute.spec);
             report::line(&format!(
                 "{samples} images of each of {images} vectors on {device}"
             ));
         }
         Ok(Made {
-            compute,
             decoder,
             conditioner,
             shown,

@@ -8,7 +8,7 @@ mod train;
 
 use clap::Subcommand;
 
-use crate::{error::CliError, report::Report};
+use crate::{context::Context, error::CliError, report::Report};
 
 /// Make images of representations with a diffusion decoder (RCDM)
 #[derive(Debug, Subcommand)]
@@ -19,11 +19,11 @@ pub(crate) enum Rcdm {
 }
 
 impl Rcdm {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         match self {
-            Self::Train(command) => command.run(),
-            Self::Sample(command) => command.run(),
-            Self::Check(command) => command.run(),
+            Self::Train(command) => command.run(context),
+            Self::Sample(command) => command.run(context),
+            Self::Check(command) => command.run(context),
         }
     }
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::made::{Made, MadeArgs};
 use crate::{
     args::positive,
+    context::Context,
     error::CliError,
     features::{skipped_json, skipped_text},
     picture::{check_name, write_png},
@@ -39,15 +40,14 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         check_name("out", &self.out)?;
         let Made {
-            compute,
             decoder,
             shown,
             sampling,
             ..
-        } = self.made.open(self.images, self.samples)?;
+        } = self.made.open(self.images, self.samples, context)?;
         let made = shown.decode(&decoder, self.samples, sampling);
         let side = decoder.config().unet.image_size;
         let picture = decoded_grid(&shown, &made, side);
@@ -65,7 +65,7 @@ impl Sample {
                 "condition": decoder.config().condition,
                 "skipped": skipped_json(&shown.skipped),
                 "out": self.out,
-                "device": compute.spec.to_string(),
+                "device": context.compute()?.spec.to_string(),
             }),
         })
     }

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::inputs::InputArgs;
 use crate::{
     args::{RunArgs, positive},
+    context::Context,
     error::CliError,
     progress::RunProgress,
     report::Report,
@@ -41,9 +42,6 @@ pub(crate) struct Train {
     /// Steps of the run [default: 10000]
     #[arg(long, value_name = "N", value_parser = positive)]
     steps: Option<usize>,
-    /// Images per step [default: 64]
-    #[arg(long, value_name = "N", value_parser = positive)]
-    batch_size: Option<usize>,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -59,18 +57,16 @@ fn condition(text: &str) -> Result<ConditionKind, String> {
 }
 
 impl Train {
-    pub(crate) fn run(&self) -> Result<Report, CliError> {
-        let recipe = self.recipe()?;
-        let compute = self.inputs.compute()?;
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
+        let recipe = self.recipe(context)?;
+        let compute = context.compute()?;
         let source = self.inputs.source()?;
-        let conditioner = self
-            .inputs
-            .conditioner(recipe.decoder.condition, &compute)?;
+        let conditioner = self.inputs.conditioner(recipe.decoder.condition, context)?;
         let folder = Folder::open(&self.run.out)?;
         let unet = recipe.unet(conditioner.dim());
         let parameters = unet.init(0, &compute.device).num_parameters();
         let steps = recipe.optimizer.steps as u64;
-        let mut progress = RunProgress::new(steps, self.inputs.quiet);
+        let mut progress = RunProgress::new(steps, context.quiet);
         progress.say(&format!(
             "decoder of {parameters} parameters for vectors of {} values, {} images, {} steps of {} on {}",
             conditioner.dim(),
@@ -79,7 +75,7 @@ impl Train {
             recipe.run.batch_size,
             compute.spec,
         ));
-        let options = self.run.options(compute.environment([]))?;
+        let options = self.run.options(context, compute.environment([]))?;
         let observers: &mut [&mut dyn Observer<Unet>] = &mut [&mut progress];
         let (summary, _) = train_decoder(
             &recipe,
@@ -101,14 +97,12 @@ impl Train {
         self.run.report(&summary, Report { text, json })
     }
 
-    fn recipe(&self) -> Result<DecoderRecipe, CliError> {
+    fn recipe(&self, context: &Context) -> Result<DecoderRecipe, CliError> {
         let condition = self.condition.name();
         let mut overrides = vec![format!("decoder.condition={condition}")];
         overrides.extend(self.overrides.clone());
         overrides.extend(self.steps.map(|steps| format!("optimizer.steps={steps}")));
-        overrides.extend(self.batch_size.map(|size| format!("run.batch_size={size}")));
-        let seed = self.inputs.weights.seed;
-        overrides.extend(seed.map(|seed| format!("run.seed={seed}")));
+        overrides.extend(context.run_overrides());
         let recipe = DecoderRecipe::preset(&self.size)?.with_overrides(&overrides)?;
         recipe.validate()?;
         Ok(recipe)

@@ -1,0 +1,164 @@
+//! What every command is run with: the common flags and the device that they name.
+
+use std::{cell::OnceCell, thread::available_parallelism};
+
+use burn::tensor::Device;
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use ijepa_model::Precision;
+use ijepa_train::DeviceSpec;
+use serde_json::Value;
+
+use crate::{args::positive, error::CliError};
+
+/// The flags that every command takes, so that a script can pass the same ones to all, and the
+/// device, which is opened when it is first asked for.
+///
+/// A command ignores those that it has no use for.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common flags")]
+pub(crate) struct Context {
+    /// Print the result as one JSON object on stdout; everything else goes to stderr
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing but the result
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Say more: every cause of an error on a line of its own, every tensor of `inspect`
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+    /// flex, ndarray, wgpu, vulkan, metal, rocm or cuda, GPUs with an optional number as in cuda:1
+    /// [default: the best one compiled in]
+    #[arg(long, global = true)]
+    device: Option<DeviceSpec>,
+    /// Number type of matrix products [default: f32; of a run on a GPU: its recipe's]
+    #[arg(long, value_parser = precision(), global = true)]
+    precision: Option<Precision>,
+    /// CPU threads that compute [default: all cores]
+    #[arg(long, value_name = "N", value_parser = positive, global = true)]
+    threads: Option<usize>,
+    /// Seed of what is random: runs, masks, random encoders, heads [default: the recipe's, else 0]
+    #[arg(long, value_name = "N", global = true)]
+    pub(crate) seed: Option<u64>,
+    /// Threads that read images, 0 for none of their own [default: all cores, at most 8]
+    #[arg(long, value_name = "N", global = true)]
+    workers: Option<usize>,
+    /// Images of a batch [default: the recipe's; for features 32; in `bench step` and `encode` 16]
+    #[arg(long, value_name = "N", value_parser = positive, global = true)]
+    pub(crate) batch_size: Option<usize>,
+    #[arg(skip)]
+    compute: OnceCell<Compute>,
+}
+
+/// Images that go through a frozen encoder together unless `--batch-size` says otherwise.
+const FEATURE_BATCH: usize = 32;
+
+impl Context {
+    /// The device, opened if it is not yet; before anything is computed, since it starts the
+    /// threads that compute.
+    pub(crate) fn compute(&self) -> Result<&Compute, CliError> {
+        self.compute_preferring(Precision::F32)
+    }
+
+    /// As [`compute`](Self::compute), with another number type on GPUs unless one was asked for.
+    pub(crate) fn compute_preferring(&self, on_gpu: Precision) -> Result<&Compute, CliError> {
+        if let Some(compute) = self.compute.get() {
+            return Ok(compute);
+        }
+        let compute = self.open(on_gpu)?;
+        Ok(self.compute.get_or_init(|| compute))
+    }
+
+    fn open(&self, on_gpu: Precision) -> Result<Compute, CliError> {
+        if let Some(threads) = self.threads {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let started = pool.build_global();
+            started.map_err(|source| CliError::Threads { threads, source })?;
+        }
+        let spec = match self.device {
+            Some(spec) => spec,
+            None => DeviceSpec::best()?,
+        };
+        let device = spec.open()?;
+        let precision = self.precision.unwrap_or(if spec.backend.is_gpu() {
+            on_gpu
+        } else {
+            Precision::F32
+        });
+        if !precision.is_supported(&device) {
+            return Err(CliError::Precision {
+                device: spec.to_string(),
+                precision: precision.name(),
+            });
+        }
+        Ok(Compute {
+            spec,
+            device,
+            precision,
+            threads: rayon::current_num_threads(),
+        })
+    }
+
+    /// Threads beside those that compute.
+    pub(crate) fn workers(&self) -> usize {
+        let default = || available_parallelism().map_or(1, |cores| cores.get().min(8));
+        self.workers.unwrap_or_else(default)
+    }
+
+    /// Images that go through a frozen encoder together.
+    pub(crate) fn feature_batch(&self) -> usize {
+        self.batch_size.unwrap_or(FEATURE_BATCH)
+    }
+
+    /// The seeds asked for by a flag of their own, else the one of `--seed`.
+    pub(crate) fn seeds(&self, several: &[u64]) -> Vec<u64> {
+        match several {
+            [] => vec![self.seed.unwrap_or(0)],
+            several => several.to_vec(),
+        }
+    }
+
+    /// The keys of a run's recipe that common flags set.
+    pub(crate) fn run_overrides(&self) -> impl Iterator<Item = String> {
+        let batch_size = self.batch_size.map(|size| format!("run.batch_size={size}"));
+        let seed = self.seed.map(|seed| format!("run.seed={seed}"));
+        batch_size.into_iter().chain(seed)
+    }
+}
+
+fn precision() -> impl TypedValueParser<Value = Precision> {
+    let names = [Precision::F32, Precision::Bf16].map(Precision::name);
+    PossibleValuesParser::new(names).map(|name| match name == Precision::Bf16.name() {
+        true => Precision::Bf16,
+        false => Precision::F32,
+    })
+}
+
+/// A device that is ready to compute.
+#[derive(Debug)]
+pub(crate) struct Compute {
+    pub(crate) spec: DeviceSpec,
+    pub(crate) device: Device,
+    pub(crate) precision: Precision,
+    pub(crate) threads: usize,
+}
+
+impl Compute {
+    /// Versions, device and command line, for `environment.json`, and what else there is to know.
+    pub(crate) fn environment<const N: usize>(&self, more: [(&str, Value); N]) -> Value {
+        let mut environment = self.spec.environment();
+        environment["precision"] = self.precision.name().into();
+        environment["threads"] = self.threads.into();
+        for (key, value) in more {
+            environment[key] = value;
+        }
+        environment
+    }
+
+    /// The key of a recipe that names the precision computed in.
+    pub(crate) fn precision_override(&self) -> String {
+        format!("run.precision={}", self.precision.name())
+    }
+}
