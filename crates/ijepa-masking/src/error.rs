@@ -76,6 +76,19 @@ pub enum MaskError {
         /// Patches of the smallest context block.
         patches: usize,
     },
+    /// Some context or target of this strategy would be empty.
+    #[error(
+        "masks of the {strategy} strategy can leave context or target of a {rows}x{cols} grid \
+         without a patch"
+    )]
+    EmptyMask {
+        /// Name of the strategy.
+        strategy: &'static str,
+        /// Grid rows.
+        rows: usize,
+        /// Grid columns.
+        cols: usize,
+    },
     /// The grid has too few rows or columns for this strategy.
     #[error("the {strategy} strategy needs at least a {min}x{min} grid, found {rows}x{cols}")]
     GridTooSmall {

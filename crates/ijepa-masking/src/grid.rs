@@ -1,12 +1,30 @@
 //! The grid of patches that an image is cut into.
 
+use serde::{Deserialize, Serialize};
+
 use crate::MaskError;
 
 /// Rows and columns of patches; patches are numbered row by row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Sides")]
 pub struct PatchGrid {
     rows: usize,
     cols: usize,
+}
+
+/// A grid as it is read, before it is checked.
+#[derive(Deserialize)]
+struct Sides {
+    rows: usize,
+    cols: usize,
+}
+
+impl TryFrom<Sides> for PatchGrid {
+    type Error = MaskError;
+
+    fn try_from(Sides { rows, cols }: Sides) -> Result<Self, MaskError> {
+        Self::new(rows, cols)
+    }
 }
 
 impl PatchGrid {
@@ -52,5 +70,26 @@ impl PatchGrid {
     /// Number of patches.
     pub fn num_patches(&self) -> usize {
         self.rows * self.cols
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_that_is_read_is_checked() {
+        let read = |text: &str| serde_json::from_str::<PatchGrid>(text);
+        let grid = PatchGrid::new(2, 3).unwrap();
+        let text = serde_json::to_string(&grid).unwrap();
+        assert_eq!(text, r#"{"rows":2,"cols":3}"#);
+        assert_eq!(read(&text).unwrap(), grid);
+        for text in [r#"{"rows":0,"cols":3}"#, r#"{"rows":2,"cols":0}"#] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(
+                error.starts_with("a patch grid needs at least one row and one column"),
+                "{error}"
+            );
+        }
     }
 }

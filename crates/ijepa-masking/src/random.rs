@@ -22,20 +22,17 @@ impl RandomSampler {
     ///
     /// # Errors
     ///
-    /// [`MaskError::Range`] for an invalid range and [`MaskError::BlockTooSmall`] if a context or
-    /// a target could be empty.
+    /// [`MaskError::Range`] for an invalid range and [`MaskError::EmptyMask`] if a context or a
+    /// target could be empty.
     pub fn new(grid: PatchGrid, ratio: Range) -> Result<Self, MaskError> {
         ratio.check_scale("ratio")?;
         let sampler = Self { grid, ratio };
         let patches = grid.num_patches();
         if sampler.context_length(1.0) == 0 || sampler.context_length(0.0) == patches {
-            return Err(MaskError::BlockTooSmall {
-                key: "ratio",
-                height: 0,
-                width: 0,
+            return Err(MaskError::EmptyMask {
+                strategy: "random",
                 rows: grid.rows(),
                 cols: grid.cols(),
-                min_keep: 0,
             });
         }
         Ok(sampler)

@@ -24,8 +24,8 @@ impl SingleBlockSampler {
     ///
     /// # Errors
     ///
-    /// [`MaskError::Range`] for an invalid range and [`MaskError::BlockTooSmall`] if a target or
-    /// its complement could be empty.
+    /// [`MaskError::Range`] for an invalid range and [`MaskError::EmptyMask`] if a target or its
+    /// complement could be empty.
     pub fn new(grid: PatchGrid, scale: Range, aspect: Range) -> Result<Self, MaskError> {
         scale.check_scale("mask.target_scale")?;
         aspect.check_aspect("mask.target_aspect")?;
@@ -33,16 +33,11 @@ impl SingleBlockSampler {
         let empty = |&(height, width): &(usize, usize)| {
             height * width == 0 || height * width == grid.num_patches()
         };
-        if let Some((height, width)) = sizes.possible_when_independent().into_iter().find(empty) {
-            let (rows, cols) = (grid.rows(), grid.cols());
-            let key = "mask.target_scale";
-            return Err(MaskError::BlockTooSmall {
-                key,
-                height,
-                width,
-                rows,
-                cols,
-                min_keep: 0,
+        if sizes.possible_when_independent().iter().any(empty) {
+            return Err(MaskError::EmptyMask {
+                strategy: "block",
+                rows: grid.rows(),
+                cols: grid.cols(),
             });
         }
         Ok(Self { grid, sizes })

@@ -188,14 +188,3 @@ fn ablation_samplers_have_the_ratios_of_table_6() {
         );
     }
 }
-
-#[test]
-fn a_report_reads_well() {
-    let grid = PatchGrid::new(2, 2).unwrap();
-    let report = MaskReport::draw(&RasterizedSampler::new(grid).unwrap(), 4, 1, 0);
-    let text = report.to_string();
-    assert!(text.starts_with(
-        "images       4\ncontext      1.0 patches, std 0.0, 1 to 1\n  of image   25.0 %\n"
-    ));
-    assert!(text.contains("\nimages with the patch in any target, %\n"));
-}

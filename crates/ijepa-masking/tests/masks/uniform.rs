@@ -1,0 +1,140 @@
+//! What the uniform mode draws, image by image.
+
+use std::{
+    collections::BTreeSet,
+    iter::{once, repeat_n},
+};
+
+use crate::script::scripted;
+use ijepa_masking::{
+    BlockSizes, MaskGroup, MaskMode, MaskRng, MaskSampler, MultiBlockConfig, PatchGrid, Range,
+    SingleBlockSampler,
+};
+
+fn uniform() -> MultiBlockConfig {
+    MultiBlockConfig {
+        mode: MaskMode::Uniform,
+        ..Default::default()
+    }
+}
+
+/// Rows and columns of the first target of the first image.
+fn target_size(group: &MaskGroup) -> (usize, usize) {
+    let patches = group.targets[0].row(0);
+    let row = |patch: u32| patch as usize / group.grid.cols();
+    let height = row(patches[patches.len() - 1]) - row(patches[0]) + 1;
+    (height, patches.len() / height)
+}
+
+#[test]
+fn scale_and_aspect_ratio_are_independent() {
+    let grid = PatchGrid::new(14, 14).unwrap();
+    let config = uniform();
+    let multi_block = config.build(grid).unwrap();
+    let (scale, aspect) = (Range::new(0.3, 0.4), config.target_aspect);
+    let block = SingleBlockSampler::new(grid, scale, aspect).unwrap();
+    let cases: [(&dyn MaskSampler, Range); 2] =
+        [(&multi_block, config.target_scale), (&block, scale)];
+    for (sampler, scale) in cases {
+        // The rarest size is drawn in one of a few hundred groups.
+        let draw = |group| target_size(&sampler.sample(1, &mut MaskRng::for_group(21, 0, group)));
+        let drawn: BTreeSet<(usize, usize)> = (0..3000).map(draw).collect();
+        let sizes = BlockSizes::covering(grid, scale, aspect);
+        assert_eq!(drawn, sizes.possible_when_independent());
+    }
+}
+
+/// A group has the length of the official group of the same numbers, or the nearest multiple.
+#[test]
+fn lengths_are_official_ones_rounded_to_the_nearest_multiple() {
+    let grid = PatchGrid::new(14, 14).unwrap();
+    let official = MultiBlockConfig::default().build(grid).unwrap();
+    let mut rounded_up = 0;
+    for length_multiple in [1, 7, 8] {
+        let config = MultiBlockConfig {
+            length_multiple,
+            ..uniform()
+        };
+        let uniform = config.build(grid).unwrap();
+        for group in 0..40 {
+            let kept = |sampler: &dyn MaskSampler| {
+                let group = sampler.sample(8, &mut MaskRng::for_group(22, 0, group));
+                group.contexts[0].kept()
+            };
+            let (length, found) = (kept(&official), kept(&uniform));
+            let lower = length / length_multiple * length_multiple;
+            let upper = lower + length_multiple;
+            let nearest = if length - lower < upper - length {
+                lower
+            } else {
+                upper
+            };
+            assert_eq!(
+                found, nearest,
+                "{length} to a multiple of {length_multiple}"
+            );
+            rounded_up += usize::from(nearest > length);
+        }
+    }
+    assert!(rounded_up > 0);
+}
+
+/// Targets of 4x4 and a context of 5x5 patches on a 10x10 grid.
+fn small(num_targets: usize) -> MultiBlockConfig {
+    let one = |value| Range::new(value, value);
+    MultiBlockConfig {
+        num_targets,
+        target_scale: one(0.16),
+        target_aspect: one(1.0),
+        context_scale: one(0.25),
+        min_keep: 3,
+        ..uniform()
+    }
+}
+
+fn sample(config: &MultiBlockConfig, corners: impl IntoIterator<Item = [u32; 2]>) -> MaskGroup {
+    let sampler = config.build(PatchGrid::new(10, 10).unwrap()).unwrap();
+    let corners: Vec<[u32; 2]> = corners.into_iter().collect();
+    sampler.sample(1, &mut scripted(corners.into_iter().flatten()))
+}
+
+#[test]
+fn the_longest_of_a_thousand_draws_is_kept() {
+    // Corners of target and context; the official group has a context that no target touches.
+    let official = [[5, 5], [0, 0]];
+    let short = [[0, 0], [0, 0]];
+    let long = [[3, 3], [0, 0]];
+    let length = |draws_before: usize| {
+        let draws = repeat_n(short, draws_before)
+            .chain(once(long))
+            .chain(repeat_n(short, 1000));
+        let group = sample(&small(1), once(official).chain(draws).flatten());
+        assert_eq!(group.relaxations, 0);
+        group.contexts[0].kept()
+    };
+    assert_eq!(length(0), 25 - 4);
+    assert_eq!(length(1), 25 - 4);
+    assert_eq!(length(999), 25 - 4);
+    assert_eq!(length(1000), 25 - 16);
+}
+
+#[test]
+fn a_draw_that_is_long_enough_is_the_last() {
+    let official = [[3, 3], [0, 0]];
+    let long = [[5, 5], [0, 0]];
+    let short = [[0, 0], [0, 0]];
+    let group = sample(&small(1), [official, short, long, short].concat());
+    assert_eq!(group.targets[0].row(0)[0], 55);
+    assert_eq!(group.contexts[0].kept(), 25 - 4);
+}
+
+#[test]
+fn targets_are_ignored_one_by_one_from_the_last() {
+    let official = [[5, 5], [5, 5], [5, 5], [0, 0]];
+    // All three leave two patches of the context, the first two leave six.
+    let crowded = [[0, 0], [3, 3], [1, 1], [0, 0]];
+    let draws = once(official).chain(repeat_n(crowded, 1001));
+    let group = sample(&small(3), draws.flatten());
+    assert_eq!(group.relaxations, 1);
+    assert_eq!(group.contexts[0].row(0), [4, 14, 24, 40, 41, 42]);
+}
