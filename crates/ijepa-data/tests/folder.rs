@@ -177,3 +177,50 @@ fn an_unreadable_image_is_named_when_read() {
     fs::remove_file(root.path().join("a/1.png")).unwrap();
     assert!(matches!(source.read(0), Err(DataError::Read { .. })));
 }
+
+#[cfg(unix)]
+mod links {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_to_folders_that_they_lie_in_add_nothing() {
+        let root = tree(&["a/1.png", "a/deep/2.png", "b/3.png"]);
+        for (target, link) in [(".", "self"), (".", "a/loop"), ("..", "a/deep/up")] {
+            symlink(target, root.path().join(link)).unwrap();
+        }
+        symlink(root.path(), root.path().join("b/root")).unwrap();
+        let source = FolderSource::open(root.path()).unwrap();
+        let expected = [("a/1.png", 0), ("a/deep/2.png", 0), ("b/3.png", 1)];
+        let expected = expected.map(|(name, label)| (name.to_owned(), Some(label)));
+        assert_eq!(contents(root.path(), &source), expected);
+        assert_eq!(source.classes(), ["a", "b"]);
+    }
+
+    #[test]
+    fn many_ways_to_a_folder_are_one() {
+        // Two links from each folder to the next: 2^30 ways to the last.
+        let root = tree(&["a/30/1.png"]);
+        for level in 0..30 {
+            let folder = root.path().join(format!("a/{level}"));
+            fs::create_dir(&folder).unwrap();
+            for link in ["x", "y"] {
+                symlink(format!("../{}", level + 1), folder.join(link)).unwrap();
+            }
+        }
+        let source = FolderSource::open(root.path()).unwrap();
+        assert_eq!(source.len(), 1);
+    }
+
+    #[test]
+    fn links_to_other_folders_are_followed() {
+        let root = tree(&["a/1.png"]);
+        let other = tree(&["deep/2.png"]);
+        symlink(other.path(), root.path().join("b")).unwrap();
+        let source = FolderSource::open(root.path()).unwrap();
+        let expected = [("a/1.png", 0), ("b/deep/2.png", 1)];
+        let expected = expected.map(|(name, label)| (name.to_owned(), Some(label)));
+        assert_eq!(contents(root.path(), &source), expected);
+    }
+}

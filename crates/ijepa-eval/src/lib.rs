@@ -63,6 +63,7 @@ pub mod finetune;
 mod knn;
 mod labels;
 mod lanes;
+mod linalg;
 mod logistic;
 mod patch_colors;
 mod pca;

@@ -1,16 +1,14 @@
 //! How many directions features use: quality signals that need no labels.
 
-mod cholesky;
-mod eigenvalues;
-mod gram;
 mod lidar;
 
 use serde::Serialize;
 
-use crate::features::Features;
+use crate::{
+    features::Features,
+    linalg::{eigenvalues, gram},
+};
 
-pub(crate) use cholesky::cholesky;
-pub(crate) use gram::gram;
 pub use lidar::lidar;
 
 /// Added to each normalised singular value (Garrido et al. 2023, equation 1).
@@ -101,17 +99,12 @@ pub fn singular_values(features: &Features, centering: Centering) -> Vec<f64> {
     let value = |image: usize, column: usize| {
         f64::from(features.values()[image * dim + column]) - mean[column]
     };
-    let (order, gram) = if images < dim {
-        (images, gram::gram(images, dim, value))
-    } else {
-        (
-            dim,
-            gram::gram(dim, images, |column, image| value(image, column)),
-        )
+    let gram = match images < dim {
+        true => gram(images, dim, value),
+        false => gram(dim, images, |column, image| value(image, column)),
     };
-    let eigenvalues = eigenvalues::symmetric(gram, order);
     // Rounding can leave an eigenvalue of zero slightly negative.
-    eigenvalues
+    eigenvalues(&gram)
         .into_iter()
         .map(|value| value.max(0.0).sqrt())
         .collect()

@@ -1,15 +1,18 @@
 //! Features whose directions all count the same.
 
+use faer::{Mat, MatMut};
 use rayon::prelude::*;
 
 use crate::{
     features::Features,
-    lanes::dot,
-    rank::{cholesky, gram},
+    linalg::{cholesky, gram, solve},
 };
 
 /// Added to every variance, as a share of the mean variance: directions without any stay finite.
 const RIDGE: f64 = 1e-6;
+
+/// Images whitened together.
+const BLOCK: usize = 256;
 
 /// Subtracts a mean and makes a covariance the identity: `L^-1 (x - mean)` for `L L^T` the
 /// covariance.
@@ -30,7 +33,7 @@ const RIDGE: f64 = 1e-6;
 pub struct Whitening {
     mean: Vec<f64>,
     /// Lower triangle, `[dim, dim]`.
-    lower: Vec<f64>,
+    lower: Mat<f64>,
 }
 
 impl Whitening {
@@ -43,17 +46,14 @@ impl Whitening {
         let mut covariance = gram(dim, images, |column, image| {
             f64::from(features.row(image)[column]) - mean[column]
         });
-        covariance
-            .iter_mut()
-            .for_each(|value| *value /= images as f64);
-        let total: f64 = (0..dim).map(|i| covariance[i * dim + i]).sum();
+        let total: f64 = (0..dim).map(|i| covariance[(i, i)] / images as f64).sum();
         for i in 0..dim {
-            covariance[i * dim + i] += RIDGE * total / dim as f64;
+            let column = covariance.col_mut(i).iter_mut();
+            column.for_each(|value| *value /= images as f64);
+            covariance[(i, i)] += RIDGE * total / dim as f64;
         }
-        Self {
-            lower: cholesky(covariance, dim),
-            mean,
-        }
+        let lower = cholesky(covariance);
+        Self { mean, lower }
     }
 
     /// Whitened features with the labels of `features`.
@@ -69,20 +69,19 @@ impl Whitening {
         let dim = features.dim();
         assert_eq!(dim, self.mean.len(), "features of another width");
         let mut values = features.values().to_vec();
-        values
-            .par_chunks_exact_mut(dim)
-            .for_each_init(|| vec![0.0; dim], |exact, row| self.whiten(row, exact));
+        let blocks = values.par_chunks_mut(BLOCK * dim);
+        blocks.for_each(|block| {
+            let mean = self.mean.iter().cycle();
+            let centered = block.iter().zip(mean);
+            let mut exact: Vec<f64> = centered
+                .map(|(&value, mean)| f64::from(value) - mean)
+                .collect();
+            let columns = MatMut::from_column_major_slice_mut(&mut exact, dim, block.len() / dim);
+            solve(&self.lower, columns);
+            let rounded = block.iter_mut().zip(exact);
+            rounded.for_each(|(value, exact)| *value = exact as f32);
+        });
         Features::new(dim, values, features.labels().to_vec())
-    }
-
-    /// Forward substitution in f64, in place.
-    fn whiten(&self, row: &mut [f32], exact: &mut [f64]) {
-        let dim = row.len();
-        for (i, value) in row.iter_mut().enumerate() {
-            let (lower, pivot) = (&self.lower[i * dim..][..i], self.lower[i * dim + i]);
-            exact[i] = (f64::from(*value) - self.mean[i] - dot(lower, &exact[..i])) / pivot;
-            *value = exact[i] as f32;
-        }
     }
 }
 

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use ijepa_eval::{
-    Centering, Features, effective_rank, feature_std, normalized_std, rank_report, rankme,
-    singular_values,
+    Centering, Features, Whitening, effective_rank, feature_std, lidar, normalized_std,
+    rank_report, rankme, singular_values,
 };
+
+use ijepa_testkit::noise;
 
 fn features(images: usize, dim: usize, value: impl Fn(usize, usize) -> f64) -> Features {
     let values = (0..images * dim)
@@ -109,4 +111,21 @@ fn the_spread_is_one_for_all_directions_alike_and_zero_for_one() {
     });
     assert!(feature_std(&ray) > 1.0);
     assert_near(normalized_std(&ray), 0.0, 1e-6);
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let (images, views, dim) = (300, 3, 40);
+    let values = (0..images * views * dim).map(|at| noise(5, at) + (at % dim) as f32);
+    let features = Features::new(views * dim, values.collect(), vec![None; images]).unwrap();
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build().unwrap().install(|| {
+            let whitened = Whitening::of(&features).apply(&features).unwrap();
+            let report = rank_report(&features);
+            let values = singular_values(&features, Centering::Mean);
+            (report, lidar(&features, views), values, whitened)
+        })
+    };
+    assert_eq!(on(1), on(2));
 }

@@ -2,6 +2,7 @@
 
 mod subset;
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -24,7 +25,8 @@ const EXTENSIONS_TEXT: &str = ".jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp";
 /// ordered by folder and then by file name. A folder with image files only is flat and has no
 /// labels. Both at once is an error, since either reading would silently ignore something; other
 /// files (a licence, a list) are passed over, and so are names starting with a dot. A class
-/// folder without an image is an error too. Links are followed.
+/// folder without an image is an error too. Links are followed, but for those to a folder that
+/// they lie in, and a class has the images of a folder once, however many links lead there.
 ///
 /// # Examples
 ///
@@ -156,7 +158,11 @@ impl FolderSource {
     fn add_tree(&mut self, class: &Path, label: u32) -> Result<(), DataError> {
         let mut pending = vec![class.to_owned()];
         let mut with_images = Vec::new();
+        let mut seen = HashSet::new();
         while let Some(path) = pending.pop() {
+            if !seen.insert(real(&path)?) {
+                continue;
+            }
             let Listing { images, folders } = Listing::of(&path)?;
             pending.extend(folders.iter().map(|name| path.join(name)));
             if !images.is_empty() {
@@ -229,7 +235,9 @@ impl Listing {
                 kind.is_dir()
             };
             if is_folder {
-                folders.push(name);
+                if !kind.is_symlink() || !real(path)?.starts_with(real(&entry.path())?) {
+                    folders.push(name);
+                }
             } else if is_image(&name) {
                 images.push(name);
             }
@@ -238,6 +246,14 @@ impl Listing {
         folders.sort_unstable();
         Ok(Self { images, folders })
     }
+}
+
+/// The path without links.
+fn real(path: &Path) -> Result<PathBuf, DataError> {
+    fs::canonicalize(path).map_err(|source| DataError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn is_image(name: &OsStr) -> bool {

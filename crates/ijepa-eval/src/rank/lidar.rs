@@ -1,7 +1,12 @@
 //! LiDAR: the effective rank of what tells images apart rather than views.
 
-use super::{cholesky::cholesky, eigenvalues, gram::gram, rank_of};
-use crate::features::Features;
+use faer::Mat;
+
+use super::rank_of;
+use crate::{
+    features::Features,
+    linalg::{cholesky, eigenvalues, gram, solve},
+};
 
 /// Added to the diagonal of the scatter within images (Thilak et al. 2024, section 4).
 const DELTA: f64 = 1e-4;
@@ -34,17 +39,26 @@ pub fn lidar(features: &Features, views: usize) -> f64 {
     let grand: Vec<f64> = (0..dim)
         .map(|column| means.iter().map(|mean| mean[column]).sum::<f64>() / images as f64)
         .collect();
-    let between = gram(dim, images, |column, image| {
-        means[image][column] - grand[column]
-    });
-    let within = gram(dim, images * views, |column, member| {
+    // The eigenvalues of `L^-1 B L^-T` for `W = L L^T`: with `B` the inner products of the means,
+    // those of the inner products of `L^-1` times the means.
+    let mut within = gram(dim, images * views, |column, member| {
         let (image, view) = (member / views, member % views);
         f64::from(features.row(image)[view * dim + column]) - means[image][column]
     });
-    let between = scaled(between, (images - 1) as f64, 0.0, dim);
-    let within = scaled(within, (images * (views - 1)) as f64, DELTA, dim);
-    let whitened = whiten(between, &cholesky(within, dim), dim);
-    let eigenvalues = eigenvalues::symmetric(whitened, dim).into_iter();
+    let members = (images * (views - 1)) as f64;
+    for column in 0..dim {
+        within
+            .col_mut(column)
+            .iter_mut()
+            .for_each(|value| *value /= members);
+        within[(column, column)] += DELTA;
+    }
+    let mut between = Mat::from_fn(dim, images, |column, image| {
+        (means[image][column] - grand[column]) / ((images - 1) as f64).sqrt()
+    });
+    solve(&cholesky(within), between.as_mut());
+    let scatter = gram(dim, images, |column, image| between[(column, image)]);
+    let eigenvalues = eigenvalues(&scatter).into_iter();
     let positive: Vec<f64> = eigenvalues.map(|value| value.max(0.0)).collect();
     rank_of(&positive, EPSILON)
 }
@@ -60,41 +74,4 @@ fn class_means(features: &Features, views: usize, dim: usize) -> Vec<Vec<f64>> {
         mean
     };
     (0..features.images()).map(mean).collect()
-}
-
-/// `matrix / count` with `more` added to its diagonal.
-fn scaled(mut matrix: Vec<f64>, count: f64, more: f64, order: usize) -> Vec<f64> {
-    matrix.iter_mut().for_each(|value| *value /= count);
-    for i in 0..order {
-        matrix[i * order + i] += more;
-    }
-    matrix
-}
-
-/// `L^-1 matrix L^-T`, which has the eigenvalues of `W^-1/2 matrix W^-1/2` for `W = L L^T`.
-fn whiten(matrix: Vec<f64>, lower: &[f64], order: usize) -> Vec<f64> {
-    let half = transposed(solve(matrix, lower, order), order);
-    solve(half, lower, order)
-}
-
-/// `L^-1 matrix` by forward substitution.
-fn solve(mut matrix: Vec<f64>, lower: &[f64], order: usize) -> Vec<f64> {
-    for i in 0..order {
-        let (done, rest) = matrix.split_at_mut(i * order);
-        let row = &mut rest[..order];
-        for (k, known) in done.chunks_exact(order).enumerate() {
-            let factor = lower[i * order + k];
-            for (value, known) in row.iter_mut().zip(known) {
-                *value -= factor * known;
-            }
-        }
-        let pivot = lower[i * order + i];
-        row.iter_mut().for_each(|value| *value /= pivot);
-    }
-    matrix
-}
-
-fn transposed(matrix: Vec<f64>, order: usize) -> Vec<f64> {
-    let at = |index: usize| matrix[index % order * order + index / order];
-    (0..order * order).map(at).collect()
 }

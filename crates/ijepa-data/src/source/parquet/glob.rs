@@ -1,12 +1,11 @@
 //! File names with wildcards.
 
-use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
 
-/// The files that `pattern` names, sorted byte-wise; never empty.
+/// The files that `pattern` names, sorted byte-wise; never empty. A folder stands for its Parquet
+/// files.
 pub(super) fn matches(pattern: &Path) -> Result<Vec<PathBuf>, DataError> {
     let none = || DataError::NoMatch {
         pattern: pattern.display().to_string(),
@@ -14,93 +13,64 @@ pub(super) fn matches(pattern: &Path) -> Result<Vec<PathBuf>, DataError> {
     if pattern.is_file() {
         return Ok(vec![pattern.to_owned()]);
     }
-    let (folder, wanted) = if pattern.is_dir() {
-        (pattern, "*.parquet")
-    } else {
-        let wanted = pattern
-            .file_name()
-            .and_then(OsStr::to_str)
-            .ok_or_else(none)?;
-        (pattern.parent().unwrap_or(Path::new("")), wanted)
-    };
-    let folder = if folder.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        folder
-    };
-    if !folder.is_dir() {
-        return Err(none());
-    }
-    let unreadable = |source| DataError::Read {
-        path: folder.to_owned(),
-        source,
+    let text = pattern.to_str().ok_or_else(none)?;
+    let paths = match pattern.is_dir() {
+        true => glob::glob(&format!("{}/*.parquet", glob::Pattern::escape(text))),
+        false => glob::glob(text),
     };
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let name = entry.file_name();
-        if fits(wanted.as_bytes(), name.as_encoded_bytes()) && entry.path().is_file() {
-            found.push(entry.path());
+    for path in paths.map_err(|_| none())? {
+        let path = path.map_err(|error| DataError::Read {
+            path: error.path().to_owned(),
+            source: error.into_error(),
+        })?;
+        if path.is_file() {
+            found.push(path);
         }
     }
     found.sort_unstable_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
-    if found.is_empty() {
-        Err(none())
-    } else {
-        Ok(found)
+    match found.is_empty() {
+        true => Err(none()),
+        false => Ok(found),
     }
-}
-
-/// Whether `name` fits `pattern`, where `*` is any text and `?` any one byte.
-fn fits(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut at, mut from) = (0, 0);
-    // Where to go on if the text after the last star turns out not to fit.
-    let mut retry: Option<(usize, usize)> = None;
-    while from < name.len() {
-        match pattern.get(at) {
-            Some(b'*') => {
-                retry = Some((at + 1, from));
-                at += 1;
-            }
-            Some(&byte) if byte == b'?' || byte == name[from] => {
-                at += 1;
-                from += 1;
-            }
-            _ => match retry {
-                Some((after_star, start)) => {
-                    retry = Some((after_star, start + 1));
-                    (at, from) = (after_star, start + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[at..].iter().all(|&byte| byte == b'*')
 }
 
 #[cfg(test)]
 mod tests {
-    use super::fits;
+    use super::*;
 
     #[test]
-    fn stars_and_question_marks_fit_as_in_a_shell() {
-        for (pattern, name, expected) in [
-            ("*.parquet", "a.parquet", true),
-            ("train-*-of-*.parquet", "train-00-of-02.parquet", true),
-            ("train-*", "test-0", false),
-            ("a?c", "abc", true),
-            ("a?c", "ac", false),
-            ("a*b*c", "aXbYbZc", true),
-            ("a*b", "abc", false),
-            ("", "", true),
-            ("*", "", true),
-            ("abc", "ab", false),
+    fn patterns_fit_as_in_a_shell() {
+        let folder = tempfile::tempdir().unwrap();
+        // Brackets of a real name are no pattern.
+        let root = folder.path().join("set [1]");
+        std::fs::create_dir_all(root.join("deep")).unwrap();
+        for name in [
+            "train-0.parquet",
+            "train-10.parquet",
+            "test-0.parquet",
+            "deep/train-2.parquet",
+            "a.txt",
         ] {
-            assert_eq!(
-                fits(pattern.as_bytes(), name.as_bytes()),
-                expected,
-                "{pattern} {name}"
-            );
+            std::fs::write(root.join(name), "").unwrap();
         }
+        let names = |path: PathBuf| -> Vec<String> {
+            let below = |path: PathBuf| path.strip_prefix(&root).unwrap().display().to_string();
+            matches(&path).unwrap().into_iter().map(below).collect()
+        };
+        let all = ["test-0.parquet", "train-0.parquet", "train-10.parquet"];
+        assert_eq!(names(root.clone()), all);
+        assert_eq!(names(root.join("test-0.parquet")), all[..1]);
+        let escaped = PathBuf::from(glob::Pattern::escape(root.to_str().unwrap()));
+        for (pattern, expected) in [
+            ("*.parquet", &all[..]),
+            ("train-?.parquet", &all[1..2]),
+            ("train-*", &all[1..]),
+            ("*/train-*.parquet", &["deep/train-2.parquet"]),
+        ] {
+            assert_eq!(names(escaped.join(pattern)), expected, "{pattern}");
+        }
+        let nothing = matches(&escaped.join("b*")).unwrap_err();
+        assert!(matches!(nothing, DataError::NoMatch { .. }), "{nothing}");
     }
 }
