@@ -135,9 +135,11 @@ fn collapsed(history: &History) -> Found {
     Some((Verdict::Collapsed, reason))
 }
 
+type Score = fn(&EpochScores) -> Option<f64>;
+
 /// How many scores have risen since they were first measured; a run that collapses loses all.
 fn risen(history: &History) -> usize {
-    let scores: [(fn(&EpochScores) -> Option<f64>, f64); 6] = [
+    let scores: [(Score, f64); 6] = [
         (|scores| scores.knn, LEAST_KNN_GAIN),
         (|scores| scores.probe, LEAST_KNN_GAIN),
         (|scores| scores.rankme, 0.0),
@@ -145,7 +147,7 @@ fn risen(history: &History) -> usize {
         (|scores| scores.lidar, 0.0),
         (|scores| scores.feature_std, 0.0),
     ];
-    let rises = |(score, least): &(fn(&EpochScores) -> Option<f64>, f64)| {
+    let rises = |(score, least): &(Score, f64)| {
         ends(history, score).is_some_and(|[first, last]| last > first + least)
     };
     scores.iter().filter(|score| rises(score)).count()

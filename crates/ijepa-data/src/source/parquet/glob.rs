@@ -22,7 +22,7 @@ pub(super) fn matches(pattern: &Path) -> Result<Vec<PathBuf>, DataError> {
     for path in paths.map_err(|_| none())? {
         let path = path.map_err(|error| DataError::Read {
             path: error.path().to_owned(),
-            source: error.into_error(),
+            source: error.into(),
         })?;
         if path.is_file() {
             found.push(path);
