@@ -86,10 +86,11 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
         observers: &'a mut [&'o mut dyn Observer<T::Learner>],
     ) -> Result<Self, TrainError> {
         let rhythm = task.rhythm();
-        // Official checkpoints count epochs only.
+        // Official checkpoints count epochs only, and images by device.
         let epochs = state.epoch * rhythm.steps_per_epoch;
         let step = state.step.unwrap_or(epochs);
-        let batch_size = state.batch_size.unwrap_or(rhythm.batch_size);
+        let batch_size = state.step.and(state.batch_size);
+        let batch_size = batch_size.unwrap_or(rhythm.batch_size);
         if let Some(from) = from {
             let changed = changed::<T>(&state, from, task.settings())?;
             let from = Resumption { step, changed };
@@ -284,10 +285,11 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
     fn evaluate_if_due(&mut self) -> Result<(), TrainError> {
         let every = self.rhythm.eval_every_epochs;
         let every = every.saturating_mul(self.rhythm.steps_per_epoch);
-        if self.step > 0 && self.step.is_multiple_of(every) {
-            self.evaluate()?;
+        let due = self.step > 0 && self.step.is_multiple_of(every);
+        match due && self.span.decide(self.step) != Next::Stop(Reason::Asked) {
+            true => self.evaluate(),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// Has the observers measure what is trained, unless they have at this step, and keeps it if
@@ -333,10 +335,7 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
         if reason != Reason::Asked {
             self.evaluate()?;
         }
-        let interrupted = match self.span.decide(self.step) {
-            Next::Stop(reason) => reason == Reason::Asked,
-            Next::Step | Next::Save => false,
-        };
+        let interrupted = self.span.decide(self.step) == Next::Stop(Reason::Asked);
         let known = |loss: Option<f64>| loss.or(self.resumed_loss).unwrap_or(f64::NAN);
         let measured = self.measured.unwrap_or_default();
         let summary = TrainSummary {
