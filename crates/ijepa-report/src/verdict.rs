@@ -72,10 +72,9 @@ pub struct Judgement {
 /// 1. fewer than [`LEAST_LOGGED`] logged or [`LEAST_STEPS`] completed steps: too early;
 /// 2. [`Monitors::collapse`] of the last logged step: collapsed;
 /// 3. effective rank (of centred features where it was measured) below [`FALLEN_RANK`] of the
-///    first measurement, or recent feature spread below [`FALLEN_STD`] of its highest, unless at
-///    least two of kNN, probe, ranks, LiDAR and pooled spread have risen since the first
-///    measurement; or images recently above [`ALIKE`] and no less alike than to the initial
-///    weights: collapsing;
+///    first measurement, unless at least three of kNN, probe, RankMe, LiDAR and pooled spread have
+///    risen since; or recent feature spread below [`FALLEN_STD`] of its highest; or images recently
+///    above [`ALIKE`] and no less alike than to the initial weights: collapsing;
 /// 4. recent loss at least [`NO_BETTER_LOSS`] of the loss of predicting each position's mean
 ///    target, or kNN that gained less than [`LEAST_KNN_GAIN`] points since the first epoch: not
 ///    distinguishable;
@@ -139,11 +138,10 @@ type Score = fn(&EpochScores) -> Option<f64>;
 
 /// How many scores have risen since they were first measured; a run that collapses loses all.
 fn risen(history: &History) -> usize {
-    let scores: [(Score, f64); 6] = [
+    let scores: [(Score, f64); 5] = [
         (|scores| scores.knn, LEAST_KNN_GAIN),
         (|scores| scores.probe, LEAST_KNN_GAIN),
         (|scores| scores.rankme, 0.0),
-        (|scores| scores.rankme_centered, 0.0),
         (|scores| scores.lidar, 0.0),
         (|scores| scores.feature_std, 0.0),
     ];
@@ -153,14 +151,13 @@ fn risen(history: &History) -> usize {
     scores.iter().filter(|score| rises(score)).count()
 }
 
-/// Scores that rise while one falls, from which on the one is no collapse.
-const OUTVOTED: usize = 2;
+/// Scores that rise while the rank falls, from which on that is no collapse.
+const OUTVOTED: usize = 3;
 
 fn collapsing(history: &History) -> Found {
-    let outvoted = risen(history) >= OUTVOTED;
     if let Some([first, last]) = ends(history, rank)
         && last < FALLEN_RANK * first
-        && !outvoted
+        && risen(history) < OUTVOTED
     {
         let reason = format!("effective rank fell from {first:.1} to {last:.1}");
         return Some((Verdict::Collapsing, reason));
@@ -171,7 +168,7 @@ fn collapsing(history: &History) -> Found {
         .map(median)
         .fold(0.0, f64::max);
     let last = recent(&stds);
-    if last < FALLEN_STD * highest && !outvoted {
+    if last < FALLEN_STD * highest {
         let reason = format!("feature spread fell from {highest:.2} to {last:.2}");
         return Some((Verdict::Collapsing, reason));
     }
