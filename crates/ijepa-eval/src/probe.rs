@@ -103,7 +103,7 @@ pub fn probe_with_progress(
 ///
 /// `extraction` says how many images go through the encoder at once and which threads read them;
 /// batches of the probe are rounded down to a multiple of that. The poolings other than the mean
-/// of the last layer come from one forward pass with [`Pooling::Concat4`], as `test` has to.
+/// of the last layer come from one forward pass with [`Pooling::Concat4`](ijepa_model::Pooling::Concat4), as `test` has to.
 /// Images that cannot be read are replaced by others, up to one in a hundred.
 ///
 /// # Errors
