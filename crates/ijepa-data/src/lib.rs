@@ -66,7 +66,7 @@ pub use decode::decode;
 pub use error::{Cause, DataError};
 pub use image::RgbImage8;
 pub use loader::{Batch, Loader, LoaderConfig, Skipped};
-pub use order::epoch_order;
+pub use order::{epoch_order, sample};
 pub use preprocess::{Preprocess, to_chw_f32};
 pub use resize::{CropBox, CropRect, Filter, crop, crop_resize, resize};
 pub use rng::{Purpose, SampleRng, normal, sample_rng, unit};

@@ -126,11 +126,14 @@ struct Failing;
 impl Observer<Learner> for Failing {
     fn measure(
         &mut self,
-        _: &Position,
+        at: &Position,
         _: &Learner,
         _: &AtomicBool,
     ) -> Result<Columns, ObserverError> {
-        Err("no labels".into())
+        match at.step {
+            0 => Ok(Columns::default()),
+            _ => Err("no labels".into()),
+        }
     }
 }
 
@@ -158,7 +161,10 @@ impl Observer<Learner> for Slow {
         _: &Learner,
         _: &AtomicBool,
     ) -> Result<Columns, ObserverError> {
-        assert_eq!(saved_step(&self.run), Some(at.step));
+        assert_eq!(
+            saved_step(&self.run),
+            Some(at.step).filter(|&step| step > 0)
+        );
         self.measured += 1;
         sleep(SLOW);
         Ok(Columns::of([("knn", f64::from(self.measured))]))
@@ -180,7 +186,7 @@ fn an_epoch_is_saved_before_it_is_measured_and_only_steps_are_timed() {
     let every = ["run.log_every_steps=1"];
     let summary = train(folder.path(), &every, &options, &mut [&mut slow]).unwrap();
     let elapsed = began.elapsed();
-    assert_eq!(slow.measured, 5);
+    assert_eq!(slow.measured, 6);
     // A sleep takes as long as it is told to, or longer.
     let rest = (elapsed - slow.measured * SLOW).as_secs_f64();
     let table = fs::read_to_string(folder.path().join("metrics.csv")).unwrap();
@@ -234,8 +240,13 @@ fn a_run_that_ends_between_logged_steps_and_epochs_says_where_it_ended() {
     assert_eq!(few.scores().get("knn"), Some(20.0));
     let text = |name: &str| fs::read_to_string(some.path().join(name)).unwrap();
     assert_eq!(text("metrics.csv").lines().count(), 2);
-    // Two epochs have a row, and the end within a third has one without an epoch.
-    let rows = ["0,2,,8,,,,,,", "1,4,,16,,,,,,", ",5,,20,,,,,,"];
+    // The beginning and two epochs have a row, and the end within a third has one without an epoch.
+    let rows = [
+        ",0,,0,,,,,,",
+        "0,2,,8,,,,,,",
+        "1,4,,16,,,,,,",
+        ",5,,20,,,,,,",
+    ];
     assert_eq!(text("epochs.csv").lines().collect::<Vec<_>>()[1..], rows);
 
     // Nothing is left to do, and still there is something to say.
@@ -247,6 +258,7 @@ fn a_run_that_ends_between_logged_steps_and_epochs_says_where_it_ended() {
     // Gone on from there, the run has no row that it would not have had without an end.
     until(some.path(), 7, every, &mut [&mut Seen]);
     let rows = [
+        ",0,,0,,,,,,",
         "0,2,,8,,,,,,",
         "1,4,,16,,,,,,",
         "2,6,,24,,,,,,",
@@ -261,12 +273,12 @@ struct Stopping(Arc<AtomicBool>);
 impl Observer<Learner> for Stopping {
     fn measure(
         &mut self,
-        _: &Position,
+        at: &Position,
         _: &Learner,
         stop: &AtomicBool,
     ) -> Result<Columns, ObserverError> {
-        self.0.store(true, Ordering::Relaxed);
-        assert!(stop.load(Ordering::Relaxed));
+        self.0.store(at.step > 0, Ordering::Relaxed);
+        assert_eq!(stop.load(Ordering::Relaxed), at.step > 0);
         Ok(Columns::default())
     }
 }

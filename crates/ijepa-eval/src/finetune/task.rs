@@ -232,10 +232,14 @@ struct TestAccuracy<'a> {
 impl Observer<Classifier> for TestAccuracy<'_> {
     fn measure(
         &mut self,
-        _: &Position,
+        at: &Position,
         classifier: &Classifier,
         stop: &AtomicBool,
     ) -> Result<Columns, ObserverError> {
+        if at.step == 0 {
+            // An untrained head guesses.
+            return Ok(Columns::default());
+        }
         let config = ExtractConfig {
             preprocess: self.plan.preprocess(),
             batch_size: self.plan.eval_batch(),

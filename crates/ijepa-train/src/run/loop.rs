@@ -285,7 +285,7 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
     fn evaluate_if_due(&mut self) -> Result<(), TrainError> {
         let every = self.rhythm.eval_every_epochs;
         let every = every.saturating_mul(self.rhythm.steps_per_epoch);
-        let due = self.step > 0 && self.step.is_multiple_of(every);
+        let due = self.step.is_multiple_of(every);
         match due && self.span.decide(self.step) != Next::Stop(Reason::Asked) {
             true => self.evaluate(),
             false => Ok(()),
@@ -312,7 +312,7 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
         }
         let whole = self.step.is_multiple_of(self.rhythm.steps_per_epoch);
         let row = Row {
-            epoch: whole.then(|| at.epochs.saturating_sub(1)),
+            epoch: at.epochs.checked_sub(1).filter(|_| whole),
             step: self.step,
             columns: scores,
         };

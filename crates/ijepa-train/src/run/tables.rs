@@ -41,7 +41,7 @@ impl Tables {
         let (metrics, _) = logged(METRICS)?;
         let (monitors, _) = logged(MONITORS)?;
         let (epochs, evaluations) = Table::open(folder.join(EPOCHS), |row| {
-            row.step == step || (row.step < step && row.epoch.is_some())
+            row.step == step || (row.step < step && row.is_lasting())
         })?;
         Ok(Self {
             metrics,
@@ -68,9 +68,9 @@ impl Tables {
 
     /// Appends what an evaluation measured.
     pub(super) fn evaluated(&mut self, row: Row) -> Result<(), FileError> {
-        if self.evaluations.iter().any(|row| row.epoch.is_none()) {
-            self.epochs.retain(|row| row.epoch.is_some())?;
-            self.evaluations.retain(|row| row.epoch.is_some());
+        if !self.evaluations.iter().all(Row::is_lasting) {
+            self.epochs.retain(Row::is_lasting)?;
+            self.evaluations.retain(Row::is_lasting);
         }
         self.epochs.append(&row)?;
         let scores = row.columns.iter();
