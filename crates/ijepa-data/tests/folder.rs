@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use ijepa_data::{DataError, DataSpec, FolderSource, Source};
+use ijepa_data::{DataError, DataSpec, FetchError, FolderSource, Source};
 use tempfile::TempDir;
 
 /// A folder holding `files`, each a one-pixel image; names ending in `/` become empty folders.
@@ -196,6 +196,26 @@ mod links {
         let expected = expected.map(|(name, label)| (name.to_owned(), Some(label)));
         assert_eq!(contents(root.path(), &source), expected);
         assert_eq!(source.classes(), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_never_ends_or_is_too_large_is_refused_before_it_is_read() {
+        let root = tree(&["0.png"]);
+        symlink("/dev/zero", root.path().join("1.png")).unwrap();
+        let large = fs::File::create(root.path().join("2.png")).unwrap();
+        large.set_len((1 << 30) + 1).unwrap();
+        symlink("3.png", root.path().join("3.png")).unwrap();
+        let source = FolderSource::open(root.path()).unwrap();
+        let mut buffer = Vec::new();
+        for image in 1..4 {
+            let error = source.fetch(image, &mut buffer).unwrap_err();
+            assert!(matches!(error, FetchError::Corrupt(_)), "{error}");
+        }
+        let error = source.read(1).unwrap_err().to_string();
+        assert!(error.ends_with("1.png` is no regular file"), "{error}");
+        let error = source.read(2).unwrap_err().to_string();
+        let expected = "has 1073741825 bytes, expected at most 1073741824 of an image";
+        assert!(error.ends_with(expected), "{error}");
     }
 
     #[test]

@@ -3,17 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::{
+    error::Error,
     fs,
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use ijepa_data::{DataError, RgbImage8, Source};
+use ijepa_data::{DataError, FetchError, Fetched, Reading, Retry, RgbImage8, Source};
 use ijepa_model::Checkpoint;
 use ijepa_testkit::device;
 use ijepa_train::{
@@ -38,8 +39,9 @@ impl Source for Plain {
         index.to_string()
     }
 
-    fn read(&self, _: usize) -> Result<RgbImage8, DataError> {
-        RgbImage8::new(32, 32, vec![200; 32 * 32 * 3])
+    fn fetch(&self, _: usize, _: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        let image = RgbImage8::new(32, 32, vec![200; 32 * 32 * 3])?;
+        Ok(Fetched::Pixels(image))
     }
 
     fn classes(&self) -> &[String] {
@@ -48,6 +50,16 @@ impl Source for Plain {
 }
 
 fn train(
+    run: &Path,
+    overrides: &[&str],
+    options: &TrainOptions,
+    observers: &mut [&mut dyn Observer<Learner>],
+) -> Result<TrainSummary, TrainError> {
+    train_on(Arc::new(Plain), run, overrides, options, observers)
+}
+
+fn train_on(
+    source: Arc<dyn Source>,
     run: &Path,
     overrides: &[&str],
     options: &TrainOptions,
@@ -65,17 +77,9 @@ fn train(
     ];
     let recipe = Recipe::preset("scenes_vit_nano").unwrap();
     let recipe = recipe.with_overrides(&tiny).unwrap();
-    let plan = PretrainPlan::new(recipe.with_overrides(overrides).unwrap(), Plain.len()).unwrap();
+    let plan = PretrainPlan::new(recipe.with_overrides(overrides).unwrap(), source.len()).unwrap();
     let folder = Folder::open(run).unwrap();
-    Ok(pretrain(
-        &plan,
-        Arc::new(Plain),
-        &folder,
-        &device(),
-        options,
-        observers,
-    )?
-    .0)
+    Ok(pretrain(&plan, source, &folder, &device(), options, observers)?.0)
 }
 
 fn failure(
@@ -90,6 +94,84 @@ fn saved_step(run: &Path) -> Option<u64> {
     Checkpoint::open(run)
         .ok()
         .and_then(|checkpoint| checkpoint.state.step)
+}
+
+/// Images of which every third request fails, and from one request on all.
+#[derive(Debug)]
+struct Flaky {
+    asked: AtomicU32,
+    last: u32,
+}
+
+impl Source for Flaky {
+    fn len(&self) -> usize {
+        16
+    }
+
+    fn label(&self, _: usize) -> Option<u32> {
+        None
+    }
+
+    fn name(&self, index: usize) -> String {
+        index.to_string()
+    }
+
+    fn fetch(&self, index: usize, _: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        if asked % 3 == 1 || asked >= self.last {
+            let path = self.name(index).into();
+            let source = std::io::Error::from_raw_os_error(5);
+            return Err(DataError::Read { path, source }.into());
+        }
+        let pixels = (0..32 * 32 * 3).map(|at| (at * (index + 3) % 251) as u8);
+        let image = RgbImage8::new(32, 32, pixels.collect())?;
+        Ok(Fetched::Pixels(image))
+    }
+
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+}
+
+#[test]
+fn a_run_waits_for_its_data_or_saves_and_stops_and_goes_on_as_if_nothing_had_been() {
+    let run = |folder: &Path, retries, last| {
+        let options = TrainOptions {
+            max_steps: Some(4),
+            reading: Reading {
+                retry: Retry {
+                    retries,
+                    first_pause: Duration::ZERO,
+                },
+                ..Reading::default()
+            },
+            ..TrainOptions::default()
+        };
+        let source = Flaky {
+            asked: AtomicU32::new(0),
+            last,
+        };
+        let every = ["run.log_every_steps=1"];
+        train_on(Arc::new(source), folder, &every, &options, &mut [])
+    };
+    let [patient, stopped] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let summary = run(patient.path(), 9, u32::MAX).unwrap();
+    assert_eq!(summary.skipped, []);
+
+    // Two batches and a half, with the requests that failed.
+    let error = run(stopped.path(), 9, 15).unwrap_err();
+    let TrainError::Data(error @ DataError::GaveUp { attempts: 10, .. }) = error else {
+        panic!("{error}");
+    };
+    let cause = error.source().unwrap().to_string();
+    assert!(cause.starts_with("cannot read `"), "{cause}");
+    assert_eq!(saved_step(stopped.path()), Some(2));
+    assert!(!stopped.path().join("skipped.csv").exists());
+    run(stopped.path(), 9, u32::MAX).unwrap();
+    assert_eq!(
+        column(stopped.path(), "loss"),
+        column(patient.path(), "loss")
+    );
 }
 
 #[test]

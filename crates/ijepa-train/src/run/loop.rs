@@ -99,7 +99,7 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
         if let Some(warning) = folder.warning() {
             observers.iter_mut().for_each(|o| o.on_warning(&warning));
         }
-        let loader = task.loader(step, options.workers)?;
+        let loader = task.loader(step, options)?;
         folder.write(T::SETTINGS_FILE, &task.settings().to_toml())?;
         folder.write("environment.json", &format!("{:#}\n", options.environment))?;
         let tables = Tables::open(folder.path(), step)?;
@@ -140,9 +140,11 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
     /// for that.
     fn train_step(&mut self) -> Result<(), TrainError> {
         self.clock.start();
-        self.seen = None;
         let batch = self.next_batch();
-        let batch = self.or_save(batch)?;
+        let Some(batch) = self.or_save(batch)? else {
+            return Ok(());
+        };
+        self.seen = None;
         let gradients = self.task.gradients(&batch);
         let Gradients { sum, losses, seen } = self.or_save(gradients)?;
         let groups = losses.len();
@@ -170,9 +172,10 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
         result
     }
 
-    fn next_batch(&mut self) -> Result<Batch, TrainError> {
+    /// The next batch; none if the run was told to stop while it waited.
+    fn next_batch(&mut self) -> Result<Option<Batch>, TrainError> {
         let (known, waiting) = (self.loader.skipped().len(), Instant::now());
-        let batch = self.loader.next_batch();
+        let batch = self.loader.next_batch_unless(self.span.stop());
         self.clock.waited(waiting.elapsed());
         self.tables.skipped(&self.loader.skipped()[known..])?;
         Ok(batch?)
