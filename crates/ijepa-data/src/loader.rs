@@ -123,6 +123,11 @@ impl Loader {
         })
     }
 
+    /// The images.
+    pub fn source(&self) -> &dyn Source {
+        self.plan.source()
+    }
+
     /// Batches in an epoch; at least 1.
     pub fn steps_per_epoch(&self) -> u64 {
         self.plan.steps_per_epoch()

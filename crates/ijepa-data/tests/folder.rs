@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use ijepa_data::{DataError, DataSpec, FetchError, FolderSource, Source};
+use ijepa_data::{DataError, DataSpec, FetchError, Fingerprint, FolderSource, Source};
 use tempfile::TempDir;
 
 /// A folder holding `files`, each a one-pixel image; names ending in `/` become empty folders.
@@ -243,4 +243,24 @@ mod links {
         let expected = expected.map(|(name, label)| (name.to_owned(), Some(label)));
         assert_eq!(contents(root.path(), &source), expected);
     }
+}
+
+#[test]
+fn a_fingerprint_tells_other_images_names_and_sizes_but_not_where_they_lie() {
+    let of = |root: &Path| Fingerprint::of(&FolderSource::open(root).unwrap());
+    let files = ["a/1.png", "a/2.png", "b/3.png"];
+    let [root, other] = [(); 2].map(|()| tree(&files));
+    let before = of(root.path());
+    assert_eq!(before, of(other.path()));
+    let difference = || before.difference(&of(other.path()));
+    assert_eq!(difference(), None);
+    fs::write(other.path().join("b/3.png"), "longer than it was before").unwrap();
+    assert_eq!(difference().as_deref(), Some("other sizes"));
+    fs::rename(other.path().join("b/3.png"), other.path().join("b/4.png")).unwrap();
+    assert_eq!(difference().as_deref(), Some("other names; other sizes"));
+    let more = tree(&["a/1.png", "a/2.png", "b/3.png", "b/4.png"]);
+    assert_eq!(
+        before.difference(&of(more.path())).as_deref(),
+        Some("3 images then, 4 now; other names; other sizes")
+    );
 }

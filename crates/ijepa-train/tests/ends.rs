@@ -174,6 +174,93 @@ fn a_run_waits_for_its_data_or_saves_and_stops_and_goes_on_as_if_nothing_had_bee
     );
 }
 
+/// Images of one color with other names, and how many.
+#[derive(Debug)]
+struct Named(&'static str, usize);
+
+impl Source for Named {
+    fn len(&self) -> usize {
+        self.1
+    }
+
+    fn label(&self, _: usize) -> Option<u32> {
+        None
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("{}-{index}", self.0)
+    }
+
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        Plain.fetch(index, buffer)
+    }
+
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+}
+
+/// Keeps the warnings of a run.
+#[derive(Default)]
+struct Warned(Vec<String>);
+
+impl Observer<Learner> for Warned {
+    fn on_warning(&mut self, warning: &str) {
+        self.0.push(warning.to_owned());
+    }
+}
+
+#[test]
+fn other_data_and_other_batches_are_warned_of_and_written_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let go_on = |images, batch_size: usize, until| {
+        let options = TrainOptions {
+            max_steps: Some(until),
+            ..TrainOptions::default()
+        };
+        let batch_size = format!("run.batch_size={batch_size}");
+        let overrides = ["optimizer.steps_per_epoch=0", &batch_size];
+        let mut warned = Warned::default();
+        let observers: &mut [&mut dyn Observer<Learner>] = &mut [&mut warned];
+        train_on(
+            Arc::new(images),
+            folder.path(),
+            &overrides,
+            &options,
+            observers,
+        )
+        .unwrap();
+        warned.0
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(go_on(Named("a", 16), 4, 4), none);
+    assert_eq!(go_on(Named("a", 16), 4, 5), none);
+    let data = "the data is not what the run has seen so far: ";
+    assert_eq!(go_on(Named("b", 16), 4, 6), [format!("{data}other names")]);
+    let fewer = go_on(Named("b", 12), 4, 7);
+    assert_eq!(fewer.len(), 1);
+    let expected = format!(
+        "{data}16 images then, 12 now; other names; an epoch has 3 steps now, so 1 completed ones \
+         become 2.00; schedules go on at step 6 of "
+    );
+    assert!(fewer[0].starts_with(&expected), "{fewer:?}");
+    let larger = go_on(Named("b", 12), 12, 8);
+    let expected = "steps have 12 images, not 4 as before; the 28 images seen so far count as they \
+                    were; an epoch has 1 steps now, so 2 completed ones become 7.00; schedules go on \
+                    at step 7 of ";
+    assert!(larger[0].starts_with(expected), "{larger:?}");
+    assert_eq!(go_on(Named("b", 12), 12, 9), none);
+    let text = fs::read_to_string(folder.path().join("warnings.csv")).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    let quoted = |step: u64, warning: &str| format!("{step},\"{warning}\"");
+    assert_eq!(lines[0], "step,warning");
+    assert_eq!(lines[1], quoted(5, &format!("{data}other names")));
+    assert_eq!(lines[2..], [quoted(6, &fewer[0]), quoted(7, &larger[0])]);
+    let environment = fs::read_to_string(folder.path().join("environment.json")).unwrap();
+    let environment: serde_json::Value = serde_json::from_str(&environment).unwrap();
+    assert_eq!(environment["data_fingerprint"]["images"], 12);
+}
+
 #[test]
 fn a_collapsed_run_keeps_the_step_that_it_has_taken() {
     let folder = tempfile::tempdir().unwrap();
