@@ -104,6 +104,7 @@ mod tests {
                 "threads",
                 "seed",
                 "workers",
+                "retries",
                 "batch-size",
             ];
             assert_eq!(common(command), expected, "{}", command.get_name());

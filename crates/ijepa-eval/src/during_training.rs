@@ -113,7 +113,12 @@ impl EpochEvaluation {
     fn scores(&self, learner: &Learner, stop: &AtomicBool) -> Result<Option<EpochScores>, Error> {
         let encoder = learner.target.encoder();
         let features = |source: &dyn Source| {
-            let source = Stoppable { source, stop };
+            let retry = self.extract.reading.retry;
+            let source = Stoppable {
+                source,
+                stop,
+                retry,
+            };
             let found = extract(encoder, &source, &self.extract, &self.device);
             unless(stop, found.map(|found| found.features))
         };
@@ -133,6 +138,7 @@ impl EpochEvaluation {
             let images = Stoppable {
                 source: &images,
                 stop,
+                retry: self.extract.reading.retry,
             };
             let (config, device) = (&self.extract, &self.device);
             let views = masked_views(encoder, &images, sampler.as_ref(), *count, config, device);

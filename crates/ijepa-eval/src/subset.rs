@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ijepa_data::{DataError, RgbImage8, Source, sample};
+use ijepa_data::{FetchError, Fetched, Source, sample};
 
 /// Some images of a source, in an order of their own.
 #[derive(Debug, Clone)]
@@ -42,8 +42,8 @@ impl Source for Subset {
         self.source.name(self.at(index))
     }
 
-    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
-        self.source.read(self.at(index))
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        self.source.fetch(self.at(index), buffer)
     }
 
     fn file(&self, index: usize) -> Option<PathBuf> {

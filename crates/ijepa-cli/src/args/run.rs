@@ -106,10 +106,12 @@ pub(crate) fn stopping_at_ctrl_c(
     context: &Context,
     mut environment: Value,
 ) -> Result<TrainOptions, CliError> {
-    let workers = context.workers();
+    let (workers, reading) = (context.workers(), context.reading());
     environment["workers"] = workers.into();
+    environment["retries"] = reading.retry.retries.into();
     let options = TrainOptions {
         workers,
+        reading,
         environment,
         ..TrainOptions::default()
     };

@@ -76,6 +76,7 @@ impl Embed {
             normalization: frozen.normalization,
             batch_size: context.feature_batch(),
             workers: context.workers(),
+            reading: context.reading(),
         };
         if !context.quiet {
             let settings = describe(&frozen, compute);

@@ -113,6 +113,7 @@ impl Pretrain {
         let test = self.eval_test.as_ref().map(open).transpose()?;
         let config = ExtractConfig {
             workers: context.workers(),
+            reading: context.reading(),
             ..ExtractConfig::default()
         };
         let evaluation = match &self.eval_data {

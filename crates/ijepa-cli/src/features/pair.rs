@@ -194,6 +194,7 @@ impl PairArgs {
             normalization: look.normalization(),
             batch_size: context.feature_batch(),
             workers: context.workers(),
+            reading: context.reading(),
         }
     }
 

@@ -66,6 +66,7 @@ impl ShownArgs {
             normalization,
             batch_size: context.feature_batch(),
             workers: context.workers(),
+            reading: context.reading(),
         }
     }
 
