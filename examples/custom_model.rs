@@ -45,6 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let backbone = VisionTransformerConfig {
         image_size: [32, 32],
         patch_size: 4,
+        in_chans: 3,
         embed_dim: 64,
         depth: 2,
         num_heads: 2,

@@ -154,6 +154,7 @@ fn extraction(error: &ExtractError) -> u8 {
         | ExtractError::NotFinite { .. }
         | ExtractError::Data(_)
         | ExtractError::Features(_) => exit_code::DATA,
+        ExtractError::Channels(_) => exit_code::CHECKPOINT,
         ExtractError::Shallow { .. } | ExtractError::NoSuchImage { .. } => exit_code::USAGE,
         _ => exit_code::FAILURE,
     }
@@ -178,7 +179,7 @@ fn fine_tuning(error: &FinetuneError) -> u8 {
         | FinetuneError::OtherClasses { .. }
         | FinetuneError::UnknownClass { .. }
         | FinetuneError::Data(_) => exit_code::DATA,
-        FinetuneError::Checkpoint(_) => exit_code::CHECKPOINT,
+        FinetuneError::Channels(_) | FinetuneError::Checkpoint(_) => exit_code::CHECKPOINT,
         FinetuneError::Evaluate(ExtractError::NotFinite { .. }) => exit_code::DIVERGED,
         FinetuneError::Evaluate(error) => extraction(error),
         FinetuneError::Run(error) => training(error),

@@ -12,6 +12,7 @@
 //! let encoder = VisionTransformerConfig {
 //!     image_size: [32, 32],
 //!     patch_size: 8,
+//!     in_chans: 3,
 //!     embed_dim: 48,
 //!     depth: 2,
 //!     num_heads: 3,

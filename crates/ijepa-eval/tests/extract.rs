@@ -77,6 +77,7 @@ fn encoder() -> VisionTransformer {
     let config = VisionTransformerConfig {
         image_size: [16, 16],
         patch_size: 8,
+        in_chans: 3,
         embed_dim: 24,
         depth: 4,
         num_heads: 2,

@@ -72,7 +72,7 @@ fn operations(criterion: &mut Criterion) {
         criterion,
         "attention",
         || ijepa_kernels::attention(qkv.clone(), HEADS),
-        || reference::attention(qkv.clone(), HEADS),
+        || reference::attention(qkv.clone(), HEADS, None),
     );
 }
 
@@ -106,7 +106,7 @@ fn block(criterion: &mut Criterion) {
         criterion,
         "transformer_block",
         || ijepa_kernels::transformer_block(x.clone(), parameters.clone(), options.clone()),
-        || reference::transformer_block(x.clone(), parameters.clone(), options.clone()),
+        || reference::transformer_block(x.clone(), parameters.clone(), options.clone(), None),
     );
 }
 

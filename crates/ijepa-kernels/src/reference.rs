@@ -4,7 +4,7 @@
 #[cfg(feature = "maps")]
 mod maps;
 
-use burn::tensor::{DType, FloatDType, Tensor, TensorData, activation::softmax};
+use burn::tensor::{Bool, DType, FloatDType, Tensor, TensorData, activation::softmax};
 
 #[cfg(feature = "maps")]
 pub use maps::{conv3x3, group_norm};
@@ -42,13 +42,13 @@ pub fn bias_gelu<const D: usize>(x: Tensor<D>, bias: Tensor<1>) -> Tensor<D> {
     x * cdf.mul_scalar(0.5)
 }
 
-/// See [`crate::attention`].
-pub fn attention(qkv: Tensor<3>, num_heads: usize) -> Tensor<3> {
+/// See [`crate::attention`]; `mask` is that of [`attention_weights`].
+pub fn attention(qkv: Tensor<3>, num_heads: usize, mask: Option<Tensor<4, Bool>>) -> Tensor<3> {
     let [batch, tokens, triple] = qkv.dims();
     let dim = triple / 3;
     let [q, k, v] = split_heads(qkv, num_heads);
     let dtype = v.dtype();
-    let weights = attention_weights(q, k);
+    let weights = attention_weights(q, k, mask);
     let weights = if weights.dtype() == dtype {
         weights
     } else {
@@ -76,25 +76,56 @@ pub fn split_heads(qkv: Tensor<3>, num_heads: usize) -> [Tensor<4>; 3] {
 
 /// `softmax(q k^T / sqrt(head_dim))`, the softmax and the result in f32 at least.
 ///
+/// `mask` is true where a query may attend to a key; the weights of a query that may attend to
+/// none are zero.
+///
 /// # Shapes
 ///
 /// - `q`, `k`: `[batch, num_heads, tokens, head_dim]`
+/// - `mask`: `[batch or 1, num_heads or 1, tokens, tokens]`
 /// - output: `[batch, num_heads, tokens, tokens]`, rows sum to 1
-pub fn attention_weights(q: Tensor<4>, k: Tensor<4>) -> Tensor<4> {
+///
+/// # Panics
+///
+/// Panics if shapes do not fit.
+pub fn attention_weights(q: Tensor<4>, k: Tensor<4>, mask: Option<Tensor<4, Bool>>) -> Tensor<4> {
     let scale = (q.dims()[3] as f64).sqrt().recip();
     let scores = q.mul_scalar(scale).matmul(k.transpose());
     let scores = match scores.dtype() {
         DType::F16 | DType::BF16 => scores.cast(FloatDType::F32),
         _ => scores,
     };
-    softmax(scores, 3)
+    let Some(mask) = mask else {
+        return softmax(scores, 3);
+    };
+    let hidden = hidden(mask, &scores);
+    let weights = softmax(scores.mask_fill(hidden.clone(), f32::MIN), 3);
+    // A row that is hidden as a whole is even up to here.
+    weights.mask_fill(hidden, 0.0)
 }
 
-/// See [`crate::transformer_block`]; `recompute` changes nothing here.
+/// Where `mask` is false, in the shape of `scores`.
+fn hidden(mask: Tensor<4, Bool>, scores: &Tensor<4>) -> Tensor<4, Bool> {
+    let (found, expected) = (mask.dims(), scores.dims());
+    let fits = |axis: usize| found[axis] == expected[axis] || (axis < 2 && found[axis] == 1);
+    assert!(
+        (0..4).all(fits),
+        "a mask of shape {found:?} for attention weights of shape {expected:?}"
+    );
+    let mask = match scores.is_autodiff() {
+        true => mask.autodiff(),
+        false => mask.without_autodiff(),
+    };
+    mask.expand(expected).bool_not()
+}
+
+/// See [`crate::transformer_block`]; `mask` is that of [`attention_weights`], `recompute` changes
+/// nothing here.
 pub fn transformer_block(
     x: Tensor<3>,
     parameters: BlockParameters,
     options: BlockOptions,
+    mask: Option<Tensor<4, Bool>>,
 ) -> Tensor<3> {
     let p = parameters;
     let [attention_factors, mlp_factors] = options
@@ -105,7 +136,7 @@ pub fn transformer_block(
     let qkv = narrow.linear(normed, p.qkv.weight, p.qkv.bias);
     let tokens = x.dims()[1] - options.outputs_from;
     let wanted = |x: Tensor<3>| x.narrow(1, options.outputs_from, tokens);
-    let mixed = wanted(attention(qkv, options.num_heads));
+    let mixed = wanted(attention(qkv, options.num_heads, mask));
     let x = wanted(x);
     let branch = narrow.widen(narrow.linear(mixed, p.proj.weight, p.proj.bias));
     let x = x + scale(branch, attention_factors);

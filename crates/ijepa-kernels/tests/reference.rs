@@ -47,7 +47,7 @@ fn attention_agrees_for_all_token_counts_and_head_widths() {
                 &format!("{tokens} tokens, head_dim {head_dim}"),
                 [qkv],
                 |[qkv]| ijepa_kernels::attention(qkv, heads),
-                |[qkv]| reference::attention(qkv, heads),
+                |[qkv]| reference::attention(qkv, heads, None),
             );
         }
     }
@@ -99,7 +99,7 @@ fn inputs_may_lie_anyhow_in_memory() {
         "attention of a view",
         [noise.case([3, 24, 24])],
         |[qkv]| ijepa_kernels::attention(qkv.swap_dims(1, 2), 2),
-        |[qkv]| reference::attention(qkv.swap_dims(1, 2), 2),
+        |[qkv]| reference::attention(qkv.swap_dims(1, 2), 2, None),
     );
 }
 
@@ -279,7 +279,7 @@ fn block_agrees(name: &str, inputs: [Case; 13], options: &BlockOptions, toleranc
     };
     let plain = |tensors| {
         let (x, parameters) = block_inputs(tensors);
-        reference::transformer_block(x, parameters, options.clone())
+        reference::transformer_block(x, parameters, options.clone(), None)
     };
     compare(name, inputs, fused, plain, device_tolerance(tolerance));
 }
@@ -427,7 +427,7 @@ proptest! {
             "attention",
             [noise.case([batch, tokens, 3 * heads * head_dim])],
             |[qkv]| ijepa_kernels::attention(qkv, heads),
-            |[qkv]| reference::attention(qkv, heads),
+            |[qkv]| reference::attention(qkv, heads, None),
         );
     }
 }

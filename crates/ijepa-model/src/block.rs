@@ -3,7 +3,7 @@
 use burn::{
     module::Module,
     nn::{LayerNorm, Linear},
-    tensor::Tensor,
+    tensor::{Bool, Tensor},
 };
 
 use ijepa_kernels::{BlockOptions, BlockParameters};
@@ -24,7 +24,41 @@ pub struct Mlp {
     pub fc2: Linear,
 }
 
+impl Mlp {
+    /// # Shapes
+    ///
+    /// - `x` and output: `[batch, tokens, dim]`, f32
+    pub fn forward(&self, x: Tensor<3>, compute: Compute) -> Tensor<3> {
+        compute.linear(&self.fc2, compute.linear_gelu(&self.fc1, x))
+    }
+}
+
 /// `x + attention(norm(x))`, then `x + mlp(norm(x))`.
+///
+/// ```
+/// use burn::tensor::{Bool, Device, Tensor};
+/// use ijepa_model::{BlockConfig, Initialization, Initializer, Pass};
+///
+/// let device = Device::flex();
+/// let config = BlockConfig {
+///     dim: 8,
+///     num_heads: 2,
+///     hidden_dim: 16,
+///     depth: 3,
+///     drop_path: 0.0,
+///     layer_norm_eps: 1e-6,
+/// };
+/// let init = Initialization { seed: 7, ..Default::default() };
+/// let blocks = config.init(&mut Initializer::new(init, &device));
+/// // Every token sees itself and those before it.
+/// let causal = Tensor::<2, Bool>::tril_mask([5, 5], 0, &device).bool_not();
+/// let mut pass = Pass { mask: Some(causal.unsqueeze()), ..Default::default() };
+/// let mut x = Tensor::ones([1, 5, 8], &device);
+/// for block in &blocks {
+///     x = block.forward(x, &mut pass);
+/// }
+/// assert_eq!(x.dims(), [1, 5, 8]);
+/// ```
 #[derive(Module, Debug)]
 pub struct Block {
     /// Norm of the attention branch.
@@ -37,22 +71,34 @@ pub struct Block {
     pub mlp: Mlp,
     #[module(skip)]
     drop_rate: f64,
+    #[module(skip)]
+    epsilon: f64,
 }
 
 /// Sizes of the blocks of one network.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BlockConfig {
-    pub(crate) dim: usize,
-    pub(crate) num_heads: usize,
-    pub(crate) hidden_dim: usize,
-    pub(crate) depth: usize,
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BlockConfig {
+    /// Token width.
+    pub dim: usize,
+    /// Attention heads, a divisor of `dim`.
+    pub num_heads: usize,
+    /// Hidden width of the MLPs.
+    pub hidden_dim: usize,
+    /// Number of blocks.
+    pub depth: usize,
     /// Drop-path rate of the last block; rates rise linearly from 0 over the depth.
-    pub(crate) drop_path: f64,
+    pub drop_path: f64,
+    /// Added to the variance by all norms.
+    pub layer_norm_eps: f64,
 }
 
 impl BlockConfig {
     /// All blocks of the network.
-    pub(crate) fn init(&self, init: &mut Initializer<'_>) -> Vec<Block> {
+    ///
+    /// # Panics
+    ///
+    /// Panics if `num_heads` is 0 or no divisor of `dim`.
+    pub fn init(&self, init: &mut Initializer<'_>) -> Vec<Block> {
         (0..self.depth)
             .map(|index| self.block(index, init))
             .collect()
@@ -61,14 +107,15 @@ impl BlockConfig {
     fn block(&self, index: usize, init: &mut Initializer<'_>) -> Block {
         let layer = index + 1;
         Block {
-            norm1: init.layer_norm(self.dim),
+            norm1: init.layer_norm(self.dim, self.layer_norm_eps),
             attn: Attention::new(self.dim, self.num_heads, layer, init),
-            norm2: init.layer_norm(self.dim),
+            norm2: init.layer_norm(self.dim, self.layer_norm_eps),
             mlp: Mlp {
                 fc1: init.linear(self.dim, self.hidden_dim),
                 fc2: init.branch_output(self.hidden_dim, self.dim, layer),
             },
             drop_rate: drop_rate(self.drop_path, index, self.depth),
+            epsilon: self.layer_norm_eps,
         }
     }
 }
@@ -78,13 +125,15 @@ fn drop_rate(drop_path: f64, index: usize, depth: usize) -> f64 {
     drop_path * index as f64 / (depth - 1).max(1) as f64
 }
 
-/// How a network is run: how it is computed and, in training, the random depth.
-#[derive(Debug)]
-pub(crate) struct Pass<'a> {
-    pub(crate) compute: Compute,
-    /// Added to the variance by all norms.
-    pub(crate) epsilon: f64,
-    pub(crate) depth: Option<&'a mut StochasticDepth>,
+/// How blocks are run.
+#[derive(Debug, Default)]
+pub struct Pass<'a> {
+    /// How they are computed; with a mask by Burn's own operations.
+    pub compute: Compute,
+    /// Which keys a query may attend to, see [`Attention::forward`]; `None`: all.
+    pub mask: Option<Tensor<4, Bool>>,
+    /// In training, the random numbers that drop residual branches.
+    pub depth: Option<&'a mut StochasticDepth>,
 }
 
 impl Pass<'_> {
@@ -104,7 +153,11 @@ impl Block {
     /// # Shapes
     ///
     /// - `x` and output: `[batch, tokens, dim]`, f32
-    pub(crate) fn forward(&self, x: Tensor<3>, pass: &mut Pass<'_>) -> Tensor<3> {
+    ///
+    /// # Panics
+    ///
+    /// Panics if shapes do not fit.
+    pub fn forward(&self, x: Tensor<3>, pass: &mut Pass<'_>) -> Tensor<3> {
         self.forward_from(0, x, pass)
     }
 
@@ -115,26 +168,31 @@ impl Block {
     ///
     /// - `x`: `[batch, tokens, dim]`, f32
     /// - output: `[batch, tokens - first, dim]`
-    pub(crate) fn forward_from(
-        &self,
-        first: usize,
-        x: Tensor<3>,
-        pass: &mut Pass<'_>,
-    ) -> Tensor<3> {
+    ///
+    /// # Panics
+    ///
+    /// Panics if shapes do not fit or there is no token `first`.
+    pub fn forward_from(&self, first: usize, x: Tensor<3>, pass: &mut Pass<'_>) -> Tensor<3> {
         let options = BlockOptions {
             branch_factors: pass.branch_factors(x.dims()[0], self.drop_rate),
             outputs_from: first,
             ..pass
                 .compute
-                .block_options(self.attn.num_heads(), pass.epsilon)
+                .block_options(self.attn.num_heads(), self.epsilon)
         };
-        pass.compute.block(x, self.parameters(), options)
+        let mask = pass.mask.clone();
+        pass.compute.block(x, self.parameters(), options, mask)
     }
 
-    /// The attention weights for the block's input, `[batch, num_heads, tokens, tokens]`.
-    pub(crate) fn attention_weights(&self, x: Tensor<3>, epsilon: f64) -> Tensor<4> {
-        let normed = Compute::default().layer_norm(&self.norm1, epsilon, x);
-        self.attn.weights(normed)
+    /// The attention weights for the block's input, in f32.
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[batch, tokens, dim]`
+    /// - `mask` and output: as [`Attention::weights`]
+    pub fn attention_weights(&self, x: Tensor<3>, mask: Option<Tensor<4, Bool>>) -> Tensor<4> {
+        let normed = Compute::default().layer_norm(&self.norm1, self.epsilon, x);
+        self.attn.weights(normed, mask)
     }
 
     fn parameters(&self) -> BlockParameters {

@@ -72,7 +72,7 @@ impl Classifier {
             ..Initialization::default()
         };
         let mut init = Initializer::head(init, &device);
-        encoder.norm = init.layer_norm(dim);
+        encoder.norm = init.layer_norm(dim, encoder.config().layer_norm_eps);
         Self {
             encoder,
             head: init.linear_with_std(dim, classes.len(), HEAD_STD),
@@ -112,30 +112,11 @@ impl Classifier {
         self
     }
 
-    /// The same classifier with only the last `blocks` blocks, the norm and the head trainable.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the encoder has fewer blocks.
-    pub fn with_trainable_blocks(mut self, blocks: usize) -> Self {
-        let encoder = &mut self.encoder;
-        let depth = encoder.blocks.len();
-        assert!(
-            blocks <= depth,
-            "{blocks} trainable blocks asked of an encoder with {depth}"
-        );
-        encoder.patch_embed = encoder.patch_embed.clone().no_grad();
-        for block in &mut encoder.blocks[..depth - blocks] {
-            *block = block.clone().no_grad();
-        }
-        self
-    }
-
     /// Logits of every image.
     ///
     /// # Shapes
     ///
-    /// - `images`: `[batch, 3, height, width]`, normalised
+    /// - `images`: `[batch, in_chans, height, width]`, normalised
     /// - output: `[batch, classes]`
     ///
     /// # Panics

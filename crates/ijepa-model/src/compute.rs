@@ -2,7 +2,7 @@
 
 use burn::{
     nn::{LayerNorm, Linear},
-    tensor::{Device, FloatDType, Tensor},
+    tensor::{Bool, Device, FloatDType, Tensor},
 };
 use ijepa_kernels::{BlockOptions, BlockParameters, LinearParameters, NormParameters, reference};
 use serde::{Deserialize, Serialize};
@@ -136,6 +136,33 @@ impl Compute {
         ))
     }
 
+    /// `gelu(x W + b)`, computed as [`linear`](Self::linear) is.
+    pub(crate) fn linear_gelu(self, layer: &Linear, x: Tensor<3>) -> Tensor<3> {
+        let LinearParameters { weight, bias } = linear_parameters(layer);
+        let narrow = self.precision;
+        let bias_gelu = match self.kernels {
+            Kernels::Fused => ijepa_kernels::bias_gelu,
+            Kernels::Reference => reference::bias_gelu,
+        };
+        let product = narrow.narrow(x).matmul(narrow.narrow(weight).unsqueeze());
+        narrow.widen(bias_gelu(product, narrow.narrow(bias)))
+    }
+
+    /// Multi-head self-attention of queries, keys and values, `[batch, tokens, 3 * dim]`; a mask
+    /// is computed by Burn's operations.
+    pub(crate) fn attention(
+        self,
+        qkv: Tensor<3>,
+        num_heads: usize,
+        mask: Option<Tensor<4, Bool>>,
+    ) -> Tensor<3> {
+        let qkv = self.precision.narrow(qkv);
+        self.precision.widen(match (self.kernels, mask) {
+            (Kernels::Fused, None) => ijepa_kernels::attention(qkv, num_heads),
+            (_, mask) => reference::attention(qkv, num_heads, mask),
+        })
+    }
+
     /// Layer norm over the features; `epsilon` is added to the variance.
     pub(crate) fn layer_norm(self, norm: &LayerNorm, epsilon: f64, x: Tensor<3>) -> Tensor<3> {
         let layer_norm = match self.kernels {
@@ -158,16 +185,17 @@ impl Compute {
         }
     }
 
-    /// A pre-norm transformer block.
+    /// A pre-norm transformer block; with a mask by Burn's operations.
     pub(crate) fn block(
         self,
         x: Tensor<3>,
         parameters: BlockParameters,
         options: BlockOptions,
+        mask: Option<Tensor<4, Bool>>,
     ) -> Tensor<3> {
-        match self.kernels {
-            Kernels::Fused => ijepa_kernels::transformer_block(x, parameters, options),
-            Kernels::Reference => reference::transformer_block(x, parameters, options),
+        match (self.kernels, mask) {
+            (Kernels::Fused, None) => ijepa_kernels::transformer_block(x, parameters, options),
+            (_, mask) => reference::transformer_block(x, parameters, options, mask),
         }
     }
 }

@@ -21,8 +21,8 @@ use crate::{
     variant::VitVariant,
 };
 
-/// Colour channels of an image.
-pub(crate) const CHANNELS: usize = 3;
+/// Channels of the images that this workspace reads.
+pub(crate) const RGB_CHANNELS: usize = 3;
 
 /// Sizes of an encoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct VisionTransformerConfig {
     pub image_size: [usize; 2],
     /// Side of a patch in pixels.
     pub patch_size: usize,
+    /// Channels of an image, 3 for colours.
+    #[serde(default = "rgb_channels")]
+    pub in_chans: usize,
     /// Token width, D in the paper.
     pub embed_dim: usize,
     /// Number of blocks.
@@ -46,6 +49,11 @@ pub struct VisionTransformerConfig {
     /// Added to the variance by all norms; 1e-6 in the paper and whenever a file does not say.
     #[serde(default = "default_epsilon")]
     pub layer_norm_eps: f64,
+}
+
+/// What a file that does not say it means.
+pub(crate) fn rgb_channels() -> usize {
+    RGB_CHANNELS
 }
 
 fn default_epsilon() -> f64 {
@@ -66,6 +74,7 @@ impl VisionTransformerConfig {
         Ok(Self {
             image_size: [224, 224],
             patch_size: variant.patch_size,
+            in_chans: RGB_CHANNELS,
             embed_dim: variant.embed_dim,
             depth: variant.depth,
             num_heads: variant.num_heads,
@@ -86,9 +95,9 @@ impl VisionTransformerConfig {
         (self.embed_dim as f64 * self.mlp_ratio) as usize
     }
 
-    /// Values of a patch: all colours of all its pixels.
+    /// Values of a patch: all channels of all its pixels.
     pub fn patch_pixels(&self) -> usize {
-        CHANNELS
+        self.in_chans
             .saturating_mul(self.patch_size)
             .saturating_mul(self.patch_size)
     }
@@ -109,6 +118,7 @@ impl VisionTransformerConfig {
     /// The first rule that is broken.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let grid = self.grid()?;
+        config::check_channels("in_chans", self.in_chans)?;
         config::check_network("embed_dim", self.embed_dim, self.num_heads)?;
         config::check_positions("patches * embed_dim", grid, self.embed_dim)?;
         config::check_depth("depth", self.depth)?;
@@ -143,12 +153,13 @@ impl VisionTransformerConfig {
             hidden_dim: self.hidden_dim(),
             depth: self.depth,
             drop_path: self.drop_path,
+            layer_norm_eps: self.layer_norm_eps,
         };
         VisionTransformer {
             pos_embed: init.positions(grid, self.embed_dim),
-            patch_embed: PatchEmbed::new(CHANNELS, self.patch_size, self.embed_dim, &mut init),
+            patch_embed: PatchEmbed::new(self.in_chans, self.patch_size, self.embed_dim, &mut init),
             blocks: blocks.init(&mut init),
-            norm: init.layer_norm(self.embed_dim),
+            norm: init.layer_norm(self.embed_dim, self.layer_norm_eps),
             config: self.clone(),
             compute: Compute::default(),
         }
@@ -277,7 +288,7 @@ impl VisionTransformer {
     ///
     /// # Shapes
     ///
-    /// - `images`: `[batch, 3, height, width]`, normalised
+    /// - `images`: `[batch, in_chans, height, width]`, normalised
     /// - output: `[batch, patches, embed_dim]`
     ///
     /// # Panics
@@ -293,7 +304,7 @@ impl VisionTransformer {
     ///
     /// # Shapes
     ///
-    /// - `images`: `[batch, 3, height, width]`, normalised
+    /// - `images`: `[batch, in_chans, height, width]`, normalised
     /// - output: `[masks * batch, kept, embed_dim]`, mask-major
     ///
     /// # Panics
@@ -321,7 +332,11 @@ impl VisionTransformer {
     }
 
     /// The norm after the last block.
-    pub(crate) fn final_norm(&self, x: Tensor<3>) -> Tensor<3> {
+    ///
+    /// # Shapes
+    ///
+    /// - `x` and output: `[batch, tokens, embed_dim]`
+    pub fn final_norm(&self, x: Tensor<3>) -> Tensor<3> {
         let epsilon = self.config.layer_norm_eps;
         self.compute.layer_norm(&self.norm, epsilon, x)
     }
@@ -330,7 +345,7 @@ impl VisionTransformer {
     pub(crate) fn pass<'a>(&self, depth: Option<&'a mut StochasticDepth>) -> Pass<'a> {
         Pass {
             compute: self.compute,
-            epsilon: self.config.layer_norm_eps,
+            mask: None,
             depth,
         }
     }
@@ -350,14 +365,24 @@ impl VisionTransformer {
         x
     }
 
-    /// Tokens before the first block.
-    pub(crate) fn embed(&self, images: Tensor<4>, kept: Option<&TokenIndices>) -> Tensor<3> {
+    /// Tokens before the first block: those of the patches that `kept` names, or of all.
+    ///
+    /// # Shapes
+    ///
+    /// - `images`: `[batch, in_chans, height, width]`, normalised
+    /// - output: `[masks * batch, kept, embed_dim]`, or `[batch, patches, embed_dim]`
+    ///
+    /// # Panics
+    ///
+    /// Panics if the images have not the size of the configuration.
+    pub fn embed(&self, images: Tensor<4>, kept: Option<&TokenIndices>) -> Tensor<3> {
         let [_, channels, height, width] = images.dims();
+        let in_chans = self.config.in_chans;
         let [expected_height, expected_width] = self.config.image_size;
         assert_eq!(
             [channels, height, width],
-            [CHANNELS, expected_height, expected_width],
-            "images must be [batch, 3, {expected_height}, {expected_width}]; see with_image_size"
+            [in_chans, expected_height, expected_width],
+            "images must be [batch, {in_chans}, {expected_height}, {expected_width}]; see with_image_size"
         );
         let positions = self.pos_embed.val();
         let positions = match kept {

@@ -15,7 +15,7 @@ use crate::{
     init::Initialization,
     objective::{Objective, Target, TargetMasking, normalize_features, normalize_pixels},
     patch_embed::patchify,
-    predictor::{Predictor, PredictorConfig},
+    predictor::{Predictor, PredictorConfig, VisionTransformerPredictor},
     tokens::MaskTensors,
 };
 
@@ -55,12 +55,44 @@ impl IJepaConfig {
 
 /// The trained networks of I-JEPA (paper figure 3); the target encoder is an [`EmaTarget`] beside
 /// them, so that it can never receive a gradient.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use ijepa_masking::{MaskRng, MaskSampler, MultiBlockConfig};
+/// use ijepa_model::{
+///     EmaTarget, IJepaConfig, MaskTensors, Objective, PredictorConfig, VisionTransformerConfig,
+/// };
+///
+/// let device = Device::flex();
+/// let encoder = VisionTransformerConfig::variant("vit_ti16")?.with_image_size([96, 96]);
+/// let masks = MultiBlockConfig::default().build(encoder.grid()?)?;
+/// let masks = MaskTensors::new(&masks.sample(2, &mut MaskRng::for_group(0, 0, 0)), &device);
+/// let config = IJepaConfig { encoder, predictor: PredictorConfig::new(96, 1) };
+/// let model = config.init(Default::default(), &device.clone().autodiff());
+/// let target = EmaTarget::new(&model.encoder);
+/// let images = Tensor::ones([2, 3, 96, 96], &device).autodiff();
+/// let output = model.forward(images, &masks, &target, &Objective::default(), None);
+/// let gradients = output.loss.backward();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Module, Debug)]
-pub struct IJepa {
+pub struct IJepa<P: Predictor + Module = VisionTransformerPredictor> {
     /// Context encoder.
     pub encoder: VisionTransformer,
     /// Predictor.
-    pub predictor: Predictor,
+    pub predictor: P,
+}
+
+/// The loss of one mask group and what it was computed from.
+#[derive(Debug)]
+pub struct IJepaOutput {
+    /// The loss, `[1]`.
+    pub loss: Tensor<1>,
+    /// What was to be predicted, `[targets * contexts * batch, kept_target, outputs]`; without
+    /// autodiff.
+    pub targets: Tensor<3>,
+    /// Features of the context blocks, `[contexts * batch, kept_context, embed_dim]`.
+    pub context: Tensor<3>,
 }
 
 impl IJepa {
@@ -79,12 +111,14 @@ impl IJepa {
             predictor: self.predictor.with_compute(compute),
         }
     }
+}
 
+impl<P: Predictor> IJepa<P> {
     /// Predicts the target blocks from the context blocks.
     ///
     /// # Shapes
     ///
-    /// - `images`: `[batch, 3, height, width]`, normalised
+    /// - `images`: `[batch, in_chans, height, width]`, normalised
     /// - output: `[targets * contexts * batch, kept_target, outputs]`
     pub fn predict(
         &self,
@@ -98,33 +132,38 @@ impl IJepa {
         self.predictor.forward(context, masks, depth)
     }
 
-    /// The loss of one mask group.
+    /// Targets, context, prediction and loss of one mask group: what training differentiates.
     ///
     /// # Shapes
     ///
-    /// - `images`: `[batch, 3, height, width]`, normalised
-    /// - output: `[1]`
+    /// - `images`: `[batch, in_chans, height, width]`, normalised
     ///
     /// # Panics
     ///
     /// Panics if the predictor predicts something else than the objective asks for.
-    pub fn loss(
+    pub fn forward(
         &self,
         images: Tensor<4>,
         masks: &MaskTensors,
         target: &EmaTarget,
         objective: &Objective,
-        depth: Option<&mut StochasticDepth>,
-    ) -> Tensor<1> {
+        mut depth: Option<&mut StochasticDepth>,
+    ) -> IJepaOutput {
         self.assert_predicts(objective.target);
         let targets = objective.targets(target, images.clone(), masks);
-        let predicted = self.predict(images, masks, depth);
-        let targets = if predicted.is_autodiff() {
-            Tensor::from_inner(targets)
-        } else {
-            targets
+        let context = self
+            .encoder
+            .forward_masked(images, &masks.contexts, depth.as_deref_mut());
+        let predicted = self.predictor.forward(context.clone(), masks, depth);
+        let constants = match predicted.is_autodiff() {
+            true => targets.clone().autodiff(),
+            false => targets.clone(),
         };
-        objective.loss.forward(predicted, targets)
+        IJepaOutput {
+            loss: objective.loss.forward(predicted, constants),
+            targets,
+            context,
+        }
     }
 
     /// That the predictor predicts `target`: widths can agree by chance, as in ViT-B/16.
@@ -133,9 +172,9 @@ impl IJepa {
     ///
     /// Panics unless it does.
     pub fn assert_predicts(&self, target: Target) {
-        let found = self.predictor.config().target;
         assert_eq!(
-            found, target,
+            self.predictor.target(),
+            target,
             "predictor and objective differ in their target"
         );
     }
@@ -146,7 +185,7 @@ impl Objective {
     ///
     /// # Shapes
     ///
-    /// - `images`: `[batch, 3, height, width]`, normalised
+    /// - `images`: `[batch, in_chans, height, width]`, normalised
     /// - output: `[targets * contexts * batch, kept_target, outputs]`; pixels are ordered by
     ///   colour, row and column
     pub fn targets(&self, target: &EmaTarget, images: Tensor<4>, masks: &MaskTensors) -> Tensor<3> {

@@ -53,49 +53,70 @@ pub struct Initialization {
     pub seed: u64,
 }
 
-/// Creates the parameters of one network in their order.
+/// Creates the parameters of one network in their order, each a function of the seed and of how
+/// many came before it.
+///
+/// The reference truncates its normal distribution at ±2, a hundred standard deviations away;
+/// here nothing is truncated.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use ijepa_model::{InitScheme, Initialization, Initializer};
+///
+/// let device = Device::flex();
+/// let scheme = InitScheme::DepthRescaled;
+/// let init = Initialization { scheme, seed: 1, ..Default::default() };
+/// let weight = |layer| {
+///     let layer = Initializer::new(init, &device).branch_output(64, 64, layer);
+///     layer.weight.val()
+/// };
+/// // The same numbers, for block 8 divided by the square root of 2 * 8.
+/// let ratio = (weight(8) / weight(1)).mean().into_scalar::<f32>();
+/// assert!((ratio - (2.0f32 / 16.0).sqrt()).abs() < 1e-5);
+/// ```
 #[derive(Debug)]
-pub(crate) struct Initializer<'a> {
+pub struct Initializer<'a> {
     device: &'a Device,
     init: Initialization,
     next_stream: u64,
 }
 
 impl<'a> Initializer<'a> {
+    /// For a network of your own, whose random numbers are not those of ours.
+    pub fn new(init: Initialization, device: &'a Device) -> Self {
+        Self::of_network(3, init, device)
+    }
+
     /// For the encoder.
     pub(crate) fn encoder(init: Initialization, device: &'a Device) -> Self {
-        Self {
-            device,
-            init,
-            next_stream: 0,
-        }
+        Self::of_network(0, init, device)
     }
 
     /// For the predictor, whose random numbers are not the encoder's.
     pub(crate) fn predictor(init: Initialization, device: &'a Device) -> Self {
-        Self {
-            device,
-            init,
-            next_stream: 1 << 32,
-        }
+        Self::of_network(1, init, device)
     }
 
     /// For the head of a classifier, whose random numbers are neither's.
     pub(crate) fn head(init: Initialization, device: &'a Device) -> Self {
+        Self::of_network(2, init, device)
+    }
+
+    fn of_network(network: u64, init: Initialization, device: &'a Device) -> Self {
         Self {
             device,
             init,
-            next_stream: 2 << 32,
+            next_stream: network << 32,
         }
     }
 
-    /// A linear layer with zero bias.
-    pub(crate) fn linear(&mut self, inputs: usize, outputs: usize) -> Linear {
+    /// A linear layer with zero bias and weights as the scheme has them.
+    pub fn linear(&mut self, inputs: usize, outputs: usize) -> Linear {
         self.linear_with_std(inputs, outputs, self.init.scheme.std(inputs))
     }
 
     /// The last linear layer of a residual branch of block `layer`, counted from 1.
-    pub(crate) fn branch_output(&mut self, inputs: usize, outputs: usize, layer: usize) -> Linear {
+    pub fn branch_output(&mut self, inputs: usize, outputs: usize, layer: usize) -> Linear {
         let divisor = match self.init.scheme {
             InitScheme::DepthRescaled => (2.0 * layer as f64).sqrt(),
             InitScheme::Normal | InitScheme::FanIn => 1.0,
@@ -104,7 +125,7 @@ impl<'a> Initializer<'a> {
     }
 
     /// A linear layer with weights of the given standard deviation and zero bias.
-    pub(crate) fn linear_with_std(&mut self, inputs: usize, outputs: usize, std: f64) -> Linear {
+    pub fn linear_with_std(&mut self, inputs: usize, outputs: usize, std: f64) -> Linear {
         let weight = self.normal([inputs, outputs], std);
         Linear {
             weight,
@@ -113,10 +134,7 @@ impl<'a> Initializer<'a> {
     }
 
     /// Weight `[embed_dim, channels, patch_size, patch_size]` and zero bias.
-    pub(crate) fn patch_projection(
-        &mut self,
-        shape: [usize; 4],
-    ) -> (Param<Tensor<4>>, Param<Tensor<1>>) {
+    pub fn patch_projection(&mut self, shape: [usize; 4]) -> (Param<Tensor<4>>, Param<Tensor<1>>) {
         let [embed_dim, channels, rows, cols] = shape;
         let scheme = self.init.patch_embed.unwrap_or(self.init.scheme);
         (
@@ -125,19 +143,20 @@ impl<'a> Initializer<'a> {
         )
     }
 
-    /// A learned token `[1, 1, dim]`.
-    pub(crate) fn token(&mut self, dim: usize) -> Param<Tensor<3>> {
+    /// A learned token `[1, 1, dim]`, of standard deviation 0.02 under every scheme.
+    pub fn token(&mut self, dim: usize) -> Param<Tensor<3>> {
         self.normal([1, 1, dim], NORMAL_STD)
     }
 
-    pub(crate) fn layer_norm(&self, dim: usize) -> LayerNorm {
+    /// A layer norm that adds `epsilon` to the variance.
+    pub fn layer_norm(&self, dim: usize, epsilon: f64) -> LayerNorm {
         LayerNormConfig::new(dim)
-            .with_epsilon(LAYER_NORM_EPSILON)
+            .with_epsilon(epsilon)
             .init(self.device)
     }
 
     /// The fixed positions of a grid, `[1, patches, dim]`, computed at first use.
-    pub(crate) fn positions(&self, grid: PatchGrid, dim: usize) -> Param<Tensor<3>> {
+    pub fn positions(&self, grid: PatchGrid, dim: usize) -> Param<Tensor<3>> {
         let shape = [1, grid.num_patches(), dim];
         lazy_parameter(shape, self.device, move |device| {
             Tensor::from_data(sin_cos_positions(grid, dim), device)
@@ -145,13 +164,15 @@ impl<'a> Initializer<'a> {
         .set_require_grad(false)
     }
 
-    fn zeros(&self, len: usize) -> Param<Tensor<1>> {
+    /// A parameter of zeros.
+    pub fn zeros(&self, len: usize) -> Param<Tensor<1>> {
         lazy_parameter([len], self.device, move |device| {
             Tensor::zeros([len], device)
         })
     }
 
-    fn normal<const D: usize>(&mut self, shape: [usize; D], std: f64) -> Param<Tensor<D>> {
+    /// A parameter of normal values with mean 0.
+    pub fn normal<const D: usize>(&mut self, shape: [usize; D], std: f64) -> Param<Tensor<D>> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.init.seed);
         rng.set_stream(self.next_stream);
         self.next_stream += 1;

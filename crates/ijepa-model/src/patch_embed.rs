@@ -51,9 +51,14 @@ impl PatchEmbed {
     ///
     /// # Shapes
     ///
-    /// - `images`: `[batch, channels, height, width]`
+    /// - `images`: `[batch, channels, height, width]`, f32
     /// - output: `[masks * batch, kept, embed_dim]`, or `[batch, patches, embed_dim]`
-    pub(crate) fn forward(
+    ///
+    /// # Panics
+    ///
+    /// Panics if the images have other channels than the weights, a side is no multiple of the
+    /// patch size, or the masks are of other images.
+    pub fn forward(
         &self,
         images: Tensor<4>,
         kept: Option<&TokenIndices>,

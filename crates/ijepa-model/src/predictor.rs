@@ -1,7 +1,7 @@
 //! The predictor: from context features to the features or pixels of target blocks.
 
 use burn::{
-    module::{Module, Param},
+    module::{Module, ModuleDisplay, Param},
     nn::{LayerNorm, Linear},
     tensor::{Device, Tensor},
 };
@@ -20,6 +20,36 @@ use crate::{
 
 /// Hidden width of the predictor's MLPs over its width.
 const MLP_RATIO: usize = 4;
+
+/// What predicts target blocks from context blocks: [`VisionTransformerPredictor`] is that of the
+/// paper, and [`IJepa`](crate::IJepa) takes any other.
+///
+/// The training step of `ijepa-train` takes any too; checkpoints, recipes and `pretrain` know the
+/// paper's only. A predictor of your own is saved with
+/// [`ModuleFile`](crate::checkpoint::ModuleFile). The example `custom_predictor` trains one.
+pub trait Predictor: Module + ModuleDisplay + Sync {
+    /// Predicts every target block from every context block.
+    ///
+    /// Each pair of target and context is a row of its own.
+    ///
+    /// # Shapes
+    ///
+    /// - `context`: `[contexts * batch, kept_context, embed_dim]`, mask-major, as the encoder gives
+    ///   it for `masks.contexts`; `repeat_dim(0, masks.num_targets)` makes a row of each pair
+    /// - output: `[targets * contexts * batch, kept_target, outputs]`, the patches of
+    ///   `masks.pairs`; row `(target * contexts + context) * batch + image`
+    fn forward(
+        &self,
+        context: Tensor<3>,
+        masks: &MaskTensors,
+        depth: Option<&mut StochasticDepth>,
+    ) -> Tensor<3>;
+
+    /// What it predicts; with features `outputs` is the encoder's width.
+    fn target(&self) -> Target {
+        Target::Features
+    }
+}
 
 /// Sizes of a predictor; the rest follows from its encoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,7 +109,7 @@ impl PredictorConfig {
         encoder: &VisionTransformerConfig,
         init: Initialization,
         device: &Device,
-    ) -> Predictor {
+    ) -> VisionTransformerPredictor {
         if let Err(error) = self.validate(encoder).and(encoder.validate()) {
             panic!("{error}");
         }
@@ -93,13 +123,14 @@ impl PredictorConfig {
             hidden_dim: MLP_RATIO * self.dim,
             depth: self.depth,
             drop_path: 0.0,
+            layer_norm_eps: LAYER_NORM_EPSILON,
         };
-        Predictor {
+        VisionTransformerPredictor {
             mask_token: init.token(self.dim),
             predictor_pos_embed: init.positions(grid, self.dim),
             predictor_embed: init.linear(encoder.embed_dim, self.dim),
             predictor_blocks: blocks.init(&mut init),
-            predictor_norm: init.layer_norm(self.dim),
+            predictor_norm: init.layer_norm(self.dim, LAYER_NORM_EPSILON),
             predictor_proj: init.linear(self.dim, self.outputs(encoder)),
             config: self.clone(),
             compute: Compute::default(),
@@ -115,7 +146,7 @@ impl PredictorConfig {
 ///
 /// Field names are the keys of the official checkpoints.
 #[derive(Module, Debug)]
-pub struct Predictor {
+pub struct VisionTransformerPredictor {
     /// Learned token of a patch to predict, `[1, 1, dim]`.
     pub mask_token: Param<Tensor<3>>,
     /// Fixed sine-cosine positions, `[1, patches, dim]`.
@@ -134,7 +165,7 @@ pub struct Predictor {
     compute: Compute,
 }
 
-impl Predictor {
+impl VisionTransformerPredictor {
     /// Sizes of this predictor.
     pub fn config(&self) -> &PredictorConfig {
         &self.config
@@ -145,18 +176,12 @@ impl Predictor {
         self.compute = compute;
         self
     }
+}
 
-    /// Predicts every target block from every context block.
-    ///
+impl Predictor for VisionTransformerPredictor {
     /// Each pair of target and context is a sequence of its own, so target blocks never see each
     /// other; within a block all tokens do.
-    ///
-    /// # Shapes
-    ///
-    /// - `context`: `[contexts * batch, kept_context, embed_dim]`, mask-major
-    /// - output: `[targets * contexts * batch, kept_target, outputs]`; row
-    ///   `(target * contexts + context) * batch + image`
-    pub fn forward(
+    fn forward(
         &self,
         context: Tensor<3>,
         masks: &MaskTensors,
@@ -164,7 +189,7 @@ impl Predictor {
     ) -> Tensor<3> {
         let mut pass = Pass {
             compute: self.compute,
-            epsilon: LAYER_NORM_EPSILON,
+            mask: None,
             depth,
         };
         let positions = self.predictor_pos_embed.val();
@@ -188,5 +213,9 @@ impl Predictor {
             .compute
             .layer_norm(&self.predictor_norm, LAYER_NORM_EPSILON, queries);
         self.compute.linear(&self.predictor_proj, predicted)
+    }
+
+    fn target(&self) -> Target {
+        self.config.target
     }
 }

@@ -140,9 +140,11 @@ pub struct MaskTensors {
     /// `[targets * batch, kept]`.
     pub targets: TokenIndices,
     /// Targets once for each context: `[targets * contexts * batch, kept]`.
-    pub(crate) pairs: TokenIndices,
-    pub(crate) num_contexts: usize,
-    pub(crate) num_targets: usize,
+    pub pairs: TokenIndices,
+    /// Context blocks of each image.
+    pub num_contexts: usize,
+    /// Target blocks of each image.
+    pub num_targets: usize,
 }
 
 impl MaskTensors {

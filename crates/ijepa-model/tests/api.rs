@@ -15,6 +15,7 @@ mod api {
         VisionTransformerConfig {
             image_size: [32, 48],
             patch_size: 8,
+            in_chans: 3,
             embed_dim: 24,
             depth: 5,
             num_heads: 3,
@@ -72,7 +73,7 @@ mod api {
         let token = tokens.clone().slice([1..2, 9..10, 0..24]);
         assert_eq!(values(at(1, 3)), values(token));
 
-        let layers = encoder.forward_intermediates(images(2), 4, true);
+        let layers = encoder.forward_intermediates(images(2), None, &[-4, -3, -2, -1], true);
         assert_eq!(layers.len(), 4);
         assert_eq!(values(layers[3].clone()), values(tokens.clone()));
         let pooled = encoder.forward_pooled(images(2), Pooling::Mean);
@@ -253,8 +254,8 @@ mod api {
         let model = config.init(Initialization::default(), &device);
         let target = EmaTarget::new(&model.encoder);
         let images = Tensor::from_inner(images(4));
-        let loss = model.loss(images, &masks(4), &target, &Objective::default(), None);
-        let backward = loss.backward();
+        let output = model.forward(images, &masks(4), &target, &Objective::default(), None);
+        let backward = output.loss.backward();
         assert!(model.predictor.mask_token.val().grad(&backward).is_some());
         assert!(model.encoder.pos_embed.val().grad(&backward).is_none());
     }

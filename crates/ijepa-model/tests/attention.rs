@@ -12,6 +12,7 @@ mod attention {
         VisionTransformerConfig {
             image_size: [32, 48],
             patch_size: 8,
+            in_chans: 3,
             embed_dim: 24,
             depth: 5,
             num_heads: 3,
@@ -28,7 +29,7 @@ mod attention {
     #[test]
     fn attention_weights_sum_to_one() {
         let encoder = small().init(&device());
-        let weights = encoder.attention_weights(images(2), 4);
+        let weights = encoder.attention_weights(images(2), None, &[4]).remove(0);
         assert_eq!(weights.dims(), [2, 3, 24, 24]);
         let sums = values(weights.sum_dim(3));
         assert_close("sums", &sums, &vec![1.0; sums.len()], 1e-5);
@@ -41,12 +42,12 @@ mod attention {
             ..Initialization::default()
         };
         let encoder = small().init_with(init, &device());
-        let outputs = encoder.forward_intermediates(images(2), 2, false);
+        let outputs = encoder.forward_intermediates(images(2), None, &[3, 4], false);
         let [input, expected] = outputs.try_into().unwrap();
         let block = &encoder.blocks[4];
         let qkv = block.attn.qkv.forward(block.norm1.forward(input.clone()));
         let [_, _, v] = split_heads(qkv, 3);
-        let weights = encoder.attention_weights(images(2), 4);
+        let weights = encoder.attention_weights(images(2), None, &[-1]).remove(0);
         let mixed = weights.matmul(v).swap_dims(1, 2).reshape([2, 24, 24]);
         let x = input + block.attn.proj.forward(mixed);
         let hidden = block.mlp.fc1.forward(block.norm2.forward(x.clone()));

@@ -24,6 +24,7 @@ fn config(image_size: [usize; 2]) -> VisionTransformerConfig {
     VisionTransformerConfig {
         image_size,
         patch_size: 8,
+        in_chans: 3,
         embed_dim: 32,
         depth: 2,
         num_heads: 2,

@@ -52,6 +52,7 @@ impl Recipe {
             None => VisionTransformerConfig {
                 image_size,
                 patch_size: model.patch_size.unwrap_or(0),
+                in_chans: 3,
                 embed_dim: model.embed_dim.unwrap_or(0),
                 depth: model.depth.unwrap_or(0),
                 num_heads: model.num_heads.unwrap_or(0),

@@ -7,8 +7,9 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use ijepa_model::{
-    Checkpoint, CheckpointError, Compute, EmaTarget, IJepa, IJepaConfig, Initialization,
-    MaskTensors, Objective, StochasticDepth, Target,
+    Checkpoint, CheckpointError, Compute, EmaTarget, IJepa, IJepaConfig, IJepaOutput,
+    Initialization, MaskTensors, Objective, Predictor, StochasticDepth, Target,
+    VisionTransformerPredictor,
     checkpoint::{EncoderRole, Parts, TrainingState, named_tensors, write_native},
     kernels::on_workers,
 };
@@ -20,10 +21,13 @@ use crate::{
 };
 
 /// Everything that training changes, and the objective it follows.
+///
+/// Any [`Predictor`] is trained; [`pretrain`](crate::pretrain()), checkpoints and with them
+/// [`save`](Self::save) know that of the paper only.
 #[derive(Debug)]
-pub struct Learner {
+pub struct Learner<P: Predictor = VisionTransformerPredictor> {
     /// Context encoder and predictor.
-    pub model: IJepa,
+    pub model: IJepa<P>,
     /// Target encoder.
     pub target: EmaTarget,
     /// AdamW with its moments.
@@ -89,14 +93,7 @@ impl Learner {
         let model = config
             .init(init, &device.clone().autodiff())
             .with_compute(compute);
-        model.assert_predicts(objective.target);
-        let target = EmaTarget::new(&model.encoder);
-        Self {
-            model,
-            target,
-            optimizer: AdamW::new(optimizer),
-            objective,
-        }
+        Self::of_model(model, objective, optimizer)
     }
 
     /// Continues from a checkpoint of any kind that has all networks.
@@ -135,6 +132,37 @@ impl Learner {
             optimizer,
             objective,
         })
+    }
+
+    /// Writes a native checkpoint into an empty folder.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Io`] if it cannot be written.
+    pub fn save(&self, folder: &Path, state: TrainingState) -> Result<(), CheckpointError> {
+        let state = TrainingState {
+            model: Some(self.model.config()),
+            ..state
+        };
+        write_native(folder, self.model.encoder.config(), &self.parts(), &state)
+    }
+}
+
+impl<P: Predictor> Learner<P> {
+    /// A run that has not begun, of networks on an autodiff device; the target encoder is a copy
+    /// of the context encoder.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the predictor predicts something else than `objective` asks for.
+    pub fn of_model(model: IJepa<P>, objective: Objective, optimizer: AdamWConfig) -> Self {
+        model.assert_predicts(objective.target);
+        Self {
+            target: EmaTarget::new(&model.encoder),
+            model,
+            optimizer: AdamW::new(optimizer),
+            objective,
+        }
     }
 
     /// One step on a batch of whole mask groups, each of which counts the same.
@@ -220,17 +248,18 @@ impl Learner {
             masks,
             mut depth,
         } = group;
-        let (model, objective) = (&self.model, self.objective);
-        let targets = objective.targets(&self.target, images.clone(), &masks);
-        let encoder = &model.encoder;
-        let context = encoder.forward_masked(images, &masks.contexts, depth.as_mut());
+        let (target, objective) = (&self.target, &self.objective);
+        let IJepaOutput {
+            loss,
+            targets,
+            context,
+        } = self
+            .model
+            .forward(images, &masks, target, objective, depth.as_mut());
         let features = match objective.target {
             Target::Features => targets.clone(),
-            Target::Pixels => context.clone().inner(),
+            Target::Pixels => context.inner(),
         };
-        let predicted = model.predictor.forward(context, &masks, depth.as_mut());
-        let constants = Tensor::from_inner(targets.clone());
-        let loss = objective.loss.forward(predicted, constants);
         (loss, [targets, features])
     }
 
@@ -260,18 +289,5 @@ impl Learner {
             moments: self.optimizer.named_moments(&self.model),
             moment_step: self.optimizer.steps(),
         }
-    }
-
-    /// Writes a native checkpoint into an empty folder.
-    ///
-    /// # Errors
-    ///
-    /// [`CheckpointError::Io`] if it cannot be written.
-    pub fn save(&self, folder: &Path, state: TrainingState) -> Result<(), CheckpointError> {
-        let state = TrainingState {
-            model: Some(self.model.config()),
-            ..state
-        };
-        write_native(folder, self.model.encoder.config(), &self.parts(), &state)
     }
 }

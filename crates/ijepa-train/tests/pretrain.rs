@@ -11,7 +11,6 @@ mod pretrain {
         },
     };
 
-    use burn::tensor::Tensor;
     use ijepa_data::{DataSpec, Source};
     use ijepa_masking::MaskRng;
     use ijepa_model::{Checkpoint, MaskTensors, Normalization};
@@ -223,8 +222,8 @@ mod pretrain {
             .map(|number| {
                 let GroupBatch { images, masks, .. } = group(number);
                 let (model, target) = (&learner.model, &learner.target);
-                let loss: Tensor<1> = model.loss(images, &masks, target, &learner.objective, None);
-                loss.into_scalar::<f32>() / 4.0
+                let output = model.forward(images, &masks, target, &learner.objective, None);
+                output.loss.into_scalar::<f32>() / 4.0
             })
             .sum();
         assert!((loss - mean).abs() <= 1e-6, "{loss} {mean}");

@@ -40,6 +40,7 @@ mod trajectory {
         let encoder = VisionTransformerConfig {
             image_size: [32, 32],
             patch_size: 8,
+            in_chans: 3,
             embed_dim: 48,
             depth: 3,
             num_heads: 3,

@@ -138,7 +138,9 @@ pub fn attention(
     let mut maps = Vec::with_capacity(images.len());
     for batch in images.chunks(config.extract.batch_size.max(1)) {
         let input = image_tensor(batch, &config.extract, &device);
-        let weights = encoder.attention_weights(input, layer);
+        let weights = encoder
+            .attention_weights(input, None, &[layer as isize])
+            .remove(0);
         let mean = Weights::new(weights.clone().mean_dim(1), grid);
         let weights = Weights::new(weights, grid);
         maps.extend(batch.iter().enumerate().map(|(number, image)| {

@@ -176,6 +176,7 @@ mod tests {
         VisionTransformerConfig {
             image_size: [24, 32],
             patch_size: 8,
+            in_chans: 3,
             embed_dim: 8,
             depth: 1,
             num_heads: 1,

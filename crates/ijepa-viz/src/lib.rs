@@ -13,6 +13,7 @@
 //! let encoder = VisionTransformerConfig {
 //!     image_size: [32, 32],
 //!     patch_size: 8,
+//!     in_chans: 3,
 //!     embed_dim: 24,
 //!     depth: 2,
 //!     num_heads: 3,

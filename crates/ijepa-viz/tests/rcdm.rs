@@ -63,6 +63,7 @@ fn encoder() -> Conditioner {
     let config = VisionTransformerConfig {
         image_size: [SIDE, SIDE],
         patch_size: 2,
+        in_chans: 3,
         embed_dim: 16,
         depth: 1,
         num_heads: 2,

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use ijepa_model::{
-    Checkpoint, IJepa, Initialization, Normalization, PositionResampling, VisionTransformer,
-    VisionTransformerConfig,
+    Checkpoint, CheckpointError, IJepa, Initialization, Normalization, PositionResampling,
+    VisionTransformer, VisionTransformerConfig,
     checkpoint::{EncoderRole, OpenOptions},
 };
 use ijepa_train::Recipe;
@@ -185,7 +185,16 @@ impl WeightsArgs {
         let options = OpenOptions {
             num_heads: self.num_heads,
         };
-        Ok(Checkpoint::open_with(path, options)?)
+        let checkpoint = Checkpoint::open_with(path, options)?;
+        let in_chans = checkpoint.encoder_config.in_chans;
+        let other = |_| CheckpointError::Unsupported {
+            path: path.into(),
+            key: "in_chans",
+            found: in_chans.to_string(),
+            expected: "3 (images are read as RGB)",
+        };
+        checkpoint.encoder_config.check_rgb().map_err(other)?;
+        Ok(checkpoint)
     }
 
     fn of_checkpoint(

@@ -99,6 +99,7 @@ fn shape(
     config: &ExtractConfig,
     encoder: &VisionTransformer,
 ) -> Result<RowShape, ExtractError> {
+    encoder.config().check_rgb()?;
     if vectors == Vectors::Tokens {
         return Ok(RowShape {
             tokens: Some(encoder.grid().num_patches()),

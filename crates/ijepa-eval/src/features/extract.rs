@@ -49,8 +49,9 @@ impl Default for ExtractConfig {
 }
 
 impl ExtractConfig {
-    /// Checks that `encoder` has the layers that the pooling needs.
+    /// Checks that `encoder` takes colour images and has the layers that the pooling needs.
     pub(crate) fn check(&self, encoder: &VisionTransformer) -> Result<(), ExtractError> {
+        encoder.config().check_rgb()?;
         let depth = encoder.config().depth;
         if self.pooling == Pooling::Concat4 && depth < CONCAT_LAYERS {
             return Err(ExtractError::Shallow { depth });

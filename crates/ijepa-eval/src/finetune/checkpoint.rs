@@ -61,10 +61,10 @@ pub(crate) fn open(
 
 /// A learner that has seen no gradient.
 pub(crate) fn learner(plan: &FinetunePlan, classifier: Classifier, device: &Device) -> Learner {
-    let classifier = match plan.trainable_blocks {
-        None => classifier,
-        Some(blocks) => classifier.with_trainable_blocks(blocks),
-    };
+    let mut classifier = classifier;
+    if let Some(blocks) = plan.frozen_blocks {
+        classifier.encoder = classifier.encoder.with_frozen_blocks(blocks);
+    }
     Learner {
         classifier: classifier.with_compute(plan.compute()).train(),
         optimizer: AdamW::new(plan.adamw()),

@@ -16,6 +16,9 @@ pub enum FinetuneError {
     /// The encoder cannot take images of the size asked for.
     #[error("`model.image_size`: {0}")]
     ImageSize(#[from] ConfigError),
+    /// The encoder takes no colour images.
+    #[error(transparent)]
+    Channels(ConfigError),
     /// More blocks are to be trained than there are.
     #[error("`model.unfreeze` is {found}, expected at most the {depth} blocks of the encoder")]
     Blocks {

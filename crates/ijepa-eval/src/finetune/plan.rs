@@ -27,7 +27,8 @@ pub struct FinetunePlan {
     pub(crate) schedule: WarmupCosine,
     pub(crate) steps_per_epoch: u64,
     pub(crate) total_steps: u64,
-    pub(crate) trainable_blocks: Option<usize>,
+    /// Blocks that stay as they are, with the patch embedding.
+    pub(crate) frozen_blocks: Option<usize>,
 }
 
 impl FinetunePlan {
@@ -35,6 +36,7 @@ impl FinetunePlan {
     ///
     /// # Errors
     ///
+    /// [`FinetuneError::Channels`] if the encoder takes no colour images,
     /// [`FinetuneError::Recipe`] if the recipe is invalid or the encoder has fewer blocks than
     /// are to be trained, [`FinetuneError::Batch`] if the data is smaller than one batch.
     pub fn new(
@@ -43,9 +45,10 @@ impl FinetunePlan {
         data: &FinetuneData,
     ) -> Result<Self, FinetuneError> {
         recipe.validate()?;
-        let trainable_blocks = match recipe.model.unfreeze {
+        encoder.check_rgb().map_err(FinetuneError::Channels)?;
+        let frozen_blocks = match recipe.model.unfreeze {
             Unfreeze::All => None,
-            Unfreeze::Last(blocks) if blocks <= encoder.depth => Some(blocks),
+            Unfreeze::Last(blocks) if blocks <= encoder.depth => Some(encoder.depth - blocks),
             Unfreeze::Last(found) => {
                 return Err(FinetuneError::Blocks {
                     found,
@@ -76,7 +79,7 @@ impl FinetunePlan {
             },
             steps_per_epoch,
             total_steps: steps_per_epoch * optimizer.epochs as u64,
-            trainable_blocks,
+            frozen_blocks,
             recipe,
         })
     }

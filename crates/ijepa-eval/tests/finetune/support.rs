@@ -77,6 +77,7 @@ pub(crate) fn encoder(depth: usize) -> VisionTransformer {
     let config = VisionTransformerConfig {
         image_size: [16, 16],
         patch_size: 4,
+        in_chans: 3,
         embed_dim: 16,
         depth,
         num_heads: 2,

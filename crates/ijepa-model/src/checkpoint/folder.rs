@@ -9,7 +9,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Checkpoint, CheckpointKind, OpenOptions, TrainingState,
+    Checkpoint, CheckpointKind, OpenOptions,
     error::CheckpointError,
     folder_config::{self, FolderConfig, Preprocessing},
     hugging_face, infer, json, names, native, official,
@@ -95,18 +95,11 @@ fn checkpoint(
     preprocessing: Preprocessing,
 ) -> Checkpoint {
     Checkpoint {
-        path: path.into(),
-        kind: CheckpointKind::HuggingFace,
-        encoder_config,
-        predictor_config: None,
-        context_encoder: Some(encoder),
-        target_encoder: None,
-        predictor: None,
-        moments: None,
-        state: TrainingState::default(),
         normalization: preprocessing.normalization,
         resize: preprocessing.resize,
         warnings: preprocessing.warnings,
+        context_encoder: Some(encoder),
+        ..Checkpoint::empty(path, CheckpointKind::HuggingFace, encoder_config)
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{error::CheckpointError, infer, json};
-use crate::{Normalization, VisionTransformerConfig};
+use crate::{Normalization, VisionTransformerConfig, encoder::rgb_channels};
 
 const PREPROCESSOR: &str = "preprocessor_config.json";
 
@@ -70,6 +70,8 @@ struct Transformers {
     intermediate_size: usize,
     image_size: Side,
     patch_size: usize,
+    #[serde(default = "rgb_channels")]
+    num_channels: usize,
     layer_norm_eps: f64,
     hidden_act: String,
 }
@@ -103,6 +105,7 @@ impl Transformers {
         let config = VisionTransformerConfig {
             image_size,
             patch_size: self.patch_size,
+            in_chans: self.num_channels,
             embed_dim: self.hidden_size,
             depth: self.num_hidden_layers,
             num_heads: self.num_attention_heads,
@@ -128,8 +131,8 @@ struct ModelArgs {
 
 #[derive(Deserialize)]
 struct PretrainedConfig {
-    mean: Option<[f32; 3]>,
-    std: Option<[f32; 3]>,
+    mean: Option<Vec<f32>>,
+    std: Option<Vec<f32>>,
     crop_pct: Option<f64>,
     crop_mode: Option<String>,
 }
@@ -138,8 +141,7 @@ impl From<TimmConfig> for Timm {
     fn from(config: TimmConfig) -> Self {
         let mut preprocessing = Preprocessing::default();
         if let Some(found) = config.pretrained_cfg {
-            let statistics = found.mean.zip(found.std);
-            preprocessing.normalization = statistics.map(|(mean, std)| Normalization { mean, std });
+            preprocessing.normalization = of_colors(found.mean.as_deref(), found.std.as_deref());
             let squashes = found.crop_mode.as_deref() == Some("squash");
             preprocessing.resize = match found.crop_pct {
                 _ if squashes => Some(Resize::Squash),
@@ -156,11 +158,18 @@ impl From<TimmConfig> for Timm {
     }
 }
 
+/// The statistics, if they are those of red, green and blue.
+fn of_colors(mean: Option<&[f32]>, std: Option<&[f32]>) -> Option<Normalization> {
+    let three = |values: &[f32]| values.try_into().ok();
+    let (mean, std) = (three(mean?)?, three(std?)?);
+    Some(Normalization { mean, std })
+}
+
 /// What we need of `preprocessor_config.json`.
 #[derive(Deserialize)]
 struct Preprocessor {
-    image_mean: Option<[f32; 3]>,
-    image_std: Option<[f32; 3]>,
+    image_mean: Option<Vec<f32>>,
+    image_std: Option<Vec<f32>>,
     do_normalize: Option<bool>,
     do_rescale: Option<bool>,
     rescale_factor: Option<f64>,
@@ -188,10 +197,7 @@ impl Preprocessor {
     fn normalization(&self) -> Option<Normalization> {
         let Normalization { mean, std } = match self.do_normalize {
             Some(false) => Normalization::NONE,
-            _ => {
-                let (mean, std) = self.image_mean.zip(self.image_std)?;
-                Normalization { mean, std }
-            }
+            _ => of_colors(self.image_mean.as_deref(), self.image_std.as_deref())?,
         };
         let factor = match self.do_rescale {
             Some(false) => 1.0,
@@ -239,7 +245,8 @@ pub(crate) fn read_preprocessing(config: &Path) -> Result<Preprocessing, Checkpo
         return Ok(Preprocessing::default());
     }
     let found: Preprocessor = json::read_json(&path)?;
-    if found.do_normalize != Some(false) && found.image_std.is_some_and(|std| std.contains(&0.0)) {
+    let is_zero = |std: &Vec<f32>| std.contains(&0.0);
+    if found.do_normalize != Some(false) && found.image_std.as_ref().is_some_and(is_zero) {
         return Err(CheckpointError::Unsupported {
             path,
             key: "image_std",
@@ -254,7 +261,7 @@ pub(crate) fn read_preprocessing(config: &Path) -> Result<Preprocessing, Checkpo
     })
 }
 
-/// Writes both files for `transformers`.
+/// Writes both files for `transformers`; the second is for images of colours only.
 pub(crate) fn write(
     folder: &Path,
     config: &VisionTransformerConfig,
@@ -280,13 +287,16 @@ pub(crate) fn write(
         "layer_norm_eps": config.layer_norm_eps,
         "image_size": image_size,
         "patch_size": config.patch_size,
-        "num_channels": 3,
+        "num_channels": config.in_chans,
         "qkv_bias": true,
         "pooler_output_size": config.embed_dim,
         "pooler_act": "tanh",
         "dtype": "float32",
     });
     json::write_json(&folder.join(super::folder::CONFIG), &sizes)?;
+    if config.check_rgb().is_err() {
+        return Ok(());
+    }
     let mut preprocessor = json!({
         "image_processor_type": "ViTImageProcessor",
         "do_resize": resize != Some(Resize::None),

@@ -16,22 +16,13 @@ pub(crate) fn encoder_config(
     num_heads: Option<usize>,
     path: &Path,
 ) -> Result<(VisionTransformerConfig, Vec<String>), CheckpointError> {
-    let [embed_dim, channels, patch_size, _] = shape(dict, "patch_embed.proj.weight", path)?;
+    let [embed_dim, in_chans, patch_size, _] = shape(dict, "patch_embed.proj.weight", path)?;
     let [hidden_dim, _] = shape(dict, "blocks.0.mlp.fc1.weight", path)?;
-    if channels != crate::encoder::CHANNELS {
-        let (key, expected) = ("channels", "3");
-        let found = channels.to_string();
-        return Err(CheckpointError::Unsupported {
-            path: path.into(),
-            key,
-            found,
-            expected,
-        });
-    }
     let [rows, cols] = grid(dict, path)?;
     let config = VisionTransformerConfig {
         image_size: [rows, cols].map(|side| side.saturating_mul(patch_size)),
         patch_size,
+        in_chans,
         embed_dim,
         depth: depth(dict, "blocks."),
         num_heads: num_heads

@@ -46,8 +46,8 @@ pub use state::{FORMAT_VERSION, GradScaler, TrainingState};
 pub use state_dict::{LazyTensor, StateDict};
 
 use crate::{
-    IJepaConfig, Initialization, Normalization, Predictor, PredictorConfig, VisionTransformer,
-    VisionTransformerConfig, files::cannot,
+    IJepaConfig, Initialization, Normalization, PredictorConfig, VisionTransformer,
+    VisionTransformerConfig, VisionTransformerPredictor, files::cannot,
 };
 
 /// Where a checkpoint came from.
@@ -190,7 +190,10 @@ impl Checkpoint {
     /// # Errors
     ///
     /// As [`encoder`](Self::encoder).
-    pub fn predictor(&self, device: &Device) -> Result<Predictor, CheckpointError> {
+    pub fn predictor(
+        &self,
+        device: &Device,
+    ) -> Result<VisionTransformerPredictor, CheckpointError> {
         let dict = self.present(self.predictor.as_ref(), "predictor")?;
         let config = self.present(self.predictor_config.as_ref(), "predictor")?;
         let predictor = config.init(&self.encoder_config, Initialization::default(), device);
@@ -221,6 +224,24 @@ impl Checkpoint {
             .into_iter()
             .filter_map(|(name, dict)| Some((name, params::mismatch(&encoder, dict.as_ref()?))))
             .collect()
+    }
+
+    /// A checkpoint without networks.
+    fn empty(path: &Path, kind: CheckpointKind, encoder_config: VisionTransformerConfig) -> Self {
+        Self {
+            path: path.into(),
+            kind,
+            encoder_config,
+            predictor_config: None,
+            context_encoder: None,
+            target_encoder: None,
+            predictor: None,
+            moments: None,
+            state: TrainingState::default(),
+            normalization: None,
+            resize: None,
+            warnings: Vec::new(),
+        }
     }
 
     fn present<'a, T>(

@@ -57,18 +57,13 @@ pub(crate) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
     let sizes = |dict| infer::predictor_config(dict, &encoder_config, recorded, &predictor_path);
     let predictor_config = predictor.as_ref().map(sizes).transpose()?;
     Ok(Checkpoint {
-        path: folder.clone(),
-        kind: CheckpointKind::Native,
-        encoder_config,
         predictor_config,
         context_encoder: Some(encoder.tensors),
         target_encoder: optional(TARGET_ENCODER)?.map(|file| file.tensors),
         predictor,
         moments: moments(&folder.join(OPTIMIZER))?,
         state,
-        normalization: None,
-        resize: None,
-        warnings: Vec::new(),
+        ..Checkpoint::empty(folder, CheckpointKind::Native, encoder_config)
     })
 }
 

@@ -48,18 +48,14 @@ pub(crate) fn open(path: &Path, options: OpenOptions) -> Result<Checkpoint, Chec
         None => None,
     };
     Ok(Checkpoint {
-        path: path.into(),
-        kind: CheckpointKind::Official,
         moments,
         state: file.state(),
-        encoder_config,
         predictor_config,
         context_encoder: encoder,
         target_encoder,
         predictor,
-        normalization: None,
-        resize: None,
         warnings,
+        ..Checkpoint::empty(path, CheckpointKind::Official, encoder_config)
     })
 }
 

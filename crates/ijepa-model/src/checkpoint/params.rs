@@ -268,7 +268,14 @@ pub(crate) fn load<M: Module>(
     path: &Path,
 ) -> Result<M, CheckpointError> {
     check(&module, dict, what, path)?;
-    let tensors = dict.iter().collect();
+    read_into(module, dict.iter().collect())
+}
+
+/// `module` with the values of `tensors`, which fit; its other parameters stay as they are.
+pub(crate) fn read_into<M: Module>(
+    module: M,
+    tensors: HashMap<&str, &LazyTensor>,
+) -> Result<M, CheckpointError> {
     let mut load = Load {
         path: ParamPath::default(),
         tensors,
@@ -294,10 +301,10 @@ impl ModuleMapper for Load<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if self.error.is_some() {
+        let tensor = self.tensors.get(self.path.official_name().as_str());
+        let Some(tensor) = tensor.filter(|_| self.error.is_none()) else {
             return param;
-        }
-        let tensor = self.tensors[self.path.official_name().as_str()];
+        };
         match tensor.read() {
             Ok(values) => replaced(param, values),
             Err(error) => {

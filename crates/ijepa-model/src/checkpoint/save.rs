@@ -5,7 +5,7 @@ use std::{path::Path, str::FromStr};
 use burn::tensor::Device;
 
 use super::{
-    Checkpoint, EncoderRole, NamedTensor,
+    Checkpoint, CheckpointKind, EncoderRole, NamedTensor,
     error::CheckpointError,
     hugging_face,
     moments::{Moments, OptimizerGroup},
@@ -16,7 +16,10 @@ use super::{
     state_dict::StateDict,
     torch::{Dtype, Item, write_torch},
 };
-use crate::{Initialization, Normalization, Target, files::create_folder};
+use crate::{
+    EmaTarget, IJepa, Initialization, Normalization, Target, VisionTransformer,
+    files::create_folder,
+};
 
 /// A format to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,6 +180,63 @@ impl Checkpoint {
 
 fn int(value: u64) -> Item {
     Item::Int(value as i64)
+}
+
+impl VisionTransformer {
+    /// Writes the encoder alone, for [`from_pretrained`](Self::from_pretrained) and others.
+    ///
+    /// ```no_run
+    /// use ijepa_model::{VisionTransformerConfig, checkpoint::{EncoderRole, Format}};
+    ///
+    /// # let device = burn::tensor::Device::flex();
+    /// let encoder = VisionTransformerConfig::variant("vit_s16")?.init(&device);
+    /// encoder.save("ours", Format::Native)?;
+    /// encoder.save("for_transformers", Format::HuggingFace(EncoderRole::Target))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Io`] if `path` exists or cannot be written, [`CheckpointError::Absent`]
+    /// in the official format, which holds all networks: see [`IJepa::save`].
+    pub fn save(&self, path: impl AsRef<Path>, format: Format) -> Result<(), CheckpointError> {
+        let path = path.as_ref();
+        let dict = Some(StateDict::of_module(self));
+        let (target_encoder, context_encoder) = match format {
+            Format::HuggingFace(EncoderRole::Target) => (dict, None),
+            _ => (None, dict),
+        };
+        let checkpoint = Checkpoint {
+            context_encoder,
+            target_encoder,
+            ..Checkpoint::empty(path, CheckpointKind::Native, self.config().clone())
+        };
+        checkpoint.save(path, format, &self.pos_embed.lazy_device())
+    }
+}
+
+impl IJepa {
+    /// Writes all networks, with fresh optimizer state.
+    ///
+    /// # Errors
+    ///
+    /// As [`Checkpoint::save`].
+    pub fn save(
+        &self,
+        target: &EmaTarget,
+        path: impl AsRef<Path>,
+        format: Format,
+    ) -> Result<(), CheckpointError> {
+        let path = path.as_ref();
+        let checkpoint = Checkpoint {
+            predictor_config: Some(self.predictor.config().clone()),
+            context_encoder: Some(StateDict::of_module(&self.encoder)),
+            target_encoder: Some(StateDict::of_module(target.encoder())),
+            predictor: Some(StateDict::of_module(&self.predictor)),
+            ..Checkpoint::empty(path, CheckpointKind::Native, self.encoder.config().clone())
+        };
+        checkpoint.save(path, format, &self.encoder.pos_embed.lazy_device())
+    }
 }
 
 fn dict<const N: usize>(entries: [(&str, Item); N]) -> Item {

@@ -16,6 +16,7 @@ fn config() -> IJepaConfig {
         encoder: VisionTransformerConfig {
             image_size: [16, 16],
             patch_size: 4,
+            in_chans: 3,
             embed_dim: 16,
             depth: 2,
             num_heads: 2,
@@ -68,7 +69,9 @@ fn features_targets_predictions_loss_and_every_gradient_match() {
             );
             let targets = objective.targets(&target, images.clone(), &masks);
             check("targets", values(targets));
-            let loss = model.loss(images.clone(), &masks, &target, &objective, None);
+            let loss = model
+                .forward(images.clone(), &masks, &target, &objective, None)
+                .loss;
             check("loss", values(loss.clone()));
             let found = gradients(&model, &loss.backward());
             check_gradients(&golden, &format!("{case}.grad."), &found);
@@ -104,5 +107,5 @@ fn features_are_not_asked_of_a_predictor_of_pixels() {
     let target = EmaTarget::new(&model.encoder);
     let masks = MaskTensors::new(&mask_group(&golden, "mae."), &device);
     let images: Tensor<4> = golden.tensor("images", &device);
-    model.loss(images, &masks, &target, &Objective::default(), None);
+    model.forward(images, &masks, &target, &Objective::default(), None);
 }

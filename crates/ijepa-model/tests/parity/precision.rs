@@ -23,7 +23,9 @@ fn bf16_stays_close_to_f32_where_the_backend_has_it() {
         let (model, target) = tiny_model(&device, precision.into());
         let features = model.encoder.forward_features(images.clone());
         let objective = Objective::default();
-        let loss = model.loss(images.clone(), &masks, &target, &objective, None);
+        let loss = model
+            .forward(images.clone(), &masks, &target, &objective, None)
+            .loss;
         let gradient = gradients(&model.encoder, &loss.backward());
         let gradient = gradient["blocks.0.attn.qkv.weight"].read().unwrap();
         (values(features), values(loss), gradient)

@@ -31,6 +31,7 @@ pub(crate) fn tiny_config() -> IJepaConfig {
         encoder: VisionTransformerConfig {
             image_size: [32, 32],
             patch_size: 8,
+            in_chans: 3,
             embed_dim: 48,
             depth: 3,
             num_heads: 3,

@@ -18,7 +18,7 @@ fn attention_maps_are_means_of_weights() {
     assert_eq!((drawn.layer, drawn.images.len()), (1, 3));
     assert_eq!(drawn.picture.width, 5 * (64 + GAP) + GAP);
     let input = ijepa_eval::image_tensor(&picked.images, &extract(), &device());
-    let weights = encoder.attention_weights(input, 1);
+    let weights = encoder.attention_weights(input, None, &[1]).remove(0);
     // [images, heads, 1, patches], times the 12 patches: 1 is even attention.
     let mean = values(weights.clone().mean_dim(2).mul_scalar(12.0));
     for (image, maps) in drawn.images.iter().enumerate() {
@@ -51,7 +51,12 @@ fn attention_maps_are_means_of_weights() {
     let drawn = attention(&encoder, &picked.images, &one, &device()).unwrap();
     assert_eq!(drawn.picture.width, 3 * (64 + GAP) + GAP);
     let input = ijepa_eval::image_tensor(&picked.images, &extract(), &device());
-    let weights = values(encoder.attention_weights(input, 0).mul_scalar(12.0));
+    let weights = values(
+        encoder
+            .attention_weights(input, None, &[0])
+            .remove(0)
+            .mul_scalar(12.0),
+    );
     let map = &drawn.images[1].heads[0].map;
     close(&map.values, &weights[((3 + 2) * 12 + 7) * 12..][..12]);
     assert!(map.patches_attended > 1.0 && map.patches_attended <= 12.0);

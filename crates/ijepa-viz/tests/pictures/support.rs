@@ -30,6 +30,7 @@ pub(crate) fn networks_predicting(target: Target) -> Networks {
     let encoder = VisionTransformerConfig {
         image_size: [24, 32],
         patch_size: 8,
+        in_chans: 3,
         embed_dim: 12,
         depth: 2,
         num_heads: 3,

@@ -1,6 +1,7 @@
 //! Why there are no features.
 
 use ijepa_data::{DataError, Skipped};
+use ijepa_model::ConfigError;
 
 use crate::features::FeaturesError;
 
@@ -8,6 +9,9 @@ use crate::features::FeaturesError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExtractError {
+    /// The encoder takes no colour images.
+    #[error(transparent)]
+    Channels(#[from] ConfigError),
     /// A batch of no images.
     #[error("batch size is 0, expected at least 1")]
     BatchSize,
