@@ -1,14 +1,25 @@
-//! Runs whose predictor predicts pixels: masked autoencoders, and I-JEPA with other targets.
+//! Runs whose predictor predicts pixels (masked autoencoders, and I-JEPA with other targets), and
+//! steps with a predictor that is none of ours.
 
 #[cfg(test)]
 mod objectives {
     use std::{fs, path::Path, sync::Arc};
 
+    use burn::{
+        module::{Module, Param},
+        tensor::Tensor,
+    };
     use ijepa_data::{DataSpec, Source};
-    use ijepa_model::{Checkpoint, Target, checkpoint::Format};
-    use ijepa_testkit::device;
+    use ijepa_masking::MaskRng;
+    use ijepa_model::{
+        Checkpoint, Compute, IJepa, InitScheme, Initialization, Initializer, MaskTensors, Mlp,
+        Objective, Predictor, StochasticDepth, Target,
+        checkpoint::{Format, NamedTensor},
+    };
+    use ijepa_testkit::{device, noise_tensor};
     use ijepa_train::{
-        PretrainPlan, Recipe, TrainError, TrainOptions, pretrain,
+        GroupBatch, Learner, PretrainPlan, Recipe, StepSettings, TrainError, TrainOptions,
+        pretrain,
         run::{Folder, Measured, Observer, Row},
     };
 
@@ -149,5 +160,103 @@ mod objectives {
         let expected = "`objective.target` is pixels, but only features is supported";
         assert!(message.ends_with(expected), "{message}");
         assert!(!official.exists());
+    }
+
+    /// Predicts from the mean of the context and the place of the hidden patch.
+    #[derive(Module, Debug)]
+    struct MeanAndPlace {
+        positions: Param<Tensor<3>>,
+        mlp: Mlp,
+    }
+
+    impl Predictor for MeanAndPlace {
+        fn forward(
+            &self,
+            context: Tensor<3>,
+            masks: &MaskTensors,
+            _: Option<&mut StochasticDepth>,
+        ) -> Tensor<3> {
+            let places = masks.pairs.gather_shared(self.positions.val());
+            let mean = context.mean_dim(1).repeat_dim(0, masks.num_targets);
+            self.mlp.forward(places + mean, Compute::default())
+        }
+    }
+
+    #[test]
+    fn a_predictor_of_your_own_is_trained_by_the_same_step() {
+        let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+        let recipe = recipe.with_overrides(&TINY).unwrap();
+        let plan = PretrainPlan::new(recipe.clone(), 48).unwrap();
+        let (sizes, device) = (&plan.model().encoder, device().autodiff());
+        let init = Initialization {
+            scheme: InitScheme::FanIn,
+            ..Initialization::default()
+        };
+        let mut own = Initializer::new(init, &device);
+        let predictor = MeanAndPlace {
+            positions: own.positions(sizes.grid().unwrap(), 48),
+            mlp: Mlp {
+                fc1: own.linear(48, 96),
+                fc2: own.linear(96, 48),
+            },
+        };
+        let model = IJepa {
+            encoder: sizes.init_with(init, &device),
+            predictor,
+        };
+        let mut learner = Learner::of_model(model, Objective::default(), Default::default());
+        let read = |tensors: Vec<NamedTensor>| -> Vec<Vec<f32>> {
+            tensors
+                .iter()
+                .map(|tensor| tensor.read().unwrap())
+                .collect()
+        };
+        let before = learner.parts();
+        let settings = StepSettings {
+            lr: 3e-3,
+            weight_decay: 0.0,
+            ema: 0.99,
+            clip_grad: 1.0,
+            groups_per_pass: 2,
+        };
+        let sampler = recipe.mask_sampler().unwrap();
+        let mut step = || {
+            let group = |number| GroupBatch {
+                images: noise_tensor(number, [6, 3, 24, 24], &device),
+                masks: MaskTensors::new(
+                    &sampler.sample(6, &mut MaskRng::for_group(0, 0, number)),
+                    &device,
+                ),
+                depth: None,
+            };
+            learner
+                .step([group(0), group(1)], settings)
+                .loss
+                .into_scalar::<f32>()
+        };
+        let losses: Vec<f32> = (0..20).map(|_| step()).collect();
+        assert!(losses[19] < 0.5 * losses[0], "{losses:?}");
+        let after = learner.parts();
+        let (encoder, target) = (read(before.encoder), read(before.target_encoder));
+        assert_ne!(read(after.encoder)[1..], encoder[1..]);
+        assert_ne!(read(after.target_encoder)[1..], target[1..]);
+        let (before, after) = (read(before.predictor), read(after.predictor));
+        assert_eq!(after[0], before[0], "positions");
+        assert!((1..5).all(|number| after[number] != before[number]));
+        assert!(after.len() == 5 && learner.optimizer.steps() == 20);
+    }
+
+    #[test]
+    #[should_panic(expected = "predictor and objective differ in their target")]
+    fn a_predictor_of_features_is_not_asked_for_pixels() {
+        let device = device().autodiff();
+        let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+        let plan = PretrainPlan::new(recipe.with_overrides(&TINY).unwrap(), 48).unwrap();
+        let model = plan.model().init(Initialization::default(), &device);
+        let objective = Objective {
+            target: Target::Pixels,
+            ..Objective::default()
+        };
+        Learner::of_model(model, objective, Default::default());
     }
 }
