@@ -100,7 +100,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         pixels.extend_from_slice(image.pixels());
     }
     let images = Normalization::IMAGENET.images(&pixels, [source.len(), 32, 32], &device);
-    let sampler = MultiBlockConfig::default().build(config.grid()?)?;
+    let masks = MultiBlockConfig {
+        min_keep: 4,
+        ..MultiBlockConfig::default()
+    };
+    let sampler = masks.build(config.grid()?)?;
     for step in 0..=30 {
         let masks = sampler.sample(source.len(), &mut MaskRng::for_group(0, step, 0));
         let group = GroupBatch {

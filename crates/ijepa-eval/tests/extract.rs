@@ -434,3 +434,23 @@ fn the_first_readable_image_says_how_large_pixels_are_compared() {
         ExtractError::NothingReadable { images: 3, .. }
     ));
 }
+
+#[test]
+fn encoders_of_other_channels_are_refused_before_anything_is_read() {
+    let grey = VisionTransformerConfig {
+        in_chans: 1,
+        ..encoder().config().clone()
+    };
+    let (grey, source) = (grey.init(&device()), Levels::new(3));
+    let expected = "the encoder takes images with 1 channels, images have 3";
+    let error = extract(&grey, &source, &config(), &device()).unwrap_err();
+    assert_eq!(error.to_string(), expected);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.npy");
+    for vectors in [Vectors::Pooled, Vectors::Tokens] {
+        let how = (vectors, &config());
+        let error = embed(&grey, &source, how, &device(), &out, |_| ()).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+    assert!(!out.exists());
+}

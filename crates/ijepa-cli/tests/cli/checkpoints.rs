@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use ijepa_testkit::{assert_close, device_name};
+use ijepa_model::{VisionTransformerConfig, checkpoint::Format};
+use ijepa_testkit::{assert_close, device, device_name};
 use serde_json::json as object;
 
 use crate::support::{Features, golden, ijepa, json, path_text, text};
@@ -180,4 +181,34 @@ fn conversions_never_replace_a_file_nor_invent_a_network() {
     }
     assert_eq!(std::fs::read_to_string(&out).unwrap(), "precious");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn weights_of_other_channels_are_described_but_see_no_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("grey");
+    let encoder = VisionTransformerConfig {
+        in_chans: 1,
+        ..VisionTransformerConfig::variant("vit_ti16").unwrap()
+    };
+    let encoder = encoder.with_image_size([32, 32]).init(&device());
+    encoder.save(&path, Format::Native).unwrap();
+    let weights = path_text(&path);
+    let found = json(&["inspect", &weights]);
+    assert_eq!(found["encoder"]["in_chans"], 1);
+    let out = path_text(folder.path().join("out.npy"));
+    let args = [
+        "embed",
+        "--weights",
+        &weights,
+        "--data",
+        "scenes:n=4",
+        "--out",
+        &out,
+    ];
+    let run = ijepa(&args);
+    assert_eq!(run.code, Some(5), "{run:?}");
+    let why = "`in_chans` is 1, but only 3 (images are read as RGB) is supported";
+    assert_eq!(run.stderr, format!("error: `{weights}`: {why}\n"));
+    assert!(!Path::new(&out).exists());
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use ijepa_data::{FetchError, Fetched, RgbImage8, Source};
-use ijepa_eval::{FinetuneData, FinetuneRecipe};
+use ijepa_eval::{FinetuneData, FinetunePlan, FinetuneRecipe};
+use ijepa_model::VisionTransformerConfig;
 use ijepa_train::{TrainOptions, recipe::Settings};
 
-use crate::support::{data, open, plan, run_in};
+use crate::support::{data, encoder, open, plan, run_in};
 
 /// Grey images with the labels and class names given.
 #[derive(Debug)]
@@ -214,4 +215,15 @@ fn weights_that_are_no_numbers_are_not_saved() {
         );
         assert!(!folder.path().join("checkpoints/latest").exists());
     }
+}
+
+#[test]
+fn an_encoder_of_other_channels_is_refused() {
+    let grey = VisionTransformerConfig {
+        in_chans: 1,
+        ..encoder(2).config().clone()
+    };
+    let error = FinetunePlan::new(FinetuneRecipe::default(), &grey, &data()).unwrap_err();
+    let expected = "the encoder takes images with 1 channels, images have 3";
+    assert_eq!(error.to_string(), expected);
 }
