@@ -3,7 +3,7 @@
 //! Run:     cargo run --release --example custom_predictor
 //! Needs:   nothing; images are rendered
 //! Time:    seconds
-//! Prints:  the loss of every tenth step, falling, and where encoder and predictor were saved
+//! Prints:  the loss of every tenth step, and where encoder and predictor were saved
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 use burn::{

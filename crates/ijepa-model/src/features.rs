@@ -189,7 +189,7 @@ impl VisionTransformer {
     /// The same encoder with its patch embedding and first `blocks` blocks fixed: gradients are
     /// those of the other blocks and of the norm.
     ///
-    /// ```
+    /// ```no_run
     /// use burn::{optim::GradientsParams, tensor::{Device, Tensor}};
     /// use ijepa_model::VisionTransformerConfig;
     ///

@@ -56,7 +56,7 @@ impl IJepaConfig {
 /// The trained networks of I-JEPA (paper figure 3); the target encoder is an [`EmaTarget`] beside
 /// them, so that it can never receive a gradient.
 ///
-/// ```
+/// ```no_run
 /// use burn::tensor::{Device, Tensor};
 /// use ijepa_masking::{MaskRng, MaskSampler, MultiBlockConfig};
 /// use ijepa_model::{
@@ -64,13 +64,13 @@ impl IJepaConfig {
 /// };
 ///
 /// let device = Device::flex();
-/// let encoder = VisionTransformerConfig::variant("vit_ti16")?.with_image_size([96, 96]);
+/// let encoder = VisionTransformerConfig::variant("vit_ti16")?;
 /// let masks = MultiBlockConfig::default().build(encoder.grid()?)?;
 /// let masks = MaskTensors::new(&masks.sample(2, &mut MaskRng::for_group(0, 0, 0)), &device);
 /// let config = IJepaConfig { encoder, predictor: PredictorConfig::new(96, 1) };
 /// let model = config.init(Default::default(), &device.clone().autodiff());
 /// let target = EmaTarget::new(&model.encoder);
-/// let images = Tensor::ones([2, 3, 96, 96], &device).autodiff();
+/// let images = Tensor::ones([2, 3, 224, 224], &device).autodiff();
 /// let output = model.forward(images, &masks, &target, &Objective::default(), None);
 /// let gradients = output.loss.backward();
 /// # Ok::<(), Box<dyn std::error::Error>>(())

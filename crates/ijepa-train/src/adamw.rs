@@ -6,13 +6,16 @@
 use std::path::Path;
 
 use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    module::{Module, Param},
     optim::GradientsParams,
     tensor::{Tensor, container::TensorContainer},
 };
 use ijepa_model::{
     CheckpointError,
-    checkpoint::{Mismatch, Moments, NamedTensor, ParamPath, official_shape, tensor_from_official},
+    checkpoint::{
+        Mismatch, Moments, NamedTensor, ParameterMapper, ParameterVisitor, map_parameters,
+        official_shape, tensor_from_official, visit_parameters,
+    },
     kernels::{AdamWRule, adamw},
 };
 
@@ -89,15 +92,14 @@ impl AdamW {
         weight_decay: f64,
         scale_of: impl Fn(&str) -> f64,
     ) -> M {
-        let path = ParamPath::default();
-        let updated = module.map(&mut Update {
+        let mut update = Update {
             optimizer: self,
-            path,
             gradients,
             lr,
             weight_decay,
             scale_of,
-        });
+        };
+        let updated = map_parameters(module, &mut update);
         self.step += 1;
         updated
     }
@@ -113,10 +115,9 @@ impl AdamW {
     pub fn named_moments<M: Module>(&self, module: &M) -> Vec<NamedTensor> {
         let mut collect = CollectMoments {
             optimizer: self,
-            path: ParamPath::default(),
             found: Vec::new(),
         };
-        module.visit(&mut collect);
+        visit_parameters(module, &mut collect);
         collect.found
     }
 
@@ -133,13 +134,12 @@ impl AdamW {
         path: &Path,
     ) -> Result<(), CheckpointError> {
         let mut load = LoadMoments {
-            path: ParamPath::default(),
             source: moments,
             moments: [TensorContainer::new(), TensorContainer::new()],
             mismatch: Mismatch::default(),
             error: None,
         };
-        module.visit(&mut load);
+        visit_parameters(module, &mut load);
         if let Some(error) = load.error {
             return Err(error);
         }
@@ -161,7 +161,6 @@ impl AdamW {
 /// One update of every parameter.
 struct Update<'a, F> {
     optimizer: &'a mut AdamW,
-    path: ParamPath,
     gradients: GradientsParams,
     lr: f64,
     weight_decay: f64,
@@ -169,8 +168,12 @@ struct Update<'a, F> {
 }
 
 impl<F: Fn(&str) -> f64> Update<'_, F> {
-    fn updated<const D: usize>(&mut self, parameter: Tensor<D>, gradient: Tensor<D>) -> Tensor<D> {
-        let name = self.path.official_name();
+    fn updated<const D: usize>(
+        &mut self,
+        name: String,
+        parameter: Tensor<D>,
+        gradient: Tensor<D>,
+    ) -> Tensor<D> {
         let [first, second] = &mut self.optimizer.moments;
         let zeros = || Tensor::zeros(parameter.dims(), &parameter.device());
         let moments =
@@ -189,21 +192,13 @@ impl<F: Fn(&str) -> f64> Update<'_, F> {
     }
 }
 
-impl<F: Fn(&str) -> f64> ModuleMapper for Update<'_, F> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.exit();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+impl<F: Fn(&str) -> f64> ParameterMapper for Update<'_, F> {
+    fn map<const D: usize>(&mut self, name: String, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(gradient) = self.gradients.remove(param.id) else {
             return param;
         };
         param.map(|parameter| {
-            let updated = self.updated(parameter.inner(), gradient);
+            let updated = self.updated(name, parameter.inner(), gradient);
             Tensor::from_inner(updated).require_grad()
         })
     }
@@ -211,21 +206,11 @@ impl<F: Fn(&str) -> f64> ModuleMapper for Update<'_, F> {
 
 struct CollectMoments<'a> {
     optimizer: &'a AdamW,
-    path: ParamPath,
     found: Vec<NamedTensor>,
 }
 
-impl ModuleVisitor for CollectMoments<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, _: &Param<Tensor<D>>) {
-        let name = self.path.official_name();
+impl ParameterVisitor for CollectMoments<'_> {
+    fn visit<const D: usize>(&mut self, name: String, _: &Param<Tensor<D>>) {
         let moments = self.optimizer.moments::<D>(&name).into_iter();
         for (moment, suffix) in moments.zip(Moments::SUFFIXES) {
             let name = format!("{name}.{suffix}");
@@ -236,7 +221,6 @@ impl ModuleVisitor for CollectMoments<'_> {
 }
 
 struct LoadMoments<'a> {
-    path: ParamPath,
     source: &'a Moments,
     moments: [TensorContainer<String>; 2],
     mismatch: Mismatch,
@@ -271,17 +255,8 @@ impl LoadMoments<'_> {
     }
 }
 
-impl ModuleVisitor for LoadMoments<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let name = self.path.official_name();
+impl ParameterVisitor for LoadMoments<'_> {
+    fn visit<const D: usize>(&mut self, name: String, param: &Param<Tensor<D>>) {
         // Position tables and frozen blocks have no moments.
         if !param.is_require_grad() || self.error.is_some() {
             return;

@@ -1,10 +1,10 @@
 //! Finding the tensor that stopped being a number.
 
 use burn::{
-    module::{Module, ModuleVisitor, Param},
+    module::{Module, Param},
     tensor::Tensor,
 };
-use ijepa_model::checkpoint::ParamPath;
+use ijepa_model::checkpoint::{ParameterVisitor, visit_parameters};
 
 use crate::adamw::AdamW;
 
@@ -12,12 +12,11 @@ use crate::adamw::AdamW;
 /// a moment in its `optimizer`.
 pub fn first_not_finite<M: Module>(module: &M, optimizer: Option<&AdamW>) -> Option<String> {
     let mut find = Find {
-        path: ParamPath::default(),
         optimizer,
         names: Vec::new(),
         sums: Vec::new(),
     };
-    module.visit(&mut find);
+    visit_parameters(module, &mut find);
     let Find {
         mut names, sums, ..
     } = find;
@@ -30,7 +29,6 @@ pub fn first_not_finite<M: Module>(module: &M, optimizer: Option<&AdamW>) -> Opt
 }
 
 struct Find<'a> {
-    path: ParamPath,
     optimizer: Option<&'a AdamW>,
     names: Vec<String>,
     sums: Vec<Tensor<1>>,
@@ -44,17 +42,8 @@ impl Find<'_> {
     }
 }
 
-impl ModuleVisitor for Find<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let name = self.path.official_name();
+impl ParameterVisitor for Find<'_> {
+    fn visit<const D: usize>(&mut self, name: String, param: &Param<Tensor<D>>) {
         self.add(format!("parameter {name}"), param.val());
         let moments = self
             .optimizer

@@ -8,16 +8,16 @@ mod trajectory {
         sync::Arc,
     };
 
-    use burn::{
-        module::{Module, ModuleMapper, Param},
-        tensor::Tensor,
-    };
+    use burn::{module::Param, tensor::Tensor};
     use ijepa_data::{DataSpec, Source};
     use ijepa_masking::{MaskGroup, PatchGrid, PatchIndices};
     use ijepa_model::{
         Checkpoint, Compute, EmaTarget, IJepaConfig, Initialization, Kernels, Loss, MaskTensors,
         Objective, PredictorConfig, Target, VisionTransformerConfig,
-        checkpoint::{NamedTensor, OpenOptions, ParamPath, TrainingState, tensor_from_official},
+        checkpoint::{
+            NamedTensor, OpenOptions, ParameterMapper, TrainingState, map_parameters,
+            tensor_from_official,
+        },
     };
     use ijepa_testkit::{Golden, device, max_abs_difference};
     use ijepa_train::{
@@ -72,22 +72,17 @@ mod trajectory {
     }
 
     struct SetWeights<'a> {
-        path: ParamPath,
         golden: &'a Golden,
         prefix: &'a str,
     }
 
-    impl ModuleMapper for SetWeights<'_> {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.enter(name);
-        }
-
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.exit();
-        }
-
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let name = format!("{}{}", self.prefix, self.path.official_name());
+    impl ParameterMapper for SetWeights<'_> {
+        fn map<const D: usize>(
+            &mut self,
+            name: String,
+            param: Param<Tensor<D>>,
+        ) -> Param<Tensor<D>> {
+            let name = format!("{}{name}", self.prefix);
             let (dims, device) = (param.lazy_shape().dims(), param.lazy_device());
             let values = tensor_from_official(self.golden.f32s(&name), dims, &device);
             let id = param.id;
@@ -103,12 +98,8 @@ mod trajectory {
     }
 
     fn with_initial_weights(mut learner: Learner, golden: &Golden) -> Learner {
-        let path = ParamPath::default();
-        learner.model = learner.model.map(&mut SetWeights {
-            path,
-            golden,
-            prefix: "init.",
-        });
+        let prefix = "init.";
+        learner.model = map_parameters(learner.model, &mut SetWeights { golden, prefix });
         learner.target = EmaTarget::new(&learner.model.encoder);
         learner
     }

@@ -4,39 +4,13 @@
 
 use std::path::Path;
 
-use burn::{
-    module::{Module, ModuleVisitor, Param},
-    tensor::{Gradients, Tensor},
-};
-use ijepa_model::checkpoint::{NamedTensor, ParamPath};
+use burn::{module::Module, tensor::Tensor};
+use ijepa_model::checkpoint::named_gradients;
 use ijepa_testkit::{Golden, assert_close, device, tolerance, values};
 use ijepa_viz::rcdm::Decoder;
 
 fn folder() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
-}
-
-/// Gradients by the names and in the layouts of the file.
-struct Named<'a> {
-    gradients: &'a Gradients,
-    path: ParamPath,
-    tensors: Vec<NamedTensor>,
-}
-
-impl ModuleVisitor for Named<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let gradient = param.val().grad(self.gradients).unwrap();
-        let name = self.path.official_name();
-        self.tensors.push(NamedTensor::from_tensor(name, gradient));
-    }
 }
 
 #[test]
@@ -66,15 +40,10 @@ fn noise_and_all_gradients_equal_pytorchs() {
     close("images", &of_images, "grad.images");
     let of_conditions = values(conditions.grad(&gradients).unwrap());
     close("conditions", &of_conditions, "grad.conditions");
-    let mut named = Named {
-        gradients: &gradients,
-        path: ParamPath::default(),
-        tensors: Vec::new(),
-    };
-    unet.visit(&mut named);
+    let named = named_gradients(&unet, &gradients);
     let names = golden.names("grad.").len();
-    assert_eq!(named.tensors.len(), names - 2);
-    for tensor in named.tensors {
+    assert_eq!(named.len(), names - 2);
+    for tensor in named {
         let found = tensor.read().unwrap();
         close(&tensor.name, &found, &format!("grad.{}", tensor.name));
     }

@@ -20,6 +20,7 @@ mod infer;
 mod json;
 mod module_file;
 mod moments;
+mod named;
 mod names;
 mod native;
 mod official;
@@ -39,8 +40,11 @@ pub use error::{CheckpointError, Mismatch};
 pub use folder_config::Resize;
 pub use module_file::ModuleFile;
 pub use moments::{Moments, OptimizerGroup};
+pub use named::{ParameterMapper, ParameterVisitor, map_parameters, visit_parameters};
 pub use native::{Parts, write_native};
-pub use params::{NamedTensor, ParamPath, named_tensors, official_shape, tensor_from_official};
+pub use params::{
+    NamedTensor, named_gradients, named_tensors, official_shape, tensor_from_official,
+};
 pub use save::Format;
 pub use state::{FORMAT_VERSION, GradScaler, TrainingState};
 pub use state_dict::{LazyTensor, StateDict};

@@ -7,12 +7,13 @@
 use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
 use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param},
-    tensor::{Device, Tensor, TensorData},
+    module::{Module, Param},
+    tensor::{Device, Gradients, Tensor, TensorData},
 };
 
 use super::{
     error::{CheckpointError, Mismatch},
+    named::{ParameterMapper, ParameterVisitor, map_parameters, visit_parameters},
     state_dict::{LazyTensor, StateDict},
 };
 
@@ -102,7 +103,18 @@ pub fn tensor_from_official<const D: usize>(
 /// Parameters of `module` in the order of the official checkpoints.
 pub fn named_tensors<M: Module>(module: &M) -> Vec<NamedTensor> {
     let mut collect = Collect::default();
-    module.visit(&mut collect);
+    visit_parameters(module, &mut collect);
+    collect.tensors
+}
+
+/// Gradients of the parameters of `module` that have one, in the order of the official
+/// checkpoints.
+pub fn named_gradients<M: Module>(module: &M, gradients: &Gradients) -> Vec<NamedTensor> {
+    let mut collect = CollectGradients {
+        gradients,
+        tensors: Vec::new(),
+    };
+    visit_parameters(module, &mut collect);
     collect.tensors
 }
 
@@ -140,80 +152,48 @@ pub fn official_shape(dims: &[usize]) -> Vec<usize> {
     }
 }
 
-/// Names of the modules that lead to a parameter.
-#[derive(Debug, Default)]
-pub struct ParamPath(Vec<String>);
-
-impl ParamPath {
-    /// To be called by `enter_module`.
-    pub fn enter(&mut self, name: &str) {
-        self.0.push(name.to_owned());
-    }
-
-    /// To be called by `exit_module`.
-    pub fn exit(&mut self) {
-        self.0.pop();
-    }
-
-    /// The official name of the parameter at this path.
-    pub fn official_name(&self) -> String {
-        let name = self.0.join(".");
-        match name.rsplit_once('.') {
-            Some((norm, "gamma")) => format!("{norm}.weight"),
-            Some((norm, "beta")) => format!("{norm}.bias"),
-            _ => name,
-        }
-    }
-}
-
 #[derive(Default)]
 struct Collect {
-    path: ParamPath,
     tensors: Vec<NamedTensor>,
 }
 
-impl ModuleVisitor for Collect {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParameterVisitor for Collect {
+    fn visit<const D: usize>(&mut self, name: String, param: &Param<Tensor<D>>) {
         let tensor = param.val().without_autodiff();
-        self.tensors
-            .push(NamedTensor::from_tensor(self.path.official_name(), tensor));
+        self.tensors.push(NamedTensor::from_tensor(name, tensor));
+    }
+}
+
+struct CollectGradients<'a> {
+    gradients: &'a Gradients,
+    tensors: Vec<NamedTensor>,
+}
+
+impl ParameterVisitor for CollectGradients<'_> {
+    fn visit<const D: usize>(&mut self, name: String, param: &Param<Tensor<D>>) {
+        let gradient = param.val().grad(self.gradients);
+        let gradient = gradient.map(|it| NamedTensor::from_tensor(name, it));
+        self.tensors.extend(gradient);
     }
 }
 
 /// Names and official shapes of a network, without computing lazy initial weights.
 #[derive(Default)]
 struct Shapes {
-    path: ParamPath,
     shapes: Vec<(String, Vec<usize>)>,
 }
 
-impl ModuleVisitor for Shapes {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParameterVisitor for Shapes {
+    fn visit<const D: usize>(&mut self, name: String, param: &Param<Tensor<D>>) {
         let shape = official_shape(param.lazy_shape().as_slice());
-        self.shapes.push((self.path.official_name(), shape));
+        self.shapes.push((name, shape));
     }
 }
 
 /// Names and official shapes of the parameters of `module`, in order.
 pub(crate) fn named_shapes<M: Module>(module: &M) -> Vec<(String, Vec<usize>)> {
     let mut shapes = Shapes::default();
-    module.visit(&mut shapes);
+    visit_parameters(module, &mut shapes);
     shapes.shapes
 }
 
@@ -277,31 +257,21 @@ pub(crate) fn read_into<M: Module>(
     tensors: HashMap<&str, &LazyTensor>,
 ) -> Result<M, CheckpointError> {
     let mut load = Load {
-        path: ParamPath::default(),
         tensors,
         error: None,
     };
-    let module = module.map(&mut load);
+    let module = map_parameters(module, &mut load);
     load.error.map_or(Ok(module), Err)
 }
 
 struct Load<'a> {
-    path: ParamPath,
     tensors: HashMap<&'a str, &'a LazyTensor>,
     error: Option<CheckpointError>,
 }
 
-impl ModuleMapper for Load<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.exit();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let tensor = self.tensors.get(self.path.official_name().as_str());
+impl ParameterMapper for Load<'_> {
+    fn map<const D: usize>(&mut self, name: String, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let tensor = self.tensors.get(name.as_str());
         let Some(tensor) = tensor.filter(|_| self.error.is_none()) else {
             return param;
         };

@@ -3,14 +3,16 @@
 use std::{collections::HashMap, path::PathBuf};
 
 use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    module::{Module, Param},
     tensor::{Device, Gradients, Tensor},
 };
 use ijepa_masking::{MaskGroup, PatchGrid, PatchIndices};
 use ijepa_model::{
     Compute, EmaTarget, IJepa, IJepaConfig, Initialization, Kernels, MaskTensors, Precision,
     PredictorConfig, VisionTransformer, VisionTransformerConfig,
-    checkpoint::{NamedTensor, ParamPath, tensor_from_official},
+    checkpoint::{
+        NamedTensor, ParameterMapper, map_parameters, named_gradients, tensor_from_official,
+    },
 };
 use ijepa_testkit::{Golden, assert_close, tolerance};
 
@@ -80,30 +82,18 @@ pub(crate) fn tiny_model(device: &Device, compute: Compute) -> (IJepa, EmaTarget
 
 /// `module` with the golden tensors whose names begin with `prefix`.
 pub(crate) fn with_weights<M: Module>(module: M, golden: &Golden, prefix: &str) -> M {
-    module.map(&mut SetWeights {
-        path: ParamPath::default(),
-        golden,
-        prefix,
-    })
+    let mut set = SetWeights { golden, prefix };
+    map_parameters(module, &mut set)
 }
 
 struct SetWeights<'a> {
-    path: ParamPath,
     golden: &'a Golden,
     prefix: &'a str,
 }
 
-impl ModuleMapper for SetWeights<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.exit();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let name = format!("{}{}", self.prefix, self.path.official_name());
+impl ParameterMapper for SetWeights<'_> {
+    fn map<const D: usize>(&mut self, name: String, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = format!("{}{name}", self.prefix);
         let (dims, device) = (param.lazy_shape().dims(), param.lazy_device());
         let values = tensor_from_official(self.golden.f32s(&name), dims, &device);
         let id = param.id;
@@ -116,17 +106,8 @@ pub(crate) fn gradients<M: Module>(
     module: &M,
     gradients: &Gradients,
 ) -> HashMap<String, NamedTensor> {
-    let mut collect = CollectGradients {
-        path: ParamPath::default(),
-        gradients,
-        found: vec![],
-    };
-    module.visit(&mut collect);
-    collect
-        .found
-        .into_iter()
-        .map(|tensor| (tensor.name.clone(), tensor))
-        .collect()
+    let named = named_gradients(module, gradients).into_iter();
+    named.map(|tensor| (tensor.name.clone(), tensor)).collect()
 }
 
 /// That `found` are the golden gradients whose names begin with `prefix`, and all of them.
@@ -137,31 +118,6 @@ pub(crate) fn check_gradients(golden: &Golden, prefix: &str, found: &HashMap<Str
         let key = format!("{prefix}{parameter}");
         let gradient = found[&parameter].read().unwrap();
         assert_close(&key, &gradient, &golden.f32s(&key), tolerance(TOLERANCE));
-    }
-}
-
-struct CollectGradients<'a> {
-    path: ParamPath,
-    gradients: &'a Gradients,
-    found: Vec<NamedTensor>,
-}
-
-impl ModuleVisitor for CollectGradients<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = param.val().grad(self.gradients) {
-            self.found.push(NamedTensor::from_tensor(
-                self.path.official_name(),
-                gradient,
-            ));
-        }
     }
 }
 
