@@ -49,7 +49,7 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     fn name(&self, index: usize) -> String;
 
     /// The file that holds image `index`, alone or with others; `None` if it is made by code, as
-    /// for sources that do not say.
+    /// for sources that do not say; without, caches read all pixels to know the images.
     ///
     /// # Panics
     ///

@@ -322,7 +322,7 @@ pub(crate) fn adamw_update<B: Backend>(
     }
 }
 
-pub(crate) fn moved_towards<B: Backend>(
+pub(crate) fn lerp<B: Backend>(
     x: FloatTensor<B>,
     towards: FloatTensor<B>,
     weight: f64,

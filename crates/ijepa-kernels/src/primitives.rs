@@ -201,12 +201,12 @@ pub(crate) trait Primitives: Backend {
 
     /// `x + weight * (towards - x)`.
     #[fusion(dtype = x, shape = x)]
-    fn moved_towards(
+    fn lerp(
         x: FloatTensor<Self>,
         towards: FloatTensor<Self>,
         weight: f64,
     ) -> FloatTensor<Self> {
-        plain::moved_towards::<Self>(x, towards, weight)
+        plain::lerp::<Self>(x, towards, weight)
     }
 
     /// The sum of the squares of all elements, `[1]`.

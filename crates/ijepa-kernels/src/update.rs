@@ -76,7 +76,7 @@ pub fn adamw<const D: usize>(
 /// Panics on tensors that record gradients, have different shapes or are empty.
 pub fn lerp<const D: usize>(x: Tensor<D>, towards: Tensor<D>, weight: f64) -> Tensor<D> {
     assert_eq!(x.dims(), towards.dims(), "shapes of a moving average");
-    let moved = Dispatch::moved_towards(constant(x), constant(towards), weight);
+    let moved = Dispatch::lerp(constant(x), constant(towards), weight);
     Tensor::from_dispatch(moved)
 }
 

@@ -211,7 +211,7 @@ mod tests {
         );
     }
 
-    /// The sizes the reference's sampler drew in 625 batches at 224/16 (spec §1.1).
+    /// The sizes the reference's sampler drew in 625 batches at 224/16.
     #[test]
     fn tied_sizes_are_those_the_reference_draws() {
         let sizes = BlockSizes::within(grid(14, 14), Range::new(0.15, 0.2), Range::new(0.75, 1.5));

@@ -19,7 +19,7 @@ pub enum Target {
     Pixels,
 }
 
-/// Distance between predicted and target features.
+/// Distance between predictions and targets, features or pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {
@@ -40,7 +40,7 @@ impl Loss {
     ///
     /// # Shapes
     ///
-    /// - `predicted`, `target`: `[rows, kept, embed_dim]`, f32
+    /// - `predicted`, `target`: `[rows, kept, outputs]`, f32
     /// - output: `[1]`
     pub fn forward(self, predicted: Tensor<3>, target: Tensor<3>) -> Tensor<1> {
         let rows = predicted.dims()[0];

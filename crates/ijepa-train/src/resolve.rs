@@ -123,8 +123,8 @@ impl Recipe {
     /// The mask sampler.
     ///
     /// The strategies of the paper's table 6 take their scale from the paper, and random masks of
-    /// a masked autoencoder from its paper: the keys `target_scale` and the like belong to
-    /// `multi_block`.
+    /// a masked autoencoder from its paper; of the keys of `[mask]` they read `group_size`, and
+    /// `block` its `target_aspect`.
     ///
     /// # Errors
     ///

@@ -92,11 +92,6 @@ impl Schedules {
         }
     }
 
-    /// Optimizer steps of the whole run.
-    pub fn total_steps(&self) -> u64 {
-        (self.config.steps_per_epoch as u64).saturating_mul(self.config.epochs as u64)
-    }
-
     /// Optimizer steps before the learning rate reaches its peak.
     pub fn warmup_steps(&self) -> u64 {
         self.warmup_steps as u64

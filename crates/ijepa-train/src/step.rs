@@ -47,7 +47,7 @@ pub struct GroupBatch {
     pub depth: Option<StochasticDepth>,
 }
 
-/// Schedule values of one step.
+/// What one step is told.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepSettings {
     /// Learning rate.

@@ -129,8 +129,8 @@ impl Primitives for CubeBackend {
         update::adamw(tensors, gradient, rule)
     }
 
-    fn moved_towards(x: CubeTensor, towards: CubeTensor, weight: f64) -> CubeTensor {
-        or_plain!(all_f32([&x, &towards]), moved_towards(x, towards, weight));
+    fn lerp(x: CubeTensor, towards: CubeTensor, weight: f64) -> CubeTensor {
+        or_plain!(all_f32([&x, &towards]), lerp(x, towards, weight));
         update::lerp(x, towards, weight)
     }
 

@@ -130,10 +130,10 @@ impl Primitives for Flex {
         update::adamw_update(tensors, &gradient, rule)
     }
 
-    fn moved_towards(x: FlexTensor, towards: FlexTensor, weight: f64) -> FlexTensor {
+    fn lerp(x: FlexTensor, towards: FlexTensor, weight: f64) -> FlexTensor {
         let fits = all_f32([&x, &towards]);
-        or_plain!(fits, moved_towards(x, towards, weight));
-        update::moved_towards(x, &towards, weight)
+        or_plain!(fits, lerp(x, towards, weight));
+        update::lerp(x, &towards, weight)
     }
 
     fn squared_norm(x: FlexTensor) -> FlexTensor {

@@ -80,7 +80,7 @@ impl Kernel for Lerp<'_> {
     }
 }
 
-pub(super) fn moved_towards(mut x: FlexTensor, towards: &FlexTensor, weight: f64) -> FlexTensor {
+pub(super) fn lerp(mut x: FlexTensor, towards: &FlexTensor, weight: f64) -> FlexTensor {
     let towards = contiguous(towards);
     make_own(&mut x)
         .par_chunks_mut(TASK)

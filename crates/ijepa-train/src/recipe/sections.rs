@@ -100,8 +100,8 @@ impl Default for Model {
 /// What is predicted and how the error is measured: `[objective]`.
 ///
 /// A masked autoencoder (`kind = "mae"`) hides 75 % of the patches at random, and its predictor is
-/// the decoder that predicts their pixels: `target`, `loss` and `mask.strategy` are "pixels", "mse"
-/// and "random" where they are not given, and changing the kind puts them back to that.
+/// the decoder that predicts their pixels: `target`, `target_masking`, `loss` and `mask.strategy`
+/// are "pixels", "output", "mse" and "random" where they are not given, and changing the kind puts them back to that.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Objective {
@@ -133,7 +133,8 @@ impl Default for Objective {
     }
 }
 
-/// Context and target masks: `[mask]`.
+/// Context and target masks: `[mask]`. Strategies other than `multi_block` read `group_size` alone,
+/// and `block` the `target_aspect`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mask {
