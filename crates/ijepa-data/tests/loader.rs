@@ -398,6 +398,21 @@ fn nobody_waits_for_data_once_it_is_stopped() {
     }
 }
 
+#[test]
+fn a_loader_that_was_stopped_goes_on_with_the_same_batch() {
+    let expected = batches(Levels::new(50), config(0, 0), 8);
+    for workers in [0, 3] {
+        let mut loader = Loader::new(Arc::new(Levels::new(50)), config(workers, 0)).unwrap();
+        let mut found = Vec::new();
+        while found.len() < 8 {
+            // It may be there already.
+            let early = loader.next_batch_unless(&AtomicBool::new(true)).unwrap();
+            found.push(early.unwrap_or_else(|| loader.next_batch().unwrap()));
+        }
+        assert!(found == expected, "{workers} workers");
+    }
+}
+
 /// Images of 20 x 16 pixels as files.
 #[derive(Debug)]
 struct Files;
