@@ -10,7 +10,7 @@ use ijepa_train::{Backend, DeviceError, DeviceSpec, Recipe, RecipeError};
 
 use crate::error::CliError;
 
-pub(crate) use images::{DataArgs, ReadArgs, open_data, open_part};
+pub(crate) use images::{DataArgs, ReadArgs, open_data, open_part, open_pictures};
 pub(crate) use run::{RunArgs, stopping_at_ctrl_c};
 
 /// The recipe that masks are looked at and measured with unless another is named.

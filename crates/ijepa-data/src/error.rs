@@ -36,8 +36,8 @@ pub enum DataError {
         /// Its path.
         path: PathBuf,
     },
-    /// A file too large to be an image.
-    #[error("`{}` has {found} bytes, expected at most {most} of an image", path.display())]
+    /// A file too large to be an image or a list.
+    #[error("`{}` has {found} bytes, expected at most {most}", path.display())]
     FileTooLarge {
         /// The file.
         path: PathBuf,
@@ -198,8 +198,8 @@ pub enum DataError {
     /// Images lie beside class folders, so it is unclear whether the folder is labelled.
     #[error(
         "`{}` has class folders and also images such as `{example}` beside them; move these into a \
-         class folder or elsewhere",
-        path.display()
+         class folder or elsewhere, or use `folder:{},labels=none` for all images without labels",
+        path.display(), path.display()
     )]
     MixedFolder {
         /// The folder.

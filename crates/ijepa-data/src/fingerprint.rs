@@ -18,7 +18,7 @@ const MOST_SIZES: usize = 1 << 14;
 ///
 /// Names count from the folder on that all images have in common, so the same data elsewhere is
 /// the same. Sizes are those of the files of up to 16,384 images, evenly spread; images made by
-/// code have none and are told by the pixels of the first. Nothing else is read.
+/// code have none and are told by the first. Nothing else is read.
 ///
 /// # Examples
 ///
@@ -102,7 +102,7 @@ fn sizes(source: &dyn Source, count: usize) -> String {
                 last = Some(path);
             }
             Some(_) => {}
-            None if number == 0 => add_pixels(&mut hasher, source),
+            None if number == 0 => add_first(&mut hasher, source),
             None => {}
         }
     }
@@ -113,11 +113,17 @@ fn length(path: &Path) -> String {
     fs::metadata(path).map_or_else(|_| "none".to_owned(), |file| file.len().to_string())
 }
 
-fn add_pixels(hasher: &mut Hasher, source: &dyn Source) {
-    if let Ok(Fetched::Pixels(image)) = source.fetch(0, &mut Vec::new()) {
-        let size = format!("{}x{}", image.width(), image.height());
-        add(hasher, size.as_bytes());
-        add(hasher, image.pixels());
+fn add_first(hasher: &mut Hasher, source: &dyn Source) {
+    let mut file = Vec::new();
+    match source.fetch(0, &mut file) {
+        Ok(Fetched::Pixels(image)) => {
+            let size = format!("{}x{}", image.width(), image.height());
+            add(hasher, size.as_bytes());
+            add(hasher, image.pixels());
+        }
+        Ok(Fetched::File) => add(hasher, &file),
+        // Whoever needs it will say so.
+        Err(_) => {}
     }
 }
 

@@ -78,8 +78,8 @@ pub use reading::{ImageReader, Reading, Retry};
 pub use resize::{CropBox, CropRect, Filter, crop, crop_resize, resize};
 pub use rng::{Purpose, SampleRng, normal, sample_rng, unit};
 pub use source::{
-    Background, CifarSource, FolderSource, IMAGE_EXTENSIONS, ListedSource, ParquetSource,
-    SceneKind, SceneLabels, ScenesConfig, ScenesSource, Source,
+    Background, CifarSource, ConcatSource, FolderSource, IMAGE_EXTENSIONS, ListedSource,
+    ParquetSource, SceneKind, SceneLabels, ScenesConfig, ScenesSource, Source,
 };
 pub use spec::DataSpec;
 pub use transform::{

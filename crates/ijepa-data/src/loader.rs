@@ -152,7 +152,7 @@ impl Loader {
     }
 
     /// As [`next_batch`](Self::next_batch), but gives up waiting, and gives nothing, once `stop`
-    /// is set.
+    /// is set; the next call goes on waiting for the same batch.
     ///
     /// # Errors
     ///
@@ -165,10 +165,11 @@ impl Loader {
         while self.shares.len() < parts {
             let stopped = || stop.load(Ordering::Relaxed);
             let share = match &self.workers {
-                None => Some(self.plan.fill(step, places.clone(), &stopped)),
+                // What was cut short is made anew the next time.
+                None => Some(self.plan.fill(step, places.clone(), &stopped)).filter(|_| !stopped()),
                 Some(workers) => workers.receive(self.shares.len(), &stopped)?,
             };
-            let Some(mut share) = share.filter(|_| !stopped()) else {
+            let Some(mut share) = share else {
                 return Ok(None);
             };
             self.tally.add(&self.plan, std::mem::take(&mut share.bad));

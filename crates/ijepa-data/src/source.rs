@@ -1,6 +1,7 @@
 //! Where images come from.
 
 mod cifar;
+mod concat;
 mod file;
 mod folder;
 mod listed;
@@ -9,6 +10,8 @@ mod scenes;
 mod split;
 
 pub use cifar::CifarSource;
+pub use concat::ConcatSource;
+pub(crate) use folder::matching_folders;
 pub use folder::{FolderSource, IMAGE_EXTENSIONS};
 pub use listed::ListedSource;
 pub use parquet::ParquetSource;
@@ -92,4 +95,9 @@ pub trait Source: Send + Sync + std::fmt::Debug {
 
     /// Class names by label; empty when the source has no labels or does not name them.
     fn classes(&self) -> &[String];
+
+    /// What was found when it was opened and should be said once, a sentence each.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

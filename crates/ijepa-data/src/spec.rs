@@ -6,15 +6,18 @@ use std::str::FromStr;
 
 use crate::error::DataError;
 use crate::source::{
-    CifarSource, FolderSource, ListedSource, ParquetSource, ScenesConfig, ScenesSource, Source,
+    CifarSource, ConcatSource, FolderSource, ListedSource, ParquetSource, ScenesConfig,
+    ScenesSource, Source, matching_folders,
 };
 
 /// A data set by name: `KIND:ARGUMENT`, or a bare path for a folder.
 ///
 /// | text | data |
 /// |---|---|
-/// | `folder:PATH`, `PATH` | image files, one sub-folder per class or flat |
+/// | `folder:PATH`, `PATH` | image files, one sub-folder per class or flat; wildcards name several folders |
+/// | `folder:PATH,labels=none` | image files at any depth without labels, see [`FolderSource::unlabelled`] |
 /// | `folder:PATH,labels=FILE` | image files with the labels of a text file, see [`ListedSource::labelled_folder`] |
+/// | `list:FILE` | the images that a text file names, with labels or without, see [`ListedSource::list`] |
 /// | `parquet:GLOB` | Hugging Face Parquet files with `image` and `label` columns |
 /// | `scenes[:KEY=VALUE,...]` | images rendered by code, see [`ScenesConfig`] |
 /// | `cifar10:PATH`, `cifar100:PATH` | in binary or Parquet form; `PATH/test` for the test images |
@@ -38,8 +41,12 @@ use crate::source::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DataSpec {
-    /// Image files below a folder.
+    /// Image files below a folder, or several.
     Folder(PathBuf),
+    /// Image files at any depth below a folder, or several, without labels.
+    Unlabelled(PathBuf),
+    /// Image files that a text file names.
+    List(PathBuf),
     /// Image files below a folder with the labels of a text file.
     LabelledFolder {
         /// The folder.
@@ -74,6 +81,7 @@ pub enum DataSpec {
 
 const KINDS: &[&str] = &[
     "folder",
+    "list",
     "parquet",
     "scenes",
     "cifar10",
@@ -94,7 +102,9 @@ impl DataSpec {
     /// that cannot be read yet.
     pub fn open(&self) -> Result<Box<dyn Source>, DataError> {
         match self {
-            Self::Folder(path) => Ok(Box::new(FolderSource::open(path)?)),
+            Self::Folder(path) => open_folders(path, |path| FolderSource::open(path)),
+            Self::Unlabelled(path) => open_folders(path, |path| FolderSource::unlabelled(path)),
+            Self::List(path) => Ok(Box::new(ListedSource::list(path)?)),
             Self::LabelledFolder { folder, labels } => {
                 Ok(Box::new(ListedSource::labelled_folder(folder, labels)?))
             }
@@ -110,6 +120,29 @@ impl DataSpec {
         }
     }
 
+    /// Opens several data sets as one, in their order.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_all(specs: &[Self]) -> Result<Box<dyn Source>, DataError> {
+        match specs {
+            [spec] => spec.open(),
+            _ => {
+                let sources = specs.iter().map(Self::open).collect::<Result<_, _>>()?;
+                Ok(Box::new(ConcatSource::new(sources)))
+            }
+        }
+    }
+
+    /// The same images where nobody asks for labels: a folder may have any form then.
+    pub fn without_labels(self) -> Self {
+        match self {
+            Self::Folder(path) => Self::Unlabelled(path),
+            other => other,
+        }
+    }
+
     /// Opens a folder restricted to the images that the file `list` names, one a line.
     ///
     /// # Errors
@@ -119,11 +152,32 @@ impl DataSpec {
     pub fn open_subset(&self, list: &Path) -> Result<Box<dyn Source>, DataError> {
         match self {
             Self::Folder(path) => Ok(Box::new(FolderSource::open(path)?.restrict_to(list)?)),
+            Self::Unlabelled(path) => {
+                let source = FolderSource::unlabelled(path)?;
+                Ok(Box::new(source.restrict_to(list)?))
+            }
             other => Err(DataError::SubsetOfOther {
                 spec: other.to_string(),
             }),
         }
     }
+}
+
+/// Opens each of the folders that `pattern` names.
+fn open_folders(
+    pattern: &Path,
+    open: impl Fn(&Path) -> Result<FolderSource, DataError>,
+) -> Result<Box<dyn Source>, DataError> {
+    let folders = matching_folders(pattern)?;
+    if let [folder] = &folders[..] {
+        return Ok(Box::new(open(folder)?));
+    }
+    let boxed = |folder: &PathBuf| Ok(Box::new(open(folder)?) as Box<dyn Source>);
+    let sources = folders
+        .iter()
+        .map(boxed)
+        .collect::<Result<_, DataError>>()?;
+    Ok(Box::new(ConcatSource::new(sources)))
 }
 
 impl FromStr for DataSpec {
@@ -146,6 +200,7 @@ impl FromStr for DataSpec {
         match kind {
             "folder" => match argument.rsplit_once(",labels=") {
                 Some(("", _)) => Err(DataError::MissingPath { kind: "folder" }),
+                Some((folder, "none")) => Ok(Self::Unlabelled(folder.into())),
                 Some((_, "")) => Err(DataError::BadValue {
                     key: "labels",
                     found: String::new(),
@@ -157,6 +212,7 @@ impl FromStr for DataSpec {
                 }),
                 None => Ok(Self::Folder(path("folder")?)),
             },
+            "list" => Ok(Self::List(path("list")?)),
             "parquet" => Ok(Self::Parquet(path("parquet")?)),
             "scenes" => Ok(Self::Scenes(argument.parse()?)),
             "cifar10" => Ok(Self::Cifar10(path("cifar10")?)),
@@ -184,6 +240,8 @@ impl fmt::Display for DataSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(path) => write!(f, "folder:{}", path.display()),
+            Self::Unlabelled(path) => write!(f, "folder:{},labels=none", path.display()),
+            Self::List(path) => write!(f, "list:{}", path.display()),
             Self::LabelledFolder { folder, labels } => {
                 let (folder, labels) = (folder.display(), labels.display());
                 write!(f, "folder:{folder},labels={labels}")
@@ -230,6 +288,8 @@ mod tests {
         check("parquet:d/train-*.parquet", "parquet:d/train-*.parquet");
         check("val,labels=val.txt", "folder:val,labels=val.txt");
         check("folder:a,b", "folder:a,b");
+        check("a,labels=none", "folder:a,labels=none");
+        check("list:a/b.txt", "list:a/b.txt");
         for kind in [
             "cifar10",
             "cifar100",
@@ -254,8 +314,8 @@ mod tests {
     fn mistakes_name_what_was_found_and_what_is_valid() {
         assert_eq!(
             message("imagenet:x"),
-            "unknown kind of data `imagenet` in `imagenet:x`, expected one of: folder, parquet, \
-             scenes, cifar10, cifar100, clevr-count, clevr-distance, places205, inat18, tar"
+            "unknown kind of data `imagenet` in `imagenet:x`, expected one of: folder, list, \
+             parquet, scenes, cifar10, cifar100, clevr-count, clevr-distance, places205, inat18, tar"
         );
         assert_eq!(
             message("scenes:colour=grey"),

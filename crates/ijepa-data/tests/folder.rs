@@ -127,6 +127,148 @@ fn images_beside_classes_are_an_error() {
 }
 
 #[test]
+fn without_labels_a_folder_may_have_any_form() {
+    let files = [
+        "stray.jpg",
+        "b/2.png",
+        "b/deep/1.png",
+        "a-2/3.png",
+        "a/4.png",
+        "empty/",
+        "lost+found/#7.png",
+        ".cache/5.png",
+        "notes.txt",
+        "a/notes.TXT",
+        "a/photo.avif",
+        "LICENSE",
+    ];
+    let root = tree(&files);
+    let source = FolderSource::unlabelled(root.path()).unwrap();
+    let expected = [
+        "stray.jpg",
+        "a/4.png",
+        "a-2/3.png",
+        "b/2.png",
+        "b/deep/1.png",
+    ];
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|name| ((*name).to_owned(), None))
+        .collect();
+    assert_eq!(contents(root.path(), &source), expected);
+    assert_eq!(source.classes(), <&[String]>::default());
+    let note = "4 other files passed over: .avif 1, .txt 2, without ending 1";
+    assert_eq!(source.notes(), [note]);
+    let spec = format!("folder:{},labels=none", root.path().display());
+    let spec: DataSpec = spec.parse().unwrap();
+    assert_eq!(spec.open().unwrap().len(), 5);
+    let strict = DataSpec::Folder(root.path().to_owned());
+    assert!(matches!(strict.open(), Err(DataError::MixedFolder { .. })));
+    assert_eq!(strict.without_labels(), spec);
+}
+
+#[test]
+fn a_folder_that_keeps_the_strict_rules_has_the_same_order_without_labels() {
+    let root = tree(&[
+        "b/z.png",
+        "b/deep/a.png",
+        "b/deep-2/b.png",
+        "a/1.png",
+        "a-2/2.png",
+    ]);
+    let names = |source: FolderSource| (0..5).map(|index| source.name(index)).collect::<Vec<_>>();
+    assert_eq!(
+        names(FolderSource::open(root.path()).unwrap()),
+        names(FolderSource::unlabelled(root.path()).unwrap())
+    );
+}
+
+#[test]
+fn what_a_check_of_the_disk_leaves_is_no_class() {
+    check(&["a/1.png", "lost+found/"], &["a"], &[("a/1.png", Some(0))]);
+}
+
+#[test]
+fn several_folders_are_one_and_share_their_classes_by_name() {
+    let root = tree(&[
+        "part-1/b/1.png",
+        "part-0/a/2.png",
+        "part-0/b/3.png",
+        "rest/c/4.png",
+    ]);
+    let spec = |form: &str| -> DataSpec {
+        let text = format!("folder:{}/{form}", root.path().display());
+        text.parse().unwrap()
+    };
+    let source = spec("part-*").open().unwrap();
+    let expected = [
+        ("part-0/a/2.png", 0),
+        ("part-0/b/3.png", 1),
+        ("part-1/b/1.png", 1),
+    ];
+    let expected = expected.map(|(name, label)| (name.to_owned(), Some(label)));
+    assert_eq!(contents(root.path(), source.as_ref()), expected);
+    assert_eq!(source.classes(), ["a", "b"]);
+    assert_eq!(source.read(2).unwrap().pixels(), [1, 2, 3]);
+    let both = DataSpec::open_all(&[spec("rest"), spec("part-0")]).unwrap();
+    assert_eq!(both.classes(), ["a", "b", "c"]);
+    assert_eq!(
+        [0, 1, 2].map(|index| both.label(index)),
+        [Some(2), Some(0), Some(1)]
+    );
+    let mixed = DataSpec::open_all(&[spec("rest"), spec("rest/c")]).unwrap();
+    assert_eq!(mixed.label(0), None);
+    assert!(mixed.notes()[0].starts_with("labels are left out"));
+    let nothing = spec("no-*").open().unwrap_err();
+    assert!(matches!(nothing, DataError::NoMatch { .. }), "{nothing}");
+}
+
+#[test]
+fn a_list_names_images_in_its_order_with_labels_or_without() {
+    let root = tree(&["x/1.png", "x/2 b.png", "3.png"]);
+    let other = tree(&["4.png"]);
+    let list = root.path().join("list.txt");
+    let open = |text: &str| {
+        fs::write(&list, text).unwrap();
+        let spec: DataSpec = format!("list:{}", list.display()).parse().unwrap();
+        spec.open()
+    };
+    let far = other.path().join("4.png");
+    let source = open(&format!("x/2 b.png\r\n\n3.png\n{}\nx/1.png", far.display())).unwrap();
+    let names: Vec<_> = (0..source.len()).map(|index| source.name(index)).collect();
+    let expected = [
+        root.path().join("x/2 b.png"),
+        root.path().join("3.png"),
+        far,
+        root.path().join("x/1.png"),
+    ];
+    assert_eq!(names, expected.map(|path| path.display().to_string()));
+    assert_eq!((source.label(0), source.classes().len()), (None, 0));
+    assert_eq!(source.read(2).unwrap().pixels(), [1, 2, 3]);
+
+    let labels = |text: &str| {
+        let source = open(text).unwrap();
+        let labels: Vec<_> = (0..source.len()).map(|index| source.label(index)).collect();
+        (labels, source.classes().to_vec())
+    };
+    let (found, classes) = labels("3.png\tred fox\nx/1.png\tcat\n3.png\tred fox\nx/2 b.png\n");
+    assert_eq!(found, [Some(1), Some(0), Some(1), None]);
+    assert_eq!(classes, ["cat", "red fox"]);
+    let (found, classes) = labels("3.png\t10\nx/1.png\t9\n");
+    assert_eq!(
+        (found, classes),
+        (
+            vec![Some(1), Some(0)],
+            vec!["9".to_owned(), "10".to_owned()]
+        )
+    );
+
+    let error = open("gone.png\n").unwrap_err();
+    assert!(matches!(error, DataError::ListedMissing { name, .. } if name == "gone.png"));
+    assert!(matches!(open("\n \n"), Err(DataError::SubsetEmpty { .. })));
+}
+
+#[test]
 fn a_subset_keeps_order_labels_and_classes() {
     let root = tree(&["a/1.png", "a/2.png", "b/3.png", "b/4.png", "c/1.png"]);
     let list = root.path().join("subset.txt");
@@ -214,7 +356,7 @@ mod links {
         let error = source.read(1).unwrap_err().to_string();
         assert!(error.ends_with("1.png` is no regular file"), "{error}");
         let error = source.read(2).unwrap_err().to_string();
-        let expected = "has 1073741825 bytes, expected at most 1073741824 of an image";
+        let expected = "has 1073741825 bytes, expected at most 1073741824";
         assert!(error.ends_with(expected), "{error}");
     }
 

@@ -307,7 +307,7 @@ fn patient(workers: usize, retries: u32) -> LoaderConfig {
 fn storage_that_fails_for_now_changes_nothing() {
     let expected = batches(Levels::new(50), config(0, 0), 12);
     for workers in [0, 1, 3] {
-        let source = Flaky::new(Levels::new(50), |asked| !asked.is_multiple_of(4));
+        let source = Flaky::new(Levels::new(50), |asked: u32| !asked.is_multiple_of(4));
         let mut loader = Loader::new(Arc::new(source), patient(workers, 1000)).unwrap();
         let found: Vec<_> = loader.by_ref().take(12).map(Result::unwrap).collect();
         assert!(found == expected, "{workers} workers");
@@ -319,7 +319,7 @@ fn storage_that_fails_for_now_changes_nothing() {
 fn what_cannot_be_had_is_an_error_that_may_pass() {
     let expected = batches(Levels::new(50), config(0, 0), 5);
     for workers in [0, 1, 3] {
-        let source = Flaky::new(Levels::new(50), |asked| (20..60).contains(&asked));
+        let source = Flaky::new(Levels::new(50), |asked: u32| (20..60).contains(&asked));
         let mut loader = Loader::new(Arc::new(source), patient(workers, 2)).unwrap();
         let (mut found, mut errors) = (Vec::new(), 0);
         while found.len() < 5 {
@@ -358,7 +358,7 @@ fn a_folder_that_is_away_for_a_moment_is_waited_for_and_a_deleted_file_is_not_re
     };
     let expected = all(Arc::new(folder.clone()));
     let (from, to) = (here.clone(), away);
-    let moving = move |asked| {
+    let moving = move |asked: u32| {
         match asked {
             11 => std::fs::rename(&from, &to).unwrap(),
             16 => std::fs::rename(&to, &from).unwrap(),
@@ -387,7 +387,7 @@ fn nobody_waits_for_data_once_it_is_stopped() {
     for workers in [0, 2] {
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
-        let source = Flaky::new(Levels::new(20), move |_| {
+        let source = Flaky::new(Levels::new(20), move |_: u32| {
             seen.store(true, Ordering::Relaxed);
             true
         });
@@ -395,6 +395,21 @@ fn nobody_waits_for_data_once_it_is_stopped() {
         config.reading.retry.first_pause = Duration::from_secs(1 << 30);
         let mut loader = Loader::new(Arc::new(source), config).unwrap();
         assert_eq!(loader.next_batch_unless(&stop).unwrap(), None);
+    }
+}
+
+#[test]
+fn a_loader_that_was_stopped_goes_on_with_the_same_batch() {
+    let expected = batches(Levels::new(50), config(0, 0), 8);
+    for workers in [0, 3] {
+        let mut loader = Loader::new(Arc::new(Levels::new(50)), config(workers, 0)).unwrap();
+        let mut found = Vec::new();
+        while found.len() < 8 {
+            // It may be there already.
+            let early = loader.next_batch_unless(&AtomicBool::new(true)).unwrap();
+            found.push(early.unwrap_or_else(|| loader.next_batch().unwrap()));
+        }
+        assert!(found == expected, "{workers} workers");
     }
 }
 

@@ -68,7 +68,7 @@ fn messages_state_the_facts() {
             example: "x.jpg".to_owned(),
         },
         "`a/b` has class folders and also images such as `x.jpg` beside them; move these into a \
-         class folder or elsewhere",
+         class folder or elsewhere, or use `folder:a/b,labels=none` for all images without labels",
     );
     check(
         DataError::SubsetOfOther {

@@ -121,10 +121,10 @@ impl Ablate {
         context: &Context,
     ) -> Result<Report, CliError> {
         let (recipe, _) = self.study.open(&self.recipe, context)?;
-        let data = named(data)?;
+        let data = named(data, context)?;
         let task = Task {
-            train: named(train)?,
-            test: named(test)?,
+            train: named(train, context)?,
+            test: named(test, context)?,
         };
         let labels = match self.labels_per_class {
             Some(labels) => Labels::PerClass(labels),

@@ -68,7 +68,7 @@ impl Embed {
         picture::check_name("out", &self.out)?;
         FeatureFormat::of_new(&self.out, vectors).map_err(Error::from)?;
         let compute = context.compute()?;
-        let source = self.data.open()?;
+        let source = self.data.open(context)?;
         let frozen = self.weights.load(self.encoder, context)?;
         let config = ExtractConfig {
             pooling,
@@ -88,7 +88,7 @@ impl Embed {
             (vectors, &config),
             &compute.device,
             &self.out,
-            StatusLine::watch(context.quiet, &self.data.spec),
+            StatusLine::watch(context.quiet, &self.data.spec()),
         )?;
         Ok(self.report(&embedded, &frozen, &config, compute))
     }

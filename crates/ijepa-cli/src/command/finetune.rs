@@ -70,7 +70,7 @@ impl Finetune {
         let recipe = self.recipe(context)?;
         let compute = context.compute_preferring(recipe.run.precision)?;
         let recipe = recipe.with_overrides(&[compute.precision_override()])?;
-        let (train, test) = (self.train()?, args::open_data(&self.test)?);
+        let (train, test) = (self.train(context)?, args::open_data(&self.test, context)?);
         let data = FinetuneData::new(train, test).map_err(Error::from)?;
         let seed = recipe.run.seed;
         let loaded = self.weights.load_trainable(self.encoder, seed, compute)?;
@@ -101,8 +101,9 @@ impl Finetune {
         Ok(recipe)
     }
 
-    fn train(&self) -> Result<Arc<dyn Source>, CliError> {
-        Ok(args::open_part(&self.train, self.subset.as_deref())?)
+    fn train(&self, context: &Context) -> Result<Arc<dyn Source>, CliError> {
+        let subset = self.subset.as_deref();
+        Ok(args::open_part(&self.train, subset, context)?)
     }
 
     fn finetune(

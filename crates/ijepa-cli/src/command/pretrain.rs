@@ -53,14 +53,14 @@ impl Pretrain {
         let recipe = self.recipe(context)?;
         let compute = context.compute_preferring(recipe.run.precision)?;
         let recipe = recipe.with_overrides(&[compute.precision_override()])?;
-        let source = self.data.open()?;
+        let source = self.data.open_unlabelled(context)?;
         let plan = PretrainPlan::new(recipe, source.len())?;
         let folder = Folder::open(&self.run.out)?;
         let device = compute.spec.to_string();
         let options = self.run.options(
             context,
             compute.environment([
-                ("data", self.data.spec.clone().into()),
+                ("data", self.data.spec().into()),
                 ("images", source.len().into()),
                 ("total_steps", plan.total_steps().into()),
             ]),
@@ -109,7 +109,7 @@ impl Pretrain {
     ) -> Result<EpochEvaluation, CliError> {
         let device = &context.compute()?.device;
         let recipe = plan.recipe();
-        let open = |spec: &String| args::open_data(spec);
+        let open = |spec: &String| args::open_data(spec, context);
         let test = self.eval_test.as_ref().map(open).transpose()?;
         let config = ExtractConfig {
             workers: context.workers(),

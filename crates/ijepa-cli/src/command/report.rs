@@ -50,7 +50,7 @@ impl ReportRuns {
         picture::check_name("out", &out)?;
         if let Some(spec) = &self.data {
             // What was asked for by name must be there; what the run remembers may be gone.
-            args::open_data(spec)?;
+            args::open_pictures(spec)?;
         }
         let mut runs = Vec::new();
         for path in &self.runs {
@@ -97,7 +97,7 @@ impl ReportRuns {
         spec: &str,
         compute: &Compute,
     ) -> Result<Vec<PatchPicture>, CliError> {
-        let source = args::open_data(spec)?;
+        let source = args::open_pictures(spec)?;
         let checkpoint = Checkpoint::open(run.path())?;
         let encoder = checkpoint.feature_encoder(&compute.device)?;
         let encoder = encoder.with_precision(compute.precision);

@@ -86,8 +86,8 @@ impl StudyArgs {
 }
 
 /// The images of `spec`, under that name.
-pub(crate) fn named(spec: &str) -> Result<NamedSource, CliError> {
-    Ok((spec.to_owned(), args::open_data(spec)?))
+pub(crate) fn named(spec: &str, context: &Context) -> Result<NamedSource, CliError> {
+    Ok((spec.to_owned(), args::open_data(spec, context)?))
 }
 
 impl From<StudyError> for CliError {

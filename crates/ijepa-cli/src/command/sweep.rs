@@ -56,10 +56,10 @@ impl Sweep {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let (recipe, _) = self.study.open(&self.recipe, context)?;
         let variants = self.variants()?;
-        let data = (self.data.spec.clone(), self.data.open()?);
+        let data = (self.data.spec(), self.data.open_unlabelled(context)?);
         let study = Study {
             halving: self.halving,
-            ..Study::sweep(recipe, variants, self.tasks()?)
+            ..Study::sweep(recipe, variants, self.tasks(context)?)
         };
         let found = self
             .study
@@ -90,7 +90,7 @@ impl Sweep {
         Ok(variants)
     }
 
-    fn tasks(&self) -> Result<Vec<Task>, CliError> {
+    fn tasks(&self, context: &Context) -> Result<Vec<Task>, CliError> {
         let (train, test) = (self.eval_data.len(), self.eval_test.len());
         if train != test {
             return Err(CliError::TaskPairs { train, test });
@@ -98,8 +98,8 @@ impl Sweep {
         let pairs = self.eval_data.iter().zip(&self.eval_test);
         let open = |(train, test): (&String, &String)| {
             Ok(Task {
-                train: named(train)?,
-                test: named(test)?,
+                train: named(train, context)?,
+                test: named(test, context)?,
             })
         };
         pairs.map(open).collect()

@@ -152,7 +152,7 @@ impl PairArgs {
     ) -> Result<Images, CliError> {
         let open = |spec: &Option<String>, subset: &Option<PathBuf>| {
             let spec = spec.clone().ok_or(CliError::NothingToCompare)?;
-            let source = args::open_part(&spec, subset.as_deref())?;
+            let source = args::open_part(&spec, subset.as_deref(), context)?;
             Ok::<_, CliError>(Named { spec, source })
         };
         let (train, test) = (open(&self.train, &self.subset)?, open(&self.test, &None)?);

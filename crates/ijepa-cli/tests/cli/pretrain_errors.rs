@@ -2,7 +2,9 @@
 
 use std::{fs, path::Path};
 
-use crate::support::{Background, endless, ijepa, json, path_text, text, tiny, tiny_on};
+use crate::support::{
+    Background, endless, golden, ijepa, json, path_text, text, tiny, tiny_on, words,
+};
 
 fn check(args: &[String], code: i32, message: &str) {
     let run = ijepa(args);
@@ -117,6 +119,48 @@ fn corrupt_images_are_replaced_and_listed_until_they_are_too_many() {
         4,
         "2 of 20 images are unreadable, more than the 1 allowed",
     );
+}
+
+#[test]
+fn a_small_set_survives_a_bad_image_and_the_message_says_how_it_survives_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = photos(folder.path(), 2);
+    let out = folder.path().join("two");
+    let advice = "raise `data.max_bad_fraction` of the recipe to 0.1";
+    check(&tiny_on(&data, &out, "--quiet --max-steps 3"), 4, advice);
+    fs::remove_file(folder.path().join("photos/00.png")).unwrap();
+    let out = folder.path().join("one");
+    let result = json(&tiny_on(&data, &out, "--quiet --max-steps 3"));
+    assert_eq!(result["skipped"], 1);
+}
+
+#[test]
+fn without_labels_folders_may_have_any_form_and_several_data_sets_are_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = photos(folder.path(), 0);
+    let photos = folder.path().join("photos");
+    fs::create_dir_all(photos.join("deep/empty")).unwrap();
+    fs::rename(photos.join("03.png"), photos.join("deep/03.png")).unwrap();
+    fs::write(photos.join("notes.txt"), "none").unwrap();
+    let out = folder.path().join("run");
+    let more = "--max-steps 1 --data scenes:n=30,size=32";
+    let run = ijepa(&tiny_on(&data, &out, more));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let note = "1 other file passed over: .txt 1\n";
+    assert_eq!(run.stderr.matches(note).count(), 1, "{run:?}");
+    assert!(run.stderr.contains("50 images, "), "{run:?}");
+    // Labels are needed here, and there is none to be made up.
+    let features = path_text(folder.path().join("features.npy"));
+    let weights = golden("hf_tiny_saved");
+    let embed = format!("embed --weights {weights} --data {data} --out {features}");
+    check(
+        &words(&embed),
+        4,
+        "has class folders and also images such as",
+    );
+    let embed = format!("{embed} --quiet --preprocess squash")
+        .replace(&data, &format!("{data},labels=none"));
+    assert_eq!(json(&words(&embed))["images"], 20);
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 mod classes;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::split::folder_and_split;
 use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
 use crate::image::RgbImage8;
+use crate::source::file::read_file;
 use crate::source::{ParquetSource, Source};
 
 const SIDE: usize = 32;
@@ -145,10 +145,7 @@ impl Binary {
         let record = label_bytes + 3 * PLANE;
         let (mut records, mut per_file) = (Vec::new(), Vec::new());
         for path in &files {
-            let bytes = fs::read(path).map_err(|source| DataError::Read {
-                path: path.clone(),
-                source,
-            })?;
+            let bytes = read_file(path)?;
             let wrong = |what, found: usize, expected: usize| DataError::Inconsistent {
                 path: path.clone(),
                 what,

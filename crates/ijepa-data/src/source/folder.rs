@@ -1,5 +1,6 @@
 //! Image files in a folder, with or without one sub-folder per class.
 
+mod others;
 mod subset;
 
 use std::collections::HashSet;
@@ -11,6 +12,7 @@ use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
 use crate::source::Source;
 use crate::source::file::fetch_file;
+use others::Others;
 
 /// File name endings of images, compared without regard to case.
 pub const IMAGE_EXTENSIONS: &[&str] = &[
@@ -18,15 +20,21 @@ pub const IMAGE_EXTENSIONS: &[&str] = &[
 ];
 const EXTENSIONS_TEXT: &str = ".jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp";
 
+/// What a check of the file system leaves.
+const LOST_AND_FOUND: &str = "lost+found";
+
 /// The images of a folder.
 ///
 /// If any sub-folder is present, each one is a class, as in torchvision's `ImageFolder`: labels
 /// follow the byte-wise order of the class names, and images of a class are found at any depth,
 /// ordered by folder and then by file name. A folder with image files only is flat and has no
-/// labels. Both at once is an error, since either reading would silently ignore something; other
-/// files (a licence, a list) are passed over, and so are names starting with a dot. A class
-/// folder without an image is an error too. Links are followed, but for those to a folder that
-/// they lie in, and a class has the images of a folder once, however many links lead there.
+/// labels. Both at once is an error, since either reading would silently ignore something, and so
+/// is a class folder without an image. [`unlabelled`](Self::unlabelled) takes any folder.
+///
+/// Files of other kinds (a licence, a list) are passed over and counted in
+/// [`notes`](Source::notes); names starting with a dot and `lost+found` are not looked at. Links
+/// are followed, but for those to a folder that they lie in, and a class has the images of a
+/// folder once, however many links lead there.
 ///
 /// # Examples
 ///
@@ -43,6 +51,7 @@ pub struct FolderSource {
     classes: Vec<String>,
     folders: Vec<Folder>,
     files: Vec<File>,
+    others: Others,
 }
 
 /// A folder that directly holds images.
@@ -68,31 +77,7 @@ impl FolderSource {
     /// [`DataError::MixedFolder`], or [`DataError::Read`] for a folder that cannot be listed.
     pub fn open(root: impl AsRef<Path>) -> Result<Self, DataError> {
         let root = root.as_ref();
-        match fs::metadata(root) {
-            Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => {
-                return Err(DataError::NotAFolder {
-                    path: root.to_owned(),
-                });
-            }
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-                return Err(DataError::NoFolder {
-                    path: root.to_owned(),
-                });
-            }
-            Err(source) => {
-                return Err(DataError::Read {
-                    path: root.to_owned(),
-                    source,
-                });
-            }
-        }
-        let Listing { images, folders } = Listing::of(root)?;
-        let mut found = Self {
-            classes: Vec::new(),
-            folders: Vec::new(),
-            files: Vec::new(),
-        };
+        let (mut found, Listing { images, folders }) = Self::begin(root)?;
         match (images.first(), folders.is_empty()) {
             (None, true) => return Err(no_images(root)),
             (Some(_), true) => found.add(root.to_owned(), None, images),
@@ -107,7 +92,7 @@ impl FolderSource {
                 for (label, name) in folders.iter().enumerate() {
                     let class = root.join(name);
                     let before = found.files.len();
-                    found.add_tree(&class, label as u32)?;
+                    found.add_tree(&class, Some(label as u32), &mut HashSet::new())?;
                     if found.files.len() == before {
                         return Err(no_images(&class));
                     }
@@ -116,6 +101,53 @@ impl FolderSource {
             }
         }
         Ok(found)
+    }
+
+    /// Lists the images of the folder `root` and of all folders in it, without labels: its own
+    /// first, then those of each of its folders, in the order that [`open`](Self::open) has. Each
+    /// folder counts once, however many links lead there; folders may be empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), but never [`DataError::MixedFolder`].
+    pub fn unlabelled(root: impl AsRef<Path>) -> Result<Self, DataError> {
+        let root = root.as_ref();
+        let (mut found, Listing { images, folders }) = Self::begin(root)?;
+        let mut seen = HashSet::from([real(root)?]);
+        if !images.is_empty() {
+            found.add(root.to_owned(), None, images);
+        }
+        for name in folders {
+            found.add_tree(&root.join(name), None, &mut seen)?;
+        }
+        match found.files.is_empty() {
+            true => Err(no_images(root)),
+            false => Ok(found),
+        }
+    }
+
+    /// A source without images, and what is in `root`.
+    fn begin(root: &Path) -> Result<(Self, Listing), DataError> {
+        let path = || root.to_owned();
+        match fs::metadata(root) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => return Err(DataError::NotAFolder { path: path() }),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                return Err(DataError::NoFolder { path: path() });
+            }
+            Err(source) => {
+                let path = path();
+                return Err(DataError::Read { path, source });
+            }
+        }
+        let mut found = Self {
+            classes: Vec::new(),
+            folders: Vec::new(),
+            files: Vec::new(),
+            others: Others::default(),
+        };
+        let listing = Listing::of(root, &mut found.others)?;
+        Ok((found, listing))
     }
 
     /// Keeps only the images that the file `list` names, one file name a line.
@@ -155,15 +187,20 @@ impl FolderSource {
         self.files.extend(files);
     }
 
-    fn add_tree(&mut self, class: &Path, label: u32) -> Result<(), DataError> {
+    /// Adds the images at any depth, but those of folders that were `seen`.
+    fn add_tree(
+        &mut self,
+        class: &Path,
+        label: Option<u32>,
+        seen: &mut HashSet<PathBuf>,
+    ) -> Result<(), DataError> {
         let mut pending = vec![class.to_owned()];
         let mut with_images = Vec::new();
-        let mut seen = HashSet::new();
         while let Some(path) = pending.pop() {
             if !seen.insert(real(&path)?) {
                 continue;
             }
-            let Listing { images, folders } = Listing::of(&path)?;
+            let Listing { images, folders } = Listing::of(&path, &mut self.others)?;
             pending.extend(folders.iter().map(|name| path.join(name)));
             if !images.is_empty() {
                 with_images.push((path, images));
@@ -172,7 +209,7 @@ impl FolderSource {
         // torchvision sorts the folders of a class as text, not component by component.
         with_images.sort_by(|a, b| a.0.as_os_str().cmp(b.0.as_os_str()));
         for (path, images) in with_images {
-            self.add(path, Some(label), images);
+            self.add(path, label, images);
         }
         Ok(())
     }
@@ -202,6 +239,10 @@ impl Source for FolderSource {
     fn classes(&self) -> &[String] {
         &self.classes
     }
+
+    fn notes(&self) -> Vec<String> {
+        self.others.note().into_iter().collect()
+    }
 }
 
 /// What one folder directly holds, each list sorted byte-wise.
@@ -211,7 +252,7 @@ struct Listing {
 }
 
 impl Listing {
-    fn of(path: &Path) -> Result<Self, DataError> {
+    fn of(path: &Path, others: &mut Others) -> Result<Self, DataError> {
         let unreadable = |source| DataError::Read {
             path: path.to_owned(),
             source,
@@ -220,7 +261,7 @@ impl Listing {
         for entry in fs::read_dir(path).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
             let name = entry.file_name();
-            if name.as_encoded_bytes().starts_with(b".") {
+            if name.as_encoded_bytes().starts_with(b".") || name == LOST_AND_FOUND {
                 continue;
             }
             let kind = entry.file_type().map_err(unreadable)?;
@@ -236,11 +277,41 @@ impl Listing {
                 }
             } else if is_image(&name) {
                 images.push(name);
+            } else {
+                others.add(&name);
             }
         }
         images.sort_unstable();
         folders.sort_unstable();
         Ok(Self { images, folders })
+    }
+}
+
+/// The folder `pattern`, or the folders that it matches as in a shell, in byte-wise order.
+pub(crate) fn matching_folders(pattern: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let text = pattern
+        .to_str()
+        .filter(|text| text.contains(['*', '?', '[']));
+    let Some(text) = text.filter(|_| !pattern.exists()) else {
+        return Ok(vec![pattern.to_owned()]);
+    };
+    let none = || DataError::NoMatch {
+        pattern: text.to_owned(),
+    };
+    let mut found = Vec::new();
+    for path in glob::glob(text).map_err(|_| none())? {
+        let path = path.map_err(|error| DataError::Read {
+            path: error.path().to_owned(),
+            source: error.into(),
+        })?;
+        if path.is_dir() {
+            found.push(path);
+        }
+    }
+    found.sort_unstable_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
+    match found.is_empty() {
+        true => Err(none()),
+        false => Ok(found),
     }
 }
 

@@ -3,9 +3,9 @@
 mod clevr;
 mod inat;
 mod labels;
+mod list;
 mod places;
 
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
 use crate::source::Source;
-use crate::source::file::fetch_file;
+use crate::source::file::{fetch_file, read_file};
 
 /// Image files below a folder with the labels that a file gives them, in the order of their names.
 ///
@@ -43,7 +43,7 @@ pub struct ListedSource {
 #[derive(Debug, Clone)]
 struct Listed {
     name: Box<str>,
-    label: u32,
+    label: Option<u32>,
 }
 
 impl ListedSource {
@@ -106,7 +106,7 @@ impl Source for ListedSource {
     }
 
     fn label(&self, index: usize) -> Option<u32> {
-        Some(self.files[index].label)
+        self.files[index].label
     }
 
     fn name(&self, index: usize) -> String {
@@ -134,11 +134,7 @@ fn stays_inside(name: &str) -> bool {
 
 /// Parses a JSON file into the fields that are wanted and skips all others.
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, DataError> {
-    let bytes = fs::read(path).map_err(|source| DataError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    serde_json::from_slice(&bytes).map_err(|cause| DataError::Json {
+    serde_json::from_slice(&read_file(path)?).map_err(|cause| DataError::Json {
         path: path.to_owned(),
         source: Box::new(cause),
     })

@@ -100,7 +100,7 @@ pub struct Data {
     pub cutmix_share: f64,
     /// How test images get the encoder's size.
     pub preprocess: EvalPreprocess,
-    /// Share of the training images that may be unreadable.
+    /// Share of the training images that may be unreadable, rounded up to whole images.
     pub max_bad_fraction: f64,
 }
 

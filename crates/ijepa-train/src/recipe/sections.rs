@@ -192,7 +192,7 @@ pub struct Data {
     pub color_jitter: f64,
     /// How images are decoded and resized.
     pub decode: Decode,
-    /// Fraction of unreadable images beyond which a run stops, in `[0, 1]`.
+    /// Fraction of unreadable images beyond which a run stops, in `[0, 1]`, rounded up to whole images.
     pub max_bad_fraction: f64,
 }
 

@@ -88,7 +88,7 @@ impl Default for DecoderSettings {
 pub struct DataSettings {
     /// Whether half of the images are mirrored; never if vectors come from a file.
     pub flip: bool,
-    /// Share of the images that may be unreadable.
+    /// Share of the images that may be unreadable, rounded up to whole images.
     pub max_bad_fraction: f64,
 }
 

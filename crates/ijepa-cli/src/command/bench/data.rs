@@ -34,7 +34,7 @@ impl Data {
         let recipe = self.recipe.load()?;
         let augment = recipe.augment()?;
         let [height, width] = augment.size;
-        let source = self.data.open()?;
+        let source = self.data.open_unlabelled(context)?;
         // A set that is smaller than the recipe's batch can still be measured.
         let fitting = recipe.run.batch_size.min(source.len()).max(1);
         let batch_size = context.batch_size.unwrap_or(fitting);
@@ -62,7 +62,7 @@ impl Data {
             "images/s  median {median:.0}, {min:.0} to {max:.0}\n\
              {}, crops of {height} x {width}, batches of {batch_size}, {workers} workers, \
              {rounds} rounds in {seconds} s\n",
-            self.data.spec
+            self.data.spec()
         );
         if skipped > 0 {
             text += &format!("skipped   {skipped} images that could not be read\n");
@@ -71,7 +71,7 @@ impl Data {
             text,
             json: json!({
                 "images_per_s": images_per_s.json(),
-                "data": self.data.spec,
+                "data": self.data.spec(),
                 "images": source.len(),
                 "image_size": [height, width],
                 "batch_size": batch_size,

@@ -84,9 +84,9 @@ impl Predictor {
         let found: Option<Arc<dyn Source>> = self
             .neighbours
             .as_deref()
-            .map(args::open_data)
+            .map(args::open_pictures)
             .transpose()?;
-        let picked = self.shown.pick(networks.target.config())?;
+        let picked = self.shown.pick(networks.target.config(), context)?;
         let seed = context.seed.unwrap_or(0);
         let masks = self.masks(
             recipe.as_ref(),

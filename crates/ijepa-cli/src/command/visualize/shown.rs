@@ -45,9 +45,13 @@ pub(super) struct ShownArgs {
 
 impl ShownArgs {
     /// The images as an encoder with the sizes `encoder` takes them.
-    pub(super) fn pick(&self, encoder: &VisionTransformerConfig) -> Result<Picked, CliError> {
+    pub(super) fn pick(
+        &self,
+        encoder: &VisionTransformerConfig,
+        context: &Context,
+    ) -> Result<Picked, CliError> {
         picture::check_name("out", &self.out)?;
-        let source = self.data.open()?;
+        let source = self.data.open_unlabelled(context)?;
         let indices = if self.index.is_empty() {
             evenly_spread(source.len(), self.images)
         } else {

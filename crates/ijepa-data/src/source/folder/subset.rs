@@ -1,19 +1,16 @@
 //! Which images of a folder a subset file names.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 
 use super::FolderSource;
 use crate::error::DataError;
+use crate::source::file::read_text;
 
 /// One flag per image of `source`: whether `list` names it.
 pub(super) fn selected(source: &FolderSource, list: &Path) -> Result<Vec<bool>, DataError> {
     let path = || list.to_owned();
-    let text = fs::read_to_string(list).map_err(|source| DataError::Read {
-        path: path(),
-        source,
-    })?;
+    let text = read_text(list)?;
     let mut by_name: HashMap<&[u8], Vec<usize>> = HashMap::new();
     for (index, file) in source.files.iter().enumerate() {
         by_name

@@ -110,7 +110,7 @@ fn open(
     let files = scenes.into_iter().map(|scene| match label(&scene) {
         Ok(label) => Ok(Listed {
             name: scene.image_filename,
-            label,
+            label: Some(label),
         }),
         Err(found) => Err(DataError::BadEntry {
             path: list.clone(),

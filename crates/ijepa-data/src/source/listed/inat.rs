@@ -112,7 +112,7 @@ impl ListedSource {
             .map(|Image { id, file_name }| match label_of.get(&id) {
                 Some(&label) => Ok(Listed {
                     name: file_name,
-                    label,
+                    label: Some(label),
                 }),
                 None => Err(bad(
                     format!("image {id}"),

@@ -1,11 +1,11 @@
 //! Text files of labels: `IMAGE LABEL` a line, or a class name a line in the order of the images.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
 use super::{Listed, ListedSource};
 use crate::error::DataError;
+use crate::source::file::read_text;
 use crate::source::{FolderSource, Source};
 
 /// Classes by number stop here, so that no line can ask for a model of absurd width.
@@ -33,10 +33,7 @@ impl Line {
 
 /// Reads a text file whose words are separated by blanks, tabs or commas.
 pub(super) fn read_lines(list: &Path) -> Result<Vec<Line>, DataError> {
-    let text = fs::read_to_string(list).map_err(|source| DataError::Read {
-        path: list.to_owned(),
-        source,
-    })?;
+    let text = read_text(list)?;
     let gap = |letter: char| letter.is_whitespace() || letter == ',';
     let lines = text.lines().zip(1..).map(|(line, number)| {
         let line = line.trim_matches(gap);
@@ -102,7 +99,7 @@ impl ListedSource {
         let files = lines.iter().map(|line| match &line.name {
             Some(name) => Ok(Listed {
                 name: name.as_str().into(),
-                label: label(line)?,
+                label: Some(label(line)?),
             }),
             None => Err(line.bad(list, "an image and its class")),
         });

@@ -48,7 +48,7 @@ impl ListedSource {
             match (name, label.parse()) {
                 (Some(name), Ok(label)) if label < SCENES => Ok(Listed {
                     name: name.as_str().into(),
-                    label,
+                    label: Some(label),
                 }),
                 _ => Err(line.bad(&list, "an image and its class from 0 to 204")),
             }

@@ -31,8 +31,8 @@ pub(super) struct InputArgs {
 }
 
 impl InputArgs {
-    pub(super) fn source(&self) -> Result<Arc<dyn Source>, CliError> {
-        Ok(self.data.open()?)
+    pub(super) fn source(&self, context: &Context) -> Result<Arc<dyn Source>, CliError> {
+        Ok(self.data.open_unlabelled(context)?)
     }
 
     /// What turns images into vectors of `kind`.

@@ -47,7 +47,7 @@ impl MadeArgs {
             _ => trained,
         };
         let conditioner = inputs.conditioner(kind, context)?;
-        let (source, seed) = (inputs.source()?, context.seed.unwrap_or(0));
+        let (source, seed) = (inputs.source(context)?, context.seed.unwrap_or(0));
         let device = &compute.device;
         let shown = Shown::read(
             &decoder,

@@ -60,7 +60,7 @@ impl Train {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let recipe = self.recipe(context)?;
         let compute = context.compute()?;
-        let source = self.inputs.source()?;
+        let source = self.inputs.source(context)?;
         let conditioner = self.inputs.conditioner(recipe.decoder.condition, context)?;
         let folder = Folder::open(&self.run.out)?;
         let unet = recipe.unet(conditioner.dim());

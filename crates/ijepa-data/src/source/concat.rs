@@ -1,0 +1,134 @@
+//! Several sources as one.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::fetch::{FetchError, Fetched};
+use crate::source::Source;
+
+/// The images of several sources, one after the other.
+///
+/// If all of them name their classes, the classes are those of all, in byte-wise order. If none
+/// does, labels are numbers and stay as they are. If only some do, there are no labels.
+///
+/// # Examples
+///
+/// ```
+/// use ijepa_data::{ConcatSource, DataSpec, Source};
+///
+/// let open = |spec: &str| spec.parse::<DataSpec>()?.open();
+/// let both = ConcatSource::new(vec![open("scenes:n=3")?, open("scenes:n=4,seed=1")?]);
+/// assert_eq!(both.len(), 7);
+/// assert!(both.name(3).ends_with("seed=1#0"));
+/// # Ok::<(), ijepa_data::DataError>(())
+/// ```
+#[derive(Debug)]
+pub struct ConcatSource {
+    parts: Vec<Part>,
+    classes: Vec<String>,
+    labels: Labels,
+}
+
+#[derive(Debug)]
+struct Part {
+    source: Box<dyn Source>,
+    /// The number of its first image.
+    first: usize,
+    /// The number of each of its classes among those of all.
+    classes: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Labels {
+    ByName,
+    ByNumber,
+    None,
+}
+
+impl ConcatSource {
+    /// Puts `sources` in a row.
+    pub fn new(sources: Vec<Box<dyn Source>>) -> Self {
+        let named = |source: &&Box<dyn Source>| !source.classes().is_empty();
+        let labels = match sources.iter().filter(named).count() {
+            0 => Labels::ByNumber,
+            all if all == sources.len() => Labels::ByName,
+            _ => Labels::None,
+        };
+        let names = sources.iter().flat_map(|source| source.classes());
+        let classes: BTreeSet<&String> = names.filter(|_| labels == Labels::ByName).collect();
+        let classes: Vec<String> = classes.into_iter().cloned().collect();
+        let mut first = 0;
+        let part = |source: Box<dyn Source>| {
+            let number = |name| classes.binary_search(name).unwrap_or_default() as u32;
+            let part = Part {
+                first,
+                classes: source.classes().iter().map(number).collect(),
+                source,
+            };
+            first += part.source.len();
+            part
+        };
+        Self {
+            parts: sources.into_iter().map(part).collect(),
+            classes,
+            labels,
+        }
+    }
+
+    /// The part that has image `index`, and the image's number there.
+    fn locate(&self, index: usize) -> (&Part, usize) {
+        assert!(index < self.len(), "image {index} of {}", self.len());
+        let after = self.parts.partition_point(|part| part.first <= index);
+        let part = &self.parts[after - 1];
+        (part, index - part.first)
+    }
+}
+
+impl Source for ConcatSource {
+    fn len(&self) -> usize {
+        let last = self.parts.last();
+        last.map_or(0, |part| part.first + part.source.len())
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        let (part, index) = self.locate(index);
+        let label = part.source.label(index)?;
+        match self.labels {
+            Labels::ByName => part.classes.get(label as usize).copied(),
+            Labels::ByNumber => Some(label),
+            Labels::None => None,
+        }
+    }
+
+    fn name(&self, index: usize) -> String {
+        let (part, index) = self.locate(index);
+        part.source.name(index)
+    }
+
+    fn file(&self, index: usize) -> Option<PathBuf> {
+        let (part, index) = self.locate(index);
+        part.source.file(index)
+    }
+
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        let (part, index) = self.locate(index);
+        part.source.fetch(index, buffer)
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes: Vec<String> = self
+            .parts
+            .iter()
+            .flat_map(|part| part.source.notes())
+            .collect();
+        if self.labels == Labels::None {
+            let note = "labels are left out, since only some of the parts name their classes";
+            notes.push(note.to_owned());
+        }
+        notes
+    }
+}

@@ -1,0 +1,64 @@
+//! A text file that names images anywhere.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::{Listed, ListedSource};
+use crate::error::DataError;
+use crate::source::file::read_text;
+
+impl ListedSource {
+    /// The images that the text file `list` names, one path a line, in its order. Paths count from
+    /// the folder of the file; a path may stand twice.
+    ///
+    /// A label may follow after a tab. The classes are the distinct labels, in the order of their
+    /// numbers if all are whole numbers and byte-wise otherwise; lines without one have no label.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Read`], [`DataError::SubsetEmpty`] if no line has a path,
+    /// [`DataError::ListedMissing`] if the first image is not there.
+    pub fn list(list: impl AsRef<Path>) -> Result<Self, DataError> {
+        let list = list.as_ref();
+        let text = read_text(list)?;
+        let lines = || {
+            let text = text.trim_start_matches('\u{feff}');
+            let lines = text.lines().filter(|line| !line.trim().is_empty());
+            lines.map(|line| match line.split_once('\t') {
+                Some((path, label)) => (path, Some(label.trim()).filter(|label| !label.is_empty())),
+                None => (line, None),
+            })
+        };
+        let mut classes: Vec<&str> = lines().filter_map(|(_, label)| label).collect();
+        let number = |label: &str| label.parse::<u64>();
+        match classes.iter().all(|label| number(label).is_ok()) {
+            true => classes.sort_unstable_by_key(|label| (number(label).ok(), *label)),
+            false => classes.sort_unstable(),
+        }
+        classes.dedup();
+        let numbers: HashMap<&str, u32> = classes.iter().copied().zip(0..).collect();
+        let file = |(path, label): (&str, Option<&str>)| Listed {
+            name: path.into(),
+            label: label.map(|label| numbers[label]),
+        };
+        let root = list.parent().unwrap_or(Path::new(""));
+        let files: Vec<Listed> = lines().map(file).collect();
+        let Some(first) = files.first() else {
+            let path = list.to_owned();
+            return Err(DataError::SubsetEmpty { path });
+        };
+        if !root.join(&*first.name).exists() {
+            return Err(DataError::ListedMissing {
+                path: list.to_owned(),
+                name: first.name.to_string(),
+                root: root.to_owned(),
+            });
+        }
+        let classes = classes.into_iter().map(str::to_owned).collect();
+        Ok(Self {
+            root: root.to_owned(),
+            files,
+            classes,
+        })
+    }
+}
