@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use ijepa_data::{DataError, DataSpec, RgbImage8, Source};
+use ijepa_data::{DataError, DataSpec, FetchError, Fetched, Source};
 use ijepa_eval::{
     FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, FinetuneSummary, finetune,
 };
