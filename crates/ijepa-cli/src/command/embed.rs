@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use ijepa_eval::{Embedded, Error, ExtractConfig, FeatureFormat, Vectors, embed};
+use ijepa_data::Preprocess;
+use ijepa_eval::{Embedded, Error, FeatureFormat, Vectors, embed};
 use ijepa_model::Pooling;
 use serde_json::json;
 
 use crate::{
-    args::{DataArgs, ReadArgs, value_name},
+    args::{DataArgs, ReadArgs, Resizing, value_name},
     context::{Compute, Context},
     error::CliError,
     features::{EncoderChoice, LoadedEncoder, Normalize, WeightsArgs, skipped_json},
@@ -70,33 +71,29 @@ impl Embed {
         let compute = context.compute()?;
         let source = self.data.open()?;
         let frozen = self.weights.load(self.encoder, context)?;
-        let config = ExtractConfig {
-            pooling,
-            preprocess: self.read.preprocess.unwrap_or_default(),
-            normalization: frozen.normalization,
-            batch_size: context.feature_batch(),
-            workers: context.workers(),
-        };
+        let resizing = self.read.choose(frozen.preprocess, Preprocess::Eval);
+        let statistics = frozen.normalization;
+        let extraction = self.read.extraction(pooling, statistics, resizing, context);
         if !context.quiet {
-            let settings = describe(&frozen, compute);
+            let settings = describe(&frozen, resizing, compute);
             report::line(&format!("{} images; {settings}", source.len()));
         }
         let embedded = embed(
             &frozen.encoder,
             source.as_ref(),
-            (vectors, &config),
+            (vectors, &extraction.config),
             &compute.device,
             &self.out,
             StatusLine::watch(context.quiet, &self.data.spec),
         )?;
-        Ok(self.report(&embedded, &frozen, &config, compute))
+        Ok(self.report(&embedded, &frozen, resizing, compute))
     }
 
     fn report(
         &self,
         embedded: &Embedded,
         frozen: &LoadedEncoder,
-        config: &ExtractConfig,
+        resizing: Resizing,
         compute: &Compute,
     ) -> Report {
         let Embedded {
@@ -117,7 +114,7 @@ impl Embed {
         for image in skipped {
             text += &format!("  {}: {}\n", image.path, image.why);
         }
-        let json = json!({
+        let mut json = json!({
             "images": images,
             "dim": inner.last(),
             "tokens": (inner.len() > 1).then(|| inner[0]),
@@ -127,21 +124,21 @@ impl Embed {
             "encoder": frozen.choice.name(),
             "pool": value_name(self.pool),
             "image_size": frozen.encoder.config().image_size,
-            "preprocess": config.preprocess.to_string(),
             "normalize": Normalize::name_of(frozen.normalization),
             "device": compute.spec.to_string(),
             "precision": compute.precision.name(),
             "threads": compute.threads,
         });
+        resizing.add_to(&mut json);
         Report { text, json }
     }
 }
 
 /// Everything that was decided by defaults.
-fn describe(frozen: &LoadedEncoder, compute: &Compute) -> String {
+fn describe(frozen: &LoadedEncoder, resizing: Resizing, compute: &Compute) -> String {
     let [height, width] = frozen.encoder.config().image_size;
     format!(
-        "{} encoder, {height}x{width}, normalisation {}; device {}, {}, {} threads",
+        "{} encoder, {height}x{width}, {resizing}, normalisation {}; device {}, {}, {} threads",
         frozen.choice.name(),
         Normalize::name_of(frozen.normalization),
         compute.spec,

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use ijepa_data::Preprocess;
+use ijepa_eval::preprocess_of;
 use ijepa_model::{
     Checkpoint, IJepa, Initialization, Normalization, PositionResampling, VisionTransformer,
-    VisionTransformerConfig,
-    checkpoint::{EncoderRole, OpenOptions},
+    VisionTransformerConfig, checkpoint::EncoderRole,
 };
 use ijepa_train::Recipe;
 
@@ -90,6 +91,8 @@ pub(crate) struct LoadedEncoder {
     pub(crate) encoder: VisionTransformer,
     pub(crate) choice: EncoderChoice,
     pub(crate) normalization: Normalization,
+    /// How the weights want images resized, if they say so.
+    pub(crate) preprocess: Option<Preprocess>,
 }
 
 /// A context encoder with its predictor and the recipe that they were trained with, if known.
@@ -138,15 +141,10 @@ impl WeightsArgs {
         seed: u64,
         compute: &Compute,
     ) -> Result<LoadedEncoder, CliError> {
-        let (encoder, choice, own) = match &self.weights {
-            Some(path) => self.of_checkpoint(path, choice, seed, compute)?,
-            None => self.of_arch(choice, seed, compute)?,
-        };
-        Ok(LoadedEncoder {
-            encoder,
-            choice,
-            normalization: Normalize::choose(self.normalize, own),
-        })
+        match &self.weights {
+            Some(path) => self.of_checkpoint(path, choice, seed, compute),
+            None => self.of_arch(choice, seed, compute),
+        }
     }
 
     /// The context encoder and the predictor of the weights.
@@ -182,10 +180,7 @@ impl WeightsArgs {
     }
 
     fn checkpoint(&self, path: &Path) -> Result<Checkpoint, CliError> {
-        let options = OpenOptions {
-            num_heads: self.num_heads,
-        };
-        Ok(Checkpoint::open_with(path, options)?)
+        Ok(args::open_weights(path, self.num_heads)?)
     }
 
     fn of_checkpoint(
@@ -194,7 +189,7 @@ impl WeightsArgs {
         choice: Option<EncoderChoice>,
         seed: u64,
         compute: &Compute,
-    ) -> Result<Loaded, CliError> {
+    ) -> Result<LoadedEncoder, CliError> {
         let checkpoint = self.checkpoint(path)?;
         let choice = match choice {
             Some(choice) => choice,
@@ -209,7 +204,12 @@ impl WeightsArgs {
                 random(&checkpoint.encoder_config, init, seed, compute)
             }
         };
-        Ok((encoder, choice, checkpoint.normalization))
+        Ok(LoadedEncoder {
+            encoder,
+            choice,
+            normalization: Normalize::choose(self.normalize, checkpoint.normalization),
+            preprocess: preprocess_of(&checkpoint),
+        })
     }
 
     fn of_arch(
@@ -217,7 +217,7 @@ impl WeightsArgs {
         choice: Option<EncoderChoice>,
         seed: u64,
         compute: &Compute,
-    ) -> Result<Loaded, CliError> {
+    ) -> Result<LoadedEncoder, CliError> {
         let missing = |encoder, needed| CliError::MissingFlag { encoder, needed };
         match (choice, &self.arch) {
             (Some(EncoderChoice::Random), Some(arch)) => {
@@ -226,8 +226,12 @@ impl WeightsArgs {
                     source,
                 };
                 let config = VisionTransformerConfig::variant(arch).map_err(unknown)?;
-                let encoder = random(&config, Initialization::default(), seed, compute);
-                Ok((encoder, EncoderChoice::Random, None))
+                Ok(LoadedEncoder {
+                    encoder: random(&config, Initialization::default(), seed, compute),
+                    choice: EncoderChoice::Random,
+                    normalization: Normalize::choose(self.normalize, None),
+                    preprocess: None,
+                })
             }
             (Some(EncoderChoice::Random), None) => Err(missing("random", "arch")),
             (_, Some(_)) => Err(CliError::ArchWithoutRandom),
@@ -256,5 +260,3 @@ fn initialization(checkpoint: &Checkpoint) -> Result<Initialization, CliError> {
         None => Ok(Initialization::default()),
     }
 }
-
-type Loaded = (VisionTransformer, EncoderChoice, Option<Normalization>);

@@ -65,7 +65,7 @@ fn command_lines_that_make_no_sense_exit_with_2() {
     );
     check_usage(
         &format!("{embed} --preprocess crop"),
-        "expected one of: eval, fill, squash, none",
+        "expected one of: eval, fill, squash, crop:MARGIN with at least 1, none",
     );
     check_usage(&format!("{embed} --arch vit_b16"), "cannot be used with");
     check_line(
@@ -230,7 +230,7 @@ fn unreadable_data_exits_with_4() {
 #[test]
 fn unusable_checkpoints_exit_with_5() {
     let official = golden("torch/tiny_ckpt.pth.tar");
-    check_line("inspect nowhere", 5, "cannot open `nowhere`");
+    check_line("inspect nowhere", 5, "`nowhere` does not exist");
     check(&["inspect", &official], 5, "pass --num-heads");
     check(
         &["inspect", &official, "--num-heads", "5"],
@@ -263,7 +263,7 @@ fn unusable_checkpoints_exit_with_5() {
         "--out",
         &out,
     ];
-    check(&args, 5, "cannot open `nowhere`");
+    check(&args, 5, "`nowhere` does not exist");
     assert!(!Path::new(&at("out")).exists() && !Path::new(&out).exists());
 }
 

@@ -44,3 +44,5 @@ mod support;
 mod sweep;
 #[cfg(test)]
 mod visualize;
+#[cfg(test)]
+mod weights;

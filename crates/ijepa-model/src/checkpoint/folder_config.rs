@@ -132,6 +132,7 @@ struct PretrainedConfig {
     std: Option<[f32; 3]>,
     crop_pct: Option<f64>,
     crop_mode: Option<String>,
+    interpolation: Option<String>,
 }
 
 impl From<TimmConfig> for Timm {
@@ -148,6 +149,8 @@ impl From<TimmConfig> for Timm {
                 }),
                 _ => None,
             };
+            let asked = found.interpolation.as_deref();
+            preprocessing.warnings = other_filter(asked, preprocessing.resize);
         }
         Self {
             num_heads: config.model_args.num_heads,
@@ -180,8 +183,28 @@ enum ImageSize {
     Shortest { shortest_edge: usize },
 }
 
-/// Pillow's number of bilinear interpolation.
+/// Pillow's numbers of interpolations.
+const FILTERS: [&str; 6] = [
+    "nearest", "lanczos", "bilinear", "bicubic", "box", "hamming",
+];
 const BILINEAR: u8 = 2;
+const BICUBIC: u8 = 3;
+
+/// A warning if images are to be resized with another filter than the one that `resize` has here.
+fn other_filter(asked: Option<&str>, resize: Option<Resize>) -> Vec<String> {
+    let used = match resize {
+        Some(Resize::Squash) => "bilinear",
+        Some(Resize::Crop { .. }) => "bicubic",
+        Some(Resize::None) | None => return Vec::new(),
+    };
+    let other = asked.filter(|asked| *asked != used);
+    let warning = |asked| {
+        format!(
+            "the weights ask for images resized by {asked} interpolation; they are resized by {used} interpolation"
+        )
+    };
+    other.map(warning).into_iter().collect()
+}
 
 impl Preprocessor {
     /// The statistics for values in `[0, 1]`, whatever range the processor scales bytes to.
@@ -223,12 +246,11 @@ impl Preprocessor {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let other = |&filter: &u8| filter != BILINEAR && self.resize() == Some(Resize::Squash);
-        let other = self.resample.filter(other);
-        let warning = other.map(|filter| {
-            format!("{PREPROCESSOR} resizes with filter {filter}; bilinear interpolation is used")
-        });
-        warning.into_iter().collect()
+        let name = |filter: u8| FILTERS.get(usize::from(filter)).copied();
+        let asked = self
+            .resample
+            .map(|filter| name(filter).unwrap_or("unknown"));
+        other_filter(asked, self.resize())
     }
 }
 
@@ -304,7 +326,7 @@ pub(crate) fn write(
         preprocessor["size"] = json!({ "shortest_edge": shortest });
         preprocessor["do_center_crop"] = true.into();
         preprocessor["crop_size"] = json!({"height": height, "width": width});
-        preprocessor["resample"] = 3.into();
+        preprocessor["resample"] = BICUBIC.into();
     }
     json::write_json(&folder.join(PREPROCESSOR), &preprocessor)
 }

@@ -47,7 +47,7 @@ pub use state_dict::{LazyTensor, StateDict};
 
 use crate::{
     IJepaConfig, Initialization, Normalization, Predictor, PredictorConfig, VisionTransformer,
-    VisionTransformerConfig, files::cannot,
+    VisionTransformerConfig,
 };
 
 /// Where a checkpoint came from.
@@ -132,11 +132,11 @@ impl Checkpoint {
         let path = path.as_ref();
         let latest = path.join("checkpoints").join("latest");
         if latest.is_dir() {
-            return native::open(&latest);
+            return native::open(&latest, options);
         }
         if path.is_dir() {
             return if native::is_native(path) {
-                native::open(path)
+                native::open(path, options)
             } else if folder::is_folder(path) {
                 folder::open_folder(path, options)
             } else {
@@ -144,8 +144,7 @@ impl Checkpoint {
             };
         }
         if !path.exists() {
-            let source = std::io::ErrorKind::NotFound.into();
-            return Err(cannot("open", path)(source).into());
+            return Err(CheckpointError::NotFound { path: path.into() });
         }
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("safetensors") => folder::open_file(path, options),
