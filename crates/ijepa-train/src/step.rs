@@ -8,7 +8,7 @@ use burn::{
 };
 use ijepa_model::{
     Checkpoint, CheckpointError, Compute, EmaTarget, IJepa, IJepaConfig, Initialization,
-    MaskTensors, Objective, StochasticDepth, Target,
+    MaskTensors, Objective, StochasticDepth, Target, VisionTransformer,
     checkpoint::{EncoderRole, Parts, TrainingState, named_tensors, write_native},
     kernels::on_workers,
 };
@@ -89,12 +89,26 @@ impl Learner {
         let model = config
             .init(init, &device.clone().autodiff())
             .with_compute(compute);
+        let target = model.encoder.clone();
+        Self::of(model, &target, AdamW::new(optimizer), objective)
+    }
+
+    /// Of networks on a device with gradients.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the predictor predicts something else than `objective` asks for.
+    pub fn of(
+        model: IJepa,
+        target: &VisionTransformer,
+        optimizer: AdamW,
+        objective: Objective,
+    ) -> Self {
         model.assert_predicts(objective.target);
-        let target = EmaTarget::new(&model.encoder);
         Self {
             model,
-            target,
-            optimizer: AdamW::new(optimizer),
+            target: EmaTarget::new(target),
+            optimizer,
             objective,
         }
     }
@@ -120,7 +134,6 @@ impl Learner {
             encoder: checkpoint.encoder(EncoderRole::Context, &device)?,
             predictor: checkpoint.predictor(&device)?,
         };
-        model.assert_predicts(objective.target);
         let target = checkpoint
             .encoder(EncoderRole::Target, &device)?
             .with_compute(compute);
@@ -129,12 +142,7 @@ impl Learner {
             optimizer.restore(&model, moments, &checkpoint.path)?;
         }
         let model = model.with_compute(compute);
-        Ok(Self {
-            model,
-            target: EmaTarget::new(&target),
-            optimizer,
-            objective,
-        })
+        Ok(Self::of(model, &target, optimizer, objective))
     }
 
     /// One step on a batch of whole mask groups, each of which counts the same.

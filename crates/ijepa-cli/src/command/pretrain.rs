@@ -1,12 +1,12 @@
 //! `ijepa pretrain`: trains an encoder.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use ijepa_data::Source;
 use ijepa_eval::{EpochEvaluation, ExtractConfig};
 use ijepa_train::{
-    Learner, PretrainPlan, Recipe, pretrain,
+    Learner, PretrainPlan, Recipe, Resume, pretrain,
     run::{Folder, Observer},
 };
 use serde_json::json;
@@ -24,7 +24,8 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  ijepa pretrain --recipe scenes_vit_nano --data scenes:n=20000,size=32 \
-                        --out runs/nano\n  ijepa pretrain --recipe in1k_vith14_ep300 --data folder:imagenet/train --out runs/h14"
+                        --out runs/nano\n  ijepa pretrain --init IN1K-vit.h.14-300e.pth.tar --recipe in1k_vith14_ep300 \
+                        --set optimizer.epochs=20 optimizer.warmup_epochs=2 --data folder:photos --out runs/photos\n  ijepa pretrain --recipe in1k_vith14_ep300 --data folder:imagenet/train --out runs/h14"
 )]
 pub(crate) struct Pretrain {
     /// Name of a preset (see `ijepa recipes list`) or path of a .toml file
@@ -37,6 +38,10 @@ pub(crate) struct Pretrain {
     data: DataArgs,
     #[command(flatten)]
     run: RunArgs,
+    /// Weights of any kind to begin with, at step 0 with a fresh optimizer; a run that goes on from
+    /// a checkpoint does not read them again
+    #[arg(long, value_name = "W")]
+    init: Option<PathBuf>,
     /// Labelled images for kNN after each epoch
     #[arg(long, value_name = "SPEC", requires = "eval_test")]
     eval_data: Option<String>,
@@ -50,12 +55,16 @@ pub(crate) struct Pretrain {
 
 impl Pretrain {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
+        let given = self.init.is_some() && matches!(self.run.resume, Resume::File(_));
+        args::refuse_given(&[("init", given)], "with --resume FILE")?;
         let recipe = self.recipe(context)?;
         let compute = context.compute_preferring(recipe.run.precision)?;
         let recipe = recipe.with_overrides(&[compute.precision_override()])?;
         let source = self.data.open()?;
         let plan = PretrainPlan::new(recipe, source.len())?;
         let folder = Folder::open(&self.run.out)?;
+        let resumes = folder.start_from(&self.run.resume)?.is_some();
+        let plan = if resumes { plan } else { self.with_init(plan)? };
         let device = compute.spec.to_string();
         let options = self.run.options(
             context,
@@ -76,6 +85,13 @@ impl Pretrain {
                 report::bytes(memory.total_bytes as u64),
             ));
         }
+        match plan.taken() {
+            Some(taken) => progress.say(&taken.to_string()),
+            None if self.init.is_some() => {
+                progress.say("the run goes on from its checkpoint, --init is not read");
+            }
+            None => {}
+        }
         let mut evaluation = self.evaluation(&source, plan.recipe(), context)?;
         let observers: &mut [&mut dyn Observer<Learner>] = &mut [&mut evaluation, &mut progress];
         let (summary, _) = pretrain(&plan, source, &folder, &compute.device, &options, observers)?;
@@ -89,9 +105,24 @@ impl Pretrain {
             "probe": scores.get("probe"),
             "lidar": scores.get("lidar"),
             "collapse": summary.collapse,
+            "init": plan.taken(),
         });
         let text = String::new();
         self.run.report(&summary, Report { text, json })
+    }
+
+    /// The plan with the weights of `--init`, if there are any.
+    fn with_init(&self, plan: PretrainPlan) -> Result<PretrainPlan, CliError> {
+        let Some(path) = &self.init else {
+            return Ok(plan);
+        };
+        let heads = plan.model().encoder.num_heads;
+        let plan = plan.with_init(args::open_weights(path, Some(heads))?)?;
+        let warnings = plan.taken().map_or(&[][..], |taken| &taken.warnings);
+        for warning in warnings {
+            report::line(&format!("warning: {warning}"));
+        }
+        Ok(plan)
     }
 
     fn recipe(&self, context: &Context) -> Result<Recipe, CliError> {

@@ -17,6 +17,8 @@ mod flags;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]
+mod init;
+#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod knn;

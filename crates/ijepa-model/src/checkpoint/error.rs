@@ -88,6 +88,16 @@ pub enum CheckpointError {
         /// Width of the encoder.
         embed_dim: usize,
     },
+    /// The head count is recorded and is another one than was asked for.
+    #[error("`{}` has {found} attention heads, {asked} were asked for", path.display())]
+    OtherHeads {
+        /// The file.
+        path: PathBuf,
+        /// Heads that it records.
+        found: usize,
+        /// Heads asked for.
+        asked: usize,
+    },
     /// The sizes found make no network.
     #[error("`{}` describes no valid network", path.display())]
     Config {

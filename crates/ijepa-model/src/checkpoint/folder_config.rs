@@ -11,7 +11,7 @@ use crate::{Normalization, VisionTransformerConfig};
 const PREPROCESSOR: &str = "preprocessor_config.json";
 
 /// How images get the size of an encoder, as its folder says.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resize {
     /// Height and width each to their own size.
@@ -23,6 +23,14 @@ pub enum Resize {
     },
     /// Images have the size already.
     None,
+}
+
+impl Resize {
+    /// How encoders are evaluated whose files do not say it: the short side to 256 pixels for 224,
+    /// then the centre.
+    pub const EVALUATION: Self = Self::Crop {
+        margin: 256.0 / 224.0,
+    };
 }
 
 /// How images become the input of an encoder.
@@ -281,7 +289,7 @@ pub(crate) fn write(
     folder: &Path,
     config: &VisionTransformerConfig,
     normalization: Normalization,
-    resize: Option<Resize>,
+    resize: Resize,
 ) -> Result<(), CheckpointError> {
     let [height, width] = config.image_size;
     let image_size = match height == width {
@@ -311,7 +319,7 @@ pub(crate) fn write(
     json::write_json(&folder.join(super::folder::CONFIG), &sizes)?;
     let mut preprocessor = json!({
         "image_processor_type": "ViTImageProcessor",
-        "do_resize": resize != Some(Resize::None),
+        "do_resize": resize != Resize::None,
         "size": {"height": height, "width": width},
         "resample": BILINEAR,
         "do_rescale": true,
@@ -320,7 +328,7 @@ pub(crate) fn write(
         "image_mean": normalization.mean,
         "image_std": normalization.std,
     });
-    if let Some(Resize::Crop { margin }) = resize {
+    if let Resize::Crop { margin } = resize {
         let shortest = (height.min(width) as f64 * margin).round() as usize;
         preprocessor["image_processor_type"] = "CLIPImageProcessor".into();
         preprocessor["size"] = json!({ "shortest_edge": shortest });

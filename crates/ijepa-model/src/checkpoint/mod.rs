@@ -51,7 +51,7 @@ use crate::{
 };
 
 /// Where a checkpoint came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckpointKind {
     /// A folder of this library.
@@ -74,7 +74,8 @@ pub enum EncoderRole {
 /// What a checkpoint does not say about itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OpenOptions {
-    /// Attention heads, for files that do not record them, such as official ones.
+    /// Attention heads, for files that do not record them, such as official ones; a file that
+    /// records others is refused.
     pub num_heads: Option<usize>,
 }
 
@@ -129,7 +130,19 @@ impl Checkpoint {
         path: impl AsRef<Path>,
         options: OpenOptions,
     ) -> Result<Self, CheckpointError> {
-        let path = path.as_ref();
+        let opened = Self::open_any(path.as_ref(), options)?;
+        let found = opened.encoder_config.num_heads;
+        match options.num_heads.filter(|&asked| asked != found) {
+            Some(asked) => Err(CheckpointError::OtherHeads {
+                path: opened.path,
+                found,
+                asked,
+            }),
+            None => Ok(opened),
+        }
+    }
+
+    fn open_any(path: &Path, options: OpenOptions) -> Result<Self, CheckpointError> {
         let latest = path.join("checkpoints").join("latest");
         if latest.is_dir() {
             return native::open(&latest, options);

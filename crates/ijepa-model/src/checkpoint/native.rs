@@ -69,9 +69,9 @@ pub(crate) fn open(folder: &Path, options: OpenOptions) -> Result<Checkpoint, Ch
         target_encoder: target_encoder.map(|file| file.tensors),
         predictor,
         moments: moments(&folder.join(OPTIMIZER))?,
+        normalization: state.normalization,
+        resize: state.resize,
         state,
-        normalization: None,
-        resize: None,
         warnings,
     })
 }
