@@ -72,6 +72,12 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A count, which may be none.
+pub(crate) fn natural(text: &str) -> Result<usize, String> {
+    text.parse()
+        .map_err(|_| "expected a whole number of at least 0".to_owned())
+}
+
 /// A number above 0.
 pub(crate) fn above_zero(text: &str) -> Result<f64, String> {
     match text.parse() {

@@ -133,7 +133,10 @@ fn evaluation(error: &ijepa_eval::Error) -> u8 {
     match error {
         Error::Data(_) | Error::Features(_) | Error::Labels(_) => exit_code::DATA,
         Error::Knn(
-            KnnError::Labels(_) | KnnError::Width { .. } | KnnError::TooManyNeighbours { .. },
+            KnnError::Labels(_)
+            | KnnError::Width { .. }
+            | KnnError::TooManyNeighbours { .. }
+            | KnnError::FewerThanVote { .. },
         ) => exit_code::DATA,
         Error::Cache(CacheError::Damaged { .. } | CacheError::Room { .. }) => exit_code::DATA,
         Error::File(FeatureFileError::Read { .. }) => exit_code::DATA,

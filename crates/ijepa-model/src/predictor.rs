@@ -142,6 +142,11 @@ impl Predictor {
         &self.config
     }
 
+    /// How it is computed.
+    pub fn compute(&self) -> Compute {
+        self.compute
+    }
+
     /// The same predictor computed in another way.
     pub fn with_compute(mut self, compute: Compute) -> Self {
         self.compute = compute;

@@ -29,6 +29,6 @@ pub use pretrain::pretrain;
 pub use recipe::{Recipe, RecipeError};
 pub use resolve::ResolveError;
 pub use run::{Resume, TrainOptions, TrainSummary};
-pub use schedule::{ScheduleConfig, Schedules, WarmupCosine};
+pub use schedule::{ScheduleConfig, Schedules, WarmupCosine, lr_scale};
 pub use scores::EpochScores;
 pub use step::{GroupBatch, Learner, StepOutput, StepSettings};

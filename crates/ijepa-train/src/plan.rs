@@ -54,9 +54,14 @@ impl PretrainPlan {
             steps => steps,
         };
         if steps_per_epoch == 0 || images < batch_size {
-            return Err(ResolveError::BatchTooLarge { batch_size, images });
+            let group_size = recipe.mask.group_size.min(images.max(1));
+            return Err(ResolveError::BatchTooLarge {
+                batch_size,
+                images,
+                fits: images / group_size * group_size,
+            });
         }
-        let config = ScheduleConfig::new(&recipe.optimizer, &recipe.ema, steps_per_epoch);
+        let config = ScheduleConfig::new(&recipe, steps_per_epoch);
         Ok(Self {
             model: recipe.model_config()?,
             augment: recipe.augment()?,

@@ -101,7 +101,7 @@ impl Task for Pretraining<'_> {
             eval_every_epochs: run.eval_every_epochs as u64,
             stop_if_collapsed: run.on_collapse == OnCollapse::Stop,
             seed: run.seed,
-            lr: self.plan.recipe.optimizer.lr,
+            lr: self.plan.schedules.peak_lr(),
         }
     }
 

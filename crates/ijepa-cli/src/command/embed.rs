@@ -98,14 +98,16 @@ impl Embed {
     ) -> Report {
         let Embedded {
             shape,
+            classes,
             skipped,
             elapsed,
         } = embedded;
         let (images, inner) = (shape[0], &shape[1..]);
         let images_per_s = images as f64 / elapsed.as_secs_f64();
         let mut text = format!(
-            "wrote {} (embedding {shape:?}, {images_per_s:.1} images/s)\n",
-            self.out.display()
+            "wrote {} (embedding {shape:?}, {} classes, {images_per_s:.1} images/s)\n",
+            self.out.display(),
+            classes.len()
         );
         if !skipped.is_empty() {
             let of = images + skipped.len();
@@ -119,6 +121,7 @@ impl Embed {
             "dim": inner.last(),
             "tokens": (inner.len() > 1).then(|| inner[0]),
             "images_per_s": images_per_s,
+            "classes": classes,
             "skipped": skipped_json(skipped),
             "out": self.out,
             "encoder": frozen.choice.name(),

@@ -62,6 +62,7 @@ impl Pretrain {
         let recipe = recipe.with_overrides(&[compute.precision_override()])?;
         let source = self.data.open()?;
         let plan = PretrainPlan::new(recipe, source.len())?;
+        self.warn_of_batch(plan.recipe())?;
         let folder = Folder::open(&self.run.out)?;
         let resumes = folder.start_from(&self.run.resume)?.is_some();
         let plan = if resumes { plan } else { self.with_init(plan)? };
@@ -129,6 +130,22 @@ impl Pretrain {
         let mut overrides = self.overrides.clone();
         overrides.extend(context.run_overrides());
         Ok(args::load_recipe(&self.recipe, &overrides)?)
+    }
+
+    /// Warns of a `--batch-size` that is not the recipe's while the learning rate is.
+    fn warn_of_batch(&self, recipe: &Recipe) -> Result<(), CliError> {
+        let before = Recipe::load(&self.recipe)?.with_overrides(&self.overrides)?;
+        let [before, now] = [&before, recipe].map(|recipe| recipe.run.batch_size);
+        let optimizer = &recipe.optimizer;
+        if now != before && !optimizer.lr_is_base {
+            let scaled = optimizer.lr * now as f64 / before as f64;
+            report::line(&format!(
+                "warning: batches of {now} images, but optimizer.lr is for the {before} of the \
+                 recipe; scaled with the batch it is optimizer.lr={scaled:e} (see \
+                 optimizer.lr_is_base)"
+            ));
+        }
+        Ok(())
     }
 
     /// Ranks on images that nobody labelled, kNN and a quick probe if labelled ones were given.

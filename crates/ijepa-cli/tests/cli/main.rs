@@ -39,11 +39,15 @@ mod recipes;
 #[cfg(test)]
 mod report;
 #[cfg(test)]
+mod resumed;
+#[cfg(test)]
 mod runs;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
 mod sweep;
+#[cfg(test)]
+mod tensorboard;
 #[cfg(test)]
 mod visualize;
 #[cfg(test)]

@@ -43,14 +43,20 @@ impl Tables {
         let (epochs, evaluations) = Table::open(folder.join(EPOCHS), |row| {
             row.step == step || (row.step < step && row.epoch.is_some())
         })?;
-        Ok(Self {
+        let mut tables = Self {
             metrics,
             monitors,
             epochs,
             skipped: SkippedImages::open(folder.join(SKIPPED))?,
             events: EventFile::create(folder, step)?,
             evaluations,
-        })
+        };
+        // The new session has made TensorBoard forget it.
+        if let Some(row) = tables.evaluations.last().filter(|row| row.step == step) {
+            let row = row.clone();
+            tables.show_scores(&row)?;
+        }
+        Ok(tables)
     }
 
     /// Appends a logged step.
@@ -73,11 +79,15 @@ impl Tables {
             self.evaluations.retain(|row| row.epoch.is_some());
         }
         self.epochs.append(&row)?;
-        let scores = row.columns.iter();
-        let scores = scores.map(|(name, value)| (format!("eval/{name}"), value));
-        self.show(row.step, scores)?;
+        self.show_scores(&row)?;
         self.evaluations.push(row);
         Ok(())
+    }
+
+    fn show_scores(&mut self, row: &Row) -> Result<(), FileError> {
+        let scores = row.columns.iter();
+        let scores = scores.map(|(name, value)| (format!("eval/{name}"), value));
+        self.show(row.step, scores)
     }
 
     /// Appends the images that are not listed yet.
