@@ -90,7 +90,7 @@ fn a_run_killed_in_an_evaluation_makes_up_for_it() {
     assert!(!run.join("epochs.csv").exists(), "the evaluation has ended");
     let whole = folder.path().join("whole");
     let finish = |run: &Path| {
-        json(&tiny(run, &format!("--max-steps 6 {}", evaluated(24))));
+        json(&endless(run, &format!("--max-steps 6 {}", evaluated(24))));
         let epochs = fs::read_to_string(run.join("epochs.csv")).unwrap();
         (metrics(run), tensors(run), epochs)
     };
