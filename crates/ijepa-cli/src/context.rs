@@ -7,6 +7,7 @@ use clap::{
     Args,
     builder::{PossibleValuesParser, TypedValueParser},
 };
+use ijepa_data::Reading;
 use ijepa_model::Precision;
 use ijepa_train::DeviceSpec;
 use serde_json::Value;
@@ -48,6 +49,10 @@ pub(crate) struct Context {
     /// Threads that read images, 0 for none of their own [default: all cores, at most 8]
     #[arg(long, value_name = "N", value_parser = natural, global = true)]
     workers: Option<usize>,
+    /// Attempts more at data that cannot be read for now, after 0.25 s, 0.5 s and so on up to 8 s
+    /// [default: 7, within 24 s]
+    #[arg(long, value_name = "N", global = true)]
+    retries: Option<u32>,
     /// Images of a batch [default: the recipe's; for features 32; in `bench step` and `encode` 16]
     #[arg(long, value_name = "N", value_parser = positive, global = true)]
     pub(crate) batch_size: Option<usize>,
@@ -108,6 +113,13 @@ impl Context {
     pub(crate) fn workers(&self) -> usize {
         let default = || available_parallelism().map_or(1, |cores| cores.get().min(8));
         self.workers.unwrap_or_else(default)
+    }
+
+    /// How images are read.
+    pub(crate) fn reading(&self) -> Reading {
+        let mut reading = Reading::default();
+        reading.retry.retries = self.retries.unwrap_or(reading.retry.retries);
+        reading
     }
 
     /// Images that go through a frozen encoder together.

@@ -155,6 +155,7 @@ fn extraction(error: &ExtractError) -> u8 {
         ExtractError::Images { .. }
         | ExtractError::NothingReadable { .. }
         | ExtractError::NotFinite { .. }
+        | ExtractError::Data(_)
         | ExtractError::Features(_) => exit_code::DATA,
         ExtractError::Shallow { .. } | ExtractError::NoSuchImage { .. } => exit_code::USAGE,
         _ => exit_code::FAILURE,

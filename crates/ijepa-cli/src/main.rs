@@ -123,6 +123,7 @@ mod tests {
                 "threads",
                 "seed",
                 "workers",
+                "retries",
                 "batch-size",
             ];
             assert_eq!(common(command), expected, "{}", command.get_name());

@@ -62,6 +62,14 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<RgbImage8, DataError> {
     RgbImage8::new(width, height, pixels)
 }
 
+/// Columns and rows that the header of an image file announces; none if it announces none.
+pub fn size(bytes: &[u8]) -> Option<[u64; 2]> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    let dimensions = || reader.ok()?.into_dimensions().ok();
+    let [width, height] = guard("", dimensions).ok().flatten()?.into();
+    Some([u64::from(width), u64::from(height)])
+}
+
 /// Runs a third-party decoder and turns its panic into an error.
 ///
 /// Decoders index by values read from the file; the rare one that misses a check must cost one

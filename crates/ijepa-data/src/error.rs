@@ -21,6 +21,31 @@ pub enum DataError {
         #[source]
         source: std::io::Error,
     },
+    /// Storage that failed for now did so until nobody waited any longer.
+    #[error("gave up after {attempts} attempts")]
+    GaveUp {
+        /// Attempts made.
+        attempts: u32,
+        /// What went wrong with the last one.
+        #[source]
+        source: Box<DataError>,
+    },
+    /// What is named like a file of an image is a pipe, a device, a socket or a folder.
+    #[error("`{}` is no regular file", path.display())]
+    NotARegularFile {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// A file too large to be an image.
+    #[error("`{}` has {found} bytes, expected at most {most} of an image", path.display())]
+    FileTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its length, or what was read of it.
+        found: u64,
+        /// Bytes allowed.
+        most: u64,
+    },
     /// The pixel buffer does not hold `width * height * 3` bytes, or a side is zero.
     #[error(
         "an RGB image of {width}x{height} (width x height) needs {expected} bytes, found {found}"
@@ -228,7 +253,7 @@ pub enum DataError {
     /// More images were unreadable than allowed.
     #[error(
         "{bad} of {images} images are unreadable, more than the {allowed} allowed; the last is \
-         `{last}` ({why})"
+         `{last}` ({why}); remove them, or raise `data.max_bad_fraction` of the recipe to {enough}"
     )]
     TooManyBad {
         /// Unreadable images met so far.
@@ -237,6 +262,8 @@ pub enum DataError {
         images: usize,
         /// Unreadable images allowed.
         allowed: usize,
+        /// A share that would have allowed them.
+        enough: f64,
         /// The last unreadable image's path or id.
         last: String,
         /// What was wrong with it.

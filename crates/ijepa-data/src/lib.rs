@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use ijepa_data::{Augment, DataSpec, Loader, LoaderConfig};
+//! use ijepa_data::{Augment, DataSpec, Loader, LoaderConfig, Reading};
 //!
 //! // Rendered images need no download; a folder would be "folder:imagenet/train".
 //! let spec: DataSpec = "scenes:kind=texture,n=256,size=32".parse()?;
@@ -13,6 +13,7 @@
 //!     workers: 2,
 //!     augment: Augment { size: [24, 24], ..Augment::default() },
 //!     max_bad_fraction: 0.01,
+//!     reading: Reading::default(),
 //! };
 //! let mut loader = Loader::new(Arc::from(spec.open()?), config)?;
 //! let batch = loader.next_batch()?;
@@ -52,22 +53,28 @@
 mod color;
 mod decode;
 mod error;
+mod fetch;
+mod fingerprint;
 mod image;
 mod loader;
 mod order;
 mod preprocess;
+mod reading;
 mod resize;
 mod rng;
 mod source;
 mod spec;
 mod transform;
 
-pub use decode::decode;
+pub use decode::{decode, size};
 pub use error::{Cause, DataError};
+pub use fetch::{FetchError, Fetched};
+pub use fingerprint::Fingerprint;
 pub use image::RgbImage8;
 pub use loader::{Batch, Loader, LoaderConfig, Skipped};
-pub use order::epoch_order;
+pub use order::{epoch_order, sample};
 pub use preprocess::{Preprocess, to_chw_f32};
+pub use reading::{ImageReader, Reading, Retry};
 pub use resize::{CropBox, CropRect, Filter, crop, crop_resize, resize};
 pub use rng::{Purpose, SampleRng, normal, sample_rng, unit};
 pub use source::{

@@ -5,13 +5,15 @@ mod skipped;
 mod workers;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use skipped::Skipped;
 
 use crate::error::DataError;
+use crate::reading::Reading;
 use crate::source::Source;
 use crate::transform::{Augment, Transform};
-use plan::Plan;
+use plan::{Filled, Plan};
 use skipped::Tally;
 use workers::Workers;
 
@@ -28,8 +30,10 @@ pub struct LoaderConfig<T = Augment> {
     pub workers: usize,
     /// The [`Transform`] of every image; its size is the batch's.
     pub augment: T,
-    /// Share of the data set's images that may be unreadable, `[0, 1]`.
+    /// Share of the data set's images that may be unreadable, `[0, 1]`, rounded up to whole images.
     pub max_bad_fraction: f64,
+    /// What is waited for and how much is decoded at once.
+    pub reading: Reading,
 }
 
 /// The images of one step.
@@ -49,17 +53,21 @@ pub struct Batch {
 ///
 /// What a step contains depends on the source, the batch size, the seed and the step only: not
 /// on the number of workers, on timing, or on where the loader started. Each epoch is a fresh
-/// permutation; its last partial batch is dropped. An image that cannot be read is listed in
+/// permutation; its last partial batch is dropped. A damaged image is listed in
 /// [`skipped`](Self::skipped), and the next readable one in the epoch's order takes its place.
+/// Storage that fails for now is waited for; an image that cannot be had is an error and never
+/// replaced.
 ///
-/// Workers share every batch and are at most three batches ahead, so the pixels held are at
-/// most `4 * batch_size * height * width * 3` bytes. They are stopped and joined on drop.
+/// Workers share every batch and are at most three batches ahead, so finished images take at most
+/// `4 * batch_size * height * width * 3` bytes. To them come those that are being made: one file a
+/// worker (at most 1 GiB) and together [`Reading::most_pixels`] decoded pixels, or one image of
+/// more. Workers are stopped and joined on drop.
 ///
 /// # Examples
 ///
 /// ```
 /// use std::sync::Arc;
-/// use ijepa_data::{Augment, DataSpec, Loader, LoaderConfig};
+/// use ijepa_data::{Augment, DataSpec, Loader, LoaderConfig, Reading};
 ///
 /// let spec: DataSpec = "scenes:n=64,size=32".parse()?;
 /// let config = LoaderConfig {
@@ -69,6 +77,7 @@ pub struct Batch {
 ///     workers: 2,
 ///     augment: Augment { size: [24, 24], ..Augment::default() },
 ///     max_bad_fraction: 0.01,
+///     reading: Reading::default(),
 /// };
 /// let mut loader = Loader::new(Arc::from(spec.open()?), config)?;
 /// assert_eq!(loader.steps_per_epoch(), 4);
@@ -82,6 +91,8 @@ pub struct Loader {
     workers: Option<Workers>,
     tally: Tally,
     next_step: u64,
+    /// The shares of the next batch that are there already.
+    shares: Vec<Filled>,
 }
 
 impl Loader {
@@ -108,7 +119,13 @@ impl Loader {
             workers,
             tally,
             next_step,
+            shares: Vec::new(),
         })
+    }
+
+    /// The images.
+    pub fn source(&self) -> &dyn Source {
+        self.plan.source()
     }
 
     /// Batches in an epoch; at least 1.
@@ -126,30 +143,53 @@ impl Loader {
     /// # Errors
     ///
     /// [`DataError::TooManyBad`] once more images are unreadable than `max_bad_fraction` of the
-    /// data set; the loader then stays at this step. [`DataError::WorkerLost`] if a thread died.
+    /// data set; the loader then stays at this step. Whatever keeps an image from being had, such
+    /// as [`DataError::GaveUp`] or [`DataError::Read`]; the next call tries again.
+    /// [`DataError::WorkerLost`] if a thread died.
     pub fn next_batch(&mut self) -> Result<Batch, DataError> {
+        let batch = self.next_batch_unless(&AtomicBool::new(false))?;
+        Ok(batch.expect("nobody stops it"))
+    }
+
+    /// As [`next_batch`](Self::next_batch), but gives up waiting, and gives nothing, once `stop`
+    /// is set.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_batch`](Self::next_batch).
+    pub fn next_batch_unless(&mut self, stop: &AtomicBool) -> Result<Option<Batch>, DataError> {
         self.tally.check()?;
         let step = self.next_step;
-        let slots = self.plan.config().batch_size;
+        let places = 0..self.plan.config().batch_size;
+        let parts = self.workers.as_ref().map_or(1, Workers::parts);
+        while self.shares.len() < parts {
+            let stopped = || stop.load(Ordering::Relaxed);
+            let share = match &self.workers {
+                None => Some(self.plan.fill(step, places.clone(), &stopped)),
+                Some(workers) => workers.receive(self.shares.len(), &stopped)?,
+            };
+            let Some(mut share) = share.filter(|_| !stopped()) else {
+                return Ok(None);
+            };
+            self.tally.add(&self.plan, std::mem::take(&mut share.bad));
+            if let Some(lost) = share.lost {
+                return Err(lost);
+            }
+            self.shares.push(share);
+        }
+        self.tally.check()?;
         let mut batch = Batch {
             step,
             epoch: self.plan.epoch(step),
-            images: Vec::with_capacity(slots * self.plan.image_bytes()),
-            indices: Vec::with_capacity(slots),
+            images: Vec::with_capacity(places.len() * self.plan.image_bytes()),
+            indices: Vec::with_capacity(places.len()),
         };
-        let parts = self.workers.as_ref().map_or(1, Workers::parts);
-        for part in 0..parts {
-            let filled = match &self.workers {
-                None => self.plan.fill(step, 0..slots, || false),
-                Some(workers) => workers.receive(part)?,
-            };
-            batch.images.extend_from_slice(&filled.images);
-            batch.indices.extend_from_slice(&filled.indices);
-            self.tally.add(&self.plan, filled.bad);
+        for share in self.shares.drain(..) {
+            batch.images.extend_from_slice(&share.images);
+            batch.indices.extend_from_slice(&share.indices);
         }
-        self.tally.check()?;
         self.next_step += 1;
-        Ok(batch)
+        Ok(Some(batch))
     }
 
     /// The images found unreadable so far, in the order in which they were met.

@@ -19,6 +19,8 @@ pub enum Purpose {
     Mixing,
     /// Which part of one image is erased, and the noise there.
     Erasing,
+    /// Which images are measured in place of all.
+    Sample,
     /// The initial weights of a linear head.
     ProbeHead,
     /// The initial weights of a diffusion decoder.
@@ -41,6 +43,7 @@ impl Purpose {
             Self::Mixing => 5,
             Self::Erasing => 6,
             Self::ProbeHead => 7,
+            Self::Sample => 8,
             Self::DecoderWeights => 20,
             Self::DiffusionTraining => 21,
             Self::DiffusionSample => 22,

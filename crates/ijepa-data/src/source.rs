@@ -1,6 +1,7 @@
 //! Where images come from.
 
 mod cifar;
+mod file;
 mod folder;
 mod listed;
 mod parquet;
@@ -15,7 +16,9 @@ pub use scenes::{Background, SceneKind, SceneLabels, ScenesConfig, ScenesSource}
 
 use std::path::PathBuf;
 
+use crate::decode::decode;
 use crate::error::DataError;
+use crate::fetch::{FetchError, Fetched};
 use crate::image::RgbImage8;
 
 /// A fixed, ordered collection of images that any thread may read by index.
@@ -56,16 +59,36 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         None
     }
 
-    /// Reads and decodes image `index`.
+    /// Gets image `index`: its pixels, or the bytes of its file in `buffer`, whose contents before
+    /// are lost.
     ///
     /// # Errors
     ///
-    /// A [`DataError`] naming the image if it cannot be read or decoded.
+    /// A [`FetchError`] naming the image; a [`DataError`] becomes one by `?`.
     ///
     /// # Panics
     ///
     /// Panics if `index` is not below [`len`](Self::len).
-    fn read(&self, index: usize) -> Result<RgbImage8, DataError>;
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError>;
+
+    /// Fetches and decodes image `index`, in one attempt: [`ImageReader`](crate::ImageReader)
+    /// waits for storage that fails for now.
+    ///
+    /// # Errors
+    ///
+    /// A [`DataError`] naming the image if it cannot be fetched or decoded.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `index` is not below [`len`](Self::len).
+    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
+        let mut buffer = Vec::new();
+        match self.fetch(index, &mut buffer) {
+            Ok(Fetched::Pixels(image)) => Ok(image),
+            Ok(Fetched::File) => decode(&buffer, &self.name(index)),
+            Err(error) => Err(error.into_error()),
+        }
+    }
 
     /// Class names by label; empty when the source has no labels or does not name them.
     fn classes(&self) -> &[String];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ijepa_data::{
     Augment, Batch, ClassifierAugment, DataError, DataSpec, Distortion, Filter, Framing, Loader,
-    LoaderConfig, Purpose, RandAugment, RgbImage8, SampleRng, Transform, crop_resize,
+    LoaderConfig, Purpose, RandAugment, Reading, RgbImage8, SampleRng, Transform, crop_resize,
     random_crop_of_ratio, resize, sample_rng,
 };
 
@@ -105,6 +105,7 @@ fn config<T>(augment: T, workers: usize, start_step: u64) -> LoaderConfig<T> {
         workers,
         augment,
         max_bad_fraction: 0.5,
+        reading: Reading::default(),
     }
 }
 

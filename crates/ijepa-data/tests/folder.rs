@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use ijepa_data::{DataError, DataSpec, FolderSource, Source};
+use ijepa_data::{DataError, DataSpec, FetchError, Fingerprint, FolderSource, Source};
 use tempfile::TempDir;
 
 /// A folder holding `files`, each a one-pixel image; names ending in `/` become empty folders.
@@ -199,6 +199,26 @@ mod links {
     }
 
     #[test]
+    fn what_never_ends_or_is_too_large_is_refused_before_it_is_read() {
+        let root = tree(&["0.png"]);
+        symlink("/dev/zero", root.path().join("1.png")).unwrap();
+        let large = fs::File::create(root.path().join("2.png")).unwrap();
+        large.set_len((1 << 30) + 1).unwrap();
+        symlink("3.png", root.path().join("3.png")).unwrap();
+        let source = FolderSource::open(root.path()).unwrap();
+        let mut buffer = Vec::new();
+        for image in 1..4 {
+            let error = source.fetch(image, &mut buffer).unwrap_err();
+            assert!(matches!(error, FetchError::Corrupt(_)), "{error}");
+        }
+        let error = source.read(1).unwrap_err().to_string();
+        assert!(error.ends_with("1.png` is no regular file"), "{error}");
+        let error = source.read(2).unwrap_err().to_string();
+        let expected = "has 1073741825 bytes, expected at most 1073741824 of an image";
+        assert!(error.ends_with(expected), "{error}");
+    }
+
+    #[test]
     fn many_ways_to_a_folder_are_one() {
         // Two links from each folder to the next: 2^30 ways to the last.
         let root = tree(&["a/30/1.png"]);
@@ -223,4 +243,24 @@ mod links {
         let expected = expected.map(|(name, label)| (name.to_owned(), Some(label)));
         assert_eq!(contents(root.path(), &source), expected);
     }
+}
+
+#[test]
+fn a_fingerprint_tells_other_images_names_and_sizes_but_not_where_they_lie() {
+    let of = |root: &Path| Fingerprint::of(&FolderSource::open(root).unwrap());
+    let files = ["a/1.png", "a/2.png", "b/3.png"];
+    let [root, other] = [(); 2].map(|()| tree(&files));
+    let before = of(root.path());
+    assert_eq!(before, of(other.path()));
+    let difference = || before.difference(&of(other.path()));
+    assert_eq!(difference(), None);
+    fs::write(other.path().join("b/3.png"), "longer than it was before").unwrap();
+    assert_eq!(difference().as_deref(), Some("other sizes"));
+    fs::rename(other.path().join("b/3.png"), other.path().join("b/4.png")).unwrap();
+    assert_eq!(difference().as_deref(), Some("other names; other sizes"));
+    let more = tree(&["a/1.png", "a/2.png", "b/3.png", "b/4.png"]);
+    assert_eq!(
+        before.difference(&of(more.path())).as_deref(),
+        Some("3 images then, 4 now; other names; other sizes")
+    );
 }

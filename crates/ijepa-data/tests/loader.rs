@@ -4,10 +4,13 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use ijepa_data::{Augment, Batch, DataError, Loader, LoaderConfig, RgbImage8, Source, epoch_order};
+use ijepa_data::{
+    Augment, Batch, DataError, FetchError, Fetched, FolderSource, Loader, LoaderConfig, Reading,
+    Retry, RgbImage8, SampleRng, Source, Transform, epoch_order,
+};
 
 /// Images of one grey level, their index; those in `bad` cannot be read.
 #[derive(Debug)]
@@ -53,18 +56,19 @@ impl Source for Levels {
         format!("level-{index}")
     }
 
-    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
+    fn fetch(&self, index: usize, _: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         std::thread::sleep(self.delay);
         self.reads.fetch_add(1, Ordering::Relaxed);
         assert!(!self.panics.contains(&index), "no such level");
         if self.bad.contains(&index) {
             return Err(DataError::MissingImage {
                 name: self.name(index),
-            });
+            }
+            .into());
         }
         // A gradient in red, so that different crops of one image differ.
         let pixels = (0..20 * 16).flat_map(|at| [(at % 20 * 12) as u8, index as u8, index as u8]);
-        RgbImage8::new(20, 16, pixels.collect())
+        Ok(Fetched::Pixels(RgbImage8::new(20, 16, pixels.collect())?))
     }
 
     fn classes(&self) -> &[String] {
@@ -85,6 +89,7 @@ fn config(workers: usize, start_step: u64) -> LoaderConfig {
         workers,
         augment,
         max_bad_fraction: 0.1,
+        reading: Reading::default(),
     }
 }
 
@@ -234,6 +239,257 @@ fn a_source_without_any_good_image_stops_even_if_all_may_be_bad() {
         loader.next_batch(),
         Err(DataError::TooManyBad { .. })
     ));
+}
+
+/// Images that fail for now: all requests until `failing` says no, by how often it was asked.
+struct Flaky<F> {
+    images: Box<dyn Source>,
+    asked: AtomicU32,
+    failing: F,
+}
+
+impl<F> Flaky<F> {
+    fn new(images: impl Source + 'static, failing: F) -> Self {
+        Self {
+            images: Box::new(images),
+            asked: AtomicU32::new(0),
+            failing,
+        }
+    }
+}
+
+impl<F> std::fmt::Debug for Flaky<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Flaky").finish_non_exhaustive()
+    }
+}
+
+impl<F: Fn(u32) -> bool + Send + Sync> Source for Flaky<F> {
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.images.label(index)
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.images.name(index)
+    }
+
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        match (self.failing)(self.asked.fetch_add(1, Ordering::Relaxed)) {
+            true => Err(DataError::Read {
+                path: self.name(index).into(),
+                source: std::io::Error::from_raw_os_error(5),
+            }
+            .into()),
+            false => self.images.fetch(index, buffer),
+        }
+    }
+
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+}
+
+/// Attempts without pauses.
+fn patient(workers: usize, retries: u32) -> LoaderConfig {
+    let mut config = config(workers, 0);
+    config.reading.retry = Retry {
+        retries,
+        first_pause: Duration::ZERO,
+    };
+    config
+}
+
+#[test]
+fn storage_that_fails_for_now_changes_nothing() {
+    let expected = batches(Levels::new(50), config(0, 0), 12);
+    for workers in [0, 1, 3] {
+        let source = Flaky::new(Levels::new(50), |asked| !asked.is_multiple_of(4));
+        let mut loader = Loader::new(Arc::new(source), patient(workers, 1000)).unwrap();
+        let found: Vec<_> = loader.by_ref().take(12).map(Result::unwrap).collect();
+        assert!(found == expected, "{workers} workers");
+        assert_eq!(loader.skipped(), []);
+    }
+}
+
+#[test]
+fn what_cannot_be_had_is_an_error_that_may_pass() {
+    let expected = batches(Levels::new(50), config(0, 0), 5);
+    for workers in [0, 1, 3] {
+        let source = Flaky::new(Levels::new(50), |asked| (20..60).contains(&asked));
+        let mut loader = Loader::new(Arc::new(source), patient(workers, 2)).unwrap();
+        let (mut found, mut errors) = (Vec::new(), 0);
+        while found.len() < 5 {
+            match loader.next_batch() {
+                Ok(batch) => found.push(batch),
+                Err(error) => {
+                    assert!(
+                        matches!(error, DataError::GaveUp { attempts: 3, .. }),
+                        "{error}"
+                    );
+                    assert_eq!(loader.next_step(), found.len() as u64);
+                    errors += 1;
+                }
+            }
+        }
+        assert!(errors > 0);
+        assert!(found == expected, "{workers} workers");
+        assert_eq!(loader.skipped(), []);
+    }
+}
+
+#[test]
+fn a_folder_that_is_away_for_a_moment_is_waited_for_and_a_deleted_file_is_not_replaced() {
+    let home = tempfile::tempdir().unwrap();
+    let [here, away] = ["here", "away"].map(|name| home.path().join(name));
+    std::fs::create_dir(&here).unwrap();
+    for level in 0..9 {
+        let pixels = [level * 9; 48];
+        let file = [b"P6 4 4 255\n".as_slice(), &pixels].concat();
+        std::fs::write(here.join(format!("{level}.ppm")), file).unwrap();
+    }
+    let folder = FolderSource::open(&here).unwrap();
+    let all = |source: Arc<dyn Source>| -> Vec<Batch> {
+        let loader = Loader::new(source, patient(0, 9)).unwrap();
+        loader.take(4).map(Result::unwrap).collect()
+    };
+    let expected = all(Arc::new(folder.clone()));
+    let (from, to) = (here.clone(), away);
+    let moving = move |asked| {
+        match asked {
+            11 => std::fs::rename(&from, &to).unwrap(),
+            16 => std::fs::rename(&to, &from).unwrap(),
+            _ => {}
+        }
+        false
+    };
+    assert!(all(Arc::new(Flaky::new(folder.clone(), moving))) == expected);
+
+    std::fs::remove_file(here.join("3.ppm")).unwrap();
+    let tolerant = LoaderConfig {
+        max_bad_fraction: 1.0,
+        ..patient(2, 9)
+    };
+    let mut loader = Loader::new(Arc::new(folder), tolerant).unwrap();
+    let error = loader.by_ref().find_map(Result::err).unwrap();
+    let DataError::Read { path, .. } = error else {
+        panic!("{error}");
+    };
+    assert!(path.ends_with("3.ppm"));
+    assert_eq!(loader.skipped(), []);
+}
+
+#[test]
+fn nobody_waits_for_data_once_it_is_stopped() {
+    for workers in [0, 2] {
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&stop);
+        let source = Flaky::new(Levels::new(20), move |_| {
+            seen.store(true, Ordering::Relaxed);
+            true
+        });
+        let mut config = patient(workers, u32::MAX);
+        config.reading.retry.first_pause = Duration::from_secs(1 << 30);
+        let mut loader = Loader::new(Arc::new(source), config).unwrap();
+        assert_eq!(loader.next_batch_unless(&stop).unwrap(), None);
+    }
+}
+
+/// Images of 20 x 16 pixels as files.
+#[derive(Debug)]
+struct Files;
+
+impl Source for Files {
+    fn len(&self) -> usize {
+        64
+    }
+
+    fn label(&self, _: usize) -> Option<u32> {
+        None
+    }
+
+    fn name(&self, index: usize) -> String {
+        index.to_string()
+    }
+
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        *buffer = [b"P6 20 16 255\n".as_slice(), &[index as u8; 960]].concat();
+        Ok(Fetched::File)
+    }
+
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+}
+
+/// Counts the images that are in use at once.
+#[derive(Debug, Clone, Default)]
+struct Counting([Arc<AtomicUsize>; 2]);
+
+impl Transform for Counting {
+    fn size(&self) -> [usize; 2] {
+        [1, 1]
+    }
+
+    fn validate(&self) -> Result<(), DataError> {
+        Ok(())
+    }
+
+    fn apply(&self, _: &RgbImage8, _: &mut SampleRng) -> Result<RgbImage8, DataError> {
+        let Self([now, most]) = self;
+        let others = now.fetch_add(1, Ordering::SeqCst);
+        most.fetch_max(others + 1, Ordering::SeqCst);
+        (0..50).for_each(|_| std::thread::yield_now());
+        now.fetch_sub(1, Ordering::SeqCst);
+        RgbImage8::new(1, 1, vec![0; 3])
+    }
+}
+
+#[test]
+fn no_more_pixels_are_decoded_at_once_than_told() {
+    // Room for two images, for one, and for none: that one is alone.
+    for (most_pixels, expected) in [(700, 2), (400, 1), (100, 1)] {
+        let counting = Counting::default();
+        let config = LoaderConfig {
+            batch_size: 16,
+            seed: 0,
+            start_step: 0,
+            workers: 4,
+            augment: counting.clone(),
+            max_bad_fraction: 0.0,
+            reading: Reading {
+                most_pixels,
+                ..Reading::default()
+            },
+        };
+        let loader = Loader::new(Arc::new(Files), config).unwrap();
+        assert_eq!(loader.take(12).filter(Result::is_ok).count(), 12);
+        assert!(counting.0[1].load(Ordering::SeqCst) <= expected);
+    }
+}
+
+#[test]
+fn a_small_set_may_have_a_bad_image_unless_none_is_allowed() {
+    let with = |max_bad_fraction, bad| {
+        let source = Arc::new(Levels::with_bad(31, 0..bad));
+        let config = LoaderConfig {
+            max_bad_fraction,
+            ..config(2, 0)
+        };
+        Loader::new(source, config)
+            .unwrap()
+            .take(9)
+            .find_map(Result::err)
+    };
+    assert!(with(0.01, 1).is_none());
+    assert!(with(0.065, 2).is_none());
+    assert!(with(0.0, 1).is_some());
+    let message = with(0.01, 2).unwrap().to_string();
+    let advice = "remove them, or raise `data.max_bad_fraction` of the recipe to 0.065";
+    assert!(message.ends_with(advice), "{message}");
 }
 
 #[test]

@@ -100,10 +100,12 @@ fn messages_state_the_facts() {
             bad: 5,
             images: 400,
             allowed: 4,
+            enough: 0.013,
             last: "x.jpg".to_owned(),
             why: "cut".to_owned(),
         },
-        "5 of 400 images are unreadable, more than the 4 allowed; the last is `x.jpg` (cut)",
+        "5 of 400 images are unreadable, more than the 4 allowed; the last is `x.jpg` (cut); \
+         remove them, or raise `data.max_bad_fraction` of the recipe to 0.013",
     );
     check(
         DataError::WorkerLost { worker: 3 },

@@ -28,7 +28,7 @@ const ALIGNMENT_VIEWS: usize = 2;
 /// Views of an image that LiDAR is measured with; its paper uses 50.
 const LIDAR_VIEWS: usize = 10;
 
-/// Measures the target encoder after each epoch: rank, spread and uniformity without labels, kNN
+/// Measures the target encoder before the first step and after each epoch: rank, spread and uniformity without labels, kNN
 /// and a quick linear probe with them, alignment and LiDAR of masked views if it is told the masks.
 pub struct EpochEvaluation {
     train: Arc<dyn Source>,
@@ -36,8 +36,7 @@ pub struct EpochEvaluation {
     extract: ExtractConfig,
     device: Device,
     views: Option<Views>,
-    /// Whether `train` was chosen by the user, who waits for all of it.
-    chosen: bool,
+    seed: u64,
 }
 
 /// Masks of the views and how many an image has.
@@ -70,15 +69,22 @@ impl EpochEvaluation {
             extract,
             device: device.clone(),
             views: None,
-            chosen: true,
+            seed: 0,
         }
     }
 
-    /// Measures ranks on the first images of `source`, labelled or not.
-    pub fn of_first(source: Arc<dyn Source>, extract: ExtractConfig, device: &Device) -> Self {
-        let source = Subset::first(source, RANK_IMAGES);
+    /// Measures ranks on at most 2000 and at most `most` images of `source`, labelled or not, drawn
+    /// by `seed`.
+    pub fn of_sample(
+        source: Arc<dyn Source>,
+        most: usize,
+        seed: u64,
+        extract: ExtractConfig,
+        device: &Device,
+    ) -> Self {
+        let source = Subset::sample(source, most.min(RANK_IMAGES), seed);
         Self {
-            chosen: false,
+            seed,
             ..Self::new(Arc::new(source), None, extract, device)
         }
     }
@@ -103,20 +109,20 @@ impl EpochEvaluation {
         }
     }
 
-    /// Scores of an encoder by the images of `source`; none once `stop` is set.
-    fn scores(
-        &self,
-        source: &Arc<dyn Source>,
-        learner: &Learner,
-        stop: &AtomicBool,
-    ) -> Result<Option<EpochScores>, Error> {
+    /// Scores of an encoder; none once `stop` is set.
+    fn scores(&self, learner: &Learner, stop: &AtomicBool) -> Result<Option<EpochScores>, Error> {
         let encoder = learner.target.encoder();
         let features = |source: &dyn Source| {
-            let source = Stoppable { source, stop };
+            let retry = self.extract.reading.retry;
+            let source = Stoppable {
+                source,
+                stop,
+                retry,
+            };
             let found = extract(encoder, &source, &self.extract, &self.device);
             unless(stop, found.map(|found| found.features))
         };
-        let Some(train) = features(source.as_ref())? else {
+        let Some(train) = features(self.train.as_ref())? else {
             return Ok(None);
         };
         let rank = rank_report(&train);
@@ -128,10 +134,11 @@ impl EpochEvaluation {
             ..EpochScores::default()
         };
         if let Some(Views { sampler, count }) = &self.views {
-            let images = Subset::first(Arc::clone(source), VIEW_IMAGES);
+            let images = Subset::sample(Arc::clone(&self.train), VIEW_IMAGES, self.seed);
             let images = Stoppable {
                 source: &images,
                 stop,
+                retry: self.extract.reading.retry,
             };
             let (config, device) = (&self.extract, &self.device);
             let views = masked_views(encoder, &images, sampler.as_ref(), *count, config, device);
@@ -166,16 +173,11 @@ impl EpochEvaluation {
 impl Observer<Learner> for EpochEvaluation {
     fn measure(
         &mut self,
-        at: &Position,
+        _: &Position,
         learner: &Learner,
         stop: &AtomicBool,
     ) -> Result<Columns, ObserverError> {
-        let mut source = Arc::clone(&self.train);
-        // After a few steps nobody waits for more images than they have seen.
-        if !self.chosen && at.epochs == 0 {
-            source = Arc::new(Subset::first(source, at.images.max(2) as usize));
-        }
-        let scores = self.scores(&source, learner, stop)?;
+        let scores = self.scores(learner, stop)?;
         Ok(scores.map(Columns::from).unwrap_or_default())
     }
 }

@@ -4,7 +4,7 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
-use ijepa_data::{Preprocess, RgbImage8, Skipped, Source};
+use ijepa_data::{Preprocess, Reading, RgbImage8, Skipped, Source};
 use ijepa_masking::RgbPicture;
 use ijepa_model::VisionTransformer;
 
@@ -56,8 +56,8 @@ pub fn evenly_spread(images: usize, count: usize) -> Vec<usize> {
 /// # Errors
 ///
 /// [`ExtractError::NoSuchImage`] if a number is not below the number of images,
-/// [`ExtractError::NothingReadable`] if no image can be read, [`ExtractError::Images`] if none was
-/// asked for.
+/// [`ExtractError::NothingReadable`] if no image can be read, [`ExtractError::Data`] if one cannot be
+/// had, [`ExtractError::Images`] if none was asked for.
 pub fn pick_images(
     source: &dyn Source,
     indices: &[usize],
@@ -68,17 +68,13 @@ pub fn pick_images(
     if let Some(&index) = indices.iter().find(|&&index| index >= images) {
         return Err(ExtractError::NoSuchImage { index, images });
     }
-    let reader = Reader {
-        source,
-        preprocess,
-        size,
-    };
+    let reader = Reader::new(source, preprocess, size, Reading::default());
     let mut picked = Picked {
         images: Vec::new(),
         skipped: Vec::new(),
     };
     for &index in indices {
-        match reader.read(index) {
+        match reader.read(index, &|| false)? {
             Ok(image) => picked.images.push(PickedImage {
                 index,
                 name: source.name(index),

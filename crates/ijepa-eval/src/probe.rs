@@ -138,6 +138,7 @@ pub fn probe_augmented(
         workers: extraction.workers,
         augment,
         max_bad_fraction: MAX_BAD,
+        reading: extraction.reading,
     };
     let device = device.clone().without_autodiff();
     let batches = Live {

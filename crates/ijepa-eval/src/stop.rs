@@ -2,14 +2,16 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ijepa_data::{DataError, RgbImage8, Source};
+use ijepa_data::{DataError, FetchError, Fetched, Retry, Source};
 
-/// A source whose images cannot be read any more once `stop` is set, so that whatever goes through
-/// them ends with those it has.
+/// A source whose images cannot be had any more once `stop` is set, so that whatever goes through
+/// them ends.
 #[derive(Debug)]
 pub(crate) struct Stoppable<'a> {
     pub(crate) source: &'a dyn Source,
     pub(crate) stop: &'a AtomicBool,
+    /// What is waited for unless it is set.
+    pub(crate) retry: Retry,
 }
 
 /// `result`, which is worth nothing if it was told to stop meanwhile.
@@ -33,13 +35,14 @@ impl Source for Stoppable<'_> {
         self.source.name(index)
     }
 
-    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(DataError::MissingImage {
-                name: self.name(index),
-            });
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        let stopped = || self.stop.load(Ordering::Relaxed);
+        if stopped() {
+            let name = self.name(index);
+            return Err(FetchError::Missing(DataError::MissingImage { name }));
         }
-        self.source.read(index)
+        let fetch = || self.source.fetch(index, buffer);
+        self.retry.run(&stopped, fetch)
     }
 
     fn classes(&self) -> &[String] {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ijepa_data::{DataError, RgbImage8, Source};
+use ijepa_data::{FetchError, Fetched, Source, sample};
 
 /// Some images of a source, in an order of their own.
 #[derive(Debug, Clone)]
@@ -18,9 +18,9 @@ impl Subset {
         Self { source, indices }
     }
 
-    /// The first `most` images.
-    pub(crate) fn first(source: Arc<dyn Source>, most: usize) -> Self {
-        let indices = (0..source.len().min(most) as u32).collect();
+    /// At most `most` images, drawn by `seed`: the first of a sorted folder are of few classes.
+    pub(crate) fn sample(source: Arc<dyn Source>, most: usize, seed: u64) -> Self {
+        let indices = sample(seed, most, source.len());
         Self::new(source, indices)
     }
 
@@ -42,8 +42,8 @@ impl Source for Subset {
         self.source.name(self.at(index))
     }
 
-    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
-        self.source.read(self.at(index))
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        self.source.fetch(self.at(index), buffer)
     }
 
     fn file(&self, index: usize) -> Option<PathBuf> {

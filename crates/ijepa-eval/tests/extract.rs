@@ -3,10 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use burn::tensor::Tensor;
-use ijepa_data::{DataError, DataSpec, Preprocess, RgbImage8, Source};
+use ijepa_data::{DataError, DataSpec, FetchError, Fetched, Preprocess, Retry, RgbImage8, Source};
 use ijepa_eval::{
     ExtractConfig, ExtractError, Extracted, Progress, Vectors, embed, extract, extract_pixels,
     extract_with_progress, natural_size, read_features,
@@ -49,21 +50,22 @@ impl Source for Levels {
         format!("level-{index}")
     }
 
-    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
+    fn fetch(&self, index: usize, _: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         // Early images are slow, so that threads finish out of order.
         std::thread::sleep(Duration::from_millis((index as u64 * 7) % 5));
         assert!(!self.panics.contains(&index), "no such level");
         if self.bad.contains(&index) {
             return Err(DataError::MissingImage {
                 name: self.name(index),
-            });
+            }
+            .into());
         }
         let level = |at: usize| match self.black.contains(&index) {
             true => 0,
             false => (index * 10 + at % 7) as u8,
         };
         let pixels = (0..16 * 16 * 3).map(level).collect();
-        RgbImage8::new(16, 16, pixels)
+        Ok(Fetched::Pixels(RgbImage8::new(16, 16, pixels)?))
     }
 
     fn classes(&self) -> &[String] {
@@ -348,6 +350,73 @@ fn images_with_features_that_are_not_finite_are_named_and_nothing_is_written() {
     let text = error.to_string();
     assert!(text.contains(" of `level-5` is NaN; "), "{text}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// Images of which every request fails first, and one cannot be had at all.
+#[derive(Debug)]
+struct Flaky {
+    images: Levels,
+    asked: AtomicU32,
+    gone: Option<usize>,
+}
+
+impl Source for Flaky {
+    fn len(&self) -> usize {
+        self.images.len
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.images.label(index)
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.images.name(index)
+    }
+
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        match self.gone == Some(index) || asked.is_multiple_of(2) {
+            true => Err(DataError::Read {
+                path: self.name(index).into(),
+                source: std::io::Error::from_raw_os_error(5),
+            }
+            .into()),
+            false => self.images.fetch(index, buffer),
+        }
+    }
+
+    fn classes(&self) -> &[String] {
+        self.images.classes()
+    }
+}
+
+#[test]
+fn storage_that_fails_for_now_is_asked_again_and_no_image_left_out_for_it() {
+    let mut images = Levels::new(11);
+    images.bad.insert(3);
+    let expected = run(&images, &config());
+    let mut source = Flaky {
+        images,
+        asked: AtomicU32::new(0),
+        gone: None,
+    };
+    for workers in [0, 3] {
+        let mut config = config();
+        config.workers = workers;
+        config.reading.retry = Retry {
+            retries: 100,
+            first_pause: Duration::ZERO,
+        };
+        source.gone = None;
+        assert_eq!(run(&source, &config), expected);
+        source.gone = Some(7);
+        let error = extract(&encoder(), &source, &config, &device()).unwrap_err();
+        let gave_up = matches!(
+            error,
+            ExtractError::Data(DataError::GaveUp { attempts: 101, .. })
+        );
+        assert!(gave_up, "{error}");
+    }
 }
 
 #[test]

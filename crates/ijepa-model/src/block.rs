@@ -148,3 +148,15 @@ impl Block {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::drop_rate;
+
+    #[test]
+    fn rates_rise_in_a_line_from_none_to_that_of_the_last_block() {
+        let rates = |depth| (0..depth).map(move |index| drop_rate(0.5, index, depth));
+        assert_eq!(rates(5).collect::<Vec<_>>(), [0.0, 0.125, 0.25, 0.375, 0.5]);
+        assert_eq!(rates(1).collect::<Vec<_>>(), [0.0]);
+    }
+}

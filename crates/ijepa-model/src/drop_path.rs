@@ -66,3 +66,20 @@ fn stream(seed: u64, step: u64, number: u64, purpose: [u8; 8]) -> ChaCha8Rng {
     key[24..].copy_from_slice(&purpose);
     ChaCha8Rng::from_seed(key)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn branches_are_dropped_at_the_rate_and_their_mean_is_kept() {
+        let factors = StochasticDepth::for_samples(1, 2, 0..20_000).factors(20_000, 0.25);
+        let dropped = factors.iter().filter(|&&factor| factor == 0.0).count();
+        // Standard deviation 61: seven of them leave a false alarm rate below 1e-11.
+        assert!(dropped.abs_diff(5_000) < 430, "{dropped}");
+        let kept = |&factor: &f32| factor == 0.0 || factor == 4.0 / 3.0;
+        assert!(factors.iter().all(kept));
+        let none = StochasticDepth::for_group(1, 2, 3).factors(1_000, 0.0);
+        assert!(none.iter().all(|&factor| factor == 1.0));
+    }
+}

@@ -105,12 +105,13 @@ impl Task for Pretraining<'_> {
         }
     }
 
-    fn loader(&self, step: u64, workers: usize) -> Result<Loader, TrainError> {
+    fn loader(&self, step: u64, options: &TrainOptions) -> Result<Loader, TrainError> {
         let config = LoaderConfig {
             batch_size: self.plan.recipe.run.batch_size,
             seed: self.plan.recipe.run.seed,
             start_step: step,
-            workers,
+            workers: options.workers,
+            reading: options.reading,
             augment: self.plan.augment.clone(),
             max_bad_fraction: self.plan.recipe.data.max_bad_fraction,
         };

@@ -25,7 +25,10 @@ impl Observer<Learner> for Scores {
         _: &Learner,
         _: &AtomicBool,
     ) -> Result<Columns, ObserverError> {
-        let (rankme, knn) = self.0[at.epochs as usize - 1];
+        // Initial weights are never the best, whatever their scores.
+        let random = (100.0, Some(100.0));
+        let epoch = at.epochs.checked_sub(1);
+        let (rankme, knn) = epoch.map_or(random, |epoch| self.0[epoch as usize]);
         Ok(Columns::from(EpochScores {
             rankme: Some(rankme),
             knn,
@@ -114,7 +117,7 @@ fn the_best_checkpoint_is_kept_across_a_resumption() {
     check(run, "step-5", &["step-5", "step-6"]);
     let table = fs::read_to_string(run.join("epochs.csv")).unwrap();
     assert!(table.starts_with("epoch,step,rankme,knn,probe,rankme_centered,"));
-    assert_eq!(table.lines().count(), 7);
+    assert_eq!(table.lines().count(), 8);
 }
 
 #[test]

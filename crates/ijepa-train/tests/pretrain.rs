@@ -385,13 +385,18 @@ mod pretrain {
             epochs,
         };
         assert_eq!(counter.logs, 3);
-        assert_eq!(counter.measured, [at(4, 1), at(8, 2), at(9, 2)]);
+        assert_eq!(counter.measured, [at(0, 0), at(4, 1), at(8, 2), at(9, 2)]);
         assert_eq!(counter.told, summary.evaluations);
         assert_eq!(summary.scores().get("knn"), Some(12.5));
         let epochs = fs::read_to_string(folder.path().join("epochs.csv")).unwrap();
         let rows: Vec<&str> = epochs.lines().collect();
         assert!(rows[0].starts_with("epoch,step,rankme,knn,probe,"));
-        let expected = ["0,4,,12.5,,,,,,", "1,8,,12.5,,,,,,", ",9,,12.5,,,,,,"];
+        let expected = [
+            ",0,,12.5,,,,,,",
+            "0,4,,12.5,,,,,,",
+            "1,8,,12.5,,,,,,",
+            ",9,,12.5,,,,,,",
+        ];
         assert_eq!(rows[1..], expected);
     }
 }

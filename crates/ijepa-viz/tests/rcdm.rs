@@ -5,7 +5,7 @@
 use std::{path::Path, sync::Arc};
 
 use burn::tensor::Tensor;
-use ijepa_data::{DataError, RgbImage8, Source};
+use ijepa_data::{FetchError, Fetched, RgbImage8, Source};
 use ijepa_eval::Features;
 use ijepa_model::{Normalization, VisionTransformerConfig};
 use ijepa_testkit::device;
@@ -49,8 +49,9 @@ impl Source for Colors {
         index.to_string()
     }
 
-    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
-        RgbImage8::new(SIDE, SIDE, Self::color(index).repeat(SIDE * SIDE))
+    fn fetch(&self, index: usize, _: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        let pixels = Self::color(index).repeat(SIDE * SIDE);
+        Ok(Fetched::Pixels(RgbImage8::new(SIDE, SIDE, pixels)?))
     }
 
     fn classes(&self) -> &[String] {

@@ -76,6 +76,7 @@ impl ReadArgs {
             normalization,
             batch_size: context.feature_batch(),
             workers: context.workers(),
+            reading: context.reading(),
         };
         Extraction { config, resizing }
     }

@@ -29,6 +29,11 @@ pub(crate) struct RunArgs {
 }
 
 impl RunArgs {
+    /// Steps after which it stops at the latest, of `total`.
+    pub(crate) fn steps(&self, total: u64) -> u64 {
+        self.max_steps.unwrap_or(total).min(total)
+    }
+
     /// What is asked for, and to stop at Ctrl-C.
     pub(crate) fn options(
         &self,
@@ -101,10 +106,12 @@ pub(crate) fn stopping_at_ctrl_c(
     context: &Context,
     mut environment: Value,
 ) -> Result<TrainOptions, CliError> {
-    let workers = context.workers();
+    let (workers, reading) = (context.workers(), context.reading());
     environment["workers"] = workers.into();
+    environment["retries"] = reading.retry.retries.into();
     let options = TrainOptions {
         workers,
+        reading,
         environment,
         ..TrainOptions::default()
     };

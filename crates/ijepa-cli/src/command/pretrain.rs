@@ -93,7 +93,7 @@ impl Pretrain {
             }
             None => {}
         }
-        let mut evaluation = self.evaluation(&source, plan.recipe(), context)?;
+        let mut evaluation = self.evaluation(&source, &plan, context)?;
         let observers: &mut [&mut dyn Observer<Learner>] = &mut [&mut evaluation, &mut progress];
         let (summary, _) = pretrain(&plan, source, &folder, &compute.device, &options, observers)?;
         let scores = summary.scores();
@@ -152,19 +152,27 @@ impl Pretrain {
     fn evaluation(
         &self,
         training: &Arc<dyn Source>,
-        recipe: &Recipe,
+        plan: &PretrainPlan,
         context: &Context,
     ) -> Result<EpochEvaluation, CliError> {
         let device = &context.compute()?.device;
+        let recipe = plan.recipe();
         let open = |spec: &String| args::open_data(spec);
         let test = self.eval_test.as_ref().map(open).transpose()?;
         let config = ExtractConfig {
             workers: context.workers(),
+            reading: context.reading(),
             ..ExtractConfig::default()
         };
         let evaluation = match &self.eval_data {
             Some(spec) => EpochEvaluation::new(open(spec)?, test, config, device),
-            None => EpochEvaluation::of_first(Arc::clone(training), config, device),
+            None => {
+                // A short trial does not wait for more images than it trains on.
+                let steps = self.run.steps(plan.total_steps()) as usize;
+                let most = (steps * recipe.run.batch_size).max(2);
+                let training = Arc::clone(training);
+                EpochEvaluation::of_sample(training, most, recipe.run.seed, config, device)
+            }
         };
         evaluation.check()?;
         Ok(evaluation.with_views(recipe.mask_sampler()?.into(), self.lidar))

@@ -69,6 +69,7 @@ impl StudyArgs {
                 preprocess: self.read.choose(None, Preprocess::Eval).how,
                 batch_size: context.feature_batch(),
                 workers: context.workers(),
+                reading: context.reading(),
                 ..study.extract
             },
             ..study

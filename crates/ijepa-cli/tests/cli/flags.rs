@@ -174,6 +174,9 @@ fn table(folder: &Path) -> Vec<Entry> {
         entry("--workers", [Some("1"), Some("3")], |seen| {
             seen.environment("workers")
         }),
+        entry("--retries", [None, Some("2")], |seen| {
+            seen.environment("retries")
+        }),
         // A device or a precision that this build or this machine lacks is refused.
         entry("--device", [Some(&own), Some(other)], |seen| {
             seen.code_and("device")

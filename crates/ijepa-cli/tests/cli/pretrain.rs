@@ -88,8 +88,9 @@ fn stderr_that_is_no_terminal_gets_whole_lines_now_and_then() {
         lines[0].split(" on ").next(),
         Some("48 images, 32 steps of 12 images")
     );
-    assert!(lines.len() >= 3, "{said}");
-    for (step, line) in [(1, lines[1]), (3, lines[lines.len() - 1])] {
+    assert!(lines.len() >= 4, "{said}");
+    assert!(lines[1].starts_with("after step 0: rankme "), "{said}");
+    for (step, line) in [(1, lines[2]), (3, lines[lines.len() - 1])] {
         let loss = &metrics(&run)[step][3];
         let loss: f64 = loss.parse().unwrap();
         assert!(

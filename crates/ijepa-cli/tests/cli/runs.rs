@@ -4,6 +4,8 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread::sleep,
+    time::Duration,
 };
 
 use ijepa_testkit::device_name;
@@ -163,7 +165,8 @@ fn data_that_ends_saves_what_was_trained_and_unreadable_images_are_listed_as_the
         let [run, data] =
             ["run", "data"].map(|name| folder.path().join(format!("{kind:?}-{name}")));
         let bad = photos(&data);
-        let rarely = "--set run.checkpoint_every_steps=100000 data.max_bad_fraction=0.1";
+        let rarely =
+            "--retries 1 --set run.checkpoint_every_steps=100000 data.max_bad_fraction=0.1";
         let rarely = format!("{rarely} run.eval_every_epochs=100000");
         let rarely = match kind {
             Kind::Decoder => rarely.replace("run.eval_every_epochs=100000", ""),
@@ -190,6 +193,10 @@ fn data_that_ends_saves_what_was_trained_and_unreadable_images_are_listed_as_the
         fs::remove_dir_all(&data).unwrap();
         let (status, message) = process.end();
         assert_eq!(status.code(), Some(4), "{kind:?}: {message}");
+        let said = format!("gave up after 2 attempts: cannot read `{spec}");
+        assert!(message.contains(&said), "{kind:?}: {message}");
+        // Nothing was replaced because of that.
+        assert_eq!(listed(), text, "{kind:?}");
         let last = steps(&run, "metrics.csv").pop();
         assert_eq!(
             Some(saved_step(&run)),
@@ -200,10 +207,66 @@ fn data_that_ends_saves_what_was_trained_and_unreadable_images_are_listed_as_the
 }
 
 #[test]
+fn a_folder_that_is_away_for_a_moment_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let [run, data, away] = ["run", "data", "away"].map(|name| folder.path().join(name));
+    let bad = photos(&data);
+    fs::remove_file(bad).unwrap();
+    let endless = "--set optimizer.epochs=100000 optimizer.steps_per_epoch=100000";
+    let args = Kind::Pretrain.on(&path_text(&data), "scenes:n=20,size=32", &run, endless);
+    let mut process = Background::start(&args);
+    let logged = || steps(&run, "metrics.csv").len();
+    process.wait_until(|| logged() > 2);
+    fs::rename(&data, &away).unwrap();
+    // Far longer than the batches last that are there already.
+    sleep(Duration::from_millis(300));
+    fs::rename(&away, &data).unwrap();
+    let before = logged();
+    process.wait_until(|| logged() > before + 10);
+    send("-TERM", &process);
+    let (status, message) = process.end();
+    assert_eq!(status.code(), Some(130), "{message}");
+    assert!(!run.join("skipped.csv").exists());
+}
+
+#[test]
+fn ctrl_c_ends_waiting_for_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let [run, data] = ["run", "data"].map(|name| folder.path().join(name));
+    photos(&data);
+    let endless = "--retries 1000000 --set optimizer.epochs=100000 data.max_bad_fraction=0.1 \
+                   optimizer.steps_per_epoch=100000";
+    for workers in [0, 2] {
+        let run = run.join(workers.to_string());
+        let more = format!("{endless} --workers {workers}");
+        let args = Kind::Pretrain.on(&path_text(&data), "scenes:n=20,size=32", &run, &more);
+        let mut process = Background::start(&args);
+        process.wait_until(|| steps(&run, "metrics.csv").len() > 2);
+        let away = data.with_extension("away");
+        fs::rename(&data, &away).unwrap();
+        sleep(Duration::from_millis(300));
+        send("-TERM", &process);
+        let (status, message) = process.end();
+        assert_eq!(status.code(), Some(130), "{message}");
+        let last = steps(&run, "metrics.csv").pop();
+        assert_eq!(Some(saved_step(&run)), last.map(|last| last + 1));
+        fs::rename(&away, &data).unwrap();
+    }
+}
+
+#[test]
 fn a_signal_ends_an_evaluation_and_nothing_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     for (kind, epoch) in EVALUATED.into_iter().zip([4, 6]) {
+        let beginning = if kind == Kind::Pretrain {
+            vec![0]
+        } else {
+            vec![]
+        };
+        let rows = |ends: &[u64]| [&beginning, ends].concat();
         let run = folder.path().join(format!("{kind:?}"));
+        let before = format!("--max-steps {}", epoch - 1);
+        text(&kind.args(&run, &before));
         let mut process = Background::start(&kind.on(DATA, MANY, &run, ""));
         // It is saved before it is evaluated, which takes longer than anybody waits.
         process.wait_until(|| run.join(format!("checkpoints/step-{epoch}")).exists());
@@ -212,11 +275,15 @@ fn a_signal_ends_an_evaluation_and_nothing_is_lost() {
         assert_eq!(status.code(), Some(130), "{kind:?}: {message}");
         let said = format!("interrupted after step {epoch};");
         assert!(message.contains(&said), "{message}");
-        assert!(steps(&run, "epochs.csv").is_empty());
+        assert_eq!(steps(&run, "epochs.csv"), rows(&[epoch - 1]), "{kind:?}");
         // What was not measured then is measured now, and so is the end.
         let more = format!("--max-steps {}", epoch + 1);
         text(&kind.args(&run, &more));
-        assert_eq!(steps(&run, "epochs.csv"), [epoch, epoch + 1], "{kind:?}");
+        assert_eq!(
+            steps(&run, "epochs.csv"),
+            rows(&[epoch, epoch + 1]),
+            "{kind:?}"
+        );
     }
 }
 

@@ -4,10 +4,11 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::LoaderConfig;
-use crate::decode::guard;
 use crate::error::DataError;
+use crate::fetch::FetchError;
 use crate::image::RgbImage8;
 use crate::order::epoch_order;
+use crate::reading::ImageReader;
 use crate::rng::{Purpose, sample_rng};
 use crate::source::Source;
 use crate::transform::Transform;
@@ -17,16 +18,20 @@ use crate::transform::Transform;
 pub(super) struct Plan {
     source: Arc<dyn Source>,
     config: LoaderConfig<Box<dyn Transform>>,
+    reader: ImageReader,
     orders: Mutex<Vec<(u64, Arc<[u32]>)>>,
 }
 
 /// A run of places of one batch.
 #[derive(Debug, Default)]
 pub(super) struct Filled {
-    /// `[places, height, width, 3]`; fewer places if too many images were bad to go on.
+    /// `[places, height, width, 3]`; fewer places if too many images were bad to go on or one could
+    /// not be had.
     pub(super) images: Vec<u8>,
     pub(super) indices: Vec<u32>,
     pub(super) bad: Vec<(u32, DataError)>,
+    /// Why an image could not be had; the places from its own on are missing.
+    pub(super) lost: Option<DataError>,
 }
 
 impl Plan {
@@ -71,7 +76,9 @@ impl Plan {
                 workers: config.workers,
                 augment,
                 max_bad_fraction: config.max_bad_fraction,
+                reading: config.reading,
             },
+            reader: ImageReader::new(config.reading),
             orders: Mutex::new(Vec::new()),
         })
     }
@@ -99,11 +106,13 @@ impl Plan {
     /// How many images may be bad.
     ///
     /// The share is of the whole data set, not of the images seen so far: one bad image in the
-    /// first batch says nothing, and a data set full of them still stops early. One image must
-    /// always be left to stand in for the others.
+    /// first batch says nothing, and a data set full of them still stops early. Rounded up, it lets
+    /// small sets have a bad image, too. One image must always be left to stand in for the others.
     pub(super) fn most_bad(&self) -> usize {
         let images = self.source.len();
-        ((images as f64 * self.config.max_bad_fraction) as usize).min(images - 1)
+        let share = images as f64 * self.config.max_bad_fraction;
+        // A product such as 0.07 * 100 is a little too large.
+        ((share - 1e-6).ceil() as usize).min(images - 1)
     }
 
     /// Fills `places` of the batch of `step`; stops between images once `cancelled`.
@@ -111,7 +120,7 @@ impl Plan {
         &self,
         step: u64,
         places: Range<usize>,
-        cancelled: impl Fn() -> bool,
+        cancelled: &dyn Fn() -> bool,
     ) -> Filled {
         let epoch = self.epoch(step);
         let order = self.order(epoch);
@@ -126,17 +135,21 @@ impl Plan {
             // The bad images of one slot are distinct, so the search ends.
             for offset in 0..order.len() {
                 let index = order[(slot + offset) % order.len()];
-                match self.image(epoch, slot, index) {
+                match self.image(epoch, slot, index, cancelled) {
                     Ok(image) => {
                         filled.images.extend_from_slice(image.pixels());
                         filled.indices.push(index);
                         break;
                     }
-                    Err(why) => {
+                    Err(FetchError::Corrupt(why)) => {
                         filled.bad.push((index, why));
                         if offset >= self.most_bad() {
                             return filled;
                         }
+                    }
+                    Err(lost) => {
+                        filled.lost = Some(lost.into_error());
+                        return filled;
                     }
                 }
             }
@@ -146,17 +159,25 @@ impl Plan {
 
     /// One transformed image. Its randomness belongs to the slot, so that an image that stands
     /// in for a bad one is cropped differently there.
-    fn image(&self, epoch: u64, slot: usize, index: u32) -> Result<RgbImage8, DataError> {
-        let at = index as usize;
-        let image = guard(&self.source.name(at), || self.source.read(at))??;
-        let mut rng = sample_rng(self.config.seed, Purpose::Augment, epoch, slot as u64);
-        let image = self.config.augment.apply(&image, &mut rng)?;
-        let (expected, found) = (self.config.augment.size(), [image.height(), image.width()]);
-        if found == expected {
-            Ok(image)
-        } else {
-            Err(DataError::ImageSize { expected, found })
-        }
+    fn image(
+        &self,
+        epoch: u64,
+        slot: usize,
+        index: u32,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<RgbImage8, FetchError> {
+        let source = self.source.as_ref();
+        self.reader
+            .read(source, index as usize, cancelled, |image| {
+                let mut rng = sample_rng(self.config.seed, Purpose::Augment, epoch, slot as u64);
+                let image = self.config.augment.apply(image, &mut rng)?;
+                let (expected, found) =
+                    (self.config.augment.size(), [image.height(), image.width()]);
+                match found == expected {
+                    true => Ok(image),
+                    false => Err(DataError::ImageSize { expected, found }),
+                }
+            })
     }
 
     /// The order of an epoch; the newest two are kept, since workers may be in either.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::plan::Plan;
 use crate::error::DataError;
+use crate::source::Source;
 
 /// An image that was left out, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,17 @@ pub struct Skipped {
     pub path: String,
     /// What was wrong, with the causes, on one line.
     pub why: String,
+}
+
+impl Skipped {
+    /// Image `index` of `source`, which `error` keeps from being used.
+    pub fn new(source: &dyn Source, index: usize, error: &DataError) -> Self {
+        Self {
+            index: index as u32,
+            path: source.name(index),
+            why: chain(error),
+        }
+    }
 }
 
 /// Counts each bad image once and says when there are too many.
@@ -38,12 +50,8 @@ impl Tally {
     pub(super) fn add(&mut self, plan: &Plan, bad: Vec<(u32, DataError)>) {
         for (index, error) in bad {
             if self.known.insert(index) {
-                let path = plan.source().name(index as usize);
-                self.skipped.push(Skipped {
-                    index,
-                    path,
-                    why: chain(&error),
-                });
+                let skipped = Skipped::new(plan.source(), index as usize, &error);
+                self.skipped.push(skipped);
             }
         }
     }
@@ -54,11 +62,18 @@ impl Tally {
                 bad: self.skipped.len(),
                 images: self.images,
                 allowed: self.most_bad,
+                enough: self.enough(),
                 last: last.path.clone(),
                 why: last.why.clone(),
             }),
             _ => Ok(()),
         }
+    }
+
+    /// The share of all images that are bad, rounded up to thousandths.
+    fn enough(&self) -> f64 {
+        let share = self.skipped.len() as f64 / self.images as f64;
+        (1000.0 * share).ceil() / 1000.0
     }
 
     pub(super) fn skipped(&self) -> &[Skipped] {

@@ -3,14 +3,17 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use super::plan::{Filled, Plan};
 use crate::error::DataError;
 
 /// Finished shares that wait in each worker's queue; one more is in the making.
 const QUEUED: usize = 2;
+/// Who waits for a share looks this often whether to go on.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// Worker `n` fills the `n`th part of every batch, so order needs no bookkeeping and memory does
 /// not grow with the number of workers.
@@ -37,8 +40,11 @@ impl Workers {
             let places = part(batch_size, count, number);
             let work = move || {
                 let cancelled = || stop.load(Ordering::Relaxed);
-                for step in step.. {
-                    let filled = plan.fill(step, places.clone(), cancelled);
+                let mut step = step;
+                loop {
+                    let filled = plan.fill(step, places.clone(), &cancelled);
+                    // What could not be had is tried again.
+                    step += u64::from(filled.lost.is_none());
                     // Nobody listens any more once the loader is dropped.
                     if cancelled() || sender.send(filled).is_err() {
                         break;
@@ -60,11 +66,22 @@ impl Workers {
         self.queues.len()
     }
 
-    /// The next share of one worker.
-    pub(super) fn receive(&self, part: usize) -> Result<Filled, DataError> {
-        self.queues[part]
-            .recv()
-            .map_err(|_| DataError::WorkerLost { worker: part })
+    /// The next share of one worker; nothing if it was stopped while it waited.
+    pub(super) fn receive(
+        &self,
+        part: usize,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Filled>, DataError> {
+        loop {
+            match self.queues[part].recv_timeout(GLANCE) {
+                Ok(filled) => return Ok(Some(filled)),
+                Err(RecvTimeoutError::Timeout) if stopped() => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(DataError::WorkerLost { worker: part });
+                }
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::split::folder_and_split;
 use crate::error::DataError;
+use crate::fetch::{FetchError, Fetched};
 use crate::image::RgbImage8;
 use crate::source::{ParquetSource, Source};
 
@@ -223,14 +224,15 @@ impl Source for CifarSource {
         }
     }
 
-    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         match &self.images {
             Images::Binary(binary) => {
                 let (_, planes) = binary.record(index);
                 let pixel = |at: usize| [planes[at], planes[PLANE + at], planes[2 * PLANE + at]];
-                RgbImage8::new(SIDE, SIDE, (0..PLANE).flat_map(pixel).collect())
+                let pixels = (0..PLANE).flat_map(pixel).collect();
+                Ok(Fetched::Pixels(RgbImage8::new(SIDE, SIDE, pixels)?))
             }
-            Images::Parquet(source) => source.read(index),
+            Images::Parquet(source) => source.fetch(index, buffer),
         }
     }
 

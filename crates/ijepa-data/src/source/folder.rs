@@ -7,10 +7,10 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use crate::decode::decode;
 use crate::error::DataError;
-use crate::image::RgbImage8;
+use crate::fetch::{FetchError, Fetched};
 use crate::source::Source;
+use crate::source::file::fetch_file;
 
 /// File name endings of images, compared without regard to case.
 pub const IMAGE_EXTENSIONS: &[&str] = &[
@@ -191,12 +191,8 @@ impl Source for FolderSource {
         self.path(index).display().to_string()
     }
 
-    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
-        let path = self.path(index);
-        match fs::read(&path) {
-            Ok(bytes) => decode(&bytes, &path.display().to_string()),
-            Err(source) => Err(DataError::Read { path, source }),
-        }
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        fetch_file(&self.path(index), buffer)
     }
 
     fn file(&self, index: usize) -> Option<PathBuf> {

@@ -10,10 +10,10 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use crate::decode::decode;
 use crate::error::DataError;
-use crate::image::RgbImage8;
+use crate::fetch::{FetchError, Fetched};
 use crate::source::Source;
+use crate::source::file::fetch_file;
 
 /// Image files below a folder with the labels that a file gives them, in the order of their names.
 ///
@@ -113,12 +113,8 @@ impl Source for ListedSource {
         self.path(index).display().to_string()
     }
 
-    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
-        let path = self.path(index);
-        match fs::read(&path) {
-            Ok(bytes) => decode(&bytes, &path.display().to_string()),
-            Err(source) => Err(DataError::Read { path, source }),
-        }
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        fetch_file(&self.path(index), buffer)
     }
 
     fn file(&self, index: usize) -> Option<PathBuf> {

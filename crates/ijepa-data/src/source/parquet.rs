@@ -8,9 +8,8 @@ mod shard;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::decode::decode;
 use crate::error::DataError;
-use crate::image::RgbImage8;
+use crate::fetch::{FetchError, Fetched};
 use crate::source::Source;
 use cache::Cache;
 use shard::{Encoded, Shard};
@@ -129,7 +128,7 @@ impl Source for ParquetSource {
         format!("{}#{row}", self.shards[shard].path().display())
     }
 
-    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         let (group, row) = self.locate(index);
         let encoded: Arc<Encoded> = self.cache.get(group, || {
             let Group {
@@ -143,10 +142,15 @@ impl Source for ParquetSource {
             Ok((encoded, bytes))
         })?;
         match encoded.image(row) {
-            Some(bytes) => decode(bytes, &self.name(index)),
+            Some(bytes) => {
+                buffer.clear();
+                buffer.extend_from_slice(bytes);
+                Ok(Fetched::File)
+            }
             None => Err(DataError::MissingImage {
                 name: self.name(index),
-            }),
+            }
+            .into()),
         }
     }
 

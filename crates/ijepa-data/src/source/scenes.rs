@@ -7,8 +7,7 @@ mod scene_count;
 
 pub use config::{Background, SceneKind, ScenesConfig};
 
-use crate::error::DataError;
-use crate::image::RgbImage8;
+use crate::fetch::{FetchError, Fetched};
 use crate::source::Source;
 use part_shape::PartShape;
 use scene_count::SceneCount;
@@ -122,16 +121,17 @@ impl Source for ScenesSource {
         )
     }
 
-    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
+    fn fetch(&self, index: usize, _: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         self.check(index);
-        match self.config.kind {
+        let image = match self.config.kind {
             SceneKind::Count | SceneKind::Distance => {
                 SceneCount::describe(&self.config, index).render(&self.config, index)
             }
             SceneKind::Shape | SceneKind::Texture => {
                 PartShape::describe(&self.config, index).render(&self.config, index)
             }
-        }
+        };
+        Ok(Fetched::Pixels(image?))
     }
 
     fn classes(&self) -> &[String] {

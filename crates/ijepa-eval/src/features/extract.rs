@@ -6,7 +6,7 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
-use ijepa_data::{Preprocess, RgbImage8, Skipped, Source, to_chw_f32};
+use ijepa_data::{Preprocess, Reading, RgbImage8, Skipped, Source, to_chw_f32};
 use ijepa_model::{Checkpoint, Normalization, Pooling, VisionTransformer, checkpoint::Resize};
 
 pub use error::ExtractError;
@@ -30,6 +30,8 @@ pub struct ExtractConfig {
     pub batch_size: usize,
     /// Threads that read, decode and resize; 0 does it in the calling thread.
     pub workers: usize,
+    /// What is waited for and how much is decoded at once.
+    pub reading: Reading,
 }
 
 impl Default for ExtractConfig {
@@ -41,6 +43,7 @@ impl Default for ExtractConfig {
             normalization: Normalization::IMAGENET,
             batch_size: 64,
             workers: 4,
+            reading: Reading::default(),
         }
     }
 }
@@ -99,8 +102,8 @@ pub struct Extracted {
 
 /// Features of every image of `source`, in its order.
 ///
-/// Threads read images ahead; only the calling thread computes. An image that cannot be read,
-/// also because its decoder panics, is left out and listed. No gradient is recorded, whatever the
+/// Threads read images ahead; only the calling thread computes. A damaged image, also one whose
+/// decoder panics, is left out and listed; one that cannot be had is an error. No gradient is recorded, whatever the
 /// device. The result does not depend on the number of workers. All features are held in memory:
 /// [`embed`](crate::embed) writes those of more images than that to a file.
 ///
@@ -110,8 +113,8 @@ pub struct Extracted {
 ///
 /// # Errors
 ///
-/// An [`ExtractError`] if the configuration cannot be used with this encoder, no image can be
-/// read, or the encoder gives values that are not finite.
+/// An [`ExtractError`] if the configuration cannot be used with this encoder, an image cannot be
+/// had, none can be read, or the encoder gives values that are not finite.
 pub fn extract(
     encoder: &VisionTransformer,
     source: &dyn Source,
@@ -291,8 +294,8 @@ pub struct PixelBatch<'a> {
 ///
 /// # Errors
 ///
-/// An [`ExtractError`] if the configuration cannot be used or no image can be read, and the first
-/// error of `each`, after which nothing more is read.
+/// An [`ExtractError`] if the configuration cannot be used, an image cannot be had or none can be
+/// read, and the first error of `each`, after which nothing more is read.
 pub fn for_each_batch<E: From<ExtractError>>(
     source: &dyn Source,
     size: [usize; 2],
@@ -307,11 +310,7 @@ pub fn for_each_batch<E: From<ExtractError>>(
     if images == 0 || u32::try_from(images).is_err() {
         return Err(ExtractError::Images { found: images }.into());
     }
-    let reader = Reader {
-        source,
-        preprocess: config.preprocess,
-        size,
-    };
+    let reader = Reader::new(source, config.preprocess, size, config.reading);
     let (mut pixels, mut indices, mut unread) = (Vec::new(), Vec::new(), Vec::new());
     let ahead = batch_size.saturating_mul(2);
     reader.read_all(config.workers, ahead, |index, image| {
@@ -345,12 +344,12 @@ pub fn for_each_batch<E: From<ExtractError>>(
 ///
 /// # Errors
 ///
-/// [`ExtractError::NothingReadable`] if no image can be read, [`ExtractError::Images`] if there is
-/// none.
+/// [`ExtractError::NothingReadable`] if no image can be read, [`ExtractError::Data`] if one cannot
+/// be had, [`ExtractError::Images`] if there is none.
 pub fn natural_size(source: &dyn Source, most: usize) -> Result<[usize; 2], ExtractError> {
     let mut unread = Vec::new();
     for index in 0..source.len() {
-        match Reader::original(source, index) {
+        match Reader::original(source, index)? {
             Ok(image) => return Ok([image.width().min(image.height()).min(most); 2]),
             Err(skipped) => unread.push(skipped),
         }

@@ -1,39 +1,56 @@
 //! Threads that read images ahead of the encoder, in order.
 
-use std::error::Error;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::{Builder, scope};
 
-use ijepa_data::{DataError, Preprocess, RgbImage8, Skipped, Source};
+use ijepa_data::{
+    DataError, FetchError, ImageReader, Preprocess, Reading, RgbImage8, Skipped, Source,
+};
 
 use super::ExtractError;
 
 /// Reads and resizes.
-#[derive(Clone, Copy)]
 pub(crate) struct Reader<'a> {
-    pub(crate) source: &'a dyn Source,
-    pub(crate) preprocess: Preprocess,
+    source: &'a dyn Source,
+    preprocess: Preprocess,
     /// `[height, width]`.
-    pub(crate) size: [usize; 2],
+    size: [usize; 2],
+    images: ImageReader,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    pub(crate) fn new(
+        source: &'a dyn Source,
+        preprocess: Preprocess,
+        size: [usize; 2],
+        reading: Reading,
+    ) -> Self {
+        Self {
+            source,
+            preprocess,
+            size,
+            images: ImageReader::new(reading),
+        }
+    }
+
     /// Gives every image to `each`, in the order of the source, in the calling thread, until it
-    /// fails.
+    /// fails or an image cannot be had.
     ///
     /// Thread `n` of `workers` reads every `workers`th image from `n` on, so order needs no
     /// bookkeeping; about `ahead` images wait in all.
     pub(super) fn read_all<E: From<ExtractError>>(
-        self,
+        &self,
         workers: usize,
         ahead: usize,
         mut each: impl FnMut(usize, Result<RgbImage8, Skipped>) -> Result<(), E>,
     ) -> Result<(), E> {
         let images = self.source.len();
         let count = workers.min(images);
+        let ended = &AtomicBool::new(false);
+        let stopped = || ended.load(Ordering::Relaxed);
         if count == 0 {
-            return (0..images).try_for_each(|index| each(index, self.read(index)));
+            return (0..images).try_for_each(|index| each(index, self.read(index, &stopped)?));
         }
         scope(|scope| {
             let mut queues = Vec::with_capacity(count);
@@ -42,7 +59,7 @@ impl Reader<'_> {
                 let work = move || {
                     for index in (first..images).step_by(count) {
                         // Nobody listens any more once the caller has given up.
-                        if sender.send(self.read(index)).is_err() {
+                        if sender.send(self.read(index, &stopped)).is_err() {
                             break;
                         }
                     }
@@ -53,58 +70,48 @@ impl Reader<'_> {
                     .map_err(|source| ExtractError::Threads { count, source })?;
                 queues.push(queue);
             }
-            (0..images).try_for_each(|index| {
+            let result = (0..images).try_for_each(|index| {
                 let image = queues[index % count].recv();
-                each(
-                    index,
-                    image.expect("a thread sends all images of its share"),
-                )
-            })
+                let image = image.expect("a thread sends all images of its share");
+                each(index, image?)
+            });
+            ended.store(true, Ordering::Relaxed);
+            result
         })
     }
 
-    /// One image of the right size.
-    pub(crate) fn read(self, index: usize) -> Result<RgbImage8, Skipped> {
-        guarded(self.source, index, || {
-            let image = self.source.read(index)?;
-            self.preprocess.apply(&image, self.size)
-        })
+    /// One image of the right size, or why it is none.
+    pub(crate) fn read(
+        &self,
+        index: usize,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Result<RgbImage8, Skipped>, ExtractError> {
+        let resize = |image: &RgbImage8| self.preprocess.apply(image, self.size);
+        let read = self.images.read(self.source, index, stopped, resize);
+        unless_damaged(self.source, index, read)
     }
 
     /// One image as it is.
-    pub(super) fn original(source: &dyn Source, index: usize) -> Result<RgbImage8, Skipped> {
-        guarded(source, index, || source.read(index))
+    pub(super) fn original(
+        source: &dyn Source,
+        index: usize,
+    ) -> Result<Result<RgbImage8, Skipped>, ExtractError> {
+        let reader = ImageReader::new(Reading::default());
+        let copy = |image: &RgbImage8| Ok::<_, DataError>(image.clone());
+        let read = reader.read(source, index, &|| false, copy);
+        unless_damaged(source, index, read)
     }
 }
 
-/// What `read` gives of image `index`. A decoder's panic must cost one image, not the run.
-fn guarded(
+/// A damaged image is left out, one that cannot be had is an error.
+fn unless_damaged(
     source: &dyn Source,
     index: usize,
-    read: impl FnOnce() -> Result<RgbImage8, DataError>,
-) -> Result<RgbImage8, Skipped> {
-    let read = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or(panic.downcast_ref::<&str>().copied());
-        Err(DataError::DecoderPanic {
-            name: source.name(index),
-            why: text.unwrap_or("no reason given").to_owned(),
-        })
-    });
-    read.map_err(|error| Skipped {
-        index: index as u32,
-        path: source.name(index),
-        why: chain(&error),
-    })
-}
-
-/// An error and its causes on one line, separated by colons.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
+    read: Result<RgbImage8, FetchError>,
+) -> Result<Result<RgbImage8, Skipped>, ExtractError> {
+    match read {
+        Ok(image) => Ok(Ok(image)),
+        Err(FetchError::Corrupt(error)) => Ok(Err(Skipped::new(source, index, &error))),
+        Err(lost) => Err(lost.into_error().into()),
     }
-    text.replace('\n', " ")
 }

@@ -5,7 +5,7 @@ use ijepa_model::{
     Classifier, Compute, Normalization, PositionResampling, VisionTransformer,
     VisionTransformerConfig,
 };
-use ijepa_train::{AdamWConfig, RecipeError, WarmupCosine, lr_scale};
+use ijepa_train::{AdamWConfig, RecipeError, TrainOptions, WarmupCosine, lr_scale};
 
 use super::{EvalPreprocess, FinetuneData, FinetuneError, FinetuneRecipe, Unfreeze};
 
@@ -158,7 +158,7 @@ impl FinetunePlan {
 
     pub(crate) fn loader(
         &self,
-        workers: usize,
+        options: &TrainOptions,
         step: u64,
     ) -> Result<LoaderConfig<ClassifierAugment>, RecipeError> {
         let data = &self.recipe.data;
@@ -175,7 +175,8 @@ impl FinetunePlan {
             batch_size: self.recipe.run.batch_size,
             seed: self.recipe.run.seed,
             start_step: step,
-            workers,
+            workers: options.workers,
+            reading: options.reading,
             augment: ClassifierAugment {
                 framing,
                 flip: data.flip,

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::atomic::AtomicBool};
 
 use burn::tensor::{Device, Tensor};
-use ijepa_data::{Batch, Loader, Skipped};
+use ijepa_data::{Batch, Loader, Reading, Skipped};
 use ijepa_model::{CheckpointError, Classifier, checkpoint::TrainingState};
 use ijepa_train::{
     ResolveError, SumOfGradients, TrainError, TrainOptions, TrainSummary, first_not_finite,
@@ -99,6 +99,7 @@ pub fn finetune(
         data,
         device,
         workers: options.workers,
+        reading: options.reading,
         skipped: Vec::new(),
     };
     let mut all: Vec<&mut dyn Observer<Classifier>> = vec![&mut test];
@@ -177,8 +178,8 @@ impl Task for FineTuning<'_> {
         }
     }
 
-    fn loader(&self, step: u64, workers: usize) -> Result<Loader, TrainError> {
-        let config = self.plan.loader(workers, step);
+    fn loader(&self, step: u64, options: &TrainOptions) -> Result<Loader, TrainError> {
+        let config = self.plan.loader(options, step);
         let config = config.map_err(ResolveError::from)?;
         Ok(Loader::new(self.data.train().clone(), config)?)
     }
@@ -225,6 +226,7 @@ struct TestAccuracy<'a> {
     data: &'a FinetuneData,
     device: &'a Device,
     workers: usize,
+    reading: Reading,
     /// Test images that could not be read the last time.
     skipped: Vec<Skipped>,
 }
@@ -232,20 +234,29 @@ struct TestAccuracy<'a> {
 impl Observer<Classifier> for TestAccuracy<'_> {
     fn measure(
         &mut self,
-        _: &Position,
+        at: &Position,
         classifier: &Classifier,
         stop: &AtomicBool,
     ) -> Result<Columns, ObserverError> {
+        if at.step == 0 {
+            // An untrained head guesses.
+            return Ok(Columns::default());
+        }
         let config = ExtractConfig {
             preprocess: self.plan.preprocess(),
             batch_size: self.plan.eval_batch(),
             workers: self.workers,
+            reading: self.reading,
             ..ExtractConfig::default()
         };
         let source = self.data.test().as_ref();
         let found = evaluate(
             classifier,
-            &Stoppable { source, stop },
+            &Stoppable {
+                source,
+                stop,
+                retry: self.reading.retry,
+            },
             &config,
             self.device,
         );

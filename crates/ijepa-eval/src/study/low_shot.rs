@@ -70,7 +70,7 @@ impl LowShot {
 
 #[cfg(test)]
 mod tests {
-    use ijepa_data::{DataError, RgbImage8};
+    use ijepa_data::{DataError, FetchError, Fetched};
 
     use super::*;
 
@@ -91,9 +91,9 @@ mod tests {
             index.to_string()
         }
 
-        fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
+        fn fetch(&self, index: usize, _: &mut Vec<u8>) -> Result<Fetched, FetchError> {
             let name = self.name(index);
-            Err(DataError::MissingImage { name })
+            Err(DataError::MissingImage { name }.into())
         }
 
         fn classes(&self) -> &[String] {

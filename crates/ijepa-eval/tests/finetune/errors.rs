@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ijepa_data::{DataError, RgbImage8, Source};
+use ijepa_data::{FetchError, Fetched, RgbImage8, Source};
 use ijepa_eval::{FinetuneData, FinetuneRecipe};
 use ijepa_train::{TrainOptions, recipe::Settings};
 
@@ -25,8 +25,9 @@ impl Source for Labelled {
         format!("image-{index}")
     }
 
-    fn read(&self, _: usize) -> Result<RgbImage8, DataError> {
-        RgbImage8::new(16, 16, vec![99; 16 * 16 * 3])
+    fn fetch(&self, _: usize, _: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        let image = RgbImage8::new(16, 16, vec![99; 16 * 16 * 3])?;
+        Ok(Fetched::Pixels(image))
     }
 
     fn classes(&self) -> &[String] {

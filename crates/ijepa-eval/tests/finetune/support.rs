@@ -61,10 +61,10 @@ impl Source for BadFirst {
         self.0.name(index)
     }
 
-    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         match index {
-            0 => Err(DataError::MissingImage { name: self.name(0) }),
-            _ => self.0.read(index),
+            0 => Err(DataError::MissingImage { name: self.name(0) }.into()),
+            _ => self.0.fetch(index, buffer),
         }
     }
 

@@ -57,7 +57,7 @@ pub struct TrainingState {
     /// Gradient scaler of an official run; kept, not used.
     #[serde(default)]
     pub scaler: Option<GradScaler>,
-    /// Where the data loader stands, as the trainer describes it.
+    /// Where the data loader stands, and its data, as the trainer describes them.
     #[serde(default)]
     pub loader: Option<serde_json::Value>,
 }

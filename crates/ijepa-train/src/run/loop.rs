@@ -3,11 +3,12 @@
 use std::{path::Path, time::Instant};
 
 use burn::tensor::Tensor;
-use ijepa_data::{Batch, Loader};
+use ijepa_data::{Batch, Fingerprint, Loader};
 use ijepa_model::checkpoint::TrainingState;
 
 use super::{
     clock::Clock,
+    differences::{Differences, LoaderState, changed, described},
     folder::Folder,
     losses::Losses,
     observer::{Observer, Position, Resumption},
@@ -17,11 +18,7 @@ use super::{
     tables::Tables,
     task::{Gradients, Measured, Rhythm, Task},
 };
-use crate::{
-    error::TrainError,
-    recipe::{Settings, diff},
-    resolve::ResolveError,
-};
+use crate::{error::TrainError, recipe::Settings};
 
 /// Carries out a run in `folder`. `start` makes the task of a checkpoint, with the state that it
 /// was saved with, or else of nothing.
@@ -59,6 +56,7 @@ struct Run<'a, 'o, T: Task> {
     observers: &'a mut [&'o mut dyn Observer<T::Learner>],
     span: Span,
     loader: Loader,
+    data: Fingerprint,
     tables: Tables,
     clock: Clock,
     losses: Losses,
@@ -96,13 +94,26 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
             let from = Resumption { step, changed };
             observers.iter_mut().for_each(|o| o.on_resume(&from));
         }
-        if let Some(warning) = folder.warning() {
-            observers.iter_mut().for_each(|o| o.on_warning(&warning));
-        }
-        let loader = task.loader(step, options.workers)?;
+        let loader = task.loader(LoaderState::of(&state).next_step.unwrap_or(step), options)?;
+        let data = Fingerprint::of(loader.source());
         folder.write(T::SETTINGS_FILE, &task.settings().to_toml())?;
-        folder.write("environment.json", &format!("{:#}\n", options.environment))?;
-        let tables = Tables::open(folder.path(), step)?;
+        let environment = described(&options.environment, &data);
+        folder.write("environment.json", &format!("{environment:#}\n"))?;
+        let mut tables = Tables::open(folder.path(), step)?;
+        let differences = Differences {
+            state: &state,
+            step,
+            rhythm,
+        };
+        let warnings = [
+            folder.warning(),
+            differences.data(&data),
+            differences.batch_size(),
+        ];
+        for warning in warnings.iter().flatten() {
+            observers.iter_mut().for_each(|o| o.on_warning(warning));
+            tables.warned(step, warning)?;
+        }
         folder.point_best(tables.best(T::BEST_BY))?;
         folder.go_on_from(step)?;
         let (total, every) = (rhythm.total_steps, rhythm.checkpoint_every);
@@ -110,6 +121,7 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
         Ok(Self {
             span: Span::begin(options, total, every, step),
             loader,
+            data,
             tables,
             clock: Clock::default(),
             losses: Losses::going_on(state.losses),
@@ -140,9 +152,11 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
     /// for that.
     fn train_step(&mut self) -> Result<(), TrainError> {
         self.clock.start();
-        self.seen = None;
         let batch = self.next_batch();
-        let batch = self.or_save(batch)?;
+        let Some(batch) = self.or_save(batch)? else {
+            return Ok(());
+        };
+        self.seen = None;
         let gradients = self.task.gradients(&batch);
         let Gradients { sum, losses, seen } = self.or_save(gradients)?;
         let groups = losses.len();
@@ -170,9 +184,10 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
         result
     }
 
-    fn next_batch(&mut self) -> Result<Batch, TrainError> {
+    /// The next batch; none if the run was told to stop while it waited.
+    fn next_batch(&mut self) -> Result<Option<Batch>, TrainError> {
         let (known, waiting) = (self.loader.skipped().len(), Instant::now());
-        let batch = self.loader.next_batch();
+        let batch = self.loader.next_batch_unless(self.span.stop());
         self.clock.waited(waiting.elapsed());
         self.tables.skipped(&self.loader.skipped()[known..])?;
         Ok(batch?)
@@ -273,7 +288,7 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
             losses: self.losses.read.clone(),
             lr: Some(self.rhythm.lr),
             batch_size: Some(self.rhythm.batch_size),
-            loader: Some(serde_json::json!({ "next_step": self.loader.next_step() })),
+            loader: Some(LoaderState::json(&self.loader, &self.data)),
             ..TrainingState::default()
         };
         let fill = |folder: &Path| self.task.save(folder, state);
@@ -285,7 +300,7 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
     fn evaluate_if_due(&mut self) -> Result<(), TrainError> {
         let every = self.rhythm.eval_every_epochs;
         let every = every.saturating_mul(self.rhythm.steps_per_epoch);
-        let due = self.step > 0 && self.step.is_multiple_of(every);
+        let due = self.step.is_multiple_of(every);
         match due && self.span.decide(self.step) != Next::Stop(Reason::Asked) {
             true => self.evaluate(),
             false => Ok(()),
@@ -312,7 +327,7 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
         }
         let whole = self.step.is_multiple_of(self.rhythm.steps_per_epoch);
         let row = Row {
-            epoch: whole.then(|| at.epochs.saturating_sub(1)),
+            epoch: at.epochs.checked_sub(1).filter(|_| whole),
             step: self.step,
             columns: scores,
         };
@@ -354,20 +369,4 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
         };
         Ok((summary, self.task))
     }
-}
-
-/// What the settings do differently from those that a checkpoint was made with.
-fn changed<T: Task>(
-    state: &TrainingState,
-    checkpoint: &Path,
-    now: &T::Settings,
-) -> Result<Vec<(String, String, String)>, TrainError> {
-    let Some(before) = &state.recipe else {
-        return Ok(Vec::new());
-    };
-    let before = T::Settings::from_toml(before, &checkpoint.to_string_lossy());
-    let mut changed = diff(&before.map_err(ResolveError::from)?, now);
-    let learned = |key: &str| !key.starts_with("run.") || T::LEARNED.contains(&key);
-    changed.retain(|(key, ..)| learned(key));
-    Ok(changed)
 }

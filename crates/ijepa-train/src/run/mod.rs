@@ -4,6 +4,7 @@
 //! fills with tables and checkpoints; [`Observer`]s watch, measure and are told.
 
 mod clock;
+mod differences;
 mod folder;
 mod r#loop;
 mod losses;

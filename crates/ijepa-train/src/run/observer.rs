@@ -22,8 +22,8 @@ pub trait Observer<L> {
         let _ = (row, measured);
     }
 
-    /// Measures what is trained: after an epoch that the settings evaluate and where a run ends
-    /// that was not told to stop. Once `stop` is set nobody waits for scores, and none are to be
+    /// Measures what is trained: before the first step, after an epoch that the settings evaluate
+    /// and where a run ends that was not told to stop. Once `stop` is set nobody waits for scores, and none are to be
     /// returned; the evaluation is made up for when the run goes on.
     ///
     /// # Errors

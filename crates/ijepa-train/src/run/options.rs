@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ijepa_data::Skipped;
+use ijepa_data::{Reading, Skipped};
 
 use super::row::{Columns, Row};
 
@@ -27,6 +27,8 @@ pub enum Resume {
 pub struct TrainOptions {
     /// Loader threads; 0 loads in the training thread.
     pub workers: usize,
+    /// What is waited for and how much is decoded at once.
+    pub reading: Reading,
     /// Stop after this step, with the schedules as they are.
     pub max_steps: Option<u64>,
     /// Stop after this time, with the schedules as they are.

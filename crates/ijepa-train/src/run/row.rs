@@ -55,7 +55,8 @@ impl<S: Into<String>> FromIterator<(S, Option<f64>)> for Columns {
 /// One row of a table of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Row {
-    /// Epoch, from 0; of an evaluation the one that has ended, none within an epoch.
+    /// Epoch, from 0; of an evaluation the one that has ended, none before the first step and
+    /// within an epoch.
     pub epoch: Option<u64>,
     /// Of a logged step its number, from 0; of an evaluation the completed steps.
     pub step: u64,
@@ -70,6 +71,12 @@ impl Row {
     /// The number called `name`, if it was measured.
     pub fn get(&self, name: &str) -> Option<f64> {
         self.columns.get(name)
+    }
+
+    /// Whether it stays in the table of evaluations when the run has gone on: what was measured
+    /// where a run ended within an epoch does not.
+    pub(super) fn is_lasting(&self) -> bool {
+        self.epoch.is_some() || self.step == 0
     }
 
     /// Reads a line of a table with these columns.

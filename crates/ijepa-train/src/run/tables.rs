@@ -20,6 +20,7 @@ pub(super) const METRICS: &str = "metrics.csv";
 const MONITORS: &str = "monitors.csv";
 const EPOCHS: &str = "epochs.csv";
 const SKIPPED: &str = "skipped.csv";
+const WARNINGS: &str = "warnings.csv";
 
 /// The tables of a run directory, and TensorBoard's file.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub(super) struct Tables {
     monitors: Table,
     epochs: Table,
     skipped: SkippedImages,
+    warnings: PathBuf,
     events: EventFile,
     /// The rows of `epochs.csv`.
     pub(super) evaluations: Vec<Row>,
@@ -41,13 +43,14 @@ impl Tables {
         let (metrics, _) = logged(METRICS)?;
         let (monitors, _) = logged(MONITORS)?;
         let (epochs, evaluations) = Table::open(folder.join(EPOCHS), |row| {
-            row.step == step || (row.step < step && row.epoch.is_some())
+            row.step == step || (row.step < step && row.is_lasting())
         })?;
         let mut tables = Self {
             metrics,
             monitors,
             epochs,
             skipped: SkippedImages::open(folder.join(SKIPPED))?,
+            warnings: folder.join(WARNINGS),
             events: EventFile::create(folder, step)?,
             evaluations,
         };
@@ -74,9 +77,9 @@ impl Tables {
 
     /// Appends what an evaluation measured.
     pub(super) fn evaluated(&mut self, row: Row) -> Result<(), FileError> {
-        if self.evaluations.iter().any(|row| row.epoch.is_none()) {
-            self.epochs.retain(|row| row.epoch.is_some())?;
-            self.evaluations.retain(|row| row.epoch.is_some());
+        if !self.evaluations.iter().all(Row::is_lasting) {
+            self.epochs.retain(Row::is_lasting)?;
+            self.evaluations.retain(Row::is_lasting);
         }
         self.epochs.append(&row)?;
         self.show_scores(&row)?;
@@ -93,6 +96,16 @@ impl Tables {
     /// Appends the images that are not listed yet.
     pub(super) fn skipped(&mut self, images: &[Skipped]) -> Result<(), FileError> {
         images.iter().try_for_each(|image| self.skipped.add(image))
+    }
+
+    /// Appends a warning, so that it outlives the terminal.
+    pub(super) fn warned(&mut self, step: u64, warning: &str) -> Result<(), FileError> {
+        let header = match read(&self.warnings)?.is_empty() {
+            true => "step,warning\n",
+            false => "",
+        };
+        let line = format!("{header}{step},{}\n", quoted(warning));
+        append(&self.warnings, &mut None, &line)
     }
 
     /// Completed steps of the best epoch, the first of equals, by the first of these scores that
@@ -224,7 +237,6 @@ impl SkippedImages {
     }
 
     fn add(&mut self, image: &Skipped) -> Result<(), FileError> {
-        let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\"").replace('\n', " "));
         let line = format!("{},{}", quoted(&image.path), quoted(&image.why));
         if self.listed.contains(&line) {
             return Ok(());
@@ -238,6 +250,11 @@ impl SkippedImages {
         self.listed.insert(line);
         Ok(())
     }
+}
+
+/// A cell of text, on one line.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\"").replace('\n', " "))
 }
 
 /// The text of a file, none if there is no file.

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use ijepa_data::{Batch, Loader};
 use ijepa_model::{CheckpointError, checkpoint::TrainingState};
 
-use super::row::Columns;
+use super::{options::TrainOptions, row::Columns};
 use crate::{TrainError, gradients::SumOfGradients, recipe::Settings};
 
 /// What a run trains: pretraining, fine-tuning and decoder training are tasks.
@@ -34,12 +34,12 @@ pub trait Task {
     /// How long the run is, and what happens when.
     fn rhythm(&self) -> Rhythm;
 
-    /// The batches of the run from `step` on, made by `workers` threads.
+    /// The batches of the run from `step` on, made by the threads and in the way of `options`.
     ///
     /// # Errors
     ///
     /// A [`TrainError`] if the data cannot fill them.
-    fn loader(&self, step: u64, workers: usize) -> Result<Loader, TrainError>;
+    fn loader(&self, step: u64, options: &TrainOptions) -> Result<Loader, TrainError>;
 
     /// The first half of a step: the gradients of all groups of a batch. Nothing is changed.
     ///

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use ijepa_data::{DataError, DataSpec, RgbImage8, Source};
+use ijepa_data::{DataError, DataSpec, FetchError, Fetched, Source};
 use ijepa_model::Compute;
 use ijepa_testkit::device;
 use ijepa_train::{
@@ -95,12 +95,12 @@ impl Source for TwoBad {
         self.0.name(index)
     }
 
-    fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         if index % 24 == 7 {
             let name = self.name(index);
-            return Err(DataError::MissingImage { name });
+            return Err(DataError::MissingImage { name }.into());
         }
-        self.0.read(index)
+        self.0.fetch(index, buffer)
     }
 
     fn classes(&self) -> &[String] {

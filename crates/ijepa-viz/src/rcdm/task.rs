@@ -52,7 +52,7 @@ pub fn train_decoder(
         let (progress, state) = match from {
             Some(path) => Progress::open(path, recipe, conditioner, device)?,
             None => {
-                let standardization = inputs.measure(options.workers)?;
+                let standardization = inputs.measure(options)?;
                 let progress = Progress::new(recipe, standardization, device);
                 (progress, TrainingState::default())
             }
@@ -84,14 +84,15 @@ impl Inputs<'_> {
         }
     }
 
-    fn loader(&self, start_step: u64, workers: usize) -> Result<Loader, DataError> {
+    fn loader(&self, start_step: u64, options: &TrainOptions) -> Result<Loader, DataError> {
         let (run, data) = (&self.recipe.run, &self.recipe.data);
         let from_file = self.conditioner.kind() == ConditionKind::File;
         let config = LoaderConfig {
             batch_size: run.batch_size,
             seed: run.seed,
             start_step,
-            workers,
+            workers: options.workers,
+            reading: options.reading,
             augment: CenterView {
                 size: self.sizes().common(),
                 // A vector of a file is that of the image as it is.
@@ -115,8 +116,8 @@ impl Inputs<'_> {
     }
 
     /// Statistics of the vectors of the run's first batches.
-    fn measure(&self, workers: usize) -> Result<Standardization, DataError> {
-        let mut loader = self.loader(0, workers)?;
+    fn measure(&self, options: &TrainOptions) -> Result<Standardization, DataError> {
+        let mut loader = self.loader(0, options)?;
         let batch_size = self.recipe.run.batch_size;
         let images = MEASURED.min(self.source.len());
         let batches = (0..images.div_ceil(batch_size)).map(|_| {
@@ -165,8 +166,8 @@ impl Task for DecoderTraining<'_> {
         }
     }
 
-    fn loader(&self, step: u64, workers: usize) -> Result<Loader, TrainError> {
-        Ok(self.inputs.loader(step, workers)?)
+    fn loader(&self, step: u64, options: &TrainOptions) -> Result<Loader, TrainError> {
+        Ok(self.inputs.loader(step, options)?)
     }
 
     fn gradients(&mut self, batch: &Batch) -> Result<Gradients<()>, TrainError> {

@@ -46,6 +46,7 @@ impl Data {
             workers,
             augment,
             max_bad_fraction: recipe.data.max_bad_fraction,
+            reading: context.reading(),
         };
         let mut loader = Loader::new(Arc::clone(&source), config)?;
         let load = || {

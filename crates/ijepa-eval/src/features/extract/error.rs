@@ -1,6 +1,6 @@
 //! Why there are no features.
 
-use ijepa_data::Skipped;
+use ijepa_data::{DataError, Skipped};
 
 use crate::features::FeaturesError;
 
@@ -60,6 +60,9 @@ pub enum ExtractError {
         /// The value.
         found: f32,
     },
+    /// An image cannot be had, so that features would silently lack it.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// The encoder gave values that are no features.
     #[error(transparent)]
     Features(#[from] FeaturesError),

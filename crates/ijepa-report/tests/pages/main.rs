@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod histories;
+
 use std::{fmt::Write, fs, path::PathBuf};
 
 use ijepa_masking::RgbPicture;

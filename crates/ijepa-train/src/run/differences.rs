@@ -1,0 +1,111 @@
+//! What a run is given, and what of it is different where the run goes on.
+
+use std::path::Path;
+
+use ijepa_data::{Fingerprint, Loader};
+use ijepa_model::checkpoint::TrainingState;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::task::{Rhythm, Task};
+use crate::{
+    error::TrainError,
+    recipe::{Settings, diff},
+    resolve::ResolveError,
+};
+
+/// What a checkpoint knows of the loader and its data.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct LoaderState {
+    /// The step of the next batch.
+    pub(super) next_step: Option<u64>,
+    data: Option<Fingerprint>,
+}
+
+impl LoaderState {
+    pub(super) fn of(state: &TrainingState) -> Self {
+        let found = state.loader.clone().map(serde_json::from_value);
+        found.and_then(Result::ok).unwrap_or_default()
+    }
+
+    pub(super) fn json(loader: &Loader, data: &Fingerprint) -> Value {
+        serde_json::json!({ "next_step": loader.next_step(), "data": data })
+    }
+}
+
+/// A run that goes on after `step` completed steps from a checkpoint with `state`.
+pub(super) struct Differences<'a> {
+    pub(super) state: &'a TrainingState,
+    pub(super) step: u64,
+    pub(super) rhythm: Rhythm,
+}
+
+impl Differences<'_> {
+    /// A warning if the checkpoint knows its data and it was not `now`.
+    pub(super) fn data(&self, now: &Fingerprint) -> Option<String> {
+        let difference = LoaderState::of(self.state).data?.difference(now)?;
+        let same_epochs = self.step / self.rhythm.steps_per_epoch == self.state.epoch;
+        let from_here = match same_epochs {
+            true => String::new(),
+            false => format!("; {}", self.from_here()),
+        };
+        Some(format!(
+            "the data is not what the run has seen so far: {difference}{from_here}"
+        ))
+    }
+
+    /// A warning if the checkpoint knows its batch size and it is another one now.
+    pub(super) fn batch_size(&self) -> Option<String> {
+        let (then, now) = (self.state.batch_size?, self.rhythm.batch_size);
+        // Official checkpoints have that of a device.
+        let (of_run, images) = (self.state.step.is_some(), self.state.images?);
+        (of_run && then != now).then(|| {
+            format!(
+                "steps have {now} images, not {then} as before; the {images} images seen so far \
+                 count as they were; {}",
+                self.from_here()
+            )
+        })
+    }
+
+    /// What becomes of epochs and schedules.
+    fn from_here(&self) -> String {
+        let Rhythm {
+            steps_per_epoch,
+            total_steps,
+            ..
+        } = self.rhythm;
+        let epochs = self.step as f64 / steps_per_epoch as f64;
+        format!(
+            "an epoch has {steps_per_epoch} steps now, so {} completed ones become {epochs:.2}; \
+             schedules go on at step {} of {total_steps}",
+            self.state.epoch, self.step
+        )
+    }
+}
+
+/// What is known about how a run is carried out.
+pub(super) fn described(environment: &Value, data: &Fingerprint) -> Value {
+    let mut environment = environment.clone();
+    if environment.is_null() {
+        environment = serde_json::json!({});
+    }
+    environment["data_fingerprint"] = serde_json::json!(data);
+    environment
+}
+
+/// What the settings do differently from those that a checkpoint was made with.
+pub(super) fn changed<T: Task>(
+    state: &TrainingState,
+    checkpoint: &Path,
+    now: &T::Settings,
+) -> Result<Vec<(String, String, String)>, TrainError> {
+    let Some(before) = &state.recipe else {
+        return Ok(Vec::new());
+    };
+    let before = T::Settings::from_toml(before, &checkpoint.to_string_lossy());
+    let mut changed = diff(&before.map_err(ResolveError::from)?, now);
+    let learned = |key: &str| !key.starts_with("run.") || T::LEARNED.contains(&key);
+    changed.retain(|(key, ..)| learned(key));
+    Ok(changed)
+}
