@@ -83,11 +83,18 @@ fn a_run_killed_in_an_evaluation_makes_up_for_it() {
         let images = format!("scenes:n={n},size=32");
         format!("--eval-data {images} --eval-test {images}")
     };
+    let scored = |run: &Path| -> Vec<String> {
+        let text = fs::read_to_string(run.join("epochs.csv")).unwrap();
+        let steps = text.lines().map(|line| line.split(',').nth(1).unwrap());
+        steps.skip(1).map(str::to_owned).collect()
+    };
     let run = folder.path().join("killed");
+    json(&endless(&run, &format!("--max-steps 3 {}", evaluated(24))));
     let mut process = Background::start(&endless(&run, &evaluated(200_000)));
     process.wait_until(|| run.join("checkpoints/step-4").exists());
     drop(process);
-    assert!(!run.join("epochs.csv").exists(), "the evaluation has ended");
+    let ended = scored(&run).contains(&"4".to_owned());
+    assert!(!ended, "the evaluation has ended");
     let whole = folder.path().join("whole");
     let finish = |run: &Path| {
         json(&endless(run, &format!("--max-steps 6 {}", evaluated(24))));
@@ -96,11 +103,7 @@ fn a_run_killed_in_an_evaluation_makes_up_for_it() {
     };
     let expected = finish(&whole);
     assert_eq!(finish(&run), expected);
-    let steps = expected
-        .2
-        .lines()
-        .map(|line| line.split(',').nth(1).unwrap());
-    assert_eq!(steps.collect::<Vec<_>>(), ["step", "4", "6"]);
+    assert_eq!(scored(&run), ["0", "4", "6"]);
 }
 
 /// A checkpoint is renamed away and then deleted file by file: a kill leaves any part of it.
