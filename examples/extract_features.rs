@@ -8,26 +8,26 @@
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 use burn::tensor::{Device, Tensor};
-use ijepa_data::{DataSpec, Preprocess};
-use ijepa_model::{Checkpoint, Normalization, Pooling, VisionTransformerConfig};
+use ijepa_data::DataSpec;
+use ijepa_eval::ExtractConfig;
+use ijepa_model::{Checkpoint, Pooling, VisionTransformerConfig};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let device = Device::flex();
-    let (encoder, normalization) = match arguments.next() {
+    let (encoder, config) = match arguments.next() {
         Some(weights) => {
             let checkpoint = Checkpoint::open(weights)?;
             (
                 checkpoint.feature_encoder(&device)?,
-                checkpoint.normalization,
+                ExtractConfig::of(&checkpoint),
             )
         }
         None => {
             let config = VisionTransformerConfig::variant("vit_ti16")?.with_image_size([64, 64]);
-            (config.init(&device), None)
+            (config.init(&device), ExtractConfig::default())
         }
     };
-    let normalization = normalization.unwrap_or(Normalization::IMAGENET);
     let [height, width] = encoder.config().image_size;
     let spec = arguments
         .next()
@@ -36,8 +36,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut features = Vec::new();
     for index in 0..source.len() {
-        let image = Preprocess::Eval.apply(&source.read(index)?, [height, width])?;
-        let image = normalization.images(image.pixels(), [1, height, width], &device);
+        let image = config
+            .preprocess
+            .apply(&source.read(index)?, [height, width])?;
+        let pixels = image.pixels();
+        let image = config
+            .normalization
+            .images(pixels, [1, height, width], &device);
         features.push(encoder.forward_pooled(image, Pooling::Mean));
     }
     let features: Tensor<2> = Tensor::cat(features, 0);

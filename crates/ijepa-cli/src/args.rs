@@ -3,14 +3,18 @@
 mod images;
 mod run;
 
+use std::path::Path;
+
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
-use ijepa_model::VisionTransformerConfig;
+use ijepa_model::{Checkpoint, CheckpointError, VisionTransformerConfig, checkpoint::OpenOptions};
 use ijepa_train::{Backend, DeviceError, DeviceSpec, Recipe, RecipeError};
 
-use crate::error::CliError;
+use crate::{error::CliError, report};
 
-pub(crate) use images::{DataArgs, ReadArgs, open_data, open_part, open_pictures};
+pub(crate) use images::{
+    DataArgs, Extraction, ReadArgs, Resizing, open_data, open_part, open_pictures,
+};
 pub(crate) use run::{RunArgs, stopping_at_ctrl_c};
 
 /// The recipe that masks are looked at and measured with unless another is named.
@@ -70,6 +74,12 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A count, which may be none.
+pub(crate) fn natural(text: &str) -> Result<usize, String> {
+    text.parse()
+        .map_err(|_| "expected a whole number of at least 0".to_owned())
+}
+
 /// A number above 0.
 pub(crate) fn above_zero(text: &str) -> Result<f64, String> {
     match text.parse() {
@@ -84,6 +94,18 @@ pub(crate) fn recipe_of(arch: &str) -> Result<Recipe, CliError> {
     let unknown = |source| CliError::Flag { flag, source };
     VisionTransformerConfig::variant(arch).map_err(unknown)?;
     Ok(Recipe::default().with_overrides(&[format!("model.arch={arch}")])?)
+}
+
+/// Opens weights of any kind and says what about them is a guess.
+pub(crate) fn open_weights(
+    path: &Path,
+    num_heads: Option<usize>,
+) -> Result<Checkpoint, CheckpointError> {
+    let checkpoint = Checkpoint::open_with(path, OpenOptions { num_heads })?;
+    for warning in &checkpoint.warnings {
+        report::line(&format!("warning: {warning}"));
+    }
+    Ok(checkpoint)
 }
 
 /// A device for looking at weights only: a CPU if one is compiled in.

@@ -12,7 +12,10 @@ use ijepa_model::Precision;
 use ijepa_train::DeviceSpec;
 use serde_json::Value;
 
-use crate::{args::positive, error::CliError};
+use crate::{
+    args::{natural, positive},
+    error::CliError,
+};
 
 /// The flags that every command takes, so that a script can pass the same ones to all, and the
 /// device, which is opened when it is first asked for.
@@ -41,10 +44,10 @@ pub(crate) struct Context {
     #[arg(long, value_name = "N", value_parser = positive, global = true)]
     threads: Option<usize>,
     /// Seed of what is random: runs, masks, random encoders, heads [default: the recipe's, else 0]
-    #[arg(long, value_name = "N", global = true)]
+    #[arg(long, value_name = "N", value_parser = seed, global = true)]
     pub(crate) seed: Option<u64>,
     /// Threads that read images, 0 for none of their own [default: all cores, at most 8]
-    #[arg(long, value_name = "N", global = true)]
+    #[arg(long, value_name = "N", value_parser = natural, global = true)]
     workers: Option<usize>,
     /// Attempts more at data that cannot be read for now, after 0.25 s, 0.5 s and so on up to 8 s
     /// [default: 7, within 24 s]
@@ -138,6 +141,13 @@ impl Context {
         let seed = self.seed.map(|seed| format!("run.seed={seed}"));
         batch_size.into_iter().chain(seed)
     }
+}
+
+/// A seed, also of a recipe, whose numbers are those of TOML.
+fn seed(text: &str) -> Result<u64, String> {
+    let seed = text.parse::<i64>().ok();
+    let seed = seed.and_then(|seed| u64::try_from(seed).ok());
+    seed.ok_or_else(|| format!("expected a whole number from 0 to {}", i64::MAX))
 }
 
 fn precision() -> impl TypedValueParser<Value = Precision> {

@@ -7,7 +7,7 @@ use ijepa_eval::{
     CacheError, ExtractError, FeatureFileError, FinetuneError, KnnError, ProbeError,
     study::StudyError,
 };
-use ijepa_model::{CheckpointError, ConfigError, files::FileError};
+use ijepa_model::{CheckpointError, ConfigError, checkpoint::Mismatch, files::FileError};
 use ijepa_train::{DeviceError, RecipeError, ResolveError, TrainError};
 use ijepa_viz::{VizError, rcdm::RcdmError};
 
@@ -133,7 +133,10 @@ fn evaluation(error: &ijepa_eval::Error) -> u8 {
     match error {
         Error::Data(_) | Error::Features(_) | Error::Labels(_) => exit_code::DATA,
         Error::Knn(
-            KnnError::Labels(_) | KnnError::Width { .. } | KnnError::TooManyNeighbours { .. },
+            KnnError::Labels(_)
+            | KnnError::Width { .. }
+            | KnnError::TooManyNeighbours { .. }
+            | KnnError::FewerThanVote { .. },
         ) => exit_code::DATA,
         Error::Cache(CacheError::Damaged { .. } | CacheError::Room { .. }) => exit_code::DATA,
         Error::File(FeatureFileError::Read { .. }) => exit_code::DATA,
@@ -236,21 +239,30 @@ fn training(error: &TrainError) -> u8 {
     }
 }
 
-/// An error and its causes, with `verbose` one a line.
-pub(crate) fn describe(error: &dyn Error, verbose: bool) -> String {
-    let between = if verbose { "\ncaused by: " } else { ": " };
-    let causes = causes(error).map(|cause| format!("{between}{cause}"));
-    format!("error: {error}{}", causes.collect::<String>())
+/// An error and its causes, with `verbose` one a line and everything of weights that does not fit.
+pub(crate) fn describe(error: &(dyn Error + 'static), verbose: bool) -> String {
+    if !verbose {
+        return format!("error: {}", on_one_line(error));
+    }
+    let mut text = format!("error: {error}");
+    for cause in causes(error) {
+        text += &format!("\ncaused by: {cause}");
+        let listed = cause
+            .downcast_ref()
+            .map_or(vec![], |it: &Box<Mismatch>| it.lines());
+        text.extend(listed.iter().map(|line| format!("\n  {line}")));
+    }
+    text
 }
 
 /// An error and its causes on one line, whatever they say.
-pub(crate) fn on_one_line(error: &dyn Error) -> String {
+pub(crate) fn on_one_line(error: &(dyn Error + 'static)) -> String {
     let causes = causes(error).map(|cause| format!(": {cause}"));
     format!("{error}{}", causes.collect::<String>()).replace('\n', " ")
 }
 
-fn causes(error: &dyn Error) -> impl Iterator<Item = &dyn Error> {
-    std::iter::successors(error.source(), |cause: &&dyn Error| Error::source(*cause))
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
 }
 
 #[cfg(test)]

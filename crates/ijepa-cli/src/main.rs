@@ -1,4 +1,4 @@
-//! The `ijepa` command: masks, recipes, checkpoints and features of I-JEPA.
+//! The `ijepa` command: pretrains and evaluates I-JEPA.
 //!
 //! Every command turns its arguments into a few library calls and their result into a [`report::Report`].
 
@@ -9,6 +9,7 @@ mod context;
 mod error;
 mod exit_code;
 mod features;
+mod home;
 mod memory;
 mod picture;
 mod progress;
@@ -17,12 +18,12 @@ mod signals;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 use command::Command;
 use context::Context;
 
-/// I-JEPA: look at masks, recipes and checkpoints, and compute features.
+/// Pretrain and evaluate I-JEPA image encoders, compute features with them and see what they learn
 #[derive(Debug, Parser)]
 #[command(name = "ijepa", version, arg_required_else_help = true)]
 #[command(
@@ -38,9 +39,29 @@ struct Cli {
 
 fn main() -> ExitCode {
     ijepa_model::kernels::keep_freed_memory();
-    let cli = Cli::parse();
+    let home = home::folder();
+    let arguments = std::env::args_os().map(|argument| home::expanded(argument, home.as_deref()));
+    let matches = command().get_matches_from(arguments);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     bug::record_panics();
     bug::guard(|| run(&cli))
+}
+
+/// The command line; a number below 0 is a wrong value of its flag, not another flag.
+pub(crate) fn command() -> clap::Command {
+    with_negative_numbers(Cli::command())
+}
+
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| match arg.get_action().takes_values() {
+        true => arg.allow_negative_numbers(true),
+        false => arg,
+    });
+    let names = command.get_subcommands().map(clap::Command::get_name);
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    names.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, with_negative_numbers)
+    })
 }
 
 fn run(cli: &Cli) -> ExitCode {
@@ -58,13 +79,11 @@ fn run(cli: &Cli) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
-    use super::Cli;
+    use super::command;
 
     /// With the common flags in every command.
     fn built() -> clap::Command {
-        let mut command = Cli::command();
+        let mut command = command();
         command.build();
         command
     }
@@ -82,7 +101,7 @@ mod tests {
                 check(sub, &format!("{path} {}", sub.get_name()));
             }
         }
-        Cli::command().debug_assert();
+        command().debug_assert();
         check(&built(), "ijepa");
     }
 

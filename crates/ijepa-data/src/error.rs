@@ -134,12 +134,14 @@ pub enum DataError {
         expected: &'static str,
     },
     /// A data specification of an unknown kind.
-    #[error("unknown kind of data `{kind}` in `{spec}`, expected one of: {expected}")]
+    #[error("unknown kind of data `{kind}` in `{spec}`{}, expected one of: {expected}", meant(*near))]
     UnknownKind {
         /// The whole specification.
         spec: String,
         /// The word before the colon.
         kind: String,
+        /// The kind that was probably meant.
+        near: Option<&'static str>,
         /// The known kinds, separated by commas.
         expected: String,
     },
@@ -374,4 +376,9 @@ pub enum DataError {
         /// The names looked for.
         expected: String,
     },
+}
+
+/// The end of a sentence about an unknown name.
+fn meant(near: Option<&str>) -> String {
+    near.map_or_else(String::new, |near| format!(", the nearest is `{near}`"))
 }

@@ -7,7 +7,7 @@ use crate::image::RgbImage8;
 use crate::resize::{CropRect, Filter, crop, resize};
 
 /// How an image gets the model's size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Preprocess {
     /// Short side to `round(size * 256 / 224)` by bicubic interpolation, then the centre.
     #[default]
@@ -17,25 +17,51 @@ pub enum Preprocess {
     Fill,
     /// Bilinear resize to the exact size; the aspect ratio is not kept.
     Squash,
+    /// Short side to `margin` times the size by bicubic interpolation, then the centre: what other
+    /// people's weights ask for.
+    Crop {
+        /// At least 1.
+        margin: f64,
+    },
     /// Nothing: the image must already have the size.
     None,
 }
 
+/// What [`Preprocess::Eval`] cuts off: 256 pixels for 224.
+const EVAL_MARGIN: f64 = 256.0 / 224.0;
+
 impl Preprocess {
+    /// A crop with this `margin`, under its name if it has one.
+    pub fn of_margin(margin: f64) -> Self {
+        match margin {
+            EVAL_MARGIN => Self::Eval,
+            1.0 => Self::Fill,
+            margin => Self::Crop { margin },
+        }
+    }
+
     /// Gives `image` the size `[height, width]`.
     ///
-    /// For sizes that are not square, [`Eval`](Self::Eval) and [`Fill`](Self::Fill) scale by the
-    /// side that needs most enlargement, so that the centre crop is always filled.
+    /// For sizes that are not square, all that crop scale by the side that needs most enlargement,
+    /// so that the centre crop is always filled.
     ///
     /// # Errors
     ///
     /// [`DataError::ImageSize`] if [`None`](Self::None) meets an image of another size,
-    /// [`DataError::OutputSize`] if `size` is empty or beyond reason.
+    /// [`DataError::OutputSize`] if `size` is empty or, with its margin, beyond reason.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a margin is below 1.
     pub fn apply(self, image: &RgbImage8, size: [usize; 2]) -> Result<RgbImage8, DataError> {
         let [height, width] = size;
         match self {
-            Self::Eval => resize_and_centre(image, size, 256.0 / 224.0),
+            Self::Eval => resize_and_centre(image, size, EVAL_MARGIN),
             Self::Fill => resize_and_centre(image, size, 1.0),
+            Self::Crop { margin } => {
+                assert!(margin >= 1.0, "a margin of {margin} leaves a crop unfilled");
+                resize_and_centre(image, size, margin)
+            }
             Self::Squash => resize(image, width, height, Filter::Bilinear, None),
             Self::None => {
                 let found = [image.height(), image.width()];
@@ -60,23 +86,30 @@ impl FromStr for Preprocess {
             "fill" => Ok(Self::Fill),
             "squash" => Ok(Self::Squash),
             "none" => Ok(Self::None),
-            _ => Err(DataError::UnknownValue {
+            _ => margin(text).ok_or_else(|| DataError::UnknownValue {
                 what: "preprocessing",
                 found: text.to_owned(),
-                expected: "eval, fill, squash, none",
+                expected: "eval, fill, squash, crop:MARGIN with at least 1, none",
             }),
         }
     }
 }
 
+/// `crop:MARGIN`.
+fn margin(text: &str) -> Option<Preprocess> {
+    let margin: f64 = text.strip_prefix("crop:")?.parse().ok()?;
+    (margin >= 1.0 && margin.is_finite()).then_some(Preprocess::Crop { margin })
+}
+
 impl std::fmt::Display for Preprocess {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Eval => "eval",
-            Self::Fill => "fill",
-            Self::Squash => "squash",
-            Self::None => "none",
-        })
+        match self {
+            Self::Eval => f.write_str("eval"),
+            Self::Fill => f.write_str("fill"),
+            Self::Squash => f.write_str("squash"),
+            Self::Crop { margin } => write!(f, "crop:{margin}"),
+            Self::None => f.write_str("none"),
+        }
     }
 }
 
@@ -157,7 +190,8 @@ mod tests {
         for (width, height) in [(40, 90), (90, 40), (64, 64), (1, 200)] {
             let image = RgbImage8::new(width, height, vec![7; width * height * 3]).unwrap();
             for size in [[32, 32], [24, 48], [48, 24], [1, 1]] {
-                for method in [Preprocess::Eval, Preprocess::Fill] {
+                let crop = Preprocess::Crop { margin: 1.0 / 0.9 };
+                for method in [Preprocess::Eval, Preprocess::Fill, crop] {
                     let output = method.apply(&image, size).unwrap();
                     assert_eq!([output.height(), output.width()], size);
                 }
@@ -181,6 +215,8 @@ mod tests {
         assert_eq!(Preprocess::Fill.apply(&image, [32, 32]).unwrap(), image);
         let cut = Preprocess::Eval.apply(&image, [32, 32]).unwrap();
         assert!(cut.pixels().iter().all(|&level| level < 64));
+        let crop = |margin| Preprocess::Crop { margin }.apply(&image, [32, 32]).unwrap();
+        assert_eq!((crop(1.0), crop(EVAL_MARGIN)), (image.clone(), cut));
     }
 
     #[test]
@@ -207,12 +243,17 @@ mod tests {
 
     #[test]
     fn names_round_trip_and_others_are_refused() {
-        for name in ["eval", "fill", "squash", "none"] {
+        for name in ["eval", "fill", "squash", "crop:1.25", "none"] {
             assert_eq!(name.parse::<Preprocess>().unwrap().to_string(), name);
         }
-        assert_eq!(
-            "crop".parse::<Preprocess>().unwrap_err().to_string(),
-            "unknown preprocessing `crop`, expected one of: eval, fill, squash, none"
-        );
+        for name in ["crop", "crop:0.9", "crop:inf", "crop:NaN"] {
+            assert_eq!(
+                name.parse::<Preprocess>().unwrap_err().to_string(),
+                format!(
+                    "unknown preprocessing `{name}`, expected one of: eval, fill, squash, \
+                     crop:MARGIN with at least 1, none"
+                )
+            );
+        }
     }
 }

@@ -229,6 +229,7 @@ impl FromStr for DataSpec {
                 None => Err(DataError::UnknownKind {
                     spec: text.to_owned(),
                     kind: kind.to_owned(),
+                    near: near(kind),
                     expected: [KINDS, KINDS_NOT_BUILT].concat().join(", "),
                 }),
             },
@@ -257,6 +258,13 @@ impl fmt::Display for DataSpec {
             Self::NotBuilt { kind, argument } => write!(f, "{kind}:{argument}"),
         }
     }
+}
+
+/// The kind that a misspelt one was probably meant to be.
+fn near(word: &str) -> Option<&'static str> {
+    let distance = |kind: &&&str| strsim::osa_distance(word, kind);
+    let nearest = KINDS.iter().min_by_key(distance)?;
+    (3 * distance(&nearest) <= word.len().max(nearest.len())).then_some(nearest)
 }
 
 /// Whether the text before a colon is meant as a kind: paths such as `C:\photos` and
@@ -308,6 +316,15 @@ mod tests {
             "scenes:kind=count,background=color,n=5,size=32,seed=18446744073709551615",
             "scenes:kind=count,n=5,size=32,seed=18446744073709551615,background=color",
         );
+    }
+
+    #[test]
+    fn a_misspelt_kind_is_answered_with_the_nearest() {
+        for (found, meant) in [("sceness", "scenes"), ("clevr_count", "clevr-count")] {
+            let expected =
+                format!("unknown kind of data `{found}` in `{found}:x`, the nearest is `{meant}`");
+            assert!(message(&format!("{found}:x")).starts_with(&expected));
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(crate) fn check_task(train: &dyn Source, test: &dyn Source) -> Result<(), Er
     check_labels(train, test)?;
     let (k, train_images) = (NEIGHBOURS, train.len());
     if train_images < k {
-        return Err(KnnError::TooManyNeighbours { k, train_images }.into());
+        return Err(KnnError::FewerThanVote { k, train_images }.into());
     }
     Ok(())
 }

@@ -201,11 +201,7 @@ pub(crate) trait Primitives: Backend {
 
     /// `x + weight * (towards - x)`.
     #[fusion(dtype = x, shape = x)]
-    fn lerp(
-        x: FloatTensor<Self>,
-        towards: FloatTensor<Self>,
-        weight: f64,
-    ) -> FloatTensor<Self> {
+    fn lerp(x: FloatTensor<Self>, towards: FloatTensor<Self>, weight: f64) -> FloatTensor<Self> {
         plain::lerp::<Self>(x, towards, weight)
     }
 

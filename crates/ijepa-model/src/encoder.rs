@@ -16,7 +16,7 @@ use crate::{
     drop_path::StochasticDepth,
     init::{Initialization, Initializer, LAYER_NORM_EPSILON},
     patch_embed::PatchEmbed,
-    pos_embed::{PositionResampling, resample_bicubic, sin_cos_positions},
+    pos_embed::{PositionResampling, resampled},
     tokens::TokenIndices,
     variant::VitVariant,
 };
@@ -265,21 +265,7 @@ impl VisionTransformer {
         let config = self.config.clone().with_image_size(image_size);
         config.validate()?;
         let (from, to) = (self.grid(), config.grid()?);
-        if from != to {
-            let dim = self.embed_dim();
-            let table = self.pos_embed.val();
-            let resampled = match resampling {
-                PositionResampling::SinCos => sin_cos_positions(to, dim),
-                PositionResampling::Bicubic => {
-                    let data = table.to_data().convert::<f32>();
-                    let values = data
-                        .as_slice::<f32>()
-                        .expect("the table was converted to f32");
-                    resample_bicubic(values, dim, from, to)
-                }
-            };
-            self.pos_embed = Param::from_data(resampled, &table.device()).set_require_grad(false);
-        }
+        self.pos_embed = resampled(self.pos_embed, from, to, resampling);
         self.config = config;
         Ok(self)
     }

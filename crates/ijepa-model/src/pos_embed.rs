@@ -1,6 +1,9 @@
 //! Fixed two-dimensional sine-cosine positions and their resampling to other grids.
 
-use burn::tensor::TensorData;
+use burn::{
+    module::Param,
+    tensor::{Tensor, TensorData},
+};
 use ijepa_masking::PatchGrid;
 
 /// Base of the geometric progression of wavelengths.
@@ -43,6 +46,29 @@ pub fn sin_cos_positions(grid: PatchGrid, dim: usize) -> TensorData {
         }
     }
     TensorData::new(table, [1, grid.num_patches(), dim])
+}
+
+/// The positions `[1, patches, dim]` of the grid `from` carried over to the grid `to`.
+pub(crate) fn resampled(
+    positions: Param<Tensor<3>>,
+    from: PatchGrid,
+    to: PatchGrid,
+    resampling: PositionResampling,
+) -> Param<Tensor<3>> {
+    if from == to {
+        return positions;
+    }
+    let table = positions.val();
+    let [_, _, dim] = table.dims();
+    let data = match resampling {
+        PositionResampling::SinCos => sin_cos_positions(to, dim),
+        PositionResampling::Bicubic => {
+            let data = table.to_data().convert::<f32>();
+            let values = data.as_slice().expect("the table was converted to f32");
+            resample_bicubic(values, dim, from, to)
+        }
+    };
+    Param::from_data(data, &table.device()).set_require_grad(false)
 }
 
 /// Bicubic interpolation of a table `[1, patches, dim]` from one grid to another.

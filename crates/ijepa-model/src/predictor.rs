@@ -5,6 +5,7 @@ use burn::{
     nn::{LayerNorm, Linear},
     tensor::{Device, Tensor},
 };
+use ijepa_masking::PatchGrid;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     encoder::VisionTransformerConfig,
     init::{Initialization, Initializer, LAYER_NORM_EPSILON},
     objective::Target,
+    pos_embed::{PositionResampling, resampled},
     tokens::MaskTensors,
 };
 
@@ -171,9 +173,25 @@ impl VisionTransformerPredictor {
         &self.config
     }
 
+    /// How it is computed.
+    pub fn compute(&self) -> Compute {
+        self.compute
+    }
+
     /// The same predictor computed in another way.
     pub fn with_compute(mut self, compute: Compute) -> Self {
         self.compute = compute;
+        self
+    }
+
+    /// The same predictor for another patch grid: its positions are resampled.
+    pub fn with_grid(
+        mut self,
+        from: PatchGrid,
+        to: PatchGrid,
+        resampling: PositionResampling,
+    ) -> Self {
+        self.predictor_pos_embed = resampled(self.predictor_pos_embed, from, to, resampling);
         self
     }
 }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use ijepa_data::Augment;
 use ijepa_masking::MaskSampler;
-use ijepa_model::{Compute, IJepaConfig, Initialization, Objective};
+use ijepa_model::{Checkpoint, Compute, IJepaConfig, Initialization, Objective};
 
 use crate::{
     adamw::AdamWConfig,
+    error::TrainError,
+    init::{InitialWeights, Taken},
     recipe::Recipe,
     resolve::ResolveError,
     schedule::{ScheduleConfig, Schedules},
@@ -22,6 +24,7 @@ pub struct PretrainPlan {
     pub(crate) schedules: Schedules,
     pub(crate) steps_per_epoch: u64,
     pub(crate) total_steps: u64,
+    pub(crate) init: Option<InitialWeights>,
 }
 
 impl std::fmt::Debug for PretrainPlan {
@@ -51,9 +54,14 @@ impl PretrainPlan {
             steps => steps,
         };
         if steps_per_epoch == 0 || images < batch_size {
-            return Err(ResolveError::BatchTooLarge { batch_size, images });
+            let group_size = recipe.mask.group_size.min(images.max(1));
+            return Err(ResolveError::BatchTooLarge {
+                batch_size,
+                images,
+                fits: images / group_size * group_size,
+            });
         }
-        let config = ScheduleConfig::new(&recipe.optimizer, &recipe.ema, steps_per_epoch);
+        let config = ScheduleConfig::new(&recipe, steps_per_epoch);
         Ok(Self {
             model: recipe.model_config()?,
             augment: recipe.augment()?,
@@ -61,6 +69,7 @@ impl PretrainPlan {
             schedules: Schedules::new(config),
             steps_per_epoch: steps_per_epoch as u64,
             total_steps: steps_per_epoch.saturating_mul(recipe.optimizer.epochs) as u64,
+            init: None,
             recipe,
         })
     }
@@ -78,6 +87,28 @@ impl PretrainPlan {
         );
         self.sampler = sampler;
         self
+    }
+
+    /// The same plan for a run that begins with `weights` of any kind instead of random ones.
+    ///
+    /// Step, schedules and optimizer begin afresh. The target encoder is that of the weights, or a
+    /// copy of the encoder; the predictor is that of the weights if it is of the recipe's sizes,
+    /// else fresh; positions are resampled to the recipe's image size. A run that goes on from a
+    /// checkpoint does not read them again.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::OtherRecipe`] with the first size of the encoder that is not the recipe's.
+    pub fn with_init(mut self, weights: Checkpoint) -> Result<Self, TrainError> {
+        let init = InitialWeights::new(weights, &self.model)?;
+        self.model.encoder.layer_norm_eps = init.layer_norm_eps();
+        self.init = Some(init);
+        Ok(self)
+    }
+
+    /// What the run takes of the weights that it begins with.
+    pub fn taken(&self) -> Option<&Taken> {
+        self.init.as_ref().map(InitialWeights::taken)
     }
 
     /// The recipe, every field explicit.

@@ -14,6 +14,7 @@ use crate::{
     error::TrainError,
     finite::first_not_finite,
     gradients::SumOfGradients,
+    init::Taken,
     monitor::Monitors,
     plan::PretrainPlan,
     recipe::{OnCollapse, Recipe},
@@ -40,7 +41,7 @@ pub fn pretrain(
     let start = |from: Option<&Path>| -> Result<_, TrainError> {
         let (learner, state) = match from {
             Some(path) => resumed(plan, path, device)?,
-            None => (fresh(plan, device), TrainingState::default()),
+            None => (fresh(plan, folder, device)?, TrainingState::default()),
         };
         let task = Pretraining {
             plan,
@@ -100,7 +101,7 @@ impl Task for Pretraining<'_> {
             eval_every_epochs: run.eval_every_epochs as u64,
             stop_if_collapsed: run.on_collapse == OnCollapse::Stop,
             seed: run.seed,
-            lr: self.plan.recipe.optimizer.lr,
+            lr: self.plan.schedules.peak_lr(),
         }
     }
 
@@ -230,17 +231,23 @@ impl Pretraining<'_> {
     }
 }
 
-/// The learner of a run that begins.
-fn fresh(plan: &PretrainPlan, device: &Device) -> Learner {
-    let (objective, adamw) = (plan.objective(), plan.adamw());
-    Learner::new(
+/// The learner of a run that begins; what it takes of other weights is kept in its folder.
+fn fresh(plan: &PretrainPlan, folder: &Folder, device: &Device) -> Result<Learner, TrainError> {
+    if let Some(init) = &plan.init {
+        let learner = init.learner(plan, device)?;
+        let taken = serde_json::to_string_pretty(init.taken());
+        let taken = taken.expect("it is texts and a number");
+        folder.write(Taken::FILE, &format!("{taken}\n"))?;
+        return Ok(learner);
+    }
+    Ok(Learner::new(
         &plan.model,
         plan.initialization(),
         plan.compute(),
-        objective,
-        adamw,
+        plan.objective(),
+        plan.adamw(),
         device,
-    )
+    ))
 }
 
 /// The learner of a checkpoint, whose networks must be those of the plan, and its state.
@@ -268,9 +275,12 @@ fn resumed(
         let (found, expected) = (target(found), target(&plan.model));
         return Err(other("objective.target", found, expected));
     }
-    if found.as_ref() != Some(&plan.model) {
+    let mut expected = plan.model.clone();
+    // Of a run that began with others' weights: a recipe does not say it.
+    expected.encoder.layer_norm_eps = checkpoint.encoder_config.layer_norm_eps;
+    if found.as_ref() != Some(&expected) {
         let found = found.map_or("no predictor".to_owned(), |config| format!("{config:?}"));
-        return Err(other("model", found, format!("{:?}", plan.model)));
+        return Err(other("model", found, format!("{expected:?}")));
     }
     let (objective, adamw) = (plan.objective(), plan.adamw());
     let learner = Learner::from_checkpoint(&checkpoint, plan.compute(), objective, adamw, device)?;

@@ -26,12 +26,17 @@ pub enum ResolveError {
     #[error(transparent)]
     Mask(#[from] MaskError),
     /// The data has fewer images than one batch.
-    #[error("`run.batch_size` = {batch_size} is more than the {images} images of the data")]
+    #[error(
+        "`run.batch_size` = {batch_size} is more than the {images} images of the data; --batch-size \
+         {fits} is the largest that fits"
+    )]
     BatchTooLarge {
         /// Images a batch.
         batch_size: usize,
         /// Images of the data.
         images: usize,
+        /// The largest number of whole mask groups of them.
+        fits: usize,
     },
 }
 

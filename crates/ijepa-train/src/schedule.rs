@@ -6,7 +6,19 @@
 
 use std::f64::consts::PI;
 
-use crate::recipe::{DecaySchedule, Ema, Optimizer};
+use crate::recipe::{DecaySchedule, Recipe};
+
+/// Images that learning rates are for where a recipe says `lr_is_base`.
+const BASE_BATCH: f64 = 256.0;
+
+/// What the learning rates of a recipe are multiplied by: `batch_size / 256` if they are for 256
+/// images (linear scaling, Goyal et al. 2017), else 1.
+pub fn lr_scale(lr_is_base: bool, batch_size: usize) -> f64 {
+    match lr_is_base {
+        true => batch_size as f64 / BASE_BATCH,
+        false => 1.0,
+    }
+}
 
 /// What the schedules depend on.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,15 +51,17 @@ pub struct ScheduleConfig {
 
 impl ScheduleConfig {
     /// The schedules of a recipe whose steps per epoch are known.
-    pub fn new(optimizer: &Optimizer, ema: &Ema, steps_per_epoch: usize) -> Self {
+    pub fn new(recipe: &Recipe, steps_per_epoch: usize) -> Self {
+        let (optimizer, ema) = (&recipe.optimizer, &recipe.ema);
+        let scale = lr_scale(optimizer.lr_is_base, recipe.run.batch_size);
         Self {
             steps_per_epoch,
             epochs: optimizer.epochs,
             warmup_epochs: optimizer.warmup_epochs,
             ipe_scale: optimizer.ipe_scale,
-            start_lr: optimizer.start_lr,
-            lr: optimizer.lr,
-            final_lr: optimizer.final_lr,
+            start_lr: optimizer.start_lr * scale,
+            lr: optimizer.lr * scale,
+            final_lr: optimizer.final_lr * scale,
             weight_decay: optimizer.weight_decay,
             final_weight_decay: optimizer.final_weight_decay,
             decay_schedule: optimizer.weight_decay_schedule,
@@ -90,6 +104,11 @@ impl Schedules {
             schedule_steps: (config.ipe_scale * config.epochs as f64 * steps_per_epoch).trunc(),
             config,
         }
+    }
+
+    /// Learning rate at the end of the warm-up.
+    pub fn peak_lr(&self) -> f64 {
+        self.config.lr
     }
 
     /// Optimizer steps before the learning rate reaches its peak.

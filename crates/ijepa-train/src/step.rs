@@ -117,7 +117,6 @@ impl Learner {
             encoder: checkpoint.encoder(EncoderRole::Context, &device)?,
             predictor: checkpoint.predictor(&device)?,
         };
-        model.assert_predicts(objective.target);
         let target = checkpoint
             .encoder(EncoderRole::Target, &device)?
             .with_compute(compute);
@@ -126,12 +125,7 @@ impl Learner {
             optimizer.restore(&model, moments, &checkpoint.path)?;
         }
         let model = model.with_compute(compute);
-        Ok(Self {
-            model,
-            target: EmaTarget::new(&target),
-            optimizer,
-            objective,
-        })
+        Ok(Self::of(model, &target, optimizer, objective))
     }
 
     /// Writes a native checkpoint into an empty folder.

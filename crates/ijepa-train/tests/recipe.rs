@@ -92,7 +92,7 @@ fn every_key_can_be_overridden_and_written() {
         }
     }
     // The keys of the documented format.
-    assert_eq!(keys.len(), 61, "{keys:?}");
+    assert_eq!(keys.len(), 62, "{keys:?}");
 }
 
 #[test]

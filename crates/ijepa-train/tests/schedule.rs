@@ -237,7 +237,7 @@ fn a_recipe_gives_every_value_of_its_schedules() {
         ])
         .unwrap();
     assert_eq!(
-        ScheduleConfig::new(&recipe.optimizer, &recipe.ema, 7),
+        ScheduleConfig::new(&recipe, 7),
         ScheduleConfig {
             steps_per_epoch: 7,
             epochs: 4,
@@ -271,4 +271,29 @@ fn schedules_shorter_than_the_run_are_refused() {
         ipe_scale: 0.5,
         ..short()
     });
+}
+
+#[test]
+fn rates_for_256_images_scale_with_the_batch() {
+    let rates = |overrides: &[&str]| {
+        let recipe = Recipe::default().with_overrides(overrides).unwrap();
+        let schedules = Schedules::new(ScheduleConfig::new(&recipe, 10));
+        [0, 150, 400, 2999].map(|step| schedules.lr(step))
+    };
+    let absolute = rates(&["run.batch_size=512"]);
+    assert_eq!(absolute, rates(&["run.batch_size=64"]));
+    let doubled = absolute.map(|lr| 2.0 * lr);
+    let base = "optimizer.lr_is_base=true";
+    for (step, (found, expected)) in rates(&["run.batch_size=512", base])
+        .iter()
+        .zip(doubled)
+        .enumerate()
+    {
+        assert!(
+            (found - expected).abs() < 1e-15,
+            "{step}: {found} is not {expected}"
+        );
+    }
+    assert_eq!(rates(&["run.batch_size=256", base]), absolute);
+    assert!(rates(&["run.batch_size=64", base])[1] < 0.3 * absolute[1]);
 }

@@ -7,6 +7,9 @@ use std::{
 
 use clap::Args;
 use ijepa_data::{DataError, DataSpec, Preprocess, Source};
+use ijepa_eval::ExtractConfig;
+use ijepa_model::{Normalization, Pooling};
+use serde_json::{Value, json};
 
 use crate::{context::Context, report};
 
@@ -96,10 +99,68 @@ pub(crate) fn open_pictures(spec: &str) -> Result<Arc<dyn Source>, DataError> {
 /// How images reach a frozen encoder.
 #[derive(Debug, Args)]
 pub(crate) struct ReadArgs {
-    /// eval: short side to 8/7 of the size, then the centre; fill: short side to the size; squash:
-    /// to the exact size; none [default: eval; squash for the probes on CLEVR]
+    /// eval: short side to 8/7 of the size, then the centre; fill: short side to the size;
+    /// crop:MARGIN: to another multiple; squash: to the exact size; none [default: squash for the
+    /// probes on CLEVR, else what the weights say, else eval]
     #[arg(long, value_name = "HOW", value_parser = preprocess)]
-    pub(crate) preprocess: Option<Preprocess>,
+    preprocess: Option<Preprocess>,
+}
+
+/// How images become features.
+#[derive(Debug)]
+pub(crate) struct Extraction {
+    pub(crate) config: ExtractConfig,
+    pub(crate) resizing: Resizing,
+}
+
+impl ReadArgs {
+    /// How images become features of weights that want them normalised and resized so.
+    pub(crate) fn extraction(
+        &self,
+        pooling: Pooling,
+        normalization: Normalization,
+        resizing: Resizing,
+        context: &Context,
+    ) -> Extraction {
+        let config = ExtractConfig {
+            pooling,
+            preprocess: resizing.how,
+            normalization,
+            batch_size: context.feature_batch(),
+            workers: context.workers(),
+            reading: context.reading(),
+        };
+        Extraction { config, resizing }
+    }
+
+    /// What the flag says, else the weights, else `default`.
+    pub(crate) fn choose(&self, own: Option<Preprocess>, default: Preprocess) -> Resizing {
+        let of = |from| move |how| Resizing { how, from };
+        let asked = self.preprocess.map(of("flag"));
+        let own = || own.map(of("weights"));
+        asked.or_else(own).unwrap_or_else(|| of("default")(default))
+    }
+}
+
+/// How images get the size of an encoder, and what says so.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Resizing {
+    pub(crate) how: Preprocess,
+    from: &'static str,
+}
+
+impl Resizing {
+    /// Adds both to the result of a command.
+    pub(crate) fn add_to(self, result: &mut Value) {
+        result["preprocess"] = json!(self.how.to_string());
+        result["preprocess_from"] = json!(self.from);
+    }
+}
+
+impl std::fmt::Display for Resizing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "preprocessing {} ({})", self.how, self.from)
+    }
 }
 
 fn preprocess(text: &str) -> Result<Preprocess, String> {

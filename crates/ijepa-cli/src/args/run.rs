@@ -19,7 +19,7 @@ pub(crate) struct RunArgs {
     pub(crate) out: PathBuf,
     /// auto: go on from the newest checkpoint of the run directory; never; or a checkpoint
     #[arg(long, value_name = "auto|never|FILE", default_value = "auto", value_parser = resume)]
-    resume: Resume,
+    pub(crate) resume: Resume,
     /// Stop after this step, leaving the schedules as they are
     #[arg(long, value_name = "N")]
     max_steps: Option<u64>,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use ijepa_model::{
     Checkpoint,
-    checkpoint::{EncoderRole, Format, OpenOptions},
+    checkpoint::{EncoderRole, Format},
 };
 use serde_json::json;
 
@@ -57,10 +57,7 @@ impl Convert {
                 path: self.out.clone(),
             });
         }
-        let options = OpenOptions {
-            num_heads: self.num_heads,
-        };
-        let checkpoint = Checkpoint::open_with(&self.from, options)?;
+        let checkpoint = args::open_weights(&self.from, self.num_heads)?;
         let from = kind(checkpoint.kind);
         let role = self.role(&checkpoint);
         let (format, to) = match self.to {

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use ijepa_eval::{Embedded, Error, ExtractConfig, FeatureFormat, Vectors, embed};
+use ijepa_data::Preprocess;
+use ijepa_eval::{Embedded, Error, FeatureFormat, Vectors, embed};
 use ijepa_model::Pooling;
 use serde_json::json;
 
 use crate::{
-    args::{DataArgs, ReadArgs, value_name},
+    args::{DataArgs, ReadArgs, Resizing, value_name},
     context::{Compute, Context},
     error::CliError,
     features::{EncoderChoice, LoadedEncoder, Normalize, WeightsArgs, skipped_json},
@@ -70,46 +71,43 @@ impl Embed {
         let compute = context.compute()?;
         let source = self.data.open(context)?;
         let frozen = self.weights.load(self.encoder, context)?;
-        let config = ExtractConfig {
-            pooling,
-            preprocess: self.read.preprocess.unwrap_or_default(),
-            normalization: frozen.normalization,
-            batch_size: context.feature_batch(),
-            workers: context.workers(),
-            reading: context.reading(),
-        };
+        let resizing = self.read.choose(frozen.preprocess, Preprocess::Eval);
+        let statistics = frozen.normalization;
+        let extraction = self.read.extraction(pooling, statistics, resizing, context);
         if !context.quiet {
-            let settings = describe(&frozen, compute);
+            let settings = describe(&frozen, resizing, compute);
             report::line(&format!("{} images; {settings}", source.len()));
         }
         let embedded = embed(
             &frozen.encoder,
             source.as_ref(),
-            (vectors, &config),
+            (vectors, &extraction.config),
             &compute.device,
             &self.out,
             StatusLine::watch(context.quiet, &self.data.spec()),
         )?;
-        Ok(self.report(&embedded, &frozen, &config, compute))
+        Ok(self.report(&embedded, &frozen, resizing, compute))
     }
 
     fn report(
         &self,
         embedded: &Embedded,
         frozen: &LoadedEncoder,
-        config: &ExtractConfig,
+        resizing: Resizing,
         compute: &Compute,
     ) -> Report {
         let Embedded {
             shape,
+            classes,
             skipped,
             elapsed,
         } = embedded;
         let (images, inner) = (shape[0], &shape[1..]);
         let images_per_s = images as f64 / elapsed.as_secs_f64();
         let mut text = format!(
-            "wrote {} (embedding {shape:?}, {images_per_s:.1} images/s)\n",
-            self.out.display()
+            "wrote {} (embedding {shape:?}, {} classes, {images_per_s:.1} images/s)\n",
+            self.out.display(),
+            classes.len()
         );
         if !skipped.is_empty() {
             let of = images + skipped.len();
@@ -118,31 +116,32 @@ impl Embed {
         for image in skipped {
             text += &format!("  {}: {}\n", image.path, image.why);
         }
-        let json = json!({
+        let mut json = json!({
             "images": images,
             "dim": inner.last(),
             "tokens": (inner.len() > 1).then(|| inner[0]),
             "images_per_s": images_per_s,
+            "classes": classes,
             "skipped": skipped_json(skipped),
             "out": self.out,
             "encoder": frozen.choice.name(),
             "pool": value_name(self.pool),
             "image_size": frozen.encoder.config().image_size,
-            "preprocess": config.preprocess.to_string(),
             "normalize": Normalize::name_of(frozen.normalization),
             "device": compute.spec.to_string(),
             "precision": compute.precision.name(),
             "threads": compute.threads,
         });
+        resizing.add_to(&mut json);
         Report { text, json }
     }
 }
 
 /// Everything that was decided by defaults.
-fn describe(frozen: &LoadedEncoder, compute: &Compute) -> String {
+fn describe(frozen: &LoadedEncoder, resizing: Resizing, compute: &Compute) -> String {
     let [height, width] = frozen.encoder.config().image_size;
     format!(
-        "{} encoder, {height}x{width}, normalisation {}; device {}, {}, {} threads",
+        "{} encoder, {height}x{width}, {resizing}, normalisation {}; device {}, {}, {} threads",
         frozen.choice.name(),
         Normalize::name_of(frozen.normalization),
         compute.spec,

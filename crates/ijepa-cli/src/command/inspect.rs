@@ -5,7 +5,7 @@ use std::{fmt::Write, path::PathBuf};
 use clap::Args;
 use ijepa_model::{
     Checkpoint, Target, VisionTransformerConfig,
-    checkpoint::{CheckpointKind, Mismatch, Moments, OpenOptions, StateDict},
+    checkpoint::{CheckpointKind, Mismatch, Moments, StateDict},
 };
 use serde_json::{Value, json};
 
@@ -27,10 +27,7 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
-        let options = OpenOptions {
-            num_heads: self.num_heads,
-        };
-        let checkpoint = Checkpoint::open_with(&self.path, options)?;
+        let checkpoint = args::open_weights(&self.path, self.num_heads)?;
         let expected = self.expected(&checkpoint.encoder_config)?;
         let mismatches = checkpoint.mismatches(&expected, &args::host_device()?);
         Ok(Report {
@@ -149,6 +146,9 @@ impl Inspect {
                 json!({"step": moments.step, "tensors": moments.tensors.len()})
             }),
             "scaler": state.scaler,
+            "normalization": checkpoint.normalization,
+            "resize": checkpoint.resize,
+            "warnings": checkpoint.warnings,
             "networks": networks.collect::<Vec<Value>>(),
             "arch": self.arch,
             "fits": mismatches.iter().all(|(_, mismatch)| mismatch.is_empty()),

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use ijepa_data::Preprocess;
 use ijepa_eval::{Error, KnnConfig, KnnReport, check_voters, knn};
 use ijepa_model::Pooling;
 use serde_json::json;
@@ -70,7 +69,7 @@ impl Knn {
                     Some(Pool::Mean) | None => Pooling::Mean,
                 };
                 let (pair, look) = (&self.pair, &images.look);
-                let config = pair.extraction(look, pooling, Preprocess::Eval, context);
+                let config = pair.extraction(look, pooling, None, context);
                 pair.extract_both(&images, &config, context, None)?
             }
         };
@@ -104,7 +103,7 @@ impl Knn {
             );
         }
         text += &skipped_text(&pair.skipped);
-        let json = json!({
+        let mut json = json!({
             "train_images": found.train_images,
             "test_images": found.test_images,
             "encoder": pair.encoder,
@@ -115,6 +114,9 @@ impl Knn {
             "knn_s": took.as_secs_f64(),
             "skipped": skipped_json(&pair.skipped),
         });
+        if let Some(resizing) = pair.resizing {
+            resizing.add_to(&mut json);
+        }
         Report { text, json }
     }
 }

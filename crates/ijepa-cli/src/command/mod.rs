@@ -2,12 +2,14 @@
 
 mod ablate;
 mod bench;
+mod completions;
 mod convert;
 mod devices;
 mod embed;
 mod finetune;
 mod inspect;
 mod knn;
+mod man;
 mod masks;
 mod pretrain;
 mod probe;
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     Visualize(visualize::Visualize),
     #[command(subcommand)]
     Bench(bench::Bench),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 impl Command {
@@ -61,6 +65,8 @@ impl Command {
             Self::Devices(command) => command.run(context),
             Self::Visualize(command) => command.run(context),
             Self::Bench(command) => command.run(context),
+            Self::Completions(command) => command.run(context),
+            Self::Man(command) => command.run(context),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! `ijepa pretrain`: trains an encoder.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use ijepa_data::Source;
 use ijepa_eval::{EpochEvaluation, ExtractConfig};
 use ijepa_train::{
-    Learner, PretrainPlan, Recipe, pretrain,
+    Learner, PretrainPlan, Recipe, Resume, pretrain,
     run::{Folder, Observer},
 };
 use serde_json::json;
@@ -24,7 +24,8 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  ijepa pretrain --recipe scenes_vit_nano --data scenes:n=20000,size=32 \
-                        --out runs/nano\n  ijepa pretrain --recipe in1k_vith14_ep300 --data folder:imagenet/train --out runs/h14"
+                        --out runs/nano\n  ijepa pretrain --init IN1K-vit.h.14-300e.pth.tar --recipe in1k_vith14_ep300 \
+                        --set optimizer.epochs=20 optimizer.warmup_epochs=2 --data folder:photos --out runs/photos\n  ijepa pretrain --recipe in1k_vith14_ep300 --data folder:imagenet/train --out runs/h14"
 )]
 pub(crate) struct Pretrain {
     /// Name of a preset (see `ijepa recipes list`) or path of a .toml file
@@ -37,6 +38,10 @@ pub(crate) struct Pretrain {
     data: DataArgs,
     #[command(flatten)]
     run: RunArgs,
+    /// Weights of any kind to begin with, at step 0 with a fresh optimizer; a run that goes on from
+    /// a checkpoint does not read them again
+    #[arg(long, value_name = "W")]
+    init: Option<PathBuf>,
     /// Labelled images for kNN after each epoch
     #[arg(long, value_name = "SPEC", requires = "eval_test")]
     eval_data: Option<String>,
@@ -50,12 +55,17 @@ pub(crate) struct Pretrain {
 
 impl Pretrain {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
+        let given = self.init.is_some() && matches!(self.run.resume, Resume::File(_));
+        args::refuse_given(&[("init", given)], "with --resume FILE")?;
         let recipe = self.recipe(context)?;
         let compute = context.compute_preferring(recipe.run.precision)?;
         let recipe = recipe.with_overrides(&[compute.precision_override()])?;
         let source = self.data.open_unlabelled(context)?;
         let plan = PretrainPlan::new(recipe, source.len())?;
+        self.warn_of_batch(plan.recipe())?;
         let folder = Folder::open(&self.run.out)?;
+        let resumes = folder.start_from(&self.run.resume)?.is_some();
+        let plan = if resumes { plan } else { self.with_init(plan)? };
         let device = compute.spec.to_string();
         let options = self.run.options(
             context,
@@ -76,6 +86,13 @@ impl Pretrain {
                 report::bytes(memory.total_bytes as u64),
             ));
         }
+        match plan.taken() {
+            Some(taken) => progress.say(&taken.to_string()),
+            None if self.init.is_some() => {
+                progress.say("the run goes on from its checkpoint, --init is not read");
+            }
+            None => {}
+        }
         let mut evaluation = self.evaluation(&source, &plan, context)?;
         let observers: &mut [&mut dyn Observer<Learner>] = &mut [&mut evaluation, &mut progress];
         let (summary, _) = pretrain(&plan, source, &folder, &compute.device, &options, observers)?;
@@ -89,15 +106,46 @@ impl Pretrain {
             "probe": scores.get("probe"),
             "lidar": scores.get("lidar"),
             "collapse": summary.collapse,
+            "init": plan.taken(),
         });
         let text = String::new();
         self.run.report(&summary, Report { text, json })
+    }
+
+    /// The plan with the weights of `--init`, if there are any.
+    fn with_init(&self, plan: PretrainPlan) -> Result<PretrainPlan, CliError> {
+        let Some(path) = &self.init else {
+            return Ok(plan);
+        };
+        let heads = plan.model().encoder.num_heads;
+        let plan = plan.with_init(args::open_weights(path, Some(heads))?)?;
+        let warnings = plan.taken().map_or(&[][..], |taken| &taken.warnings);
+        for warning in warnings {
+            report::line(&format!("warning: {warning}"));
+        }
+        Ok(plan)
     }
 
     fn recipe(&self, context: &Context) -> Result<Recipe, CliError> {
         let mut overrides = self.overrides.clone();
         overrides.extend(context.run_overrides());
         Ok(args::load_recipe(&self.recipe, &overrides)?)
+    }
+
+    /// Warns of a `--batch-size` that is not the recipe's while the learning rate is.
+    fn warn_of_batch(&self, recipe: &Recipe) -> Result<(), CliError> {
+        let before = Recipe::load(&self.recipe)?.with_overrides(&self.overrides)?;
+        let [before, now] = [&before, recipe].map(|recipe| recipe.run.batch_size);
+        let optimizer = &recipe.optimizer;
+        if now != before && !optimizer.lr_is_base {
+            let scaled = optimizer.lr * now as f64 / before as f64;
+            report::line(&format!(
+                "warning: batches of {now} images, but optimizer.lr is for the {before} of the \
+                 recipe; scaled with the batch it is optimizer.lr={scaled:e} (see \
+                 optimizer.lr_is_base)"
+            ));
+        }
+        Ok(())
     }
 
     /// Ranks on images that nobody labelled, kNN and a quick probe if labelled ones were given.

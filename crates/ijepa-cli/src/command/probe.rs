@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use ijepa_data::{DataSpec, Preprocess, Skipped};
+use ijepa_data::{DataSpec, Skipped};
 use ijepa_eval::{
     Error, FeatureCache, HeadNorm, HeadReport, LogisticConfig, Pools, ProbeConfig, ProbeReport,
     Protocol, check_labels, logistic, probe_augmented, probe_with_progress,
@@ -15,7 +15,7 @@ use ijepa_model::Pooling;
 use serde_json::json;
 
 use crate::{
-    args::{self, refuse_given, value_name},
+    args::{self, Resizing, refuse_given, value_name},
     context::Context,
     error::CliError,
     features::{Images, Look, Pair, PairArgs, skipped_json, skipped_text},
@@ -144,6 +144,7 @@ struct Found {
     /// Training and testing of the heads; with augmentation the features, too.
     took: Duration,
     skipped: Vec<Skipped>,
+    resizing: Option<Resizing>,
 }
 
 impl Probe {
@@ -171,13 +172,11 @@ impl Probe {
             Pools::Concat4 | Pools::Both => Pooling::Concat4,
             Pools::Given | Pools::Mean => Pooling::Mean,
         };
-        let preprocess = match heads {
+        let needed = match heads {
             Heads::Trained(protocol, _) => protocol.preprocess(),
-            Heads::Solved(_) => Preprocess::Eval,
+            Heads::Solved(_) => None,
         };
-        let extraction = self
-            .pair
-            .extraction(&images.look, pooling, preprocess, context);
+        let extraction = self.pair.extraction(&images.look, pooling, needed, context);
         let cache = self.cache.as_ref().map(FeatureCache::new);
         let augmented = match (&images.look, &heads) {
             (Look::Encoder(frozen), Heads::Trained(protocol, config))
@@ -204,7 +203,7 @@ impl Probe {
             train.source.clone(),
             augment,
             &test.features,
-            (config, &extraction),
+            (config, &extraction.config),
             &context.compute()?.device,
             StatusLine::watch(context.quiet, "training heads"),
         );
@@ -214,6 +213,7 @@ impl Probe {
             augmented: true,
             took: started.elapsed(),
             skipped: test.skipped,
+            resizing: Some(extraction.resizing),
         })
     }
 
@@ -234,6 +234,7 @@ impl Probe {
             augmented: false,
             took: started.elapsed(),
             skipped: pair.skipped,
+            resizing: pair.resizing,
         })
     }
 
@@ -353,6 +354,7 @@ impl Probe {
             augmented,
             took,
             skipped,
+            resizing,
         } = found;
         let mut text = format!(
             "{} on {encoder} features, {} training and {} test images\n",
@@ -374,6 +376,9 @@ impl Probe {
         json["augment"] = json!(if *augmented { "protocol" } else { "none" });
         json["probe_s"] = json!(took.as_secs_f64());
         json["skipped"] = skipped_json(skipped);
+        if let Some(resizing) = resizing {
+            resizing.add_to(&mut json);
+        }
         Report { text, json }
     }
 }

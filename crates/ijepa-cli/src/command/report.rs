@@ -3,11 +3,10 @@
 use std::{fmt::Write as _, path::PathBuf};
 
 use clap::Args;
-use ijepa_data::Preprocess;
 use ijepa_eval::{
     Components, ExtractConfig, PatchColors, evenly_spread, patch_colors, pick_images,
 };
-use ijepa_model::{Checkpoint, Normalization, files::write_bytes};
+use ijepa_model::files::write_bytes;
 use ijepa_report::{PatchPicture, Report as Page, RunRecord};
 use serde_json::json;
 
@@ -98,14 +97,10 @@ impl ReportRuns {
         compute: &Compute,
     ) -> Result<Vec<PatchPicture>, CliError> {
         let source = args::open_pictures(spec)?;
-        let checkpoint = Checkpoint::open(run.path())?;
+        let checkpoint = args::open_weights(run.path(), None)?;
         let encoder = checkpoint.feature_encoder(&compute.device)?;
         let encoder = encoder.with_precision(compute.precision);
-        let config = ExtractConfig {
-            preprocess: Preprocess::Eval,
-            normalization: checkpoint.normalization.unwrap_or(Normalization::IMAGENET),
-            ..ExtractConfig::default()
-        };
+        let config = ExtractConfig::of(&checkpoint);
         let indices = evenly_spread(source.len(), self.images);
         let size = encoder.config().image_size;
         let picked = pick_images(source.as_ref(), &indices, config.preprocess, size)

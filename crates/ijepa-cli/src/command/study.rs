@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
+use ijepa_data::Preprocess;
 use ijepa_eval::{
     ExtractConfig,
     study::{NamedSource, Study, StudyError, StudyReport},
@@ -65,7 +66,7 @@ impl StudyArgs {
             seeds: context.seeds(&self.seeds),
             images: self.images,
             extract: ExtractConfig {
-                preprocess: self.read.preprocess.unwrap_or_default(),
+                preprocess: self.read.choose(None, Preprocess::Eval).how,
                 batch_size: context.feature_batch(),
                 workers: context.workers(),
                 reading: context.reading(),

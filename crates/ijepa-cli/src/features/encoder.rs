@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use ijepa_data::Preprocess;
+use ijepa_eval::preprocess_of;
 use ijepa_model::{
     Checkpoint, CheckpointError, IJepa, Initialization, Normalization, PositionResampling,
-    VisionTransformer, VisionTransformerConfig,
-    checkpoint::{EncoderRole, OpenOptions},
+    VisionTransformer, VisionTransformerConfig, checkpoint::EncoderRole,
 };
 use ijepa_train::Recipe;
 
@@ -90,6 +91,8 @@ pub(crate) struct LoadedEncoder {
     pub(crate) encoder: VisionTransformer,
     pub(crate) choice: EncoderChoice,
     pub(crate) normalization: Normalization,
+    /// How the weights want images resized, if they say so.
+    pub(crate) preprocess: Option<Preprocess>,
 }
 
 /// A context encoder with its predictor and the recipe that they were trained with, if known.
@@ -138,15 +141,10 @@ impl WeightsArgs {
         seed: u64,
         compute: &Compute,
     ) -> Result<LoadedEncoder, CliError> {
-        let (encoder, choice, own) = match &self.weights {
-            Some(path) => self.of_checkpoint(path, choice, seed, compute)?,
-            None => self.of_arch(choice, seed, compute)?,
-        };
-        Ok(LoadedEncoder {
-            encoder,
-            choice,
-            normalization: Normalize::choose(self.normalize, own),
-        })
+        match &self.weights {
+            Some(path) => self.of_checkpoint(path, choice, seed, compute),
+            None => self.of_arch(choice, seed, compute),
+        }
     }
 
     /// The context encoder and the predictor of the weights.
@@ -182,10 +180,7 @@ impl WeightsArgs {
     }
 
     fn checkpoint(&self, path: &Path) -> Result<Checkpoint, CliError> {
-        let options = OpenOptions {
-            num_heads: self.num_heads,
-        };
-        let checkpoint = Checkpoint::open_with(path, options)?;
+        let checkpoint = args::open_weights(path, self.num_heads)?;
         let in_chans = checkpoint.encoder_config.in_chans;
         let other = |_| CheckpointError::Unsupported {
             path: path.into(),
@@ -203,7 +198,7 @@ impl WeightsArgs {
         choice: Option<EncoderChoice>,
         seed: u64,
         compute: &Compute,
-    ) -> Result<Loaded, CliError> {
+    ) -> Result<LoadedEncoder, CliError> {
         let checkpoint = self.checkpoint(path)?;
         let choice = match choice {
             Some(choice) => choice,
@@ -218,7 +213,12 @@ impl WeightsArgs {
                 random(&checkpoint.encoder_config, init, seed, compute)
             }
         };
-        Ok((encoder, choice, checkpoint.normalization))
+        Ok(LoadedEncoder {
+            encoder,
+            choice,
+            normalization: Normalize::choose(self.normalize, checkpoint.normalization),
+            preprocess: preprocess_of(&checkpoint),
+        })
     }
 
     fn of_arch(
@@ -226,7 +226,7 @@ impl WeightsArgs {
         choice: Option<EncoderChoice>,
         seed: u64,
         compute: &Compute,
-    ) -> Result<Loaded, CliError> {
+    ) -> Result<LoadedEncoder, CliError> {
         let missing = |encoder, needed| CliError::MissingFlag { encoder, needed };
         match (choice, &self.arch) {
             (Some(EncoderChoice::Random), Some(arch)) => {
@@ -235,8 +235,12 @@ impl WeightsArgs {
                     source,
                 };
                 let config = VisionTransformerConfig::variant(arch).map_err(unknown)?;
-                let encoder = random(&config, Initialization::default(), seed, compute);
-                Ok((encoder, EncoderChoice::Random, None))
+                Ok(LoadedEncoder {
+                    encoder: random(&config, Initialization::default(), seed, compute),
+                    choice: EncoderChoice::Random,
+                    normalization: Normalize::choose(self.normalize, None),
+                    preprocess: None,
+                })
             }
             (Some(EncoderChoice::Random), None) => Err(missing("random", "arch")),
             (_, Some(_)) => Err(CliError::ArchWithoutRandom),
@@ -265,5 +269,3 @@ fn initialization(checkpoint: &Checkpoint) -> Result<Initialization, CliError> {
         None => Ok(Initialization::default()),
     }
 }
-
-type Loaded = (VisionTransformer, EncoderChoice, Option<Normalization>);

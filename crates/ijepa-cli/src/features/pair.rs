@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use clap::{Args, ValueEnum};
 use ijepa_data::{Preprocess, Skipped, Source};
 use ijepa_eval::{
-    Error, ExtractConfig, Extracted, FeatureCache, Features, check_class_names, extract_pixels,
+    Error, Extracted, FeatureCache, Features, check_class_names, extract_pixels,
     extract_with_progress, natural_size, read_features,
 };
 use ijepa_model::{Normalization, Pooling};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{EncoderChoice, LoadedEncoder, WeightsArgs};
 use crate::{
-    args::{self, ReadArgs},
+    args::{self, Extraction, ReadArgs, Resizing},
     context::Context,
     error::CliError,
     progress::StatusLine,
@@ -105,6 +105,14 @@ impl Look {
             Self::Pixels { normalization, .. } => *normalization,
         }
     }
+
+    /// How the weights want images resized, if they say so.
+    fn preprocess(&self) -> Option<Preprocess> {
+        match self {
+            Self::Encoder(frozen) => frozen.preprocess,
+            Self::Pixels { .. } => None,
+        }
+    }
 }
 
 /// Two sets of features and where they come from.
@@ -114,6 +122,8 @@ pub(crate) struct Pair {
     pub(crate) train: Features,
     pub(crate) test: Features,
     pub(crate) skipped: Vec<Skipped>,
+    /// How images were resized; files do not say it.
+    pub(crate) resizing: Option<Resizing>,
     /// How the tokens of an image became a vector, if files say so.
     pub(crate) pool: Option<String>,
 }
@@ -140,6 +150,7 @@ impl PairArgs {
             train: train.features,
             test: test.features,
             skipped: Vec::new(),
+            resizing: None,
             pool: train.pool,
         }))
     }
@@ -180,22 +191,21 @@ impl PairArgs {
         Ok(Look::Encoder(Box::new(self.weights.load(choice, context)?)))
     }
 
-    /// How the images of `look` become features; `preprocess` unless a flag says otherwise.
+    /// How the images of `look` become features; resized as `needed` or as the weights say, unless
+    /// a flag says otherwise.
     pub(crate) fn extraction(
         &self,
         look: &Look,
         pooling: Pooling,
-        preprocess: Preprocess,
+        needed: Option<Preprocess>,
         context: &Context,
-    ) -> ExtractConfig {
-        ExtractConfig {
-            pooling,
-            preprocess: self.read.preprocess.unwrap_or(preprocess),
-            normalization: look.normalization(),
-            batch_size: context.feature_batch(),
-            workers: context.workers(),
-            reading: context.reading(),
-        }
+    ) -> Extraction {
+        let resizing = match needed {
+            Some(needed) => self.read.choose(None, needed),
+            None => self.read.choose(look.preprocess(), Preprocess::Eval),
+        };
+        let statistics = look.normalization();
+        self.read.extraction(pooling, statistics, resizing, context)
     }
 
     /// Extracts the features of one set, or takes them from `cache`.
@@ -203,14 +213,14 @@ impl PairArgs {
         &self,
         look: &Look,
         Named { spec, source }: &Named,
-        config: &ExtractConfig,
+        Extraction { config, resizing }: &Extraction,
         context: &Context,
         cache: Option<&FeatureCache>,
     ) -> Result<Extracted, CliError> {
         let compute = context.compute()?;
         if !context.quiet {
             let (images, device) = (source.len(), compute.spec);
-            report::line(&format!("{spec}: {images} images on {device}"));
+            report::line(&format!("{spec}: {images} images on {device}, {resizing}"));
         }
         let (source, device) = (source.as_ref(), &compute.device);
         let watch = StatusLine::watch(context.quiet, spec);
@@ -233,17 +243,18 @@ impl PairArgs {
     pub(crate) fn extract_both(
         &self,
         images: &Images,
-        config: &ExtractConfig,
+        extraction: &Extraction,
         context: &Context,
         cache: Option<&FeatureCache>,
     ) -> Result<Pair, CliError> {
-        let of = |named| self.extract(&images.look, named, config, context, cache);
+        let of = |named| self.extract(&images.look, named, extraction, context, cache);
         let (train, test) = (of(&images.train)?, of(&images.test)?);
         Ok(Pair {
             encoder: images.look.name(),
             train: train.features,
             test: test.features,
             skipped: [train.skipped, test.skipped].concat(),
+            resizing: Some(extraction.resizing),
             pool: None,
         })
     }

@@ -89,6 +89,7 @@ fn rows_are_the_images_in_order_without_the_damaged_one() {
 
     assert_eq!((&said["images"], &said["dim"]), (&4.into(), &48.into()));
     assert!(said["images_per_s"].as_f64().unwrap() > 0.0);
+    assert_eq!(said["classes"], serde_json::json!(["bird", "cat"]));
     assert_eq!(said["normalize"], "imagenet");
     assert_eq!(said["device"], device_name());
     let skipped = said["skipped"].as_array().unwrap();

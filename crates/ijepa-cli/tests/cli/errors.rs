@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{golden, ijepa, path_text, words};
+use crate::support::{command, finished, golden, ijepa, path_text, words};
 
 /// Runs a wrong command line and expects one line that contains `message`.
 fn check<S: AsRef<std::ffi::OsStr> + std::fmt::Debug>(args: &[S], code: i32, message: &str) {
@@ -30,6 +30,19 @@ fn check_usage(line: &str, message: &str) {
 fn command_lines_that_make_no_sense_exit_with_2() {
     check_usage("pretrian", "unrecognized subcommand 'pretrian'");
     check_usage("masks --group 3", "--groups");
+    let seed = "invalid value '-1' for '--seed <N>': expected a whole number from 0 to";
+    check_usage("masks --seed -1", seed);
+    check_usage(
+        "masks --threads -1",
+        "expected a whole number of at least 1",
+    );
+    check_usage(
+        "masks --workers -1",
+        "expected a whole number of at least 0",
+    );
+    let compared = "nothing to compare; pass --weights W --train SPEC --test SPEC, or";
+    check_line("knn", 2, compared);
+    check_line("probe", 2, compared);
     check_usage("masks --groups 0", "expected a whole number of at least 1");
     check_usage("bench masks --seconds 0", "expected a number above 0");
     check_usage(
@@ -65,7 +78,7 @@ fn command_lines_that_make_no_sense_exit_with_2() {
     );
     check_usage(
         &format!("{embed} --preprocess crop"),
-        "expected one of: eval, fill, squash, none",
+        "expected one of: eval, fill, squash, crop:MARGIN with at least 1, none",
     );
     check_usage(&format!("{embed} --arch vit_b16"), "cannot be used with");
     check_line(
@@ -165,7 +178,18 @@ fn bad_recipes_exit_with_3() {
         3,
         "cannot read recipe `no.toml`",
     );
-    check_line("devices --recipe no", 3, "no preset is named `no`");
+    check_line(
+        "devices --recipe no",
+        3,
+        "no preset is named `no`; presets: ",
+    );
+    check_line(
+        "masks --recipe nope",
+        3,
+        "no preset is named `nope`; presets: ",
+    );
+    let yaml = "`in1k.yaml` is no TOML file but .yaml; recipes are TOML, as `ijepa recipes show";
+    check_line("masks --recipe in1k.yaml", 3, yaml);
     check_line(
         "masks --set mask.min_kep=3",
         3,
@@ -219,7 +243,11 @@ fn unreadable_data_exits_with_4() {
     std::fs::create_dir(&empty).unwrap();
     check_data(&path_text(&empty), "no image in `");
     check_data("folder:nowhere", "data folder `nowhere` does not exist");
-    check_data("imagenet:x", "unknown kind of data `imagenet`");
+    check_data(
+        "imagenet:x",
+        "unknown kind of data `imagenet` in `imagenet:x`, expected",
+    );
+    check_data("sceness:n=3", "in `sceness:n=3`, the nearest is `scenes`");
     check_data("tar:x.tar", "reading tar data is not built yet");
     check_data("parquet:nowhere/*.parquet", "no file matches");
     std::fs::write(empty.join("a.png"), "no image").unwrap();
@@ -230,7 +258,7 @@ fn unreadable_data_exits_with_4() {
 #[test]
 fn unusable_checkpoints_exit_with_5() {
     let official = golden("torch/tiny_ckpt.pth.tar");
-    check_line("inspect nowhere", 5, "cannot open `nowhere`");
+    check_line("inspect nowhere", 5, "`nowhere` does not exist");
     check(&["inspect", &official], 5, "pass --num-heads");
     check(
         &["inspect", &official, "--num-heads", "5"],
@@ -263,7 +291,7 @@ fn unusable_checkpoints_exit_with_5() {
         "--out",
         &out,
     ];
-    check(&args, 5, "cannot open `nowhere`");
+    check(&args, 5, "`nowhere` does not exist");
     assert!(!Path::new(&at("out")).exists() && !Path::new(&out).exists());
 }
 
@@ -279,4 +307,27 @@ fn a_file_that_cannot_be_written_exits_with_1() {
         2,
         "is a folder",
     );
+}
+
+#[test]
+fn the_users_folder_is_found_where_shells_leave_it_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let said = |line: &str| {
+        let mut command = command(&words(line));
+        command.env("HOME", home.path());
+        finished(command)
+    };
+    let nowhere = path_text(home.path().join("nowhere"));
+    let report = said("report --out ~/page.html --data=folder:~/nowhere ~/run");
+    let expected = format!("data folder `{nowhere}` does not exist");
+    assert_eq!(report.code, Some(4), "{report:?}");
+    assert!(report.stderr.contains(&expected), "{report:?}");
+    let report = said("report ~/nowhere");
+    assert_eq!(report.stderr, format!("error: there is no `{nowhere}`\n"));
+    let inspected = said("inspect ~/nowhere");
+    let expected = format!("error: `{nowhere}` does not exist\n");
+    assert_eq!((inspected.code, inspected.stderr), (Some(5), expected));
+    let masks = said("masks --png=~/masks.png");
+    assert_eq!(masks.code, Some(0), "{masks:?}");
+    assert!(home.path().join("masks.png").exists());
 }

@@ -151,7 +151,7 @@ fn wrong_data_weights_and_settings_have_their_exit_codes() {
     check("--unfreeze some", 2, "expected all or a whole number");
 
     let weights = format!("--weights {}", path_text(at("none")));
-    check(&weights, 5, "cannot open");
+    check(&weights, 5, "does not exist");
     let out = at("run");
     json(&args(&out, ""));
     let found = ijepa(&args(&out, "--image-size 48"));

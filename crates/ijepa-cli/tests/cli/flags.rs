@@ -138,6 +138,7 @@ fn table(folder: &Path) -> Vec<Entry> {
         // First, since it leaves the checkpoint of `--resume`.
         entry("--out", [Some(&one), Some(&two)], |seen| seen.json("run")),
         entry("--resume", [None, Some(&saved)], Seen::metrics).given("--max-steps", "3"),
+        entry("--init", [None, Some(&saved)], Seen::metrics),
         entry(
             "--recipe",
             [Some("scenes_vit_nano"), Some("cifar10_vit_nano")],
@@ -255,4 +256,34 @@ fn as_many_threads_read_images_as_there_are_workers() {
     let mut process = Background::start(&endless(&folder.path().join("run"), "--workers 3"));
     let id = process.id();
     process.wait_until(|| readers(id).len() == 3);
+}
+
+#[test]
+fn shells_complete_and_manuals_describe_every_command() {
+    let bash = text(&["completions", "bash"]);
+    for word in ["pretrain", "--init", "visualize", "--lidar"] {
+        assert!(bash.contains(word), "{word}");
+    }
+    for shell in ["zsh", "fish", "powershell", "elvish"] {
+        assert!(
+            text(&["completions", shell]).contains("pretrain"),
+            "{shell}"
+        );
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man/man1");
+    text(&["man", &path_text(&pages)]);
+    for (page, words) in [
+        ("ijepa.1", "Pretrain and evaluate"),
+        ("ijepa-pretrain.1", "fresh optimizer"),
+        ("ijepa-visualize-pca.1", "principal components"),
+    ] {
+        let page = fs::read_to_string(pages.join(page)).unwrap();
+        assert!(page.starts_with(".ie") && page.contains(words), "{page}");
+    }
+    let help = text(&["--help"]);
+    assert!(
+        help.starts_with("Pretrain and evaluate I-JEPA image encoders"),
+        "{help}"
+    );
 }

@@ -10,7 +10,7 @@
 
 use std::{fs, path::Path, thread::sleep, time::Duration};
 
-use crate::support::{Background, checkpoints, endless, json, metrics, tensors};
+use crate::support::{Background, checkpoints, endless, json, metrics, tensors, tiny};
 
 /// Kills unless `IJEPA_KILLS` says otherwise.
 const KILLS: u64 = 3;
@@ -72,5 +72,68 @@ fn a_run_killed_again_and_again_ends_as_if_it_had_never_been() {
         assert_eq!(finish(&run, workers), expected, "{workers} workers");
         // Neither do unfinished checkpoints pile up.
         assert_eq!(checkpoints(&run), checkpoints(&whole));
+    }
+}
+
+/// The run is in its evaluation from the moment it has saved the epoch until long after any test.
+#[test]
+fn a_run_killed_in_an_evaluation_makes_up_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let evaluated = |n: u64| {
+        let images = format!("scenes:n={n},size=32");
+        format!("--eval-data {images} --eval-test {images}")
+    };
+    let scored = |run: &Path| -> Vec<String> {
+        let text = fs::read_to_string(run.join("epochs.csv")).unwrap();
+        let steps = text.lines().map(|line| line.split(',').nth(1).unwrap());
+        steps.skip(1).map(str::to_owned).collect()
+    };
+    let run = folder.path().join("killed");
+    json(&endless(&run, &format!("--max-steps 3 {}", evaluated(24))));
+    let mut process = Background::start(&endless(&run, &evaluated(200_000)));
+    process.wait_until(|| run.join("checkpoints/step-4").exists());
+    drop(process);
+    let ended = scored(&run).contains(&"4".to_owned());
+    assert!(!ended, "the evaluation has ended");
+    let whole = folder.path().join("whole");
+    let finish = |run: &Path| {
+        json(&endless(run, &format!("--max-steps 6 {}", evaluated(24))));
+        let epochs = fs::read_to_string(run.join("epochs.csv")).unwrap();
+        (metrics(run), tensors(run), epochs)
+    };
+    let expected = finish(&whole);
+    assert_eq!(finish(&run), expected);
+    assert_eq!(scored(&run), ["0", "4", "6"]);
+}
+
+/// A checkpoint is renamed away and then deleted file by file: a kill leaves any part of it.
+#[test]
+fn a_run_killed_in_a_deletion_goes_on_and_finishes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole");
+    json(&tiny(&whole, "--max-steps 8"));
+    let names = |checkpoint: &Path| {
+        let entries = fs::read_dir(checkpoint).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let files = names(&whole.join("checkpoints/latest"));
+    assert!(files.len() > 4, "{files:?}");
+    for deleted in 0..=files.len() {
+        let run = folder.path().join(format!("killed-{deleted}"));
+        json(&tiny(&run, "--max-steps 6 --set run.keep_last=3"));
+        let kept = run.join("checkpoints");
+        let hidden = kept.join(".step-2.Ab3dEf.tmp");
+        fs::rename(kept.join("step-2"), &hidden).unwrap();
+        for name in &files[..deleted] {
+            fs::remove_file(hidden.join(name)).unwrap();
+        }
+        json(&tiny(&run, "--max-steps 8"));
+        assert_eq!(
+            (metrics(&run), tensors(&run)),
+            (metrics(&whole), tensors(&whole))
+        );
+        assert_eq!(checkpoints(&run), checkpoints(&whole), "{deleted} deleted");
     }
 }

@@ -17,6 +17,8 @@ mod flags;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]
+mod init;
+#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod knn;
@@ -37,10 +39,16 @@ mod recipes;
 #[cfg(test)]
 mod report;
 #[cfg(test)]
+mod resumed;
+#[cfg(test)]
 mod runs;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
 mod sweep;
 #[cfg(test)]
+mod tensorboard;
+#[cfg(test)]
 mod visualize;
+#[cfg(test)]
+mod weights;

@@ -23,7 +23,11 @@ fn every_mistake_has_its_message_and_exit_code() {
     let with = |more: &str| tiny(&run, more);
     check(&with("--set mask.mod=uniform"), 3, "mask.mode");
     check(&with("--set data.decode=fast"), 3, "not built yet");
-    check(&with("--batch-size 60"), 3, "more than the 48 images");
+    check(
+        &with("--batch-size 60"),
+        3,
+        "more than the 48 images of the data; --batch-size 48 is",
+    );
     check(
         &with("--set optimizer.lr=fast"),
         3,
@@ -173,4 +177,24 @@ fn a_directory_in_use_is_refused() {
     drop(first);
     // The lock ends with the process, however it ends.
     json(&endless(&run, "--max-steps 1"));
+}
+
+#[test]
+fn a_batch_that_is_not_the_recipes_is_a_warning_unless_rates_scale_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |name: &str, more: &str| {
+        let run = ijepa(&tiny(
+            &folder.path().join(name),
+            &format!("--max-steps 1 {more}"),
+        ));
+        assert_eq!(run.code, Some(0), "{run:?}");
+        run.stderr
+    };
+    let warned = said("other", "--batch-size 6 --set optimizer.lr=1e-3");
+    let expected = "warning: batches of 6 images, but optimizer.lr is for the 12 of the recipe; \
+                    scaled with the batch it is optimizer.lr=5e-4 (see optimizer.lr_is_base)\n";
+    assert_eq!(warned, expected);
+    assert_eq!(said("same", "--batch-size 12"), "");
+    let scaled = said("scaled", "--batch-size 6 --set optimizer.lr_is_base=true");
+    assert_eq!(scaled, "");
 }

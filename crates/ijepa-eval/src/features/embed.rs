@@ -30,6 +30,8 @@ pub enum Vectors {
 pub struct Embedded {
     /// Shape of the features: `[images, dim]` or `[images, tokens, dim]`.
     pub shape: Vec<usize>,
+    /// Names of the classes by label, as the file has them; empty if the source has none.
+    pub classes: Vec<String>,
     /// The images that could not be read, in the order of the source.
     pub skipped: Vec<Skipped>,
     /// From the first image read to the last feature written.
@@ -89,6 +91,7 @@ pub fn embed(
     file.finish().map_err(written)?;
     Ok(Embedded {
         shape: shape.with_rows(images),
+        classes: source.classes().to_vec(),
         skipped,
         elapsed,
     })

@@ -7,7 +7,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use ijepa_data::{Preprocess, Reading, RgbImage8, Skipped, Source, to_chw_f32};
-use ijepa_model::{Normalization, Pooling, VisionTransformer};
+use ijepa_model::{Checkpoint, Normalization, Pooling, VisionTransformer, checkpoint::Resize};
 
 pub use error::ExtractError;
 
@@ -48,7 +48,26 @@ impl Default for ExtractConfig {
     }
 }
 
+/// How images get the size of the encoder of `checkpoint`, if it says so.
+pub fn preprocess_of(checkpoint: &Checkpoint) -> Option<Preprocess> {
+    Some(match checkpoint.resize? {
+        Resize::Squash => Preprocess::Squash,
+        Resize::None => Preprocess::None,
+        Resize::Crop { margin } => Preprocess::of_margin(margin),
+    })
+}
+
 impl ExtractConfig {
+    /// The default with the preprocessing and the statistics that `checkpoint` asks for.
+    pub fn of(checkpoint: &Checkpoint) -> Self {
+        let default = Self::default();
+        Self {
+            preprocess: preprocess_of(checkpoint).unwrap_or(default.preprocess),
+            normalization: checkpoint.normalization.unwrap_or(default.normalization),
+            ..default
+        }
+    }
+
     /// Checks that `encoder` takes colour images and has the layers that the pooling needs.
     pub(crate) fn check(&self, encoder: &VisionTransformer) -> Result<(), ExtractError> {
         encoder.config().check_rgb()?;

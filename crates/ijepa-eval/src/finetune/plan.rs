@@ -5,15 +5,12 @@ use ijepa_model::{
     Classifier, Compute, Normalization, PositionResampling, VisionTransformer,
     VisionTransformerConfig,
 };
-use ijepa_train::{AdamWConfig, RecipeError, TrainOptions, WarmupCosine};
+use ijepa_train::{AdamWConfig, RecipeError, TrainOptions, WarmupCosine, lr_scale};
 
 use super::{EvalPreprocess, FinetuneData, FinetuneError, FinetuneRecipe, Unfreeze};
 
 /// Largest side whose test images are cut out of larger ones (MAE's fine-tuning).
 const LARGEST_CROPPED: usize = 224;
-
-/// Images for which a base learning rate is given.
-const BASE_BATCH: f64 = 256.0;
 
 /// Most images of a forward pass of an evaluation.
 const EVAL_BATCH: usize = 256;
@@ -62,10 +59,7 @@ impl FinetunePlan {
         }
         let steps_per_epoch = (images / batch_size) as u64;
         let optimizer = &recipe.optimizer;
-        let scale = match optimizer.lr_is_base {
-            true => batch_size as f64 / BASE_BATCH,
-            false => 1.0,
-        };
+        let scale = lr_scale(optimizer.lr_is_base, batch_size);
         Ok(Self {
             image_size: match recipe.model.image_size {
                 0 => encoder.image_size,

@@ -21,6 +21,16 @@ pub enum KnnError {
         /// Training images.
         train_images: usize,
     },
+    /// There are fewer training images than vote where nobody chooses how many do.
+    #[error(
+        "{k} neighbours vote during training, but there are only {train_images} training images"
+    )]
+    FewerThanVote {
+        /// The number of neighbours.
+        k: usize,
+        /// Training images.
+        train_images: usize,
+    },
     /// More training images than have a number.
     #[error("there are {found} training images, expected at most 4294967295")]
     TooManyImages {

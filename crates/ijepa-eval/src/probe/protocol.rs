@@ -121,11 +121,11 @@ impl Protocol {
         }
     }
 
-    /// How test images get their size.
-    pub fn preprocess(self) -> Preprocess {
+    /// How test images get their size, if the protocol says so.
+    pub fn preprocess(self) -> Option<Preprocess> {
         match self {
-            Self::ClevrCount | Self::ClevrDistance => Preprocess::Squash,
-            _ => Preprocess::Eval,
+            Self::ClevrCount | Self::ClevrDistance => Some(Preprocess::Squash),
+            _ => None,
         }
     }
 }

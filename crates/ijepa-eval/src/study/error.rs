@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ijepa_model::files::FileError;
-use ijepa_train::{RecipeError, ResolveError, TrainError};
+use ijepa_train::{RecipeError, ResolveError, TrainError, recipe::suggestion};
 
 use crate::Error;
 
@@ -36,12 +36,12 @@ pub enum StudyError {
         seed: u64,
     },
     /// No variant has this name.
-    #[error("no variant is called `{found}`, the nearest is `{nearest}`; there are {}", known.join(", "))]
+    #[error("no variant is called `{found}`{}; there are {}", suggestion(near.as_deref()), known.join(", "))]
     UnknownVariant {
         /// The name.
         found: String,
         /// The one that was probably meant.
-        nearest: String,
+        near: Option<String>,
         /// All names.
         known: Vec<String>,
     },

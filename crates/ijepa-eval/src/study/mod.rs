@@ -24,7 +24,7 @@ use std::{
 };
 
 use burn::tensor::Device;
-use ijepa_train::{PretrainPlan, Recipe, TrainOptions, recipe::nearest};
+use ijepa_train::{PretrainPlan, Recipe, TrainOptions, recipe::near};
 
 pub use error::StudyError;
 pub use full_size::FullSizeCommands;
@@ -185,7 +185,7 @@ impl Study {
         let known = |found: &String| {
             let unknown = || StudyError::UnknownVariant {
                 found: found.clone(),
-                nearest: nearest(found, names()).to_owned(),
+                near: near(found, names()).map(str::to_owned),
                 known: names().map(str::to_owned).collect(),
             };
             names().position(|name| name == found).ok_or_else(unknown)

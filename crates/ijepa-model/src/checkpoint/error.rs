@@ -12,6 +12,12 @@ pub enum CheckpointError {
     /// Reading or writing a file failed.
     #[error(transparent)]
     Io(#[from] FileError),
+    /// There is nothing at the path.
+    #[error("`{}` does not exist", path.display())]
+    NotFound {
+        /// The path given.
+        path: PathBuf,
+    },
     /// The path is no checkpoint of a known kind.
     #[error("`{}` is no checkpoint: expected a run directory, a folder with encoder.safetensors, config.json or weights, an official .pth.tar or a .safetensors file", path.display())]
     UnknownKind {
@@ -82,6 +88,16 @@ pub enum CheckpointError {
         /// Width of the encoder.
         embed_dim: usize,
     },
+    /// The head count is recorded and is another one than was asked for.
+    #[error("`{}` has {found} attention heads, {asked} were asked for", path.display())]
+    OtherHeads {
+        /// The file.
+        path: PathBuf,
+        /// Heads that it records.
+        found: usize,
+        /// Heads asked for.
+        asked: usize,
+    },
     /// The sizes found make no network.
     #[error("`{}` describes no valid network", path.display())]
     Config {
@@ -121,19 +137,20 @@ pub enum CheckpointError {
         /// The network or state.
         what: &'static str,
     },
-    /// Keys or shapes do not fit the network; all of them are listed.
-    #[error("the {what} of `{}` does not fit: {mismatch}", path.display())]
+    /// Keys or shapes do not fit the network; the source has all of them.
+    #[error("the {what} of `{}` does not fit", path.display())]
     Mismatch {
         /// The checkpoint.
         path: PathBuf,
         /// Which network.
         what: &'static str,
         /// Everything that does not fit.
+        #[source]
         mismatch: Box<Mismatch>,
     },
 }
 
-/// Everything about a checkpoint that does not fit a network.
+/// Everything about a checkpoint that does not fit a network; shown as a line with the first few.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mismatch {
     /// Parameters of the network that the checkpoint lacks.
@@ -151,7 +168,7 @@ impl Mismatch {
     }
 }
 
-/// Names that are written out of each kind; [`Mismatch::lines`] has all.
+/// Names that are written out; [`Mismatch::lines`] has all.
 const NAMED: usize = 3;
 
 impl Mismatch {
@@ -169,20 +186,25 @@ fn misshaped((name, found, expected): &(String, Vec<usize>, Vec<usize>)) -> Stri
     format!("{name} has shape {found:?}, expected {expected:?}")
 }
 
+impl std::error::Error for Mismatch {}
+
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let some = |all: &[String]| {
-            let more = if all.len() > NAMED { ", ..." } else { "" };
-            format!("{}{more}", all[..all.len().min(NAMED)].join(", "))
-        };
         let misshaped: Vec<String> = self.misshaped.iter().map(misshaped).collect();
         let kinds = [
             ("missing", &self.missing),
             ("unexpected", &self.unexpected),
             ("of another shape", &misshaped),
         ];
-        let said = kinds.iter().filter(|(_, all)| !all.is_empty());
-        let said = said.map(|(kind, all)| format!("{} {kind} ({})", all.len(), some(all)));
+        let said: Vec<_> = kinds.iter().filter(|(_, all)| !all.is_empty()).collect();
+        let named = NAMED / said.len().max(1);
+        let some = |all: &[String]| {
+            let more = if all.len() > named { ", ..." } else { "" };
+            format!("{}{more}", all[..all.len().min(named)].join(", "))
+        };
+        let said = said
+            .iter()
+            .map(|(kind, all)| format!("{} {kind} ({})", all.len(), some(all)));
         f.write_str(&said.collect::<Vec<_>>().join(", "))
     }
 }

@@ -73,7 +73,7 @@ fn open_parts(
     Ok(match described {
         Some(FolderConfig::Transformers(config)) => checkpoint(path, config, tensors, beside),
         Some(FolderConfig::Timm(timm)) => {
-            let num_heads = options.num_heads.or(timm.num_heads);
+            let num_heads = timm.num_heads.or(options.num_heads);
             let (config, warnings) = infer::encoder_config(&tensors, num_heads, path)?;
             let mut opened = checkpoint(path, config, tensors, timm.preprocessing);
             opened.warnings.extend(warnings);

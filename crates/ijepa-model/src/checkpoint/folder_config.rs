@@ -11,7 +11,7 @@ use crate::{Normalization, VisionTransformerConfig, encoder::rgb_channels};
 const PREPROCESSOR: &str = "preprocessor_config.json";
 
 /// How images get the size of an encoder, as its folder says.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resize {
     /// Height and width each to their own size.
@@ -23,6 +23,14 @@ pub enum Resize {
     },
     /// Images have the size already.
     None,
+}
+
+impl Resize {
+    /// How encoders are evaluated whose files do not say it: the short side to 256 pixels for 224,
+    /// then the centre.
+    pub const EVALUATION: Self = Self::Crop {
+        margin: 256.0 / 224.0,
+    };
 }
 
 /// How images become the input of an encoder.
@@ -135,6 +143,7 @@ struct PretrainedConfig {
     std: Option<Vec<f32>>,
     crop_pct: Option<f64>,
     crop_mode: Option<String>,
+    interpolation: Option<String>,
 }
 
 impl From<TimmConfig> for Timm {
@@ -150,6 +159,8 @@ impl From<TimmConfig> for Timm {
                 }),
                 _ => None,
             };
+            let asked = found.interpolation.as_deref();
+            preprocessing.warnings = other_filter(asked, preprocessing.resize);
         }
         Self {
             num_heads: config.model_args.num_heads,
@@ -189,8 +200,28 @@ enum ImageSize {
     Shortest { shortest_edge: usize },
 }
 
-/// Pillow's number of bilinear interpolation.
+/// Pillow's numbers of interpolations.
+const FILTERS: [&str; 6] = [
+    "nearest", "lanczos", "bilinear", "bicubic", "box", "hamming",
+];
 const BILINEAR: u8 = 2;
+const BICUBIC: u8 = 3;
+
+/// A warning if images are to be resized with another filter than the one that `resize` has here.
+fn other_filter(asked: Option<&str>, resize: Option<Resize>) -> Vec<String> {
+    let used = match resize {
+        Some(Resize::Squash) => "bilinear",
+        Some(Resize::Crop { .. }) => "bicubic",
+        Some(Resize::None) | None => return Vec::new(),
+    };
+    let other = asked.filter(|asked| *asked != used);
+    let warning = |asked| {
+        format!(
+            "the weights ask for images resized by {asked} interpolation; they are resized by {used} interpolation"
+        )
+    };
+    other.map(warning).into_iter().collect()
+}
 
 impl Preprocessor {
     /// The statistics for values in `[0, 1]`, whatever range the processor scales bytes to.
@@ -229,12 +260,11 @@ impl Preprocessor {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let other = |&filter: &u8| filter != BILINEAR && self.resize() == Some(Resize::Squash);
-        let other = self.resample.filter(other);
-        let warning = other.map(|filter| {
-            format!("{PREPROCESSOR} resizes with filter {filter}; bilinear interpolation is used")
-        });
-        warning.into_iter().collect()
+        let name = |filter: u8| FILTERS.get(usize::from(filter)).copied();
+        let asked = self
+            .resample
+            .map(|filter| name(filter).unwrap_or("unknown"));
+        other_filter(asked, self.resize())
     }
 }
 
@@ -266,7 +296,7 @@ pub(crate) fn write(
     folder: &Path,
     config: &VisionTransformerConfig,
     normalization: Normalization,
-    resize: Option<Resize>,
+    resize: Resize,
 ) -> Result<(), CheckpointError> {
     let [height, width] = config.image_size;
     let image_size = match height == width {
@@ -299,7 +329,7 @@ pub(crate) fn write(
     }
     let mut preprocessor = json!({
         "image_processor_type": "ViTImageProcessor",
-        "do_resize": resize != Some(Resize::None),
+        "do_resize": resize != Resize::None,
         "size": {"height": height, "width": width},
         "resample": BILINEAR,
         "do_rescale": true,
@@ -308,13 +338,13 @@ pub(crate) fn write(
         "image_mean": normalization.mean,
         "image_std": normalization.std,
     });
-    if let Some(Resize::Crop { margin }) = resize {
+    if let Resize::Crop { margin } = resize {
         let shortest = (height.min(width) as f64 * margin).round() as usize;
         preprocessor["image_processor_type"] = "CLIPImageProcessor".into();
         preprocessor["size"] = json!({ "shortest_edge": shortest });
         preprocessor["do_center_crop"] = true.into();
         preprocessor["crop_size"] = json!({"height": height, "width": width});
-        preprocessor["resample"] = 3.into();
+        preprocessor["resample"] = BICUBIC.into();
     }
     json::write_json(&folder.join(PREPROCESSOR), &preprocessor)
 }

@@ -106,7 +106,7 @@ pub(crate) fn write(
     config: &VisionTransformerConfig,
     encoder: &[NamedTensor],
     normalization: Normalization,
-    resize: Option<Resize>,
+    resize: Resize,
 ) -> Result<(), CheckpointError> {
     folder_config::write(folder, config, normalization, resize)?;
     let tensors: Vec<NamedTensor> = encoder.iter().flat_map(hugging_face_tensors).collect();

@@ -55,7 +55,7 @@ use crate::{
 };
 
 /// Where a checkpoint came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckpointKind {
     /// A folder of this library.
@@ -78,7 +78,8 @@ pub enum EncoderRole {
 /// What a checkpoint does not say about itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OpenOptions {
-    /// Attention heads, for files that do not record them, such as official ones.
+    /// Attention heads, for files that do not record them, such as official ones; a file that
+    /// records others is refused.
     pub num_heads: Option<usize>,
 }
 
@@ -133,14 +134,26 @@ impl Checkpoint {
         path: impl AsRef<Path>,
         options: OpenOptions,
     ) -> Result<Self, CheckpointError> {
-        let path = path.as_ref();
+        let opened = Self::open_any(path.as_ref(), options)?;
+        let found = opened.encoder_config.num_heads;
+        match options.num_heads.filter(|&asked| asked != found) {
+            Some(asked) => Err(CheckpointError::OtherHeads {
+                path: opened.path,
+                found,
+                asked,
+            }),
+            None => Ok(opened),
+        }
+    }
+
+    fn open_any(path: &Path, options: OpenOptions) -> Result<Self, CheckpointError> {
         let latest = path.join("checkpoints").join("latest");
         if latest.is_dir() {
-            return native::open(&latest);
+            return native::open(&latest, options);
         }
         if path.is_dir() {
             return if native::is_native(path) {
-                native::open(path)
+                native::open(path, options)
             } else if folder::is_folder(path) {
                 folder::open_folder(path, options)
             } else {
@@ -148,8 +161,7 @@ impl Checkpoint {
             };
         }
         if !path.exists() {
-            let source = std::io::ErrorKind::NotFound.into();
-            return Err(cannot("open", path)(source).into());
+            return Err(CheckpointError::NotFound { path: path.into() });
         }
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("safetensors") => folder::open_file(path, options),

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::Path};
 
 use super::{
-    Checkpoint, CheckpointKind, TrainingState,
+    Checkpoint, CheckpointKind, OpenOptions, TrainingState,
     error::CheckpointError,
     infer,
     moments::Moments,
@@ -29,8 +29,8 @@ pub(crate) fn is_native(folder: &Path) -> bool {
         .any(|name| folder.join(name).is_file())
 }
 
-/// Opens a native folder.
-pub(crate) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
+/// Opens a native folder; a lone target encoder will do.
+pub(crate) fn open(folder: &Path, options: OpenOptions) -> Result<Checkpoint, CheckpointError> {
     let folder = &folder.canonicalize().map_err(cannot("open", folder))?;
     let optional = |name: &str| -> Result<Option<SafetensorsFile>, CheckpointError> {
         let path = folder.join(name);
@@ -38,18 +38,22 @@ pub(crate) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
             .then(|| SafetensorsFile::open(&path))
             .transpose()
     };
-    let encoder_path = folder.join(ENCODER);
-    let encoder = SafetensorsFile::open(&encoder_path)?;
+    let encoder = optional(ENCODER)?;
+    let target_encoder = optional(TARGET_ENCODER)?;
+    let any = encoder.as_ref().or(target_encoder.as_ref());
+    let any = any.ok_or_else(|| CheckpointError::UnknownKind {
+        path: folder.clone(),
+    })?;
     let state_path = folder.join(STATE);
     let state = if state_path.is_file() {
         TrainingState::open(&state_path)?
     } else {
         TrainingState::default()
     };
-    let encoder_config = match (&state.model, config_of(&encoder, &encoder_path)?) {
-        (Some(model), _) => infer::checked(model.encoder.clone(), folder)?,
-        (None, Some(config)) => config,
-        (None, None) => infer::encoder_config(&encoder.tensors, None, &encoder_path)?.0,
+    let (encoder_config, warnings) = match (&state.model, config_of(any, folder)?) {
+        (Some(model), _) => (infer::checked(model.encoder.clone(), folder)?, Vec::new()),
+        (None, Some(config)) => (config, Vec::new()),
+        (None, None) => infer::encoder_config(&any.tensors, options.num_heads, folder)?,
     };
     let predictor = optional(PREDICTOR)?.map(|file| file.tensors);
     let recorded = state.model.as_ref().map(|model| model.predictor.target);
@@ -58,11 +62,14 @@ pub(crate) fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
     let predictor_config = predictor.as_ref().map(sizes).transpose()?;
     Ok(Checkpoint {
         predictor_config,
-        context_encoder: Some(encoder.tensors),
-        target_encoder: optional(TARGET_ENCODER)?.map(|file| file.tensors),
+        context_encoder: encoder.map(|file| file.tensors),
+        target_encoder: target_encoder.map(|file| file.tensors),
         predictor,
         moments: moments(&folder.join(OPTIMIZER))?,
+        normalization: state.normalization,
+        resize: state.resize,
         state,
+        warnings,
         ..Checkpoint::empty(folder, CheckpointKind::Native, encoder_config)
     })
 }

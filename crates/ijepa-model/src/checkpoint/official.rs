@@ -37,9 +37,9 @@ pub(crate) fn open(path: &Path, options: OpenOptions) -> Result<Checkpoint, Chec
         keys: file.keys(),
     })?;
     let noted = file.note()?;
-    let (encoder_config, warnings) = match (options.num_heads, &noted) {
-        (None, Some(noted)) => (infer::checked(noted.encoder.clone(), path)?, Vec::new()),
-        (num_heads, _) => infer::encoder_config(any, num_heads, path)?,
+    let (encoder_config, warnings) = match &noted {
+        Some(noted) => (infer::checked(noted.encoder.clone(), path)?, Vec::new()),
+        None => infer::encoder_config(any, options.num_heads, path)?,
     };
     let sizes = |dict| infer::predictor_config(dict, &encoder_config, None, path);
     let predictor_config = predictor.as_ref().map(sizes).transpose()?;

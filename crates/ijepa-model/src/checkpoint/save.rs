@@ -5,7 +5,7 @@ use std::{path::Path, str::FromStr};
 use burn::tensor::Device;
 
 use super::{
-    Checkpoint, CheckpointKind, EncoderRole, NamedTensor,
+    Checkpoint, CheckpointKind, EncoderRole, NamedTensor, Resize,
     error::CheckpointError,
     hugging_face,
     moments::{Moments, OptimizerGroup},
@@ -74,6 +74,8 @@ impl Checkpoint {
         let named = |dict: Option<StateDict>| dict.map(NamedTensor::from_dict).unwrap_or_default();
         let state = TrainingState {
             model: self.config(),
+            normalization: self.normalization,
+            resize: self.resize,
             ..self.state
         };
         let moment_step = self.moments.as_ref().map_or(0, |moments| moments.step);
@@ -100,13 +102,14 @@ impl Checkpoint {
         })?;
         let tensors = NamedTensor::from_dict(dict);
         let normalization = self.normalization.unwrap_or(Normalization::IMAGENET);
+        let resize = self.resize.unwrap_or(Resize::EVALUATION);
         create_folder(path, |folder| {
             hugging_face::write(
                 folder,
                 &self.encoder_config,
                 &tensors,
                 normalization,
-                self.resize,
+                resize,
             )
         })
     }

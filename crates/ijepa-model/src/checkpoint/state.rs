@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{error::CheckpointError, json};
-use crate::IJepaConfig;
+use super::{Resize, error::CheckpointError, json};
+use crate::{IJepaConfig, Normalization};
 
 /// Version of the native format that this library writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -18,6 +18,12 @@ pub struct TrainingState {
     /// Sizes of the networks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<IJepaConfig>,
+    /// The normalisation that converted weights asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalization: Option<Normalization>,
+    /// How they wanted images resized.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resize: Option<Resize>,
     /// Completed optimizer steps.
     #[serde(default)]
     pub step: Option<u64>,
@@ -91,6 +97,8 @@ impl Default for TrainingState {
         Self {
             format_version: FORMAT_VERSION,
             model: None,
+            normalization: None,
+            resize: None,
             step: None,
             epoch: 0,
             images: None,

@@ -26,16 +26,27 @@ pub enum RecipeError {
         #[source]
         source: std::io::Error,
     },
+    /// The file is of another format.
+    #[error(
+        "`{}` is no TOML file but .{found}; recipes are TOML, as `ijepa recipes show NAME` prints them",
+        path.display()
+    )]
+    NotToml {
+        /// The file.
+        path: PathBuf,
+        /// What its name ends in.
+        found: String,
+    },
     /// No preset has this name.
     #[error(
-        "no preset is named `{name}`, the nearest is `{nearest}`; presets: {}; a file ends in .toml",
-        known.join(", ")
+        "no preset is named `{name}`{}; presets: {}; a file ends in .toml",
+        suggestion(*near), known.join(", ")
     )]
     UnknownPreset {
         /// The name as given.
         name: String,
-        /// The preset with the most similar name.
-        nearest: &'static str,
+        /// The preset with the most similar name, if there is a similar one.
+        near: Option<&'static str>,
         /// All presets.
         known: Vec<&'static str>,
     },
@@ -221,6 +232,11 @@ pub enum RecipeError {
         /// The value.
         value: &'static str,
     },
+}
+
+/// What an unknown name was probably meant to be, as the end of a sentence.
+pub fn suggestion(near: Option<&str>) -> String {
+    near.map_or_else(String::new, |near| format!(", the nearest is `{near}`"))
 }
 
 impl RecipeError {

@@ -22,9 +22,9 @@ pub use choices::{
     DecaySchedule, Decode, InitScheme, Kernels, Loss, MaskMode, MaskStrategy, ObjectiveKind,
     OnCollapse, PatchEmbedInit, Precision, Target, TargetMasking,
 };
-pub use error::RecipeError;
+pub use error::{RecipeError, suggestion};
 pub use image_size::ImageSize;
-pub use nearest::nearest;
+pub use nearest::near;
 pub use overrides::diff;
 pub use preset::{preset_names, preset_text};
 pub use sections::{Data, Ema, Mask, Model, Objective, Optimizer, Recipe, Run};

@@ -11,11 +11,21 @@ const SHORTEST_PART: usize = 4;
 /// # Panics
 ///
 /// Panics if there is no candidate.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> &'a str {
+pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> &'a str {
     candidates
         .into_iter()
         .min_by_key(|candidate| unlikeness(word, candidate))
         .expect("the lists of known names are not empty")
+}
+
+/// The candidate most like `word`, if it is likely that it was meant: at most every third letter
+/// differs.
+pub fn near<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let nearest = candidates
+        .into_iter()
+        .min_by_key(|candidate| unlikeness(word, candidate))?;
+    let (letters, _) = unlikeness(word, nearest);
+    (3 * letters <= word.len().max(nearest.len())).then_some(nearest)
 }
 
 /// The dotted key most like `section.key`: the key decides, a different section counts as one letter.
@@ -56,6 +66,15 @@ mod tests {
             "used",
             "the first of equals"
         );
+    }
+
+    #[test]
+    fn another_word_is_not_near() {
+        let presets = ["stl10_vit_s8", "in1k_vitb16_ep600"];
+        assert_eq!(near("nope", presets), None);
+        assert_eq!(near("in1k_vitb_ep600", presets), Some("in1k_vitb16_ep600"));
+        assert_eq!(near("stl10", presets), Some("stl10_vit_s8"));
+        assert_eq!(near("any", []), None);
     }
 
     #[test]

@@ -49,12 +49,11 @@ impl Recipe {
         Settings::preset(name)
     }
 
-    /// Reads a file if `name_or_path` ends in `.toml` or contains a path separator, a preset
-    /// otherwise.
+    /// Reads a file if `name_or_path` contains a dot or a path separator, a preset otherwise.
     ///
     /// # Errors
     ///
-    /// [`RecipeError::Read`], those of [`Recipe::from_toml`] with the path, or those of
+    /// [`RecipeError::NotToml`] if the file ends in something else, [`RecipeError::Read`], those of [`Recipe::from_toml`] with the path, or those of
     /// [`Recipe::preset`].
     pub fn load(name_or_path: &str) -> Result<Self, RecipeError> {
         Settings::load(name_or_path)
@@ -92,6 +91,23 @@ mod tests {
             )
         );
         assert!(matches!(misspelt.rule(), RecipeError::UnknownKey { .. }));
+        for other in ["mine.yaml", "there/mine.json"] {
+            let error = Recipe::load(other).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("`{other}` is no TOML file")),
+                "{error}"
+            );
+            assert!(error.contains("ijepa recipes show"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_preset_that_is_like_no_other_names_all() {
+        let error = Recipe::load("nope").unwrap_err().to_string();
+        assert!(
+            error.starts_with("no preset is named `nope`; presets: "),
+            "{error}"
+        );
     }
 
     #[test]

@@ -214,6 +214,9 @@ impl Default for Data {
 pub struct Optimizer {
     /// Peak learning rate, reached at the end of the warm-up.
     pub lr: f64,
+    /// Whether `lr`, `start_lr` and `final_lr` are for 256 images: they are then multiplied by
+    /// `run.batch_size / 256`.
+    pub lr_is_base: bool,
     /// Learning rate at the start of the warm-up.
     pub start_lr: f64,
     /// Learning rate at the end of the schedule.
@@ -244,6 +247,7 @@ impl Default for Optimizer {
     fn default() -> Self {
         Self {
             lr: 1e-3,
+            lr_is_base: false,
             start_lr: 2e-4,
             final_lr: 1e-6,
             warmup_epochs: 40.0,

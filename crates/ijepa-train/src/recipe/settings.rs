@@ -11,7 +11,7 @@ use toml::Table;
 use super::{
     RecipeError,
     choices::variants_of,
-    nearest::nearest,
+    nearest::near,
     overrides,
     parse::{dotted, from_table, syntax_error, to_table},
 };
@@ -103,24 +103,30 @@ pub trait Settings: Serialize + DeserializeOwned {
             Some((_, text)) => Self::from_toml(text, name),
             None => Err(RecipeError::UnknownPreset {
                 name: name.to_owned(),
-                nearest: nearest(name, names()),
+                near: near(name, names()),
                 known: names().collect(),
             }),
         }
     }
 
-    /// Reads a file if `name_or_path` ends in `.toml` or contains a path separator, a preset
-    /// otherwise.
+    /// Reads a file if `name_or_path` contains a dot or a path separator, a preset otherwise.
     ///
     /// # Errors
     ///
-    /// [`RecipeError::Read`], those of [`from_toml`](Self::from_toml) with the path, or those of
+    /// [`RecipeError::NotToml`] if the file ends in something else, [`RecipeError::Read`], those of [`from_toml`](Self::from_toml) with the path, or those of
     /// [`preset`](Self::preset).
     fn load(name_or_path: &str) -> Result<Self, RecipeError> {
-        if !name_or_path.ends_with(".toml") && !name_or_path.contains(is_separator) {
+        if !name_or_path.contains('.') && !name_or_path.contains(is_separator) {
             return Self::preset(name_or_path);
         }
         let path = Path::new(name_or_path);
+        let other = path.extension().filter(|extension| *extension != "toml");
+        if let Some(extension) = other {
+            return Err(RecipeError::NotToml {
+                path: path.to_owned(),
+                found: extension.to_string_lossy().into_owned(),
+            });
+        }
         let text = std::fs::read_to_string(path).map_err(|source| RecipeError::Read {
             path: path.to_owned(),
             source,

@@ -45,7 +45,7 @@ impl Tables {
         let (epochs, evaluations) = Table::open(folder.join(EPOCHS), |row| {
             row.step == step || (row.step < step && row.is_lasting())
         })?;
-        Ok(Self {
+        let mut tables = Self {
             metrics,
             monitors,
             epochs,
@@ -53,7 +53,13 @@ impl Tables {
             warnings: folder.join(WARNINGS),
             events: EventFile::create(folder, step)?,
             evaluations,
-        })
+        };
+        // The new session has made TensorBoard forget it.
+        if let Some(row) = tables.evaluations.last().filter(|row| row.step == step) {
+            let row = row.clone();
+            tables.show_scores(&row)?;
+        }
+        Ok(tables)
     }
 
     /// Appends a logged step.
@@ -76,11 +82,15 @@ impl Tables {
             self.evaluations.retain(Row::is_lasting);
         }
         self.epochs.append(&row)?;
-        let scores = row.columns.iter();
-        let scores = scores.map(|(name, value)| (format!("eval/{name}"), value));
-        self.show(row.step, scores)?;
+        self.show_scores(&row)?;
         self.evaluations.push(row);
         Ok(())
+    }
+
+    fn show_scores(&mut self, row: &Row) -> Result<(), FileError> {
+        let scores = row.columns.iter();
+        let scores = scores.map(|(name, value)| (format!("eval/{name}"), value));
+        self.show(row.step, scores)
     }
 
     /// Appends the images that are not listed yet.

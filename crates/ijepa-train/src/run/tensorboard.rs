@@ -12,6 +12,9 @@ use std::{
 
 use ijepa_model::files::{FileError, cannot};
 
+/// `SessionLog.START`.
+const SESSION_START: u64 = 1;
+
 /// An event file that is appended to.
 #[derive(Debug)]
 pub(super) struct EventFile {
@@ -20,13 +23,18 @@ pub(super) struct EventFile {
 }
 
 impl EventFile {
-    /// A new file in `folder`; runs that resume add one file each, named after their first step.
+    /// A new file in `folder`; runs that resume add one file each, named after their first step. It
+    /// begins a session, before which TensorBoard forgets that step and all later ones.
     pub(super) fn create(folder: &Path, step: u64) -> Result<Self, FileError> {
         let path = folder.join(format!("events.out.tfevents.{:.0}.{step}", now()));
         let file = File::create(&path).map_err(cannot("create", &path))?;
         let mut events = Self { file, path };
         let mut event = field_f64(1, now());
         event.extend(field_bytes(3, b"brain.Event:2"));
+        events.record(&event)?;
+        let mut event = field_f64(1, now());
+        event.extend(field_varint(2, step));
+        event.extend(field_bytes(7, &field_varint(1, SESSION_START)));
         events.record(&event)?;
         Ok(events)
     }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use ijepa_data::{DataError, DataSpec, FetchError, Fetched, Source};
+use ijepa_model::Compute;
 use ijepa_testkit::device;
 use ijepa_train::{
     EpochScores, Learner, PretrainPlan, Recipe, TrainError, TrainOptions, pretrain,
@@ -21,13 +22,16 @@ pub(crate) struct Outcome {
     pub(crate) weights: Vec<Vec<u8>>,
     pub(crate) checkpoints: BTreeSet<String>,
     pub(crate) epochs: String,
+    /// How encoder, predictor and target encoder were computed.
+    pub(crate) computed: Vec<Compute>,
     metrics: String,
 }
 
 impl Outcome {
     pub(crate) fn of(recipe: &Recipe) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let error = train(folder.path(), recipe).err();
+        let mut scorer = Scorer::default();
+        let error = train(folder.path(), recipe, &mut scorer).err();
         let read = |name: &str| fs::read(folder.path().join(name)).unwrap_or_default();
         let text = |name: &str| String::from_utf8(read(name)).unwrap();
         let kept = fs::read_dir(folder.path().join("checkpoints"));
@@ -42,6 +46,7 @@ impl Outcome {
                 .to_vec(),
             checkpoints: names.collect(),
             epochs: text("epochs.csv"),
+            computed: scorer.computed,
             metrics: text("metrics.csv"),
         }
     }
@@ -64,19 +69,12 @@ impl Outcome {
     }
 }
 
-fn train(folder: &Path, recipe: &Recipe) -> Result<(), TrainError> {
+fn train(folder: &Path, recipe: &Recipe, scorer: &mut Scorer) -> Result<(), TrainError> {
     let spec: DataSpec = "scenes:kind=texture,n=48,size=32".parse().unwrap();
     let source = Arc::new(TwoBad(spec.open().unwrap()));
     let plan = PretrainPlan::new(recipe.clone(), source.len())?;
     let (folder, options) = (Folder::open(folder)?, TrainOptions::default());
-    pretrain(
-        &plan,
-        source,
-        &folder,
-        &device(),
-        &options,
-        &mut [&mut Scorer],
-    )?;
+    pretrain(&plan, source, &folder, &device(), &options, &mut [scorer])?;
     Ok(())
 }
 
@@ -110,16 +108,25 @@ impl Source for TwoBad {
     }
 }
 
-/// Gives every epoch a score.
-struct Scorer;
+/// Gives every epoch a score and looks at the learner.
+#[derive(Default)]
+struct Scorer {
+    computed: Vec<Compute>,
+}
 
 impl Observer<Learner> for Scorer {
     fn measure(
         &mut self,
         at: &Position,
-        _: &Learner,
+        learner: &Learner,
         _: &AtomicBool,
     ) -> Result<Columns, ObserverError> {
+        let Learner { model, target, .. } = learner;
+        self.computed = vec![
+            model.encoder.compute(),
+            model.predictor.compute(),
+            target.encoder().compute(),
+        ];
         let knn = Some(at.epochs as f64);
         Ok(Columns::from(EpochScores {
             knn,

@@ -1,6 +1,8 @@
 //! For every key of the recipe: other values, and where a run shows that it heard them.
 
-use Evidence::{Checkpoints, Column, Epochs, Error, Network, NotBuilt, Rounding, Weights};
+use Evidence::{
+    Checkpoints, Column, Computed, Epochs, Error, Network, NotBuilt, Rounding, Weights,
+};
 
 /// What of a run differs from the run it is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +19,10 @@ pub(crate) enum Evidence {
     Epochs,
     /// The run stops with an error that says this.
     Error(&'static str),
-    /// Only rounding: the computation is another one, its losses agree.
+    /// Only rounding: weights at the end differ, losses agree.
     Rounding,
+    /// How all networks of the learner were computed; losses agree.
+    Computed,
     /// Nothing yet: the value is refused.
     NotBuilt,
 }
@@ -175,6 +179,7 @@ pub(crate) const TABLE: &[Entry] = &[
         Error("images are unreadable"),
     ),
     entry("optimizer.lr", &["2e-3"], &[], Column("lr")),
+    entry("optimizer.lr_is_base", &["true"], &[], Column("lr")),
     entry("optimizer.start_lr", &["1e-4"], &[], Column("lr")),
     entry("optimizer.final_lr", &["1e-4"], &[], Column("lr")),
     entry("optimizer.warmup_epochs", &["0.4"], &[], Column("lr")),
@@ -208,7 +213,7 @@ pub(crate) const TABLE: &[Entry] = &[
     entry("run.micro_batch", &["6"], FOUR_GROUPS, Rounding),
     entry("run.precision", &["bf16"], &[], Weights),
     entry("run.kernels", &["reference"], &[], Rounding),
-    entry("run.activation_checkpointing", &["true"], &[], Rounding),
+    entry("run.activation_checkpointing", &["true"], &[], Computed),
     entry("run.seed", &["1"], &[], Column("loss")),
     entry("run.log_every_steps", &["2"], &[], Column("step")),
     entry("run.checkpoint_every_steps", &["3"], &[], Checkpoints),

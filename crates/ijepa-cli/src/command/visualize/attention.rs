@@ -45,12 +45,15 @@ pub(crate) struct Attention {
 impl Attention {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let frozen = self.weights.load(self.encoder, context)?;
-        let picked = self.shown.pick(frozen.encoder.config(), context)?;
         let encoder = frozen.choice.name();
-        let extract = self.shown.extract(frozen.normalization, context);
-        shown::announce(&format!("{encoder} encoder"), &extract, context)?;
+        let (statistics, own) = (frozen.normalization, frozen.preprocess);
+        let extraction = self.shown.extraction(statistics, own, context);
+        let picked = self
+            .shown
+            .pick(frozen.encoder.config(), &extraction, context)?;
+        shown::announce(&format!("{encoder} encoder"), &extraction, context)?;
         let config = AttentionConfig {
-            extract,
+            extract: extraction.config,
             layer: self.layer,
             heads: self.heads.clone(),
             query: self.query,
@@ -85,7 +88,7 @@ impl Attention {
         });
         let report = Report { text, json };
         self.shown
-            .finish(&drawn.picture, &picked, &extract, context, report)
+            .finish(&drawn.picture, &picked, &extraction, context, report)
     }
 }
 

@@ -41,12 +41,15 @@ pub(crate) struct Pca {
 impl Pca {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let frozen = self.weights.load(self.encoder, context)?;
-        let picked = self.shown.pick(frozen.encoder.config(), context)?;
         let encoder = frozen.choice.name();
-        let extract = self.shown.extract(frozen.normalization, context);
-        shown::announce(&format!("{encoder} encoder"), &extract, context)?;
+        let (statistics, own) = (frozen.normalization, frozen.preprocess);
+        let extraction = self.shown.extraction(statistics, own, context);
+        let picked = self
+            .shown
+            .pick(frozen.encoder.config(), &extraction, context)?;
+        shown::announce(&format!("{encoder} encoder"), &extraction, context)?;
         let config = PcaConfig {
-            extract,
+            extract: extraction.config,
             components: if self.per_image {
                 Components::OfEachImage
             } else {
@@ -83,6 +86,6 @@ impl Pca {
         });
         let report = Report { text, json };
         self.shown
-            .finish(&drawn.picture, &picked, &extract, context, report)
+            .finish(&drawn.picture, &picked, &extraction, context, report)
     }
 }

@@ -4,9 +4,9 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use ijepa_data::Source;
-use ijepa_eval::{Progress, ProgressUnit};
+use ijepa_eval::{Progress, ProgressUnit, preprocess_of};
 use ijepa_masking::{Block, MaskGroup, MaskRng, PatchGrid};
-use ijepa_model::{Checkpoint, Objective, checkpoint::OpenOptions};
+use ijepa_model::Objective;
 use ijepa_train::Recipe;
 use ijepa_viz::{
     NearPatch, NeighbourSearch, Networks, Prediction, PredictionConfig, PredictionMeans,
@@ -72,10 +72,7 @@ pub(crate) struct Predictor {
 impl Predictor {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let compute = context.compute()?;
-        let options = OpenOptions {
-            num_heads: self.num_heads,
-        };
-        let checkpoint = Checkpoint::open_with(&self.weights, options)?;
+        let checkpoint = args::open_weights(&self.weights, self.num_heads)?;
         let recipe = checkpoint.state.recipe.as_deref();
         let recipe = recipe.map(|toml| Recipe::from_toml(toml, "state.json"));
         let recipe = recipe.transpose()?;
@@ -86,7 +83,12 @@ impl Predictor {
             .as_deref()
             .map(args::open_pictures)
             .transpose()?;
-        let picked = self.shown.pick(networks.target.config(), context)?;
+        let statistics = Normalize::choose(self.normalize, checkpoint.normalization);
+        let own = preprocess_of(&checkpoint);
+        let extraction = self.shown.extraction(statistics, own, context);
+        let picked = self
+            .shown
+            .pick(networks.target.config(), &extraction, context)?;
         let seed = context.seed.unwrap_or(0);
         let masks = self.masks(
             recipe.as_ref(),
@@ -94,15 +96,13 @@ impl Predictor {
             picked.images.len(),
             seed,
         )?;
-        let statistics = Normalize::choose(self.normalize, checkpoint.normalization);
-        let extract = self.shown.extract(statistics, context);
         let config = PredictionConfig {
-            extract,
+            extract: extraction.config,
             objective: recipe.map_or_else(Objective::default, |recipe| recipe.objective_config()),
             target: self.target,
             scale: self.shown.scale,
         };
-        shown::announce("predictor", &extract, context)?;
+        shown::announce("predictor", &extraction, context)?;
         let search = found.as_deref().map(|source| NeighbourSearch {
             source,
             count: self.k,
@@ -127,7 +127,7 @@ impl Predictor {
         )?;
         let report = self.report(&drawn, seed);
         self.shown
-            .finish(&drawn.picture, &picked, &extract, context, report)
+            .finish(&drawn.picture, &picked, &extraction, context, report)
     }
 
     /// The block asked for, or masks as the recipe draws them, the paper's without one.

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ijepa_eval::{ExtractConfig, Picked, evenly_spread, pick_images};
+use ijepa_data::Preprocess;
+use ijepa_eval::{Picked, evenly_spread, pick_images};
 use ijepa_masking::RgbPicture;
 use ijepa_model::{Normalization, Pooling, VisionTransformerConfig};
 use serde_json::{Value, json};
 
 use crate::{
-    args::{self, DataArgs, ReadArgs},
+    args::{self, DataArgs, Extraction, ReadArgs},
     context::Context,
     error::CliError,
     features::{Normalize, skipped_json, skipped_text},
@@ -48,6 +49,7 @@ impl ShownArgs {
     pub(super) fn pick(
         &self,
         encoder: &VisionTransformerConfig,
+        extraction: &Extraction,
         context: &Context,
     ) -> Result<Picked, CliError> {
         picture::check_name("out", &self.out)?;
@@ -57,21 +59,21 @@ impl ShownArgs {
         } else {
             self.index.clone()
         };
-        let preprocess = self.read.preprocess.unwrap_or_default();
+        let preprocess = extraction.config.preprocess;
         let picked = pick_images(source.as_ref(), &indices, preprocess, encoder.image_size);
         Ok(picked.map_err(ijepa_eval::Error::from)?)
     }
 
-    /// How images reach the encoder.
-    pub(super) fn extract(&self, normalization: Normalization, context: &Context) -> ExtractConfig {
-        ExtractConfig {
-            pooling: Pooling::Mean,
-            preprocess: self.read.preprocess.unwrap_or_default(),
-            normalization,
-            batch_size: context.feature_batch(),
-            workers: context.workers(),
-            reading: context.reading(),
-        }
+    /// How images reach an encoder whose weights want them normalised, and maybe resized, so.
+    pub(super) fn extraction(
+        &self,
+        normalization: Normalization,
+        own: Option<Preprocess>,
+        context: &Context,
+    ) -> Extraction {
+        let resizing = self.read.choose(own, Preprocess::Eval);
+        self.read
+            .extraction(Pooling::Mean, normalization, resizing, context)
     }
 
     /// Writes the picture and completes the report about it.
@@ -79,7 +81,7 @@ impl ShownArgs {
         &self,
         picture: &RgbPicture,
         picked: &Picked,
-        extract: &ExtractConfig,
+        extraction: &Extraction,
         context: &Context,
         report: Report,
     ) -> Result<Report, CliError> {
@@ -94,8 +96,9 @@ impl ShownArgs {
         json["out"] = json!(self.out);
         json["width"] = json!(width);
         json["height"] = json!(height);
-        json["preprocess"] = json!(extract.preprocess.to_string());
-        json["normalize"] = Value::from(Normalize::name_of(extract.normalization));
+        extraction.resizing.add_to(&mut json);
+        let statistics = Normalize::name_of(extraction.config.normalization);
+        json["normalize"] = Value::from(statistics);
         json["device"] = json!(compute.spec.to_string());
         json["precision"] = Value::from(compute.precision.name());
         Ok(Report { text, json })
@@ -105,15 +108,15 @@ impl ShownArgs {
 /// Says what was decided by defaults.
 pub(super) fn announce(
     what: &str,
-    extract: &ExtractConfig,
+    Extraction { config, resizing }: &Extraction,
     context: &Context,
 ) -> Result<(), CliError> {
     let compute = context.compute()?;
     if !context.quiet {
-        let statistics = Normalize::name_of(extract.normalization);
+        let statistics = Normalize::name_of(config.normalization);
         let (device, precision) = (compute.spec, compute.precision.name());
         report::line(&format!(
-            "{what}, normalisation {statistics}; device {device}, {precision}"
+            "{what}, {resizing}, normalisation {statistics}; device {device}, {precision}"
         ));
     }
     Ok(())

@@ -1,0 +1,104 @@
+//! Runs that are told to stop.
+
+use super::*;
+
+#[test]
+fn a_signal_ends_an_evaluation_and_nothing_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    for (kind, epoch) in EVALUATED.into_iter().zip([4, 6]) {
+        let beginning = if kind == Kind::Pretrain {
+            vec![0]
+        } else {
+            vec![]
+        };
+        let rows = |ends: &[u64]| [&beginning, ends].concat();
+        let run = folder.path().join(format!("{kind:?}"));
+        let before = format!("--max-steps {}", epoch - 1);
+        text(&kind.args(&run, &before));
+        let mut process = Background::start(&kind.on(DATA, MANY, &run, ""));
+        // It is saved before it is evaluated, which takes longer than anybody waits.
+        process.wait_until(|| run.join(format!("checkpoints/step-{epoch}")).exists());
+        send("-TERM", &process);
+        let (status, message) = process.end();
+        assert_eq!(status.code(), Some(130), "{kind:?}: {message}");
+        let said = format!("interrupted after step {epoch};");
+        assert!(message.contains(&said), "{message}");
+        assert_eq!(steps(&run, "epochs.csv"), rows(&[epoch - 1]), "{kind:?}");
+        // What was not measured then is measured now, and so is the end.
+        let more = format!("--max-steps {}", epoch + 1);
+        text(&kind.args(&run, &more));
+        assert_eq!(
+            steps(&run, "epochs.csv"),
+            rows(&[epoch, epoch + 1]),
+            "{kind:?}"
+        );
+    }
+}
+
+#[test]
+fn a_second_ctrl_c_ends_at_once_and_the_first_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    for (kind, settings) in ALL.into_iter().zip(["recipe", "finetune", "decoder"]) {
+        let run = folder.path().join(format!("{kind:?}"));
+        let said = folder.path().join(format!("{kind:?}.txt"));
+        // A step of minutes.
+        let data = "scenes:kind=texture,n=24000,size=32";
+        let args = match kind {
+            Kind::Pretrain => {
+                let args = kind.on(data, "scenes:n=20,size=32", &run, "");
+                [args, words("--batch-size 24000")].concat()
+            }
+            Kind::Finetune => {
+                let large = "--set run.batch_size=24000 run.micro_batch=8";
+                kind.on(data, FEW, &run, large)
+            }
+            Kind::Decoder => kind.on(data, FEW, &run, "--set run.batch_size=6000"),
+        };
+        let mut process = command(&args);
+        process.stdout(Stdio::null());
+        process.stderr(File::create(&said).unwrap());
+        let mut process = Background::spawn(process);
+        let path = run.join(format!("{settings}.toml"));
+        process.wait_until(|| path.exists());
+        send("-INT", &process);
+        let stopping = "another Ctrl-C stops at once";
+        process.wait_until(|| fs::read_to_string(&said).unwrap().contains(stopping));
+        send("-INT", &process);
+        let (status, _) = process.end();
+        assert_eq!(status.code(), Some(130), "{kind:?}");
+        assert!(!has_saved(&run), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_hang_up_leaves_a_checkpoint_unless_it_is_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    for kind in ALL {
+        for ignored in [false, true] {
+            let run = folder.path().join(format!("{kind:?}-{ignored}"));
+            let mut process = match ignored {
+                false => command(&kind.args(&run, "")),
+                true => {
+                    // As `nohup` does it.
+                    let ijepa = command::<String>(&[]);
+                    let mut shell = Command::new("sh");
+                    shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]);
+                    shell.arg(ijepa.get_program()).args(kind.args(&run, ""));
+                    shell
+                }
+            };
+            process.stdout(Stdio::null()).stderr(Stdio::piped());
+            let mut process = Background::spawn(process);
+            process.wait_until(|| has_saved(&run));
+            send("-HUP", &process);
+            if ignored {
+                let step = saved_step(&run);
+                process.wait_until(|| has_saved(&run) && saved_step(&run) > step + 2);
+                send("-INT", &process);
+            }
+            let (status, message) = process.end();
+            assert_eq!(status.code(), Some(130), "{kind:?}: {message}");
+            assert!(message.contains("interrupted after step"), "{message}");
+        }
+    }
+}
