@@ -181,8 +181,8 @@ impl From<ImageError> for Failure {
 
 /// Columns and rows that the header of an image file announces; none if it announces none.
 pub fn size(bytes: &[u8]) -> Option<[u64; 2]> {
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-    let dimensions = || reader.ok()?.into_dimensions().ok();
+    let reader = ImageReader::with_format(Cursor::new(bytes), format_of(bytes).ok()?);
+    let dimensions = || reader.into_dimensions().ok();
     let [width, height] = guard("", dimensions).ok().flatten()?.into();
     Some([u64::from(width), u64::from(height)])
 }

@@ -6,7 +6,11 @@ use std::{
 };
 
 use clap::Args;
-use ijepa_data::{DataError, DataSpec, Preprocess, Source};
+use ijepa_data::{
+    DataError, DataSpec, Decoding, Orientation, Preprocess, Reading, SixteenBit, Source,
+};
+
+use crate::context::Context;
 
 /// The images that a command goes through.
 #[derive(Debug, Args)]
@@ -46,6 +50,25 @@ pub(crate) struct ReadArgs {
     /// to the exact size; none [default: eval; squash for the probes on CLEVR]
     #[arg(long, value_name = "HOW", value_parser = preprocess)]
     pub(crate) preprocess: Option<Preprocess>,
+    /// Whether pictures are turned upright as their EXIF data says: ignore, exif
+    #[arg(long, value_name = "HOW", default_value_t)]
+    orientation: Orientation,
+    /// How 16-bit samples become 8: high_byte; scale to the bits that a picture uses
+    #[arg(long, value_name = "HOW", default_value_t)]
+    sixteen_bit: SixteenBit,
+}
+
+impl ReadArgs {
+    /// How images are read.
+    pub(crate) fn reading(&self, context: &Context) -> Reading {
+        Reading {
+            decoding: Decoding {
+                orientation: self.orientation,
+                sixteen_bit: self.sixteen_bit,
+            },
+            ..context.reading()
+        }
+    }
 }
 
 fn preprocess(text: &str) -> Result<Preprocess, String> {

@@ -76,7 +76,7 @@ impl Embed {
             normalization: frozen.normalization,
             batch_size: context.feature_batch(),
             workers: context.workers(),
-            reading: context.reading(),
+            reading: self.read.reading(context),
         };
         if !context.quiet {
             let settings = describe(&frozen, compute);

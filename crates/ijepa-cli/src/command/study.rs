@@ -68,7 +68,7 @@ impl StudyArgs {
                 preprocess: self.read.preprocess.unwrap_or_default(),
                 batch_size: context.feature_batch(),
                 workers: context.workers(),
-                reading: context.reading(),
+                reading: self.read.reading(context),
                 ..study.extract
             },
             ..study

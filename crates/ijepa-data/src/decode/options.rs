@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::DataError;
 
 /// How files become pixels where there is a choice; the default is what torchvision's folders do
@@ -15,7 +17,8 @@ pub struct Decoding {
 }
 
 /// Whether pictures are turned upright as their EXIF data says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Orientation {
     /// Pixels as they are stored, as torchvision's loader of folders. (Orientation is part of the
     /// TIFF format, and Pillow obeys it there.)
@@ -26,7 +29,8 @@ pub enum Orientation {
 }
 
 /// How samples of 16 bits become 8.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SixteenBit {
     /// Their high byte, as Pillow does with colours.
     #[default]

@@ -77,8 +77,12 @@ impl Pencil<'_> {
         source: &dyn Source,
         side: usize,
     ) -> Result<RgbPicture, ExtractError> {
-        let preprocess = self.extract.preprocess;
-        let picked = pick_images(source, &[patch.index], preprocess, self.image_size)?;
+        let ExtractConfig {
+            preprocess,
+            reading,
+            ..
+        } = self.extract;
+        let picked = pick_images(source, &[patch.index], preprocess, self.image_size, reading)?;
         let image = &picked.images[0].image;
         let cells = 2 * SURROUNDINGS + 1;
         let window = cells * self.patch_size;

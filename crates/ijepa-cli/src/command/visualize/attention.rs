@@ -45,7 +45,7 @@ pub(crate) struct Attention {
 impl Attention {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let frozen = self.weights.load(self.encoder, context)?;
-        let picked = self.shown.pick(frozen.encoder.config())?;
+        let picked = self.shown.pick(frozen.encoder.config(), context)?;
         let encoder = frozen.choice.name();
         let extract = self.shown.extract(frozen.normalization, context);
         shown::announce(&format!("{encoder} encoder"), &extract, context)?;

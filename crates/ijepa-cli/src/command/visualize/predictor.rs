@@ -86,7 +86,7 @@ impl Predictor {
             .as_deref()
             .map(args::open_data)
             .transpose()?;
-        let picked = self.shown.pick(networks.target.config())?;
+        let picked = self.shown.pick(networks.target.config(), context)?;
         let seed = context.seed.unwrap_or(0);
         let masks = self.masks(
             recipe.as_ref(),

@@ -45,7 +45,11 @@ pub(super) struct ShownArgs {
 
 impl ShownArgs {
     /// The images as an encoder with the sizes `encoder` takes them.
-    pub(super) fn pick(&self, encoder: &VisionTransformerConfig) -> Result<Picked, CliError> {
+    pub(super) fn pick(
+        &self,
+        encoder: &VisionTransformerConfig,
+        context: &Context,
+    ) -> Result<Picked, CliError> {
         picture::check_name("out", &self.out)?;
         let source = self.data.open()?;
         let indices = if self.index.is_empty() {
@@ -54,7 +58,9 @@ impl ShownArgs {
             self.index.clone()
         };
         let preprocess = self.read.preprocess.unwrap_or_default();
-        let picked = pick_images(source.as_ref(), &indices, preprocess, encoder.image_size);
+        let reading = self.read.reading(context);
+        let size = encoder.image_size;
+        let picked = pick_images(source.as_ref(), &indices, preprocess, size, reading);
         Ok(picked.map_err(ijepa_eval::Error::from)?)
     }
 
@@ -66,7 +72,7 @@ impl ShownArgs {
             normalization,
             batch_size: context.feature_batch(),
             workers: context.workers(),
-            reading: context.reading(),
+            reading: self.read.reading(context),
         }
     }
 
