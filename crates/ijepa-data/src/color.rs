@@ -98,7 +98,8 @@ fn rgb_to_hsv([red, green, blue]: [u8; 3]) -> [u8; 3] {
     let [r, g, b] = [red, green, blue].map(|value| f32::from(most - value) / range);
     // As in Pillow, sums are made in f64 and kept in f32: a hue that is off by one of 255 is six
     // levels in a colour.
-    let from = |start: f64, plus: f32, minus: f32| (start + f64::from(plus) - f64::from(minus)) as f32;
+    let from =
+        |start: f64, plus: f32, minus: f32| (start + f64::from(plus) - f64::from(minus)) as f32;
     let sector = if red == most {
         b - g
     } else if green == most {

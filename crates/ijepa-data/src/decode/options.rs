@@ -33,6 +33,7 @@ pub enum Orientation {
 #[serde(rename_all = "snake_case")]
 pub enum SixteenBit {
     /// Their high byte, as Pillow does with colours.
+    // DIFFERENCE(D-18): of grey, Pillow makes white of everything above 255.
     #[default]
     HighByte,
     /// `round(255 v / (2^b - 1))`, where `b` is the picture's number of bits, from 8 to 16.
