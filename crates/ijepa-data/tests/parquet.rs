@@ -465,6 +465,22 @@ fn integers_of_any_width_are_classes_as_they_are() {
 }
 
 #[test]
+fn advice_about_labels_is_about_parquet() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.parquet");
+    let kind = "required int32 shoe_size;";
+    fs::write(
+        &path,
+        labelled::<Int32Type>(kind, &[42], Compression::SNAPPY),
+    )
+    .unwrap();
+    let source = ParquetSource::open(&path).unwrap();
+    assert_eq!(source.label(0), None);
+    let expected = "a Parquet file needs a column `label`, `labels` or `fine_label`";
+    assert_eq!(source.label_advice(), expected);
+}
+
+#[test]
 fn labels_of_other_types_are_refused_by_name() {
     let check = |file: Vec<u8>, expected: &str| match classes_of(&file).unwrap_err() {
         DataError::LabelType { column, found, .. } => {

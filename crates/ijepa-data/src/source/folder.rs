@@ -199,6 +199,10 @@ impl Source for FolderSource {
         Some(self.path(index))
     }
 
+    fn label_advice(&self) -> &'static str {
+        "a folder needs one sub-folder per class"
+    }
+
     fn classes(&self) -> &[String] {
         &self.classes
     }

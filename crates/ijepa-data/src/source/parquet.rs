@@ -184,6 +184,10 @@ impl Source for ParquetSource {
         Some(self.shards[shard].path().to_owned())
     }
 
+    fn label_advice(&self) -> &'static str {
+        "a Parquet file needs a column `label`, `labels` or `fine_label`"
+    }
+
     fn classes(&self) -> &[String] {
         &self.classes
     }
