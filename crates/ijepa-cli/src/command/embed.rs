@@ -129,6 +129,8 @@ impl Embed {
             "pool": value_name(self.pool),
             "image_size": frozen.encoder.config().image_size,
             "preprocess": config.preprocess.to_string(),
+            "orientation": config.reading.decoding.orientation.to_string(),
+            "sixteen_bit": config.reading.decoding.sixteen_bit.to_string(),
             "normalize": Normalize::name_of(frozen.normalization),
             "device": compute.spec.to_string(),
             "precision": compute.precision.name(),
