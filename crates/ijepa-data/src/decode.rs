@@ -1,35 +1,34 @@
 //! Encoded bytes to RGB pixels, as Pillow's `Image.open(...).convert("RGB")` gives them.
 
+mod gif;
+mod kind;
+mod options;
+mod sixteen;
+mod tiff;
+
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use image::{DynamicImage, ImageFormat, ImageReader, Limits};
+use image::metadata::Orientation as Turn;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
-use crate::error::DataError;
+pub use options::{Decoding, Orientation, SixteenBit};
+
+use crate::error::{Cause, DataError};
 use crate::image::RgbImage8;
 
-/// Bytes any image may take while it is decoded, however small its file.
-const FREE_BYTES: u64 = 16 << 20;
-/// Decoded bytes that one byte of a file can justify; Deflate cannot pass 1032 to 1.
-const BYTES_PER_FILE_BYTE: u64 = 2048;
-/// Bytes that no image may pass: the size where Pillow suspects a decompression bomb.
-const MAX_BYTES: u64 = 3 * 178_956_970;
+/// Pixels that no image may pass, 179 million: where Pillow refuses to open one, too.
+const MAX_PIXELS: u64 = 2 * (1 << 30) / 4 / 3;
 /// Pixels a side.
 const MAX_SIDE: u32 = 65_535;
+/// Bytes that a header and the state of a decoder may take beside the pixels and the file.
+const FREE_BYTES: u64 = 64 << 20;
 
-/// Decodes a JPEG, PNG, BMP, PNM, WebP or TIFF file, recognised by its first bytes.
-///
-/// Grey becomes three equal channels, palettes are looked up, alpha is dropped without blending,
-/// and of 16-bit samples the high byte is kept. Orientation tags are ignored, as by the official
-/// data pipeline. `name` is the image's path or id and only appears in errors.
-///
-/// A damaged file never panics, and memory is bounded by the file's own size: headers that
-/// announce far more pixels than the file can hold are refused before anything is allocated.
-/// JPEG files without an end-of-image marker count as truncated.
+/// Decodes an image file as it is by default, see [`decode_as`].
 ///
 /// # Errors
 ///
-/// [`DataError::Truncated`], [`DataError::Decode`] or [`DataError::DecoderPanic`].
+/// As [`decode_as`].
 ///
 /// # Examples
 ///
@@ -40,32 +39,150 @@ const MAX_SIDE: u32 = 65_535;
 /// # Ok::<(), ijepa_data::DataError>(())
 /// ```
 pub fn decode(bytes: &[u8], name: &str) -> Result<RgbImage8, DataError> {
-    let format = image::guess_format(bytes).map_err(|cause| decode_error(name, cause))?;
+    decode_as(bytes, name, Decoding::default())
+}
+
+/// Decodes a JPEG, PNG, GIF, BMP, PNM, WebP or TIFF file, recognised by its first bytes.
+///
+/// Grey becomes three equal channels, palettes are looked up, alpha is dropped without blending,
+/// and of animations the first frame is taken. `decoding` says what becomes of 16-bit samples and
+/// of pictures that a camera took on its side. `name` is the image's path or id and only appears
+/// in errors.
+///
+/// A damaged file never panics, and nothing is allocated for pixels before the header's size was
+/// checked: an image has at most 178,956,970 pixels, however small or large its file.
+/// JPEG files without an end-of-image marker count as truncated.
+///
+/// # Errors
+///
+/// [`DataError::Truncated`], [`DataError::Decode`], [`DataError::NotRead`] for files of another
+/// kind, [`DataError::TooManyPixels`] or [`DataError::DecoderPanic`].
+pub fn decode_as(bytes: &[u8], name: &str, decoding: Decoding) -> Result<RgbImage8, DataError> {
+    let failed = |failure: Failure| failure.of(name);
+    if let Some(kind) = kind::unread_kind(bytes) {
+        return Err(failed(Failure::Unread(kind.to_owned())));
+    }
+    let format = format_of(bytes).map_err(|cause| failed(Failure::broken(cause)))?;
     if format == ImageFormat::Jpeg && !has_end_of_image(bytes) {
         return Err(DataError::Truncated {
             name: name.to_owned(),
             found: bytes.len(),
         });
     }
+    let decode = || read(bytes, format, decoding);
+    let (width, height, pixels) = guard(name, decode)?.map_err(failed)?;
+    RgbImage8::new(width, height, pixels)
+}
+
+/// The kind of an image file by its first bytes.
+fn format_of(bytes: &[u8]) -> Result<ImageFormat, ImageError> {
+    const BIG_TIFF: [&[u8]; 2] = [b"II+\0", b"MM\0+"];
+    match BIG_TIFF.iter().any(|start| bytes.starts_with(start)) {
+        true => Ok(ImageFormat::Tiff),
+        false => image::guess_format(bytes),
+    }
+}
+
+/// Columns, rows and pixels.
+type Pixels = (usize, usize, Vec<u8>);
+
+fn read(bytes: &[u8], format: ImageFormat, decoding: Decoding) -> Result<Pixels, Failure> {
+    let special = match format {
+        ImageFormat::Gif => Some(gif::decode(bytes)?.into()),
+        ImageFormat::Tiff => tiff::decode(bytes)?,
+        _ => None,
+    };
+    let image = match special {
+        Some(image) => image,
+        None => decode_common(bytes, format, decoding.orientation)?,
+    };
+    let significant = || (format == ImageFormat::Png).then(|| sixteen::significant_bits(bytes));
+    let narrow =
+        |samples: &[u16]| sixteen::narrow(samples, decoding.sixteen_bit, significant().flatten());
+    Ok(into_rgb(image, narrow))
+}
+
+/// Decodes what the image library does as it should.
+fn decode_common(
+    bytes: &[u8],
+    format: ImageFormat,
+    orientation: Orientation,
+) -> Result<DynamicImage, Failure> {
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
-    let justified = (bytes.len() as u64).saturating_mul(BYTES_PER_FILE_BYTE);
-    limits.max_alloc = Some((FREE_BYTES + justified).min(MAX_BYTES));
+    let beside = FREE_BYTES + 2 * bytes.len() as u64;
+    limits.max_alloc = Some(beside);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits.clone());
+    let mut decoder = reader.into_decoder()?;
+    let (width, height) = decoder.dimensions();
+    check_size(width, height)?;
+    // The pixels, and as much for those of a part that is not yet converted.
+    limits.max_alloc = Some(beside + 2 * decoder.total_bytes());
+    decoder.set_limits(limits)?;
+    // Pillow turns TIFF files always; a broken note about it spoils no picture.
+    let turn = match format == ImageFormat::Tiff || orientation == Orientation::Exif {
+        true => decoder.orientation().unwrap_or(Turn::NoTransforms),
+        false => Turn::NoTransforms,
+    };
+    let mut image = DynamicImage::from_decoder(decoder)?;
+    image.apply_orientation(turn);
+    Ok(image)
+}
 
-    let decoded = guard(name, || {
-        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-        reader.limits(limits);
-        reader.decode().map(into_rgb)
-    })?;
-    let (width, height, pixels) = decoded.map_err(|cause| decode_error(name, cause))?;
-    RgbImage8::new(width, height, pixels)
+fn check_size(width: u32, height: u32) -> Result<(), Failure> {
+    match u64::from(width) * u64::from(height) > MAX_PIXELS {
+        true => Err(Failure::TooManyPixels { width, height }),
+        false => Ok(()),
+    }
+}
+
+/// Why a file is no image, whatever its name.
+enum Failure {
+    /// A file of a kind that is read does not follow its rules.
+    Broken(Cause),
+    /// A file of another kind, by name.
+    Unread(String),
+    TooManyPixels {
+        width: u32,
+        height: u32,
+    },
+}
+
+impl Failure {
+    fn broken(cause: impl Into<Cause>) -> Self {
+        Self::Broken(cause.into())
+    }
+
+    fn of(self, name: &str) -> DataError {
+        let name = name.to_owned();
+        match self {
+            Self::Broken(source) => DataError::Decode { name, source },
+            Self::Unread(kind) => DataError::NotRead { name, kind },
+            Self::TooManyPixels { width, height } => DataError::TooManyPixels {
+                name,
+                width,
+                height,
+                most: MAX_PIXELS,
+            },
+        }
+    }
+}
+
+impl From<ImageError> for Failure {
+    fn from(cause: ImageError) -> Self {
+        match cause {
+            ImageError::Unsupported(kind) => Self::Unread(format!("of another kind ({kind})")),
+            cause => Self::broken(cause),
+        }
+    }
 }
 
 /// Columns and rows that the header of an image file announces; none if it announces none.
 pub fn size(bytes: &[u8]) -> Option<[u64; 2]> {
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-    let dimensions = || reader.ok()?.into_dimensions().ok();
+    let reader = ImageReader::with_format(Cursor::new(bytes), format_of(bytes).ok()?);
+    let dimensions = || reader.into_dimensions().ok();
     let [width, height] = guard("", dimensions).ok().flatten()?.into();
     Some([u64::from(width), u64::from(height)])
 }
@@ -88,32 +205,16 @@ pub(crate) fn guard<T>(name: &str, work: impl FnOnce() -> T) -> Result<T, DataEr
     })
 }
 
-fn decode_error(name: &str, cause: image::ImageError) -> DataError {
-    DataError::Decode {
-        name: name.to_owned(),
-        source: Box::new(cause),
-    }
-}
-
-fn into_rgb(image: DynamicImage) -> (usize, usize, Vec<u8>) {
+/// Drops alpha, repeats grey and makes bytes of samples of 16 bits by `narrow`.
+fn into_rgb(image: DynamicImage, narrow: impl Fn(&[u16]) -> Vec<u8>) -> Pixels {
     let (width, height) = (image.width() as usize, image.height() as usize);
-    // The library rounds 16-bit samples to the nearest level; Pillow keeps their high byte.
-    let high = |sample: u16| (sample >> 8) as u8;
     let pixels = match image {
-        DynamicImage::ImageRgb16(buffer) => buffer.into_raw().into_iter().map(high).collect(),
-        DynamicImage::ImageRgba16(buffer) => buffer
-            .pixels()
-            .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]].map(high))
-            .collect(),
-        DynamicImage::ImageLuma16(buffer) => buffer
-            .into_raw()
-            .into_iter()
-            .flat_map(|grey| [high(grey); 3])
-            .collect(),
-        DynamicImage::ImageLumaA16(buffer) => buffer
-            .pixels()
-            .flat_map(|pixel| [high(pixel[0]); 3])
-            .collect(),
+        DynamicImage::ImageRgb16(buffer) => narrow(&buffer),
+        DynamicImage::ImageRgba16(_) => narrow(&image.into_rgb16()),
+        DynamicImage::ImageLuma16(_) | DynamicImage::ImageLumaA16(_) => {
+            let grey = narrow(&image.into_luma16());
+            grey.into_iter().flat_map(|level| [level; 3]).collect()
+        }
         other => other.into_rgb8().into_raw(),
     };
     (width, height, pixels)

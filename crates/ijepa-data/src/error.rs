@@ -69,6 +69,26 @@ pub enum DataError {
         #[source]
         source: Cause,
     },
+    /// A file of a kind that is known but not read.
+    #[error("image `{name}` is {kind}, which is not read")]
+    NotRead {
+        /// The image's path or id.
+        name: String,
+        /// What the file is.
+        kind: String,
+    },
+    /// More pixels than any image may have.
+    #[error("image `{name}` has {width}x{height} pixels (width x height), expected at most {most}")]
+    TooManyPixels {
+        /// The image's path or id.
+        name: String,
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// Pixels allowed.
+        most: u64,
+    },
     /// The image file stops before its end.
     #[error("image `{name}` is truncated: {found} bytes without an end-of-image marker")]
     Truncated {
@@ -314,6 +334,31 @@ pub enum DataError {
         expected: &'static str,
         /// The columns found, separated by commas.
         found: String,
+    },
+    /// A label column of a type that makes no classes.
+    #[error(
+        "column `{column}` of `{}` is {found}, which makes no classes; expected integers, strings \
+         or booleans",
+        path.display()
+    )]
+    LabelType {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// Its type.
+        found: String,
+    },
+    /// Files of one data set, some with numbers for labels and some with words.
+    #[error(
+        "one of `{}` and `{}` has integers for labels and the other words",
+        first.display(), path.display()
+    )]
+    LabelMix {
+        /// The file.
+        path: PathBuf,
+        /// The first file with labels.
+        first: PathBuf,
     },
     /// A file's rows, sizes or labels contradict one another.
     #[error("`{}` is damaged: {what} is {found}, expected {expected}", path.display())]

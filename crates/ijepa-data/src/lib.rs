@@ -41,13 +41,14 @@
 //! # Damaged and hostile files
 //!
 //! Anything read from disk can be truncated or made up. Decoding returns a [`DataError`] that
-//! names the image, never panics, and allocates no more than the file's size can justify. The
+//! names the image, never panics, and allocates nothing for pixels before their number is known
+//! to be allowed. The
 //! [`Loader`] leaves out images that cannot be read, lists them, and stops only when there are
 //! too many.
 //!
 //! # Not supported
 //!
-//! WebDataset archives are understood by [`DataSpec`] but cannot be opened yet. Parquet pages must be uncompressed or Snappy. JPEG
+//! WebDataset archives are understood by [`DataSpec`] but cannot be opened yet. JPEG
 //! decoders differ by a few grey levels, so decoded photographs are not bit-equal to Pillow's.
 
 mod color;
@@ -66,7 +67,7 @@ mod source;
 mod spec;
 mod transform;
 
-pub use decode::{decode, size};
+pub use decode::{Decoding, Orientation, SixteenBit, decode, decode_as, size};
 pub use error::{Cause, DataError};
 pub use fetch::{FetchError, Fetched};
 pub use fingerprint::Fingerprint;

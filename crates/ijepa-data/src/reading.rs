@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 pub use retry::Retry;
 
-use crate::decode::{decode, guard, size};
+use crate::decode::{Decoding, decode_as, guard, size};
 use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
 use crate::image::RgbImage8;
@@ -24,14 +24,17 @@ pub struct Reading {
     pub retry: Retry,
     /// Pixels that are decoded at once by all threads together; an image of more is decoded alone.
     pub most_pixels: u64,
+    /// What files become where there is a choice.
+    pub decoding: Decoding,
 }
 
 impl Default for Reading {
-    /// Eight attempts within 24 seconds; 2^28 pixels, 800 MB as 8-bit RGB.
+    /// Eight attempts within 24 seconds; 2^28 pixels, 800 MB as 8-bit RGB; pixels as torchvision's.
     fn default() -> Self {
         Self {
             retry: Retry::default(),
             most_pixels: 1 << 28,
+            decoding: Decoding::default(),
         }
     }
 }
@@ -45,6 +48,7 @@ impl Default for Reading {
 #[derive(Debug)]
 pub struct ImageReader {
     retry: Retry,
+    decoding: Decoding,
     pixels: PixelBudget,
     buffers: Mutex<Vec<Vec<u8>>>,
 }
@@ -54,6 +58,7 @@ impl ImageReader {
     pub fn new(config: Reading) -> Self {
         Self {
             retry: config.retry,
+            decoding: config.decoding,
             pixels: PixelBudget::new(config.most_pixels),
             buffers: Mutex::default(),
         }
@@ -88,7 +93,8 @@ impl ImageReader {
                     // What does not say its size may have any.
                     let pixels = size(&buffer).map_or(u64::MAX, |[width, height]| width * height);
                     let share = self.pixels.take(pixels);
-                    let image = decode(&buffer, &name).map_err(FetchError::Corrupt)?;
+                    let image =
+                        decode_as(&buffer, &name, self.decoding).map_err(FetchError::Corrupt)?;
                     (image, Some(share))
                 }
             };

@@ -93,6 +93,11 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         }
     }
 
+    /// What labels need in data of this kind, in words; empty where there is nothing to say.
+    fn label_advice(&self) -> &'static str {
+        ""
+    }
+
     /// Class names by label; empty when the source has no labels or does not name them.
     fn classes(&self) -> &[String];
 

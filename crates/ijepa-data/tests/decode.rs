@@ -4,13 +4,18 @@
 
 use std::io::Cursor;
 
-use ijepa_data::{DataError, decode};
+use ijepa_data::{DataError, Decoding, Orientation, RgbImage8, SixteenBit, decode, decode_as};
 use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageBuffer, ImageFormat, Luma, RgbImage};
 use image::{Rgb, Rgba, RgbaImage};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use safetensors::SafeTensors;
 
-const FORMATS: [ImageFormat; 6] = [
+/// Files and what Pillow makes of them; `golden/files.py` says how.
+const GOLDEN: &[u8] = include_bytes!("golden/files.safetensors");
+
+const FORMATS: [ImageFormat; 7] = [
+    ImageFormat::Gif,
     ImageFormat::Jpeg,
     ImageFormat::Png,
     ImageFormat::Bmp,
@@ -37,7 +42,8 @@ fn every_format_is_decoded() {
     for format in FORMATS {
         let decoded = decode(&encode(picture(), format), "picture").unwrap();
         assert_eq!((decoded.width(), decoded.height()), (23, 17), "{format:?}");
-        if format != ImageFormat::Jpeg {
+        // A GIF has 256 colours.
+        if !matches!(format, ImageFormat::Jpeg | ImageFormat::Gif) {
             assert_eq!(
                 decoded.pixels(),
                 picture().as_raw().as_slice(),
@@ -62,7 +68,8 @@ fn conversion_to_rgb_is_pillows() {
         RgbaImage::from_pixel(2, 2, Rgba([10, 20, 30, 0])).into(),
         [10, 20, 30],
     );
-    // 0x7fff rounds to 128 but its high byte, which Pillow keeps, is 127.
+    // 0x7fff rounds to 128 but its high byte, which Pillow keeps of colours, is 127. Of grey,
+    // Pillow makes white of all that is above 255, which would be a white picture.
     check(
         DynamicImage::ImageLuma16(ImageBuffer::from_pixel(2, 2, Luma([0x7fff]))),
         [127; 3],
@@ -143,19 +150,169 @@ fn flipped_bits_never_panic() {
 fn a_small_file_cannot_ask_for_gigabytes() {
     let side = 30_000u32;
     let ppm = format!("P6 {side} {side} 255\n").into_bytes();
-    assert!(matches!(
-        decode(&ppm, "huge.ppm"),
-        Err(DataError::Decode { .. })
-    ));
+    let too_many = |file: &[u8]| {
+        let error = decode(file, "huge").unwrap_err();
+        assert!(
+            matches!(error, DataError::TooManyPixels { width, height, .. }
+                if [width, height] == [side; 2]),
+            "{error}"
+        );
+    };
+    too_many(&ppm);
 
     let mut png = encode(picture(), ImageFormat::Png);
     png[16..20].copy_from_slice(&side.to_be_bytes());
     png[20..24].copy_from_slice(&side.to_be_bytes());
     let checksum = crc32(&png[12..29]);
     png[29..33].copy_from_slice(&checksum.to_be_bytes());
-    let error = decode(&png, "huge.png").unwrap_err();
-    let cause = std::error::Error::source(&error).unwrap().to_string();
-    assert!(cause.to_lowercase().contains("limit"), "{cause}");
+    too_many(&png);
+    let mut gif = encode(picture(), ImageFormat::Gif);
+    gif[6..10].fill(0x75);
+    let error = decode(&gif, "huge.gif").unwrap_err();
+    assert!(matches!(error, DataError::TooManyPixels { .. }), "{error}");
+}
+
+fn golden(name: &str) -> (Vec<usize>, Vec<u8>) {
+    let golden = SafeTensors::deserialize(GOLDEN).unwrap();
+    let tensor = golden.tensor(name).unwrap();
+    (tensor.shape().to_vec(), tensor.data().to_vec())
+}
+
+/// The largest difference of levels between a decoded file and what Pillow makes of it.
+fn worst(found: &RgbImage8, expected: &str) -> u8 {
+    let (shape, expected) = golden(expected);
+    assert_eq!(shape, [found.height(), found.width(), 3]);
+    let pairs = found.pixels().iter().zip(&expected);
+    pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap()
+}
+
+#[test]
+fn files_become_pillows_pixels() {
+    let mut found = String::new();
+    let mut too_far = false;
+    for (name, tolerance) in PILLOW {
+        let (_, file) = golden(&format!("{name}|file"));
+        let image = decode(&file, name).unwrap();
+        let worst = worst(&image, &format!("{name}|rgb"));
+        too_far |= worst > tolerance;
+        found += &format!("{name}: {worst} of {tolerance}\n");
+    }
+    assert!(!too_far, "{found}");
+}
+
+/// Files, and the difference of levels that is allowed: none but where numbers are rounded.
+const PILLOW: [(&str, u8); 27] = [
+    ("jpeg_420", 3),
+    ("jpeg_422", 3),
+    ("jpeg_444", 2),
+    ("jpeg_progressive", 3),
+    ("jpeg_grey", 1),
+    ("jpeg_cmyk", 1),
+    ("jpeg_turned", 3),
+    ("png_turned", 0),
+    ("webp_turned", 0),
+    ("png_palette", 0),
+    ("gif", 0),
+    ("gif_grey", 0),
+    ("gif_small_frame", 0),
+    ("gif_animated", 0),
+    ("tiff_palette", 0),
+    ("tiff_palette_lzw", 0),
+    ("tiff_bit", 0),
+    ("tiff_big", 0),
+    ("tiff_big_palette", 0),
+    ("tiff_zstd", 0),
+    ("tiff_lzw", 0),
+    ("tiff_deflate", 0),
+    ("tiff_packbits", 0),
+    ("tiff_jpeg", 3),
+    ("tiff_ycbcr", 1),
+    ("tiff_cmyk", 0),
+    ("tiff_turned", 0),
+];
+
+#[test]
+fn grey_of_sixteen_bits_keeps_its_high_byte_where_pillow_clips() {
+    let (_, file) = golden("png_grey_16|file");
+    let image = decode(&file, "grey.png").unwrap();
+    let (_, clipped) = golden("png_grey_16|rgb");
+    for (at, level) in clipped.into_iter().enumerate() {
+        let (row, column) = (at / 3 / image.width(), at / 3 % image.width());
+        let sample = row * 7000 + column * 331;
+        assert_eq!(usize::from(level), sample.min(255));
+        assert_eq!(usize::from(image.pixels()[at]), sample >> 8);
+    }
+}
+
+#[test]
+fn orientation_is_obeyed_on_demand() {
+    let upright = Decoding {
+        orientation: Orientation::Exif,
+        ..Decoding::default()
+    };
+    for (name, tolerance) in [
+        ("jpeg_turned", 3),
+        ("png_turned", 0),
+        ("webp_turned", 0),
+        ("tiff_turned", 0),
+    ] {
+        let (_, file) = golden(&format!("{name}|file"));
+        let image = decode_as(&file, name, upright).unwrap();
+        let worst = worst(&image, &format!("{name}|turned"));
+        assert!(worst <= tolerance, "{name}: {worst}");
+    }
+}
+
+#[test]
+fn a_large_flat_picture_in_a_small_file_is_read() {
+    let (_, file) = golden("webp_flat|file");
+    let image = decode(&file, "flat.webp").unwrap();
+    assert_eq!((image.width(), image.height()), (2700, 2700));
+    assert_eq!(image.pixel(2699, 2699), [7, 80, 200]);
+}
+
+#[test]
+fn twelve_bits_are_stretched_on_demand() {
+    let image = ImageBuffer::from_fn(3, 1, |x, _| Luma([[0u16, 2048, 4095][x as usize]]));
+    let png = encode(DynamicImage::ImageLuma16(image), ImageFormat::Png);
+    let levels = |sixteen_bit| {
+        let decoding = Decoding {
+            sixteen_bit,
+            ..Decoding::default()
+        };
+        let image = decode_as(&png, "twelve.png", decoding).unwrap();
+        [0, 1, 2].map(|x| image.pixel(x, 0)[0])
+    };
+    assert_eq!(levels(SixteenBit::HighByte), [0, 8, 15]);
+    assert_eq!(levels(SixteenBit::Scale), [0, 128, 255]);
+    // Alpha says nothing about the range.
+    let clear = ImageBuffer::from_pixel(1, 1, Rgba([4095u16, 0, 2048, 65535]));
+    let png = encode(DynamicImage::ImageRgba16(clear), ImageFormat::Png);
+    let scaled = Decoding {
+        sixteen_bit: SixteenBit::Scale,
+        ..Decoding::default()
+    };
+    let pixel = decode_as(&png, "clear.png", scaled).unwrap().pixel(0, 0);
+    assert_eq!(pixel, [255, 0, 128]);
+}
+
+#[test]
+fn other_kinds_are_named() {
+    let heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic";
+    let error = decode(heic, "phone.jpg").unwrap_err();
+    let expected = "image `phone.jpg` is HEIC, which is not read";
+    assert_eq!(error.to_string(), expected);
+    // JPEG as it was before the sixth version of TIFF.
+    let mut old = encode(picture(), ImageFormat::Tiff);
+    let compression = old
+        .windows(8)
+        .position(|entry| entry == [3, 1, 3, 0, 1, 0, 0, 0]);
+    old[compression.unwrap() + 8] = 6;
+    let error = decode(&old, "old.tif").unwrap_err().to_string();
+    assert!(
+        error.starts_with("image `old.tif` is ") && error.contains("JPEG"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -120,6 +120,22 @@ fn messages_state_the_facts() {
         "`a/b` has no binary column `image`; its columns are: a, b",
     );
     check(
+        DataError::LabelType {
+            path: path(),
+            column: "label".to_owned(),
+            found: "double".to_owned(),
+        },
+        "column `label` of `a/b` is double, which makes no classes; expected integers, strings or \
+         booleans",
+    );
+    check(
+        DataError::LabelMix {
+            path: path(),
+            first: PathBuf::from("a/a"),
+        },
+        "one of `a/a` and `a/b` has integers for labels and the other words",
+    );
+    check(
         DataError::Inconsistent {
             path: path(),
             what: "a label",

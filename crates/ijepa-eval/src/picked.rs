@@ -63,12 +63,13 @@ pub fn pick_images(
     indices: &[usize],
     preprocess: Preprocess,
     size: [usize; 2],
+    reading: Reading,
 ) -> Result<Picked, ExtractError> {
     let images = source.len();
     if let Some(&index) = indices.iter().find(|&&index| index >= images) {
         return Err(ExtractError::NoSuchImage { index, images });
     }
-    let reader = Reader::new(source, preprocess, size, Reading::default());
+    let reader = Reader::new(source, preprocess, size, reading);
     let mut picked = Picked {
         images: Vec::new(),
         skipped: Vec::new(),

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use burn::tensor::{Device, Tensor};
-use ijepa_data::{Batch, Loader, LoaderConfig, Source};
+use ijepa_data::{Batch, Loader, LoaderConfig, Reading, Source};
 use ijepa_masking::{MaskGroup, MaskRng};
 use ijepa_model::{
     Checkpoint, CheckpointError, IJepaConfig, MaskTensors, Normalization, StochasticDepth, Target,
@@ -111,7 +111,10 @@ impl Task for Pretraining<'_> {
             seed: self.plan.recipe.run.seed,
             start_step: step,
             workers: options.workers,
-            reading: options.reading,
+            reading: Reading {
+                decoding: self.plan.recipe.data.decoding(),
+                ..options.reading
+            },
             augment: self.plan.augment.clone(),
             max_bad_fraction: self.plan.recipe.data.max_bad_fraction,
         };

@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use burn::tensor::Device;
-//! use ijepa_data::{DataSpec, Preprocess};
+//! use ijepa_data::{DataSpec, Preprocess, Reading};
 //! use ijepa_eval::{evenly_spread, pick_images};
 //! use ijepa_masking::Block;
 //! use ijepa_model::{IJepaConfig, Initialization, PredictorConfig, VisionTransformerConfig};
@@ -27,7 +27,8 @@
 //!
 //! let source = "scenes:kind=texture,n=20,size=32".parse::<DataSpec>()?.open()?;
 //! let indices = evenly_spread(source.len(), 3);
-//! let picked = pick_images(source.as_ref(), &indices, Preprocess::Eval, [32, 32])?;
+//! let (how, reading) = (Preprocess::Eval, Reading::default());
+//! let picked = pick_images(source.as_ref(), &indices, how, [32, 32], reading)?;
 //!
 //! let drawn = pca(&networks.target, &picked.images, &PcaConfig::default(), &device)?;
 //! # let folder = tempfile::tempdir()?;

@@ -6,7 +6,9 @@ use std::{
 };
 
 use clap::Args;
-use ijepa_data::{DataError, DataSpec, Preprocess, Source};
+use ijepa_data::{
+    DataError, DataSpec, Decoding, Orientation, Preprocess, Reading, SixteenBit, Source,
+};
 use ijepa_eval::ExtractConfig;
 use ijepa_model::{Normalization, Pooling};
 use serde_json::{Value, json};
@@ -104,6 +106,12 @@ pub(crate) struct ReadArgs {
     /// probes on CLEVR, else what the weights say, else eval]
     #[arg(long, value_name = "HOW", value_parser = preprocess)]
     preprocess: Option<Preprocess>,
+    /// Whether pictures are turned upright as their EXIF data says: ignore, exif
+    #[arg(long, value_name = "HOW", default_value_t)]
+    orientation: Orientation,
+    /// How 16-bit samples become 8: high_byte; scale to the bits that a picture uses
+    #[arg(long, value_name = "HOW", default_value_t)]
+    sixteen_bit: SixteenBit,
 }
 
 /// How images become features.
@@ -128,32 +136,48 @@ impl ReadArgs {
             normalization,
             batch_size: context.feature_batch(),
             workers: context.workers(),
-            reading: context.reading(),
+            reading: Reading {
+                decoding: resizing.decoding,
+                ..context.reading()
+            },
         };
         Extraction { config, resizing }
     }
 
     /// What the flag says, else the weights, else `default`.
     pub(crate) fn choose(&self, own: Option<Preprocess>, default: Preprocess) -> Resizing {
-        let of = |from| move |how| Resizing { how, from };
+        let decoding = Decoding {
+            orientation: self.orientation,
+            sixteen_bit: self.sixteen_bit,
+        };
+        let of = |from| {
+            move |how| Resizing {
+                how,
+                from,
+                decoding,
+            }
+        };
         let asked = self.preprocess.map(of("flag"));
         let own = || own.map(of("weights"));
         asked.or_else(own).unwrap_or_else(|| of("default")(default))
     }
 }
 
-/// How images get the size of an encoder, and what says so.
+/// How images are decoded and get the size of an encoder, and what says so.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Resizing {
     pub(crate) how: Preprocess,
     from: &'static str,
+    decoding: Decoding,
 }
 
 impl Resizing {
-    /// Adds both to the result of a command.
+    /// Adds all to the result of a command.
     pub(crate) fn add_to(self, result: &mut Value) {
         result["preprocess"] = json!(self.how.to_string());
         result["preprocess_from"] = json!(self.from);
+        result["orientation"] = json!(self.decoding.orientation.to_string());
+        result["sixteen_bit"] = json!(self.decoding.sixteen_bit.to_string());
     }
 }
 

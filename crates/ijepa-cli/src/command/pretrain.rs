@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
-use ijepa_data::Source;
+use ijepa_data::{Reading, Source};
 use ijepa_eval::{EpochEvaluation, ExtractConfig};
 use ijepa_train::{
     Learner, PretrainPlan, Recipe, Resume, pretrain,
@@ -161,7 +161,10 @@ impl Pretrain {
         let test = self.eval_test.as_ref().map(open).transpose()?;
         let config = ExtractConfig {
             workers: context.workers(),
-            reading: context.reading(),
+            reading: Reading {
+                decoding: recipe.data.decoding(),
+                ..context.reading()
+            },
             ..ExtractConfig::default()
         };
         let evaluation = match &self.eval_data {

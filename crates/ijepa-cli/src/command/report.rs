@@ -103,8 +103,14 @@ impl ReportRuns {
         let config = ExtractConfig::of(&checkpoint);
         let indices = evenly_spread(source.len(), self.images);
         let size = encoder.config().image_size;
-        let picked = pick_images(source.as_ref(), &indices, config.preprocess, size)
-            .map_err(ijepa_eval::Error::from)?;
+        let picked = pick_images(
+            source.as_ref(),
+            &indices,
+            config.preprocess,
+            size,
+            config.reading,
+        )
+        .map_err(ijepa_eval::Error::from)?;
         let colors = patch_colors(
             &encoder,
             &picked.images,

@@ -62,16 +62,19 @@ impl StudyArgs {
         context: &Context,
     ) -> Result<StudyReport, CliError> {
         let compute = context.compute()?;
+        let resizing = self.read.choose(None, Preprocess::Eval);
+        let ExtractConfig {
+            pooling,
+            normalization,
+            ..
+        } = study.extract;
+        let read = self
+            .read
+            .extraction(pooling, normalization, resizing, context);
         let study = Study {
             seeds: context.seeds(&self.seeds),
             images: self.images,
-            extract: ExtractConfig {
-                preprocess: self.read.choose(None, Preprocess::Eval).how,
-                batch_size: context.feature_batch(),
-                workers: context.workers(),
-                reading: context.reading(),
-                ..study.extract
-            },
+            extract: read.config,
             ..study
         };
         let environment = compute.environment([("data", data.0.clone().into())]);

@@ -1,6 +1,6 @@
 //! Runs of `pretrain`, and `knn` on what they leave behind.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use crate::support::{
     Background, endless, ijepa, json, keys, metrics, path_text, tiny, tiny_on, words,
@@ -118,4 +118,31 @@ fn a_changed_recipe_is_reported_when_a_run_goes_on() {
          0 -> 4\n"
     );
     assert_eq!(metrics(&run).len(), 4);
+}
+
+#[test]
+fn what_no_run_can_do_exits_with_3_before_there_is_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = path_text(folder.path().join("run"));
+    for (change, key) in [
+        ("data.color_jitter=3", "data.color_jitter"),
+        ("optimizer.warmup_epochs=9", "optimizer.warmup_epochs"),
+    ] {
+        let data = "scenes:n=32,size=32";
+        let args = [
+            "pretrain",
+            "--recipe",
+            "scenes_vit_nano",
+            "--data",
+            data,
+            "--out",
+            &out,
+            "--set",
+            change,
+        ];
+        let run = ijepa(&args);
+        assert_eq!(run.code, Some(3), "{run:?}");
+        assert!(run.stderr.contains(key), "{run:?}");
+        assert!(!Path::new(&out).exists(), "{change}");
+    }
 }

@@ -16,9 +16,9 @@ use others::Others;
 
 /// File name endings of images, compared without regard to case.
 pub const IMAGE_EXTENSIONS: &[&str] = &[
-    "jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp",
+    "jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp", "gif",
 ];
-const EXTENSIONS_TEXT: &str = ".jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp";
+const EXTENSIONS_TEXT: &str = ".jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp .gif";
 
 /// What a check of the file system leaves.
 const LOST_AND_FOUND: &str = "lost+found";
@@ -234,6 +234,10 @@ impl Source for FolderSource {
 
     fn file(&self, index: usize) -> Option<PathBuf> {
         Some(self.path(index))
+    }
+
+    fn label_advice(&self) -> &'static str {
+        "a folder needs one sub-folder per class"
     }
 
     fn classes(&self) -> &[String] {

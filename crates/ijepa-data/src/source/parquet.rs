@@ -2,6 +2,7 @@
 
 mod cache;
 mod glob;
+mod labels;
 mod pages;
 mod shard;
 
@@ -12,15 +13,17 @@ use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
 use crate::source::Source;
 use cache::Cache;
+use labels::{LabelKind, Labels};
 use shard::{Encoded, Shard};
 
 /// The images of one or more Parquet files.
 ///
 /// Images are in a column `image` or `img`: either encoded files in a binary column, or a struct
-/// with such a `bytes` field. Labels are in an integer column `label`, `labels` or
-/// `fine_label` (CIFAR-100), if any; a negative or missing one means no label. Class names come from the file's Hugging Face
-/// metadata, if present. Pages may be uncompressed or Snappy, which is what the Hugging Face
-/// libraries write.
+/// with such a `bytes` field. Labels are in a column `label`, `labels` or `fine_label`
+/// (CIFAR-100), if any. Integers of any width are classes as they are, a negative or missing one
+/// means no label, and their names come from the file's Hugging Face metadata, if present. The
+/// classes of strings (also as dictionaries) and booleans are the sorted distinct values of all
+/// files. Pages may be compressed by Snappy, Zstandard, Gzip, LZ4 (both kinds) or Brotli.
 ///
 /// Opening reads footers and labels. Images are read by row group and kept, still encoded, up to
 /// [`ParquetSource::CACHE_BYTES`]; data sets below that are read from disk once. Reading larger
@@ -65,8 +68,8 @@ impl ParquetSource {
     /// # Errors
     ///
     /// [`DataError::NoMatch`], [`DataError::NoRows`], [`DataError::Read`],
-    /// [`DataError::Parquet`], [`DataError::MissingColumn`], [`DataError::Inconsistent`] or
-    /// [`DataError::DecoderPanic`].
+    /// [`DataError::Parquet`], [`DataError::MissingColumn`], [`DataError::LabelType`],
+    /// [`DataError::LabelMix`], [`DataError::Inconsistent`] or [`DataError::DecoderPanic`].
     pub fn open(pattern: impl AsRef<Path>) -> Result<Self, DataError> {
         let pattern = pattern.as_ref();
         let mut source = Self {
@@ -76,24 +79,31 @@ impl ParquetSource {
             classes: Vec::new(),
             cache: Cache::new(Self::CACHE_BYTES),
         };
+        let mut labels = Labels::default();
+        let mut known: Option<(PathBuf, LabelKind)> = None;
         for path in glob::matches(pattern)? {
             let shard = Shard::open(&path)?;
-            for (number, labels) in shard.labels()?.into_iter().enumerate() {
-                let (shard, first, rows) = (source.shards.len(), source.labels.len(), labels.len());
-                if rows > 0 {
-                    source.groups.push(Group {
-                        shard,
-                        number,
-                        first,
-                        rows,
-                    });
-                }
-                source.labels.extend(labels);
+            same_kind(&mut known, &shard)?;
+            let mut first = labels.rows.len();
+            for (number, rows) in shard.group_rows().enumerate().filter(|group| group.1 > 0) {
+                source.groups.push(Group {
+                    shard: source.shards.len(),
+                    number,
+                    first,
+                    rows,
+                });
+                first += rows;
             }
+            shard.labels(&mut labels)?;
             if source.classes.is_empty() {
                 source.classes = shard.classes();
             }
             source.shards.push(shard);
+        }
+        let (rows, words) = labels.finish();
+        source.labels = rows;
+        if !words.is_empty() {
+            source.classes = words;
         }
         if source.labels.is_empty() {
             return Err(DataError::NoRows {
@@ -109,6 +119,21 @@ impl ParquetSource {
         let after = self.groups.partition_point(|group| group.first <= index);
         (after - 1, index - self.groups[after - 1].first)
     }
+}
+
+/// Refuses a file whose labels are of another kind than those of the files before it.
+fn same_kind(known: &mut Option<(PathBuf, LabelKind)>, shard: &Shard) -> Result<(), DataError> {
+    let Some((_, kind)) = shard.label() else {
+        return Ok(());
+    };
+    let (first, expected) = known.get_or_insert_with(|| (shard.path().to_owned(), kind));
+    if kind.is_integer() == expected.is_integer() {
+        return Ok(());
+    }
+    Err(DataError::LabelMix {
+        path: shard.path().to_owned(),
+        first: first.clone(),
+    })
 }
 
 impl Source for ParquetSource {
@@ -157,6 +182,10 @@ impl Source for ParquetSource {
     fn file(&self, index: usize) -> Option<PathBuf> {
         let shard = self.groups[self.locate(index).0].shard;
         Some(self.shards[shard].path().to_owned())
+    }
+
+    fn label_advice(&self) -> &'static str {
+        "a Parquet file needs a column `label`, `labels` or `fine_label`"
     }
 
     fn classes(&self) -> &[String] {

@@ -152,10 +152,10 @@ fn fingerprint(
     }
     let mut hasher = Hasher::new();
     // The configuration names sizes and precision; batches and threads change no feature.
-    let how = (config.pooling, config.preprocess, config.normalization);
     let how = format!(
-        "{VERSION} {:?} {how:?} {:?}",
+        "{VERSION} {:?} {} {:?}",
         encoder.config(),
+        config.described(),
         encoder.compute()
     );
     add(&mut hasher, how.as_bytes());

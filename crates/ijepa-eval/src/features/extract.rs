@@ -6,7 +6,7 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
-use ijepa_data::{Preprocess, Reading, RgbImage8, Skipped, Source, to_chw_f32};
+use ijepa_data::{Decoding, Preprocess, Reading, RgbImage8, Skipped, Source, to_chw_f32};
 use ijepa_model::{Checkpoint, Normalization, Pooling, VisionTransformer, checkpoint::Resize};
 
 pub use error::ExtractError;
@@ -79,6 +79,21 @@ impl ExtractConfig {
             return Err(ExtractError::BatchSize);
         }
         Ok(())
+    }
+
+    /// All that decides what the features of an encoder are, as kept results are named.
+    pub(crate) fn described(&self) -> String {
+        let pixels = self.pixels();
+        format!("({:?}, {pixels}, {:?})", self.pooling, self.normalization)
+    }
+
+    /// How files become pixels of the encoder's size; what is as by default is not said.
+    pub(crate) fn pixels(&self) -> String {
+        let (how, decoding) = (self.preprocess, self.reading.decoding);
+        match decoding == Decoding::default() {
+            true => format!("{how:?}"),
+            false => format!("{how:?}, {decoding:?}"),
+        }
     }
 
     /// Values of the pooled features of an image.

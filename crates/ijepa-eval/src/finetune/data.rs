@@ -79,6 +79,7 @@ fn labels(set: &'static str, source: &dyn Source) -> Result<Vec<u32>, FinetuneEr
         let unlabelled = || FinetuneError::Unlabelled {
             set,
             name: source.name(index),
+            advice: source.label_advice(),
         };
         source.label(index).ok_or_else(unlabelled)
     };

@@ -36,12 +36,14 @@ pub enum FinetuneError {
         images: usize,
     },
     /// An image has no label.
-    #[error("{set} image `{name}` has no label; a folder needs one sub-folder per class")]
+    #[error("{set} image `{name}` has no label{}", advised(.advice))]
     Unlabelled {
         /// Which set.
         set: &'static str,
         /// The first image without a label.
         name: String,
+        /// What the source says that labels need, [`Source::label_advice`](ijepa_data::Source).
+        advice: &'static str,
     },
     /// A class can have no image.
     #[error("{images} training images of {classes} classes, expected at least one of each")]
@@ -98,4 +100,12 @@ pub enum FinetuneError {
 fn example(set: &str, class: &Option<String>) -> String {
     let say = |class: &String| format!(", `{class}` is a {set} class only");
     class.as_ref().map_or_else(String::new, say)
+}
+
+/// Advice behind a message, if there is any.
+fn advised(advice: &str) -> String {
+    match advice {
+        "" => String::new(),
+        advice => format!("; {advice}"),
+    }
 }

@@ -85,12 +85,12 @@ impl Measure {
     /// What its values are kept under: they depend on nothing else but the encoder.
     pub(super) fn key(&self, extract: &ExtractConfig) -> String {
         format!(
-            "{}: {} labels of {}, tested on {} ({:?}, {:?})",
+            "{}: {} labels of {}, tested on {} ({}, {:?})",
             self.metric.name(),
             self.task.train.1.len(),
             self.task.train.0,
             self.task.test.0,
-            extract.preprocess,
+            extract.pixels(),
             extract.normalization,
         )
     }

@@ -223,10 +223,8 @@ impl Study {
             format!("{} tested on {}", named(&task.train), named(&task.test))
         };
         let tasks: Vec<String> = self.measures.iter().map(task).collect();
-        let config = &self.extract;
-        let features = (config.pooling, config.preprocess, config.normalization);
         let values = [
-            ("features", format!("{features:?}")),
+            ("features", self.extract.described()),
             ("tasks", tasks.join(", ")),
         ];
         values.map(|(key, value)| (key.to_owned(), value)).into()

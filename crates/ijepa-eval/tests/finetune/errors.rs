@@ -31,6 +31,10 @@ impl Source for Labelled {
         Ok(Fetched::Pixels(image))
     }
 
+    fn label_advice(&self) -> &'static str {
+        "ask a person"
+    }
+
     fn classes(&self) -> &[String] {
         &self.1
     }
@@ -48,12 +52,12 @@ fn sets_that_do_not_belong_together_are_refused() {
         (
             labelled(&[0, -1], &["a"]),
             labelled(&[0], &["a"]),
-            "training image `image-1` has no label; a folder needs one sub-folder per class",
+            "training image `image-1` has no label; ask a person",
         ),
         (
             labelled(&[0], &["a"]),
             labelled(&[-1], &["a"]),
-            "test image `image-0` has no label; a folder needs one sub-folder per class",
+            "test image `image-0` has no label; ask a person",
         ),
         (
             labelled(&[0, 1], &["a", "b", "c"]),

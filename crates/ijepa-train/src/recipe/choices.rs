@@ -11,6 +11,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
+pub use ijepa_data::{Orientation, SixteenBit};
 pub use ijepa_masking::MaskMode;
 pub use ijepa_model::{InitScheme, Kernels, Loss, Precision, Target, TargetMasking};
 

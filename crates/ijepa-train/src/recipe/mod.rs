@@ -20,7 +20,7 @@ mod validate;
 
 pub use choices::{
     DecaySchedule, Decode, InitScheme, Kernels, Loss, MaskMode, MaskStrategy, ObjectiveKind,
-    OnCollapse, PatchEmbedInit, Precision, Target, TargetMasking,
+    OnCollapse, Orientation, PatchEmbedInit, Precision, SixteenBit, Target, TargetMasking,
 };
 pub use error::{RecipeError, suggestion};
 pub use image_size::ImageSize;

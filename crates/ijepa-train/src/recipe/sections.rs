@@ -2,12 +2,14 @@
 //!
 //! Every field has a default, so a file states only what differs from the published ViT-H/14 run.
 
+use ijepa_data::Decoding;
 use ijepa_model::VitVariant;
 use serde::{Deserialize, Serialize};
 
 use super::{
     DecaySchedule, Decode, ImageSize, InitScheme, Kernels, Loss, MaskMode, MaskStrategy,
-    ObjectiveKind, OnCollapse, PatchEmbedInit, Precision, Target, TargetMasking,
+    ObjectiveKind, OnCollapse, Orientation, PatchEmbedInit, Precision, SixteenBit, Target,
+    TargetMasking,
 };
 
 /// Every setting of a pretraining run.
@@ -188,10 +190,14 @@ pub struct Data {
     pub crop_scale: [f64; 2],
     /// Whether images are mirrored left to right with probability 0.5.
     pub flip: bool,
-    /// Strength of the colour distortion; 0 is off.
+    /// Strength of the colour distortion, at most 2.5, where hues turn by half the circle; 0 is off.
     pub color_jitter: f64,
     /// How images are decoded and resized.
     pub decode: Decode,
+    /// Whether pictures are turned upright as their EXIF data says.
+    pub orientation: Orientation,
+    /// How samples of 16 bits become 8.
+    pub sixteen_bit: SixteenBit,
     /// Fraction of unreadable images beyond which a run stops, in `[0, 1]`, rounded up to whole images.
     pub max_bad_fraction: f64,
 }
@@ -203,7 +209,19 @@ impl Default for Data {
             flip: false,
             color_jitter: 0.0,
             decode: Decode::Exact,
+            orientation: Orientation::Ignore,
+            sixteen_bit: SixteenBit::HighByte,
             max_bad_fraction: 0.01,
+        }
+    }
+}
+
+impl Data {
+    /// How files become pixels.
+    pub fn decoding(&self) -> Decoding {
+        Decoding {
+            orientation: self.orientation,
+            sixteen_bit: self.sixteen_bit,
         }
     }
 }
@@ -221,7 +239,7 @@ pub struct Optimizer {
     pub start_lr: f64,
     /// Learning rate at the end of the schedule.
     pub final_lr: f64,
-    /// Length of the linear warm-up in epochs.
+    /// Length of the linear warm-up in epochs, at most `epochs`.
     pub warmup_epochs: f64,
     /// Length of the run in epochs.
     pub epochs: usize,

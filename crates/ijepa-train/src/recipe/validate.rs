@@ -189,10 +189,14 @@ impl Mask {
     }
 }
 
+/// Hues turn by a fifth of the strength, and by half the circle at most.
+const JITTER: &str = "0 to 2.5";
+const UNTIL_THE_END: &str = "0 or more and at most `optimizer.epochs`";
+
 impl Data {
     fn validate(&self) -> Result<(), RecipeError> {
         scale("data.crop_scale", self.crop_scale)?;
-        not_negative([("data.color_jitter", self.color_jitter)])?;
+        within("data.color_jitter", self.color_jitter, 0.0..=2.5, JITTER)?;
         shares([("data.max_bad_fraction", self.max_bad_fraction)])
     }
 }
@@ -205,11 +209,12 @@ impl Optimizer {
             ("optimizer.lr", self.lr),
             ("optimizer.start_lr", self.start_lr),
             ("optimizer.final_lr", self.final_lr),
-            ("optimizer.warmup_epochs", self.warmup_epochs),
             ("optimizer.weight_decay", self.weight_decay),
             ("optimizer.final_weight_decay", self.final_weight_decay),
             ("optimizer.clip_grad", self.clip_grad),
         ])?;
+        let (warmup, end) = (self.warmup_epochs, self.epochs as f64);
+        within("optimizer.warmup_epochs", warmup, 0.0..=end, UNTIL_THE_END)?;
         adam(self.betas, self.eps)?;
         // A shorter schedule than the run would raise the rate again and the momentum above its end.
         let ipe_scale = self.ipe_scale;
@@ -273,12 +278,30 @@ mod tests {
             &["run.micro_batch=384"],
             &["mask.min_keep=255"],
             &["mask.context_scale=[1, 1]"],
+            &["optimizer.warmup_epochs=300", "data.color_jitter=2.5"],
             &["optimizer.warmup_epochs=0", "optimizer.lr=0"],
             &["model.image_size=[224, 448]"],
             &["run.seed=9223372036854775807"],
         ] {
             let recipe = Recipe::default().with_overrides(overrides).unwrap();
             recipe.validate().unwrap();
+        }
+    }
+
+    #[test]
+    fn what_no_run_can_do_is_refused() {
+        for (change, expected) in [
+            (
+                "data.color_jitter=3",
+                "`data.color_jitter` is 3, expected 0 to 2.5",
+            ),
+            (
+                "optimizer.warmup_epochs=301",
+                "`optimizer.warmup_epochs` is 301, expected 0 or more and at most `optimizer.epochs`",
+            ),
+        ] {
+            let recipe = Recipe::default().with_overrides(&[change]).unwrap();
+            assert_eq!(recipe.validate().unwrap_err().to_string(), expected);
         }
     }
 

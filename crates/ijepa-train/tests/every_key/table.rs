@@ -172,6 +172,8 @@ pub(crate) const TABLE: &[Entry] = &[
     entry("data.flip", &["true"], &[], Column("loss")),
     entry("data.color_jitter", &["1.0"], &[], Column("loss")),
     entry("data.decode", &["fast"], &[], NotBuilt),
+    entry("data.orientation", &["exif"], &[], Column("loss")),
+    entry("data.sixteen_bit", &["scale"], &[], Column("loss")),
     entry(
         "data.max_bad_fraction",
         &["0.0"],

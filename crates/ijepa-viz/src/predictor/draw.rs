@@ -77,8 +77,15 @@ impl Pencil<'_> {
         source: &dyn Source,
         side: usize,
     ) -> Result<RgbPicture, ExtractError> {
-        let preprocess = self.extract.preprocess;
-        let picked = pick_images(source, &[patch.index], preprocess, self.image_size)?;
+        let config = self.extract;
+        let size = self.image_size;
+        let picked = pick_images(
+            source,
+            &[patch.index],
+            config.preprocess,
+            size,
+            config.reading,
+        )?;
         let image = &picked.images[0].image;
         let cells = 2 * SURROUNDINGS + 1;
         let window = cells * self.patch_size;

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ijepa_data::{
-    DataError, Filter, Preprocess, RgbImage8, SampleRng, Source, Transform, resize, unit,
+    DataError, Filter, Preprocess, Reading, RgbImage8, SampleRng, Source, Transform, resize, unit,
 };
 use ijepa_eval::{Picked, evenly_spread, pick_images};
 
@@ -94,7 +94,13 @@ impl ViewSizes {
         count: usize,
     ) -> Result<(Views, Picked), RcdmError> {
         let indices = evenly_spread(source.len(), count);
-        let picked = pick_images(source, &indices, Preprocess::Fill, self.common())?;
+        let picked = pick_images(
+            source,
+            &indices,
+            Preprocess::Fill,
+            self.common(),
+            Reading::default(),
+        )?;
         let pixels = picked.images.iter().flat_map(|image| image.image.pixels());
         let common: Vec<u8> = pixels.copied().collect();
         Ok((self.split(&common)?, picked))

@@ -1,6 +1,6 @@
 //! The patches that predictions are like.
 
-use ijepa_data::Preprocess;
+use ijepa_data::{Preprocess, Reading};
 use ijepa_eval::{evenly_spread, pick_images};
 use ijepa_testkit::{device, values};
 use ijepa_viz::{NeighbourSearch, PredictionConfig, nearest_patches};
@@ -16,7 +16,14 @@ fn the_nearest_patch_to_a_feature_is_the_one_it_came_from() {
         ..PredictionConfig::default()
     };
     let indices = evenly_spread(7, 7);
-    let picked = pick_images(source.as_ref(), &indices, Preprocess::Squash, [24, 32]).unwrap();
+    let picked = pick_images(
+        source.as_ref(),
+        &indices,
+        Preprocess::Squash,
+        [24, 32],
+        Reading::default(),
+    )
+    .unwrap();
     let input = ijepa_eval::image_tensor(&picked.images, &extract(), &device);
     let features = config
         .objective
@@ -70,6 +77,7 @@ fn neighbours_stand_right_of_the_maps_in_two_lines() {
         &[0, 1, 2, 3, 4],
         Preprocess::Squash,
         [24, 32],
+        Reading::default(),
     );
     let picked = picked.unwrap();
     let found = &drawn.neighbours[1];

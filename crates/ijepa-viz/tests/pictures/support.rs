@@ -1,7 +1,7 @@
 //! Small networks, rendered images, and looking at panels.
 
 use burn::{module::Param, tensor::Tensor};
-use ijepa_data::{DataSpec, Preprocess, Source};
+use ijepa_data::{DataSpec, Preprocess, Reading, Source};
 use ijepa_eval::{ExtractConfig, Picked, pick_images};
 use ijepa_masking::{Block, MaskGroup, RgbPicture};
 use ijepa_model::{
@@ -64,6 +64,7 @@ pub(crate) fn images(n: usize) -> Picked {
         &indices,
         Preprocess::Squash,
         [24, 32],
+        Reading::default(),
     )
     .unwrap()
 }

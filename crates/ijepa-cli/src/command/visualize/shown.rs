@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ijepa_data::Preprocess;
-use ijepa_eval::{Picked, evenly_spread, pick_images};
+use ijepa_eval::{ExtractConfig, Picked, evenly_spread, pick_images};
 use ijepa_masking::RgbPicture;
 use ijepa_model::{Normalization, Pooling, VisionTransformerConfig};
 use serde_json::{Value, json};
@@ -59,8 +59,13 @@ impl ShownArgs {
         } else {
             self.index.clone()
         };
-        let preprocess = extraction.config.preprocess;
-        let picked = pick_images(source.as_ref(), &indices, preprocess, encoder.image_size);
+        let ExtractConfig {
+            preprocess,
+            reading,
+            ..
+        } = extraction.config;
+        let size = encoder.image_size;
+        let picked = pick_images(source.as_ref(), &indices, preprocess, size, reading);
         Ok(picked.map_err(ijepa_eval::Error::from)?)
     }
 

@@ -1,9 +1,17 @@
 //! A look at the page headers of a column before a library trusts them.
 
-/// Decoded bytes that one byte of a page can justify; Snappy cannot pass 22 to 1.
-const MOST_EXPANSION: u64 = 64;
-/// Decoded bytes that any page may have.
-const FREE_BYTES: u64 = 4096;
+use parquet::basic::Compression;
+
+/// Decoded bytes that any page may have, and those that one byte of it justifies beyond.
+///
+/// Snappy cannot pass 22 to 1, LZ4 255 and Deflate 1032. Zstandard and Brotli write a page of one
+/// value, which is a megabyte as a rule, in a few bytes.
+fn justified(codec: Compression) -> (u64, u64) {
+    match codec {
+        Compression::UNCOMPRESSED | Compression::SNAPPY => (4096, 64),
+        _ => (16 << 20, 1032),
+    }
+}
 /// Nesting of Thrift structures beyond what any page header has.
 const MAX_DEPTH: usize = 16;
 
@@ -20,12 +28,13 @@ pub(super) enum BadPage {
 ///
 /// The Parquet library allocates, and fills, as many bytes as a page header announces: up to
 /// 2 GiB for a file of a few bytes.
-pub(super) fn check(chunk: &[u8]) -> Result<(), BadPage> {
+pub(super) fn check(chunk: &[u8], codec: Compression) -> Result<(), BadPage> {
+    let (free, expansion) = justified(codec);
     let mut rest = Compact(chunk);
     while !rest.0.is_empty() {
         let header = rest.page_header().ok_or(BadPage::Broken)?;
         rest.take(header.compressed).ok_or(BadPage::Broken)?;
-        let possible = (header.compressed as u64).saturating_mul(MOST_EXPANSION) + FREE_BYTES;
+        let possible = (header.compressed as u64).saturating_mul(expansion) + free;
         if header.uncompressed > possible {
             return Err(BadPage::TooLarge {
                 announced: header.uncompressed,
@@ -154,6 +163,10 @@ impl<'a> Compact<'a> {
 mod tests {
     use super::*;
 
+    fn check_snappy(chunk: &[u8]) -> Result<(), BadPage> {
+        check(chunk, Compression::SNAPPY)
+    }
+
     /// A data page header announcing the two sizes, each below 64 or written as a varint.
     fn header(uncompressed: &[u8], compressed: &[u8]) -> Vec<u8> {
         // Field 1 (type) is 0; field 5 is a structure with a list of two booleans and a text.
@@ -173,8 +186,8 @@ mod tests {
         let mut chunk = header(&[20], &[6]);
         chunk.extend([1, 2, 3]);
         chunk.extend(header(&[0], &[0]));
-        assert_eq!(check(&chunk), Ok(()));
-        assert_eq!(check(&[]), Ok(()));
+        assert_eq!(check_snappy(&chunk), Ok(()));
+        assert_eq!(check_snappy(&[]), Ok(()));
     }
 
     #[test]
@@ -183,23 +196,27 @@ mod tests {
         chunk.push(7);
         let announced = i32::MAX as u64;
         assert_eq!(
-            check(&chunk),
+            check_snappy(&chunk),
             Err(BadPage::TooLarge {
                 announced,
                 possible: 64 + 4096
             })
         );
-        assert_eq!(check(&header(&[2], &[2])), Err(BadPage::Broken));
-        assert_eq!(check(&header(&[1], &[0])), Err(BadPage::Broken));
+        assert_eq!(check_snappy(&header(&[2], &[2])), Err(BadPage::Broken));
+        assert_eq!(check_snappy(&header(&[1], &[0])), Err(BadPage::Broken));
     }
 
     #[test]
     fn every_truncation_and_endless_nesting_are_refused() {
         let whole = header(&[2], &[0]);
         for length in 1..whole.len() {
-            assert_eq!(check(&whole[..length]), Err(BadPage::Broken), "{length}");
+            assert_eq!(
+                check_snappy(&whole[..length]),
+                Err(BadPage::Broken),
+                "{length}"
+            );
         }
-        assert_eq!(check(&[0x1c; 100]), Err(BadPage::Broken));
-        assert_eq!(check(&[0xff; 100]), Err(BadPage::Broken));
+        assert_eq!(check_snappy(&[0x1c; 100]), Err(BadPage::Broken));
+        assert_eq!(check_snappy(&[0xff; 100]), Err(BadPage::Broken));
     }
 }

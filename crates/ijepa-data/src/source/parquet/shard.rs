@@ -7,19 +7,20 @@ use std::sync::Arc;
 
 use parquet::basic::Type;
 use parquet::column::reader::ColumnReaderImpl;
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int32Type, Int64Type};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::serialized_reader::SerializedPageReader;
+use parquet::schema::types::SchemaDescriptor;
 
 use crate::decode::guard;
 use crate::error::DataError;
+use crate::source::parquet::labels::{LABEL_COLUMNS, LabelKind, Labels};
 use crate::source::parquet::pages::{self, BadPage};
 
 /// Leaf columns that can hold encoded images, in the order of preference.
 const IMAGE_COLUMNS: [&str; 4] = ["image.bytes", "img.bytes", "image", "img"];
 const IMAGE_COLUMNS_TEXT: &str = "`image`, `img` or with a field `bytes` in one of these";
-const LABEL_COLUMNS: [&str; 3] = ["label", "labels", "fine_label"];
 /// Rows decoded at a time, so that memory follows what a file holds and not what it announces.
 const ROWS_AT_ONCE: usize = 256;
 
@@ -29,7 +30,14 @@ pub(super) struct Shard {
     path: PathBuf,
     metadata: ParquetMetaData,
     image: usize,
-    label: Option<usize>,
+    label: Option<LabelColumn>,
+}
+
+/// The place of the label column among the leaves, and what it holds.
+#[derive(Debug, Clone, Copy)]
+struct LabelColumn {
+    leaf: usize,
+    kind: LabelKind,
 }
 
 /// The encoded images of one row group, end to end.
@@ -78,23 +86,23 @@ impl Shard {
             .iter()
             .map(|column| column.path().string())
             .collect();
-        let usable = |leaf: usize, types: &[Type]| {
-            let column = schema.column(leaf);
-            column.max_rep_level() == 0 && types.contains(&column.physical_type())
+        let usable = |leaf: &usize| {
+            let column = schema.column(*leaf);
+            column.max_rep_level() == 0 && column.physical_type() == Type::BYTE_ARRAY
         };
-        let find = |names: &[&str], types: &[Type]| {
-            let place = |name: &&str| leaves.iter().position(|leaf| leaf == name);
-            names
-                .iter()
-                .filter_map(place)
-                .find(|&leaf| usable(leaf, types))
-        };
-        let image = find(&IMAGE_COLUMNS, &[Type::BYTE_ARRAY]);
-        let label = find(&LABEL_COLUMNS, &[Type::INT32, Type::INT64]);
-        let image = image.ok_or_else(|| DataError::MissingColumn {
+        let place = |name: &&str| leaves.iter().position(|leaf| leaf == name);
+        let mut images = IMAGE_COLUMNS.iter().filter_map(place);
+        let image = images
+            .find(usable)
+            .ok_or_else(|| DataError::MissingColumn {
+                path: path.to_owned(),
+                expected: IMAGE_COLUMNS_TEXT,
+                found: leaves.join(", "),
+            })?;
+        let label = label_column(schema).map_err(|(column, found)| DataError::LabelType {
             path: path.to_owned(),
-            expected: IMAGE_COLUMNS_TEXT,
-            found: leaves.join(", "),
+            column: column.to_owned(),
+            found,
         })?;
         let shard = Self {
             path: path.to_owned(),
@@ -110,16 +118,29 @@ impl Shard {
         &self.path
     }
 
-    /// The labels of every row group; `None` where there is no label.
-    pub(super) fn labels(&self) -> Result<Vec<Vec<Option<u32>>>, DataError> {
-        let rows = |group: usize| self.metadata.row_group(group).num_rows() as usize;
+    /// The column of labels and what it holds, if there is one.
+    pub(super) fn label(&self) -> Option<(String, LabelKind)> {
+        let schema = self.metadata.file_metadata().schema_descr();
+        let LabelColumn { leaf, kind } = self.label?;
+        Some((schema.column(leaf).path().string(), kind))
+    }
+
+    /// Rows of every row group.
+    pub(super) fn group_rows(&self) -> impl Iterator<Item = usize> {
+        let groups = self.metadata.row_groups().iter();
+        groups.map(|group| group.num_rows() as usize)
+    }
+
+    /// Appends the label of every row to `labels`; `None` where there is no label.
+    pub(super) fn labels(&self, labels: &mut Labels) -> Result<(), DataError> {
         let file = Arc::new(open(&self.path)?);
-        (0..self.metadata.num_row_groups())
-            .map(|group| match self.label {
-                None => Ok(vec![None; rows(group)]),
-                Some(column) => self.group_labels(&file, group, column, rows(group)),
-            })
-            .collect()
+        for (group, rows) in self.group_rows().enumerate() {
+            match self.label {
+                None => (0..rows).for_each(|_| labels.push_number(None)),
+                Some(column) => self.group_labels(&file, group, column, rows, labels)?,
+            }
+        }
+        Ok(())
     }
 
     /// The encoded images of one row group.
@@ -138,11 +159,11 @@ impl Shard {
             .and_then(|pair| pair.value.as_deref())
             .unwrap_or_default();
         let info: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-        let feature = |name: &&str| {
-            let names = &info["info"]["features"][name]["names"];
-            serde_json::from_value::<Vec<String>>(names.clone()).ok()
+        let Some((column, _)) = self.label() else {
+            return Vec::new();
         };
-        LABEL_COLUMNS.iter().find_map(feature).unwrap_or_default()
+        let names = &info["info"]["features"][column]["names"];
+        serde_json::from_value(names.clone()).unwrap_or_default()
     }
 
     /// Refuses row counts and column positions that the file's size rules out; the library
@@ -161,7 +182,8 @@ impl Shard {
             if rows < 0 || rows > i64::from(u32::MAX) {
                 return wrong("the number of rows in a group", rows, i64::from(u32::MAX));
             }
-            for leaf in [Some(self.image), self.label].into_iter().flatten() {
+            let label = self.label.map(|label| label.leaf);
+            for leaf in [Some(self.image), label].into_iter().flatten() {
                 let Some(column) = group.columns().get(leaf) else {
                     let found = group.num_columns() as i64;
                     return wrong("the number of columns in a group", found, leaf as i64 + 1);
@@ -184,33 +206,52 @@ impl Shard {
         &self,
         file: &Arc<File>,
         group: usize,
-        column: usize,
+        LabelColumn { leaf, kind }: LabelColumn,
         rows: usize,
-    ) -> Result<Vec<Option<u32>>, DataError> {
-        let mut labels = Vec::new();
+        labels: &mut Labels,
+    ) -> Result<(), DataError> {
+        let signed = match kind {
+            LabelKind::Integer { signed } => signed,
+            LabelKind::Boolean => {
+                let word = |value: &bool| value.to_string();
+                let push = |value: Option<&bool>| {
+                    labels.push_word(value.map(word).as_deref().map(str::as_bytes));
+                };
+                return self.column::<BoolType>(file, group, leaf, rows, push);
+            }
+            LabelKind::Text => {
+                let push = |value: Option<&ByteArray>| labels.push_word(value.map(ByteArray::data));
+                return self.column::<ByteArrayType>(file, group, leaf, rows, push);
+            }
+        };
         let mut largest = 0;
         let mut push = |label: Option<i64>| {
             largest = largest.max(label.unwrap_or(0));
-            labels.push(label.and_then(|label| u32::try_from(label).ok()));
+            labels.push_number(label.and_then(|label| u32::try_from(label).ok()));
         };
         let schema = self.metadata.file_metadata().schema_descr();
-        if schema.column(column).physical_type() == Type::INT32 {
-            let widen = |label: Option<&i32>| push(label.map(|&label| i64::from(label)));
-            self.column::<Int32Type>(file, group, column, rows, widen)?;
+        if schema.column(leaf).physical_type() == Type::INT32 {
+            let widen = |&label: &i32| match signed {
+                true => i64::from(label),
+                false => i64::from(label as u32),
+            };
+            self.column::<Int32Type>(file, group, leaf, rows, |label| push(label.map(widen)))?;
         } else {
-            let widen = |label: Option<&i64>| push(label.copied());
-            self.column::<Int64Type>(file, group, column, rows, widen)?;
+            let widen = |&label: &i64| match signed {
+                true => label,
+                false => i64::try_from(label as u64).unwrap_or(i64::MAX),
+            };
+            self.column::<Int64Type>(file, group, leaf, rows, |label| push(label.map(widen)))?;
         }
         if largest > i64::from(u32::MAX) {
-            let (path, expected) = (self.path.clone(), i64::from(u32::MAX));
             return Err(DataError::Inconsistent {
-                path,
+                path: self.path.clone(),
                 what: "a label",
                 found: largest,
-                expected,
+                expected: i64::from(u32::MAX),
             });
         }
-        Ok(labels)
+        Ok(())
     }
 
     /// Refuses pages that announce more bytes than they can hold.
@@ -235,7 +276,7 @@ impl Shard {
                 expected,
             })
         };
-        match pages::check(&chunk) {
+        match pages::check(&chunk, column.compression()) {
             Ok(()) => Ok(()),
             Err(BadPage::TooLarge {
                 announced,
@@ -292,6 +333,20 @@ impl Shard {
             expected: rows as i64,
         })
     }
+}
+
+/// The label column, if there is one; its name and type if it holds no classes.
+fn label_column(schema: &SchemaDescriptor) -> Result<Option<LabelColumn>, (&'static str, String)> {
+    let of_name = |name: &&'static str| {
+        let mut columns = schema.columns().iter();
+        let leaf = columns.position(|column| column.path().parts()[0] == *name)?;
+        Some((*name, leaf))
+    };
+    let Some((name, leaf)) = LABEL_COLUMNS.iter().find_map(of_name) else {
+        return Ok(None);
+    };
+    let kind = LabelKind::of(&schema.column(leaf)).map_err(|found| (name, found))?;
+    Ok(Some(LabelColumn { leaf, kind }))
 }
 
 /// Where a column chunk starts in its file, and its length, in bytes.

@@ -1,0 +1,77 @@
+//! What is open about the pixels of a file.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::DataError;
+
+/// How files become pixels where there is a choice; the default is what torchvision's folders do
+/// with Pillow, but for 16-bit grey pictures, which Pillow clips.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Decoding {
+    /// What turned cameras do.
+    pub orientation: Orientation,
+    /// What becomes of samples of 16 bits.
+    pub sixteen_bit: SixteenBit,
+}
+
+/// Whether pictures are turned upright as their EXIF data says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Orientation {
+    /// Pixels as they are stored, as torchvision's loader of folders. (Orientation is part of the
+    /// TIFF format, and Pillow obeys it there.)
+    #[default]
+    Ignore,
+    /// Upright, as viewers show them.
+    Exif,
+}
+
+/// How samples of 16 bits become 8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SixteenBit {
+    /// Their high byte, as Pillow does with colours.
+    // DIFFERENCE(D-18): of grey, Pillow makes white of everything above 255.
+    #[default]
+    HighByte,
+    /// `round(255 v / (2^b - 1))`, where `b` is the picture's number of bits, from 8 to 16.
+    ///
+    /// It is the smallest whose range holds the largest sample (alpha left out). A PNG file that
+    /// names its significant bits in an `sBIT` chunk has at least as many.
+    Scale,
+}
+
+macro_rules! words {
+    ($type:ident, $what:literal, $expected:literal, $($word:literal => $value:ident),+) => {
+        impl FromStr for $type {
+            type Err = DataError;
+
+            fn from_str(text: &str) -> Result<Self, DataError> {
+                match text {
+                    $($word => Ok(Self::$value),)+
+                    _ => Err(DataError::UnknownValue {
+                        what: $what,
+                        found: text.to_owned(),
+                        expected: $expected,
+                    }),
+                }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    $(Self::$value => $word,)+
+                })
+            }
+        }
+    };
+}
+
+words!(Orientation, "orientation", "ignore, exif", "ignore" => Ignore, "exif" => Exif);
+words!(
+    SixteenBit, "conversion of 16-bit samples", "high_byte, scale",
+    "high_byte" => HighByte, "scale" => Scale
+);

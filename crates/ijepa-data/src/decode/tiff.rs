@@ -1,0 +1,168 @@
+//! TIFF files that the image library leaves to others: palettes and YCbCr.
+
+use std::io::Cursor;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, RgbImage};
+use tiff::decoder::{Decoder, DecodingResult, Limits};
+use tiff::tags::{PhotometricInterpretation, Tag};
+use tiff::{ColorType, TiffError};
+
+use super::{Failure, MAX_PIXELS, check_size};
+
+/// A tag that DNG files have in their first directory.
+const DNG_VERSION: Tag = Tag::Unknown(50_706);
+/// The colours of a camera's sensor, one a pixel.
+const COLOR_FILTER_ARRAY: u16 = 32_803;
+const GREY: u16 = 1;
+
+/// Decodes a TIFF file with a palette or in YCbCr, turned as it asks; `None` for other colours.
+pub(super) fn decode(bytes: &[u8]) -> Result<Option<DynamicImage>, Failure> {
+    let is_mosaic = |color: Value| {
+        let word = bytes.get(color.at..color.at + 2);
+        word == Some(&color.word(COLOR_FILTER_ARRAY))
+    };
+    if directory_value(bytes, Tag::PhotometricInterpretation).is_some_and(is_mosaic)
+        || directory_value(bytes, DNG_VERSION).is_some()
+    {
+        return Err(Failure::Unread("camera raw (TIFF)".to_owned()));
+    }
+    let mut file = open(bytes)?;
+    let color: Option<u16> = file.find_tag_unsigned(Tag::PhotometricInterpretation)?;
+    let image = match color.and_then(PhotometricInterpretation::from_u16) {
+        Some(PhotometricInterpretation::RGBPalette) => {
+            palette(bytes, &file.get_tag_u16_vec(Tag::ColorMap)?)?
+        }
+        Some(PhotometricInterpretation::YCbCr) => ycbcr(&mut file)?,
+        _ => return Ok(None),
+    };
+    let orientation: Option<u8> = file.find_tag_unsigned(Tag::Orientation)?;
+    let mut image = DynamicImage::from(image);
+    if let Some(orientation) = orientation.and_then(Orientation::from_exif) {
+        image.apply_orientation(orientation);
+    }
+    Ok(Some(image))
+}
+
+fn open<T: AsRef<[u8]>>(bytes: T) -> Result<Decoder<Cursor<T>>, Failure> {
+    let mut limits = Limits::default();
+    limits.decoding_buffer_size = 3 * MAX_PIXELS as usize;
+    limits.intermediate_buffer_size = limits.decoding_buffer_size;
+    let mut file = Decoder::new(Cursor::new(bytes))?.with_limits(limits);
+    let (width, height) = file.dimensions()?;
+    check_size(width, height)?;
+    Ok(file)
+}
+
+/// Reads the indices as if they were levels of grey, and looks them up in `map`: 16-bit reds, then
+/// greens, then blues.
+fn palette(bytes: &[u8], map: &[u16]) -> Result<RgbImage, Failure> {
+    let mut grey = bytes.to_vec();
+    if let Some(color) = directory_value(bytes, Tag::PhotometricInterpretation) {
+        grey[color.at..color.at + 2].copy_from_slice(&color.word(GREY));
+    }
+    let mut file = open(grey)?;
+    let (width, height) = file.dimensions()?;
+    let (ColorType::Gray(bits @ (1 | 2 | 4 | 8)), DecodingResult::U8(indices)) =
+        (file.colortype()?, file.read_image()?)
+    else {
+        return Err(Failure::Unread("TIFF with an uncommon palette".to_owned()));
+    };
+    let colors = 1 << bits;
+    if map.len() < 3 * colors {
+        return Err(Failure::broken("the palette is too short"));
+    }
+    // Rows begin at whole bytes; pixels fill a byte from its high end.
+    let row = (width as usize * usize::from(bits)).div_ceil(8);
+    let index = |x: u32, y: u32| {
+        let bit = x as usize * usize::from(bits);
+        let byte = indices[y as usize * row + bit / 8];
+        usize::from(byte >> (8 - usize::from(bits) - bit % 8)) & (colors - 1)
+    };
+    if indices.len() < row * height as usize {
+        return Err(Failure::broken("the image is too short"));
+    }
+    Ok(RgbImage::from_fn(width, height, |x, y| {
+        let color = index(x, y);
+        image::Rgb([0, 1, 2].map(|channel| (map[channel * colors + color] >> 8) as u8))
+    }))
+}
+
+/// Converts as JPEG files are, from the full range.
+fn ycbcr(file: &mut Decoder<Cursor<&[u8]>>) -> Result<RgbImage, Failure> {
+    let (width, height) = file.dimensions()?;
+    let planes = file.image_buffer_layout()?.planes;
+    let (ColorType::YCbCr(8), 1, DecodingResult::U8(mut pixels)) =
+        (file.colortype()?, planes, file.read_image()?)
+    else {
+        return Err(Failure::Unread(
+            "TIFF in an uncommon kind of YCbCr".to_owned(),
+        ));
+    };
+    for pixel in pixels.as_chunks_mut::<3>().0 {
+        let [luma, blue, red] = pixel.map(f32::from);
+        let (blue, red) = (blue - 128.0, red - 128.0);
+        *pixel = [
+            luma + 1.402 * red,
+            luma - 0.344_136 * blue - 0.714_136 * red,
+            luma + 1.772 * blue,
+        ]
+        .map(|level| level.round() as u8);
+    }
+    RgbImage::from_raw(width, height, pixels)
+        .ok_or_else(|| Failure::broken("the image is too short"))
+}
+
+/// Where the value of an entry of a directory stands in the file.
+struct Value {
+    at: usize,
+    little_endian: bool,
+}
+
+impl Value {
+    fn word(&self, value: u16) -> [u8; 2] {
+        match self.little_endian {
+            true => value.to_le_bytes(),
+            false => value.to_be_bytes(),
+        }
+    }
+}
+
+/// Finds an entry of the first directory, of a TIFF or a BigTIFF file.
+fn directory_value(bytes: &[u8], tag: Tag) -> Option<Value> {
+    let little_endian = bytes.starts_with(b"II");
+    let number = |at: usize, length: usize| -> Option<usize> {
+        let bytes = bytes.get(at..at.checked_add(length)?)?;
+        let add = |sum: usize, &byte: &u8| sum << 8 | usize::from(byte);
+        Some(match little_endian {
+            true => bytes.iter().rev().fold(0, add),
+            false => bytes.iter().fold(0, add),
+        })
+    };
+    // BigTIFF has version 43, numbers of 8 bytes for 4 and for the 2 of the count.
+    let (directory, count, entry, value) = match number(2, 2)? {
+        43 => (number(8, 8)?, 8, 20, 12),
+        _ => (number(4, 4)?, 2, 12, 8),
+    };
+    let first = directory.checked_add(count)?;
+    let entries = number(directory, count)?.min(bytes.len() / entry);
+    let place = |index: usize| first.checked_add(index * entry);
+    let found = (0..entries).filter_map(place);
+    let mut found = found.filter(|&at| number(at, 2) == Some(usize::from(tag.to_u16())));
+    let at = found.next()?.checked_add(value)?;
+    bytes.get(at..at.checked_add(4)?)?;
+    // A short number stands in the first two bytes; a long one in big-endian order does not.
+    const LONG: usize = 4;
+    let is_long = number(at - value + 2, 2)? == LONG;
+    let at = at + if is_long && !little_endian { 2 } else { 0 };
+    Some(Value { at, little_endian })
+}
+
+impl From<TiffError> for Failure {
+    fn from(cause: TiffError) -> Self {
+        match cause {
+            TiffError::UnsupportedError(kind) => Self::Unread(format!("TIFF ({kind})")),
+            cause => Self::broken(cause),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What a label column may hold, and the classes that its values make.
+
+use std::collections::BTreeMap;
+
+use parquet::basic::{ConvertedType, LogicalType, Type};
+use parquet::schema::types::ColumnDescriptor;
+
+/// Columns that can hold labels, in the order of preference.
+pub(super) const LABEL_COLUMNS: [&str; 3] = ["label", "labels", "fine_label"];
+
+/// The values of a label column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LabelKind {
+    /// Whole numbers, which are the classes themselves.
+    Integer {
+        /// Whether the sign bit is one.
+        signed: bool,
+    },
+    /// `false` and `true`.
+    Boolean,
+    /// Names of classes.
+    Text,
+}
+
+impl LabelKind {
+    pub(super) fn is_integer(self) -> bool {
+        matches!(self, Self::Integer { .. })
+    }
+
+    /// The kind of a column, or the name of its type if it holds no classes.
+    pub(super) fn of(column: &ColumnDescriptor) -> Result<Self, String> {
+        let physical = column.physical_type();
+        if column.max_rep_level() > 0 {
+            return Err(format!("list of {physical}").to_lowercase());
+        }
+        if column.path().parts().len() > 1 {
+            return Err("struct".to_owned());
+        }
+        let logical = column.logical_type_ref();
+        let is_text = matches!(logical, Some(LogicalType::String | LogicalType::Enum))
+            || matches!(
+                column.converted_type(),
+                ConvertedType::UTF8 | ConvertedType::ENUM
+            );
+        let is_plain = logical.is_none() && column.converted_type() == ConvertedType::NONE;
+        // A column without a single value is written as one of unknown type.
+        let is_integer = is_plain
+            || is_integer(column.converted_type())
+            || matches!(
+                logical,
+                Some(LogicalType::Integer(_) | LogicalType::Unknown)
+            );
+        match physical {
+            Type::INT32 | Type::INT64 if is_integer => Ok(Self::Integer {
+                signed: !is_unsigned(column),
+            }),
+            Type::BOOLEAN => Ok(Self::Boolean),
+            Type::BYTE_ARRAY if is_text => Ok(Self::Text),
+            _ => Err(type_name(column)),
+        }
+    }
+}
+
+fn is_integer(converted: ConvertedType) -> bool {
+    use ConvertedType as Is;
+    is_unsigned_type(converted)
+        || matches!(converted, Is::INT_8 | Is::INT_16 | Is::INT_32 | Is::INT_64)
+}
+
+fn is_unsigned_type(converted: ConvertedType) -> bool {
+    use ConvertedType as Is;
+    matches!(
+        converted,
+        Is::UINT_8 | Is::UINT_16 | Is::UINT_32 | Is::UINT_64
+    )
+}
+
+fn is_unsigned(column: &ColumnDescriptor) -> bool {
+    is_unsigned_type(column.converted_type())
+        || matches!(column.logical_type_ref(), Some(LogicalType::Integer(kind)) if !kind.is_signed)
+}
+
+/// The name of what is stored, before it the name of what is meant: `timestamp (int64)`.
+fn type_name(column: &ColumnDescriptor) -> String {
+    let meant = match (column.logical_type_ref(), column.converted_type()) {
+        (Some(logical), _) => format!("{logical:?}"),
+        (None, ConvertedType::NONE) => String::new(),
+        (None, converted) => converted.to_string(),
+    };
+    let stored = match column.physical_type() {
+        Type::BYTE_ARRAY | Type::FIXED_LEN_BYTE_ARRAY => "binary".to_owned(),
+        number => number.to_string(),
+    };
+    // Parameters such as units follow in brackets.
+    match meant.split(['(', '{', ' ']).next() {
+        Some(word) if !word.is_empty() => format!("{word} ({stored})").to_lowercase(),
+        _ => stored.to_lowercase(),
+    }
+}
+
+/// The labels of several files, whose words become classes together.
+#[derive(Debug, Default)]
+pub(super) struct Labels {
+    /// The class of every row; of words the number of the word, until [`Self::finish`].
+    pub(super) rows: Vec<Option<u32>>,
+    words: BTreeMap<Vec<u8>, u32>,
+}
+
+impl Labels {
+    pub(super) fn push_number(&mut self, class: Option<u32>) {
+        self.rows.push(class);
+    }
+
+    pub(super) fn push_word(&mut self, word: Option<&[u8]>) {
+        let number = word.map(|word| match self.words.get(word) {
+            Some(&number) => number,
+            None => {
+                let number = self.words.len() as u32;
+                self.words.insert(word.to_owned(), number);
+                number
+            }
+        });
+        self.rows.push(number);
+    }
+
+    /// The class of every row and, if they are words, the sorted words that name the classes.
+    pub(super) fn finish(self) -> (Vec<Option<u32>>, Vec<String>) {
+        if self.words.is_empty() {
+            return (self.rows, Vec::new());
+        }
+        let mut ranks = vec![0; self.words.len()];
+        for (rank, &number) in self.words.values().enumerate() {
+            ranks[number as usize] = rank as u32;
+        }
+        let rank = |number: u32| ranks[number as usize];
+        let rows = self.rows.into_iter().map(|row| row.map(rank));
+        let names = self.words.into_keys();
+        let name = |word: Vec<u8>| String::from_utf8_lossy(&word).into_owned();
+        (rows.collect(), names.map(name).collect())
+    }
+}
