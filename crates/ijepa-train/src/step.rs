@@ -120,12 +120,17 @@ impl Learner {
         let target = checkpoint
             .encoder(EncoderRole::Target, &device)?
             .with_compute(compute);
-        let mut optimizer = AdamW::new(optimizer);
+        let mut learner = Self {
+            target: EmaTarget::new(&target),
+            ..Self::of_model(model.with_compute(compute), objective, optimizer)
+        };
         if let Some(moments) = &checkpoint.moments {
-            optimizer.restore(&model, moments, &checkpoint.path)?;
+            let Self {
+                model, optimizer, ..
+            } = &mut learner;
+            optimizer.restore(model, moments, &checkpoint.path)?;
         }
-        let model = model.with_compute(compute);
-        Ok(Self::of(model, &target, optimizer, objective))
+        Ok(learner)
     }
 
     /// Writes a native checkpoint into an empty folder.

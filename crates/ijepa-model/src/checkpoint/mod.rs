@@ -51,7 +51,7 @@ pub use state_dict::{LazyTensor, StateDict};
 
 use crate::{
     IJepaConfig, Initialization, Normalization, PredictorConfig, VisionTransformer,
-    VisionTransformerConfig, VisionTransformerPredictor, files::cannot,
+    VisionTransformerConfig, VisionTransformerPredictor,
 };
 
 /// Where a checkpoint came from.
