@@ -34,7 +34,7 @@ fn every_mistake_has_its_message_and_exit_code() {
         "`optimizer.lr` is string \"fast\", expected a number",
     );
     check(
-        &with("--data folder:/nowhere"),
+        &with("--recipe scenes_vit_nano"),
         2,
         "cannot be used multiple times",
     );

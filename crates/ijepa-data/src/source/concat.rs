@@ -115,6 +115,11 @@ impl Source for ConcatSource {
         part.source.fetch(index, buffer)
     }
 
+    fn label_advice(&self) -> &'static str {
+        let first = self.parts.first();
+        first.map_or("", |part| part.source.label_advice())
+    }
+
     fn classes(&self) -> &[String] {
         &self.classes
     }
