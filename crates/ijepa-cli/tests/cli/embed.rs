@@ -160,7 +160,8 @@ fn sixteen_bit_pictures_are_stretched_on_demand() {
     file("a.pgm", header(65535).into_iter().chain(wide).collect());
     file("b.pgm", header(255).into_iter().chain(eight).collect());
     let rows = |flags: &[&str]| {
-        let flags = [&["--weights", &hf()][..], flags].concat();
+        let weights = hf();
+        let flags = [&["--weights", &weights][..], flags].concat();
         let (found, said) = embed(folder.path(), &flags);
         let (first, second) = found.values.split_at(found.values.len() / 2);
         (first == second, said["sixteen_bit"].clone())

@@ -77,6 +77,7 @@ fn every_command_says_what_of_weights_is_a_guess() {
         mlp_ratio: 2.0,
         drop_path: 0.0,
         layer_norm_eps: 1e-6,
+        in_chans: 3,
     };
     let file = folder.path().join("vit.safetensors");
     ModuleFile::save(&file, &config.init(&device()), HashMap::new()).unwrap();
