@@ -1,4 +1,4 @@
-//! The text that names a data set on a command line or in a recipe.
+//! The text that names a data set on a command line.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -79,17 +79,16 @@ pub enum DataSpec {
     },
 }
 
-const KINDS: &[&str] = &[
-    "folder",
-    "list",
-    "parquet",
-    "scenes",
-    "cifar10",
-    "cifar100",
-    "clevr-count",
-    "clevr-distance",
-    "places205",
-    "inat18",
+/// Kinds whose argument is a path and nothing else.
+const OF_PATHS: &[(&str, fn(PathBuf) -> DataSpec)] = &[
+    ("list", DataSpec::List),
+    ("parquet", DataSpec::Parquet),
+    ("cifar10", DataSpec::Cifar10),
+    ("cifar100", DataSpec::Cifar100),
+    ("clevr-count", DataSpec::ClevrCount),
+    ("clevr-distance", DataSpec::ClevrDistance),
+    ("places205", DataSpec::Places205),
+    ("inat18", DataSpec::Inat18),
 ];
 const KINDS_NOT_BUILT: &[&str] = &["tar"];
 
@@ -163,6 +162,12 @@ impl DataSpec {
     }
 }
 
+/// All kinds that can be opened.
+fn kinds() -> impl Iterator<Item = &'static str> {
+    let of_paths = OF_PATHS.iter().map(|(kind, _)| *kind);
+    ["folder", "scenes"].into_iter().chain(of_paths)
+}
+
 /// Opens each of the folders that `pattern` names.
 fn open_folders(
     pattern: &Path,
@@ -212,27 +217,26 @@ impl FromStr for DataSpec {
                 }),
                 None => Ok(Self::Folder(path("folder")?)),
             },
-            "list" => Ok(Self::List(path("list")?)),
-            "parquet" => Ok(Self::Parquet(path("parquet")?)),
             "scenes" => Ok(Self::Scenes(argument.parse()?)),
-            "cifar10" => Ok(Self::Cifar10(path("cifar10")?)),
-            "cifar100" => Ok(Self::Cifar100(path("cifar100")?)),
-            "clevr-count" => Ok(Self::ClevrCount(path("clevr-count")?)),
-            "clevr-distance" => Ok(Self::ClevrDistance(path("clevr-distance")?)),
-            "places205" => Ok(Self::Places205(path("places205")?)),
-            "inat18" => Ok(Self::Inat18(path("inat18")?)),
-            _ => match KINDS_NOT_BUILT.iter().find(|&&known| known == kind) {
-                Some(kind) => Ok(Self::NotBuilt {
-                    kind,
-                    argument: argument.to_owned(),
-                }),
-                None => Err(DataError::UnknownKind {
-                    spec: text.to_owned(),
-                    kind: kind.to_owned(),
-                    near: near(kind),
-                    expected: [KINDS, KINDS_NOT_BUILT].concat().join(", "),
-                }),
-            },
+            _ => {
+                if let Some((kind, of_path)) = OF_PATHS.iter().find(|(known, _)| *known == kind) {
+                    return Ok(of_path(path(kind)?));
+                }
+                let not_built = KINDS_NOT_BUILT.iter().find(|&&known| known == kind);
+                let argument = argument.to_owned();
+                match not_built {
+                    Some(kind) => Ok(Self::NotBuilt { kind, argument }),
+                    None => Err(DataError::UnknownKind {
+                        spec: text.to_owned(),
+                        kind: kind.to_owned(),
+                        near: near(kind),
+                        expected: kinds()
+                            .chain(KINDS_NOT_BUILT.iter().copied())
+                            .collect::<Vec<_>>()
+                            .join(", "),
+                    }),
+                }
+            }
         }
     }
 }
@@ -262,8 +266,8 @@ impl fmt::Display for DataSpec {
 
 /// The kind that a misspelt one was probably meant to be.
 fn near(word: &str) -> Option<&'static str> {
-    let distance = |kind: &&&str| strsim::osa_distance(word, kind);
-    let nearest = KINDS.iter().min_by_key(distance)?;
+    let distance = |kind: &&str| strsim::osa_distance(word, kind);
+    let nearest = kinds().min_by_key(distance)?;
     (3 * distance(&nearest) <= word.len().max(nearest.len())).then_some(nearest)
 }
 
@@ -331,8 +335,8 @@ mod tests {
     fn mistakes_name_what_was_found_and_what_is_valid() {
         assert_eq!(
             message("imagenet:x"),
-            "unknown kind of data `imagenet` in `imagenet:x`, expected one of: folder, list, \
-             parquet, scenes, cifar10, cifar100, clevr-count, clevr-distance, places205, inat18, tar"
+            "unknown kind of data `imagenet` in `imagenet:x`, expected one of: folder, scenes, \
+             list, parquet, cifar10, cifar100, clevr-count, clevr-distance, places205, inat18, tar"
         );
         assert_eq!(
             message("scenes:colour=grey"),

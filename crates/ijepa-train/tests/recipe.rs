@@ -46,6 +46,8 @@ fn other_value(key: &str, value: &str) -> String {
         "mask.strategy" => "random",
         "mask.mode" => "uniform",
         "data.decode" => "fast",
+        "data.orientation" => "exif",
+        "data.sixteen_bit" => "scale",
         "optimizer.weight_decay_schedule" => "linear",
         "run.precision" => "f32",
         "run.kernels" => "reference",
@@ -92,7 +94,7 @@ fn every_key_can_be_overridden_and_written() {
         }
     }
     // The keys of the documented format.
-    assert_eq!(keys.len(), 62, "{keys:?}");
+    assert_eq!(keys.len(), 64, "{keys:?}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(crate) struct Ablate {
     /// Print the commands of full size instead of running small ones, as without --data
     #[arg(long, conflicts_with_all = ["data", "rows"])]
     print: bool,
-    /// Images to train on: folder:PATH or PATH, parquet:GLOB, cifar10:PATH, scenes[:key=value,...]
+    /// Images to train on (forms: see `ijepa embed --help`)
     #[arg(long, value_name = "SPEC", requires_all = ["eval_data", "eval_test", "out"])]
     data: Option<String>,
     /// Labelled images to learn from

@@ -45,8 +45,7 @@ pub(crate) struct Finetune {
     /// Changes of single keys, such as optimizer.lr=5e-4
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE", num_args = 1..)]
     overrides: Vec<String>,
-    /// Labelled images to train on: folder:PATH or PATH, parquet:GLOB, cifar10:PATH,
-    /// scenes[:key=value,...]
+    /// Labelled images to train on (forms: see `ijepa embed --help`)
     #[arg(long, value_name = "SPEC")]
     train: String,
     /// Labelled images to judge by, with the same classes
