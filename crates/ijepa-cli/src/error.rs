@@ -247,10 +247,10 @@ pub(crate) fn describe(error: &(dyn Error + 'static), verbose: bool) -> String {
     let mut text = format!("error: {error}");
     for cause in causes(error) {
         text += &format!("\ncaused by: {cause}");
-        let listed = cause
-            .downcast_ref()
-            .map_or(vec![], |it: &Box<Mismatch>| it.lines());
-        text.extend(listed.iter().map(|line| format!("\n  {line}")));
+        if let Some(mismatch) = cause.downcast_ref::<Box<Mismatch>>() {
+            let lines = mismatch.lines();
+            text.extend(lines.iter().map(|line| format!("\n  {line}")));
+        }
     }
     text
 }

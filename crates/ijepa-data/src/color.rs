@@ -152,8 +152,6 @@ mod tests {
         }
     }
 
-    /// Levels that an adjustment may differ by: none.
-    const TOLERANCE: u8 = 0;
     /// Pictures that torchvision adjusted; `colors.py` says how.
     const GOLDEN: &[u8] = include_bytes!("../tests/golden/colors.safetensors");
 
@@ -183,7 +181,7 @@ mod tests {
             }
             let pairs = image.pixels().iter().zip(expected.data());
             let worst = pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap();
-            assert!(worst <= TOLERANCE, "{name}: {worst} levels");
+            assert_eq!(worst, 0, "levels by which {name} differs");
             cases += 1;
         }
         assert_eq!(cases, 25);

@@ -79,8 +79,11 @@ pub enum DataSpec {
     },
 }
 
+/// Makes the specification of a kind from a path.
+type OfPath = fn(PathBuf) -> DataSpec;
+
 /// Kinds whose argument is a path and nothing else.
-const OF_PATHS: &[(&str, fn(PathBuf) -> DataSpec)] = &[
+const OF_PATHS: &[(&str, OfPath)] = &[
     ("list", DataSpec::List),
     ("parquet", DataSpec::Parquet),
     ("cifar10", DataSpec::Cifar10),

@@ -1,7 +1,5 @@
 //! The network in PyTorch's numbers; see `golden/decoder.py`.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
-
 use std::path::Path;
 
 use burn::{module::Module, tensor::Tensor};

@@ -48,8 +48,8 @@ enum Labels {
 impl ConcatSource {
     /// Puts `sources` in a row.
     pub fn new(sources: Vec<Box<dyn Source>>) -> Self {
-        let named = |source: &&Box<dyn Source>| !source.classes().is_empty();
-        let labels = match sources.iter().filter(named).count() {
+        let named = sources.iter().filter(|it| !it.classes().is_empty());
+        let labels = match named.count() {
             0 => Labels::ByNumber,
             all if all == sources.len() => Labels::ByName,
             _ => Labels::None,

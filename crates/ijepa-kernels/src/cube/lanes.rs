@@ -280,7 +280,7 @@ mod tests {
             ([2, 4, 3], [12, 1, 4], 3, false),
         ] {
             let mut part = tensor(&device, &values, [24]);
-            part.meta = Box::new(Metadata::new(shape, strides));
+            *part.meta = Metadata::new(shape, strides);
             let rows = as_rows(part.clone());
             let expected = [shape[0] * shape[1], shape[2]];
             assert_eq!(rows.meta.shape().dims(), expected, "{shape:?}");

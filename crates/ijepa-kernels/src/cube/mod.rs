@@ -7,6 +7,11 @@
     unsafe_code,
     reason = "launches without bounds checks, each with the reason why it needs none"
 )]
+#![expect(
+    clippy::assign_op_pattern,
+    clippy::duplicate_underscore_argument,
+    reason = "the kernel language has no such operator, and makes arguments of its own"
+)]
 
 mod attention;
 mod columns;

@@ -9,14 +9,10 @@ use ijepa_testkit::device;
 
 /// The device under test, if it runs on CubeCL.
 pub(super) fn cube_device() -> Option<CubeDevice> {
-    match device().as_dispatch() {
-        DispatchDevice::Cube(device) => Some(device.clone()),
-        #[allow(
-            unreachable_patterns,
-            reason = "without other backends there is one variant"
-        )]
-        _ => None,
+    if let DispatchDevice::Cube(device) = device().as_dispatch() {
+        return Some(device.clone());
     }
+    None
 }
 
 pub(super) fn tensor(device: &CubeDevice, values: &[f32], shape: impl Into<Shape>) -> CubeTensor {

@@ -45,12 +45,12 @@ impl Differences<'_> {
     pub(super) fn data(&self, now: &Fingerprint) -> Option<String> {
         let difference = LoaderState::of(self.state).data?.difference(now)?;
         let same_epochs = self.step / self.rhythm.steps_per_epoch == self.state.epoch;
-        let from_here = match same_epochs {
+        let what_becomes = match same_epochs {
             true => String::new(),
-            false => format!("; {}", self.from_here()),
+            false => format!("; {}", self.what_becomes()),
         };
         Some(format!(
-            "the data is not what the run has seen so far: {difference}{from_here}"
+            "the data is not what the run has seen so far: {difference}{what_becomes}"
         ))
     }
 
@@ -63,13 +63,13 @@ impl Differences<'_> {
             format!(
                 "steps have {now} images, not {then} as before; the {images} images seen so far \
                  count as they were; {}",
-                self.from_here()
+                self.what_becomes()
             )
         })
     }
 
     /// What becomes of epochs and schedules.
-    fn from_here(&self) -> String {
+    fn what_becomes(&self) -> String {
         let Rhythm {
             steps_per_epoch,
             total_steps,
