@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ijepa_train::recipe::{DecaySchedule, Recipe};
-use ijepa_train::schedule::{ScheduleConfig, Schedules};
+use ijepa_train::schedule::{ScheduleConfig, Schedules, WarmupCosine};
 use safetensors::SafeTensors;
 
 /// Both sides compute in f64; only the last bits of the cosine may differ.
@@ -296,4 +296,28 @@ fn rates_for_256_images_scale_with_the_batch() {
     }
     assert_eq!(rates(&["run.batch_size=256", base]), absolute);
     assert!(rates(&["run.batch_size=64", base])[1] < 0.3 * absolute[1]);
+}
+
+#[test]
+fn fine_tuning_warms_up_from_nothing_and_ends_at_the_least_rate() {
+    let schedule = WarmupCosine {
+        lr: 2.0,
+        min_lr: 0.5,
+        warmup_epochs: 4.0,
+        epochs: 10.0,
+    };
+    // A line to the peak; halfway down the cosine is the mean, a third down it is three quarters.
+    let expected = [
+        (0.0, 0.0),
+        (1.0, 0.5),
+        (3.0, 1.5),
+        (4.0, 2.0),
+        (6.0, 1.625),
+        (7.0, 1.25),
+        (10.0, 0.5),
+    ];
+    for (epoch, rate) in expected {
+        let found = schedule.at(epoch);
+        assert!((found - rate).abs() < TOLERANCE, "{epoch}: {found}");
+    }
 }
