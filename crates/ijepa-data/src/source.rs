@@ -8,6 +8,7 @@ mod listed;
 mod parquet;
 mod scenes;
 mod split;
+mod wildcards;
 
 pub use cifar::CifarSource;
 pub use concat::ConcatSource;

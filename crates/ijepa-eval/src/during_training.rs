@@ -28,8 +28,9 @@ const ALIGNMENT_VIEWS: usize = 2;
 /// Views of an image that LiDAR is measured with; its paper uses 50.
 const LIDAR_VIEWS: usize = 10;
 
-/// Measures the target encoder before the first step and after each epoch: rank, spread and uniformity without labels, kNN
-/// and a quick linear probe with them, alignment and LiDAR of masked views if it is told the masks.
+/// Measures the target encoder before the first step and after each epoch: rank, spread and
+/// uniformity without labels, kNN and a quick linear probe with them, alignment and LiDAR of masked
+/// views if it is told the masks.
 pub struct EpochEvaluation {
     train: Arc<dyn Source>,
     test: Option<Arc<dyn Source>>,

@@ -12,6 +12,7 @@ use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
 use crate::source::Source;
 use crate::source::file::fetch_file;
+use crate::source::wildcards::matching;
 use others::Others;
 
 /// File name endings of images, compared without regard to case.
@@ -299,24 +300,7 @@ pub(crate) fn matching_folders(pattern: &Path) -> Result<Vec<PathBuf>, DataError
     let Some(text) = text.filter(|_| !pattern.exists()) else {
         return Ok(vec![pattern.to_owned()]);
     };
-    let none = || DataError::NoMatch {
-        pattern: text.to_owned(),
-    };
-    let mut found = Vec::new();
-    for path in glob::glob(text).map_err(|_| none())? {
-        let path = path.map_err(|error| DataError::Read {
-            path: error.path().to_owned(),
-            source: error.into(),
-        })?;
-        if path.is_dir() {
-            found.push(path);
-        }
-    }
-    found.sort_unstable_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
-    match found.is_empty() {
-        true => Err(none()),
-        false => Ok(found),
-    }
+    matching(pattern, text, Path::is_dir)
 }
 
 /// The path without links.

@@ -119,9 +119,9 @@ pub struct Extracted {
 /// Features of every image of `source`, in its order.
 ///
 /// Threads read images ahead; only the calling thread computes. A damaged image, also one whose
-/// decoder panics, is left out and listed; one that cannot be had is an error. No gradient is recorded, whatever the
-/// device. The result does not depend on the number of workers. All features are held in memory:
-/// [`embed`](crate::embed) writes those of more images than that to a file.
+/// decoder panics, is left out and listed; one that cannot be had is an error. No gradient is
+/// recorded, whatever the device. The result does not depend on the number of workers. All features
+/// are held in memory: [`embed`](crate::embed) writes those of more images than that to a file.
 ///
 /// # Shapes
 ///

@@ -23,8 +23,8 @@ pub trait Observer<L> {
     }
 
     /// Measures what is trained: before the first step, after an epoch that the settings evaluate
-    /// and where a run ends that was not told to stop. Once `stop` is set nobody waits for scores, and none are to be
-    /// returned; the evaluation is made up for when the run goes on.
+    /// and where a run ends that was not told to stop. Once `stop` is set nobody waits for scores,
+    /// and none are to be returned; the evaluation is made up for when the run goes on.
     ///
     /// # Errors
     ///

@@ -4,7 +4,7 @@ use clap::Args;
 use ijepa_viz::{AttentionConfig, AttentionMap, attention};
 use serde_json::json;
 
-use super::shown::{self, ShownArgs, numbers};
+use super::shown::{ShownArgs, numbers};
 use crate::{
     context::Context,
     error::CliError,
@@ -46,12 +46,7 @@ impl Attention {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let frozen = self.weights.load(self.encoder, context)?;
         let encoder = frozen.choice.name();
-        let (statistics, own) = (frozen.normalization, frozen.preprocess);
-        let extraction = self.shown.extraction(statistics, own, context);
-        let picked = self
-            .shown
-            .pick(frozen.encoder.config(), &extraction, context)?;
-        shown::announce(&format!("{encoder} encoder"), &extraction, context)?;
+        let (picked, extraction) = self.shown.pick_for(&frozen, context)?;
         let config = AttentionConfig {
             extract: extraction.config,
             layer: self.layer,

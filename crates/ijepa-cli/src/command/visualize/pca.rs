@@ -5,7 +5,7 @@ use ijepa_eval::Components;
 use ijepa_viz::{PcaConfig, pca};
 use serde_json::json;
 
-use super::shown::{self, ShownArgs};
+use super::shown::ShownArgs;
 use crate::{
     args,
     context::Context,
@@ -42,12 +42,7 @@ impl Pca {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let frozen = self.weights.load(self.encoder, context)?;
         let encoder = frozen.choice.name();
-        let (statistics, own) = (frozen.normalization, frozen.preprocess);
-        let extraction = self.shown.extraction(statistics, own, context);
-        let picked = self
-            .shown
-            .pick(frozen.encoder.config(), &extraction, context)?;
-        shown::announce(&format!("{encoder} encoder"), &extraction, context)?;
+        let (picked, extraction) = self.shown.pick_for(&frozen, context)?;
         let config = PcaConfig {
             extract: extraction.config,
             components: if self.per_image {

@@ -13,7 +13,7 @@ use crate::{
     args::{self, DataArgs, Extraction, ReadArgs},
     context::Context,
     error::CliError,
-    features::{Normalize, skipped_json, skipped_text},
+    features::{LoadedEncoder, Normalize, skipped_json, skipped_text},
     picture,
     report::{self, Report},
 };
@@ -45,6 +45,19 @@ pub(super) struct ShownArgs {
 }
 
 impl ShownArgs {
+    /// The images as an encoder takes them, and how; says what was decided by defaults.
+    pub(super) fn pick_for(
+        &self,
+        frozen: &LoadedEncoder,
+        context: &Context,
+    ) -> Result<(Picked, Extraction), CliError> {
+        let extraction = self.extraction(frozen.normalization, frozen.preprocess, context);
+        let picked = self.pick(frozen.encoder.config(), &extraction, context)?;
+        let encoder = format!("{} encoder", frozen.choice.name());
+        announce(&encoder, &extraction, context)?;
+        Ok((picked, extraction))
+    }
+
     /// The images as an encoder with the sizes `encoder` takes them.
     pub(super) fn pick(
         &self,

@@ -3,36 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
+use crate::source::wildcards::matching;
 
 /// The files that `pattern` names, sorted byte-wise; never empty. A folder stands for its Parquet
 /// files.
 pub(super) fn matches(pattern: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let none = || DataError::NoMatch {
-        pattern: pattern.display().to_string(),
-    };
     if pattern.is_file() {
         return Ok(vec![pattern.to_owned()]);
     }
-    let text = pattern.to_str().ok_or_else(none)?;
-    let paths = match pattern.is_dir() {
-        true => glob::glob(&format!("{}/*.parquet", glob::Pattern::escape(text))),
-        false => glob::glob(text),
+    let text = pattern.to_str().ok_or_else(|| DataError::NoMatch {
+        pattern: pattern.display().to_string(),
+    })?;
+    let files = match pattern.is_dir() {
+        true => format!("{}/*.parquet", glob::Pattern::escape(text)),
+        false => text.to_owned(),
     };
-    let mut found = Vec::new();
-    for path in paths.map_err(|_| none())? {
-        let path = path.map_err(|error| DataError::Read {
-            path: error.path().to_owned(),
-            source: error.into(),
-        })?;
-        if path.is_file() {
-            found.push(path);
-        }
-    }
-    found.sort_unstable_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
-    match found.is_empty() {
-        true => Err(none()),
-        false => Ok(found),
-    }
+    matching(pattern, &files, Path::is_file)
 }
 
 #[cfg(test)]
