@@ -110,7 +110,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let group = GroupBatch {
             images: images.clone(),
             masks: MaskTensors::new(&masks, &device),
-            depth: None,
+            seed: None,
         };
         let settings = StepSettings {
             lr: 2e-3,

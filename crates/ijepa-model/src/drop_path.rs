@@ -1,7 +1,9 @@
-//! Stochastic depth (Huang et al. 2016).
+//! Stochastic depth (Huang et al. 2016), and the seeds of what is random in a mask group.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+use crate::regularize::Sketch;
 
 /// The random numbers that drop residual branches in training.
 ///
@@ -17,6 +19,27 @@ enum Streams {
     Group(Box<ChaCha8Rng>),
     /// A stream for each sample.
     Samples(Vec<ChaCha8Rng>),
+}
+
+/// What decides the random numbers of one mask group in one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupSeed {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Optimizer step, from 0.
+    pub step: u64,
+    /// Number of the group in the batch, from 0.
+    pub group: u64,
+}
+
+impl GroupSeed {
+    pub(crate) fn depth(self) -> StochasticDepth {
+        StochasticDepth::for_group(self.seed, self.step, self.group)
+    }
+
+    pub(crate) fn sketch(self) -> Sketch {
+        Sketch::for_group(self.seed, self.step, self.group)
+    }
 }
 
 impl StochasticDepth {
@@ -58,7 +81,8 @@ impl StochasticDepth {
     }
 }
 
-fn stream(seed: u64, step: u64, number: u64, purpose: [u8; 8]) -> ChaCha8Rng {
+/// A stream of random numbers of mask group or sample `number` for one purpose.
+pub(crate) fn stream(seed: u64, step: u64, number: u64, purpose: [u8; 8]) -> ChaCha8Rng {
     let mut key = [0; 32];
     for (bytes, word) in key.chunks_exact_mut(8).zip([seed, step, number]) {
         bytes.copy_from_slice(&word.to_le_bytes());

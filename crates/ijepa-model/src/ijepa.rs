@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::{
     compute::Compute,
     config::ConfigError,
-    drop_path::StochasticDepth,
+    drop_path::{GroupSeed, StochasticDepth},
     ema::EmaTarget,
     encoder::{VisionTransformer, VisionTransformerConfig},
     init::Initialization,
     objective::{Objective, Target, TargetMasking, normalize_features, normalize_pixels},
     patch_embed::patchify,
     predictor::{Predictor, PredictorConfig, VisionTransformerPredictor},
-    tokens::MaskTensors,
+    tokens::{MaskTensors, TokenIndices},
 };
 
 /// Sizes of encoder and predictor.
@@ -86,8 +86,11 @@ pub struct IJepa<P: Predictor + Module = VisionTransformerPredictor> {
 /// The loss of one mask group and what it was computed from.
 #[derive(Debug)]
 pub struct IJepaOutput {
-    /// The loss, `[1]`.
+    /// What is minimised, `[1]`: the distance between prediction and targets, and the terms of the
+    /// objective beside it.
     pub loss: Tensor<1>,
+    /// The distance alone, `[1]`; without autodiff.
+    pub distance: Tensor<1>,
     /// What was to be predicted, `[targets * contexts * batch, kept_target, outputs]`; without
     /// autodiff.
     pub targets: Tensor<3>,
@@ -134,33 +137,47 @@ impl<P: Predictor> IJepa<P> {
 
     /// Targets, context, prediction and loss of one mask group: what training differentiates.
     ///
+    /// `seed` is that of drop path and SIGReg; without, no branch is dropped.
+    ///
     /// # Shapes
     ///
     /// - `images`: `[batch, in_chans, height, width]`, normalised
     ///
     /// # Panics
     ///
-    /// Panics if the predictor predicts something else than the objective asks for.
+    /// Panics if the predictor predicts something else than the objective asks for, or if the
+    /// objective has SIGReg and there is no `seed`.
     pub fn forward(
         &self,
         images: Tensor<4>,
         masks: &MaskTensors,
         target: &EmaTarget,
         objective: &Objective,
-        mut depth: Option<&mut StochasticDepth>,
+        seed: Option<GroupSeed>,
     ) -> IJepaOutput {
         self.assert_predicts(objective.target);
         let targets = objective.targets(target, images.clone(), masks);
+        let drops = self.encoder.config().drop_path > 0.0;
+        let mut depth = seed.filter(|_| drops).map(GroupSeed::depth);
         let context = self
             .encoder
-            .forward_masked(images, &masks.contexts, depth.as_deref_mut());
-        let predicted = self.predictor.forward(context.clone(), masks, depth);
+            .forward_masked(images, &masks.contexts, depth.as_mut());
+        let predicted = self
+            .predictor
+            .forward(context.clone(), masks, depth.as_mut());
         let constants = match predicted.is_autodiff() {
             true => targets.clone().autodiff(),
             false => targets.clone(),
         };
+        let distance = objective.loss.forward(predicted, constants);
+        let sketch = seed.map(GroupSeed::sketch);
+        let loss = match objective.terms(&context, sketch.as_ref()) {
+            Some(terms) => distance.clone() + terms,
+            None => distance.clone(),
+        };
         IJepaOutput {
-            loss: objective.loss.forward(predicted, constants),
+            loss,
+            distance: distance.without_autodiff(),
             targets,
             context,
         }
@@ -210,15 +227,39 @@ impl Objective {
         images: Tensor<4>,
         masks: &MaskTensors,
     ) -> Tensor<3> {
-        let encoder = target.encoder();
         let features = match self.target_masking {
-            TargetMasking::Output => masks.pairs.gather(encoder.forward_features(images)),
+            TargetMasking::Output => masks.pairs.gather(self.seen(target, images, None)),
             TargetMasking::Input => {
-                masks.once_per_context(encoder.forward_masked(images, &masks.targets, None))
+                masks.once_per_context(self.seen(target, images, Some(&masks.targets)))
             }
         };
         // Every token is normed by itself, so norming the picked ones is enough.
         self.normed(features)
+    }
+
+    /// Features of the kept patches, or of all, from the blocks that are predicted.
+    fn seen(
+        &self,
+        target: &EmaTarget,
+        images: Tensor<4>,
+        kept: Option<&TokenIndices>,
+    ) -> Tensor<3> {
+        let encoder = target.encoder();
+        if self.target_blocks == 1 {
+            return match kept {
+                Some(kept) => encoder.forward_masked(images, kept, None),
+                None => encoder.forward_features(images),
+            };
+        }
+        let last: Vec<isize> = (1..=self.target_blocks as isize)
+            .map(|block| -block)
+            .collect();
+        let blocks = encoder.forward_intermediates(images, kept, &last, false);
+        let sum = blocks
+            .into_iter()
+            .map(normalize_features)
+            .reduce(|sum, block| sum + block);
+        sum.expect("at least one block is predicted") / self.target_blocks as f64
     }
 
     /// Features of the target encoder as the predictor is to match them: layer-normed over their

@@ -43,6 +43,7 @@ mod patch_embed;
 mod pos_embed;
 mod predictor;
 mod preprocess;
+pub mod regularize;
 mod tokens;
 mod variant;
 
@@ -55,7 +56,7 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 pub use classifier::{Classifier, ClassifierConfig};
 pub use compute::{Compute, Kernels, Precision};
 pub use config::ConfigError;
-pub use drop_path::StochasticDepth;
+pub use drop_path::{GroupSeed, StochasticDepth};
 pub use ema::{EmaTarget, averaged};
 pub use encoder::{VisionTransformer, VisionTransformerConfig};
 pub use features::Pooling;

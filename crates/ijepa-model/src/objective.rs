@@ -3,6 +3,8 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::regularize::{self, Sketch};
+
 /// Epsilon of the target norm (PyTorch's default, which the reference uses).
 const TARGET_NORM_EPSILON: f64 = 1e-5;
 /// Epsilon of the variance of a patch (He et al. 2022, the authors' code).
@@ -71,7 +73,7 @@ pub enum TargetMasking {
 }
 
 /// Loss and targets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Objective {
     /// What is predicted.
@@ -85,6 +87,17 @@ pub struct Objective {
     /// Whether the pixels of each patch are standardised by their own mean and variance (He et al.
     /// 2022, §4.1).
     pub norm_pixels: bool,
+    /// Blocks of the target encoder, counted from the last, whose mean is predicted, at least 1
+    /// (data2vec, Baevski et al. 2022, §3.3). Of several, the tokens after each are layer-normed
+    /// without scale and shift, and the final norm is not used.
+    pub target_blocks: usize,
+    /// Weight of the variance term on the context features, see
+    /// [`variance_and_covariance`](regularize::variance_and_covariance).
+    pub variance: f64,
+    /// Weight of the covariance term on the context features.
+    pub covariance: f64,
+    /// Weight of [`sigreg`](regularize::sigreg) on the context features.
+    pub sigreg: f64,
 }
 
 impl Default for Objective {
@@ -96,7 +109,50 @@ impl Default for Objective {
             target_norm: true,
             target_masking: TargetMasking::Output,
             norm_pixels: true,
+            target_blocks: 1,
+            variance: 0.0,
+            covariance: 0.0,
+            sigreg: 0.0,
         }
+    }
+}
+
+impl Objective {
+    /// The same objective with the terms beside the prediction multiplied by `factor`.
+    pub fn with_terms_scaled(self, factor: f64) -> Self {
+        Self {
+            variance: factor * self.variance,
+            covariance: factor * self.covariance,
+            sigreg: factor * self.sigreg,
+            ..self
+        }
+    }
+
+    /// The weighted terms beside the prediction; `None` if all weights are 0.
+    ///
+    /// # Shapes
+    ///
+    /// - `context`: `[rows, kept, embed_dim]`, f32
+    /// - output: `[1]`
+    ///
+    /// # Panics
+    ///
+    /// Panics if `sigreg` has a weight and there is no `sketch`.
+    pub fn terms(&self, context: &Tensor<3>, sketch: Option<&Sketch>) -> Option<Tensor<1>> {
+        let mut terms = Vec::new();
+        if self.variance > 0.0 || self.covariance > 0.0 {
+            let [variance, covariance] = regularize::variance_and_covariance(context.clone());
+            terms.extend([(self.variance, variance), (self.covariance, covariance)]);
+        }
+        if self.sigreg > 0.0 {
+            let sketch = sketch.expect("SIGReg looks along the directions of a sketch");
+            let directions = sketch.directions(context.dims()[2], &context.device());
+            terms.push((self.sigreg, regularize::sigreg(context.clone(), directions)));
+        }
+        let weighted = terms.into_iter().filter(|(weight, _)| *weight > 0.0);
+        weighted
+            .map(|(weight, term)| term.mul_scalar(weight))
+            .reduce(|sum, term| sum + term)
     }
 }
 

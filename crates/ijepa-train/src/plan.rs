@@ -144,6 +144,12 @@ impl PretrainPlan {
         self.recipe.objective_config()
     }
 
+    /// The objective of a step: the weights of the terms beside the prediction fall.
+    pub(crate) fn objective_at(&self, step: u64) -> Objective {
+        self.objective()
+            .with_terms_scaled(self.schedules.terms(step))
+    }
+
     pub(crate) fn compute(&self) -> Compute {
         self.recipe.compute()
     }

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use ijepa_data::{Batch, Loader, LoaderConfig, Reading, Source};
 use ijepa_masking::{MaskGroup, MaskRng};
 use ijepa_model::{
-    Checkpoint, CheckpointError, IJepaConfig, MaskTensors, Normalization, StochasticDepth, Target,
+    Checkpoint, CheckpointError, GroupSeed, IJepaConfig, MaskTensors, Normalization, Target,
     checkpoint::{CheckpointKind, TrainingState},
 };
 
@@ -123,6 +123,7 @@ impl Task for Pretraining<'_> {
 
     fn gradients(&mut self, batch: &Batch) -> Result<Gradients<Seen>, TrainError> {
         let mut masks = self.masks(batch.step);
+        self.learner.objective = self.plan.objective_at(batch.step);
         let per_pass = self.step_settings(batch.step).groups_per_pass;
         let groups = self.groups(batch, &masks);
         let Gradients { sum, losses, seen } = self.learner.gradients(groups, per_pass);
@@ -220,7 +221,6 @@ impl Pretraining<'_> {
     ) -> impl Iterator<Item = GroupBatch> + use<'b> {
         let [height, width] = self.plan.model.encoder.image_size;
         let group_size = self.plan.recipe.mask_group_size();
-        let drops = self.plan.model.encoder.drop_path > 0.0;
         let (seed, step, device) = (self.plan.recipe.run.seed, batch.step, self.device.clone());
         let chunks = batch.images.chunks_exact(group_size * height * width * 3);
         chunks
@@ -229,7 +229,11 @@ impl Pretraining<'_> {
             .map(move |(group, (bytes, masks))| GroupBatch {
                 images: Normalization::IMAGENET.images(bytes, [group_size, height, width], &device),
                 masks: MaskTensors::new(masks, &device),
-                depth: drops.then(|| StochasticDepth::for_group(seed, step, group as u64)),
+                seed: Some(GroupSeed {
+                    seed,
+                    step,
+                    group: group as u64,
+                }),
             })
     }
 }

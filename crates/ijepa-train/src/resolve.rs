@@ -10,7 +10,9 @@ use ijepa_model::{
     VisionTransformerConfig,
 };
 
-use crate::recipe::{MaskStrategy, ObjectiveKind, PatchEmbedInit, Recipe, RecipeError};
+use crate::recipe::{
+    MaskStrategy, ObjectiveKind, PatchEmbedInit, Recipe, RecipeError, rules::ensure,
+};
 
 /// A recipe that cannot be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +75,11 @@ impl Recipe {
         };
         let config = IJepaConfig { encoder, predictor };
         config.validate()?;
+        let (blocks, depth) = (self.objective.target_blocks, config.encoder.depth);
+        ensure(blocks <= depth, || RecipeError::TargetBlocks {
+            blocks,
+            depth,
+        })?;
         Ok(config)
     }
 
@@ -113,6 +120,10 @@ impl Recipe {
             target_norm: self.objective.target_norm,
             target_masking: self.objective.target_masking,
             norm_pixels: self.objective.norm_pixels,
+            target_blocks: self.objective.target_blocks,
+            variance: self.objective.variance,
+            covariance: self.objective.covariance,
+            sigreg: self.objective.sigreg,
         }
     }
 

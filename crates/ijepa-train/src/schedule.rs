@@ -47,6 +47,8 @@ pub struct ScheduleConfig {
     pub ema_start: f64,
     /// Target momentum at the end of the linear ramp.
     pub ema_end: f64,
+    /// Share of the schedules after which the terms beside the prediction are 0; 0 keeps them.
+    pub anneal: f64,
 }
 
 impl ScheduleConfig {
@@ -67,6 +69,7 @@ impl ScheduleConfig {
             decay_schedule: optimizer.weight_decay_schedule,
             ema_start: ema.start,
             ema_end: ema.end,
+            anneal: recipe.objective.anneal,
         }
     }
 }
@@ -160,6 +163,17 @@ impl Schedules {
         let config = &self.config;
         let length = config.steps_per_epoch as f64 * config.epochs as f64 * config.ipe_scale;
         config.ema_start + step as f64 * (config.ema_end - config.ema_start) / length
+    }
+
+    /// What the weights of the objective's terms beside the prediction are multiplied by at `step`:
+    /// half a cosine from 1 at step 0 to 0 after the share `anneal` of the schedules, then 0; always
+    /// 1 if `anneal` is 0.
+    pub fn terms(&self, step: u64) -> f64 {
+        let length = self.config.anneal * self.schedule_steps;
+        if length <= 0.0 {
+            return 1.0;
+        }
+        half_cosine(1.0, 0.0, (step as f64 / length).min(1.0))
     }
 }
 

@@ -7,9 +7,8 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use ijepa_model::{
-    Checkpoint, CheckpointError, Compute, EmaTarget, IJepa, IJepaConfig, IJepaOutput,
-    Initialization, MaskTensors, Objective, Predictor, StochasticDepth, Target,
-    VisionTransformerPredictor,
+    Checkpoint, CheckpointError, Compute, EmaTarget, GroupSeed, IJepa, IJepaConfig, IJepaOutput,
+    Initialization, MaskTensors, Objective, Predictor, Target, VisionTransformerPredictor,
     checkpoint::{EncoderRole, Parts, TrainingState, named_tensors, write_native},
     kernels::on_workers,
 };
@@ -43,8 +42,8 @@ pub struct GroupBatch {
     pub images: Tensor<4>,
     /// Masks of these images.
     pub masks: MaskTensors,
-    /// Random numbers for drop path, if the encoder has any.
-    pub depth: Option<StochasticDepth>,
+    /// Seed of what is random in it, such as drop path; without, nothing is.
+    pub seed: Option<GroupSeed>,
 }
 
 /// What one step is told.
@@ -65,7 +64,8 @@ pub struct StepSettings {
 /// What a step measured, left on the device so that nothing waits for it.
 #[derive(Debug)]
 pub struct StepOutput {
-    /// Mean loss of the groups, `[1]`.
+    /// Mean distance between prediction and targets of the groups, `[1]`; terms of the objective
+    /// beside it are not in it.
     pub loss: Tensor<1>,
     /// Global norm of the gradient before clipping, `[1]`.
     pub grad_norm: Tensor<1>,
@@ -206,9 +206,9 @@ impl<P: Predictor> Learner<P> {
         while groups.peek().is_some() {
             let mut pass: Option<Tensor<1>> = None;
             for group in groups.by_ref().take(groups_per_pass) {
-                let (loss, seen) = on_workers(&device, || self.group_loss(group));
+                let (loss, distance, seen) = on_workers(&device, || self.group_loss(group));
                 last = Some(seen);
-                losses.push(loss.clone().inner());
+                losses.push(distance);
                 pass = Some(match pass {
                     Some(pass) => pass + loss,
                     None => loss,
@@ -240,26 +240,25 @@ impl<P: Predictor> Learner<P> {
         on_workers(&device, || self.update(sum, groups, settings))
     }
 
-    /// The loss of a group, its targets and features.
-    fn group_loss(&mut self, group: GroupBatch) -> (Tensor<1>, [Tensor<3>; 2]) {
+    /// The loss of a group, the distance in it, its targets and features.
+    fn group_loss(&mut self, group: GroupBatch) -> (Tensor<1>, Tensor<1>, [Tensor<3>; 2]) {
         let GroupBatch {
             images,
             masks,
-            mut depth,
+            seed,
         } = group;
         let (target, objective) = (&self.target, &self.objective);
         let IJepaOutput {
             loss,
+            distance,
             targets,
             context,
-        } = self
-            .model
-            .forward(images, &masks, target, objective, depth.as_mut());
+        } = self.model.forward(images, &masks, target, objective, seed);
         let features = match objective.target {
             Target::Features => targets.clone(),
             Target::Pixels => context.inner(),
         };
-        (loss, [targets, features])
+        (loss, distance, [targets, features])
     }
 
     /// Updates all weights; the global norm of the gradient before clipping.

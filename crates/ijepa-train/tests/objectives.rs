@@ -227,7 +227,7 @@ mod objectives {
                     &sampler.sample(6, &mut MaskRng::for_group(0, 0, number)),
                     &device,
                 ),
-                depth: None,
+                seed: None,
             };
             learner
                 .step([group(0), group(1)], settings)

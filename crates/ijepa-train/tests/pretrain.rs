@@ -180,7 +180,7 @@ mod pretrain {
             GroupBatch {
                 images: Normalization::IMAGENET.images(&pixels, [3, 24, 24], &device),
                 masks: MaskTensors::new(&masks, &device),
-                depth: None,
+                seed: None,
             }
         };
         let learner = || {

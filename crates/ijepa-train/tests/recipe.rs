@@ -94,7 +94,7 @@ fn every_key_can_be_overridden_and_written() {
         }
     }
     // The keys of the documented format.
-    assert_eq!(keys.len(), 64, "{keys:?}");
+    assert_eq!(keys.len(), 69, "{keys:?}");
 }
 
 #[test]

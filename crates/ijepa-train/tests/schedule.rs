@@ -50,6 +50,7 @@ fn short() -> ScheduleConfig {
         decay_schedule: DecaySchedule::Cosine,
         ema_start: 0.996,
         ema_end: 1.0,
+        anneal: 0.0,
     }
 }
 
@@ -75,6 +76,7 @@ fn all_reference_cases_are_reproduced() {
             decay_schedule: DecaySchedule::Cosine,
             ema_start: case["ema"][0].as_f64().unwrap(),
             ema_end: case["ema"][1].as_f64().unwrap(),
+            anneal: 0.0,
         });
         let expected = |what: &str| numbers(&tensors, &format!("{name}.{what}"));
         assert_eq!(expected("lr").len(), 300, "{name}");
@@ -251,8 +253,32 @@ fn a_recipe_gives_every_value_of_its_schedules() {
             decay_schedule: DecaySchedule::Linear,
             ema_start: 0.99,
             ema_end: 0.999,
+            anneal: 0.0,
         }
     );
+}
+
+#[test]
+fn terms_beside_the_prediction_fall_over_their_share_of_the_schedules() {
+    let terms = |anneal, ipe_scale| {
+        let config = ScheduleConfig {
+            anneal,
+            ipe_scale,
+            ..short()
+        };
+        let schedules = Schedules::new(config);
+        [0, 5, 10, 15, 19].map(|step| schedules.terms(step))
+    };
+    assert_eq!(terms(0.0, 1.0), [1.0; 5]);
+    let near = |found: [f64; 5], expected: [f64; 5]| {
+        let distance = found.into_iter().zip(expected).map(|(a, b)| (a - b).abs());
+        assert!(distance.into_iter().all(|d| d < 1e-12), "{found:?}");
+    };
+    near(terms(0.5, 1.0), [1.0, 0.5, 0.0, 0.0, 0.0]);
+    let last = 0.5 + 0.5 * (0.95 * std::f64::consts::PI).cos();
+    let half = 0.5 + 0.5 * 0.5f64.sqrt();
+    near(terms(1.0, 1.0), [1.0, half, 0.5, 1.0 - half, last]);
+    assert_eq!(terms(0.5, 2.0)[2], 0.5);
 }
 
 #[test]

@@ -68,6 +68,7 @@ mod trajectory {
             decay_schedule: DecaySchedule::Cosine,
             ema_start: 0.996,
             ema_end: 1.0,
+            anneal: 0.0,
         })
     }
 
@@ -150,7 +151,7 @@ mod trajectory {
             let group = GroupBatch {
                 images: golden.tensor(&format!("step{step:02}.images"), &device),
                 masks: MaskTensors::new(&masks(golden, step), &device),
-                depth: None,
+                seed: None,
             };
             let loss: f32 = learner.step([group], settings(step)).loss.into_scalar();
             let expected = golden.f64s("log.loss")[step as usize];

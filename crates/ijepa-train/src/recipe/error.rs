@@ -201,6 +201,16 @@ pub enum RecipeError {
         /// The value of that key.
         value: &'static str,
     },
+    /// More blocks are to be predicted than the encoder has.
+    #[error(
+        "`objective.target_blocks` is {blocks}, expected at most the {depth} blocks of the encoder"
+    )]
+    TargetBlocks {
+        /// The value.
+        blocks: usize,
+        /// Blocks of the encoder.
+        depth: usize,
+    },
     /// The batch does not consist of whole mask groups.
     #[error(
         "`run.batch_size` is {batch_size}, expected a multiple of `mask.group_size` {group_size}"

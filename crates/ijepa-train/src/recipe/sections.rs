@@ -118,6 +118,17 @@ pub struct Objective {
     /// Whether target pixels are standardised patch by patch; on by default, as masked autoencoders
     /// learn best, since the paper does not say what its table 7 did.
     pub norm_pixels: bool,
+    /// Blocks of the target encoder, counted from the last, whose mean is predicted (data2vec); "1"
+    /// for pixels.
+    pub target_blocks: usize,
+    /// Weight of VICReg's variance term on the context features; 0 is off.
+    pub variance: f64,
+    /// Weight of VICReg's covariance term on the context features; 0 is off.
+    pub covariance: f64,
+    /// Weight of SIGReg on the context features; 0 is off.
+    pub sigreg: f64,
+    /// Share of the schedules over which these three weights fall to 0, in `[0, 1]`; 0 keeps them.
+    pub anneal: f64,
     /// Distance between prediction and target.
     pub loss: Loss,
 }
@@ -130,6 +141,11 @@ impl Default for Objective {
             target_masking: TargetMasking::Output,
             target_norm: true,
             norm_pixels: true,
+            target_blocks: 1,
+            variance: 0.0,
+            covariance: 0.0,
+            sigreg: 0.0,
+            anneal: 0.0,
             loss: Loss::SmoothL1,
         }
     }

@@ -36,6 +36,14 @@ impl Recipe {
     /// Checks the choices that a masked autoencoder, or a target of pixels, leaves no choice about.
     fn validate_objective(&self) -> Result<(), RecipeError> {
         let objective = &self.objective;
+        count("objective.target_blocks", objective.target_blocks)?;
+        not_negative([
+            ("objective.variance", objective.variance),
+            ("objective.covariance", objective.covariance),
+            ("objective.sigreg", objective.sigreg),
+        ])?;
+        shares([("objective.anneal", objective.anneal)])?;
+        let blocks = objective.target_blocks.to_string();
         let target = spelt(&objective.target);
         let strategy = spelt(&self.mask.strategy);
         let masking = spelt(&objective.target_masking);
@@ -53,6 +61,7 @@ impl Recipe {
             (mae, "objective.target", target, "pixels"),
             (mae, "mask.strategy", strategy, "random"),
             (pixels, "objective.target_masking", masking, "output"),
+            (pixels, "objective.target_blocks", blocks, "1"),
         ];
         for ((applies, beside, value), key, found, expected) in rows {
             ensure(!applies || found == expected, || RecipeError::Beside {

@@ -3,7 +3,7 @@
 use burn::tensor::{Distribution, Tensor};
 use clap::Args;
 use ijepa_masking::MaskRng;
-use ijepa_model::MaskTensors;
+use ijepa_model::{GroupSeed, MaskTensors};
 use ijepa_train::{
     AdamWConfig, GroupBatch, Learner, StepSettings,
     flops::{self, StepTokens},
@@ -77,7 +77,11 @@ impl Step {
                 GroupBatch {
                     images: images.clone(),
                     masks: MaskTensors::new(&masks, &device),
-                    depth: None,
+                    seed: Some(GroupSeed {
+                        seed: recipe.run.seed,
+                        step: number,
+                        group,
+                    }),
                 }
             });
             let output = learner.step(groups, SETTINGS);
