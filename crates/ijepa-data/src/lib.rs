@@ -8,6 +8,7 @@
 //! let spec: DataSpec = "scenes:kind=texture,n=256,size=32".parse()?;
 //! let config = LoaderConfig {
 //!     batch_size: 32,
+//!     places: None,
 //!     seed: 0,
 //!     start_step: 0,
 //!     workers: 2,

@@ -4,6 +4,7 @@ mod plan;
 mod skipped;
 mod workers;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,6 +23,9 @@ use workers::Workers;
 pub struct LoaderConfig<T = Augment> {
     /// Images a batch, at least 1.
     pub batch_size: usize,
+    /// The places of each batch that are delivered, where other processes deliver the others;
+    /// `None` is all.
+    pub places: Option<Range<usize>>,
     /// Decides the order of the images and every crop.
     pub seed: u64,
     /// The first step delivered, from 0 over all epochs; not 0 when a run is resumed.
@@ -43,6 +47,8 @@ pub struct Batch {
     pub step: u64,
     /// The epoch that the step belongs to, from 0.
     pub epoch: u64,
+    /// Place of the first image, 0 unless the batch is shared with other processes.
+    pub first: usize,
     /// `[batch, height, width, 3]`, red, green and blue.
     pub images: Vec<u8>,
     /// Which image of the source fills each place of the batch.
@@ -52,7 +58,8 @@ pub struct Batch {
 /// An endless iterator over batches, from a given step on.
 ///
 /// What a step contains depends on the source, the batch size, the seed and the step only: not
-/// on the number of workers, on timing, or on where the loader started. Each epoch is a fresh
+/// on the number of workers, on timing, or on where the loader started; processes that share its
+/// [`places`](LoaderConfig::places) deliver together what one delivers alone. Each epoch is a fresh
 /// permutation; its last partial batch is dropped. A damaged image is listed in
 /// [`skipped`](Self::skipped), and the next readable one in the epoch's order takes its place.
 /// Storage that fails for now is waited for; an image that cannot be had is an error and never
@@ -72,6 +79,7 @@ pub struct Batch {
 /// let spec: DataSpec = "scenes:n=64,size=32".parse()?;
 /// let config = LoaderConfig {
 ///     batch_size: 16,
+///     places: None,
 ///     seed: 0,
 ///     start_step: 0,
 ///     workers: 2,
@@ -160,7 +168,7 @@ impl Loader {
     pub fn next_batch_unless(&mut self, stop: &AtomicBool) -> Result<Option<Batch>, DataError> {
         self.tally.check()?;
         let step = self.next_step;
-        let places = 0..self.plan.config().batch_size;
+        let places = self.plan.places();
         let parts = self.workers.as_ref().map_or(1, Workers::parts);
         while self.shares.len() < parts {
             let stopped = || stop.load(Ordering::Relaxed);
@@ -172,7 +180,10 @@ impl Loader {
             let Some(mut share) = share else {
                 return Ok(None);
             };
-            self.tally.add(&self.plan, std::mem::take(&mut share.bad));
+            for (index, why) in std::mem::take(&mut share.bad) {
+                let source = self.plan.source();
+                self.tally.add(Skipped::new(source, index as usize, &why));
+            }
             if let Some(lost) = share.lost {
                 return Err(lost);
             }
@@ -182,6 +193,7 @@ impl Loader {
         let mut batch = Batch {
             step,
             epoch: self.plan.epoch(step),
+            first: places.start,
             images: Vec::with_capacity(places.len() * self.plan.image_bytes()),
             indices: Vec::with_capacity(places.len()),
         };
@@ -191,6 +203,16 @@ impl Loader {
         }
         self.next_step += 1;
         Ok(Some(batch))
+    }
+
+    /// Counts images that other processes found unreadable as if they had been met here.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::TooManyBad`] once there are more than `max_bad_fraction` of the data set.
+    pub fn add_skipped(&mut self, images: Vec<Skipped>) -> Result<(), DataError> {
+        images.into_iter().for_each(|image| self.tally.add(image));
+        self.tally.check()
     }
 
     /// The images found unreadable so far, in the order in which they were met.

@@ -49,8 +49,8 @@ use crate::rng::SampleRng;
 ///
 /// let scenes: DataSpec = "scenes:n=8,size=32".parse()?;
 /// let config = LoaderConfig {
-///     batch_size: 4, seed: 0, start_step: 0, workers: 1, augment: Whole, max_bad_fraction: 0.0,
-///     reading: Reading::default(),
+///     batch_size: 4, places: None, seed: 0, start_step: 0, workers: 1, augment: Whole,
+///     max_bad_fraction: 0.0, reading: Reading::default(),
 /// };
 /// let batch = Loader::new(Arc::from(scenes.open()?), config)?.next_batch()?;
 /// assert_eq!(batch.images.len(), 4 * 32 * 32 * 3);

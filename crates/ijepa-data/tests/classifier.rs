@@ -100,6 +100,7 @@ fn rand_augment_comes_last_and_distorts_as_its_sample_says() {
 fn config<T>(augment: T, workers: usize, start_step: u64) -> LoaderConfig<T> {
     LoaderConfig {
         batch_size: 8,
+        places: None,
         seed: 5,
         start_step,
         workers,

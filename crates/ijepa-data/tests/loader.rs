@@ -3,13 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ijepa_data::{
     Augment, Batch, DataError, FetchError, Fetched, FolderSource, Loader, LoaderConfig, Reading,
-    Retry, RgbImage8, SampleRng, Source, Transform, epoch_order,
+    Retry, RgbImage8, SampleRng, Skipped, Source, Transform, epoch_order,
 };
 
 /// Images of one grey level, their index; those in `bad` cannot be read.
@@ -84,6 +85,7 @@ fn config(workers: usize, start_step: u64) -> LoaderConfig {
     };
     LoaderConfig {
         batch_size: 8,
+        places: None,
         seed: 3,
         start_step,
         workers,
@@ -117,6 +119,116 @@ fn batches_hold_the_images_that_they_name() {
             );
         }
     }
+}
+
+/// The batches of processes that share every batch, put together, and what each of them skips once
+/// it knows what the others do.
+fn shared(
+    source: &dyn Fn() -> Levels,
+    parts: &[Range<usize>],
+    count: usize,
+) -> (Vec<Batch>, Vec<Vec<Skipped>>) {
+    let start = |places: &Range<usize>| {
+        let places = Some(places.clone());
+        let config = LoaderConfig {
+            places,
+            ..config(2, 0)
+        };
+        Loader::new(Arc::new(source()), config).unwrap()
+    };
+    let mut loaders: Vec<Loader> = parts.iter().map(start).collect();
+    let mut whole = Vec::new();
+    for _ in 0..count {
+        let known = loaders[0].skipped().len();
+        let shares: Vec<Batch> = loaders
+            .iter_mut()
+            .map(|it| it.next_batch().unwrap())
+            .collect();
+        let firsts: Vec<usize> = shares.iter().map(|share| share.first).collect();
+        assert_eq!(
+            firsts,
+            parts.iter().map(|places| places.start).collect::<Vec<_>>()
+        );
+        let found: Vec<Skipped> = loaders
+            .iter()
+            .flat_map(|it| it.skipped()[known..].to_vec())
+            .collect();
+        for loader in &mut loaders {
+            loader.add_skipped(found.clone()).unwrap();
+        }
+        whole.push(Batch {
+            images: shares
+                .iter()
+                .flat_map(|share| share.images.clone())
+                .collect(),
+            indices: shares
+                .iter()
+                .flat_map(|share| share.indices.clone())
+                .collect(),
+            ..shares[0].clone()
+        });
+    }
+    (
+        whole,
+        loaders
+            .iter()
+            .map(|loader| loader.skipped().to_vec())
+            .collect(),
+    )
+}
+
+#[test]
+fn processes_that_share_batches_deliver_what_one_delivers() {
+    let source = || Levels::with_bad(50, [4, 5, 31]);
+    let expected = batches(source(), config(0, 0), 20);
+    let mut alone = Loader::new(Arc::new(source()), config(0, 0)).unwrap();
+    alone
+        .by_ref()
+        .take(20)
+        .for_each(|batch| drop(batch.unwrap()));
+    for parts in [vec![0..4, 4..8], vec![0..3, 3..4, 4..8]] {
+        let (found, skipped) = shared(&source, &parts, 20);
+        assert!(found == expected, "{parts:?}");
+        for skipped in skipped {
+            let sorted = |skipped: &[Skipped]| {
+                let mut indices: Vec<u32> = skipped.iter().map(|image| image.index).collect();
+                indices.sort_unstable();
+                indices
+            };
+            assert_eq!(sorted(&skipped), sorted(alone.skipped()), "{parts:?}");
+        }
+    }
+}
+
+#[test]
+fn unreadable_images_of_all_processes_are_counted_together() {
+    let bad = |indices: Range<u32>| {
+        indices
+            .map(|index| Skipped {
+                index,
+                path: format!("image {index}"),
+                why: "no such file".to_owned(),
+            })
+            .collect::<Vec<_>>()
+    };
+    let mut loader = Loader::new(Arc::new(Levels::new(50)), config(0, 0)).unwrap();
+    loader.add_skipped(bad(0..5)).unwrap();
+    // The same ones again are no more of them.
+    loader.add_skipped(bad(2..5)).unwrap();
+    assert!(loader.next_batch().is_ok());
+    let error = loader.add_skipped(bad(7..8)).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            DataError::TooManyBad {
+                bad: 6,
+                allowed: 5,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(loader.next_batch().is_err());
 }
 
 #[test]
@@ -470,6 +582,7 @@ fn no_more_pixels_are_decoded_at_once_than_told() {
         let counting = Counting::default();
         let config = LoaderConfig {
             batch_size: 16,
+            places: None,
             seed: 0,
             start_step: 0,
             workers: 4,
@@ -533,6 +646,20 @@ fn configurations_out_of_range_are_refused() {
         refuse(7, config(2, 0)),
         "7 images cannot fill a batch of 8; use a smaller batch"
     );
+    for places in [3..3, 7..9] {
+        let found = format!("bad value `{places:?}` for `places`, expected some of the batch");
+        let places = Some(places);
+        assert_eq!(
+            refuse(
+                9,
+                LoaderConfig {
+                    places,
+                    ..config(0, 0)
+                }
+            ),
+            found
+        );
+    }
     assert_eq!(
         refuse(
             9,

@@ -133,6 +133,7 @@ pub fn probe_augmented(
     let part = extraction.batch_size.min(batch_size);
     let loader = LoaderConfig {
         batch_size: part,
+        places: None,
         seed: config.seed,
         start_step: 0,
         workers: extraction.workers,

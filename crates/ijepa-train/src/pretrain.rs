@@ -108,6 +108,7 @@ impl Task for Pretraining<'_> {
     fn loader(&self, step: u64, options: &TrainOptions) -> Result<Loader, TrainError> {
         let config = LoaderConfig {
             batch_size: self.plan.recipe.run.batch_size,
+            places: None,
             seed: self.plan.recipe.run.seed,
             start_step: step,
             workers: options.workers,

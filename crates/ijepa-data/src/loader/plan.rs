@@ -48,6 +48,11 @@ impl Plan {
         if config.batch_size == 0 {
             return Err(bad_value("batch_size", "0".to_owned(), "at least 1"));
         }
+        let places = config.places.as_ref();
+        if let Some(places) = places.filter(|it| it.is_empty() || it.end > config.batch_size) {
+            let expected = "some of the batch";
+            return Err(bad_value("places", format!("{places:?}"), expected));
+        }
         if !(0.0..=1.0).contains(&config.max_bad_fraction) {
             let found = config.max_bad_fraction.to_string();
             return Err(bad_value("max_bad_fraction", found, "a number from 0 to 1"));
@@ -71,6 +76,7 @@ impl Plan {
             source,
             config: LoaderConfig {
                 batch_size: config.batch_size,
+                places: config.places,
                 seed: config.seed,
                 start_step: config.start_step,
                 workers: config.workers,
@@ -87,8 +93,10 @@ impl Plan {
         self.source.as_ref()
     }
 
-    pub(super) fn config(&self) -> &LoaderConfig<Box<dyn Transform>> {
-        &self.config
+    /// The places of each batch that are filled here.
+    pub(super) fn places(&self) -> Range<usize> {
+        let all = 0..self.config.batch_size;
+        self.config.places.clone().unwrap_or(all)
     }
 
     pub(super) fn image_bytes(&self) -> usize {

@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::plan::Plan;
 use crate::error::DataError;
 use crate::source::Source;
+use serde::{Deserialize, Serialize};
 
 /// An image that was left out, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// Its position in the source.
     pub index: u32,
@@ -47,12 +47,9 @@ impl Tally {
         }
     }
 
-    pub(super) fn add(&mut self, plan: &Plan, bad: Vec<(u32, DataError)>) {
-        for (index, error) in bad {
-            if self.known.insert(index) {
-                let skipped = Skipped::new(plan.source(), index as usize, &error);
-                self.skipped.push(skipped);
-            }
+    pub(super) fn add(&mut self, image: Skipped) {
+        if self.known.insert(image.index) {
+            self.skipped.push(image);
         }
     }
 

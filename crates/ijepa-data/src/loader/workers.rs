@@ -26,8 +26,8 @@ pub(super) struct Workers {
 
 impl Workers {
     pub(super) fn start(plan: &Arc<Plan>, count: usize, step: u64) -> Result<Self, DataError> {
-        let batch_size = plan.config().batch_size;
-        let count = count.min(batch_size);
+        let places = plan.places();
+        let count = count.min(places.len());
         let stop = Arc::new(AtomicBool::new(false));
         let mut workers = Self {
             threads: Vec::new(),
@@ -37,7 +37,8 @@ impl Workers {
         for number in 0..count {
             let (sender, queue) = sync_channel(QUEUED);
             let (plan, stop) = (Arc::clone(plan), Arc::clone(&workers.stop));
-            let places = part(batch_size, count, number);
+            let part = part(places.len(), count, number);
+            let places = places.start + part.start..places.start + part.end;
             let work = move || {
                 let cancelled = || stop.load(Ordering::Relaxed);
                 let mut step = step;

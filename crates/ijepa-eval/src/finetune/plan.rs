@@ -176,6 +176,7 @@ impl FinetunePlan {
         };
         Ok(LoaderConfig {
             batch_size: self.recipe.run.batch_size,
+            places: None,
             seed: self.recipe.run.seed,
             start_step: step,
             workers: options.workers,

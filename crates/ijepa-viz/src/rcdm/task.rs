@@ -89,6 +89,7 @@ impl Inputs<'_> {
         let from_file = self.conditioner.kind() == ConditionKind::File;
         let config = LoaderConfig {
             batch_size: run.batch_size,
+            places: None,
             seed: run.seed,
             start_step,
             workers: options.workers,

@@ -41,6 +41,7 @@ impl Data {
         let workers = context.workers();
         let config = LoaderConfig {
             batch_size,
+            places: None,
             seed: context.seed.unwrap_or(recipe.run.seed),
             start_step: 0,
             workers,
