@@ -236,6 +236,46 @@ mod tests {
         assert_eq!(sizes.possible_when_independent(), expected.into());
     }
 
+    /// Few numbers of patches, so that no other one hides a size that is missed.
+    #[test]
+    fn possible_sizes_are_those_of_a_dense_search() {
+        let scales = [(0.15, 0.15), (0.2, 0.21), (0.4, 0.4), (0.33, 0.35)];
+        let aspects = [(0.75, 1.5), (0.3, 3.0), (1.0, 1.3), (0.5, 0.9), (1.2, 1.2)];
+        let ranges = scales
+            .into_iter()
+            .flat_map(|scale| aspects.map(|aspect| (scale, aspect)));
+        for ((s0, s1), (a0, a1)) in ranges {
+            let (scale, aspect) = (Range::new(s0, s1), Range::new(a0, a1));
+            let sizes = BlockSizes::covering(grid(14, 9), scale, aspect);
+            let unit = |i: u32| f64::from(i) / 10_000.0;
+            let tied = (0..=10_000).map(|i| sizes.at(unit(i), unit(i)));
+            assert_eq!(
+                sizes.possible_when_tied(),
+                tied.collect(),
+                "{scale:?} {aspect:?}"
+            );
+            let scales = [0.0, 0.25, 0.5, 0.75, 1.0];
+            let free = scales.map(|at| (0..=10_000).map(move |i| sizes.at(at, unit(i))));
+            let free = free.into_iter().flatten().collect();
+            assert_eq!(
+                sizes.possible_when_independent(),
+                free,
+                "{scale:?} {aspect:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn scales_and_aspect_ratios_are_checked() {
+        let scale = |min, max| Range::new(min, max).check_scale("key").is_ok();
+        let aspect = |min, max| Range::new(min, max).check_aspect("key").is_ok();
+        assert!(scale(0.1, 0.1) && scale(0.1, 1.0) && aspect(0.1, 0.1) && aspect(0.1, 9.0));
+        for (min, max) in [(0.0, 0.5), (0.5, 0.4), (-1.0, 0.5), (f64::NAN, 1.0)] {
+            assert!(!scale(min, max) && !aspect(min, max), "{min} {max}");
+        }
+        assert!(!scale(0.5, 1.1) && !aspect(0.5, f64::INFINITY));
+    }
+
     #[test]
     fn no_drawn_size_is_missing_from_the_possible_ones() {
         for (rows, cols) in [(14, 14), (16, 16), (9, 21), (8, 8)] {

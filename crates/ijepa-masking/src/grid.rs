@@ -78,6 +78,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn images_are_whole_numbers_of_patches() {
+        let grid = PatchGrid::from_image([32, 48], 16).unwrap();
+        assert_eq!((grid.rows(), grid.cols()), (2, 3));
+        for (size, patch_size) in [([0, 48], 16), ([32, 0], 16), ([32, 47], 16), ([32, 48], 0)] {
+            let error = PatchGrid::from_image(size, patch_size).unwrap_err();
+            assert!(matches!(error, MaskError::PatchSize { .. }), "{error}");
+        }
+    }
+
+    #[test]
     fn a_grid_that_is_read_is_checked() {
         let read = |text: &str| serde_json::from_str::<PatchGrid>(text);
         let grid = PatchGrid::new(2, 3).unwrap();
