@@ -187,6 +187,28 @@ pub fn size(bytes: &[u8]) -> Option<[u64; 2]> {
     Some([u64::from(width), u64::from(height)])
 }
 
+/// The usual ending of the names of files of this kind, told by the content, such as `jpg`; none
+/// for a file that is no image of a kind that is read.
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(ijepa_data::extension(b"GIF89a"), Some("gif"));
+/// assert_eq!(ijepa_data::extension(b"a text"), None);
+/// ```
+pub fn extension(bytes: &[u8]) -> Option<&'static str> {
+    match format_of(bytes).ok()? {
+        ImageFormat::Jpeg => Some("jpg"),
+        ImageFormat::Png => Some("png"),
+        ImageFormat::Gif => Some("gif"),
+        ImageFormat::Bmp => Some("bmp"),
+        ImageFormat::Pnm => Some("ppm"),
+        ImageFormat::WebP => Some("webp"),
+        ImageFormat::Tiff => Some("tif"),
+        _ => None,
+    }
+}
+
 /// Runs a third-party decoder and turns its panic into an error.
 ///
 /// Decoders index by values read from the file; the rare one that misses a check must cost one

@@ -68,7 +68,7 @@ mod source;
 mod spec;
 mod transform;
 
-pub use decode::{Decoding, Orientation, SixteenBit, decode, decode_as, size};
+pub use decode::{Decoding, Orientation, SixteenBit, decode, decode_as, extension, size};
 pub use error::{Cause, DataError};
 pub use fetch::{FetchError, Fetched};
 pub use fingerprint::Fingerprint;
@@ -76,7 +76,7 @@ pub use image::RgbImage8;
 pub use loader::{Batch, Loader, LoaderConfig, Skipped};
 pub use order::{epoch_order, sample};
 pub use preprocess::{Preprocess, to_chw_f32};
-pub use reading::{ImageReader, Reading, Retry};
+pub use reading::{ImageReader, Reading, Retry, in_order};
 pub use resize::{CropBox, CropRect, Filter, crop, crop_resize, resize};
 pub use rng::{Purpose, SampleRng, normal, sample_rng, unit};
 pub use source::{

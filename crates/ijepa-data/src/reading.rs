@@ -1,10 +1,12 @@
 //! From an index to pixels: the one way on which loaders and evaluations read images.
 
+mod ahead;
 mod pixels;
 mod retry;
 
 use std::sync::{Mutex, PoisonError};
 
+pub use ahead::in_order;
 pub use retry::Retry;
 
 use crate::decode::{Decoding, decode_as, guard, size};
@@ -12,7 +14,7 @@ use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
 use crate::image::RgbImage8;
 use crate::source::Source;
-use pixels::PixelBudget;
+use pixels::{PixelBudget, Share};
 
 /// Bytes of a buffer that is kept for the next image.
 const KEPT_BYTES: usize = 16 << 20;
@@ -83,25 +85,67 @@ impl ImageReader {
         stopped: &dyn Fn() -> bool,
         make: impl FnOnce(&RgbImage8) -> Result<T, DataError>,
     ) -> Result<T, FetchError> {
-        let name = source.name(index);
+        self.read_with_file(source, index, stopped, |image, _| make(image))
+    }
+
+    /// As [`read`](Self::read), with the file that the pixels come from, if they come from one.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    ///
+    /// # Panics
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_with_file<T>(
+        &self,
+        source: &dyn Source,
+        index: usize,
+        stopped: &dyn Fn() -> bool,
+        make: impl FnOnce(&RgbImage8, Option<&[u8]>) -> Result<T, DataError>,
+    ) -> Result<T, FetchError> {
+        self.fetch(source, index, stopped, |fetched, file| match fetched {
+            Fetched::Pixels(image) => make(&image, None),
+            Fetched::File => {
+                let (image, _share) = self.decode(file, &source.name(index))?;
+                make(&image, Some(file))
+            }
+        })
+    }
+
+    /// What `make` makes of image `index` of `source` as it was fetched, with the bytes of its file
+    /// if it is one; nothing is decoded.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    ///
+    /// # Panics
+    ///
+    /// As [`read`](Self::read).
+    pub fn fetch<T>(
+        &self,
+        source: &dyn Source,
+        index: usize,
+        stopped: &dyn Fn() -> bool,
+        make: impl FnOnce(Fetched, &[u8]) -> Result<T, DataError>,
+    ) -> Result<T, FetchError> {
         let mut buffer = self.buffer();
-        let made = guard(&name, || {
+        let made = guard(&source.name(index), || {
             let fetch = || source.fetch(index, &mut buffer);
-            let (image, _share) = match self.retry.run(stopped, fetch)? {
-                Fetched::Pixels(image) => (image, None),
-                Fetched::File => {
-                    // What does not say its size may have any.
-                    let pixels = size(&buffer).map_or(u64::MAX, |[width, height]| width * height);
-                    let share = self.pixels.take(pixels);
-                    let image =
-                        decode_as(&buffer, &name, self.decoding).map_err(FetchError::Corrupt)?;
-                    (image, Some(share))
-                }
-            };
-            make(&image).map_err(FetchError::Corrupt)
+            let fetched = self.retry.run(stopped, fetch)?;
+            make(fetched, &buffer).map_err(FetchError::Corrupt)
         });
         self.keep(buffer);
         made.map_err(FetchError::Corrupt)?
+    }
+
+    /// Decodes a file when there is room for its pixels.
+    fn decode(&self, file: &[u8], name: &str) -> Result<(RgbImage8, Share<'_>), DataError> {
+        // What does not say its size may have any.
+        let pixels = size(file).map_or(u64::MAX, |[width, height]| width * height);
+        let share = self.pixels.take(pixels);
+        Ok((decode_as(file, name, self.decoding)?, share))
     }
 
     fn buffer(&self) -> Vec<u8> {

@@ -35,7 +35,6 @@ mod drop_path;
 mod ema;
 mod encoder;
 mod features;
-pub mod files;
 mod ijepa;
 mod init;
 mod objective;
@@ -47,6 +46,7 @@ pub mod regularize;
 mod tokens;
 mod variant;
 
+pub use ijepa_files as files;
 pub use ijepa_kernels as kernels;
 pub use ijepa_masking as masking;
 

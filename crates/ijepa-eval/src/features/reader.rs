@@ -1,11 +1,7 @@
 //! Threads that read images ahead of the encoder, in order.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
-use std::thread::{Builder, scope};
-
 use ijepa_data::{
-    DataError, FetchError, ImageReader, Preprocess, Reading, RgbImage8, Skipped, Source,
+    DataError, FetchError, ImageReader, Preprocess, Reading, RgbImage8, Skipped, Source, in_order,
 };
 
 use super::ExtractError;
@@ -35,49 +31,16 @@ impl<'a> Reader<'a> {
     }
 
     /// Gives every image to `each`, in the order of the source, in the calling thread, until it
-    /// fails or an image cannot be had.
-    ///
-    /// Thread `n` of `workers` reads every `workers`th image from `n` on, so order needs no
-    /// bookkeeping; about `ahead` images wait in all.
+    /// fails or an image cannot be had; `workers` threads read about `ahead` images ahead.
     pub(super) fn read_all<E: From<ExtractError>>(
         &self,
         workers: usize,
         ahead: usize,
         mut each: impl FnMut(usize, Result<RgbImage8, Skipped>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let images = self.source.len();
-        let count = workers.min(images);
-        let ended = &AtomicBool::new(false);
-        let stopped = || ended.load(Ordering::Relaxed);
-        if count == 0 {
-            return (0..images).try_for_each(|index| each(index, self.read(index, &stopped)?));
-        }
-        scope(|scope| {
-            let mut queues = Vec::with_capacity(count);
-            for first in 0..count {
-                let (sender, queue) = sync_channel(ahead.min(images).div_ceil(count));
-                let work = move || {
-                    for index in (first..images).step_by(count) {
-                        // Nobody listens any more once the caller has given up.
-                        if sender.send(self.read(index, &stopped)).is_err() {
-                            break;
-                        }
-                    }
-                };
-                Builder::new()
-                    .name(format!("ijepa-eval-{first}"))
-                    .spawn_scoped(scope, work)
-                    .map_err(|source| ExtractError::Threads { count, source })?;
-                queues.push(queue);
-            }
-            let result = (0..images).try_for_each(|index| {
-                let image = queues[index % count].recv();
-                let image = image.expect("a thread sends all images of its share");
-                each(index, image?)
-            });
-            ended.store(true, Ordering::Relaxed);
-            result
-        })
+        let read = |index, stopped: &dyn Fn() -> bool| self.read(index, stopped);
+        let each = |index, image: Result<_, ExtractError>| each(index, image?);
+        in_order(self.source.len(), workers, ahead, read, each).map_err(ExtractError::from)?
     }
 
     /// One image of the right size, or why it is none.

@@ -45,15 +45,6 @@ pub enum ExtractError {
         /// What is wrong with it, with the causes.
         why: String,
     },
-    /// The reading threads could not be started.
-    #[error("cannot start {count} reading threads")]
-    Threads {
-        /// Threads asked for.
-        count: usize,
-        /// What the operating system said.
-        #[source]
-        source: std::io::Error,
-    },
     /// The encoder gave a value that is not a number or infinite.
     #[error("value {column} of `{path}` is {found}; the weights have probably diverged")]
     NotFinite {
@@ -64,7 +55,8 @@ pub enum ExtractError {
         /// The value.
         found: f32,
     },
-    /// An image cannot be had, so that features would silently lack it.
+    /// An image cannot be had, so that features would silently lack it, or no thread be started
+    /// that reads images.
     #[error(transparent)]
     Data(#[from] DataError),
     /// The encoder gave values that are no features.

@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use ijepa_model::files::{
+use ijepa_files::{
     FileError, NewFile, cannot, clean_up, create_folder, link_target, point_link, remove_folder,
     write_bytes, write_file, write_folder,
 };
