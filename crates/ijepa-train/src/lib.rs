@@ -13,6 +13,7 @@ mod pretrain;
 pub mod recipe;
 mod resolve;
 pub mod run;
+pub mod scaling;
 pub mod schedule;
 mod scores;
 mod step;

@@ -4,14 +4,14 @@ use std::fmt::Write;
 
 use burn::tensor::{Device, DeviceType};
 use clap::Args;
-use ijepa_train::{Backend, DeviceSpec};
+use ijepa_train::{Backend, DeviceSpec, scaling::MemoryEstimate};
 use serde_json::json;
 
 use crate::{
     args,
     context::Context,
     error::CliError,
-    memory::{MemoryEstimate, SystemMemory},
+    memory::SystemMemory,
     report::{self, Report},
 };
 

@@ -8,6 +8,7 @@ use ijepa_eval::{EpochEvaluation, ExtractConfig};
 use ijepa_train::{
     Learner, PretrainPlan, Recipe, Resume, pretrain,
     run::{Folder, Observer},
+    scaling::MemoryEstimate,
 };
 use serde_json::json;
 
@@ -15,7 +16,6 @@ use crate::{
     args::{self, DataArgs, RunArgs},
     context::Context,
     error::CliError,
-    memory::MemoryEstimate,
     progress::RunProgress,
     report::{self, Report},
 };

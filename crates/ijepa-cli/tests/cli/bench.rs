@@ -59,3 +59,25 @@ fn images_that_cannot_be_read_are_counted() {
         format!("{QUICK} --workers 0 --batch-size 2 --set data.max_bad_fraction=0.5 --data {path}");
     assert_eq!(json(&words(&line))["skipped"], 1);
 }
+
+#[test]
+fn runs_on_many_gpus_are_predicted() {
+    let line = "bench scale --recipe in1k_vith14_ep300 --tflops 125 --bandwidth 100 --gpus 1,16 \
+                --price 2 --memory 40";
+    let found = json(&words(line));
+    assert_eq!(found["workload"]["steps"], 187_500);
+    let [one, sixteen] = [0, 1].map(|run| &found["runs"][run]);
+    let number = |run: &serde_json::Value, key: &str| run[key].as_f64().unwrap();
+    assert_eq!(number(one, "communication_s"), 0.0);
+    let (hours, cost) = (number(sixteen, "hours"), number(sixteen, "cost"));
+    // The paper trained this on 16 A100 in under 72 hours (§1).
+    assert!((30.0..72.0).contains(&hours), "{hours}");
+    assert!((cost - 32.0 * hours).abs() < 1e-6);
+    assert_eq!(one["bytes"], one["bytes_zero1"]);
+    assert!(number(sixteen, "bytes_zero1") < number(sixteen, "bytes"));
+    assert!(text(&words(line)).contains("assumed: "));
+
+    // Without the speed of a GPU nothing can be said.
+    let run = ijepa(&words("bench scale --recipe in1k_vith14_ep300"));
+    assert_eq!(run.code, Some(2), "{run:?}");
+}

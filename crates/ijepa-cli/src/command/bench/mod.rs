@@ -6,6 +6,7 @@ mod masks;
 mod model;
 mod peak;
 mod rates;
+mod scale;
 mod step;
 
 use clap::Subcommand;
@@ -19,6 +20,7 @@ pub(crate) enum Bench {
     Encode(encode::Encode),
     Masks(masks::Masks),
     Data(data::Data),
+    Scale(scale::Scale),
 }
 
 impl Bench {
@@ -28,6 +30,7 @@ impl Bench {
             Self::Encode(encode) => encode.run(context),
             Self::Masks(masks) => masks.run(context),
             Self::Data(data) => data.run(context),
+            Self::Scale(scale) => scale.run(context),
         }
     }
 }
