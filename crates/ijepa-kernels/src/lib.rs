@@ -50,6 +50,6 @@ pub use heads::{
 #[cfg(feature = "maps")]
 pub use maps::{Activation, GroupNormOptions, conv3x3, group_norm};
 pub use memory::keep_freed_memory;
-pub use processor::multiplies_bf16;
+pub use processor::has_bf16_products;
 pub use update::{AdamWRule, adamw, lerp, squared_norm};
 pub use workers::on_workers;

@@ -4,7 +4,7 @@ mod heads;
 mod maps;
 mod support;
 
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::{DType, FloatDType, Tensor};
 use ijepa_kernels::{
     AdamWRule, BlockOptions, BlockParameters, LinearParameters, NormParameters, reference,
 };
@@ -326,10 +326,33 @@ fn a_block_for_some_tokens_agrees() {
     }
 }
 
+/// Where flex has no such products it computes in f32, which is no further away.
+#[test]
+fn maps_and_attention_in_bf16_are_close_to_those_in_f32() {
+    if !device().supports_dtype(DType::BF16) {
+        return;
+    }
+    let (mut noise, narrow) = (Noise::new(11), Some(FloatDType::BF16));
+    compare(
+        "linear in bf16",
+        [[2, 41, 72], [1, 72, 50], [1, 1, 50]].map(|shape| noise.case(shape)),
+        |[x, weight, bias]| ijepa_kernels::linear(x, matrix(weight), vector(bias), narrow),
+        |[x, weight, bias]| reference::linear(x, matrix(weight), vector(bias), None),
+        1e-2,
+    );
+    compare(
+        "attention in bf16",
+        [noise.case([2, 41, 3 * 2 * 24])],
+        |[qkv]| ijepa_kernels::attention(qkv, 2, narrow),
+        |[qkv]| reference::attention(qkv, 2, None, None),
+        1e-2,
+    );
+}
+
 /// bfloat16 keeps 8 bits, so that orders of rounding show.
 #[test]
 fn a_block_in_bf16_agrees_within_its_rounding() {
-    if !device().supports_dtype(burn::tensor::DType::BF16) {
+    if !device().supports_dtype(DType::BF16) {
         return;
     }
     let inputs = block_case(&mut Noise::new(6), 2, 17, 48);

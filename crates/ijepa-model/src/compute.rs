@@ -7,7 +7,7 @@ use burn::{
 use ijepa_kernels::{BlockOptions, BlockParameters, LinearParameters, NormParameters, reference};
 use serde::{Deserialize, Serialize};
 
-/// The number type of matrix products and the activations between them.
+/// The number type of the operands of matrix products, and on GPUs of the activations between them.
 ///
 /// Weights, residual stream, norms, softmax and loss are f32 whatever the choice: Burn has no
 /// autocast, so this is the one place that decides where a narrower type is used.
@@ -17,7 +17,7 @@ pub enum Precision {
     /// 32-bit throughout.
     #[default]
     F32,
-    /// bfloat16 matrix products.
+    /// bfloat16 matrix products, summed in f32.
     Bf16,
 }
 
@@ -30,9 +30,10 @@ impl Precision {
         }
     }
 
-    /// Whether `device` can compute in this precision.
+    /// Whether `device` can compute in this precision. On a CPU bf16 takes AVX512-BF16; on others
+    /// products are computed in f32.
     pub fn is_supported(self, device: &Device) -> bool {
-        self == Self::F32 || device.supports_dtype(burn::tensor::DType::BF16)
+        self == Self::F32 || ijepa_kernels::has_bf16_products(device)
     }
 
     /// The type to cast to before a matrix product, if it is not that of the weights.

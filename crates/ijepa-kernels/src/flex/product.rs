@@ -10,6 +10,12 @@ use rayon::prelude::*;
 use super::bf16;
 use super::matrix::Matrix;
 
+/// Pieces of an output for each core, at most.
+const PIECES: usize = 4;
+
+/// Multiplications that take as long as packing a value.
+const PACKING: usize = 32;
+
 /// How a product takes its operands; it sums in f32 either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operands {
@@ -29,7 +35,7 @@ impl Operands {
     }
 }
 
-/// Whether this processor multiplies bf16 numbers.
+/// Whether this processor multiplies bf16 numbers: x86-64 with AVX512-BF16.
 pub(crate) fn multiplies_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
     return bf16::is_supported();
@@ -221,14 +227,19 @@ unsafe fn product_everywhere(
     }
 }
 
-/// Rows and columns of the pieces of an output for some cores: the grid that reads least.
+/// Rows and columns of the pieces of an output, a few for each of some cores, that are computed
+/// soonest. Sums do not depend on them.
 fn piece(cores: usize, rows: usize, cols: usize) -> [usize; 2] {
-    // Each row of the grid reads the whole right operand, each column the whole left one.
-    let read = |&down: &usize| down * cols + cores / down * rows;
-    let grids = (1..=cores).filter(|down| cores.is_multiple_of(*down));
-    let down = grids.min_by_key(read).unwrap_or(1);
+    let most = PIECES * cores;
     let size = |len: usize, parts: usize| len.div_ceil(parts).next_multiple_of(UNIT);
-    [size(rows, down), size(cols, cores / down)]
+    let pieces = (1..=most).flat_map(|down| {
+        (1..=most / down).map(move |across| [size(rows, down), size(cols, across)])
+    });
+    let time = |&[height, width]: &[usize; 2]| {
+        let rounds = (rows.div_ceil(height) * cols.div_ceil(width)).div_ceil(cores);
+        rounds * (height * width + PACKING * (height + width))
+    };
+    pieces.min_by_key(time).unwrap_or([rows, cols])
 }
 
 #[cfg(test)]
@@ -241,6 +252,22 @@ mod tests {
         assert_eq!(piece(2, 384, 1536), [384, 768]);
         assert_eq!(piece(16, 3136, 3136), [816, 816]);
         assert_eq!(piece(7, 10_000, 96), [1440, 96]);
+    }
+
+    #[test]
+    fn a_prime_number_of_cores_is_kept_busy() {
+        let busy = |cores, rows: usize, cols: usize| {
+            let [height, width] = piece(cores, rows, cols);
+            let pieces = rows.div_ceil(height) * cols.div_ceil(width);
+            let capacity = pieces.div_ceil(cores) * cores * height * width;
+            (rows * cols) as f64 / capacity as f64
+        };
+        for cores in [5, 7, 11, 13] {
+            for (rows, cols) in [(384, 384), (384, 1536), (3136, 1536), (1152, 384)] {
+                let busy = busy(cores, rows, cols);
+                assert!(busy > 0.7, "{rows} x {cols} on {cores} cores: {busy}");
+            }
+        }
     }
 
     /// Backwards, and with a step between columns.
