@@ -26,6 +26,7 @@ def theirs(ours, what, args):
     command = [args.python, str(HERE / "step.py"), "--json", "--what", what]
     device = ours["device"].split(":")[0]
     command += ["--device", "cuda" if device == "cuda" else "cpu"]
+    command += ["--precision", args.precision or ours["precision"]]
     command += ["--batch-size", str(ours["batch_size"]), "--threads", str(ours["threads"])]
     for key, value in ours["model"].items():
         side = value[0] if isinstance(value, list) else value
@@ -45,6 +46,7 @@ def main():
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--warmup", type=int, default=1)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--precision", choices=["f32", "bf16"], help="of PyTorch [default: ours]")
     parser.add_argument("bench", nargs=argparse.REMAINDER)
     args = parser.parse_args()
     bench = [word for word in args.bench if word != "--"]

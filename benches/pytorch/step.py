@@ -2,8 +2,8 @@
 
 Same sizes, same work: target encoder on whole images, context encoder on the visible patches,
 predictor for every target block, smooth L1 on layer-normed targets, AdamW with two groups, moving
-average of the target. Attention is `scaled_dot_product_attention`; f32 on a CPU, automatic mixed
-precision (bfloat16) on a GPU. Prints one line, or JSON with --json.
+average of the target. Attention is `scaled_dot_product_attention`; f32 on a CPU unless told
+otherwise, automatic mixed precision (bfloat16) on a GPU. Prints one line, or JSON with --json.
 
     python benches/pytorch/step.py --arch vit_s16 --batch-size 16 --threads 2 --masks 70:32
 """
@@ -108,6 +108,7 @@ def arguments():
     parser.add_argument("--masks", default="70:32", help="context:target patches of each step, by commas")
     parser.add_argument("--what", choices=["step", "encode"], default="step")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", choices=["f32", "bf16"], help="bf16 is autocast [default: bf16 on GPUs]")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--steps", type=int, default=5)
@@ -135,6 +136,7 @@ class Step:
         torch.manual_seed(0)
         device = torch.device(args.device)
         self.args, self.device = args, device
+        self.narrow = (args.precision or ("bf16" if device.type == "cuda" else "f32")) == "bf16"
         self.patches = (args.image_size // args.patch_size) ** 2
         self.encoder = Encoder(args.image_size, args.patch_size, args.embed_dim, args.depth, args.num_heads).to(device)
         self.predictor = Predictor(
@@ -157,7 +159,7 @@ class Step:
         return torch.stack(rows).to(self.device)
 
     def autocast(self):
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.narrow)
 
     def train(self, number):
         context, target = self.masks[number % len(self.masks)]

@@ -9,12 +9,13 @@ use clap::{
 };
 use ijepa_data::Reading;
 use ijepa_model::Precision;
-use ijepa_train::DeviceSpec;
+use ijepa_train::{Backend, DeviceSpec};
 use serde_json::Value;
 
 use crate::{
     args::{natural, positive},
     error::CliError,
+    report,
 };
 
 /// The flags that every command takes, so that a script can pass the same ones to all, and the
@@ -95,12 +96,19 @@ impl Context {
         } else {
             Precision::F32
         });
-        if !precision.is_supported(&device) {
-            return Err(CliError::Precision {
-                device: spec.to_string(),
-                precision: precision.name(),
-            });
-        }
+        let precision = match precision.is_supported(&device) {
+            true => precision,
+            false if spec.backend == Backend::Flex => {
+                report::line("warning: this processor has no bf16 products, f32 is used");
+                Precision::F32
+            }
+            false => {
+                return Err(CliError::Precision {
+                    device: spec.to_string(),
+                    precision: precision.name(),
+                });
+            }
+        };
         Ok(Compute {
             spec,
             device,

@@ -195,7 +195,7 @@ impl<'a> Task<'a> {
     }
 
     fn logits(&self, x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
-        linear(x, weight, Tensor::zeros([self.classes], &self.device))
+        linear(x, weight, Tensor::zeros([self.classes], &self.device), None)
     }
 
     fn tensor(&self, weights: &[f64]) -> Tensor<2> {

@@ -57,8 +57,8 @@ fn operations(criterion: &mut Criterion) {
     pair(
         criterion,
         "linear",
-        || ijepa_kernels::linear(x.clone(), weight.clone(), bias.clone()),
-        || reference::linear(x.clone(), weight.clone(), bias.clone()),
+        || ijepa_kernels::linear(x.clone(), weight.clone(), bias.clone(), None),
+        || reference::linear(x.clone(), weight.clone(), bias.clone(), None),
     );
     let hidden = noise([BATCH, TOKENS, HIDDEN]);
     pair(
@@ -71,8 +71,8 @@ fn operations(criterion: &mut Criterion) {
     pair(
         criterion,
         "attention",
-        || ijepa_kernels::attention(qkv.clone(), HEADS),
-        || reference::attention(qkv.clone(), HEADS, None),
+        || ijepa_kernels::attention(qkv.clone(), HEADS, None),
+        || reference::attention(qkv.clone(), HEADS, None, None),
     );
 }
 

@@ -17,8 +17,9 @@ pub struct BlockOptions {
     pub num_heads: usize,
     /// Added to the variance in both norms.
     pub epsilon: f64,
-    /// Number type of the matrix products and the activations between them; `None` keeps that of
-    /// the weights. Norms, softmax and residual stream stay as they are.
+    /// Number type of the operands of matrix products, and on GPUs of the activations between
+    /// them; `None` keeps that of the weights. Norms, softmax and residual stream stay as they
+    /// are.
     pub compute_dtype: Option<FloatDType>,
     /// Keep only the input for the backward pass and compute the activations again there
     /// (activation checkpointing): about a third more work for a tenth of the memory.
@@ -120,12 +121,9 @@ struct Block<'a, B: Backend> {
 }
 
 impl<B: Primitives> Block<'_, B> {
-    /// `x` in the type of matrix products.
+    /// `x` as matrix products take it.
     fn narrow(&self, x: &FloatTensor<B>) -> FloatTensor<B> {
-        match self.options.compute_dtype {
-            Some(dtype) => plain::cast::<B>(x.clone(), dtype.into()),
-            None => x.clone(),
-        }
+        B::narrow(x.clone(), self.options.compute_dtype)
     }
 
     fn narrow_linear(&self, linear: &LinearTensors<B>) -> LinearTensors<B> {
@@ -165,10 +163,11 @@ impl<B: Primitives> Block<'_, B> {
             Branch::Attention => &self.tensors.proj,
             Branch::Mlp => &self.tensors.fc2,
         });
-        if self.options.compute_dtype.is_none() && self.options.branch_factors.is_none() {
-            return B::affine_onto(stream, x, linear);
+        let dtype = self.options.compute_dtype;
+        if self.options.branch_factors.is_none() {
+            return B::affine_onto(stream, x, linear, dtype);
         }
-        let projected = self.widen(B::affine(x, linear));
+        let projected = self.widen(B::affine(x, linear, dtype));
         B::float_add(stream, self.scale(branch, projected))
     }
 
@@ -200,17 +199,25 @@ impl<B: Primitives> Block<'_, B> {
     }
 
     fn mix(&self, qkv: FloatTensor<B>) -> FloatTensor<B> {
-        B::mix(qkv, self.options.num_heads, self.options.outputs_from)
+        let BlockOptions {
+            num_heads,
+            outputs_from,
+            compute_dtype,
+            ..
+        } = *self.options;
+        B::mix(qkv, num_heads, outputs_from, compute_dtype)
     }
 
     fn qkv(&self, x: &FloatTensor<B>) -> FloatTensor<B> {
         let normed = self.norm(&self.tensors.norm1, x);
-        B::affine(normed, self.narrow_linear(&self.tensors.qkv))
+        let linear = self.narrow_linear(&self.tensors.qkv);
+        B::affine(normed, linear, self.options.compute_dtype)
     }
 
     fn hidden(&self, middle: &FloatTensor<B>) -> FloatTensor<B> {
         let normed = self.norm(&self.tensors.norm2, middle);
-        B::product(normed, self.narrow(&self.tensors.fc1.weight))
+        let weight = self.narrow(&self.tensors.fc1.weight);
+        B::product(normed, weight, self.options.compute_dtype)
     }
 
     /// The output, from the residual stream between the branches and the hidden layer.
@@ -234,12 +241,14 @@ impl<B: Primitives> Block<'_, B> {
 
     /// Gradient of a product with respect to its input, in the type of matrix products.
     fn input_backward(&self, grad: &FloatTensor<B>, weight: &FloatTensor<B>) -> FloatTensor<B> {
-        plain::product_x_backward::<B>(grad.clone(), self.narrow(weight))
+        let dtype = self.options.compute_dtype;
+        plain::product_x_backward::<B>(grad.clone(), self.narrow(weight), dtype)
     }
 
     /// Gradient of a product with respect to its weight, in f32.
     fn weight_backward(&self, x: &FloatTensor<B>, grad: &FloatTensor<B>) -> FloatTensor<B> {
-        self.widen(B::product_weight_backward(self.narrow(x), grad.clone()))
+        let (x, dtype) = (self.narrow(x), self.options.compute_dtype);
+        self.widen(B::product_weight_backward(x, grad.clone(), dtype))
     }
 
     fn norm_backward(
@@ -262,6 +271,7 @@ impl<B: Primitives> Block<'_, B> {
         let BlockOptions {
             num_heads,
             outputs_from,
+            compute_dtype,
             ..
         } = *self.options;
 
@@ -288,7 +298,14 @@ impl<B: Primitives> Block<'_, B> {
             weight: self.weight_backward(&kept.mixed, &narrow),
             bias: B::column_sums(d_attention),
         };
-        let d_qkv = B::mix_backward(kept.qkv, kept.mixed, d_mixed, num_heads, outputs_from);
+        let d_qkv = B::mix_backward(
+            kept.qkv,
+            kept.mixed,
+            d_mixed,
+            num_heads,
+            outputs_from,
+            compute_dtype,
+        );
         let d_normed = self.widen(self.input_backward(&d_qkv, &t.qkv.weight));
         let (residual, rest) = match outputs_from {
             0 => (Residual::Some(d_middle), None),

@@ -1,6 +1,9 @@
 //! The operations on tensors.
 
-use burn::{backend::Dispatch, tensor::Tensor};
+use burn::{
+    backend::{Dispatch, DispatchTensor},
+    tensor::{FloatDType, Tensor},
+};
 
 use crate::{
     block::{BlockOptions, BlockTensors},
@@ -95,7 +98,24 @@ impl BlockParameters {
     }
 }
 
-/// `x W + bias`.
+/// `x` as products in `dtype` take it.
+fn narrow(x: DispatchTensor, dtype: Option<FloatDType>) -> DispatchTensor {
+    match dtype {
+        Some(_) => Dispatch::narrow(x, dtype),
+        None => x,
+    }
+}
+
+/// The result of products in `dtype`, in f32.
+fn widen<const D: usize>(x: DispatchTensor, dtype: Option<FloatDType>) -> Tensor<D> {
+    let x = Tensor::<D>::from_dispatch(x);
+    match dtype {
+        Some(_) => x.cast(FloatDType::F32),
+        None => x,
+    }
+}
+
+/// `x W + bias`, the operands of the product in `dtype` if there is one and the result in f32.
 ///
 /// # Shapes
 ///
@@ -107,11 +127,19 @@ impl BlockParameters {
 /// # Panics
 ///
 /// Panics if the shapes do not fit or one is empty.
-pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<D> {
+pub fn linear<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+    dtype: Option<FloatDType>,
+) -> Tensor<D> {
     let parameters = LinearParameters { weight, bias };
     let [_, outputs] = parameters.weight.dims();
     parameters.check("a linear map", [x.dims()[D - 1], outputs]);
-    Tensor::from_dispatch(Dispatch::affine(operand(x), parameters.into_dispatch()))
+    let LinearTensors { weight, bias } = parameters.into_dispatch();
+    let [x, weight, bias] = [operand(x), weight, bias].map(|it| narrow(it, dtype));
+    let linear = LinearTensors { weight, bias };
+    widen(Dispatch::affine(x, linear, dtype), dtype)
 }
 
 /// Layer norm over the last dimension, with the biased variance.
@@ -151,7 +179,8 @@ pub fn bias_gelu<const D: usize>(x: Tensor<D>, bias: Tensor<1>) -> Tensor<D> {
     Tensor::from_dispatch(Dispatch::biased_gelu(operand(x), operand(bias)))
 }
 
-/// Multi-head self-attention, `softmax(q k^T / sqrt(head_dim)) v`, without a mask.
+/// Multi-head self-attention, `softmax(q k^T / sqrt(head_dim)) v`, without a mask; the operands of
+/// products in `dtype` if there is one, and the result in f32.
 ///
 /// # Shapes
 ///
@@ -161,13 +190,14 @@ pub fn bias_gelu<const D: usize>(x: Tensor<D>, bias: Tensor<1>) -> Tensor<D> {
 /// # Panics
 ///
 /// Panics if `num_heads` does not divide `dim` or `qkv` is empty.
-pub fn attention(qkv: Tensor<3>, num_heads: usize) -> Tensor<3> {
+pub fn attention(qkv: Tensor<3>, num_heads: usize, dtype: Option<FloatDType>) -> Tensor<3> {
     let triple = qkv.dims()[2];
     assert!(
         num_heads > 0 && triple.is_multiple_of(3 * num_heads),
         "{triple} features are not queries, keys and values of {num_heads} heads"
     );
-    Tensor::from_dispatch(Dispatch::mix(operand(qkv), num_heads, 0))
+    let qkv = narrow(operand(qkv), dtype);
+    widen(Dispatch::mix(qkv, num_heads, 0, dtype), dtype)
 }
 
 /// `x + attention(norm(x))`, then `x + mlp(norm(x))` (Dosovitskiy et al. 2021).

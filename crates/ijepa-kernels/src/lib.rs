@@ -31,6 +31,7 @@ mod maps;
 mod memory;
 mod plain;
 mod primitives;
+mod processor;
 pub mod reference;
 mod tensors;
 mod update;
@@ -49,5 +50,6 @@ pub use heads::{
 #[cfg(feature = "maps")]
 pub use maps::{Activation, GroupNormOptions, conv3x3, group_norm};
 pub use memory::keep_freed_memory;
+pub use processor::has_bf16_products;
 pub use update::{AdamWRule, adamw, lerp, squared_norm};
 pub use workers::on_workers;

@@ -78,6 +78,14 @@ pub(crate) fn cast<B: Backend>(x: FloatTensor<B>, dtype: DType) -> FloatTensor<B
     B::float_cast(x, dtype.into())
 }
 
+/// `x` in `dtype`, if there is one.
+pub(crate) fn narrow<B: Backend>(x: FloatTensor<B>, dtype: Option<FloatDType>) -> FloatTensor<B> {
+    match dtype {
+        Some(dtype) => cast::<B>(x, dtype.into()),
+        None => x,
+    }
+}
+
 pub(crate) fn product<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>) -> FloatTensor<B> {
     let shape = x.shape();
     unrows::<B>(B::float_matmul(rows::<B>(x), weight), &shape)
@@ -87,8 +95,9 @@ pub(crate) fn product<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>) -> 
 pub(crate) fn product_x_backward<B: Primitives>(
     grad: FloatTensor<B>,
     weight: FloatTensor<B>,
+    dtype: Option<FloatDType>,
 ) -> FloatTensor<B> {
-    B::product(grad, B::float_transpose(weight))
+    B::product(grad, B::float_transpose(weight), dtype)
 }
 
 pub(crate) fn product_weight_backward<B: Backend>(
@@ -109,7 +118,8 @@ pub(crate) fn affine_onto<B: Backend>(
     x: FloatTensor<B>,
     linear: LinearTensors<B>,
 ) -> FloatTensor<B> {
-    B::float_add(residual, affine::<B>(x, linear))
+    let dtype = residual.dtype();
+    B::float_add(residual, cast::<B>(affine::<B>(x, linear), dtype))
 }
 
 pub(crate) fn column_sums<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {

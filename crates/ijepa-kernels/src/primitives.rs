@@ -2,9 +2,12 @@
 //!
 //! Which backend runs an operation is found at run time, from the device of its tensors.
 
-use burn::backend::{Backend, ExtensionType, backend_extension, tensor::FloatTensor};
 #[cfg(feature = "fusion")]
 use burn::{backend::fusion::custom::TensorSpec, tensor::Shape};
+use burn::{
+    backend::{Backend, ExtensionType, backend_extension, tensor::FloatTensor},
+    tensor::FloatDType,
+};
 
 use crate::{
     block::{self, BlockOptions, BlockTensors},
@@ -59,7 +62,12 @@ pub(crate) struct BiasGeluGradients<B: Backend> {
 
 /// Shape and type of the attention's output for `qkv`.
 #[cfg(feature = "fusion")]
-fn mixed_spec(qkv: &TensorSpec, _num_heads: &usize, first: &usize) -> TensorSpec {
+fn mixed_spec(
+    qkv: &TensorSpec,
+    _num_heads: &usize,
+    first: &usize,
+    _dtype: &Option<FloatDType>,
+) -> TensorSpec {
     let [batch, tokens, triple] = qkv.shape.dims::<3>();
     TensorSpec::new(Shape::new([batch, tokens - first, triple / 3]), qkv.dtype)
 }
@@ -67,7 +75,8 @@ fn mixed_spec(qkv: &TensorSpec, _num_heads: &usize, first: &usize) -> TensorSpec
 /// The formulas, by default in Burn's operations; a backend overrides what it does better.
 ///
 /// Tensors are `[.., features]` with any leading dimensions unless said otherwise; weights are
-/// `[inputs, outputs]`. With Burn's fusion a kernel is one opaque operation of its stream, whose
+/// `[inputs, outputs]`. Products are told the type of their operands, `None` for that of the
+/// tensors, which are [narrowed](Self::narrow) to it before. With Burn's fusion a kernel is one opaque operation of its stream, whose
 /// output the attribute describes, and a default is its parts.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
@@ -77,15 +86,31 @@ fn mixed_spec(qkv: &TensorSpec, _num_heads: &usize, first: &usize) -> TensorSpec
     Fusion: cfg(feature = "fusion"),
 )]
 pub(crate) trait Primitives: Backend {
+    /// `x` as products in `dtype` take it: in that type, unless they round it themselves.
+    #[fusion(default)]
+    fn narrow(x: FloatTensor<Self>, dtype: Option<FloatDType>) -> FloatTensor<Self> {
+        plain::narrow::<Self>(x, dtype)
+    }
+
     /// `x W`.
     #[fusion(default)]
-    fn product(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn product(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        dtype: Option<FloatDType>,
+    ) -> FloatTensor<Self> {
+        let _ = dtype;
         plain::product::<Self>(x, weight)
     }
 
     /// Gradient of `x W` with respect to `W`.
     #[fusion(default)]
-    fn product_weight_backward(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn product_weight_backward(
+        x: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        dtype: Option<FloatDType>,
+    ) -> FloatTensor<Self> {
+        let _ = dtype;
         plain::product_weight_backward::<Self>(x, grad)
     }
 
@@ -94,17 +119,21 @@ pub(crate) trait Primitives: Backend {
     fn affine(
         x: FloatTensor<Self>,
         #[extension_type] linear: LinearTensors<Self>,
+        dtype: Option<FloatDType>,
     ) -> FloatTensor<Self> {
+        let _ = dtype;
         plain::affine::<Self>(x, linear)
     }
 
-    /// `residual + x W + bias`.
+    /// `residual + x W + bias` in the type of `residual`.
     #[fusion(default)]
     fn affine_onto(
         residual: FloatTensor<Self>,
         x: FloatTensor<Self>,
         #[extension_type] linear: LinearTensors<Self>,
+        dtype: Option<FloatDType>,
     ) -> FloatTensor<Self> {
+        let _ = dtype;
         plain::affine_onto::<Self>(residual, x, linear)
     }
 
@@ -163,19 +192,27 @@ pub(crate) trait Primitives: Backend {
     /// Self-attention of `[batch, tokens, 3 * dim]` (queries, keys and values, each by head) for
     /// the queries from token `first` on, giving `[batch, tokens - first, dim]`.
     #[fusion(meta = mixed_spec)]
-    fn mix(qkv: FloatTensor<Self>, num_heads: usize, first: usize) -> FloatTensor<Self> {
+    fn mix(
+        qkv: FloatTensor<Self>,
+        num_heads: usize,
+        first: usize,
+        dtype: Option<FloatDType>,
+    ) -> FloatTensor<Self> {
+        let _ = dtype;
         plain::mix::<Self>(qkv, num_heads, first)
     }
 
     /// Backward pass of [`mix`](Self::mix), whose output is `mixed`.
-    #[fusion(meta = |qkv, _mixed, _grad, _num_heads, _first| qkv.clone())]
+    #[fusion(meta = |qkv, _mixed, _grad, _num_heads, _first, _dtype| qkv.clone())]
     fn mix_backward(
         qkv: FloatTensor<Self>,
         mixed: FloatTensor<Self>,
         grad: FloatTensor<Self>,
         num_heads: usize,
         first: usize,
+        dtype: Option<FloatDType>,
     ) -> FloatTensor<Self> {
+        let _ = dtype;
         plain::mix_backward::<Self>(qkv, mixed, grad, num_heads, first)
     }
 

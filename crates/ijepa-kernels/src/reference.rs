@@ -12,8 +12,14 @@ pub use maps::{conv3x3, group_norm};
 use crate::{BlockOptions, BlockParameters};
 
 /// See [`crate::linear`].
-pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<D> {
-    x.matmul(weight.unsqueeze()) + bias.unsqueeze()
+pub fn linear<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+    dtype: Option<FloatDType>,
+) -> Tensor<D> {
+    let narrow = Narrow(dtype);
+    narrow.widen(narrow.linear(x, weight, bias))
 }
 
 /// See [`crate::layer_norm`].
@@ -43,7 +49,18 @@ pub fn bias_gelu<const D: usize>(x: Tensor<D>, bias: Tensor<1>) -> Tensor<D> {
 }
 
 /// See [`crate::attention`]; `mask` is that of [`attention_weights`].
-pub fn attention(qkv: Tensor<3>, num_heads: usize, mask: Option<Tensor<4, Bool>>) -> Tensor<3> {
+pub fn attention(
+    qkv: Tensor<3>,
+    num_heads: usize,
+    mask: Option<Tensor<4, Bool>>,
+    dtype: Option<FloatDType>,
+) -> Tensor<3> {
+    let narrow = Narrow(dtype);
+    narrow.widen(mix(narrow.cast(qkv), num_heads, mask))
+}
+
+/// Attention in the type of `qkv`.
+fn mix(qkv: Tensor<3>, num_heads: usize, mask: Option<Tensor<4, Bool>>) -> Tensor<3> {
     let [batch, tokens, triple] = qkv.dims();
     let dim = triple / 3;
     let [q, k, v] = split_heads(qkv, num_heads);
@@ -136,7 +153,7 @@ pub fn transformer_block(
     let qkv = narrow.linear(normed, p.qkv.weight, p.qkv.bias);
     let tokens = x.dims()[1] - options.outputs_from;
     let wanted = |x: Tensor<3>| x.narrow(1, options.outputs_from, tokens);
-    let mixed = wanted(attention(qkv, options.num_heads, mask));
+    let mixed = wanted(mix(qkv, options.num_heads, mask));
     let x = wanted(x);
     let branch = narrow.widen(narrow.linear(mixed, p.proj.weight, p.proj.bias));
     let x = x + scale(branch, attention_factors);
@@ -177,7 +194,12 @@ impl Narrow {
         }
     }
 
-    fn linear(&self, x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<3> {
-        linear(self.cast(x), self.cast(weight), self.cast(bias))
+    fn linear<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        weight: Tensor<2>,
+        bias: Tensor<1>,
+    ) -> Tensor<D> {
+        self.cast(x).matmul(self.cast(weight).unsqueeze()) + self.cast(bias).unsqueeze()
     }
 }

@@ -4,7 +4,7 @@ mod heads;
 mod maps;
 mod support;
 
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::{DType, FloatDType, Tensor};
 use ijepa_kernels::{
     AdamWRule, BlockOptions, BlockParameters, LinearParameters, NormParameters, reference,
 };
@@ -46,8 +46,8 @@ fn attention_agrees_for_all_token_counts_and_head_widths() {
             agree(
                 &format!("{tokens} tokens, head_dim {head_dim}"),
                 [qkv],
-                |[qkv]| ijepa_kernels::attention(qkv, heads),
-                |[qkv]| reference::attention(qkv, heads, None),
+                |[qkv]| ijepa_kernels::attention(qkv, heads, None),
+                |[qkv]| reference::attention(qkv, heads, None, None),
             );
         }
     }
@@ -57,7 +57,7 @@ fn attention_agrees_for_all_token_counts_and_head_widths() {
 fn attention_of_large_scores_is_finite() {
     let device = device();
     let qkv = Tensor::<3>::from_data([[[300.0, 300.0, 1.0], [-300.0, 300.0, 2.0]]], &device);
-    let mixed = ijepa_kernels::attention(qkv, 1).into_data();
+    let mixed = ijepa_kernels::attention(qkv, 1, None).into_data();
     let mixed: Vec<f32> = mixed.iter::<f32>().collect();
     assert!(
         mixed.iter().all(|value| (1.0..=2.0).contains(value)),
@@ -92,14 +92,14 @@ fn inputs_may_lie_anyhow_in_memory() {
             noise.case([1, 7, 5]),
             noise.case([1, 1, 7]),
         ],
-        |[x, w, bias]| ijepa_kernels::linear(view(x), weight(w), vector(bias)),
-        |[x, w, bias]| reference::linear(view(x), weight(w), vector(bias)),
+        |[x, w, bias]| ijepa_kernels::linear(view(x), weight(w), vector(bias), None),
+        |[x, w, bias]| reference::linear(view(x), weight(w), vector(bias), None),
     );
     agree(
         "attention of a view",
         [noise.case([3, 24, 24])],
-        |[qkv]| ijepa_kernels::attention(qkv.swap_dims(1, 2), 2),
-        |[qkv]| reference::attention(qkv.swap_dims(1, 2), 2, None),
+        |[qkv]| ijepa_kernels::attention(qkv.swap_dims(1, 2), 2, None),
+        |[qkv]| reference::attention(qkv.swap_dims(1, 2), 2, None, None),
     );
 }
 
@@ -188,6 +188,7 @@ fn an_empty_batch_is_refused() {
         x,
         Tensor::zeros([5, 2], &device),
         Tensor::zeros([2], &device),
+        None,
     );
 }
 
@@ -200,6 +201,7 @@ fn no_outputs_are_refused() {
         x,
         Tensor::zeros([5, 0], &device),
         Tensor::zeros([0], &device),
+        None,
     );
 }
 
@@ -216,7 +218,7 @@ fn a_block_without_heads_is_refused() {
 fn a_bias_of_another_length_is_refused() {
     let zeros = |shape: [usize; 2]| Tensor::<2>::zeros(shape, &device());
     let bias = Tensor::<1>::zeros([4], &device());
-    ijepa_kernels::linear(zeros([2, 3]), zeros([3, 5]), bias);
+    ijepa_kernels::linear(zeros([2, 3]), zeros([3, 5]), bias, None);
 }
 
 fn options(num_heads: usize) -> BlockOptions {
@@ -324,10 +326,33 @@ fn a_block_for_some_tokens_agrees() {
     }
 }
 
+/// Where flex has no such products it computes in f32, which is no further away.
+#[test]
+fn maps_and_attention_in_bf16_are_close_to_those_in_f32() {
+    if !device().supports_dtype(DType::BF16) {
+        return;
+    }
+    let (mut noise, narrow) = (Noise::new(11), Some(FloatDType::BF16));
+    compare(
+        "linear in bf16",
+        [[2, 41, 72], [1, 72, 50], [1, 1, 50]].map(|shape| noise.case(shape)),
+        |[x, weight, bias]| ijepa_kernels::linear(x, matrix(weight), vector(bias), narrow),
+        |[x, weight, bias]| reference::linear(x, matrix(weight), vector(bias), None),
+        1e-2,
+    );
+    compare(
+        "attention in bf16",
+        [noise.case([2, 41, 3 * 2 * 24])],
+        |[qkv]| ijepa_kernels::attention(qkv, 2, narrow),
+        |[qkv]| reference::attention(qkv, 2, None, None),
+        1e-2,
+    );
+}
+
 /// bfloat16 keeps 8 bits, so that orders of rounding show.
 #[test]
 fn a_block_in_bf16_agrees_within_its_rounding() {
-    if !device().supports_dtype(burn::tensor::DType::BF16) {
+    if !device().supports_dtype(DType::BF16) {
         return;
     }
     let inputs = block_case(&mut Noise::new(6), 2, 17, 48);
@@ -364,8 +389,8 @@ fn linears_agree(noise: &mut Noise, shape: [usize; 3], outputs: usize) {
     agree(
         "linear",
         [shape, [1, shape[2], outputs], [1, 1, outputs]].map(|shape| noise.case(shape)),
-        |[x, weight, bias]| ijepa_kernels::linear(x, matrix(weight), vector(bias)),
-        |[x, weight, bias]| reference::linear(x, matrix(weight), vector(bias)),
+        |[x, weight, bias]| ijepa_kernels::linear(x, matrix(weight), vector(bias), None),
+        |[x, weight, bias]| reference::linear(x, matrix(weight), vector(bias), None),
     );
 }
 
@@ -426,8 +451,8 @@ proptest! {
         agree(
             "attention",
             [noise.case([batch, tokens, 3 * heads * head_dim])],
-            |[qkv]| ijepa_kernels::attention(qkv, heads),
-            |[qkv]| reference::attention(qkv, heads, None),
+            |[qkv]| ijepa_kernels::attention(qkv, heads, None),
+            |[qkv]| reference::attention(qkv, heads, None, None),
         );
     }
 }

@@ -7,7 +7,7 @@ use burn::{
 use ijepa_kernels::{BlockOptions, BlockParameters, LinearParameters, NormParameters, reference};
 use serde::{Deserialize, Serialize};
 
-/// The number type of matrix products and the activations between them.
+/// The number type of the operands of matrix products, and on GPUs of the activations between them.
 ///
 /// Weights, residual stream, norms, softmax and loss are f32 whatever the choice: Burn has no
 /// autocast, so this is the one place that decides where a narrower type is used.
@@ -17,7 +17,7 @@ pub enum Precision {
     /// 32-bit throughout.
     #[default]
     F32,
-    /// bfloat16 matrix products.
+    /// bfloat16 matrix products, summed in f32.
     Bf16,
 }
 
@@ -30,9 +30,10 @@ impl Precision {
         }
     }
 
-    /// Whether `device` can compute in this precision.
+    /// Whether `device` can compute in this precision. On a CPU bf16 takes AVX512-BF16; on others
+    /// products are computed in f32.
     pub fn is_supported(self, device: &Device) -> bool {
-        self == Self::F32 || device.supports_dtype(burn::tensor::DType::BF16)
+        self == Self::F32 || ijepa_kernels::has_bf16_products(device)
     }
 
     /// The type to cast to before a matrix product, if it is not that of the weights.
@@ -40,22 +41,6 @@ impl Precision {
         match self {
             Self::F32 => None,
             Self::Bf16 => Some(FloatDType::BF16),
-        }
-    }
-
-    /// `x` in the type of matrix products.
-    pub(crate) fn narrow<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        match self.dtype() {
-            None => x,
-            Some(dtype) => x.cast(dtype),
-        }
-    }
-
-    /// `x` in f32.
-    pub(crate) fn widen<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        match self.dtype() {
-            None => x,
-            Some(_) => x.cast(FloatDType::F32),
         }
     }
 }
@@ -124,28 +109,22 @@ impl Compute {
 
     /// As [`linear`](Self::linear), of bare tensors: `weight` is `[inputs, outputs]`.
     pub(crate) fn affine(self, x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<3> {
-        let narrow = self.precision;
         let linear = match self.kernels {
             Kernels::Fused => ijepa_kernels::linear,
             Kernels::Reference => reference::linear,
         };
-        narrow.widen(linear(
-            narrow.narrow(x),
-            narrow.narrow(weight),
-            narrow.narrow(bias),
-        ))
+        linear(x, weight, bias, self.precision.dtype())
     }
 
-    /// `gelu(x W + b)`, computed as [`linear`](Self::linear) is.
+    /// `gelu(x W + b)`, the product computed as [`linear`](Self::linear) is.
     pub(crate) fn linear_gelu(self, layer: &Linear, x: Tensor<3>) -> Tensor<3> {
         let LinearParameters { weight, bias } = linear_parameters(layer);
-        let narrow = self.precision;
         let bias_gelu = match self.kernels {
             Kernels::Fused => ijepa_kernels::bias_gelu,
             Kernels::Reference => reference::bias_gelu,
         };
-        let product = narrow.narrow(x).matmul(narrow.narrow(weight).unsqueeze());
-        narrow.widen(bias_gelu(product, narrow.narrow(bias)))
+        let no_bias = bias.zeros_like();
+        bias_gelu(self.affine(x, weight, no_bias), bias)
     }
 
     /// Multi-head self-attention of queries, keys and values, `[batch, tokens, 3 * dim]`; a mask
@@ -156,11 +135,11 @@ impl Compute {
         num_heads: usize,
         mask: Option<Tensor<4, Bool>>,
     ) -> Tensor<3> {
-        let qkv = self.precision.narrow(qkv);
-        self.precision.widen(match (self.kernels, mask) {
-            (Kernels::Fused, None) => ijepa_kernels::attention(qkv, num_heads),
-            (_, mask) => reference::attention(qkv, num_heads, mask),
-        })
+        let dtype = self.precision.dtype();
+        match (self.kernels, mask) {
+            (Kernels::Fused, None) => ijepa_kernels::attention(qkv, num_heads, dtype),
+            (_, mask) => reference::attention(qkv, num_heads, mask, dtype),
+        }
     }
 
     /// Layer norm over the features; `epsilon` is added to the variance.

@@ -175,7 +175,7 @@ pub struct Run {
     pub batch_size: usize,
     /// Images of a forward pass: an even divisor of the batch size, or 0 for all.
     pub micro_batch: usize,
-    /// Number format of forward passes.
+    /// Number type of the operands of matrix products; see `run.precision` of pretraining.
     pub precision: Precision,
     /// Implementation of the operations that have a kernel.
     pub kernels: Kernels,

@@ -171,7 +171,7 @@ impl Heads {
         let mut sums = bias.zeros_like();
         for rows in self.blocks(batch) {
             let part = centered.clone().slice([rows.clone(), 0..dim]);
-            let logits = linear(part.clone(), folded.clone(), bias.clone());
+            let logits = linear(part.clone(), folded.clone(), bias.clone(), None);
             let targets = targets[rows].to_vec();
             let (gradient, losses) = cross_entropy(logits, targets, self.grid.len());
             self.losses = self.losses.clone() + column_sums(losses) * share;
@@ -248,7 +248,7 @@ impl Heads {
         let mean = self.running_mean.clone();
         let [_, scale, offset] = self.affine(mean, self.running_variance.clone());
         let (folded, shift) = fold_heads(self.weight.value.clone(), scale, offset);
-        linear(centered, folded, self.bias.value.clone() + shift)
+        linear(centered, folded, self.bias.value.clone() + shift, None)
     }
 
     /// Mean training loss of each head since this was last asked.

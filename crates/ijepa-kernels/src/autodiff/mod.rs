@@ -4,8 +4,12 @@
 mod maps;
 mod node;
 
-use burn::backend::{
-    Autodiff, autodiff::checkpoint::strategy::CheckpointStrategy, tensor::FloatTensor,
+use burn::{
+    backend::{
+        Autodiff, TensorMetadata, autodiff::checkpoint::strategy::CheckpointStrategy,
+        tensor::FloatTensor,
+    },
+    tensor::FloatDType,
 };
 
 use self::node::node;
@@ -16,17 +20,33 @@ use crate::{
 };
 
 impl<B: Primitives, C: CheckpointStrategy> Primitives for Autodiff<B, C> {
-    fn affine(x: FloatTensor<Self>, linear: LinearTensors<Self>) -> FloatTensor<Self> {
+    fn narrow(x: FloatTensor<Self>, dtype: Option<FloatDType>) -> FloatTensor<Self> {
+        node::<_, B, C, _>(
+            [x],
+            |[x], keep| {
+                let kept = keep.then(|| x.dtype());
+                (B::narrow(x, dtype), kept)
+            },
+            |dtype, grad, _| [Some(plain::cast::<B>(grad, dtype))],
+        )
+    }
+
+    fn affine(
+        x: FloatTensor<Self>,
+        linear: LinearTensors<Self>,
+        dtype: Option<FloatDType>,
+    ) -> FloatTensor<Self> {
         node::<_, B, C, _>(
             [x, linear.weight, linear.bias],
             |[x, weight, bias], keep| {
-                let kept = keep.then(|| (x.clone(), weight.clone()));
-                (B::affine(x, LinearTensors { weight, bias }), kept)
+                let kept = keep.then(|| (x.clone(), weight.clone(), dtype));
+                (B::affine(x, LinearTensors { weight, bias }, dtype), kept)
             },
-            |(x, weight), grad, [by_x, by_weight, by_bias]| {
+            |(x, weight, dtype), grad, [by_x, by_weight, by_bias]| {
                 let bias = by_bias.then(|| B::column_sums(grad.clone()));
-                let d_weight = by_weight.then(|| B::product_weight_backward(x, grad.clone()));
-                let d_x = by_x.then(|| plain::product_x_backward::<B>(grad, weight));
+                let d_weight =
+                    by_weight.then(|| B::product_weight_backward(x, grad.clone(), dtype));
+                let d_x = by_x.then(|| plain::product_x_backward::<B>(grad, weight, dtype));
                 [d_x, d_weight, bias]
             },
         )
@@ -62,17 +82,23 @@ impl<B: Primitives, C: CheckpointStrategy> Primitives for Autodiff<B, C> {
         )
     }
 
-    fn mix(qkv: FloatTensor<Self>, num_heads: usize, first: usize) -> FloatTensor<Self> {
+    fn mix(
+        qkv: FloatTensor<Self>,
+        num_heads: usize,
+        first: usize,
+        dtype: Option<FloatDType>,
+    ) -> FloatTensor<Self> {
         node::<_, B, C, _>(
             [qkv],
             |[qkv], keep| {
                 let kept = keep.then(|| qkv.clone());
-                let mixed = B::mix(qkv, num_heads, first);
-                let kept = kept.map(|qkv| (qkv, mixed.clone(), num_heads, first));
+                let mixed = B::mix(qkv, num_heads, first, dtype);
+                let kept = kept.map(|qkv| (qkv, mixed.clone(), [num_heads, first], dtype));
                 (mixed, kept)
             },
-            |(qkv, mixed, num_heads, first), grad, _| {
-                [Some(B::mix_backward(qkv, mixed, grad, num_heads, first))]
+            |(qkv, mixed, [num_heads, first], dtype), grad, _| {
+                let grad = B::mix_backward(qkv, mixed, grad, num_heads, first, dtype);
+                [Some(grad)]
             },
         )
     }

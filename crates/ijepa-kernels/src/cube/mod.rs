@@ -24,7 +24,7 @@ mod softmax;
 mod testing;
 mod update;
 
-use burn::tensor::DType;
+use burn::tensor::{DType, FloatDType};
 use burn_cubecl::{CubeBackend, cubecl::ir::ElemType, tensor::CubeTensor};
 
 use crate::{
@@ -104,7 +104,12 @@ impl Primitives for CubeBackend {
         gelu::gelu_backward(&x, &bias, &grad)
     }
 
-    fn mix(qkv: CubeTensor, num_heads: usize, first: usize) -> CubeTensor {
+    fn mix(
+        qkv: CubeTensor,
+        num_heads: usize,
+        first: usize,
+        _dtype: Option<FloatDType>,
+    ) -> CubeTensor {
         let usable = fit([&qkv]) && softmax::fits(&qkv, qkv.meta.shape()[1]);
         or_plain!(usable, mix(qkv, num_heads, first));
         attention::mix(&qkv, num_heads, first)
@@ -116,6 +121,7 @@ impl Primitives for CubeBackend {
         grad: CubeTensor,
         num_heads: usize,
         first: usize,
+        _dtype: Option<FloatDType>,
     ) -> CubeTensor {
         let usable =
             fit([&qkv, &grad]) && alike([&qkv, &grad]) && softmax::fits(&qkv, qkv.meta.shape()[1]);

@@ -9,27 +9,33 @@ use super::{
         build, contiguous, for_each_task, from_vec, make_own, map_rows, rows_and_features,
         rows_per_task, sum_rows, values, with_features,
     },
-    product::{Matrix, add_product, product_into},
+    matrix::Matrix,
+    product::{Operands, add_product, product_into},
     simd::{Kernel, vectorized},
 };
 
 /// `x W`.
-pub(super) fn product(x: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
+pub(super) fn product(x: &FlexTensor, weight: &FlexTensor, operands: Operands) -> FlexTensor {
     let x = contiguous(x);
     let weights = Matrix::of(weight);
-    let inputs = Matrix::of_rows(values(&x), weights.rows());
-    let shape = with_features(&x, weights.cols());
+    let matrices = [Matrix::of_rows(values(&x), weights.rows), weights];
+    let shape = with_features(&x, weights.cols);
     // SAFETY: the product writes every value.
-    unsafe { build(shape, |output| product_into(output, inputs, weights)) }
+    unsafe { build(shape, |output| product_into(output, matrices, operands)) }
 }
 
 /// `x W + bias`.
-pub(super) fn affine(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor) -> FlexTensor {
+pub(super) fn affine(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: &FlexTensor,
+    operands: Operands,
+) -> FlexTensor {
     let bias = contiguous(bias);
     let rows = |output: &mut [MaybeUninit<f32>]| fill_rows(output, values(&bias));
     // SAFETY: every row is the bias.
     let output = unsafe { build(with_features(x, weight.layout().shape()[1]), rows) };
-    add_product_to(output, x, weight)
+    add_product_to(output, x, weight, operands)
 }
 
 /// `residual + x W + bias`, in the memory of `residual` if nothing else refers to it.
@@ -38,18 +44,24 @@ pub(super) fn affine_onto(
     x: &FlexTensor,
     weight: &FlexTensor,
     bias: &FlexTensor,
+    operands: Operands,
 ) -> FlexTensor {
     let sum = map_rows(residual, values(&contiguous(bias)), |stream, bias| {
         stream + bias
     });
-    add_product_to(sum, x, weight)
+    add_product_to(sum, x, weight, operands)
 }
 
 /// `sum + x W` in the memory of `sum`.
-fn add_product_to(mut sum: FlexTensor, x: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
+fn add_product_to(
+    mut sum: FlexTensor,
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    operands: Operands,
+) -> FlexTensor {
     let (x, weights) = (contiguous(x), Matrix::of(weight));
-    let inputs = Matrix::of_rows(values(&x), weights.rows());
-    add_product(make_own(&mut sum), inputs, weights);
+    let inputs = Matrix::of_rows(values(&x), weights.rows);
+    add_product(make_own(&mut sum), [inputs, weights], operands);
     sum
 }
 
@@ -80,15 +92,19 @@ impl Kernel for SumRows<'_> {
 }
 
 /// `x^T grad` over all rows.
-pub(super) fn product_weight_backward(x: &FlexTensor, grad: &FlexTensor) -> FlexTensor {
+pub(super) fn product_weight_backward(
+    x: &FlexTensor,
+    grad: &FlexTensor,
+    operands: Operands,
+) -> FlexTensor {
     let (_, inputs) = rows_and_features(x);
     let (_, outputs) = rows_and_features(grad);
     let (x, grad) = (contiguous(x), contiguous(grad));
     let x = Matrix::of_rows(values(&x), inputs).transposed();
-    let grad = Matrix::of_rows(values(&grad), outputs);
+    let matrices = [x, Matrix::of_rows(values(&grad), outputs)];
     let shape = Shape::new([inputs, outputs]);
     // SAFETY: the product writes every value.
-    unsafe { build(shape, |output| product_into(output, x, grad)) }
+    unsafe { build(shape, |output| product_into(output, matrices, operands)) }
 }
 
 /// The sum of all rows, of partial sums over a fixed number of rows.

@@ -8,7 +8,8 @@ use rayon::prelude::*;
 
 use super::{
     buffer::{build, contiguous, values},
-    product::{Matrix, Output, product_here},
+    matrix::Matrix,
+    product::{Operands, Output, product_here},
     simd::{Kernel, exp, max, sum, sum2, vectorized},
 };
 
@@ -24,10 +25,11 @@ struct Packing {
     head_dim: usize,
     /// First query.
     first: usize,
+    operands: Operands,
 }
 
 impl Packing {
-    fn of(qkv: &FlexTensor, num_heads: usize, first: usize) -> Self {
+    fn of(qkv: &FlexTensor, num_heads: usize, first: usize, operands: Operands) -> Self {
         let [batch, tokens, triple] = qkv.layout().shape().dims::<3>();
         Self {
             batch,
@@ -35,6 +37,7 @@ impl Packing {
             num_heads,
             head_dim: triple / 3 / num_heads,
             first,
+            operands,
         }
     }
 
@@ -102,7 +105,7 @@ impl Packing {
     fn weights(&self, qkv: &[f32], head: usize, queries: &Range<usize>, weights: &mut [f32]) {
         let q = self.part(qkv, head, 0, queries.clone());
         let k = self.part(qkv, head, 1, 0..self.tokens);
-        product_here(weights, false, q, k.transposed());
+        product_here(weights, false, [q, k.transposed()], self.operands);
         vectorized(Softmax {
             rows: weights,
             tokens: self.tokens,
@@ -170,8 +173,13 @@ impl Kernel for ScoreGradients<'_> {
     }
 }
 
-pub(super) fn mix(qkv: &FlexTensor, num_heads: usize, first: usize) -> FlexTensor {
-    let packing = Packing::of(qkv, num_heads, first);
+pub(super) fn mix(
+    qkv: &FlexTensor,
+    num_heads: usize,
+    first: usize,
+    operands: Operands,
+) -> FlexTensor {
+    let packing = Packing::of(qkv, num_heads, first, operands);
     let qkv = contiguous(qkv);
     let (qkv, dim) = (values(&qkv), packing.dim());
     let shape = Shape::new([packing.batch, packing.tokens - first, dim]);
@@ -184,7 +192,7 @@ pub(super) fn mix(qkv: &FlexTensor, num_heads: usize, first: usize) -> FlexTenso
             let v = packing.part(qkv, head, 2, 0..packing.tokens);
             let start = packing.output_offset(head, queries.start);
             // SAFETY: these are the features of this head for these queries, nobody else's.
-            unsafe { output.write(start, dim, false, weights, v) }
+            unsafe { output.write(start, dim, false, [weights, v], operands) }
         }
     };
     let fill = |output: &mut [MaybeUninit<f32>]| {
@@ -217,10 +225,11 @@ impl Backward<'_> {
         let tokens = packing.tokens;
         let stride = 3 * packing.dim();
         let place = |part: usize| packing.part_offset(head, part);
-        let write = |start: usize, add: bool, lhs: Matrix<'_>, rhs: Matrix<'_>| {
+        let operands = packing.operands;
+        let write = |start: usize, add: bool, matrices: [Matrix<'_>; 2]| {
             // SAFETY: all that is written here are queries, keys and values of this head, and the
             // first block writes what the others add to.
-            unsafe { self.output.write(start, stride, add, lhs, rhs) }
+            unsafe { self.output.write(start, stride, add, matrices, operands) }
         };
         let k = packing.part(self.qkv, head, 1, 0..tokens);
         let v = packing.part(self.qkv, head, 2, 0..tokens);
@@ -235,8 +244,8 @@ impl Backward<'_> {
             let start = packing.output_offset(head, queries.start);
             let grad = packing.rows_of_head(self.grad, start, queries.len(), packing.dim());
             let transposed = Matrix::of_rows(weights, tokens).transposed();
-            write(place(2), add, transposed, grad);
-            product_here(d_weights, false, grad, v.transposed());
+            write(place(2), add, [transposed, grad]);
+            product_here(d_weights, false, [grad, v.transposed()], operands);
             vectorized(ScoreGradients {
                 weights,
                 d_weights,
@@ -248,9 +257,9 @@ impl Backward<'_> {
                 scale: packing.scale(),
             });
             let d_scores = Matrix::of_rows(d_weights, tokens);
-            write(place(0) + queries.start * stride, false, d_scores, k);
+            write(place(0) + queries.start * stride, false, [d_scores, k]);
             let q = packing.part(self.qkv, head, 0, queries);
-            write(place(1), add, d_scores.transposed(), q);
+            write(place(1), add, [d_scores.transposed(), q]);
         }
     }
 }
@@ -261,8 +270,9 @@ pub(super) fn mix_backward(
     grad: &FlexTensor,
     num_heads: usize,
     first: usize,
+    operands: Operands,
 ) -> FlexTensor {
-    let packing = Packing::of(qkv, num_heads, first);
+    let packing = Packing::of(qkv, num_heads, first, operands);
     let (qkv, mixed, grad) = (contiguous(qkv), contiguous(mixed), contiguous(grad));
     let fill = |output: &mut [MaybeUninit<f32>]| {
         let backward = Backward {

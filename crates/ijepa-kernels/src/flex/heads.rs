@@ -11,7 +11,8 @@ use rayon::prelude::*;
 use super::{
     all_f32,
     buffer::{build, contiguous, from_vec, make_own, rows_per_task, sum_rows, values},
-    product::{self, Matrix},
+    matrix::Matrix,
+    product::{self, Operands},
     simd::{Kernel, exp, max, sum, vectorized},
 };
 use crate::{
@@ -183,7 +184,8 @@ impl Kernel for CrossEntropy<'_> {
 
 fn add_product(mut sum: FlexTensor, x: &FlexTensor, grad: &FlexTensor) -> FlexTensor {
     let (x, grad) = (Matrix::of(x), Matrix::of(grad));
-    product::add_product(make_own(&mut sum), x.transposed(), grad);
+    let matrices = [x.transposed(), grad];
+    product::add_product(make_own(&mut sum), matrices, Operands::Exact);
     sum
 }
 

@@ -1,4 +1,7 @@
-//! Vectorised kernels for the flex backend: f32, all cores, no copies for views.
+//! Vectorised kernels for the flex backend: f32 tensors, all cores, no copies for views.
+//!
+//! With a narrower type for products tensors stay f32, and bf16 operands are made where a product
+//! reads them.
 
 #![expect(
     unsafe_code,
@@ -7,12 +10,15 @@
 
 mod affine;
 mod attention;
+#[cfg(target_arch = "x86_64")]
+mod bf16;
 mod buffer;
 mod gelu;
 #[cfg(feature = "heads")]
 mod heads;
 #[cfg(feature = "maps")]
 mod maps;
+mod matrix;
 mod norm;
 mod product;
 mod simd;
@@ -20,8 +26,12 @@ mod update;
 
 use burn::{
     backend::{Flex, flex::FlexTensor},
-    tensor::DType,
+    tensor::{DType, FloatDType},
 };
+
+pub(crate) use product::multiplies_bf16;
+
+use product::Operands;
 
 use crate::{
     plain::or_plain,
@@ -37,27 +47,43 @@ fn all_f32<const N: usize>(tensors: [&FlexTensor; N]) -> bool {
 }
 
 impl Primitives for Flex {
-    fn product(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
+    /// Products round their operands themselves.
+    fn narrow(x: FlexTensor, dtype: Option<FloatDType>) -> FlexTensor {
+        let fits = all_f32([&x]) && dtype == Some(FloatDType::BF16);
+        or_plain!(fits, narrow(x, dtype));
+        x
+    }
+
+    fn product(x: FlexTensor, weight: FlexTensor, dtype: Option<FloatDType>) -> FlexTensor {
         or_plain!(all_f32([&x, &weight]), product(x, weight));
-        affine::product(&x, &weight)
+        affine::product(&x, &weight, Operands::of(dtype))
     }
 
-    fn product_weight_backward(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
+    fn product_weight_backward(
+        x: FlexTensor,
+        grad: FlexTensor,
+        dtype: Option<FloatDType>,
+    ) -> FlexTensor {
         or_plain!(all_f32([&x, &grad]), product_weight_backward(x, grad));
-        affine::product_weight_backward(&x, &grad)
+        affine::product_weight_backward(&x, &grad, Operands::of(dtype))
     }
 
-    fn affine(x: FlexTensor, linear: LinearTensors<Self>) -> FlexTensor {
+    fn affine(x: FlexTensor, linear: LinearTensors<Self>, dtype: Option<FloatDType>) -> FlexTensor {
         let LinearTensors { weight, bias } = &linear;
         or_plain!(all_f32([&x, weight, bias]), affine(x, linear));
-        affine::affine(&x, weight, bias)
+        affine::affine(&x, weight, bias, Operands::of(dtype))
     }
 
-    fn affine_onto(residual: FlexTensor, x: FlexTensor, linear: LinearTensors<Self>) -> FlexTensor {
+    fn affine_onto(
+        residual: FlexTensor,
+        x: FlexTensor,
+        linear: LinearTensors<Self>,
+        dtype: Option<FloatDType>,
+    ) -> FlexTensor {
         let LinearTensors { weight, bias } = &linear;
         let fits = all_f32([&residual, &x, weight, bias]);
         or_plain!(fits, affine_onto(residual, x, linear));
-        affine::affine_onto(residual, &x, weight, bias)
+        affine::affine_onto(residual, &x, weight, bias, Operands::of(dtype))
     }
 
     fn column_sums(x: FlexTensor) -> FlexTensor {
@@ -102,9 +128,14 @@ impl Primitives for Flex {
         gelu::biased_gelu_backward(&x, &bias, grad)
     }
 
-    fn mix(qkv: FlexTensor, num_heads: usize, first: usize) -> FlexTensor {
+    fn mix(
+        qkv: FlexTensor,
+        num_heads: usize,
+        first: usize,
+        dtype: Option<FloatDType>,
+    ) -> FlexTensor {
         or_plain!(all_f32([&qkv]), mix(qkv, num_heads, first));
-        attention::mix(&qkv, num_heads, first)
+        attention::mix(&qkv, num_heads, first, Operands::of(dtype))
     }
 
     fn mix_backward(
@@ -113,10 +144,12 @@ impl Primitives for Flex {
         grad: FlexTensor,
         num_heads: usize,
         first: usize,
+        dtype: Option<FloatDType>,
     ) -> FlexTensor {
         let fits = all_f32([&qkv, &mixed, &grad]);
         or_plain!(fits, mix_backward(qkv, mixed, grad, num_heads, first));
-        attention::mix_backward(&qkv, &mixed, &grad, num_heads, first)
+        let operands = Operands::of(dtype);
+        attention::mix_backward(&qkv, &mixed, &grad, num_heads, first, operands)
     }
 
     fn adamw_update(

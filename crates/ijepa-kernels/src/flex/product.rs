@@ -2,107 +2,52 @@
 
 use std::{marker::PhantomData, mem::MaybeUninit};
 
-use burn::backend::flex::FlexTensor;
+use burn::tensor::FloatDType;
 use gemm::Parallelism;
 use rayon::prelude::*;
+
+#[cfg(target_arch = "x86_64")]
+use super::bf16;
+use super::matrix::Matrix;
+
+/// Pieces of an output for each core, at most.
+const PIECES: usize = 4;
+
+/// Multiplications that take as long as packing a value.
+const PACKING: usize = 32;
+
+/// How a product takes its operands; it sums in f32 either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operands {
+    /// As they are.
+    Exact,
+    /// Rounded to bf16 where the processor multiplies such numbers, else as they are.
+    Bf16,
+}
+
+impl Operands {
+    /// Those of products in `dtype`.
+    pub(super) fn of(dtype: Option<FloatDType>) -> Self {
+        match dtype {
+            Some(FloatDType::BF16) => Self::Bf16,
+            _ => Self::Exact,
+        }
+    }
+}
+
+/// Whether this processor multiplies bf16 numbers: x86-64 with AVX512-BF16.
+pub(crate) fn multiplies_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return bf16::is_supported();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
 
 /// Multiplications that are worth another thread.
 const WORTHWHILE: usize = 1 << 19;
 
 /// Rows and columns of a piece are multiples of this, and so of every kernel's registers.
 const UNIT: usize = 48;
-
-/// A matrix whose values lie anyhow in a slice.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Matrix<'a> {
-    values: &'a [f32],
-    /// Index of the first element.
-    start: usize,
-    rows: usize,
-    cols: usize,
-    row_stride: isize,
-    col_stride: isize,
-}
-
-impl<'a> Matrix<'a> {
-    /// Elements of `values` from index `start` on, `strides` apart. They may be used repeatedly.
-    ///
-    /// # Panics
-    ///
-    /// Panics if an element lies outside of `values`.
-    pub(super) fn new(
-        values: &'a [f32],
-        start: usize,
-        [rows, cols]: [usize; 2],
-        [row_stride, col_stride]: [isize; 2],
-    ) -> Self {
-        if rows > 0 && cols > 0 {
-            let reach = [(rows, row_stride), (cols, col_stride)]
-                .map(|(count, stride)| (count - 1) as isize * stride);
-            let lowest = start as isize + reach.iter().map(|&reach| reach.min(0)).sum::<isize>();
-            let highest = start as isize + reach.iter().map(|&reach| reach.max(0)).sum::<isize>();
-            let inside = lowest >= 0 && highest < values.len() as isize;
-            assert!(inside, "a matrix ends outside of its values");
-        }
-        Self {
-            values,
-            start,
-            rows,
-            cols,
-            row_stride,
-            col_stride,
-        }
-    }
-
-    /// Rows of `cols` values one after another.
-    pub(super) fn of_rows(values: &'a [f32], cols: usize) -> Self {
-        let rows = values.len() / cols.max(1);
-        Self::new(values, 0, [rows, cols], [cols as isize, 1])
-    }
-
-    /// A tensor of two dimensions, however it lies.
-    pub(super) fn of(tensor: &'a FlexTensor) -> Self {
-        let layout = tensor.layout();
-        let strides = [layout.strides()[0], layout.strides()[1]];
-        let shape = layout.shape().dims::<2>();
-        Self::new(tensor.storage(), layout.start_offset(), shape, strides)
-    }
-
-    pub(super) fn rows(&self) -> usize {
-        self.rows
-    }
-
-    pub(super) fn cols(&self) -> usize {
-        self.cols
-    }
-
-    pub(super) fn transposed(self) -> Self {
-        Self {
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-            ..self
-        }
-    }
-
-    /// At most `count` rows from row `first` on, which exists.
-    fn some_rows(self, first: usize, count: usize) -> Self {
-        assert!(first < self.rows, "a piece begins outside of a matrix");
-        Self {
-            start: self
-                .start
-                .strict_add_signed(first as isize * self.row_stride),
-            rows: count.min(self.rows - first),
-            ..self
-        }
-    }
-
-    /// At most `count` columns from column `first` on, which exists.
-    fn some_cols(self, first: usize, count: usize) -> Self {
-        self.transposed().some_rows(first, count).transposed()
-    }
-}
 
 /// An output that several tasks write, each its own part.
 #[derive(Debug, Clone, Copy)]
@@ -134,7 +79,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Writes `lhs rhs`, or adds it, on this thread: its first value is value `offset`, and rows
+    /// Writes the product of two matrices, or adds it, on this thread: its first value is value `offset`, and rows
     /// are `stride` apart.
     ///
     /// # Panics
@@ -150,11 +95,18 @@ impl<'a> Output<'a> {
         offset: usize,
         stride: usize,
         add: bool,
-        lhs: Matrix<'_>,
-        rhs: Matrix<'_>,
+        [lhs, rhs]: [Matrix<'_>; 2],
+        operands: Operands,
     ) {
         assert_eq!(lhs.cols, rhs.rows, "inner dimensions of a matrix product");
         self.check(offset, stride, [lhs.rows, rhs.cols]);
+        #[cfg(target_arch = "x86_64")]
+        if operands == Operands::Bf16 && lhs.cols > 0 && bf16::is_supported() {
+            // SAFETY: the processor can, and the output has room and is ours.
+            return unsafe {
+                bf16::multiply(self.start.add(offset), stride, add, [lhs, rhs]);
+            };
+        }
         // SAFETY: the output has room and is ours, as the caller vouches, and the elements of the
         // matrices lie in their slices, as was checked when they were made.
         unsafe {
@@ -209,23 +161,32 @@ impl<'a> Output<'a> {
 }
 
 /// `output = lhs rhs`, or `output += lhs rhs`, on this thread.
-pub(super) fn product_here(output: &mut [f32], add: bool, lhs: Matrix<'_>, rhs: Matrix<'_>) {
+pub(super) fn product_here(
+    output: &mut [f32],
+    add: bool,
+    [lhs, rhs]: [Matrix<'_>; 2],
+    operands: Operands,
+) {
     let (rows, cols) = (lhs.rows, rhs.cols);
     assert_eq!(output.len(), rows * cols, "output of a matrix product");
     // SAFETY: the values are initialised and borrowed by us alone.
-    unsafe { Output::of(output).write(0, cols, add, lhs, rhs) }
+    unsafe { Output::of(output).write(0, cols, add, [lhs, rhs], operands) }
 }
 
 /// `output = lhs rhs` on all cores; every value is written.
-pub(super) fn product_into(output: &mut [MaybeUninit<f32>], lhs: Matrix<'_>, rhs: Matrix<'_>) {
+pub(super) fn product_into(
+    output: &mut [MaybeUninit<f32>],
+    matrices: [Matrix<'_>; 2],
+    operands: Operands,
+) {
     // SAFETY: nothing is added to what may not have been written.
-    unsafe { product_everywhere(Output::new(output), false, lhs, rhs) }
+    unsafe { product_everywhere(Output::new(output), false, matrices, operands) }
 }
 
 /// `output += lhs rhs` on all cores.
-pub(super) fn add_product(output: &mut [f32], lhs: Matrix<'_>, rhs: Matrix<'_>) {
+pub(super) fn add_product(output: &mut [f32], matrices: [Matrix<'_>; 2], operands: Operands) {
     // SAFETY: the values are initialised.
-    unsafe { product_everywhere(Output::of(output), true, lhs, rhs) }
+    unsafe { product_everywhere(Output::of(output), true, matrices, operands) }
 }
 
 /// `output = lhs rhs`, or `output += lhs rhs`, on all cores.
@@ -236,7 +197,12 @@ pub(super) fn add_product(output: &mut [f32], lhs: Matrix<'_>, rhs: Matrix<'_>) 
 /// # Safety
 ///
 /// Nothing else reads or writes the output meanwhile, and if it is added to, it has been written.
-unsafe fn product_everywhere(output: Output<'_>, add: bool, lhs: Matrix<'_>, rhs: Matrix<'_>) {
+unsafe fn product_everywhere(
+    output: Output<'_>,
+    add: bool,
+    [lhs, rhs]: [Matrix<'_>; 2],
+    operands: Operands,
+) {
     let (rows, cols) = (lhs.rows, rhs.cols);
     assert_eq!(output.len, rows * cols, "output of a matrix product");
     let cores = match rows * cols * lhs.cols {
@@ -251,9 +217,9 @@ unsafe fn product_everywhere(output: Output<'_>, add: bool, lhs: Matrix<'_>, rhs
     let across = cols.div_ceil(width);
     let write = |number: usize| {
         let (row, col) = (number / across * height, number % across * width);
-        let (lhs, rhs) = (lhs.some_rows(row, height), rhs.some_cols(col, width));
+        let parts = [lhs.some_rows(row, height), rhs.some_cols(col, width)];
         // SAFETY: pieces do not overlap, and the caller vouches for all of the output.
-        unsafe { output.write(row * cols + col, cols, add, lhs, rhs) }
+        unsafe { output.write(row * cols + col, cols, add, parts, operands) }
     };
     match rows.div_ceil(height) * across {
         1 => write(0),
@@ -261,14 +227,19 @@ unsafe fn product_everywhere(output: Output<'_>, add: bool, lhs: Matrix<'_>, rhs
     }
 }
 
-/// Rows and columns of the pieces of an output for some cores: the grid that reads least.
+/// Rows and columns of the pieces of an output, a few for each of some cores, that are computed
+/// soonest. Sums do not depend on them.
 fn piece(cores: usize, rows: usize, cols: usize) -> [usize; 2] {
-    // Each row of the grid reads the whole right operand, each column the whole left one.
-    let read = |&down: &usize| down * cols + cores / down * rows;
-    let grids = (1..=cores).filter(|down| cores.is_multiple_of(*down));
-    let down = grids.min_by_key(read).unwrap_or(1);
+    let most = PIECES * cores;
     let size = |len: usize, parts: usize| len.div_ceil(parts).next_multiple_of(UNIT);
-    [size(rows, down), size(cols, cores / down)]
+    let pieces = (1..=most).flat_map(|down| {
+        (1..=most / down).map(move |across| [size(rows, down), size(cols, across)])
+    });
+    let time = |&[height, width]: &[usize; 2]| {
+        let rounds = (rows.div_ceil(height) * cols.div_ceil(width)).div_ceil(cores);
+        rounds * (height * width + PACKING * (height + width))
+    };
+    pieces.min_by_key(time).unwrap_or([rows, cols])
 }
 
 #[cfg(test)]
@@ -284,15 +255,19 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "a matrix ends outside of its values")]
-    fn a_matrix_lies_inside_of_its_values() {
-        Matrix::new(&[0.0; 6], 1, [2, 3], [3, 1]);
-    }
-
-    #[test]
-    #[should_panic(expected = "a matrix ends outside of its values")]
-    fn a_matrix_that_goes_backwards_does_too() {
-        Matrix::new(&[0.0; 6], 2, [2, 3], [-3, 1]);
+    fn a_prime_number_of_cores_is_kept_busy() {
+        let busy = |cores, rows: usize, cols: usize| {
+            let [height, width] = piece(cores, rows, cols);
+            let pieces = rows.div_ceil(height) * cols.div_ceil(width);
+            let capacity = pieces.div_ceil(cores) * cores * height * width;
+            (rows * cols) as f64 / capacity as f64
+        };
+        for cores in [5, 7, 11, 13] {
+            for (rows, cols) in [(384, 384), (384, 1536), (3136, 1536), (1152, 384)] {
+                let busy = busy(cores, rows, cols);
+                assert!(busy > 0.7, "{rows} x {cols} on {cores} cores: {busy}");
+            }
+        }
     }
 
     /// Backwards, and with a step between columns.
@@ -302,7 +277,8 @@ mod tests {
         let matrix = Matrix::new(&values, 5, [2, 2], [-3, -2]);
         let unit = [1.0, 0.0, 0.0, 1.0];
         let mut found = [0.0; 4];
-        product_here(&mut found, false, matrix, Matrix::of_rows(&unit, 2));
+        let matrices = [matrix, Matrix::of_rows(&unit, 2)];
+        product_here(&mut found, false, matrices, Operands::Exact);
         assert_eq!(found, [6.0, 4.0, 3.0, 1.0]);
     }
 
@@ -313,18 +289,64 @@ mod tests {
             let value = |at: usize| (at * 7919 % 1000) as f32 / 1000.0 - 0.5;
             let lhs: Vec<f32> = (0..rows * inner).map(value).collect();
             let rhs: Vec<f32> = (0..cols * inner).map(value).collect();
-            let (lhs, rhs) = (Matrix::of_rows(&lhs, inner), Matrix::of_rows(&rhs, cols));
+            let matrices = [Matrix::of_rows(&lhs, inner), Matrix::of_rows(&rhs, cols)];
             let mut expected = vec![1.0; rows * cols];
             let mut found = expected.clone();
-            product_here(&mut expected, true, lhs, rhs);
-            add_product(&mut found, lhs, rhs);
+            product_here(&mut expected, true, matrices, Operands::Exact);
+            add_product(&mut found, matrices, Operands::Exact);
             ijepa_testkit::assert_close("sum", &found, &expected, 1e-6);
-            product_here(&mut expected, false, lhs, rhs);
+            product_here(&mut expected, false, matrices, Operands::Exact);
             let mut found = Vec::with_capacity(rows * cols);
-            product_into(&mut found.spare_capacity_mut()[..rows * cols], lhs, rhs);
+            let room = &mut found.spare_capacity_mut()[..rows * cols];
+            product_into(room, matrices, Operands::Exact);
             // SAFETY: every value has been written.
             unsafe { found.set_len(rows * cols) };
             ijepa_testkit::assert_close("product", &found, &expected, 1e-6);
+        }
+    }
+
+    fn noise(len: usize) -> Vec<f32> {
+        let value = |at: usize| (at * 7919 % 1009) as f32 / 1009.0 - 0.5;
+        (0..len).map(value).collect()
+    }
+
+    /// All ways in which operands lie: transposed or not, and with a step between values.
+    fn operands(rows: usize, cols: usize, values: &[f32]) -> [Matrix<'_>; 3] {
+        let (row, col) = (rows as isize, cols as isize);
+        [
+            Matrix::new(values, 0, [rows, cols], [col, 1]),
+            Matrix::new(values, 0, [rows, cols], [1, row]),
+            Matrix::new(values, 1, [rows, cols], [2 * col, 2]),
+        ]
+    }
+
+    /// One thread, pieces of two and of three, for inner dimensions of one block and of several.
+    #[test]
+    fn products_in_bf16_are_close_and_the_same_for_any_number_of_threads() {
+        for (rows, inner, cols) in [(1, 1, 1), (17, 33, 49), (150, 64, 150), (97, 3200, 65)] {
+            let (left, right) = (noise(2 * rows * inner + 1), noise(2 * inner * cols + 1));
+            for lhs in operands(rows, inner, &left) {
+                for rhs in operands(inner, cols, &right) {
+                    let mut exact = vec![1.0; rows * cols];
+                    product_here(&mut exact, true, [lhs, rhs], Operands::Exact);
+                    let mut expected = vec![1.0; rows * cols];
+                    product_here(&mut expected, true, [lhs, rhs], Operands::Bf16);
+                    ijepa_testkit::assert_close("bf16", &expected, &exact, 1e-2);
+                    assert_eq!(
+                        expected == exact,
+                        rows == 1 || !multiplies_bf16(),
+                        "rounding shows where there is bf16"
+                    );
+                    for threads in 1..=3 {
+                        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+                        let mut found = vec![1.0; rows * cols];
+                        pool.build().unwrap().install(|| {
+                            add_product(&mut found, [lhs, rhs], Operands::Bf16);
+                        });
+                        assert_eq!(found, expected, "{threads} threads");
+                    }
+                }
+            }
         }
     }
 }

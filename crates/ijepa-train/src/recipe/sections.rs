@@ -326,7 +326,8 @@ pub struct Run {
     /// Images between two backward passes, whole mask groups, each with a forward pass of its
     /// own; 0 is one group.
     pub micro_batch: usize,
-    /// Number format of forward passes.
+    /// Number type of the operands of matrix products. On a CPU bf16 takes AVX512-BF16; without it
+    /// they are f32.
     pub precision: Precision,
     /// Implementation of the operations that have a kernel.
     pub kernels: Kernels,

@@ -89,7 +89,7 @@ impl<'a> Weights<'a> {
 /// `linear(x)` over the last dimension.
 pub(super) fn linear<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
     let bias = layer.bias.as_ref().expect("every linear layer has a bias");
-    kernels::linear(x, layer.weight.val(), bias.val())
+    kernels::linear(x, layer.weight.val(), bias.val(), None)
 }
 
 /// A convolution of 3 by 3 pixels that keeps the map's size.
@@ -268,7 +268,7 @@ impl MapAttention {
         let [batch, rows, cols, channels] = x.dims();
         let normed = self.norm.forward(x.clone(), Activation::Identity);
         let pixels = normed.reshape([batch, rows * cols, channels]);
-        let mixed = kernels::attention(linear(&self.qkv, pixels), self.heads);
+        let mixed = kernels::attention(linear(&self.qkv, pixels), self.heads, None);
         x + linear(&self.proj, mixed).reshape([batch, rows, cols, channels])
     }
 }

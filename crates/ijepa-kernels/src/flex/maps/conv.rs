@@ -15,7 +15,8 @@ use rayon::prelude::*;
 
 use crate::flex::{
     buffer::{build, contiguous, for_each_task, from_vec, sum_rows, values, with_features},
-    product::{Matrix, product_here},
+    matrix::Matrix,
+    product::{Operands, product_here},
     simd::{Kernel, vectorized},
 };
 use crate::primitives::LinearTensors;
@@ -110,7 +111,7 @@ pub(super) fn conv3x3(x: &FlexTensor, filter: &LinearTensors<Flex>) -> FlexTenso
         for (tap, weights) in weights.chunks_exact(3 * inputs * outputs).enumerate() {
             let windows = map.windows(&padded, tap, inputs);
             let weights = Matrix::of_rows(weights, outputs);
-            product_here(&mut steps, tap > 0, windows, weights);
+            product_here(&mut steps, tap > 0, [windows, weights], Operands::Exact);
         }
         vectorized(Crop {
             output,
@@ -151,7 +152,7 @@ pub(super) fn conv3x3_weight_backward(x: &FlexTensor, grad: &FlexTensor) -> Flex
                 let steps = Matrix::of_rows(&steps[from..][..map.steps() * outputs], outputs);
                 for (tap, sum) in sums.chunks_exact_mut(row).enumerate() {
                     let windows = map.windows(&padded, tap, inputs).transposed();
-                    product_here(sum, true, windows, steps);
+                    product_here(sum, true, [windows, steps], Operands::Exact);
                 }
             }
         });
