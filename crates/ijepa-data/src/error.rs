@@ -191,12 +191,6 @@ pub enum DataError {
         /// The kind of data.
         kind: &'static str,
     },
-    /// A kind of data that is known but cannot be read yet.
-    #[error("reading {kind} data is not built yet")]
-    NotBuilt {
-        /// The kind of data.
-        kind: &'static str,
-    },
     /// The data folder is not there.
     #[error("data folder `{}` does not exist", path.display())]
     NoFolder {
@@ -324,6 +318,27 @@ pub enum DataError {
         /// What the Parquet library said.
         #[source]
         source: Cause,
+    },
+    /// A file that is no tar file, or one without places that an image could be read from.
+    #[error("cannot read tar file `{}`", path.display())]
+    Tar {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Cause,
+    },
+    /// A file that is another one than when its images were listed.
+    #[error("`{}` has changed since its images were listed; start again", path.display())]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An image that lies beyond the end of its file.
+    #[error("`{name}` is cut off: its file ends before it does")]
+    CutOff {
+        /// The image's id.
+        name: String,
     },
     /// A Parquet file without usable images.
     #[error("`{}` has no binary column {expected}; its columns are: {found}", path.display())]

@@ -46,7 +46,10 @@ impl FetchError {
 impl From<DataError> for FetchError {
     fn from(error: DataError) -> Self {
         let Some((cause, path)) = system_error(&error) else {
-            return Self::Corrupt(error);
+            return match error {
+                DataError::Replaced { .. } => Self::Missing(error),
+                _ => Self::Corrupt(error),
+            };
         };
         match cause.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory if !folder_stands(path) => {
@@ -70,7 +73,7 @@ impl From<DataError> for FetchError {
 fn system_error(error: &DataError) -> Option<(&io::Error, &Path)> {
     match error {
         DataError::Read { path, source } => Some((source, path)),
-        DataError::Parquet { path, source } => {
+        DataError::Parquet { path, source } | DataError::Tar { path, source } => {
             let first: &dyn std::error::Error = source.as_ref();
             let mut chain = std::iter::successors(Some(first), |cause| cause.source());
             let cause = chain.find_map(|cause| cause.downcast_ref::<io::Error>())?;
@@ -144,6 +147,9 @@ mod tests {
             FetchError::from(undecodable),
             FetchError::Corrupt(_)
         ));
+        let path = "train-0.tar".into();
+        let replaced = FetchError::from(DataError::Replaced { path });
+        assert!(matches!(replaced, FetchError::Missing(_)));
     }
 
     #[test]

@@ -49,8 +49,8 @@
 //!
 //! # Not supported
 //!
-//! WebDataset archives are understood by [`DataSpec`] but cannot be opened yet. JPEG
-//! decoders differ by a few grey levels, so decoded photographs are not bit-equal to Pillow's.
+//! JPEG decoders differ by a few grey levels, so decoded photographs are not bit-equal to Pillow's.
+//! Compressed tar files have no places that an image could be read from.
 
 mod color;
 mod decode;
@@ -74,14 +74,14 @@ pub use fetch::{FetchError, Fetched};
 pub use fingerprint::Fingerprint;
 pub use image::RgbImage8;
 pub use loader::{Batch, Loader, LoaderConfig, Skipped};
-pub use order::{epoch_order, sample};
+pub use order::{Layout, epoch_order, sample};
 pub use preprocess::{Preprocess, to_chw_f32};
 pub use reading::{ImageReader, Reading, Retry, in_order};
 pub use resize::{CropBox, CropRect, Filter, crop, crop_resize, resize};
 pub use rng::{Purpose, SampleRng, normal, sample_rng, unit};
 pub use source::{
     Background, CifarSource, ConcatSource, FolderSource, IMAGE_EXTENSIONS, ListedSource,
-    ParquetSource, SceneKind, SceneLabels, ScenesConfig, ScenesSource, Source,
+    ParquetSource, SceneKind, SceneLabels, ScenesConfig, ScenesSource, Source, TarSource,
 };
 pub use spec::DataSpec;
 pub use transform::{

@@ -2,6 +2,122 @@
 
 use crate::rng::{Purpose, sample_rng, shuffle};
 
+/// How images lie on their storage, which decides how they are shuffled.
+///
+/// # Examples
+///
+/// ```
+/// use ijepa_data::Layout;
+///
+/// // Four files of ten images each, of which two are open at a time.
+/// let layout = Layout::Runs { ends: vec![10, 20, 30, 40], window: 2 };
+/// let order = layout.order(0, 5);
+/// let files = |images: &[u32]| {
+///     let mut files: Vec<u32> = images.iter().map(|image| image / 10).collect();
+///     files.sort_unstable();
+///     files.dedup();
+///     files.len()
+/// };
+/// assert_eq!((files(&order[..20]), files(&order[20..])), (2, 2));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layout {
+    /// So many images, each alone: any order is as fast.
+    Alone(usize),
+    /// Images that lie together, such as those of a shard or of a row group.
+    Runs {
+        /// The number of images up to the end of each run.
+        ends: Vec<usize>,
+        /// Runs that are mixed at a time, at least 1.
+        window: usize,
+    },
+    /// Several data sets, one after the other.
+    Parts(Vec<Layout>),
+}
+
+impl Layout {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Alone(images) => *images,
+            Self::Runs { ends, .. } => ends.last().copied().unwrap_or_default(),
+            Self::Parts(parts) => parts.iter().map(Self::len).sum(),
+        }
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A permutation of the images, the same for the same arguments and unrelated between epochs.
+    ///
+    /// Images that lie alone are in the order of [`epoch_order`], and so are those of a single
+    /// window. Of more windows, the runs are shuffled and cut into windows, and the images of a window are
+    /// shuffled among themselves, so that no more than a window is read at a time. Parts with runs
+    /// keep their own order, and their images take turns at random, as many as each part has.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there are more than `u32::MAX` images.
+    pub fn order(&self, seed: u64, epoch: u64) -> Vec<u32> {
+        self.order_of(seed, epoch, &mut 0)
+    }
+
+    /// Whether all images are mixed with one another.
+    fn is_one_window(&self) -> bool {
+        match self {
+            Self::Alone(_) => true,
+            Self::Runs { ends, window } => ends.len() <= *window,
+            Self::Parts(parts) => parts.iter().all(Self::is_one_window),
+        }
+    }
+
+    /// The order of a part, whose random numbers are those of the next `stream`.
+    fn order_of(&self, seed: u64, epoch: u64, stream: &mut u64) -> Vec<u32> {
+        let len = u32::try_from(self.len()).expect("a data set has at most u32::MAX images");
+        let mut rng = sample_rng(seed, Purpose::Order, epoch, *stream);
+        *stream += 1;
+        match self {
+            Self::Runs { ends, window } if !self.is_one_window() => {
+                let starts = std::iter::once(&0).chain(ends);
+                let mut runs: Vec<_> = starts.zip(ends).map(|(&start, &end)| start..end).collect();
+                shuffle(&mut runs, &mut rng);
+                // The last window is as wide as the others.
+                let windows = runs.len().div_ceil(*window);
+                let mut order = Vec::with_capacity(len as usize);
+                for runs in runs.chunks(runs.len().div_ceil(windows)) {
+                    let first = order.len();
+                    order.extend(runs.iter().cloned().flatten().map(|image| image as u32));
+                    shuffle(&mut order[first..], &mut rng);
+                }
+                order
+            }
+            Self::Parts(parts) if !self.is_one_window() => {
+                let turns = parts.iter().enumerate();
+                let mut turns: Vec<usize> = turns
+                    .flat_map(|(part, layout)| std::iter::repeat_n(part, layout.len()))
+                    .collect();
+                shuffle(&mut turns, &mut rng);
+                let mut first = 0;
+                let mut orders = Vec::with_capacity(parts.len());
+                for part in parts {
+                    let order = part.order_of(seed, epoch, stream);
+                    orders.push(order.into_iter().map(move |image| first + image));
+                    first += part.len() as u32;
+                }
+                let mut image = |part: usize| orders[part].next().expect("as many as its turns");
+                turns.into_iter().map(&mut image).collect()
+            }
+            _ => {
+                let mut order: Vec<u32> = (0..len).collect();
+                shuffle(&mut order, &mut rng);
+                order
+            }
+        }
+    }
+}
+
 /// A permutation of `0..len`, the same for the same arguments and unrelated between epochs.
 ///
 /// # Panics
@@ -17,10 +133,7 @@ use crate::rng::{Purpose, sample_rng, shuffle};
 /// assert_eq!(order, (0..100).collect::<Vec<u32>>());
 /// ```
 pub fn epoch_order(seed: u64, epoch: u64, len: usize) -> Vec<u32> {
-    let len = u32::try_from(len).expect("a data set has at most u32::MAX images");
-    let mut order: Vec<u32> = (0..len).collect();
-    shuffle(&mut order, &mut sample_rng(seed, Purpose::Order, epoch, 0));
-    order
+    Layout::Alone(len).order(seed, epoch)
 }
 
 /// At most `most` numbers of `0..len`, each set of them as likely, in rising order; the same for
@@ -69,6 +182,75 @@ mod tests {
         // Standard deviation 27: seven of them leave a false alarm rate below 1e-10.
         let fair = |count: &u32| count.abs_diff(1000) < 192;
         assert!(counts.as_flattened().iter().all(fair), "{counts:?}");
+    }
+
+    const GOLDEN: [u32; 10] = [6, 2, 5, 0, 7, 8, 4, 3, 9, 1];
+
+    #[test]
+    fn orders_of_images_alone_never_change_between_versions() {
+        assert_eq!(epoch_order(1, 2, 10), GOLDEN);
+        let parts = Layout::Parts(vec![Layout::Alone(4), Layout::Alone(6)]);
+        assert_eq!(parts.order(1, 2), epoch_order(1, 2, 10));
+        let ends = vec![3, 10];
+        assert_eq!(Layout::Runs { ends, window: 2 }.order(1, 2), GOLDEN);
+    }
+
+    /// Seven runs of 5 to 11 images.
+    fn runs(window: usize) -> Layout {
+        let ends = vec![5, 11, 18, 26, 35, 45, 56];
+        Layout::Runs { ends, window }
+    }
+
+    fn sorted(mut order: Vec<u32>) -> Vec<u32> {
+        order.sort_unstable();
+        order
+    }
+
+    #[test]
+    fn no_image_lies_outside_its_window_and_every_run_meets_every_other() {
+        let Layout::Runs { ends, .. } = runs(3) else {
+            unreachable!()
+        };
+        let run = |image: &u32| ends.partition_point(|&end| end <= *image as usize);
+        let mut met = [[false; 7]; 7];
+        for epoch in 0..200 {
+            let order = runs(3).order(7, epoch);
+            assert_eq!(sorted(order.clone()), (0..56).collect::<Vec<u32>>());
+            // Where each run is begun and done with.
+            let spans = (0..7).map(|wanted| {
+                let is = |image: &u32| run(image) == wanted;
+                let (first, last) = (order.iter().position(is), order.iter().rposition(is));
+                (first.unwrap(), last.unwrap())
+            });
+            let spans: Vec<(usize, usize)> = spans.collect();
+            for place in 0..56 {
+                let open = (0..7).filter(|&run| spans[run].0 <= place && place <= spans[run].1);
+                let open: Vec<usize> = open.collect();
+                assert!(open.len() <= 3, "{open:?}");
+                open.iter()
+                    .for_each(|&a| open.iter().for_each(|&b| met[a][b] = true));
+            }
+        }
+        assert_eq!(met, [[true; 7]; 7]);
+        assert_ne!(runs(3).order(7, 0), runs(3).order(7, 1));
+        assert_ne!(runs(3).order(7, 0), runs(3).order(8, 0));
+    }
+
+    #[test]
+    fn parts_keep_their_own_order_and_take_turns() {
+        let parts = Layout::Parts(vec![runs(3), Layout::Alone(40), runs(3)]);
+        let order = parts.order(7, 1);
+        assert_eq!(sorted(order.clone()), (0..152).collect::<Vec<u32>>());
+        let of = |range: std::ops::Range<u32>| -> Vec<u32> {
+            let part = order.iter().filter(|image| range.contains(image));
+            part.map(|image| image - range.start).collect()
+        };
+        let [first, last] = [of(0..56), of(96..152)];
+        assert_eq!(first, runs(3).order_of(7, 1, &mut 1));
+        // Equal parts are shuffled apart.
+        assert_ne!(first, last);
+        let early = order[..76].iter().filter(|&&image| image < 56).count();
+        assert!((14..43).contains(&early), "{early} of the first part");
     }
 
     #[test]

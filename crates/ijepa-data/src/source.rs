@@ -1,13 +1,18 @@
 //! Where images come from.
 
+mod cache;
 mod cifar;
 mod concat;
 mod file;
 mod folder;
+mod labels;
 mod listed;
 mod parquet;
 mod scenes;
+mod shards;
 mod split;
+mod stamp;
+mod tar;
 mod wildcards;
 
 pub use cifar::CifarSource;
@@ -17,6 +22,7 @@ pub use folder::{FolderSource, IMAGE_EXTENSIONS};
 pub use listed::ListedSource;
 pub use parquet::ParquetSource;
 pub use scenes::{Background, SceneKind, SceneLabels, ScenesConfig, ScenesSource};
+pub use tar::TarSource;
 
 use std::path::PathBuf;
 
@@ -24,6 +30,7 @@ use crate::decode::decode;
 use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
 use crate::image::RgbImage8;
+use crate::order::Layout;
 
 /// A fixed, ordered collection of images that any thread may read by index.
 ///
@@ -92,6 +99,11 @@ pub trait Source: Send + Sync + std::fmt::Debug {
             Ok(Fetched::File) => decode(&buffer, &self.name(index)),
             Err(error) => Err(error.into_error()),
         }
+    }
+
+    /// How the images lie on their storage, which decides the order of an epoch.
+    fn layout(&self) -> Layout {
+        Layout::Alone(self.len())
     }
 
     /// What labels need in data of this kind, in words; empty where there is nothing to say.

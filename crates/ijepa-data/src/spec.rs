@@ -1,13 +1,16 @@
 //! The text that names a data set on a command line.
 
+mod options;
+
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::error::DataError;
 use crate::source::{
     CifarSource, ConcatSource, FolderSource, ListedSource, ParquetSource, ScenesConfig,
-    ScenesSource, Source, matching_folders,
+    ScenesSource, Source, TarSource, matching_folders,
 };
 
 /// A data set by name: `KIND:ARGUMENT`, or a bare path for a folder.
@@ -18,13 +21,15 @@ use crate::source::{
 /// | `folder:PATH,labels=none` | image files at any depth without labels, see [`FolderSource::unlabelled`] |
 /// | `folder:PATH,labels=FILE` | image files with the labels of a text file, see [`ListedSource::labelled_folder`] |
 /// | `list:FILE` | the images that a text file names, with labels or without, see [`ListedSource::list`] |
-/// | `parquet:GLOB` | Hugging Face Parquet files with `image` and `label` columns |
+/// | `parquet:GLOB[,window=K]` | Hugging Face Parquet files with `image` and `label` columns, see [`ParquetSource`] |
+/// | `tar:GLOB[,label=FIELD][,window=K]` | WebDataset shards, see [`TarSource`] |
 /// | `scenes[:KEY=VALUE,...]` | images rendered by code, see [`ScenesConfig`] |
 /// | `cifar10:PATH`, `cifar100:PATH` | in binary or Parquet form; `PATH/test` for the test images |
 /// | `clevr-count:PATH`, `clevr-distance:PATH` | CLEVR v1.0; `PATH/val` for the validation images |
 /// | `places205:PATH`, `inat18:PATH` | with their split files; `PATH/val` for the validation images |
 ///
-/// `tar` is understood but cannot be opened yet. A path with a colon in its first component needs
+/// `GLOB` may have wildcards and braces (`train-{000000..000146}.tar`) and may be a folder; `K` row
+/// groups or shards are mixed at a time. A path with a colon in its first component needs
 /// `folder:` in front.
 ///
 /// # Examples
@@ -54,8 +59,22 @@ pub enum DataSpec {
         /// The text file.
         labels: PathBuf,
     },
-    /// Parquet files; the file name may have wildcards.
-    Parquet(PathBuf),
+    /// Parquet files.
+    Parquet {
+        /// The files.
+        pattern: PathBuf,
+        /// Row groups that are mixed at a time, if not as many as usual.
+        window: Option<NonZeroUsize>,
+    },
+    /// WebDataset shards.
+    Tar {
+        /// The files.
+        pattern: PathBuf,
+        /// The field of JSON members that labels are; otherwise those of members `cls`.
+        label: Option<String>,
+        /// Shards that are mixed at a time, if not as many as usual.
+        window: Option<NonZeroUsize>,
+    },
     /// Images rendered by code.
     Scenes(ScenesConfig),
     /// CIFAR-10 in a folder.
@@ -70,13 +89,6 @@ pub enum DataSpec {
     Places205(PathBuf),
     /// iNaturalist 2018 labelled by species.
     Inat18(PathBuf),
-    /// A kind that is known but cannot be opened yet.
-    NotBuilt {
-        /// The kind's name.
-        kind: &'static str,
-        /// The text after the colon.
-        argument: String,
-    },
 }
 
 /// Makes the specification of a kind from a path.
@@ -85,7 +97,6 @@ type OfPath = fn(PathBuf) -> DataSpec;
 /// Kinds whose argument is a path and nothing else.
 const OF_PATHS: &[(&str, OfPath)] = &[
     ("list", DataSpec::List),
-    ("parquet", DataSpec::Parquet),
     ("cifar10", DataSpec::Cifar10),
     ("cifar100", DataSpec::Cifar100),
     ("clevr-count", DataSpec::ClevrCount),
@@ -93,15 +104,13 @@ const OF_PATHS: &[(&str, OfPath)] = &[
     ("places205", DataSpec::Places205),
     ("inat18", DataSpec::Inat18),
 ];
-const KINDS_NOT_BUILT: &[&str] = &["tar"];
 
 impl DataSpec {
     /// Opens the data set: lists it and reads its labels, but decodes no image.
     ///
     /// # Errors
     ///
-    /// A [`DataError`] naming what is missing or malformed; [`DataError::NotBuilt`] for kinds
-    /// that cannot be read yet.
+    /// A [`DataError`] naming what is missing or malformed.
     pub fn open(&self) -> Result<Box<dyn Source>, DataError> {
         match self {
             Self::Folder(path) => open_folders(path, |path| FolderSource::open(path)),
@@ -110,7 +119,24 @@ impl DataSpec {
             Self::LabelledFolder { folder, labels } => {
                 Ok(Box::new(ListedSource::labelled_folder(folder, labels)?))
             }
-            Self::Parquet(pattern) => Ok(Box::new(ParquetSource::open(pattern)?)),
+            Self::Parquet { pattern, window } => {
+                let source = ParquetSource::open(pattern)?;
+                Ok(Box::new(match window {
+                    Some(groups) => source.with_window(*groups),
+                    None => source,
+                }))
+            }
+            Self::Tar {
+                pattern,
+                label,
+                window,
+            } => {
+                let source = TarSource::open(pattern, label.as_deref())?;
+                Ok(Box::new(match window {
+                    Some(shards) => source.with_window(*shards),
+                    None => source,
+                }))
+            }
             Self::Scenes(config) => Ok(Box::new(ScenesSource::new(config.clone()))),
             Self::Cifar10(path) => Ok(Box::new(CifarSource::cifar10(path)?)),
             Self::Cifar100(path) => Ok(Box::new(CifarSource::cifar100(path)?)),
@@ -118,7 +144,6 @@ impl DataSpec {
             Self::ClevrDistance(path) => Ok(Box::new(ListedSource::clevr_distance(path)?)),
             Self::Places205(path) => Ok(Box::new(ListedSource::places205(path)?)),
             Self::Inat18(path) => Ok(Box::new(ListedSource::inat18(path)?)),
-            Self::NotBuilt { kind, .. } => Err(DataError::NotBuilt { kind }),
         }
     }
 
@@ -168,7 +193,9 @@ impl DataSpec {
 /// All kinds that can be opened.
 fn kinds() -> impl Iterator<Item = &'static str> {
     let of_paths = OF_PATHS.iter().map(|(kind, _)| *kind);
-    ["folder", "scenes"].into_iter().chain(of_paths)
+    ["folder", "scenes", "parquet", "tar"]
+        .into_iter()
+        .chain(of_paths)
 }
 
 /// Opens each of the folders that `pattern` names.
@@ -197,14 +224,7 @@ impl FromStr for DataSpec {
             None if text == "scenes" => ("scenes", ""),
             _ => ("folder", text),
         };
-        let path = |kind| {
-            let missing = DataError::MissingPath { kind };
-            if argument.is_empty() {
-                Err(missing)
-            } else {
-                Ok(PathBuf::from(argument))
-            }
-        };
+        let path = |kind| options::path(kind, argument);
         match kind {
             "folder" => match argument.rsplit_once(",labels=") {
                 Some(("", _)) => Err(DataError::MissingPath { kind: "folder" }),
@@ -221,24 +241,31 @@ impl FromStr for DataSpec {
                 None => Ok(Self::Folder(path("folder")?)),
             },
             "scenes" => Ok(Self::Scenes(argument.parse()?)),
+            "parquet" => {
+                let (pattern, [window]) = options::split(argument, ["window"]);
+                Ok(Self::Parquet {
+                    pattern: options::path("parquet", pattern)?,
+                    window: window.map(options::window).transpose()?,
+                })
+            }
+            "tar" => {
+                let (pattern, [label, window]) = options::split(argument, ["label", "window"]);
+                Ok(Self::Tar {
+                    pattern: options::path("tar", pattern)?,
+                    label: label.map(options::field).transpose()?,
+                    window: window.map(options::window).transpose()?,
+                })
+            }
             _ => {
                 if let Some((kind, of_path)) = OF_PATHS.iter().find(|(known, _)| *known == kind) {
                     return Ok(of_path(path(kind)?));
                 }
-                let not_built = KINDS_NOT_BUILT.iter().find(|&&known| known == kind);
-                let argument = argument.to_owned();
-                match not_built {
-                    Some(kind) => Ok(Self::NotBuilt { kind, argument }),
-                    None => Err(DataError::UnknownKind {
-                        spec: text.to_owned(),
-                        kind: kind.to_owned(),
-                        near: near(kind),
-                        expected: kinds()
-                            .chain(KINDS_NOT_BUILT.iter().copied())
-                            .collect::<Vec<_>>()
-                            .join(", "),
-                    }),
-                }
+                Err(DataError::UnknownKind {
+                    spec: text.to_owned(),
+                    kind: kind.to_owned(),
+                    near: near(kind),
+                    expected: kinds().collect::<Vec<_>>().join(", "),
+                })
             }
         }
     }
@@ -254,7 +281,19 @@ impl fmt::Display for DataSpec {
                 let (folder, labels) = (folder.display(), labels.display());
                 write!(f, "folder:{folder},labels={labels}")
             }
-            Self::Parquet(pattern) => write!(f, "parquet:{}", pattern.display()),
+            Self::Parquet { pattern, window } => {
+                write!(f, "parquet:{}", pattern.display())?;
+                options::write(f, "window", window.as_ref())
+            }
+            Self::Tar {
+                pattern,
+                label,
+                window,
+            } => {
+                write!(f, "tar:{}", pattern.display())?;
+                options::write(f, "label", label.as_ref())?;
+                options::write(f, "window", window.as_ref())
+            }
             Self::Scenes(config) => write!(f, "scenes:{config}"),
             Self::Cifar10(path) => write!(f, "cifar10:{}", path.display()),
             Self::Cifar100(path) => write!(f, "cifar100:{}", path.display()),
@@ -262,7 +301,6 @@ impl fmt::Display for DataSpec {
             Self::ClevrDistance(path) => write!(f, "clevr-distance:{}", path.display()),
             Self::Places205(path) => write!(f, "places205:{}", path.display()),
             Self::Inat18(path) => write!(f, "inat18:{}", path.display()),
-            Self::NotBuilt { kind, argument } => write!(f, "{kind}:{argument}"),
         }
     }
 }
@@ -281,111 +319,4 @@ fn is_kind(word: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(text: &str, expected: &str) {
-        let spec: DataSpec = text.parse().unwrap();
-        assert_eq!(spec.to_string(), expected);
-        assert_eq!(expected.parse::<DataSpec>().unwrap(), spec);
-    }
-
-    fn message(text: &str) -> String {
-        text.parse::<DataSpec>().unwrap_err().to_string()
-    }
-
-    #[test]
-    fn every_form_is_parsed_and_written_back() {
-        check("photos", "folder:photos");
-        check("folder:a:b", "folder:a:b");
-        check("./odd:name", "folder:./odd:name");
-        check(r"C:\photos", r"folder:C:\photos");
-        check("parquet:d/train-*.parquet", "parquet:d/train-*.parquet");
-        check("val,labels=val.txt", "folder:val,labels=val.txt");
-        check("folder:a,b", "folder:a,b");
-        check("a,labels=none", "folder:a,labels=none");
-        check("list:a/b.txt", "list:a/b.txt");
-        for kind in [
-            "cifar10",
-            "cifar100",
-            "clevr-count",
-            "clevr-distance",
-            "places205",
-            "inat18",
-        ] {
-            check(&format!("{kind}:d/val"), &format!("{kind}:d/val"));
-        }
-        check("tar:shards/*.tar", "tar:shards/*.tar");
-        let default = "scenes:kind=texture,n=20000,size=64,seed=0,background=grey";
-        check("scenes", default);
-        check("scenes:", default);
-        check(
-            "scenes:kind=count,background=color,n=5,size=32,seed=18446744073709551615",
-            "scenes:kind=count,n=5,size=32,seed=18446744073709551615,background=color",
-        );
-    }
-
-    #[test]
-    fn a_misspelt_kind_is_answered_with_the_nearest() {
-        for (found, meant) in [("sceness", "scenes"), ("clevr_count", "clevr-count")] {
-            let expected =
-                format!("unknown kind of data `{found}` in `{found}:x`, the nearest is `{meant}`");
-            assert!(message(&format!("{found}:x")).starts_with(&expected));
-        }
-    }
-
-    #[test]
-    fn mistakes_name_what_was_found_and_what_is_valid() {
-        assert_eq!(
-            message("imagenet:x"),
-            "unknown kind of data `imagenet` in `imagenet:x`, expected one of: folder, scenes, \
-             list, parquet, cifar10, cifar100, clevr-count, clevr-distance, places205, inat18, tar"
-        );
-        assert_eq!(
-            message("scenes:colour=grey"),
-            "unknown key `colour` for scenes data, expected one of: kind, n, size, seed, background"
-        );
-        assert_eq!(
-            message("scenes:size=4"),
-            "bad value `4` for `size`, expected a whole number from 8 to 1024"
-        );
-        assert_eq!(
-            message("scenes:n=0").split(',').next(),
-            Some("bad value `0` for `n`")
-        );
-        assert_eq!(
-            message("scenes:kind"),
-            "bad value `` for `kind`, expected count, distance, shape or texture"
-        );
-        assert_eq!(
-            message("folder:"),
-            "folder data needs a path: `folder:PATH`"
-        );
-        assert_eq!(message(""), "folder data needs a path: `folder:PATH`");
-        assert_eq!(
-            message("val,labels="),
-            "bad value `` for `labels`, expected the path of a text file"
-        );
-        assert_eq!(
-            message("folder:,labels=x"),
-            "folder data needs a path: `folder:PATH`"
-        );
-        assert_eq!(
-            message("cifar10:"),
-            "cifar10 data needs a path: `cifar10:PATH`"
-        );
-    }
-
-    #[test]
-    fn kinds_that_are_not_built_say_so_when_opened() {
-        for kind in KINDS_NOT_BUILT {
-            let spec: DataSpec = format!("{kind}:x").parse().unwrap();
-            let error = spec.open().unwrap_err().to_string();
-            assert_eq!(error, format!("reading {kind} data is not built yet"));
-        }
-        let scenes: DataSpec = "scenes:n=3".parse().unwrap();
-        assert_eq!(scenes.open().unwrap().len(), 3);
-        let error = scenes.open_subset(Path::new("list")).unwrap_err();
-        assert!(matches!(error, DataError::SubsetOfOther { .. }));
-    }
-}
+mod tests;

@@ -56,6 +56,16 @@ fn messages_state_the_facts() {
         "`a/b` is not a folder",
     );
     check(
+        DataError::Replaced { path: path() },
+        "`a/b` has changed since its images were listed; start again",
+    );
+    check(
+        DataError::CutOff {
+            name: "a/b.tar/c.jpg".to_owned(),
+        },
+        "`a/b.tar/c.jpg` is cut off: its file ends before it does",
+    );
+    check(
         DataError::NoImages {
             path: path(),
             expected: ".jpg .png",

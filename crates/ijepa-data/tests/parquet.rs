@@ -4,10 +4,15 @@
 
 use std::fs;
 use std::io::Cursor;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use ijepa_data::{CifarSource, DataError, DataSpec, ParquetSource, Source};
+use ijepa_data::{
+    Augment, Batch, CifarSource, DataError, DataSpec, FetchError, Loader, LoaderConfig,
+    ParquetSource, Reading, Source, epoch_order,
+};
 use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
 use parquet::data_type::{
     BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type,
@@ -24,10 +29,11 @@ const STRUCT: &str = "message schema { optional group image { optional binary by
                       optional binary path (UTF8); } optional int64 label; }";
 const PLAIN: &str = "message schema { required binary img; required int64 label; }";
 
-/// A PNG of one pixel, whose red is `level`.
+/// A PNG whose red is `level`.
 fn png(level: u8) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    let image = image::RgbImage::from_pixel(1, 1, image::Rgb([level, 2, 3]));
+    let gradient = |x, y| image::Rgb([level, 2 + 9 * x as u8, 3 + 9 * y as u8]);
+    let image = image::RgbImage::from_fn(4, 4, gradient);
     image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
     bytes.into_inner()
 }
@@ -145,6 +151,157 @@ fn files_are_read_in_the_order_of_their_names() {
 }
 
 #[test]
+fn two_windows_of_row_groups_are_kept_and_another_file_is_an_error() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.parquet");
+    let group = |first| (first..first + 5).map(|level| row(level, 0)).collect();
+    let groups: Rows = (0..4).map(|number| group(5 * number)).collect();
+    fs::write(&path, file(STRUCT, &groups, None)).unwrap();
+    let expected: Vec<_> = (0..20).map(|level| (level, Some(0))).collect();
+    let whole = ParquetSource::open(&path).unwrap();
+    check(&whole, &expected);
+    assert_eq!(whole.layout().order(3, 1), epoch_order(3, 1, 20));
+
+    let one = NonZeroUsize::MIN;
+    let windows = ParquetSource::open(&path).unwrap().with_window(one);
+    let order = windows.layout().order(3, 1);
+    for images in order.chunks(5) {
+        assert!(
+            images.iter().all(|image| image / 5 == images[0] / 5),
+            "{order:?}"
+        );
+        assert!(windows.read(images[0] as usize).is_ok());
+    }
+
+    let other: Rows = (0..4).map(|number| group(5 * number + 100)).collect();
+    fs::write(&path, file(STRUCT, &other, None)).unwrap();
+    fs::File::options()
+        .append(true)
+        .open(&path)
+        .unwrap()
+        .set_modified(SystemTime::UNIX_EPOCH)
+        .unwrap();
+    // What is in memory is what it was.
+    check(&whole, &expected);
+    for (place, &image) in order.iter().enumerate() {
+        let level = windows
+            .read(image as usize)
+            .map(|image| image.pixel(0, 0)[0]);
+        match place < 10 {
+            true => assert!(
+                matches!(level, Err(DataError::Replaced { .. })),
+                "{level:?}"
+            ),
+            false => assert_eq!(level.unwrap(), image as u8),
+        }
+    }
+    let mut buffer = Vec::new();
+    let error = windows.fetch(order[0] as usize, &mut buffer).unwrap_err();
+    assert!(matches!(error, FetchError::Missing(_)), "{error}");
+}
+
+/// The same 45 images as a folder, as four shards and as nine row groups.
+fn every_layout(folder: &Path) -> [DataSpec; 3] {
+    let photos = folder.join("photos");
+    fs::create_dir(&photos).unwrap();
+    (0..45)
+        .for_each(|level| fs::write(photos.join(format!("{level:02}.png")), png(level)).unwrap());
+    for shard in 0..4 {
+        let path = folder.join(format!("{shard}.tar"));
+        let mut tar = tar::Builder::new(fs::File::create(path).unwrap());
+        for level in (0..45).filter(|level| level * 4 / 45 == shard) {
+            let image = png(level as u8);
+            let mut header = tar::Header::new_ustar();
+            header.set_size(image.len() as u64);
+            let name = format!("{level:02}.png");
+            tar.append_data(&mut header, name, &image[..]).unwrap();
+        }
+        tar.finish().unwrap();
+    }
+    let group = |first| (first..first + 5).map(|level| row(level, 0)).collect();
+    let groups = (0..9).map(|number| group(5 * number)).collect();
+    fs::write(folder.join("a.parquet"), file(STRUCT, &groups, None)).unwrap();
+    let root = folder.display();
+    [
+        format!("folder:{root}/photos"),
+        format!("tar:{root}/{{0..3}}.tar,window=2"),
+        format!("parquet:{root}/a.parquet,window=2"),
+    ]
+    .map(|spec| spec.parse().unwrap())
+}
+
+#[test]
+fn batches_of_every_layout_depend_on_the_step_alone() {
+    let folder = TempDir::new().unwrap();
+    let batches = |spec: &DataSpec, workers, start_step| -> Vec<Batch> {
+        let config = LoaderConfig {
+            batch_size: 6,
+            seed: 5,
+            start_step,
+            workers,
+            augment: Augment {
+                size: [3, 3],
+                ..Augment::default()
+            },
+            max_bad_fraction: 0.0,
+            reading: Reading::default(),
+        };
+        let loader = Loader::new(Arc::from(spec.open().unwrap()), config).unwrap();
+        let rest = 23 - start_step as usize;
+        loader.take(rest).collect::<Result<_, _>>().unwrap()
+    };
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    for spec in every_layout(folder.path()) {
+        let expected = batches(&spec, 0, 0);
+        // Each image at most once an epoch of seven steps.
+        for epoch in expected.chunks(7) {
+            let mut images: Vec<u32> = epoch.iter().flat_map(|it| it.indices.clone()).collect();
+            images.sort_unstable();
+            assert!(images.windows(2).all(|pair| pair[0] < pair[1]), "{spec}");
+        }
+        for workers in [1, 2, 7] {
+            assert!(
+                batches(&spec, workers, 0) == expected,
+                "{spec}, {workers} workers"
+            );
+            let start = rng.random_range(1..23);
+            let tail = batches(&spec, workers, start);
+            assert!(
+                tail == expected[start as usize..],
+                "{spec} from step {start}"
+            );
+        }
+    }
+}
+
+#[test]
+fn parts_with_row_groups_are_mixed_with_others() {
+    let folder = TempDir::new().unwrap();
+    let [photos, _, rows] = every_layout(folder.path());
+    let both = DataSpec::open_all(&[rows.clone(), photos, rows]).unwrap();
+    let order = both.layout().order(1, 0);
+    let mut sorted = order.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, (0..135).collect::<Vec<u32>>());
+    let photos = |part: &[u32]| {
+        part.iter()
+            .filter(|image| (45..90).contains(*image))
+            .count()
+    };
+    for third in order.chunks(45) {
+        assert!((5..30).contains(&photos(third)), "{order:?}");
+    }
+    // At most three row groups of a part of nine are in use, two of them as told.
+    let first: Vec<u32> = order.into_iter().filter(|&image| image < 45).collect();
+    for window in first.chunks(9) {
+        let mut groups: Vec<u32> = window.iter().map(|image| image / 5).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        assert!(groups.len() <= 4, "{groups:?}");
+    }
+}
+
+#[test]
 fn plain_binary_columns_work_too() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.parquet");
@@ -243,7 +400,7 @@ fn truncated_files_are_errors() {
 fn a_page_cannot_ask_for_gigabytes() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.parquet");
-    let rows = (0..=255).map(|level| row(level, 0)).collect();
+    let rows = (0..100).map(|level| row(level, 0)).collect();
     let mut bytes = file(PLAIN, &vec![rows], None);
     // The first page header follows the magic number: type, then the two sizes. The size that
     // is announced becomes the largest number of as many bytes.

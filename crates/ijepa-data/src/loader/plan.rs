@@ -7,7 +7,6 @@ use super::LoaderConfig;
 use crate::error::DataError;
 use crate::fetch::FetchError;
 use crate::image::RgbImage8;
-use crate::order::epoch_order;
 use crate::reading::ImageReader;
 use crate::rng::{Purpose, sample_rng};
 use crate::source::Source;
@@ -194,7 +193,7 @@ impl Plan {
         if let Some((_, order)) = orders.iter().find(|(known, _)| *known == epoch) {
             return Arc::clone(order);
         }
-        let order: Arc<[u32]> = epoch_order(self.config.seed, epoch, self.source.len()).into();
+        let order: Arc<[u32]> = self.source.layout().order(self.config.seed, epoch).into();
         if orders.len() == 2 {
             orders.remove(0);
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::fetch::{FetchError, Fetched};
+use crate::order::Layout;
 use crate::source::Source;
 
 /// The images of several sources, one after the other.
@@ -113,6 +114,11 @@ impl Source for ConcatSource {
     fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         let (part, index) = self.locate(index);
         part.source.fetch(index, buffer)
+    }
+
+    fn layout(&self) -> Layout {
+        let parts = self.parts.iter().map(|part| part.source.layout());
+        Layout::Parts(parts.collect())
     }
 
     fn label_advice(&self) -> &'static str {

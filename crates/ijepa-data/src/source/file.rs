@@ -8,7 +8,7 @@ use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
 
 /// Bytes that a file may have; the largest image that is decoded takes half of it.
-const MOST_BYTES: u64 = 1 << 30;
+pub(super) const MOST_BYTES: u64 = 1 << 30;
 
 /// Puts the file of an image into `buffer`.
 ///
@@ -62,12 +62,12 @@ fn read_into(path: &Path, buffer: &mut Vec<u8>) -> Result<(), DataError> {
     }
 }
 
-fn unreadable(path: &Path, source: Error) -> DataError {
+pub(super) fn unreadable(path: &Path, source: Error) -> DataError {
     let path = path.to_owned();
     DataError::Read { path, source }
 }
 
-fn too_large(path: &Path, found: u64) -> DataError {
+pub(super) fn too_large(path: &Path, found: u64) -> DataError {
     DataError::FileTooLarge {
         path: path.to_owned(),
         found,

@@ -19,7 +19,7 @@ use others::Others;
 pub const IMAGE_EXTENSIONS: &[&str] = &[
     "jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp", "gif",
 ];
-const EXTENSIONS_TEXT: &str = ".jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp .gif";
+pub(super) const EXTENSIONS_TEXT: &str = ".jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp .gif";
 
 /// What a check of the file system leaves.
 const LOST_AND_FOUND: &str = "lost+found";
@@ -311,7 +311,7 @@ fn real(path: &Path) -> Result<PathBuf, DataError> {
     })
 }
 
-fn is_image(name: &OsStr) -> bool {
+pub(super) fn is_image(name: &OsStr) -> bool {
     let extension = Path::new(name).extension().and_then(OsStr::to_str);
     extension.is_some_and(|found| {
         IMAGE_EXTENSIONS

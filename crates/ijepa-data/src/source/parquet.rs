@@ -1,19 +1,22 @@
 //! Parquet files in the layout of Hugging Face data sets.
 
-mod cache;
-mod glob;
+mod chunk;
 mod labels;
 mod pages;
 mod shard;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
+use crate::order::Layout;
 use crate::source::Source;
-use cache::Cache;
-use labels::{LabelKind, Labels};
+use crate::source::cache::Cache;
+use crate::source::labels::Labels;
+use crate::source::shards::shards;
+use labels::LabelKind;
 use shard::{Encoded, Shard};
 
 /// The images of one or more Parquet files.
@@ -25,9 +28,11 @@ use shard::{Encoded, Shard};
 /// classes of strings (also as dictionaries) and booleans are the sorted distinct values of all
 /// files. Pages may be compressed by Snappy, Zstandard, Gzip, LZ4 (both kinds) or Brotli.
 ///
-/// Opening reads footers and labels. Images are read by row group and kept, still encoded, up to
-/// [`ParquetSource::CACHE_BYTES`]; data sets below that are read from disk once. Reading larger
-/// ones in random order loads a row group for most images, so store them as a folder instead.
+/// Opening reads footers and labels. Images are read by row group, one thread a group, and kept
+/// encoded. An epoch mixes as many row groups at a time as have [`ParquetSource::WINDOW_BYTES`],
+/// by the largest, and two such windows are in memory at most, so that every group is read once
+/// an epoch. Who loads a group holds its column as it is on disk besides. A data set of less than
+/// a window is shuffled as a whole and stays in memory.
 ///
 /// # Examples
 ///
@@ -44,6 +49,7 @@ pub struct ParquetSource {
     groups: Vec<Group>,
     labels: Vec<Option<u32>>,
     classes: Vec<String>,
+    window: usize,
     cache: Cache<Encoded>,
 }
 
@@ -57,13 +63,12 @@ struct Group {
 }
 
 impl ParquetSource {
-    /// Bytes of encoded images kept in memory, 2 GiB; a row group larger than this is kept alone.
-    pub const CACHE_BYTES: usize = 2 << 30;
+    /// Bytes of encoded images that are mixed at a time, 1 GiB; a row group of more is a window.
+    pub const WINDOW_BYTES: usize = 1 << 30;
 
     /// Opens the files that match `pattern`, in the byte-wise order of their names.
     ///
-    /// `*` and `?` are understood in the file name, not in the folders before it. A folder means
-    /// all its `.parquet` files.
+    /// `*`, `?`, `{a,b}` and `{000..146}` are understood; a folder means all its `.parquet` files.
     ///
     /// # Errors
     ///
@@ -77,11 +82,12 @@ impl ParquetSource {
             groups: Vec::new(),
             labels: Vec::new(),
             classes: Vec::new(),
-            cache: Cache::new(Self::CACHE_BYTES),
+            window: 1,
+            cache: Cache::new(0),
         };
         let mut labels = Labels::default();
         let mut known: Option<(PathBuf, LabelKind)> = None;
-        for path in glob::matches(pattern)? {
+        for path in shards(pattern, "parquet")? {
             let shard = Shard::open(&path)?;
             same_kind(&mut known, &shard)?;
             let mut first = labels.rows.len();
@@ -110,7 +116,34 @@ impl ParquetSource {
                 pattern: pattern.display().to_string(),
             });
         }
-        Ok(source)
+        let window = Self::WINDOW_BYTES / source.largest_group();
+        Ok(source.with_window(NonZeroUsize::new(window).unwrap_or(NonZeroUsize::MIN)))
+    }
+
+    /// Mixes the images of so many row groups at a time, of which twice as many are in memory;
+    /// without this, of as many as have [`Self::WINDOW_BYTES`].
+    #[must_use]
+    pub fn with_window(self, groups: NonZeroUsize) -> Self {
+        let window = groups.get();
+        let bytes = window
+            .saturating_mul(2)
+            .saturating_mul(self.largest_group());
+        Self {
+            window,
+            cache: Cache::new(bytes),
+            ..self
+        }
+    }
+
+    /// Bytes of the largest row group in memory, as its file says; at least 1.
+    fn largest_group(&self) -> usize {
+        let bytes = |group: &Group| self.shards[group.shard].image_bytes(group.number);
+        self.groups
+            .iter()
+            .map(bytes)
+            .max()
+            .unwrap_or_default()
+            .max(1)
     }
 
     /// The row group of image `index`, and the image's row in it.
@@ -182,6 +215,17 @@ impl Source for ParquetSource {
     fn file(&self, index: usize) -> Option<PathBuf> {
         let shard = self.groups[self.locate(index).0].shard;
         Some(self.shards[shard].path().to_owned())
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Runs {
+            ends: self
+                .groups
+                .iter()
+                .map(|group| group.first + group.rows)
+                .collect(),
+            window: self.window,
+        }
     }
 
     fn label_advice(&self) -> &'static str {

@@ -1,6 +1,4 @@
-//! What a label column may hold, and the classes that its values make.
-
-use std::collections::BTreeMap;
+//! What a label column may hold.
 
 use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::schema::types::ColumnDescriptor;
@@ -95,47 +93,5 @@ fn type_name(column: &ColumnDescriptor) -> String {
     match meant.split(['(', '{', ' ']).next() {
         Some(word) if !word.is_empty() => format!("{word} ({stored})").to_lowercase(),
         _ => stored.to_lowercase(),
-    }
-}
-
-/// The labels of several files, whose words become classes together.
-#[derive(Debug, Default)]
-pub(super) struct Labels {
-    /// The class of every row; of words the number of the word, until [`Self::finish`].
-    pub(super) rows: Vec<Option<u32>>,
-    words: BTreeMap<Vec<u8>, u32>,
-}
-
-impl Labels {
-    pub(super) fn push_number(&mut self, class: Option<u32>) {
-        self.rows.push(class);
-    }
-
-    pub(super) fn push_word(&mut self, word: Option<&[u8]>) {
-        let number = word.map(|word| match self.words.get(word) {
-            Some(&number) => number,
-            None => {
-                let number = self.words.len() as u32;
-                self.words.insert(word.to_owned(), number);
-                number
-            }
-        });
-        self.rows.push(number);
-    }
-
-    /// The class of every row and, if they are words, the sorted words that name the classes.
-    pub(super) fn finish(self) -> (Vec<Option<u32>>, Vec<String>) {
-        if self.words.is_empty() {
-            return (self.rows, Vec::new());
-        }
-        let mut ranks = vec![0; self.words.len()];
-        for (rank, &number) in self.words.values().enumerate() {
-            ranks[number as usize] = rank as u32;
-        }
-        let rank = |number: u32| ranks[number as usize];
-        let rows = self.rows.into_iter().map(|row| row.map(rank));
-        let names = self.words.into_keys();
-        let name = |word: Vec<u8>| String::from_utf8_lossy(&word).into_owned();
-        (rows.collect(), names.map(name).collect())
     }
 }

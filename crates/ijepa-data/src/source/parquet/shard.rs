@@ -1,6 +1,6 @@
 //! One Parquet file: its columns, labels and encoded images.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,8 +15,11 @@ use parquet::schema::types::SchemaDescriptor;
 
 use crate::decode::guard;
 use crate::error::DataError;
-use crate::source::parquet::labels::{LABEL_COLUMNS, LabelKind, Labels};
+use crate::source::labels::Labels;
+use crate::source::parquet::chunk::Chunk;
+use crate::source::parquet::labels::{LABEL_COLUMNS, LabelKind};
 use crate::source::parquet::pages::{self, BadPage};
+use crate::source::stamp::Stamp;
 
 /// Leaf columns that can hold encoded images, in the order of preference.
 const IMAGE_COLUMNS: [&str; 4] = ["image.bytes", "img.bytes", "image", "img"];
@@ -28,6 +31,7 @@ const ROWS_AT_ONCE: usize = 256;
 #[derive(Debug)]
 pub(super) struct Shard {
     path: PathBuf,
+    stamp: Stamp,
     metadata: ParquetMetaData,
     image: usize,
     label: Option<LabelColumn>,
@@ -72,10 +76,7 @@ impl Shard {
     /// Reads the footer and finds the columns.
     pub(super) fn open(path: &Path) -> Result<Self, DataError> {
         let file = open(path)?;
-        let length = file
-            .metadata()
-            .map_err(|source| read_error(path, source))?
-            .len();
+        let stamp = Stamp::of(&metadata(path, &file)?);
         let read = || ParquetMetaDataReader::new().parse_and_finish(&file);
         let metadata = guard(&path.display().to_string(), read)?
             .map_err(|cause| parquet_error(path, cause))?;
@@ -106,11 +107,12 @@ impl Shard {
         })?;
         let shard = Self {
             path: path.to_owned(),
+            stamp,
             metadata,
             image,
             label,
         };
-        shard.check(length)?;
+        shard.check(stamp.bytes)?;
         Ok(shard)
     }
 
@@ -133,7 +135,7 @@ impl Shard {
 
     /// Appends the label of every row to `labels`; `None` where there is no label.
     pub(super) fn labels(&self, labels: &mut Labels) -> Result<(), DataError> {
-        let file = Arc::new(open(&self.path)?);
+        let file = open(&self.path)?;
         for (group, rows) in self.group_rows().enumerate() {
             match self.label {
                 None => (0..rows).for_each(|_| labels.push_number(None)),
@@ -145,10 +147,22 @@ impl Shard {
 
     /// The encoded images of one row group.
     pub(super) fn images(&self, group: usize, rows: usize) -> Result<Encoded, DataError> {
-        let file = Arc::new(open(&self.path)?);
+        let file = open(&self.path)?;
+        self.stamp
+            .check(&self.path, &metadata(&self.path, &file)?)?;
         let mut encoded = Encoded::default();
         self.column::<ByteArrayType>(&file, group, self.image, rows, |image| encoded.push(image))?;
         Ok(encoded)
+    }
+
+    /// Bytes of the images of a row group, as the file says.
+    pub(super) fn image_bytes(&self, group: usize) -> usize {
+        let group = self.metadata.row_group(group);
+        let bytes = group.column(self.image).uncompressed_size();
+        let ends = group
+            .num_rows()
+            .saturating_mul(size_of::<(usize, bool)>() as i64);
+        usize::try_from(bytes.saturating_add(ends)).unwrap_or_default()
     }
 
     /// Class names from the Hugging Face metadata; empty if there are none.
@@ -204,7 +218,7 @@ impl Shard {
 
     fn group_labels(
         &self,
-        file: &Arc<File>,
+        file: &File,
         group: usize,
         LabelColumn { leaf, kind }: LabelColumn,
         rows: usize,
@@ -254,8 +268,8 @@ impl Shard {
         Ok(())
     }
 
-    /// Refuses pages that announce more bytes than they can hold.
-    fn check_pages(&self, file: &File, column: &ColumnChunkMetaData) -> Result<(), DataError> {
+    /// Reads a column and refuses pages that announce more bytes than they can hold.
+    fn chunk(&self, file: &File, column: &ColumnChunkMetaData) -> Result<Chunk, DataError> {
         let unreadable = |source| read_error(&self.path, source);
         // The range was compared with the file's length when it was opened.
         let (start, length) = range(column);
@@ -263,11 +277,15 @@ impl Shard {
         reader
             .seek(SeekFrom::Start(start as u64))
             .map_err(unreadable)?;
-        let mut chunk = Vec::with_capacity(length as usize);
+        let mut bytes = Vec::with_capacity(length as usize);
         reader
             .take(length as u64)
-            .read_to_end(&mut chunk)
+            .read_to_end(&mut bytes)
             .map_err(unreadable)?;
+        let chunk = Chunk {
+            start: start as u64,
+            bytes: bytes.into(),
+        };
         let wrong = |what, found, expected| {
             Err(DataError::Inconsistent {
                 path: self.path.clone(),
@@ -276,8 +294,8 @@ impl Shard {
                 expected,
             })
         };
-        match pages::check(&chunk, column.compression()) {
-            Ok(()) => Ok(()),
+        match pages::check(&chunk.bytes, column.compression()) {
+            Ok(()) => Ok(chunk),
             Err(BadPage::TooLarge {
                 announced,
                 possible,
@@ -289,7 +307,7 @@ impl Shard {
     /// Hands every value of a column chunk to `each`, `None` for null.
     fn column<T: DataType>(
         &self,
-        file: &Arc<File>,
+        file: &File,
         group: usize,
         column: usize,
         rows: usize,
@@ -298,10 +316,10 @@ impl Shard {
         let schema = self.metadata.file_metadata().schema_descr();
         let chunk = self.metadata.row_group(group).column(column);
         let present = schema.column(column).max_def_level();
-        self.check_pages(file, chunk)?;
+        let bytes = Arc::new(self.chunk(file, chunk)?);
         let mut done = 0;
         let mut read = || -> Result<(), ParquetError> {
-            let pages = SerializedPageReader::new(Arc::clone(file), chunk, rows, None)?;
+            let pages = SerializedPageReader::new(Arc::clone(&bytes), chunk, rows, None)?;
             let mut reader = ColumnReaderImpl::<T>::new(schema.column(column), Box::new(pages));
             let (mut values, mut levels) = (Vec::new(), Vec::new());
             loop {
@@ -359,6 +377,10 @@ fn range(column: &ColumnChunkMetaData) -> (i64, i64) {
 
 fn open(path: &Path) -> Result<File, DataError> {
     File::open(path).map_err(|source| read_error(path, source))
+}
+
+fn metadata(path: &Path, file: &File) -> Result<Metadata, DataError> {
+    file.metadata().map_err(|source| read_error(path, source))
 }
 
 fn read_error(path: &Path, source: std::io::Error) -> DataError {

@@ -1,0 +1,42 @@
+//! Whether a file is the one that was looked at before.
+
+use std::fs::Metadata;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::DataError;
+
+/// Length and time of change of a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stamp {
+    pub(super) bytes: u64,
+    /// Since 1970; 0 where the system does not tell.
+    seconds: u64,
+    nanoseconds: u32,
+}
+
+impl Stamp {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let changed = metadata.modified().ok();
+        let since = changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let since = since.unwrap_or_default();
+        Self {
+            bytes: metadata.len(),
+            seconds: since.as_secs(),
+            nanoseconds: since.subsec_nanos(),
+        }
+    }
+
+    /// Refuses the file `path` if it is another one by now: what is known about it would give
+    /// other images.
+    pub(super) fn check(self, path: &Path, now: &Metadata) -> Result<(), DataError> {
+        match self == Self::of(now) {
+            true => Ok(()),
+            false => Err(DataError::Replaced {
+                path: path.to_owned(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Tar files in the layout of WebDataset.
+
+mod index;
+mod scan;
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{env, io};
+
+use crate::error::DataError;
+use crate::fetch::{FetchError, Fetched};
+use crate::order::Layout;
+use crate::reading::in_order;
+use crate::source::cache::Cache;
+use crate::source::file::{MOST_BYTES, too_large};
+use crate::source::folder::EXTENSIONS_TEXT;
+use crate::source::shards::shards;
+use crate::source::{Source, file};
+use index::Index;
+
+/// Shards that are kept open.
+const MOST_OPEN: usize = 128;
+/// Images that are mixed at a time, unless told otherwise.
+const WINDOW_IMAGES: usize = 1 << 16;
+/// Shards that are looked at side by side, since storage answers many at once.
+const MOST_THREADS: usize = 16;
+
+/// The images of one or more tar files.
+///
+/// Members that follow one another and whose paths are equal up to the first dot of the file name
+/// are a sample: `a/7.jpg`, `a/7.cls`. Its image is the member with an ending of
+/// [`IMAGE_EXTENSIONS`](crate::IMAGE_EXTENSIONS), in either case; of several, the first that has
+/// nothing between the key and that ending (`7.jpg` before `7.left.jpg`). Samples without one are
+/// passed over. Integers of the member `cls` are classes as they are, a negative one means no
+/// label; names are classes in their byte-wise order.
+///
+/// The first opening reads the headers and labels of every shard, in parallel, and keeps an index
+/// (24 bytes an image and its name) as a hidden file beside the shard or, where that cannot be
+/// written, in `ijepa/shards` of the user's cache folder. It counts for a shard of the same length
+/// and time of change. The file of a shard may be ustar, GNU or PAX, of any size, and is not
+/// compressed; sparse members are refused.
+///
+/// A shard that stops early has the images before that place and is named in
+/// [`notes`](Source::notes); an image that is cut is a damaged one. A shard that is another one
+/// when an image is read is an error ([`DataError::Replaced`]), never another image.
+///
+/// # Examples
+///
+/// ```no_run
+/// use ijepa_data::{Source, TarSource};
+///
+/// let train = TarSource::open("imagenet/train-{000000..000146}.tar", None)?;
+/// println!("{} images, first {}", train.len(), train.name(0));
+/// # Ok::<(), ijepa_data::DataError>(())
+/// ```
+#[derive(Debug)]
+pub struct TarSource {
+    shards: Vec<Shard>,
+    /// Images up to the end of each shard.
+    ends: Vec<usize>,
+    classes: Vec<String>,
+    window: usize,
+    open: Cache<File>,
+}
+
+#[derive(Debug)]
+struct Shard {
+    path: PathBuf,
+    index: Index,
+    /// The class of each word of the index.
+    classes: Vec<u32>,
+}
+
+impl TarSource {
+    /// Opens the files that `pattern` names, in the byte-wise order of their paths.
+    ///
+    /// `*`, `?`, `{a,b}` and `{000..146}` are understood; a folder means all its `.tar` files. With
+    /// a `field`, labels are that field of members `json`: integers, strings or booleans.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::NoMatch`], [`DataError::Read`], [`DataError::Tar`], [`DataError::BadEntry`]
+    /// for a label that is none, [`DataError::LabelMix`], or [`DataError::NoImages`].
+    pub fn open(pattern: impl AsRef<Path>, field: Option<&str>) -> Result<Self, DataError> {
+        let pattern = pattern.as_ref();
+        let paths = shards(pattern, "tar")?;
+        let folder = cache_folder();
+        let open = |number: usize, _: &dyn Fn() -> bool| {
+            Index::open(&paths[number], field, folder.as_deref())
+        };
+        let mut indices = Vec::with_capacity(paths.len());
+        in_order(paths.len(), MOST_THREADS, MOST_THREADS, open, |_, index| {
+            indices.push(index?);
+            Ok::<(), DataError>(())
+        })??;
+        one_kind(&paths, &indices)?;
+        let words = indices.iter().flat_map(|index| &index.about().words);
+        let classes: Vec<String> = words
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .cloned()
+            .collect();
+        let place =
+            |word: &String| classes.binary_search(word).expect("every word is a class") as u32;
+        let shard = |(path, index): (PathBuf, Index)| Shard {
+            path,
+            classes: index.about().words.iter().map(place).collect(),
+            index,
+        };
+        let shards: Vec<Shard> = paths.into_iter().zip(indices).map(shard).collect();
+        let add = |images: &mut usize, shard: &Shard| {
+            *images += shard.index.len();
+            Some(*images)
+        };
+        let ends: Vec<usize> = shards.iter().scan(0, add).collect();
+        let images = ends.last().copied().unwrap_or_default();
+        if images == 0 {
+            return Err(DataError::NoImages {
+                path: pattern.to_owned(),
+                expected: EXTENSIONS_TEXT,
+            });
+        }
+        Ok(Self {
+            window: (WINDOW_IMAGES * shards.len()).div_ceil(images),
+            shards,
+            ends,
+            classes,
+            open: Cache::new(MOST_OPEN),
+        })
+    }
+
+    /// Mixes the images of so many shards at a time; without this, of as many as have 65,536.
+    #[must_use]
+    pub fn with_window(self, shards: NonZeroUsize) -> Self {
+        let window = shards.get();
+        Self { window, ..self }
+    }
+
+    /// The number of the shard of image `index`, and the image's row in it.
+    fn locate(&self, index: usize) -> (usize, usize) {
+        assert!(index < self.len(), "image {index} of {}", self.len());
+        let shard = self.ends.partition_point(|&end| end <= index);
+        let first = shard.checked_sub(1).map_or(0, |before| self.ends[before]);
+        (shard, index - first)
+    }
+
+    fn file_of(&self, number: usize) -> Result<Arc<File>, DataError> {
+        let Shard { path, index, .. } = &self.shards[number];
+        let unreadable = |source| file::unreadable(path, source);
+        let open = || {
+            let file = File::open(path).map_err(unreadable)?;
+            Ok((file, 1))
+        };
+        let file = self.open.get(number, open)?;
+        let now = file.metadata().map_err(unreadable)?;
+        index.about().shard.check(path, &now)?;
+        Ok(file)
+    }
+}
+
+impl Source for TarSource {
+    fn len(&self) -> usize {
+        self.ends.last().copied().unwrap_or_default()
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        let (number, row) = self.locate(index);
+        let shard = &self.shards[number];
+        let label = shard.index.label(row)?;
+        match self.classes.is_empty() {
+            true => Some(label),
+            false => shard.classes.get(label as usize).copied(),
+        }
+    }
+
+    /// The shard and the member in it: `train-0.tar/n01440764/10026.jpg`.
+    fn name(&self, index: usize) -> String {
+        let (number, row) = self.locate(index);
+        let Shard { path, index, .. } = &self.shards[number];
+        format!(
+            "{}/{}",
+            path.display(),
+            String::from_utf8_lossy(index.name(row))
+        )
+    }
+
+    fn file(&self, index: usize) -> Option<PathBuf> {
+        Some(self.shards[self.locate(index).0].path.clone())
+    }
+
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        let (number, row) = self.locate(index);
+        let shard = &self.shards[number];
+        let (start, length) = shard.index.place(row);
+        if start.saturating_add(length.into()) > shard.index.about().shard.bytes {
+            let name = self.name(index);
+            return Err(DataError::CutOff { name }.into());
+        }
+        if u64::from(length) > MOST_BYTES {
+            return Err(too_large(self.name(index).as_ref(), length.into()).into());
+        }
+        let file = self.file_of(number)?;
+        buffer.clear();
+        buffer.resize(length as usize, 0);
+        let read = read_exact_at(&file, &shard.path, buffer, start);
+        read.map_err(|source| file::unreadable(&shard.path, source))?;
+        Ok(Fetched::File)
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Runs {
+            ends: self.ends.clone(),
+            window: self.window,
+        }
+    }
+
+    fn label_advice(&self) -> &'static str {
+        "tar files need members `KEY.cls`, or `,label=FIELD` for a field of their members `KEY.json`"
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let stopped = self.shards.iter().filter_map(|shard| {
+            let why = shard.index.about().stop.as_ref()?;
+            let images = shard.index.len();
+            let path = shard.path.display();
+            Some(format!(
+                "`{path}` stops early, after {images} images: {why}"
+            ))
+        });
+        stopped.collect()
+    }
+}
+
+/// Refuses shards of which some have numbers for labels and some words.
+fn one_kind(paths: &[PathBuf], indices: &[Index]) -> Result<(), DataError> {
+    let kinds = paths.iter().zip(indices).filter_map(|(path, index)| {
+        let are_numbers = index.about().are_numbers?;
+        Some((path, are_numbers))
+    });
+    let mut kinds = kinds.peekable();
+    let Some(&(first, expected)) = kinds.peek() else {
+        return Ok(());
+    };
+    match kinds.find(|(_, found)| *found != expected) {
+        Some((path, _)) => Err(DataError::LabelMix {
+            path: path.clone(),
+            first: first.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Where indices are kept that cannot lie beside their shards.
+fn cache_folder() -> Option<PathBuf> {
+    let set = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let caches = set.filter(|path| path.is_absolute());
+    let caches = caches.or_else(|| Some(env::home_dir()?.join(".cache")))?;
+    Some(caches.join("ijepa").join("shards"))
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, _: &Path, buffer: &mut [u8], start: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, start)
+}
+
+/// As on Unix, by a handle of its own, since there the position is shared.
+#[cfg(not(unix))]
+fn read_exact_at(_: &File, path: &Path, buffer: &mut [u8], start: u64) -> io::Result<()> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(start))?;
+    file.read_exact(buffer)
+}
