@@ -238,6 +238,7 @@ fn batches_of_every_layout_depend_on_the_step_alone() {
             batch_size: 6,
             seed: 5,
             start_step,
+            places: None,
             workers,
             augment: Augment {
                 size: [3, 3],

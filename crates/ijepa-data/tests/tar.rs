@@ -327,6 +327,7 @@ fn loader(source: Box<dyn Source>, max_bad_fraction: f64) -> Loader {
         batch_size: 4,
         seed: 0,
         start_step: 0,
+        places: None,
         workers: 2,
         augment: Augment {
             size: [4, 4],
