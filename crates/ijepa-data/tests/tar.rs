@@ -324,6 +324,7 @@ fn an_index_counts_for_the_same_file_only() {
 
 fn loader(source: Box<dyn Source>, max_bad_fraction: f64) -> Loader {
     let config = LoaderConfig {
+        places: None,
         batch_size: 4,
         seed: 0,
         start_step: 0,

@@ -203,7 +203,6 @@ impl Source for TarSource {
             return Err(too_large(self.name(index).as_ref(), length.into()).into());
         }
         let file = self.file_of(number)?;
-        buffer.clear();
         buffer.resize(length as usize, 0);
         let read = read_exact_at(&file, &shard.path, buffer, start);
         read.map_err(|source| file::unreadable(&shard.path, source))?;
