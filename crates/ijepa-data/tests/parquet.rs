@@ -235,7 +235,6 @@ fn batches_of_every_layout_depend_on_the_step_alone() {
     let folder = TempDir::new().unwrap();
     let batches = |spec: &DataSpec, workers, start_step| -> Vec<Batch> {
         let config = LoaderConfig {
-            places: None,
             batch_size: 6,
             seed: 5,
             start_step,

@@ -324,7 +324,6 @@ fn an_index_counts_for_the_same_file_only() {
 
 fn loader(source: Box<dyn Source>, max_bad_fraction: f64) -> Loader {
     let config = LoaderConfig {
-        places: None,
         batch_size: 4,
         seed: 0,
         start_step: 0,
@@ -404,9 +403,10 @@ fn a_cut_shard_keeps_its_whole_images_and_is_named() {
     // A header and a block of content each for class and image.
     let sample = 4 * 512;
     write(&folder, "0.tar", &samples(10..20));
-    for length in (1..whole.len())
-        .step_by(100)
-        .chain([512, 1024, sample, 5 * sample])
+    for length in
+        (1..whole.len())
+            .step_by(211)
+            .chain([512, 1024, sample, 3 * sample - 511, 5 * sample])
     {
         let path = write(&folder, "1.tar", &whole[..length]);
         set_second(&path, length as u64);
@@ -448,8 +448,8 @@ fn a_cut_shard_keeps_its_whole_images_and_is_named() {
                     .all(|note| note.contains("1.tar` stops early, after"))
             );
         }
-        if length == 3 * sample - 512 + 1 {
-            // The image without its content is the one that is left out.
+        // Of the third image there is one byte.
+        if length == 3 * sample - 511 {
             assert_eq!(cut.len(), 1);
             let mut loader = loader(source, 0.1);
             for batch in loader.by_ref().take(6) {
@@ -544,7 +544,7 @@ fn damaged_shards_never_panic_and_never_ask_for_more_than_they_hold() {
     let bytes = samples(0..4);
     let mut rng = ChaCha8Rng::seed_from_u64(11);
     let mut refused = 0;
-    for number in 0..500 {
+    for number in 0..200 {
         let mut damaged = bytes.clone();
         for _ in 0..rng.random_range(1..4) {
             // Headers are what matters.
@@ -572,5 +572,5 @@ fn damaged_shards_never_panic_and_never_ask_for_more_than_they_hold() {
             Err(_) => refused += 1,
         }
     }
-    assert!(refused > 200, "only {refused} damaged files were noticed");
+    assert!(refused > 80, "only {refused} damaged files were noticed");
 }
