@@ -18,7 +18,7 @@ mod wildcards;
 pub use cifar::CifarSource;
 pub use concat::ConcatSource;
 pub(crate) use folder::matching_folders;
-pub use folder::{FolderSource, IMAGE_EXTENSIONS};
+pub use folder::{FolderForm, FolderSource, IMAGE_EXTENSIONS, IndexCache, Kept};
 pub use listed::ListedSource;
 pub use parquet::ParquetSource;
 pub use scenes::{Background, SceneKind, SceneLabels, ScenesConfig, ScenesSource};
