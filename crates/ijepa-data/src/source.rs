@@ -22,6 +22,7 @@ pub use folder::{FolderForm, FolderSource, IMAGE_EXTENSIONS, IndexCache, Kept};
 pub use listed::ListedSource;
 pub use parquet::ParquetSource;
 pub use scenes::{Background, SceneKind, SceneLabels, ScenesConfig, ScenesSource};
+pub(crate) use tar::CLASSES_FILE;
 pub use tar::TarSource;
 
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use ijepa_data::{
     DataError, DataSpec, Fetched, FolderSource, PackConfig, PackError, PackFormat, ParquetSource,
-    Reading, RgbImage8, Shrink, Source, Statistics, StatisticsConfig, pack, verify,
+    Reading, RgbImage8, Shrink, Source, Statistics, StatisticsConfig, TarSource, pack, verify,
 };
 use tempfile::TempDir;
 
@@ -98,7 +98,7 @@ fn packed_parquet_files_give_back_bytes_labels_and_classes() {
 }
 
 #[test]
-fn archives_hold_bytes_labels_and_the_names_of_classes() {
+fn archives_hold_and_give_back_bytes_labels_and_the_names_of_classes() {
     let root = photos();
     let source = FolderSource::open(root.path()).unwrap();
     let out = root.path().join("packed");
@@ -122,6 +122,16 @@ fn archives_hold_bytes_labels_and_the_names_of_classes() {
             .unwrap();
         assert_eq!(source.classes()[label], class);
     }
+    let back = TarSource::open(&out, None).unwrap();
+    assert_eq!(back.classes(), source.classes());
+    assert_eq!(contents(&back), contents(&source));
+    fs::write(out.join("classes.txt"), "cat\ndog\n").unwrap();
+    let error = TarSource::open(&out, None).unwrap_err().to_string();
+    let expected = "classes.txt`, label 2: found 2 lines, expected a line for every label from 0";
+    assert!(error.ends_with(expected), "{error}");
+    fs::remove_file(out.join("classes.txt")).unwrap();
+    let back = TarSource::open(&out, None).unwrap();
+    assert_eq!((back.classes().len(), back.label(4)), (0, source.label(4)));
 }
 
 #[test]

@@ -7,9 +7,7 @@ use ijepa_files::{FileError, NewFile, cannot, write_bytes};
 use tar::{Builder, Header};
 
 use super::{Packable, Shard};
-
-/// The file with the names of the classes, one a line, beside the archives.
-const CLASSES: &str = "classes.txt";
+use crate::source::CLASSES_FILE;
 
 pub(super) struct TarShard(Builder<NewFile>);
 
@@ -49,7 +47,7 @@ impl Shard for TarShard {
 
 /// Writes the names of the classes, if there are any.
 pub(super) fn write_classes(folder: &Path, classes: &[String]) -> Result<(), FileError> {
-    let path = folder.join(CLASSES);
+    let path = folder.join(CLASSES_FILE);
     if classes.iter().any(|name| name.contains(['\n', '\r'])) {
         let cause = io::Error::new(ErrorKind::InvalidData, "the name of a class has two lines");
         return Err(cannot("write", &path)(cause));
