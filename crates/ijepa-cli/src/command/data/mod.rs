@@ -5,7 +5,8 @@ mod pack;
 mod stats;
 mod verify;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use ijepa_data::{Orientation, Reading, SixteenBit};
 use ijepa_eval::{Progress, ProgressUnit};
 
 use crate::{
@@ -29,6 +30,27 @@ impl Data {
             Self::Pack(pack) => pack.run(context),
             Self::Index(index) => index.run(context),
         }
+    }
+}
+
+/// What pixels are where there is a choice.
+#[derive(Debug, Args)]
+struct DecodingArgs {
+    /// Whether pictures are turned upright as their EXIF data says: ignore, exif [default: ignore]
+    #[arg(long, value_name = "HOW")]
+    orientation: Option<Orientation>,
+    /// How 16-bit samples become 8: high_byte; scale to the bits that a picture uses [default:
+    /// high_byte]
+    #[arg(long, value_name = "HOW")]
+    sixteen_bit: Option<SixteenBit>,
+}
+
+impl DecodingArgs {
+    fn reading(&self, context: &Context) -> Reading {
+        let mut reading = context.reading();
+        reading.decoding.orientation = self.orientation.unwrap_or_default();
+        reading.decoding.sixteen_bit = self.sixteen_bit.unwrap_or_default();
+        reading
     }
 }
 

@@ -6,9 +6,9 @@ use clap::{Args, ValueEnum};
 use ijepa_data::{PackConfig, PackFormat, Shrink, pack};
 use serde_json::json;
 
-use super::watch;
+use super::{DecodingArgs, watch};
 use crate::{
-    args::{DataArgs, positive, value_name},
+    args::{DataArgs, positive, refuse_given, value_name},
     context::Context,
     error::CliError,
     features::{skipped_json, skipped_text},
@@ -60,10 +60,23 @@ pub(crate) struct Pack {
     /// Shuffles the images by `--seed`
     #[arg(long)]
     shuffle: bool,
+    #[command(flatten)]
+    decoding: DecodingArgs,
 }
 
 impl Pack {
     pub(super) fn run(&self, context: &Context) -> Result<Report, CliError> {
+        if self.short_side.is_none() {
+            let DecodingArgs {
+                orientation,
+                sixteen_bit,
+            } = &self.decoding;
+            let given = [
+                ("orientation", orientation.is_some()),
+                ("sixteen-bit", sixteen_bit.is_some()),
+            ];
+            refuse_given(&given, "without `--short-side`")?;
+        }
         let source = self.data.open(context)?;
         let quality = self.quality;
         let config = PackConfig {
@@ -79,7 +92,7 @@ impl Pack {
                 quality,
             }),
             shuffle: self.shuffle.then(|| context.seed.unwrap_or(0)),
-            reading: context.reading(),
+            reading: self.decoding.reading(context),
             workers: context.workers(),
         };
         let progress = watch(&self.data, source.len(), context);

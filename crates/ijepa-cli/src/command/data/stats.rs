@@ -7,7 +7,7 @@ use ijepa_data::{Source, Spread, Statistics, StatisticsConfig};
 use ijepa_masking::RgbPicture;
 use serde_json::{Map, Value, json};
 
-use super::watch;
+use super::{DecodingArgs, watch};
 use crate::{
     args::{DataArgs, positive},
     context::Context,
@@ -34,6 +34,8 @@ pub(crate) struct Stats {
     /// PNG of up to 64 of them
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    decoding: DecodingArgs,
 }
 
 impl Stats {
@@ -48,7 +50,7 @@ impl Stats {
         let config = StatisticsConfig {
             most: self.most.unwrap_or(usize::MAX),
             seed: context.seed.unwrap_or(0),
-            reading: context.reading(),
+            reading: self.decoding.reading(context),
             workers: context.workers(),
         };
         let total = config.most.min(source.len());
