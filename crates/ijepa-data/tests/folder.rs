@@ -409,9 +409,10 @@ fn a_fingerprint_tells_other_images_names_and_sizes_but_not_where_they_lie() {
 
 mod indexes {
     use std::path::PathBuf;
+    use std::sync::Arc;
     use std::time::{Duration, SystemTime};
 
-    use ijepa_data::{FolderForm, IndexCache, Kept};
+    use ijepa_data::{Augment, Batch, FolderForm, IndexCache, Kept, Loader, LoaderConfig, Reading};
 
     use super::*;
 
@@ -609,6 +610,86 @@ mod indexes {
             fs::write(&path, &bytes).unwrap();
             let _ = indexes.open(root.path(), form);
         }
+    }
+
+    #[test]
+    fn what_vanished_since_is_replaced_and_listed_and_stops_past_the_limit() {
+        let names: Vec<String> = (10..50).map(|number| format!("a/{number}.ppm")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let root = tree(&names);
+        let cache = TempDir::new().unwrap();
+        let indexes = IndexCache::new(cache.path());
+        kept(&indexes, root.path());
+        let source = Arc::new(indexes.open(root.path(), FolderForm::Classes).unwrap());
+        let load = |workers| {
+            let config = LoaderConfig {
+                batch_size: 8,
+                places: None,
+                seed: 0,
+                start_step: 0,
+                workers,
+                augment: Augment {
+                    size: [4, 4],
+                    ..Augment::default()
+                },
+                max_bad_fraction: 0.05,
+                reading: Reading::default(),
+            };
+            let mut loader = Loader::new(Arc::<FolderSource>::clone(&source), config).unwrap();
+            let batches: Result<Vec<Batch>, _> = loader.by_ref().take(10).collect();
+            let mut skipped = loader.skipped().to_vec();
+            skipped.sort_by_key(|image| image.index);
+            (batches, skipped)
+        };
+        for gone in ["a/17.ppm", "a/31.ppm"] {
+            fs::remove_file(root.path().join(gone)).unwrap();
+        }
+        for workers in [0, 3] {
+            let (batches, skipped) = load(workers);
+            assert!(
+                batches
+                    .unwrap()
+                    .iter()
+                    .all(|batch| batch.images.len() == 8 * 48)
+            );
+            assert_eq!([skipped[0].index, skipped[1].index], [7, 21]);
+            let why = "17.ppm` is gone since its folder was indexed";
+            assert!(skipped[0].why.ends_with(why), "{}", skipped[0].why);
+        }
+        fs::remove_file(root.path().join("a/40.ppm")).unwrap();
+        let error = load(2).0.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                DataError::TooManyBad {
+                    bad: 3,
+                    allowed: 2,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn processes_that_index_at_once_do_no_harm() {
+        let root = tree(&["a/1.png", "b/2.png"]);
+        let cache = TempDir::new().unwrap();
+        settle(root.path());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        let indexes = IndexCache::new(cache.path());
+                        indexes.renew(root.path(), FolderForm::Classes).unwrap();
+                        let source = indexes.open(root.path(), FolderForm::Classes).unwrap();
+                        assert_eq!((source.len(), source.classes().len()), (2, 2));
+                    }
+                });
+            }
+        });
+        // One index, and nothing half-written.
+        assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 1);
     }
 
     #[test]
