@@ -2,7 +2,7 @@
 
 use std::{error::Error, path::PathBuf};
 
-use ijepa_data::DataError;
+use ijepa_data::{DataError, PackError};
 use ijepa_eval::{
     CacheError, ExtractError, FeatureFileError, FinetuneError, KnnError, ProbeError,
     study::StudyError,
@@ -83,6 +83,12 @@ pub(crate) enum CliError {
     NothingToCompare,
     #[error("`--pool {pool}` does not go with files of --pool {found}")]
     PoolOfFile { pool: String, found: String },
+    #[error("{bad} of {images} images cannot be used")]
+    BadImages { bad: usize, images: usize },
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    #[error("there is no folder of the user to keep an index in; set XDG_CACHE_HOME")]
+    NoCache,
     #[error("cannot print the result")]
     Print(#[source] std::io::Error),
     #[error("cannot start {threads} compute threads")]
@@ -98,7 +104,10 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Recipe(_) | Self::Resolve(_) => exit_code::RECIPE,
-            Self::Data(_) | Self::Report(_) => exit_code::DATA,
+            Self::Data(_)
+            | Self::Report(_)
+            | Self::BadImages { .. }
+            | Self::Pack(PackError::Data(_)) => exit_code::DATA,
             Self::Checkpoint(_) => exit_code::CHECKPOINT,
             Self::Train(error) => training(error),
             Self::Eval(error) => evaluation(error),
@@ -121,6 +130,8 @@ impl CliError {
             | Self::MissingFeatures => exit_code::USAGE,
             Self::Exists { .. }
             | Self::File(_)
+            | Self::Pack(_)
+            | Self::NoCache
             | Self::Print(_)
             | Self::Signals(_)
             | Self::Threads { .. } => exit_code::FAILURE,

@@ -21,6 +21,21 @@ pub enum DataError {
         #[source]
         source: std::io::Error,
     },
+    /// A file that a kept index of its folder lists is not there any more.
+    #[error("`{}` is gone since its folder was indexed", path.display())]
+    Vanished {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The index of a folder cannot be kept.
+    #[error("cannot keep an index of `{}`", folder.display())]
+    Index {
+        /// The folder that was listed.
+        folder: PathBuf,
+        /// What kept its index from being written.
+        #[source]
+        source: ijepa_files::FileError,
+    },
     /// Storage that failed for now did so until nobody waited any longer.
     #[error("gave up after {attempts} attempts")]
     GaveUp {
@@ -66,6 +81,15 @@ pub enum DataError {
         /// The image's path or id.
         name: String,
         /// What the decoder said.
+        #[source]
+        source: Cause,
+    },
+    /// Pixels that cannot be written as a file of an image, such as a JPEG of a side above 65,535.
+    #[error("cannot encode image `{name}`")]
+    Encode {
+        /// The image's path or id.
+        name: String,
+        /// What the encoder said.
         #[source]
         source: Cause,
     },
@@ -283,8 +307,18 @@ pub enum DataError {
         /// What was wrong with it.
         why: String,
     },
-    /// The loader's threads could not be started.
-    #[error("cannot start {count} loader threads")]
+    /// Not one image could be read.
+    #[error("none of the {images} images can be read; the first is `{path}` ({why})")]
+    NothingReadable {
+        /// Images that were tried.
+        images: usize,
+        /// Path or id of the first.
+        path: String,
+        /// What is wrong with it, with the causes.
+        why: String,
+    },
+    /// The threads that read could not be started.
+    #[error("cannot start {count} reading threads")]
     Threads {
         /// Threads asked for.
         count: usize,

@@ -29,7 +29,8 @@ pub enum FetchError {
     /// change what is learned and measured without a word.
     #[error(transparent)]
     Missing(DataError),
-    /// It is there and no image.
+    /// It is there and no image, or is gone from a folder that stands and whose index of another
+    /// day lists it.
     #[error(transparent)]
     Corrupt(DataError),
 }

@@ -60,13 +60,16 @@ mod fingerprint;
 mod image;
 mod loader;
 mod order;
+mod pack;
 mod preprocess;
 mod reading;
 mod resize;
 mod rng;
 mod source;
 mod spec;
+mod statistics;
 mod transform;
+mod verify;
 
 pub use decode::{Decoding, Orientation, SixteenBit, decode, decode_as, extension, size};
 pub use error::{Cause, DataError};
@@ -75,16 +78,20 @@ pub use fingerprint::Fingerprint;
 pub use image::RgbImage8;
 pub use loader::{Batch, Loader, LoaderConfig, Skipped};
 pub use order::{Layout, epoch_order, sample};
+pub use pack::{PackConfig, PackError, PackFormat, Packed, Shrink, pack};
 pub use preprocess::{Preprocess, to_chw_f32};
 pub use reading::{ImageReader, Reading, Retry, in_order};
 pub use resize::{CropBox, CropRect, Filter, crop, crop_resize, resize};
 pub use rng::{Purpose, SampleRng, normal, sample_rng, unit};
 pub use source::{
-    Background, CifarSource, ConcatSource, FolderSource, IMAGE_EXTENSIONS, ListedSource,
-    ParquetSource, SceneKind, SceneLabels, ScenesConfig, ScenesSource, Source, TarSource,
+    Background, CifarSource, ConcatSource, FolderForm, FolderSource, IMAGE_EXTENSIONS, IndexCache,
+    Kept, ListedSource, ParquetSource, SceneKind, SceneLabels, ScenesConfig, ScenesSource, Source,
+    TarSource,
 };
 pub use spec::DataSpec;
+pub use statistics::{Spread, Statistics, StatisticsConfig};
 pub use transform::{
     Augment, ClassifierAugment, Distortion, Framing, Mixing, MixingConfig, RandAugment,
     RandomErasing, Transform, affine, random_crop, random_crop_of_ratio, rotate,
 };
+pub use verify::verify;

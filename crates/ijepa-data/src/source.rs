@@ -18,10 +18,11 @@ mod wildcards;
 pub use cifar::CifarSource;
 pub use concat::ConcatSource;
 pub(crate) use folder::matching_folders;
-pub use folder::{FolderSource, IMAGE_EXTENSIONS};
+pub use folder::{FolderForm, FolderSource, IMAGE_EXTENSIONS, IndexCache, Kept};
 pub use listed::ListedSource;
 pub use parquet::ParquetSource;
 pub use scenes::{Background, SceneKind, SceneLabels, ScenesConfig, ScenesSource};
+pub(crate) use tar::CLASSES_FILE;
 pub use tar::TarSource;
 
 use std::path::PathBuf;

@@ -1,16 +1,17 @@
 //! The text that names a data set on a command line.
 
+mod folders;
 mod options;
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::error::DataError;
 use crate::source::{
-    CifarSource, ConcatSource, FolderSource, ListedSource, ParquetSource, ScenesConfig,
-    ScenesSource, Source, TarSource, matching_folders,
+    CifarSource, ConcatSource, FolderForm, IndexCache, ListedSource, ParquetSource, ScenesConfig,
+    ScenesSource, Source, TarSource,
 };
 
 /// A data set by name: `KIND:ARGUMENT`, or a bare path for a folder.
@@ -112,9 +113,18 @@ impl DataSpec {
     ///
     /// A [`DataError`] naming what is missing or malformed.
     pub fn open(&self) -> Result<Box<dyn Source>, DataError> {
+        self.open_with(None)
+    }
+
+    /// As [`open`](Self::open); folders are listed with the help of `indexes`, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_with(&self, indexes: Option<&IndexCache>) -> Result<Box<dyn Source>, DataError> {
         match self {
-            Self::Folder(path) => open_folders(path, |path| FolderSource::open(path)),
-            Self::Unlabelled(path) => open_folders(path, |path| FolderSource::unlabelled(path)),
+            Self::Folder(path) => folders::open(path, FolderForm::Classes, indexes),
+            Self::Unlabelled(path) => folders::open(path, FolderForm::Unlabelled, indexes),
             Self::List(path) => Ok(Box::new(ListedSource::list(path)?)),
             Self::LabelledFolder { folder, labels } => {
                 Ok(Box::new(ListedSource::labelled_folder(folder, labels)?))
@@ -147,16 +157,20 @@ impl DataSpec {
         }
     }
 
-    /// Opens several data sets as one, in their order.
+    /// Opens several data sets as one, in their order, see [`open_with`](Self::open_with).
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open).
-    pub fn open_all(specs: &[Self]) -> Result<Box<dyn Source>, DataError> {
+    /// As [`open_with`](Self::open_with).
+    pub fn open_all(
+        specs: &[Self],
+        indexes: Option<&IndexCache>,
+    ) -> Result<Box<dyn Source>, DataError> {
         match specs {
-            [spec] => spec.open(),
+            [spec] => spec.open_with(indexes),
             _ => {
-                let sources = specs.iter().map(Self::open).collect::<Result<_, _>>()?;
+                let sources = specs.iter().map(|spec| spec.open_with(indexes));
+                let sources = sources.collect::<Result<_, _>>()?;
                 Ok(Box::new(ConcatSource::new(sources)))
             }
         }
@@ -169,25 +183,6 @@ impl DataSpec {
             other => other,
         }
     }
-
-    /// Opens a folder restricted to the images that the file `list` names, one a line.
-    ///
-    /// # Errors
-    ///
-    /// As [`open`](Self::open) and [`FolderSource::restrict_to`];
-    /// [`DataError::SubsetOfOther`] if the data is not a folder.
-    pub fn open_subset(&self, list: &Path) -> Result<Box<dyn Source>, DataError> {
-        match self {
-            Self::Folder(path) => Ok(Box::new(FolderSource::open(path)?.restrict_to(list)?)),
-            Self::Unlabelled(path) => {
-                let source = FolderSource::unlabelled(path)?;
-                Ok(Box::new(source.restrict_to(list)?))
-            }
-            other => Err(DataError::SubsetOfOther {
-                spec: other.to_string(),
-            }),
-        }
-    }
 }
 
 /// All kinds that can be opened.
@@ -196,23 +191,6 @@ fn kinds() -> impl Iterator<Item = &'static str> {
     ["folder", "scenes", "parquet", "tar"]
         .into_iter()
         .chain(of_paths)
-}
-
-/// Opens each of the folders that `pattern` names.
-fn open_folders(
-    pattern: &Path,
-    open: impl Fn(&Path) -> Result<FolderSource, DataError>,
-) -> Result<Box<dyn Source>, DataError> {
-    let folders = matching_folders(pattern)?;
-    if let [folder] = &folders[..] {
-        return Ok(Box::new(open(folder)?));
-    }
-    let boxed = |folder: &PathBuf| Ok(Box::new(open(folder)?) as Box<dyn Source>);
-    let sources = folders
-        .iter()
-        .map(boxed)
-        .collect::<Result<_, DataError>>()?;
-    Ok(Box::new(ConcatSource::new(sources)))
 }
 
 impl FromStr for DataSpec {

@@ -382,7 +382,9 @@ fn the_published_subsets_select_from_class_folders_by_name_alone() {
     let spec: DataSpec = format!("folder:{}", root.path().join("train").display())
         .parse()
         .unwrap();
-    let subset = spec.open_subset(&root.path().join("1percent.txt")).unwrap();
+    let subset = spec
+        .open_subset(&root.path().join("1percent.txt"), None)
+        .unwrap();
     assert_eq!(labels(subset.as_ref()), [0, 1]);
     assert!(subset.name(0).ends_with("n01440764_18.JPEG"));
     assert_eq!(subset.read(1).unwrap().pixels(), [2; 3]);

@@ -27,6 +27,10 @@ fn messages_state_the_facts() {
         "an RGB image of 2x3 (width x height) needs 18 bytes, found 17",
     );
     check(
+        DataError::Vanished { path: path() },
+        "`a/b` is gone since its folder was indexed",
+    );
+    check(
         DataError::DecoderPanic {
             name: "x.png".to_owned(),
             why: "index 7".to_owned(),
@@ -198,7 +202,7 @@ fn causes_are_sources_and_not_repeated() {
                 count: 4,
                 source: cause(),
             },
-            "cannot start 4 loader threads",
+            "cannot start 4 reading threads",
         ),
         (
             DataError::Parquet {

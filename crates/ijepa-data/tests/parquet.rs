@@ -279,7 +279,7 @@ fn batches_of_every_layout_depend_on_the_step_alone() {
 fn parts_with_row_groups_are_mixed_with_others() {
     let folder = TempDir::new().unwrap();
     let [photos, _, rows] = every_layout(folder.path());
-    let both = DataSpec::open_all(&[rows.clone(), photos, rows]).unwrap();
+    let both = DataSpec::open_all(&[rows.clone(), photos, rows], None).unwrap();
     let order = both.layout().order(1, 0);
     let mut sorted = order.clone();
     sorted.sort_unstable();

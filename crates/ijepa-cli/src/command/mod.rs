@@ -4,6 +4,7 @@ mod ablate;
 mod bench;
 mod completions;
 mod convert;
+mod data;
 mod devices;
 mod embed;
 mod finetune;
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Embed(embed::Embed),
     Devices(devices::Devices),
     #[command(subcommand)]
+    Data(data::Data),
+    #[command(subcommand)]
     Visualize(visualize::Visualize),
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -63,6 +66,7 @@ impl Command {
             Self::Convert(command) => command.run(context),
             Self::Embed(command) => command.run(context),
             Self::Devices(command) => command.run(context),
+            Self::Data(command) => command.run(context),
             Self::Visualize(command) => command.run(context),
             Self::Bench(command) => command.run(context),
             Self::Completions(command) => command.run(context),

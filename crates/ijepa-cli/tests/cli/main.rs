@@ -7,6 +7,8 @@ mod bench;
 #[cfg(test)]
 mod checkpoints;
 #[cfg(test)]
+mod data;
+#[cfg(test)]
 mod embed;
 #[cfg(test)]
 mod errors;

@@ -1,28 +1,38 @@
 //! Image files in a folder, with or without one sub-folder per class.
 
+mod index;
+mod names;
 mod others;
 mod subset;
+mod walk;
 
-use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
 use crate::source::Source;
 use crate::source::file::fetch_file;
 use crate::source::wildcards::matching;
+pub use index::{IndexCache, Kept};
+use names::Names;
 use others::Others;
+pub use walk::IMAGE_EXTENSIONS;
+pub(super) use walk::is_image;
+use walk::{Listing, Mark, real, walk};
 
-/// File name endings of images, compared without regard to case.
-pub const IMAGE_EXTENSIONS: &[&str] = &[
-    "jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp", "gif",
-];
 pub(super) const EXTENSIONS_TEXT: &str = ".jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp .gif";
 
-/// What a check of the file system leaves.
-const LOST_AND_FOUND: &str = "lost+found";
+/// Which folders are taken, and whether they are classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FolderForm {
+    /// One sub-folder per class, or flat, see [`FolderSource::open`].
+    Classes,
+    /// Any, see [`FolderSource::unlabelled`].
+    Unlabelled,
+}
 
 /// The images of a folder.
 ///
@@ -49,25 +59,30 @@ const LOST_AND_FOUND: &str = "lost+found";
 /// ```
 #[derive(Debug, Clone)]
 pub struct FolderSource {
+    root: PathBuf,
     classes: Vec<String>,
     folders: Vec<Folder>,
-    files: Vec<File>,
+    /// Those of all files; nothing else is kept of one, since data sets have millions of them.
+    names: Names,
     others: Others,
+    /// What there is to say about its index.
+    note: Option<String>,
+    /// Whether it was listed some time ago.
+    is_indexed: bool,
 }
 
 /// A folder that directly holds images.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Folder {
+    /// Below the root.
     path: PathBuf,
     label: Option<u32>,
+    /// The number of its first image.
+    first: usize,
 }
 
-/// One image; paths are shared by folder, since data sets have millions of files.
-#[derive(Debug, Clone)]
-struct File {
-    folder: u32,
-    name: Box<OsStr>,
-}
+/// Every folder that was listed, by its path without links.
+type Listings = HashMap<PathBuf, Listing>;
 
 impl FolderSource {
     /// Lists the images of the folder `root`; no image is opened.
@@ -77,31 +92,7 @@ impl FolderSource {
     /// [`DataError::NoFolder`], [`DataError::NotAFolder`], [`DataError::NoImages`],
     /// [`DataError::MixedFolder`], or [`DataError::Read`] for a folder that cannot be listed.
     pub fn open(root: impl AsRef<Path>) -> Result<Self, DataError> {
-        let root = root.as_ref();
-        let (mut found, Listing { images, folders }) = Self::begin(root)?;
-        match (images.first(), folders.is_empty()) {
-            (None, true) => return Err(no_images(root)),
-            (Some(_), true) => found.add(root.to_owned(), None, images),
-            (Some(example), false) => {
-                let example = example.to_string_lossy().into_owned();
-                return Err(DataError::MixedFolder {
-                    path: root.to_owned(),
-                    example,
-                });
-            }
-            (None, false) => {
-                for (label, name) in folders.iter().enumerate() {
-                    let class = root.join(name);
-                    let before = found.files.len();
-                    found.add_tree(&class, Some(label as u32), &mut HashSet::new())?;
-                    if found.files.len() == before {
-                        return Err(no_images(&class));
-                    }
-                    found.classes.push(name.to_string_lossy().into_owned());
-                }
-            }
-        }
-        Ok(found)
+        Ok(Self::list(root.as_ref(), FolderForm::Classes)?.0)
     }
 
     /// Lists the images of the folder `root` and of all folders in it, without labels: its own
@@ -112,43 +103,53 @@ impl FolderSource {
     ///
     /// As [`open`](Self::open), but never [`DataError::MixedFolder`].
     pub fn unlabelled(root: impl AsRef<Path>) -> Result<Self, DataError> {
-        let root = root.as_ref();
-        let (mut found, Listing { images, folders }) = Self::begin(root)?;
-        let mut seen = HashSet::from([real(root)?]);
-        if !images.is_empty() {
-            found.add(root.to_owned(), None, images);
-        }
-        for name in folders {
-            found.add_tree(&root.join(name), None, &mut seen)?;
-        }
-        match found.files.is_empty() {
-            true => Err(no_images(root)),
-            false => Ok(found),
-        }
+        Ok(Self::list(root.as_ref(), FolderForm::Unlabelled)?.0)
     }
 
-    /// A source without images, and what is in `root`.
-    fn begin(root: &Path) -> Result<(Self, Listing), DataError> {
-        let path = || root.to_owned();
-        match fs::metadata(root) {
-            Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => return Err(DataError::NotAFolder { path: path() }),
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-                return Err(DataError::NoFolder { path: path() });
-            }
-            Err(source) => {
-                let path = path();
-                return Err(DataError::Read { path, source });
-            }
-        }
+    /// Lists `root`, and gives the marks of all folders that were looked at.
+    fn list(root: &Path, form: FolderForm) -> Result<(Self, Vec<(PathBuf, Mark)>), DataError> {
+        check_folder(root)?;
+        let here = Listing::of(&real(root)?)?;
         let mut found = Self {
+            root: root.to_owned(),
             classes: Vec::new(),
             folders: Vec::new(),
-            files: Vec::new(),
-            others: Others::default(),
+            names: Names::default(),
+            others: here.others.clone(),
+            note: None,
+            is_indexed: false,
         };
-        let listing = Listing::of(root, &mut found.others)?;
-        Ok((found, listing))
+        let has_own = here.images.len() > 0;
+        if form == FolderForm::Classes && has_own && !here.folders.is_empty() {
+            return Err(DataError::MixedFolder {
+                path: root.to_owned(),
+                example: here.images.get(0).to_string_lossy().into_owned(),
+            });
+        }
+        if has_own {
+            found.add(PathBuf::new(), None, &here.images);
+        }
+        let listings = walk(here.folders.iter().map(|(_, real)| real.clone()).collect())?;
+        let mut seen = HashSet::from([real(root)?]);
+        for (label, (name, path)) in here.folders.iter().enumerate() {
+            let (class, before) = (PathBuf::from(name), found.len());
+            match form {
+                FolderForm::Unlabelled => found.add_tree(&listings, (class, path), None, &mut seen),
+                FolderForm::Classes => {
+                    let (label, mut seen) = (Some(label as u32), HashSet::new());
+                    found.add_tree(&listings, (class, path), label, &mut seen);
+                    if found.len() == before {
+                        return Err(no_images(&root.join(name)));
+                    }
+                    found.classes.push(name.to_string_lossy().into_owned());
+                }
+            }
+        }
+        if found.is_empty() {
+            return Err(no_images(root));
+        }
+        let marks = listings.into_values().flat_map(|listing| listing.marks);
+        Ok((found, here.marks.into_iter().chain(marks).collect()))
     }
 
     /// Keeps only the images that the file `list` names, one file name a line.
@@ -163,8 +164,14 @@ impl FolderSource {
     /// [`DataError::SubsetAmbiguous`].
     pub fn restrict_to(mut self, list: impl AsRef<Path>) -> Result<Self, DataError> {
         let keep = subset::selected(&self, list.as_ref())?;
-        let mut keep = keep.into_iter();
-        self.files.retain(|_| keep.next().unwrap_or(false));
+        let mut before = vec![0; keep.len() + 1];
+        for (index, &kept) in keep.iter().enumerate() {
+            before[index + 1] = before[index] + usize::from(kept);
+        }
+        self.folders
+            .iter_mut()
+            .for_each(|folder| folder.first = before[folder.first]);
+        self.names.retain(&keep);
         Ok(self)
     }
 
@@ -174,37 +181,45 @@ impl FolderSource {
     ///
     /// Panics if `index` is not below the number of images.
     pub fn path(&self, index: usize) -> PathBuf {
-        let file = &self.files[index];
-        self.folders[file.folder as usize].path.join(&*file.name)
+        let mut path = self.root.join(&self.folder(index).path);
+        path.push(self.names.get(index));
+        path
     }
 
-    fn add(&mut self, path: PathBuf, label: Option<u32>, images: Vec<OsString>) {
-        let folder = self.folders.len() as u32;
-        self.folders.push(Folder { path, label });
-        let files = images.into_iter().map(|name| File {
-            folder,
-            name: name.into(),
-        });
-        self.files.extend(files);
+    fn folder(&self, index: usize) -> &Folder {
+        assert!(index < self.len(), "image {index} of {}", self.len());
+        // Folders that lost their images to a subset begin where the next one does.
+        let after = self.folders.partition_point(|folder| folder.first <= index);
+        &self.folders[after - 1]
     }
 
-    /// Adds the images at any depth, but those of folders that were `seen`.
+    fn add(&mut self, path: PathBuf, label: Option<u32>, images: &Names) {
+        let first = self.len();
+        self.folders.push(Folder { path, label, first });
+        self.names.extend(images);
+    }
+
+    /// Adds the images at any depth of a folder, given by its path below the root and without
+    /// links, but those of folders that were `seen`.
     fn add_tree(
         &mut self,
-        class: &Path,
+        listings: &Listings,
+        (class, real): (PathBuf, &PathBuf),
         label: Option<u32>,
         seen: &mut HashSet<PathBuf>,
-    ) -> Result<(), DataError> {
-        let mut pending = vec![class.to_owned()];
+    ) {
+        let mut pending = vec![(class, real)];
         let mut with_images = Vec::new();
-        while let Some(path) = pending.pop() {
-            if !seen.insert(real(&path)?) {
+        while let Some((path, real)) = pending.pop() {
+            if !seen.insert(real.clone()) {
                 continue;
             }
-            let Listing { images, folders } = Listing::of(&path, &mut self.others)?;
-            pending.extend(folders.iter().map(|name| path.join(name)));
-            if !images.is_empty() {
-                with_images.push((path, images));
+            let listing = &listings[real];
+            self.others.extend(&listing.others);
+            let folders = listing.folders.iter();
+            pending.extend(folders.map(|(name, real)| (path.join(name), real)));
+            if listing.images.len() > 0 {
+                with_images.push((path, &listing.images));
             }
         }
         // torchvision sorts the folders of a class as text, not component by component.
@@ -212,17 +227,16 @@ impl FolderSource {
         for (path, images) in with_images {
             self.add(path, label, images);
         }
-        Ok(())
     }
 }
 
 impl Source for FolderSource {
     fn len(&self) -> usize {
-        self.files.len()
+        self.names.len()
     }
 
     fn label(&self, index: usize) -> Option<u32> {
-        self.folders[self.files[index].folder as usize].label
+        self.folder(index).label
     }
 
     fn name(&self, index: usize) -> String {
@@ -230,7 +244,15 @@ impl Source for FolderSource {
     }
 
     fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
-        fetch_file(&self.path(index), buffer)
+        let fetched = fetch_file(&self.path(index), buffer);
+        fetched.map_err(|error| match error {
+            FetchError::Missing(DataError::Read { path, source })
+                if self.is_indexed && source.kind() == ErrorKind::NotFound =>
+            {
+                FetchError::Corrupt(DataError::Vanished { path })
+            }
+            error => error,
+        })
     }
 
     fn file(&self, index: usize) -> Option<PathBuf> {
@@ -246,49 +268,21 @@ impl Source for FolderSource {
     }
 
     fn notes(&self) -> Vec<String> {
-        self.others.note().into_iter().collect()
+        self.others
+            .note()
+            .into_iter()
+            .chain(self.note.clone())
+            .collect()
     }
 }
 
-/// What one folder directly holds, each list sorted byte-wise.
-struct Listing {
-    images: Vec<OsString>,
-    folders: Vec<OsString>,
-}
-
-impl Listing {
-    fn of(path: &Path, others: &mut Others) -> Result<Self, DataError> {
-        let unreadable = |source| DataError::Read {
-            path: path.to_owned(),
-            source,
-        };
-        let (mut images, mut folders) = (Vec::new(), Vec::new());
-        for entry in fs::read_dir(path).map_err(unreadable)? {
-            let entry = entry.map_err(unreadable)?;
-            let name = entry.file_name();
-            if name.as_encoded_bytes().starts_with(b".") || name == LOST_AND_FOUND {
-                continue;
-            }
-            let kind = entry.file_type().map_err(unreadable)?;
-            // A dangling link counts as a file, so that reading it reports it by name.
-            let is_folder = if kind.is_symlink() {
-                fs::metadata(entry.path()).is_ok_and(|target| target.is_dir())
-            } else {
-                kind.is_dir()
-            };
-            if is_folder {
-                if !kind.is_symlink() || !real(path)?.starts_with(real(&entry.path())?) {
-                    folders.push(name);
-                }
-            } else if is_image(&name) {
-                images.push(name);
-            } else {
-                others.add(&name);
-            }
-        }
-        images.sort_unstable();
-        folders.sort_unstable();
-        Ok(Self { images, folders })
+fn check_folder(root: &Path) -> Result<(), DataError> {
+    let path = root.to_owned();
+    match fs::metadata(root) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(DataError::NotAFolder { path }),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Err(DataError::NoFolder { path }),
+        Err(source) => Err(DataError::Read { path, source }),
     }
 }
 
@@ -301,23 +295,6 @@ pub(crate) fn matching_folders(pattern: &Path) -> Result<Vec<PathBuf>, DataError
         return Ok(vec![pattern.to_owned()]);
     };
     matching(pattern, text, Path::is_dir)
-}
-
-/// The path without links.
-fn real(path: &Path) -> Result<PathBuf, DataError> {
-    fs::canonicalize(path).map_err(|source| DataError::Read {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-pub(super) fn is_image(name: &OsStr) -> bool {
-    let extension = Path::new(name).extension().and_then(OsStr::to_str);
-    extension.is_some_and(|found| {
-        IMAGE_EXTENSIONS
-            .iter()
-            .any(|x| found.eq_ignore_ascii_case(x))
-    })
 }
 
 fn no_images(path: &Path) -> DataError {

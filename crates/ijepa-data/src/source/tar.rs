@@ -21,6 +21,8 @@ use crate::source::shards::shards;
 use crate::source::{Source, file};
 use index::Index;
 
+/// Names the classes of shards whose labels are numbers, one a line.
+pub(crate) const CLASSES_FILE: &str = "classes.txt";
 /// Shards that are kept open.
 const MOST_OPEN: usize = 128;
 /// Images that are mixed at a time, unless told otherwise.
@@ -35,7 +37,8 @@ const MOST_THREADS: usize = 16;
 /// [`IMAGE_EXTENSIONS`](crate::IMAGE_EXTENSIONS), in either case; of several, the first that has
 /// nothing between the key and that ending (`7.jpg` before `7.left.jpg`). Samples without one are
 /// passed over. Integers of the member `cls` are classes as they are, a negative one means no
-/// label; names are classes in their byte-wise order.
+/// label; names are classes in their byte-wise order. Where labels are integers, a file
+/// `classes.txt` beside the first shard may name class `n` in line `n`, from 0.
 ///
 /// The first opening reads the headers and labels of every shard, in parallel, and keeps an index
 /// (24 bytes an image and its name) as a hidden file beside the shard or, where that cannot be
@@ -123,6 +126,10 @@ impl TarSource {
                 expected: EXTENSIONS_TEXT,
             });
         }
+        let classes = match classes.is_empty() && field.is_none() {
+            true => names_of_numbers(&shards)?,
+            false => classes,
+        };
         Ok(Self {
             window: (WINDOW_IMAGES * shards.len()).div_ceil(images),
             shards,
@@ -170,7 +177,7 @@ impl Source for TarSource {
         let (number, row) = self.locate(index);
         let shard = &self.shards[number];
         let label = shard.index.label(row)?;
-        match self.classes.is_empty() {
+        match shard.classes.is_empty() {
             true => Some(label),
             false => shard.classes.get(label as usize).copied(),
         }
@@ -253,6 +260,27 @@ fn one_kind(paths: &[PathBuf], indices: &[Index]) -> Result<(), DataError> {
             first: first.clone(),
         }),
         None => Ok(()),
+    }
+}
+
+/// The names of classes that are numbers, if a file beside the first of `shards` has them.
+fn names_of_numbers(shards: &[Shard]) -> Result<Vec<String>, DataError> {
+    let path = shards[0].path.with_file_name(CLASSES_FILE);
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<String> = file::read_text(&path)?.lines().map(str::to_owned).collect();
+    let labels = shards.iter().map(|shard| &shard.index);
+    let labels = labels.flat_map(|index| (0..index.len()).filter_map(|row| index.label(row)));
+    match labels.max() {
+        Some(label) if label as usize >= names.len() => Err(DataError::BadEntry {
+            path,
+            entry: format!("label {label}"),
+            found: format!("{} lines", names.len()),
+            expected: "a line for every label from 0",
+        }),
+        Some(_) => Ok(names),
+        None => Ok(Vec::new()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Texts of data sets and what they mean.
 
+use std::path::Path;
+
 use super::*;
 
 fn check(text: &str, expected: &str) {
@@ -115,6 +117,6 @@ fn mistakes_name_what_was_found_and_what_is_valid() {
 fn a_subset_is_one_of_a_folder() {
     let scenes: DataSpec = "scenes:n=3".parse().unwrap();
     assert_eq!(scenes.open().unwrap().len(), 3);
-    let error = scenes.open_subset(Path::new("list")).unwrap_err();
+    let error = scenes.open_subset(Path::new("list"), None).unwrap_err();
     assert!(matches!(error, DataError::SubsetOfOther { .. }));
 }

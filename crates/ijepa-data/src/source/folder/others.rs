@@ -8,8 +8,8 @@ use std::path::Path;
 const NAMED: usize = 8;
 
 /// How many files there are of each ending.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Others(BTreeMap<String, u64>);
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Others(pub(super) BTreeMap<String, u64>);
 
 impl Others {
     pub(super) fn add(&mut self, name: &OsStr) {
@@ -18,6 +18,12 @@ impl Others {
             None => "without ending".to_owned(),
         };
         *self.0.entry(ending).or_default() += 1;
+    }
+
+    pub(super) fn extend(&mut self, more: &Self) {
+        for (ending, count) in &more.0 {
+            *self.0.entry(ending.clone()).or_default() += count;
+        }
     }
 
     /// `123 other files passed over: .avif 3, .txt 120`

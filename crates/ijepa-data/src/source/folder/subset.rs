@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::FolderSource;
 use crate::error::DataError;
+use crate::source::Source;
 use crate::source::file::read_text;
 
 /// One flag per image of `source`: whether `list` names it.
@@ -12,14 +13,12 @@ pub(super) fn selected(source: &FolderSource, list: &Path) -> Result<Vec<bool>, 
     let path = || list.to_owned();
     let text = read_text(list)?;
     let mut by_name: HashMap<&[u8], Vec<usize>> = HashMap::new();
-    for (index, file) in source.files.iter().enumerate() {
-        by_name
-            .entry(file.name.as_encoded_bytes())
-            .or_default()
-            .push(index);
+    for index in 0..source.len() {
+        let name = source.names.bytes_of(index);
+        by_name.entry(name).or_default().push(index);
     }
 
-    let mut keep = vec![false; source.files.len()];
+    let mut keep = vec![false; source.len()];
     let (mut unknown, mut first_unknown) = (0, None);
     let mut named = 0;
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {

@@ -1,0 +1,164 @@
+//! `ijepa data stats`: what a data set is made of.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ijepa_data::{Source, Spread, Statistics, StatisticsConfig};
+use ijepa_masking::RgbPicture;
+use serde_json::{Map, Value, json};
+
+use super::{DecodingArgs, watch};
+use crate::{
+    args::{DataArgs, positive},
+    context::Context,
+    error::CliError,
+    features::{skipped_json, skipped_text},
+    picture,
+    report::{self, Report},
+};
+
+/// Measure sizes, kinds of files, labels and colours, and draw some of the images
+///
+/// Means and deviations are per channel where white is 1, each image with the same weight.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  ijepa data stats --data folder:photos --most 10000 \
+                        --out photos.png"
+)]
+pub(crate) struct Stats {
+    #[command(flatten)]
+    data: DataArgs,
+    /// Images that are measured, drawn by `--seed` [default: all]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    most: Option<usize>,
+    /// PNG of up to 64 of them
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    decoding: DecodingArgs,
+}
+
+impl Stats {
+    pub(super) fn run(&self, context: &Context) -> Result<Report, CliError> {
+        if let Some(out) = &self.out {
+            picture::check_name("out", out)?;
+        }
+        let source = self.data.open(context).or_else(|error| match error {
+            ijepa_data::DataError::MixedFolder { .. } => self.data.open_unlabelled(context),
+            error => Err(error),
+        })?;
+        let config = StatisticsConfig {
+            most: self.most.unwrap_or(usize::MAX),
+            seed: context.seed.unwrap_or(0),
+            reading: self.decoding.reading(context),
+            workers: context.workers(),
+        };
+        let total = config.most.min(source.len());
+        let progress = watch(&self.data, total, context);
+        let found = Statistics::of(source.as_ref(), config, progress)?;
+        if let Some(out) = &self.out {
+            let sheet = &found.sheet;
+            let picture = RgbPicture {
+                width: sheet.width(),
+                height: sheet.height(),
+                pixels: sheet.pixels().to_vec(),
+            };
+            picture::write_png(&picture, out)?;
+        }
+        Ok(self.report(source.as_ref(), &found))
+    }
+
+    fn report(&self, source: &dyn Source, found: &Statistics) -> Report {
+        let name = |label: &u32| match source.classes().get(*label as usize) {
+            Some(name) => name.clone(),
+            None => label.to_string(),
+        };
+        let classes: Map<String, Value> = found
+            .classes
+            .iter()
+            .map(|(label, count)| (name(label), json!(count)))
+            .collect();
+        let kinds = found
+            .kinds
+            .iter()
+            .map(|(kind, count)| format!("{kind} {count}"));
+        let channels = |values: [f64; 3]| report::list(values.map(|value| format!("{value:.4}")));
+        let mut text = format!(
+            "images   {}, {} measured, {} of them grey\nlabels   {}\nwidth    {}\nheight   {}\n\
+             aspect   {}\n",
+            found.images,
+            found.measured,
+            found.grey,
+            labels(found),
+            spread(found.width, 0),
+            spread(found.height, 0),
+            spread(found.aspect, 2),
+        );
+        if let Some(bytes) = found.bytes {
+            text += &format!("bytes    {}\n", spread(bytes, 0));
+        }
+        text += &format!(
+            "files    {}\nmean     {}\nstd      {}\n",
+            report::list(kinds),
+            channels(found.mean),
+            channels(found.std)
+        );
+        text += &skipped_text(&found.bad);
+        Report {
+            text,
+            json: json!({
+                "data": self.data.spec(),
+                "images": found.images,
+                "measured": found.measured,
+                "grey": found.grey,
+                "classes": classes,
+                "unlabelled": found.unlabelled,
+                "width": spread_json(found.width),
+                "height": spread_json(found.height),
+                "aspect": spread_json(found.aspect),
+                "bytes": found.bytes.map(spread_json),
+                "kinds": found.kinds,
+                "mean": found.mean,
+                "std": found.std,
+                "skipped": skipped_json(&found.bad),
+                "out": self.out,
+            }),
+        }
+    }
+}
+
+/// `1000 classes of 732 to 1300 images`
+fn labels(found: &Statistics) -> String {
+    let counts = || found.classes.values();
+    match (counts().min(), counts().max()) {
+        (Some(least), Some(most)) => format!(
+            "{} classes of {least} to {most} images, {} without a label",
+            found.classes.len(),
+            found.unlabelled
+        ),
+        _ => "none".to_owned(),
+    }
+}
+
+fn spread(values: Spread, digits: usize) -> String {
+    let Spread {
+        min,
+        median,
+        mean,
+        max,
+    } = values;
+    format!(
+        "{min:.digits$} to {max:.digits$}, median {median:.digits$}, mean {mean:.more$}",
+        more = digits.max(1)
+    )
+}
+
+fn spread_json(values: Spread) -> Value {
+    let Spread {
+        min,
+        median,
+        mean,
+        max,
+    } = values;
+    json!({"min": min, "median": median, "mean": mean, "max": max})
+}

@@ -1,0 +1,60 @@
+//! `ijepa data verify`: which images cannot be used, and why.
+
+use clap::Args;
+use ijepa_data::verify;
+use serde_json::json;
+
+use super::watch;
+use crate::{
+    args::DataArgs,
+    context::Context,
+    error::CliError,
+    features::{skipped_json, skipped_text},
+    report::Report,
+};
+
+/// Read and decode every image and list those that cannot be used, each with its reason
+///
+/// Exits with 4 if there is one.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  ijepa data verify --data folder:photos\n  \
+                        ijepa data verify --data tar:shards --json | jq -r '.bad[].path'")]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+impl Verify {
+    pub(super) fn run(&self, context: &Context) -> Result<Report, CliError> {
+        let source = self.data.open_unlabelled(context)?;
+        let images = source.len();
+        let progress = watch(&self.data, images, context);
+        let bad = verify(
+            source.as_ref(),
+            context.reading(),
+            context.workers(),
+            progress,
+        )?;
+        let report = Report {
+            text: match bad.len() {
+                0 => format!("all {images} images can be used\n"),
+                count => format!(
+                    "{}{count} of {images} images cannot be used\n",
+                    skipped_text(&bad)
+                ),
+            },
+            json: json!({
+                "data": self.data.spec(),
+                "images": images,
+                "good": images - bad.len(),
+                "bad": skipped_json(&bad),
+            }),
+        };
+        if bad.is_empty() {
+            return Ok(report);
+        }
+        report.print(context.json)?;
+        let bad = bad.len();
+        Err(CliError::BadImages { bad, images })
+    }
+}

@@ -1,0 +1,167 @@
+//! Listings of folders that are kept from one process to the next.
+
+mod format;
+
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::SystemTime;
+
+use blake3::Hasher;
+use ijepa_files::{NewFile, cannot, write_file};
+
+use super::walk::{AHEAD, COARSE, Mark, THREADS, real};
+use super::{FolderForm, FolderSource, check_folder};
+use crate::error::DataError;
+use crate::reading::in_order;
+use crate::source::Source;
+
+/// A folder of indexes: lists of the images of other folders, each with the time of the last
+/// change of every folder that was listed.
+///
+/// A folder whose index is there is not listed again unless one of its folders has changed: has
+/// other names in it, or was replaced. Each is asked for that, 16 at once; files are not. So files
+/// that appear, vanish or are renamed are noticed, and so is a disk that was mounted or is gone;
+/// files that are written anew under their names are not, and need not be, since only names are
+/// kept. What is not noticed: a change of a folder whose time was set back afterwards (`touch -r`).
+///
+/// Indexes are written whole or not at all, so any number of processes may share the folder. A
+/// folder that changed less than two seconds ago is not trusted to show its next change, and its
+/// index is not kept.
+///
+/// # Examples
+///
+/// ```no_run
+/// use ijepa_data::{FolderForm, IndexCache, Source};
+///
+/// let indexes = IndexCache::new("/var/cache/ijepa");
+/// let train = indexes.open("imagenet/train", FolderForm::Classes)?;
+/// println!("{} images", train.len());
+/// # Ok::<(), ijepa_data::DataError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexCache {
+    folder: PathBuf,
+}
+
+/// An index that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its file; none where the folder changed while it was listed.
+    pub path: Option<PathBuf>,
+    /// Images of the folder.
+    pub images: usize,
+    /// Folders that are asked for changes, and links that lead nowhere.
+    pub folders: usize,
+}
+
+/// A path that was looked at, and what it was.
+pub(super) type Marked = (PathBuf, Mark);
+
+impl IndexCache {
+    /// Folders of fewer images are listed every time, as fast.
+    pub const LEAST_IMAGES: usize = 10_000;
+
+    /// Indexes in `folder`, which is made when it is needed.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        let folder = folder.into();
+        Self { folder }
+    }
+
+    /// The images of `root`, from its index if there is one that still holds; otherwise the folder
+    /// is listed, and its index kept if it has [`LEAST_IMAGES`](Self::LEAST_IMAGES). An index that
+    /// cannot be kept is noted in [`notes`](Source::notes).
+    ///
+    /// # Errors
+    ///
+    /// As [`FolderSource::open`] or [`FolderSource::unlabelled`].
+    pub fn open(
+        &self,
+        root: impl AsRef<Path>,
+        form: FolderForm,
+    ) -> Result<FolderSource, DataError> {
+        let root = root.as_ref();
+        check_folder(root)?;
+        let path = self.path(root, form)?;
+        if let Some((source, marks)) = format::read(&path, root)
+            && holds(&marks)?
+        {
+            return Ok(source);
+        }
+        let started = SystemTime::now();
+        let (mut source, marks) = FolderSource::list(root, form)?;
+        if source.len() >= Self::LEAST_IMAGES && is_settled(&marks, started) {
+            let written = write(&path, &source, &marks);
+            source.note = written
+                .err()
+                .map(|error| match std::error::Error::source(&error) {
+                    Some(cause) => format!("{error}: {cause}"),
+                    None => error.to_string(),
+                });
+        }
+        Ok(source)
+    }
+
+    /// Lists `root` and keeps its index, whatever was kept before and however few images it has.
+    /// A folder that has just changed is waited for, two seconds.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and [`DataError::Index`] if the index cannot be written.
+    pub fn renew(&self, root: impl AsRef<Path>, form: FolderForm) -> Result<Kept, DataError> {
+        let root = root.as_ref();
+        check_folder(root)?;
+        let list = || {
+            let started = SystemTime::now();
+            let (source, marks) = FolderSource::list(root, form)?;
+            let settled = is_settled(&marks, started);
+            Ok::<_, DataError>((source, marks, settled))
+        };
+        let (mut source, mut marks, mut settled) = list()?;
+        if !settled {
+            sleep(COARSE);
+            (source, marks, settled) = list()?;
+        }
+        let path = self.path(root, form)?;
+        if settled {
+            write(&path, &source, &marks)?;
+        }
+        Ok(Kept {
+            path: settled.then_some(path),
+            images: source.len(),
+            folders: marks.len(),
+        })
+    }
+
+    /// The file of the index of `root`, which is told by its path without links.
+    fn path(&self, root: &Path, form: FolderForm) -> Result<PathBuf, DataError> {
+        let mut hasher = Hasher::new();
+        hasher.update(&[form as u8]);
+        hasher.update(real(root)?.as_os_str().as_encoded_bytes());
+        let name = hasher.finalize().to_hex();
+        Ok(self.folder.join(format!("{}.folder", &name[..32])))
+    }
+}
+
+/// Whether every path is what it was.
+fn holds(marks: &[Marked]) -> Result<bool, DataError> {
+    let same = |number: usize, _: &dyn Fn() -> bool| {
+        let (path, mark) = &marks[number];
+        Mark::of(path) == *mark
+    };
+    let all = |_, same: bool| same.then_some(()).ok_or(());
+    Ok(in_order(marks.len(), THREADS, AHEAD, same, all)?.is_ok())
+}
+
+/// Whether the next change of every folder will change its mark.
+fn is_settled(marks: &[Marked], now: SystemTime) -> bool {
+    marks.iter().all(|(_, mark)| mark.is_settled(now))
+}
+
+fn write(path: &Path, source: &FolderSource, marks: &[Marked]) -> Result<(), DataError> {
+    let fill =
+        |file: &mut NewFile| format::write(file, source, marks).map_err(cannot("write", path));
+    write_file(path, fill).map_err(|cause| DataError::Index {
+        folder: source.root.clone(),
+        source: cause,
+    })
+}

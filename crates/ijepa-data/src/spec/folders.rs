@@ -1,0 +1,95 @@
+//! Specifications of folders.
+
+use std::path::Path;
+
+use super::DataSpec;
+use crate::error::DataError;
+use crate::source::{
+    ConcatSource, FolderForm, FolderSource, IndexCache, Kept, Source, matching_folders,
+};
+
+impl DataSpec {
+    /// Opens a folder restricted to the images that the file `list` names, one a line.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_with`](Self::open_with) and [`FolderSource::restrict_to`];
+    /// [`DataError::SubsetOfOther`] if the data is not a folder.
+    pub fn open_subset(
+        &self,
+        list: &Path,
+        indexes: Option<&IndexCache>,
+    ) -> Result<Box<dyn Source>, DataError> {
+        let source = match self {
+            Self::Folder(path) => open_one(path, FolderForm::Classes, indexes),
+            Self::Unlabelled(path) => open_one(path, FolderForm::Unlabelled, indexes),
+            other => Err(DataError::SubsetOfOther {
+                spec: other.to_string(),
+            }),
+        };
+        Ok(Box::new(source?.restrict_to(list)?))
+    }
+
+    /// Lists what this names and keeps that for the next time: folders in `indexes`, with labels
+    /// where they have them, and without. Other kinds keep what they need when they are opened.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open) and [`IndexCache::renew`].
+    pub fn renew_indexes(&self, indexes: &IndexCache) -> Result<Vec<Kept>, DataError> {
+        let (pattern, forms) = match self {
+            Self::Folder(path) => (path, &[FolderForm::Classes, FolderForm::Unlabelled][..]),
+            Self::Unlabelled(path) => (path, &[FolderForm::Unlabelled][..]),
+            other => {
+                let images = other.open()?.len();
+                return Ok(vec![Kept {
+                    path: None,
+                    images,
+                    folders: 0,
+                }]);
+            }
+        };
+        let mut kept = Vec::new();
+        for folder in matching_folders(pattern)? {
+            for &form in forms {
+                match indexes.renew(&folder, form) {
+                    // Whoever needs no labels can still use it.
+                    Err(DataError::MixedFolder { .. }) => {}
+                    Err(DataError::NoImages { path, .. }) if path != folder => {}
+                    renewed => kept.push(renewed?),
+                }
+            }
+        }
+        Ok(kept)
+    }
+}
+
+/// Opens each of the folders that `pattern` names.
+pub(super) fn open(
+    pattern: &Path,
+    form: FolderForm,
+    indexes: Option<&IndexCache>,
+) -> Result<Box<dyn Source>, DataError> {
+    let folders = matching_folders(pattern)?;
+    if let [folder] = &folders[..] {
+        return Ok(Box::new(open_one(folder, form, indexes)?));
+    }
+    let sources = folders.iter().map(|folder| {
+        let source = open_one(folder, form, indexes)?;
+        Ok(Box::new(source) as Box<dyn Source>)
+    });
+    let sources = sources.collect::<Result<_, DataError>>()?;
+    Ok(Box::new(ConcatSource::new(sources)))
+}
+
+fn open_one(
+    folder: &Path,
+    form: FolderForm,
+    indexes: Option<&IndexCache>,
+) -> Result<FolderSource, DataError> {
+    match (indexes, form) {
+        (Some(indexes), form) => indexes.open(folder, form),
+        (None, FolderForm::Classes) => FolderSource::open(folder),
+        (None, FolderForm::Unlabelled) => FolderSource::unlabelled(folder),
+    }
+}
