@@ -60,7 +60,7 @@ pub struct Batch {
 /// What a step contains depends on the source, the batch size, the seed and the step only: not
 /// on the number of workers, on timing, or on where the loader started; processes that share its
 /// [`places`](LoaderConfig::places) deliver together what one delivers alone. Each epoch is a fresh
-/// permutation; its last partial batch is dropped. A damaged image is listed in
+/// permutation ([`Layout::order`](crate::Layout::order)); its last partial batch is dropped. A damaged image is listed in
 /// [`skipped`](Self::skipped), and the next readable one in the epoch's order takes its place.
 /// Storage that fails for now is waited for; an image that cannot be had is an error and never
 /// replaced.

@@ -504,20 +504,26 @@ fn what_is_no_tar_file_is_refused() {
     refused(b"");
     refused(&[7; 2000]);
     refused(b"\x1f\x8b\x08\x00 compressed");
-    let mut sparse = Builder::new(Vec::new());
-    let mut header = header(Header::new_gnu(), b"");
-    header.set_entry_type(EntryType::GNUSparse);
-    header.as_gnu_mut().unwrap().realsize = *b"00000000000\0";
-    sparse.append_data(&mut header, "a.ppm", &[][..]).unwrap();
-    assert_eq!(
-        refused(&sparse.into_inner().unwrap()),
-        "a member is a sparse file"
-    );
+    let none = *b"00000000000\0";
+    let endless = [0x80, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255];
+    for length in [none, endless] {
+        let mut sparse = Builder::new(Vec::new());
+        let mut header = header(Header::new_gnu(), b"");
+        header.set_entry_type(EntryType::GNUSparse);
+        let fields = header.as_gnu_mut().unwrap();
+        fields.realsize = length;
+        (fields.sparse[0].offset, fields.sparse[0].numbytes) = (length, none);
+        sparse.append_data(&mut header, "a.ppm", &[][..]).unwrap();
+        assert_eq!(
+            refused(&sparse.into_inner().unwrap()),
+            "a member is a sparse file"
+        );
+    }
     let mut sparse = Builder::new(Vec::new());
     sparse
         .append_pax_extensions([("GNU.sparse.major", b"1".as_slice())])
         .unwrap();
-    let mut header = self::header(Header::new_ustar(), &image(1));
+    let mut header = header(Header::new_ustar(), &image(1));
     sparse
         .append_data(&mut header, "GNUSparseFile.0/a.ppm", &image(1)[..])
         .unwrap();

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tar::{Archive, Entry, EntryType};
 
 use super::index::{About, Index, Member};
+use crate::decode::guard;
 use crate::error::DataError;
 use crate::source::folder::is_image;
 use crate::source::labels::Labels;
@@ -55,7 +56,7 @@ struct Samples<'a> {
 /// # Errors
 ///
 /// [`DataError::Tar`] if there is no sample or a sparse member, [`DataError::BadEntry`] for a
-/// label that is none, [`DataError::Read`].
+/// label that is none, [`DataError::Read`], [`DataError::DecoderPanic`].
 pub(super) fn scan(
     shard: &Path,
     file: &File,
@@ -70,7 +71,8 @@ pub(super) fn scan(
         labels: Labels::default(),
         are_numbers: None,
     };
-    let stop = walk(&mut samples, file, stamp.bytes)?;
+    let name = shard.display().to_string();
+    let stop = guard(&name, || walk(&mut samples, file, stamp.bytes))??;
     samples.finish_sample(stop.is_some())?;
     if let (true, Some(why)) = (samples.members.is_empty(), &stop) {
         return Err(tar_error(shard, io::Error::other(why.clone())));
@@ -105,12 +107,13 @@ fn walk(samples: &mut Samples, file: &File, bytes: u64) -> Result<Option<String>
             Err(cause) if cause.raw_os_error().is_none() => return Ok(Some(one_line(&cause))),
             Err(cause) => return Err(unreadable(cause)),
         };
-        let (start, length) = (entry.raw_file_position(), entry.size());
-        end = start.saturating_add(length).div_ceil(BLOCK) * BLOCK;
-        let is_cut = start.saturating_add(length) > bytes;
+        // The length of such a member is not that of its bytes.
         if is_sparse(&mut entry).map_err(unreadable)? {
             return Err(unreadable(io::Error::other("a member is a sparse file")));
         }
+        let last = entry.raw_file_position().saturating_add(entry.size());
+        end = last.div_ceil(BLOCK).saturating_mul(BLOCK);
+        let is_cut = last > bytes;
         if matches!(
             entry.header().entry_type(),
             EntryType::Regular | EntryType::Continuous
