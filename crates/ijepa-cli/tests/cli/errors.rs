@@ -248,7 +248,7 @@ fn unreadable_data_exits_with_4() {
         "unknown kind of data `imagenet` in `imagenet:x`, expected",
     );
     check_data("sceness:n=3", "in `sceness:n=3`, the nearest is `scenes`");
-    check_data("tar:x.tar", "reading tar data is not built yet");
+    check_data("tar:x.tar", "no file matches `x.tar`");
     check_data("parquet:nowhere/*.parquet", "no file matches");
     std::fs::write(empty.join("a.png"), "no image").unwrap();
     check_data(&path_text(&empty), "none of the 1 images can be read");
