@@ -11,7 +11,7 @@ use ijepa_files::{FileError, NewFile, cannot, create_folder};
 use crate::error::DataError;
 use crate::fetch::FetchError;
 use crate::loader::Skipped;
-use crate::order::epoch_order;
+use crate::order::{epoch_order, sample};
 use crate::reading::{ImageReader, Reading, in_order};
 use crate::source::Source;
 use crate::verify::AHEAD;
@@ -150,7 +150,7 @@ pub fn pack(
     config.validate()?;
     let order = match config.shuffle {
         Some(seed) => epoch_order(seed, 0, source.len()),
-        None => (0..source.len() as u32).collect(),
+        None => sample(0, source.len(), source.len()),
     };
     let reader = ImageReader::new(config.reading);
     let read = |number: usize, stopped: &dyn Fn() -> bool| {

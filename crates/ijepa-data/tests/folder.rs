@@ -679,7 +679,7 @@ mod indexes {
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    for _ in 0..20 {
+                    for _ in 0..5 {
                         let indexes = IndexCache::new(cache.path());
                         indexes.renew(root.path(), FolderForm::Classes).unwrap();
                         let source = indexes.open(root.path(), FolderForm::Classes).unwrap();

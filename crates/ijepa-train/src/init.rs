@@ -66,12 +66,16 @@ impl fmt::Display for Taken {
 }
 
 impl InitialWeights {
-    /// `checkpoint` for a run of `model`.
+    /// `checkpoint` for a run of `model` on images normalised by `ours`.
     ///
     /// # Errors
     ///
     /// [`TrainError::OtherRecipe`] with the first size of the encoder that differs; image sizes may.
-    pub(crate) fn new(checkpoint: Checkpoint, model: &IJepaConfig) -> Result<Self, TrainError> {
+    pub(crate) fn new(
+        checkpoint: Checkpoint,
+        model: &IJepaConfig,
+        ours: Normalization,
+    ) -> Result<Self, TrainError> {
         let found = &checkpoint.encoder_config;
         let sizes = |config: &VisionTransformerConfig| {
             [
@@ -94,7 +98,7 @@ impl InitialWeights {
             }
         }
         let has_predictor = checkpoint.predictor_config.as_ref() == Some(&model.predictor);
-        let taken = taken(&checkpoint, model);
+        let taken = taken(&checkpoint, model, ours);
         Ok(Self {
             checkpoint,
             taken,
@@ -169,7 +173,7 @@ fn grids(checkpoint: &Checkpoint, model: &IJepaConfig) -> (PatchGrid, PatchGrid)
     (from, to)
 }
 
-fn taken(checkpoint: &Checkpoint, model: &IJepaConfig) -> Taken {
+fn taken(checkpoint: &Checkpoint, model: &IJepaConfig, ours: Normalization) -> Taken {
     let theirs = || "as in the weights".to_owned();
     let encoder = match role(checkpoint) {
         EncoderRole::Context => theirs(),
@@ -193,13 +197,12 @@ fn taken(checkpoint: &Checkpoint, model: &IJepaConfig) -> Taken {
         true => theirs(),
         false => format!("resampled from {} to {} patches", size(from), size(to)),
     };
-    let statistics = checkpoint.normalization;
-    let other = statistics.filter(|&statistics| statistics != Normalization::IMAGENET);
+    let other = checkpoint.normalization.filter(|&theirs| theirs != ours);
     let warning = |statistics: Normalization| {
         format!(
             "the weights ask for images normalised with mean {:?} and deviation {:?}; pretraining \
-             uses those of ImageNet",
-            statistics.mean, statistics.std
+             uses {:?} and {:?} (`data.mean`, `data.std`)",
+            statistics.mean, statistics.std, ours.mean, ours.std
         )
     };
     Taken {

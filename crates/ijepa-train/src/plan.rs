@@ -100,7 +100,8 @@ impl PretrainPlan {
     ///
     /// [`TrainError::OtherRecipe`] with the first size of the encoder that is not the recipe's.
     pub fn with_init(mut self, weights: Checkpoint) -> Result<Self, TrainError> {
-        let init = InitialWeights::new(weights, &self.model)?;
+        let normalization = self.recipe.data.normalization();
+        let init = InitialWeights::new(weights, &self.model, normalization)?;
         self.model.encoder.layer_norm_eps = init.layer_norm_eps();
         self.init = Some(init);
         Ok(self)

@@ -183,6 +183,12 @@ impl Task for Pretraining<'_> {
     }
 
     fn save(&self, folder: &Path, state: TrainingState) -> Result<(), CheckpointError> {
+        let normalization = self.plan.recipe.data.normalization();
+        let other = normalization != Normalization::IMAGENET;
+        let state = TrainingState {
+            normalization: other.then_some(normalization),
+            ..state
+        };
         self.learner.save(folder, state)
     }
 }
@@ -223,12 +229,13 @@ impl Pretraining<'_> {
         let [height, width] = self.plan.model.encoder.image_size;
         let group_size = self.plan.recipe.mask_group_size();
         let (seed, step, device) = (self.plan.recipe.run.seed, batch.step, self.device.clone());
+        let normalization = self.plan.recipe.data.normalization();
         let chunks = batch.images.chunks_exact(group_size * height * width * 3);
         chunks
             .zip(masks)
             .enumerate()
             .map(move |(group, (bytes, masks))| GroupBatch {
-                images: Normalization::IMAGENET.images(bytes, [group_size, height, width], &device),
+                images: normalization.images(bytes, [group_size, height, width], &device),
                 masks: MaskTensors::new(masks, &device),
                 seed: Some(GroupSeed {
                     seed,

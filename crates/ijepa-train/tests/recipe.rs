@@ -48,6 +48,7 @@ fn other_value(key: &str, value: &str) -> String {
         "data.decode" => "fast",
         "data.orientation" => "exif",
         "data.sixteen_bit" => "scale",
+        "data.mean" | "data.std" => "[0.11, 0.12, 0.13]",
         "optimizer.weight_decay_schedule" => "linear",
         "run.precision" => "f32",
         "run.kernels" => "reference",
@@ -94,7 +95,7 @@ fn every_key_can_be_overridden_and_written() {
         }
     }
     // The keys of the documented format.
-    assert_eq!(keys.len(), 69, "{keys:?}");
+    assert_eq!(keys.len(), 71, "{keys:?}");
 }
 
 #[test]
@@ -261,6 +262,10 @@ fn broken_rules_name_key_found_and_expected() {
             "`model.drop_path` is 1, expected 0 or more and less than 1",
         ),
         (&["ema.end=1.5"], "`ema.end` is 1.5, expected 0 to 1"),
+        (
+            &["data.std=[0.2, 0.0, 0.2]"],
+            "`data.std` is 0, expected 0.001 to 1",
+        ),
         (
             &["data.max_bad_fraction=2"],
             "`data.max_bad_fraction` is 2, expected 0 to 1",

@@ -160,6 +160,7 @@ impl Pretrain {
         let open = |spec: &String| args::open_data(spec, context);
         let test = self.eval_test.as_ref().map(open).transpose()?;
         let config = ExtractConfig {
+            normalization: recipe.data.normalization(),
             workers: context.workers(),
             reading: Reading {
                 decoding: recipe.data.decoding(),

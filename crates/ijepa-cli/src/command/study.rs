@@ -63,11 +63,8 @@ impl StudyArgs {
     ) -> Result<StudyReport, CliError> {
         let compute = context.compute()?;
         let resizing = self.read.choose(None, Preprocess::Eval);
-        let ExtractConfig {
-            pooling,
-            normalization,
-            ..
-        } = study.extract;
+        let ExtractConfig { pooling, .. } = study.extract;
+        let normalization = study.recipe.data.normalization();
         let read = self
             .read
             .extraction(pooling, normalization, resizing, context);

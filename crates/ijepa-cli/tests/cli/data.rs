@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use serde_json::json;
 
-use crate::support::{command, finished, ijepa, json, path_text, text};
+use crate::support::{command, finished, ijepa, json, path_text, text, tiny};
 
 /// Two classes of three images, and `bad` files that are none.
 fn photos(folder: &Path, bad: usize) -> String {
@@ -146,4 +146,35 @@ fn an_index_is_kept_where_the_caches_of_the_user_are() {
         let path = Path::new(index["index"].as_str().unwrap());
         assert!(path.starts_with(&cache) && path.is_file(), "{path:?}");
     }
+}
+
+#[test]
+fn a_run_normalises_as_its_recipe_says_and_features_follow_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, set: &str| {
+        let out = folder.path().join(name);
+        let found = json(&tiny(&out, &format!("--max-steps 2 {set}")));
+        let features = path_text(folder.path().join(format!("{name}.npy")));
+        let args = [
+            "embed",
+            "--weights",
+            &path_text(&out),
+            "--data",
+            "scenes:n=4,size=32",
+            "--out",
+            &features,
+            "--quiet",
+        ];
+        (
+            found["loss_first"].clone(),
+            json(&args)["normalize"].clone(),
+        )
+    };
+    let ours = "--set data.mean=[0.5,0.4,0.3] data.std=[0.3,0.3,0.3]";
+    let (with, without) = (run("with", ours), run("without", ""));
+    assert_eq!(
+        (with.1, without.1),
+        (json!("of the weights"), json!("imagenet"))
+    );
+    assert_ne!(with.0, without.0);
 }

@@ -18,7 +18,7 @@ pub struct TrainingState {
     /// Sizes of the networks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<IJepaConfig>,
-    /// The normalisation that converted weights asked for.
+    /// The normalisation that the weights ask for, where that is not ImageNet's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalization: Option<Normalization>,
     /// How they wanted images resized.

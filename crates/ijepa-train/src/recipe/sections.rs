@@ -3,7 +3,7 @@
 //! Every field has a default, so a file states only what differs from the published ViT-H/14 run.
 
 use ijepa_data::Decoding;
-use ijepa_model::VitVariant;
+use ijepa_model::{Normalization, VitVariant};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -214,6 +214,10 @@ pub struct Data {
     pub orientation: Orientation,
     /// How samples of 16 bits become 8.
     pub sixteen_bit: SixteenBit,
+    /// Mean of red, green and blue where white is 1, which is subtracted.
+    pub mean: [f64; 3],
+    /// Standard deviation of red, green and blue where white is 1, which divides.
+    pub std: [f64; 3],
     /// Fraction of unreadable images beyond which a run stops, in `[0, 1]`, rounded up to whole images.
     pub max_bad_fraction: f64,
 }
@@ -227,6 +231,8 @@ impl Default for Data {
             decode: Decode::Exact,
             orientation: Orientation::Ignore,
             sixteen_bit: SixteenBit::HighByte,
+            mean: [0.485, 0.456, 0.406],
+            std: [0.229, 0.224, 0.225],
             max_bad_fraction: 0.01,
         }
     }
@@ -238,6 +244,14 @@ impl Data {
         Decoding {
             orientation: self.orientation,
             sixteen_bit: self.sixteen_bit,
+        }
+    }
+
+    /// How pixels become numbers.
+    pub fn normalization(&self) -> Normalization {
+        Normalization {
+            mean: self.mean.map(|mean| mean as f32),
+            std: self.std.map(|std| std as f32),
         }
     }
 }

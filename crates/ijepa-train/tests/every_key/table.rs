@@ -184,6 +184,8 @@ pub(crate) const TABLE: &[Entry] = &[
     entry("data.decode", &["fast"], &[], NotBuilt),
     entry("data.orientation", &["exif"], &[], Column("loss")),
     entry("data.sixteen_bit", &["scale"], &[], Column("loss")),
+    entry("data.mean", &["[0.5, 0.4, 0.3]"], &[], Column("loss")),
+    entry("data.std", &["[0.3, 0.2, 0.1]"], &[], Column("loss")),
     entry(
         "data.max_bad_fraction",
         &["0.0"],
