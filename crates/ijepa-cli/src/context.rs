@@ -47,9 +47,12 @@ pub(crate) struct Context {
     /// Seed of what is random: runs, masks, random encoders, heads [default: the recipe's, else 0]
     #[arg(long, value_name = "N", value_parser = seed, global = true)]
     pub(crate) seed: Option<u64>,
-    /// Threads that read images, 0 for none of their own [default: all cores, at most 8]
+    /// Threads that decode images, 0 for none of their own [default: all cores, at most 8]
     #[arg(long, value_name = "N", value_parser = natural, global = true)]
     workers: Option<usize>,
+    /// Files that training has asked the storage for at once [default: four a worker, at least 16]
+    #[arg(long, value_name = "N", value_parser = positive, global = true)]
+    io_depth: Option<usize>,
     /// Attempts more at data that cannot be read for now, after 0.25 s, 0.5 s and so on up to 8 s
     /// [default: 7, within 24 s]
     #[arg(long, value_name = "N", global = true)]
@@ -126,6 +129,7 @@ impl Context {
     /// How images are read.
     pub(crate) fn reading(&self) -> Reading {
         let mut reading = Reading::default();
+        reading.io_depth = self.io_depth.unwrap_or(reading.io_depth);
         reading.retry.retries = self.retries.unwrap_or(reading.retry.retries);
         reading
     }

@@ -123,6 +123,7 @@ mod tests {
                 "threads",
                 "seed",
                 "workers",
+                "io-depth",
                 "retries",
                 "batch-size",
             ];

@@ -5,6 +5,8 @@ mod kind;
 mod options;
 mod sixteen;
 mod tiff;
+#[cfg(feature = "turbojpeg")]
+mod turbo;
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,10 +14,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::metadata::Orientation as Turn;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
-pub use options::{Decoding, Orientation, SixteenBit};
+pub use options::{Decode, Decoding, Orientation, SixteenBit};
 
 use crate::error::{Cause, DataError};
 use crate::image::RgbImage8;
+use crate::view::{Part, Place, View};
+
+/// What decodes JPEG files: `libjpeg-turbo` with the Cargo feature `turbojpeg`, else `zune-jpeg`.
+/// Their pixels differ by a few grey levels.
+pub const JPEG_DECODER: &str = match cfg!(feature = "turbojpeg") {
+    true => "libjpeg-turbo",
+    false => "zune-jpeg",
+};
 
 /// Pixels that no image may pass, 179 million: where Pillow refuses to open one, too.
 const MAX_PIXELS: u64 = 2 * (1 << 30) / 4 / 3;
@@ -58,6 +68,20 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<RgbImage8, DataError> {
 /// [`DataError::Truncated`], [`DataError::Decode`], [`DataError::NotRead`] for files of another
 /// kind, [`DataError::TooManyPixels`] or [`DataError::DecoderPanic`].
 pub fn decode_as(bytes: &[u8], name: &str, decoding: Decoding) -> Result<RgbImage8, DataError> {
+    let whole = |width, height| Ok(View::whole(width, height));
+    Ok(decode_part(bytes, name, decoding, |_| (), whole)?.image)
+}
+
+/// The pixels for the part that `choose` wants of an image with so many columns and rows, as
+/// [`decode_as`] decodes them; all pixels where no fewer can be had. `hold` is told their number
+/// before they are made.
+pub(crate) fn decode_part<H>(
+    bytes: &[u8],
+    name: &str,
+    decoding: Decoding,
+    hold: impl Fn(u64) -> H,
+    mut choose: impl FnMut(usize, usize) -> Result<View, DataError>,
+) -> Result<Part<H>, DataError> {
     let failed = |failure: Failure| failure.of(name);
     if let Some(kind) = kind::unread_kind(bytes) {
         return Err(failed(Failure::Unread(kind.to_owned())));
@@ -69,9 +93,31 @@ pub fn decode_as(bytes: &[u8], name: &str, decoding: Decoding) -> Result<RgbImag
             found: bytes.len(),
         });
     }
-    let decode = || read(bytes, format, decoding);
-    let (width, height, pixels) = guard(name, decode)?.map_err(failed)?;
-    RgbImage8::new(width, height, pixels)
+    let chosen: Option<View> = None;
+    #[cfg(feature = "turbojpeg")]
+    let chosen = match turbo::Jpeg::open(bytes, format, decoding.orientation) {
+        Some(jpeg) => {
+            check_size(jpeg.width as u32, jpeg.height as u32).map_err(failed)?;
+            let view = choose(jpeg.width, jpeg.height)?;
+            if let Some(part) = jpeg.decode(view, decoding.decode, &hold) {
+                return Ok(part);
+            }
+            Some(view)
+        }
+        None => chosen,
+    };
+    let decode = || read(bytes, format, decoding, hold);
+    let (image, held) = guard(name, decode)?.map_err(failed)?;
+    let view = match chosen {
+        Some(view) => view,
+        None => choose(image.width(), image.height())?,
+    };
+    Ok(Part {
+        image,
+        view,
+        place: Place::Whole(view.part),
+        _held: held,
+    })
 }
 
 /// The kind of an image file by its first bytes.
@@ -83,31 +129,44 @@ fn format_of(bytes: &[u8]) -> Result<ImageFormat, ImageError> {
     }
 }
 
-/// Columns, rows and pixels.
-type Pixels = (usize, usize, Vec<u8>);
-
-fn read(bytes: &[u8], format: ImageFormat, decoding: Decoding) -> Result<Pixels, Failure> {
-    let special = match format {
-        ImageFormat::Gif => Some(gif::decode(bytes)?.into()),
-        ImageFormat::Tiff => tiff::decode(bytes)?,
-        _ => None,
-    };
-    let image = match special {
-        Some(image) => image,
-        None => decode_common(bytes, format, decoding.orientation)?,
+/// Decodes all of a file, and what `hold` makes of its number of pixels.
+fn read<H>(
+    bytes: &[u8],
+    format: ImageFormat,
+    decoding: Decoding,
+    hold: impl Fn(u64) -> H,
+) -> Result<(RgbImage8, H), Failure> {
+    let orientation = decoding.orientation;
+    let (image, held) = match format {
+        ImageFormat::Gif | ImageFormat::Tiff => {
+            // What does not say its size may have any.
+            let held = hold(size(bytes).map_or(u64::MAX, |[width, height]| width * height));
+            let special = match format {
+                ImageFormat::Gif => Some(gif::decode(bytes)?.into()),
+                _ => tiff::decode(bytes)?,
+            };
+            match special {
+                Some(image) => (image, held),
+                None => (decode_common(bytes, format, orientation, |_| ())?.0, held),
+            }
+        }
+        _ => decode_common(bytes, format, orientation, hold)?,
     };
     let significant = || (format == ImageFormat::Png).then(|| sixteen::significant_bits(bytes));
     let narrow =
         |samples: &[u16]| sixteen::narrow(samples, decoding.sixteen_bit, significant().flatten());
-    Ok(into_rgb(image, narrow))
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let image = RgbImage8::new(width, height, rgb(image, narrow)).map_err(Failure::broken)?;
+    Ok((image, held))
 }
 
 /// Decodes what the image library does as it should.
-fn decode_common(
+fn decode_common<H>(
     bytes: &[u8],
     format: ImageFormat,
     orientation: Orientation,
-) -> Result<DynamicImage, Failure> {
+    hold: impl Fn(u64) -> H,
+) -> Result<(DynamicImage, H), Failure> {
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
@@ -118,6 +177,7 @@ fn decode_common(
     let mut decoder = reader.into_decoder()?;
     let (width, height) = decoder.dimensions();
     check_size(width, height)?;
+    let held = hold(u64::from(width) * u64::from(height));
     // The pixels, and as much for those of a part that is not yet converted.
     limits.max_alloc = Some(beside + 2 * decoder.total_bytes());
     decoder.set_limits(limits)?;
@@ -128,7 +188,7 @@ fn decode_common(
     };
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(turn);
-    Ok(image)
+    Ok((image, held))
 }
 
 fn check_size(width: u32, height: u32) -> Result<(), Failure> {
@@ -228,9 +288,8 @@ pub(crate) fn guard<T>(name: &str, work: impl FnOnce() -> T) -> Result<T, DataEr
 }
 
 /// Drops alpha, repeats grey and makes bytes of samples of 16 bits by `narrow`.
-fn into_rgb(image: DynamicImage, narrow: impl Fn(&[u16]) -> Vec<u8>) -> Pixels {
-    let (width, height) = (image.width() as usize, image.height() as usize);
-    let pixels = match image {
+fn rgb(image: DynamicImage, narrow: impl Fn(&[u16]) -> Vec<u8>) -> Vec<u8> {
+    match image {
         DynamicImage::ImageRgb16(buffer) => narrow(&buffer),
         DynamicImage::ImageRgba16(_) => narrow(&image.into_rgb16()),
         DynamicImage::ImageLuma16(_) | DynamicImage::ImageLumaA16(_) => {
@@ -238,8 +297,7 @@ fn into_rgb(image: DynamicImage, narrow: impl Fn(&[u16]) -> Vec<u8>) -> Pixels {
             grey.into_iter().flat_map(|level| [level; 3]).collect()
         }
         other => other.into_rgb8().into_raw(),
-    };
-    (width, height, pixels)
+    }
 }
 
 /// Whether a JPEG's compressed data is followed by an end-of-image marker.

@@ -70,8 +70,11 @@ mod spec;
 mod statistics;
 mod transform;
 mod verify;
+mod view;
 
-pub use decode::{Decoding, Orientation, SixteenBit, decode, decode_as, extension, size};
+pub use decode::{
+    Decode, Decoding, JPEG_DECODER, Orientation, SixteenBit, decode, decode_as, extension, size,
+};
 pub use error::{Cause, DataError};
 pub use fetch::{FetchError, Fetched};
 pub use fingerprint::Fingerprint;
@@ -80,7 +83,7 @@ pub use loader::{Batch, Loader, LoaderConfig, Skipped};
 pub use order::{Layout, epoch_order, sample};
 pub use pack::{PackConfig, PackError, PackFormat, Packed, Shrink, pack};
 pub use preprocess::{Preprocess, to_chw_f32};
-pub use reading::{ImageReader, Reading, Retry, in_order};
+pub use reading::{Costs, ImageReader, Reading, Retry, in_order};
 pub use resize::{CropBox, CropRect, Filter, crop, crop_resize, resize};
 pub use rng::{Purpose, SampleRng, normal, sample_rng, unit};
 pub use source::{
@@ -95,3 +98,4 @@ pub use transform::{
     RandomErasing, Transform, affine, random_crop, random_crop_of_ratio, rotate,
 };
 pub use verify::verify;
+pub use view::View;

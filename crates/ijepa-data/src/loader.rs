@@ -1,6 +1,8 @@
 //! Batches in a fixed order, prepared ahead by worker threads.
 
+mod assembly;
 mod plan;
+mod queue;
 mod skipped;
 mod workers;
 
@@ -11,10 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use skipped::Skipped;
 
 use crate::error::DataError;
-use crate::reading::Reading;
+use crate::reading::{Costs, Reading};
 use crate::source::Source;
 use crate::transform::{Augment, Transform};
-use plan::{Filled, Plan};
+use plan::Plan;
 use skipped::Tally;
 use workers::Workers;
 
@@ -30,7 +32,7 @@ pub struct LoaderConfig<T = Augment> {
     pub seed: u64,
     /// The first step delivered, from 0 over all epochs; not 0 when a run is resumed.
     pub start_step: u64,
-    /// Threads that read, decode and crop; 0 does it in the calling thread.
+    /// Threads that decode and crop; 0 does it in the calling thread, reading included.
     pub workers: usize,
     /// The [`Transform`] of every image; its size is the batch's.
     pub augment: T,
@@ -65,10 +67,13 @@ pub struct Batch {
 /// Storage that fails for now is waited for; an image that cannot be had is an error and never
 /// replaced.
 ///
-/// Workers share every batch and are at most three batches ahead, so finished images take at most
-/// `4 * batch_size * height * width * 3` bytes. To them come those that are being made: one file a
-/// worker (at most 1 GiB) and together [`Reading::most_pixels`] decoded pixels, or one image of
-/// more. Workers are stopped and joined on drop.
+/// Threads ask the storage for the files of the next three batches ([`Reading::io_depth`] requests
+/// at once, whatever the number of workers), and workers decode what came. Batches in the making,
+/// finished ones that wait and the one that was delivered last take `4 * batch_size * height *
+/// width * 3` bytes, whose memory is used again if batches are [recycled](Self::recycle); files that
+/// were asked for or wait to be decoded at most [`Reading::most_bytes`], or one file of more (files
+/// have at most 1 GiB); what is being decoded [`Reading::most_pixels`] pixels, or one image of more.
+/// All threads are stopped and joined on drop.
 ///
 /// # Examples
 ///
@@ -96,11 +101,9 @@ pub struct Batch {
 #[derive(Debug)]
 pub struct Loader {
     plan: Arc<Plan>,
-    workers: Option<Workers>,
+    workers: Workers,
     tally: Tally,
     next_step: u64,
-    /// The shares of the next batch that are there already.
-    shares: Vec<Filled>,
 }
 
 impl Loader {
@@ -118,16 +121,11 @@ impl Loader {
         let (workers, next_step) = (config.workers, config.start_step);
         let plan = Arc::new(Plan::new(source, config)?);
         let tally = Tally::new(plan.source().len(), plan.most_bad());
-        let workers = match workers {
-            0 => None,
-            count => Some(Workers::start(&plan, count, next_step)?),
-        };
         Ok(Self {
+            workers: Workers::start(&plan, workers, next_step)?,
             plan,
-            workers,
             tally,
             next_step,
-            shares: Vec::new(),
         })
     }
 
@@ -167,42 +165,28 @@ impl Loader {
     /// As [`next_batch`](Self::next_batch).
     pub fn next_batch_unless(&mut self, stop: &AtomicBool) -> Result<Option<Batch>, DataError> {
         self.tally.check()?;
-        let step = self.next_step;
-        let places = self.plan.places();
-        let parts = self.workers.as_ref().map_or(1, Workers::parts);
-        while self.shares.len() < parts {
-            let stopped = || stop.load(Ordering::Relaxed);
-            let share = match &self.workers {
-                // What was cut short is made anew the next time.
-                None => Some(self.plan.fill(step, places.clone(), &stopped)).filter(|_| !stopped()),
-                Some(workers) => workers.receive(self.shares.len(), &stopped)?,
-            };
-            let Some(mut share) = share else {
-                return Ok(None);
-            };
-            for (index, why) in std::mem::take(&mut share.bad) {
-                let source = self.plan.source();
-                self.tally.add(Skipped::new(source, index as usize, &why));
-            }
-            if let Some(lost) = share.lost {
-                return Err(lost);
-            }
-            self.shares.push(share);
+        let stopped = || stop.load(Ordering::Relaxed);
+        let Some(assembly) = self.workers.receive(&stopped)? else {
+            return Ok(None);
+        };
+        let (batch, bad) = assembly.finish(&self.plan);
+        for (index, why) in bad {
+            let source = self.plan.source();
+            self.tally.add(Skipped::new(source, index as usize, &why));
         }
         self.tally.check()?;
-        let mut batch = Batch {
-            step,
-            epoch: self.plan.epoch(step),
-            first: places.start,
-            images: Vec::with_capacity(places.len() * self.plan.image_bytes()),
-            indices: Vec::with_capacity(places.len()),
-        };
-        for share in self.shares.drain(..) {
-            batch.images.extend_from_slice(&share.images);
-            batch.indices.extend_from_slice(&share.indices);
-        }
         self.next_step += 1;
         Ok(Some(batch))
+    }
+
+    /// Gives back a batch that is needed no more, so that its memory is used for one to come.
+    pub fn recycle(&self, batch: Batch) {
+        self.workers.recycle(batch.images);
+    }
+
+    /// What the images have cost so far, also those of batches that were not yet delivered.
+    pub fn costs(&self) -> Costs {
+        self.plan.costs()
     }
 
     /// Counts images that other processes found unreadable as if they had been met here.

@@ -4,7 +4,8 @@ use std::str::FromStr;
 
 use crate::error::DataError;
 use crate::image::RgbImage8;
-use crate::resize::{CropRect, Filter, crop, resize};
+use crate::resize::{CropRect, Filter};
+use crate::view::View;
 
 /// How an image gets the model's size.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -54,25 +55,33 @@ impl Preprocess {
     ///
     /// Panics if a margin is below 1.
     pub fn apply(self, image: &RgbImage8, size: [usize; 2]) -> Result<RgbImage8, DataError> {
-        let [height, width] = size;
+        self.view(image.width(), image.height(), size)?.of(image)
+    }
+
+    /// What [`apply`](Self::apply) shows of an image of `width` columns and `height` rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply`](Self::apply), but for a `size` beyond reason.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a margin is below 1.
+    pub fn view(self, width: usize, height: usize, size: [usize; 2]) -> Result<View, DataError> {
+        let found = [height, width];
         match self {
-            Self::Eval => resize_and_centre(image, size, EVAL_MARGIN),
-            Self::Fill => resize_and_centre(image, size, 1.0),
+            Self::Eval => centre_of_resized(found, size, EVAL_MARGIN),
+            Self::Fill => centre_of_resized(found, size, 1.0),
             Self::Crop { margin } => {
                 assert!(margin >= 1.0, "a margin of {margin} leaves a crop unfilled");
-                resize_and_centre(image, size, margin)
+                centre_of_resized(found, size, margin)
             }
-            Self::Squash => resize(image, width, height, Filter::Bilinear, None),
-            Self::None => {
-                let found = [image.height(), image.width()];
-                if found != size {
-                    return Err(DataError::ImageSize {
-                        expected: size,
-                        found,
-                    });
-                }
-                Ok(image.clone())
-            }
+            Self::Squash => Ok(View::resized(width, height, size, Filter::Bilinear)),
+            Self::None if found != size => Err(DataError::ImageSize {
+                expected: size,
+                found,
+            }),
+            Self::None => Ok(View::whole(width, height)),
         }
     }
 }
@@ -114,18 +123,17 @@ impl std::fmt::Display for Preprocess {
 }
 
 /// Resizes so that the centre crop of `size` keeps `1 / margin` of the short side.
-fn resize_and_centre(
-    image: &RgbImage8,
+fn centre_of_resized(
+    [image_height, image_width]: [usize; 2],
     size: [usize; 2],
     margin: f64,
-) -> Result<RgbImage8, DataError> {
+) -> Result<View, DataError> {
     let [height, width] = size;
     if height == 0 || width == 0 {
         return Err(DataError::OutputSize { width, height });
     }
     let enlarged = |side: usize| (side as f64 * margin).round() as usize;
     let (least_height, least_width) = (enlarged(height), enlarged(width));
-    let (image_height, image_width) = (image.height(), image.width());
     // torchvision's Resize(int): the binding side exactly, the other one truncated.
     let scaled =
         |side: usize, to: usize, from: usize| (side as f64 * to as f64 / from as f64) as usize;
@@ -139,16 +147,23 @@ fn resize_and_centre(
     } else {
         (scaled(image_height, least_width, image_width), least_width)
     };
-    let resized = resize(image, new_width, new_height, Filter::Bicubic, None)?;
     // torchvision's CenterCrop rounds halves to the even pixel.
     let start = |outer: usize, inner: usize| ((outer - inner) as f64 / 2.0).round_ties_even();
-    let rect = CropRect {
+    let kept = CropRect {
         top: start(new_height, height) as usize,
         left: start(new_width, width) as usize,
         height,
         width,
     };
-    crop(&resized, rect)
+    Ok(View {
+        kept: Some(kept),
+        ..View::resized(
+            image_width,
+            image_height,
+            [new_height, new_width],
+            Filter::Bicubic,
+        )
+    })
 }
 
 /// Turns pixels into model input: `(value / 255 - mean) / std`, as torchvision rounds it.

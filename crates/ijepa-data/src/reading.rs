@@ -1,19 +1,25 @@
 //! From an index to pixels: the one way on which loaders and evaluations read images.
 
 mod ahead;
+mod meter;
 mod pixels;
 mod retry;
 
+use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 pub use ahead::in_order;
+pub use meter::Costs;
 pub use retry::Retry;
 
-use crate::decode::{Decoding, decode_as, guard, size};
+use crate::decode::{Decoding, decode_as, decode_part, guard, size};
 use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
 use crate::image::RgbImage8;
 use crate::source::Source;
+use crate::view::View;
+use meter::Meter;
 use pixels::{PixelBudget, Share};
 
 /// Bytes of a buffer that is kept for the next image.
@@ -26,18 +32,45 @@ pub struct Reading {
     pub retry: Retry,
     /// Pixels that are decoded at once by all threads together; an image of more is decoded alone.
     pub most_pixels: u64,
+    /// Bytes of files that a loader holds until they are decoded, where each request that is under
+    /// way counts as the largest file so far; a file of more is held alone.
+    pub most_bytes: u64,
+    /// Requests that a loader with workers has under way at once; 0 is four a worker, at least 16.
+    pub io_depth: usize,
     /// What files become where there is a choice.
     pub decoding: Decoding,
 }
 
 impl Default for Reading {
-    /// Eight attempts within 24 seconds; 2^28 pixels, 800 MB as 8-bit RGB; pixels as torchvision's.
+    /// Eight attempts within 24 seconds; 2^28 pixels, 800 MB as 8-bit RGB; 2^28 bytes of files, four
+    /// requests a worker; pixels as torchvision's.
     fn default() -> Self {
         Self {
             retry: Retry::default(),
             most_pixels: 1 << 28,
+            most_bytes: 1 << 28,
+            io_depth: 0,
             decoding: Decoding::default(),
         }
+    }
+}
+
+/// What a source gave of an image.
+#[derive(Debug)]
+pub(crate) struct FetchedImage {
+    name: String,
+    buffer: Vec<u8>,
+    fetched: Fetched,
+}
+
+impl FetchedImage {
+    /// Bytes that it holds.
+    pub(crate) fn bytes(&self) -> u64 {
+        let pixels = match &self.fetched {
+            Fetched::Pixels(image) => image.pixels().len(),
+            Fetched::File => 0,
+        };
+        (self.buffer.capacity() + pixels) as u64
     }
 }
 
@@ -45,7 +78,7 @@ impl Default for Reading {
 ///
 /// Storage that fails for now is asked again ([`Retry`]). Of the images that are being read, the
 /// files are in memory (one a thread, at most 1 GiB each) and [`Reading::most_pixels`] pixels, or
-/// one larger image; decoding waits for its share. A panic of a source, a decoder or `make` is a
+/// one larger image; decoding waits for its share. A panic of a source, a decoder or `choose` is a
 /// damaged image.
 #[derive(Debug)]
 pub struct ImageReader {
@@ -53,6 +86,7 @@ pub struct ImageReader {
     decoding: Decoding,
     pixels: PixelBudget,
     buffers: Mutex<Vec<Vec<u8>>>,
+    meter: Meter,
 }
 
 impl ImageReader {
@@ -63,32 +97,35 @@ impl ImageReader {
             decoding: config.decoding,
             pixels: PixelBudget::new(config.most_pixels),
             buffers: Mutex::default(),
+            meter: Meter::default(),
         }
     }
 
-    /// What `make` makes of image `index` of `source`; its pixels are dropped afterwards. Nothing
-    /// is waited for any more once `stopped`.
+    /// The part of image `index` of `source` that `choose` wants of an image with so many columns
+    /// and rows. Nothing is waited for any more once `stopped`.
     ///
     /// # Errors
     ///
-    /// [`FetchError::Corrupt`] if there is no image in it or `make` fails,
+    /// [`FetchError::Corrupt`] if there is no image in it or `choose` fails,
     /// [`FetchError::Missing`] if it cannot be had, also after all attempts; never
     /// [`FetchError::Transient`].
     ///
     /// # Panics
     ///
     /// Panics if `index` is not below the number of images.
-    pub fn read<T>(
+    pub fn read(
         &self,
         source: &dyn Source,
         index: usize,
         stopped: &dyn Fn() -> bool,
-        make: impl FnOnce(&RgbImage8) -> Result<T, DataError>,
-    ) -> Result<T, FetchError> {
-        self.read_with_file(source, index, stopped, |image, _| make(image))
+        choose: impl FnMut(usize, usize) -> Result<View, DataError>,
+    ) -> Result<RgbImage8, FetchError> {
+        let image = self.fetch_image(source, index, stopped)?;
+        self.view(image, choose).map_err(FetchError::Corrupt)
     }
 
-    /// As [`read`](Self::read), with the file that the pixels come from, if they come from one.
+    /// What `make` makes of all pixels of image `index` of `source`, with the file that they come
+    /// from, if they come from one.
     ///
     /// # Errors
     ///
@@ -130,14 +167,93 @@ impl ImageReader {
         stopped: &dyn Fn() -> bool,
         make: impl FnOnce(Fetched, &[u8]) -> Result<T, DataError>,
     ) -> Result<T, FetchError> {
+        let FetchedImage {
+            name,
+            buffer,
+            fetched,
+        } = self.fetch_image(source, index, stopped)?;
+        let made = guard(&name, || make(fetched, &buffer)).flatten();
+        self.keep(buffer);
+        made.map_err(FetchError::Corrupt)
+    }
+
+    /// The first half of [`read`](Self::read): waits for the storage.
+    pub(crate) fn fetch_image(
+        &self,
+        source: &dyn Source,
+        index: usize,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<FetchedImage, FetchError> {
+        let (name, since) = (source.name(index), Instant::now());
         let mut buffer = self.buffer();
-        let made = guard(&source.name(index), || {
-            let fetch = || source.fetch(index, &mut buffer);
-            let fetched = self.retry.run(stopped, fetch)?;
-            make(fetched, &buffer).map_err(FetchError::Corrupt)
+        let attempt = || guard(&name, || source.fetch(index, &mut buffer))?;
+        match self.retry.run(stopped, attempt) {
+            Ok(fetched) => {
+                let bytes = match &fetched {
+                    Fetched::Pixels(image) => image.pixels().len(),
+                    Fetched::File => buffer.len(),
+                };
+                self.meter.fetched(bytes as u64, since);
+                Ok(FetchedImage {
+                    name,
+                    buffer,
+                    fetched,
+                })
+            }
+            Err(error) => {
+                self.keep(buffer);
+                Err(error)
+            }
+        }
+    }
+
+    /// The second half: decodes.
+    pub(crate) fn view(
+        &self,
+        image: FetchedImage,
+        mut choose: impl FnMut(usize, usize) -> Result<View, DataError>,
+    ) -> Result<RgbImage8, DataError> {
+        let FetchedImage {
+            name,
+            buffer,
+            fetched,
+        } = image;
+        let view = guard(&name, || match &fetched {
+            Fetched::Pixels(image) => {
+                let since = Instant::now();
+                let shown = choose(image.width(), image.height())?.of(image);
+                self.meter.cropped(since);
+                shown
+            }
+            Fetched::File => self.decode_and_crop(&buffer, &name, choose),
         });
         self.keep(buffer);
-        made.map_err(FetchError::Corrupt)?
+        view?
+    }
+
+    fn decode_and_crop(
+        &self,
+        file: &[u8],
+        name: &str,
+        choose: impl FnMut(usize, usize) -> Result<View, DataError>,
+    ) -> Result<RgbImage8, DataError> {
+        let waited = Cell::new(Instant::now());
+        let hold = |pixels| {
+            let share = self.pixels.take(pixels);
+            waited.set(Instant::now());
+            share
+        };
+        let part = decode_part(file, name, self.decoding, hold, choose)?;
+        self.meter.decoded(waited.get());
+        let since = Instant::now();
+        let shown = part.shown();
+        self.meter.cropped(since);
+        shown
+    }
+
+    /// What reading has cost so far.
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// Decodes a file when there is room for its pixels.

@@ -71,6 +71,12 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// Whether images are made by code or lie in memory, so that fetching them keeps a core busy;
+    /// others are waited for, many at once.
+    fn is_computed(&self) -> bool {
+        false
+    }
+
     /// Gets image `index`: its pixels, or the bytes of its file in `buffer`, whose contents before
     /// are lost.
     ///

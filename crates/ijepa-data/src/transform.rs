@@ -21,9 +21,13 @@ pub use rand_augment::RandAugment;
 use crate::error::DataError;
 use crate::image::RgbImage8;
 use crate::rng::SampleRng;
+use crate::view::View;
 
 /// What a [`Loader`](crate::Loader) does to every image: [`Augment`] for pretraining,
 /// [`ClassifierAugment`] for probes and fine-tuning, or a transform of your own.
+///
+/// It has two steps with one stream of random numbers: first it chooses a [`View`] from the size
+/// of the image alone, then it changes what is seen there.
 ///
 /// # Examples
 ///
@@ -31,29 +35,30 @@ use crate::rng::SampleRng;
 /// use std::sync::Arc;
 /// use ijepa_data::*;
 ///
-/// /// Shows every image as it is.
+/// /// Shows the upper left corner of every image.
 /// #[derive(Debug)]
-/// struct Whole;
+/// struct Corner;
 ///
-/// impl Transform for Whole {
+/// impl Transform for Corner {
 ///     fn size(&self) -> [usize; 2] {
-///         [32, 32]
+///         [16, 16]
 ///     }
 ///     fn validate(&self) -> Result<(), DataError> {
 ///         Ok(())
 ///     }
-///     fn apply(&self, image: &RgbImage8, _: &mut SampleRng) -> Result<RgbImage8, DataError> {
-///         Preprocess::None.apply(image, self.size())
+///     fn view(&self, _: usize, _: usize, _: &mut SampleRng) -> Result<View, DataError> {
+///         let part = CropRect { top: 0, left: 0, height: 16, width: 16 };
+///         Ok(View { part, size: self.size(), filter: Filter::Bilinear, kept: None })
 ///     }
 /// }
 ///
 /// let scenes: DataSpec = "scenes:n=8,size=32".parse()?;
 /// let config = LoaderConfig {
-///     batch_size: 4, places: None, seed: 0, start_step: 0, workers: 1, augment: Whole,
+///     batch_size: 4, places: None, seed: 0, start_step: 0, workers: 1, augment: Corner,
 ///     max_bad_fraction: 0.0, reading: Reading::default(),
 /// };
 /// let batch = Loader::new(Arc::from(scenes.open()?), config)?.next_batch()?;
-/// assert_eq!(batch.images.len(), 4 * 32 * 32 * 3);
+/// assert_eq!(batch.images.len(), 4 * 16 * 16 * 3);
 /// # Ok::<(), DataError>(())
 /// ```
 pub trait Transform: Send + Sync + std::fmt::Debug {
@@ -67,12 +72,23 @@ pub trait Transform: Send + Sync + std::fmt::Debug {
     /// [`DataError::OutputSize`] or [`DataError::BadValue`] naming the field.
     fn validate(&self) -> Result<(), DataError>;
 
-    /// Transforms one image by numbers drawn from `rng` and nothing else.
+    /// Chooses what is shown of an image of `width` columns and `height` rows by numbers drawn
+    /// from `rng` and nothing else.
     ///
     /// # Errors
     ///
-    /// A [`DataError`] if this image cannot be transformed; a loader leaves it out.
-    fn apply(&self, image: &RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError>;
+    /// A [`DataError`] if such an image cannot be shown; a loader leaves it out.
+    fn view(&self, width: usize, height: usize, rng: &mut SampleRng) -> Result<View, DataError>;
+
+    /// Changes what is shown by further numbers of `rng`; by default nothing.
+    ///
+    /// # Errors
+    ///
+    /// A [`DataError`] if this image cannot be changed; a loader leaves it out.
+    fn change(&self, shown: RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
+        let _ = rng;
+        Ok(shown)
+    }
 }
 
 /// Checks that `range` is `[min, max]` with `0 < min <= max <= most`.

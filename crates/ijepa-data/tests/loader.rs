@@ -4,13 +4,14 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use ijepa_data::{
-    Augment, Batch, DataError, FetchError, Fetched, FolderSource, Loader, LoaderConfig, Reading,
-    Retry, RgbImage8, SampleRng, Skipped, Source, Transform, epoch_order,
+    Augment, Batch, ClassifierAugment, DataError, FetchError, Fetched, Filter, FolderSource,
+    Loader, LoaderConfig, RandAugment, Reading, Retry, RgbImage8, SampleRng, Skipped, Source,
+    Transform, View, epoch_order,
 };
 
 /// Images of one grey level, their index; those in `bad` cannot be read.
@@ -565,13 +566,13 @@ impl Transform for Counting {
         Ok(())
     }
 
-    fn apply(&self, _: &RgbImage8, _: &mut SampleRng) -> Result<RgbImage8, DataError> {
+    fn view(&self, width: usize, height: usize, _: &mut SampleRng) -> Result<View, DataError> {
         let Self([now, most]) = self;
         let others = now.fetch_add(1, Ordering::SeqCst);
         most.fetch_max(others + 1, Ordering::SeqCst);
         (0..50).for_each(|_| std::thread::yield_now());
         now.fetch_sub(1, Ordering::SeqCst);
-        RgbImage8::new(1, 1, vec![0; 3])
+        Ok(View::resized(width, height, [1, 1], Filter::Bilinear))
     }
 }
 
@@ -596,6 +597,166 @@ fn no_more_pixels_are_decoded_at_once_than_told() {
         let loader = Loader::new(Arc::new(Files), config).unwrap();
         assert_eq!(loader.take(12).filter(Result::is_ok).count(), 12);
         assert!(counting.0[1].load(Ordering::SeqCst) <= expected);
+    }
+}
+
+/// Files whose requests, but for the first, end once `wanted` of them are under way together.
+#[derive(Debug)]
+struct Distant {
+    wanted: usize,
+    asked: AtomicUsize,
+    /// Requests under way, now and at most.
+    under_way: Mutex<[usize; 2]>,
+    changed: Condvar,
+}
+
+impl Distant {
+    fn new(wanted: usize) -> Self {
+        Self {
+            wanted,
+            asked: AtomicUsize::new(0),
+            under_way: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// The most requests that a loader with one worker has under way together.
+    fn most(self, io_depth: usize) -> usize {
+        let source = Arc::new(self);
+        let mut config = LoaderConfig {
+            batch_size: 16,
+            ..config(1, 0)
+        };
+        config.reading.io_depth = io_depth;
+        let loader = Loader::new(Arc::<Self>::clone(&source), config).unwrap();
+        assert_eq!(loader.take(4).filter(Result::is_ok).count(), 4);
+        let [_, most] = *source.under_way.lock().unwrap();
+        most
+    }
+}
+
+impl Source for Distant {
+    fn len(&self) -> usize {
+        Files.len()
+    }
+
+    fn label(&self, _: usize) -> Option<u32> {
+        None
+    }
+
+    fn name(&self, index: usize) -> String {
+        Files.name(index)
+    }
+
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        if self.asked.fetch_add(1, Ordering::SeqCst) > 0 {
+            let mut under_way = self.under_way.lock().unwrap();
+            under_way[0] += 1;
+            under_way[1] = under_way[1].max(under_way[0]);
+            self.changed.notify_all();
+            let alone = |[_, most]: &mut [usize; 2]| *most < self.wanted;
+            // A loader that never asks for so many must not keep the test for ever.
+            let patience = Duration::from_secs(20);
+            let waited = self.changed.wait_timeout_while(under_way, patience, alone);
+            let (mut under_way, timeout) = waited.unwrap();
+            assert!(!timeout.timed_out(), "{under_way:?} requests at once");
+            under_way[0] -= 1;
+        }
+        Files.fetch(index, buffer)
+    }
+
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+}
+
+#[test]
+fn requests_are_under_way_together_however_few_workers_decode() {
+    assert_eq!(Distant::new(16).most(0), 16);
+    assert_eq!(Distant::new(5).most(5), 5);
+}
+
+/// Counts files from their request until they are decoded.
+#[derive(Debug, Clone, Default)]
+struct Held([Arc<AtomicUsize>; 2]);
+
+impl Source for Held {
+    fn len(&self) -> usize {
+        Files.len()
+    }
+
+    fn label(&self, _: usize) -> Option<u32> {
+        None
+    }
+
+    fn name(&self, index: usize) -> String {
+        Files.name(index)
+    }
+
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        let Self([now, most]) = self;
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        Files.fetch(index, buffer)
+    }
+
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+}
+
+impl Transform for Held {
+    fn size(&self) -> [usize; 2] {
+        [1, 1]
+    }
+
+    fn validate(&self) -> Result<(), DataError> {
+        Ok(())
+    }
+
+    fn view(&self, width: usize, height: usize, _: &mut SampleRng) -> Result<View, DataError> {
+        (0..50).for_each(|_| std::thread::yield_now());
+        self.0[0].fetch_sub(1, Ordering::SeqCst);
+        Ok(View::resized(width, height, [1, 1], Filter::Bilinear))
+    }
+}
+
+#[test]
+fn no_more_bytes_of_files_are_held_than_told() {
+    // A file has 973 bytes.
+    for (most_bytes, expected) in [(4 * 973, 4), (1000, 1), (10, 1)] {
+        let held = Held::default();
+        let config = LoaderConfig {
+            batch_size: 16,
+            places: None,
+            seed: 0,
+            start_step: 0,
+            workers: 1,
+            augment: held.clone(),
+            max_bad_fraction: 0.0,
+            reading: Reading {
+                most_bytes,
+                ..Reading::default()
+            },
+        };
+        let loader = Loader::new(Arc::new(held.clone()), config).unwrap();
+        assert_eq!(loader.take(12).filter(Result::is_ok).count(), 12);
+        assert!(held.0[1].load(Ordering::SeqCst) <= expected, "{most_bytes}");
+    }
+}
+
+#[test]
+fn memory_of_recycled_batches_is_used_again() {
+    const MARK: usize = 1 << 20;
+    for workers in [0, 2] {
+        let mut loader = Loader::new(Arc::new(Levels::new(50)), config(workers, 0)).unwrap();
+        let expected = batches(Levels::new(50), config(0, 0), 6);
+        let mut first = loader.next_batch().unwrap();
+        first.images.fill(7);
+        first.images.reserve_exact(MARK);
+        loader.recycle(first);
+        let next: Vec<Batch> = loader.take(5).map(Result::unwrap).collect();
+        assert!(next.iter().any(|batch| batch.images.capacity() >= MARK));
+        assert!(next == expected[1..]);
     }
 }
 
@@ -694,4 +855,94 @@ fn configurations_out_of_range_are_refused() {
         ),
         "bad value `[0.5, 0.4]` for `crop_scale`, expected [min, max] with 0 < min <= max <= 1"
     );
+}
+
+/// Files of many sizes and images that need no decoding, some of them damaged.
+#[derive(Debug)]
+struct Mixed;
+
+impl Source for Mixed {
+    fn len(&self) -> usize {
+        40
+    }
+
+    fn label(&self, _: usize) -> Option<u32> {
+        None
+    }
+
+    fn name(&self, index: usize) -> String {
+        index.to_string()
+    }
+
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        let (width, height) = (5 + index * 7 % 60, 3 + index * 13 % 50);
+        let level = |at: usize| (at * (index + 3) % 251) as u8;
+        let pixels: Vec<u8> = (0..width * height * 3).map(level).collect();
+        if index % 3 == 0 {
+            return Ok(Fetched::Pixels(RgbImage8::new(width, height, pixels)?));
+        }
+        *buffer = [format!("P6 {width} {height} 255\n").as_bytes(), &pixels].concat();
+        // Three of the files stop too early.
+        buffer.truncate(buffer.len() - usize::from(index % 16 == 1));
+        Ok(Fetched::File)
+    }
+
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+}
+
+#[test]
+fn batches_have_not_changed() {
+    fn hash<T: Transform + 'static>(augment: T, workers: usize) -> String {
+        let config = LoaderConfig {
+            batch_size: 16,
+            places: None,
+            seed: 11,
+            start_step: 1,
+            workers,
+            augment,
+            max_bad_fraction: 0.1,
+            reading: Reading::default(),
+        };
+        let mut hash = blake3::Hasher::new();
+        for batch in Loader::new(Arc::new(Mixed), config).unwrap().take(4) {
+            let batch = batch.unwrap();
+            hash.update(&batch.images);
+            hash.update(format!("{:?}", (batch.step, batch.epoch, batch.indices)).as_bytes());
+        }
+        hash.finalize().to_hex()[..16].to_owned()
+    }
+    let coloured = Augment {
+        size: [24, 20],
+        flip: true,
+        color_jitter: 0.7,
+        ..Augment::default()
+    };
+    let distorted = ClassifierAugment {
+        rand_augment: Some(RandAugment::default()),
+        ..ClassifierAugment::random_crop([20, 24])
+    };
+    for workers in [0, 3] {
+        assert_eq!(
+            [
+                hash(
+                    Augment {
+                        size: [24, 24],
+                        ..Augment::default()
+                    },
+                    workers
+                ),
+                hash(coloured.clone(), workers),
+                hash(distorted.clone(), workers),
+                hash(ClassifierAugment::squash([16, 16]), workers),
+            ],
+            [
+                "6342c430dafc9c81",
+                "d9db97d9025ac0cc",
+                "0b47e7c58b6bc111",
+                "90a9c560bd8dc04b"
+            ]
+        );
+    }
 }

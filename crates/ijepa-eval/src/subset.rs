@@ -42,6 +42,10 @@ impl Source for Subset {
         self.source.name(self.at(index))
     }
 
+    fn is_computed(&self) -> bool {
+        self.source.is_computed()
+    }
+
     fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         self.source.fetch(self.at(index), buffer)
     }

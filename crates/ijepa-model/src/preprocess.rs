@@ -1,6 +1,6 @@
 //! From bytes to the tensors that encoders take.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorCreationOptions, TensorData};
 use serde::{Deserialize, Serialize};
 
 /// Mean and standard deviation of each colour channel, for pixels in `[0, 1]`.
@@ -29,8 +29,8 @@ impl Normalization {
         std: [0.5; 3],
     };
 
-    /// Normalised images from interleaved bytes; the bytes travel, the arithmetic is done on
-    /// the device.
+    /// Normalised images from interleaved bytes; the bytes travel (four times as many where the
+    /// device has no such integers), the arithmetic is done on the device.
     ///
     /// # Shapes
     ///
@@ -53,7 +53,12 @@ impl Normalization {
             pixels.len()
         );
         let data = TensorData::new(pixels.to_vec(), [batch, height, width, 3]);
-        let bytes = Tensor::<4, burn::tensor::Int>::from_data(data, device);
+        let own = TensorCreationOptions::from(device);
+        let options = match device.supports_dtype(DType::U8) {
+            true => own.with_dtype(DType::U8),
+            false => own,
+        };
+        let bytes = Tensor::<4, Int>::from_data(data, options);
         let channels = |values: [f32; 3]| -> Tensor<4> {
             Tensor::<1>::from_floats(values, device).reshape([1, 1, 1, 3])
         };

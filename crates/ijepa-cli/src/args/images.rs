@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 use ijepa_data::{
-    DataError, DataSpec, Decoding, Orientation, Preprocess, Reading, SixteenBit, Source,
+    DataError, DataSpec, Decode, Decoding, Orientation, Preprocess, Reading, SixteenBit, Source,
 };
 use ijepa_eval::ExtractConfig;
 use ijepa_model::{Normalization, Pooling};
@@ -108,6 +108,10 @@ pub(crate) struct ReadArgs {
     /// probes on CLEVR, else what the weights say, else eval]
     #[arg(long, value_name = "HOW", value_parser = preprocess)]
     preprocess: Option<Preprocess>,
+    /// How many pixels of a JPEG file are made: exact, all that are shown; fast, a half to an eighth
+    /// of rows and columns where that is enough (needs the Cargo feature `turbojpeg`)
+    #[arg(long, value_name = "HOW", default_value_t, value_parser = decode)]
+    decode: Decode,
     /// Whether pictures are turned upright as their EXIF data says: ignore, exif
     #[arg(long, value_name = "HOW", default_value_t)]
     orientation: Orientation,
@@ -149,6 +153,7 @@ impl ReadArgs {
     /// What the flag says, else the weights, else `default`.
     pub(crate) fn choose(&self, own: Option<Preprocess>, default: Preprocess) -> Resizing {
         let decoding = Decoding {
+            decode: self.decode,
             orientation: self.orientation,
             sixteen_bit: self.sixteen_bit,
         };
@@ -178,6 +183,7 @@ impl Resizing {
     pub(crate) fn add_to(self, result: &mut Value) {
         result["preprocess"] = json!(self.how.to_string());
         result["preprocess_from"] = json!(self.from);
+        result["decode"] = json!(self.decoding.decode.to_string());
         result["orientation"] = json!(self.decoding.orientation.to_string());
         result["sixteen_bit"] = json!(self.decoding.sixteen_bit.to_string());
     }
@@ -191,4 +197,12 @@ impl std::fmt::Display for Resizing {
 
 fn preprocess(text: &str) -> Result<Preprocess, String> {
     text.parse().map_err(|error: DataError| error.to_string())
+}
+
+fn decode(text: &str) -> Result<Decode, String> {
+    let decode: Decode = text.parse().map_err(|error: DataError| error.to_string())?;
+    match decode.is_built() {
+        true => Ok(decode),
+        false => Err("needs a build with the Cargo feature `turbojpeg`".to_owned()),
+    }
 }

@@ -108,6 +108,7 @@ pub(crate) fn stopping_at_ctrl_c(
 ) -> Result<TrainOptions, CliError> {
     let (workers, reading) = (context.workers(), context.reading());
     environment["workers"] = workers.into();
+    environment["io_depth"] = reading.io_depth.into();
     environment["retries"] = reading.retry.retries.into();
     let options = TrainOptions {
         workers,

@@ -56,7 +56,7 @@ pub(crate) struct PairArgs {
     /// Features to learn from, .safetensors, .npy or .parquet of `ijepa embed`
     #[arg(long, value_name = "FILE", requires = "features_test")]
     #[arg(conflicts_with_all = ["train", "test", "weights", "arch", "encoder", "image_size",
-          "normalize", "preprocess", "orientation", "sixteen_bit", "num_heads"])]
+          "normalize", "preprocess", "decode", "orientation", "sixteen_bit", "num_heads"])]
     features_train: Option<PathBuf>,
     /// Features that are classified
     #[arg(long, value_name = "FILE", requires = "features_train")]

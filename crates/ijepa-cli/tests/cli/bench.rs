@@ -12,6 +12,12 @@ fn the_speed_of_loading_is_measured() {
     let found = json(&words(&line));
     let expected = BTreeSet::from([
         "images_per_s",
+        "images_per_s_per_worker",
+        "bytes_per_s",
+        "decode_share",
+        "crop_share",
+        "wait_share",
+        "jpeg_decoder",
         "data",
         "images",
         "image_size",
@@ -26,6 +32,13 @@ fn the_speed_of_loading_is_measured() {
     assert_eq!(keys(&found), expected);
     let rate = |key| found["images_per_s"][key].as_f64().unwrap();
     assert!(rate("min") > 0.0 && rate("min") <= rate("median") && rate("median") <= rate("max"));
+    // Scenes of 24 x 24 come without a file and are cropped; with one worker nothing is added up.
+    let number = |key: &str| found[key].as_f64().unwrap();
+    assert_eq!(number("images_per_s_per_worker"), rate("median"));
+    assert!(number("bytes_per_s") > 0.0 && number("decode_share") == 0.0);
+    assert!(
+        number("crop_share") > 0.0 && number("crop_share") + number("wait_share") <= 1.0 + 1e-9
+    );
     // The recipe's batch is larger than the data.
     assert_eq!(
         (&found["images"], &found["batch_size"]),

@@ -209,7 +209,7 @@ fn bad_recipes_exit_with_3() {
     check_line(
         "bench masks --batch-size 100 --set data.decode=fast",
         3,
-        "not built yet",
+        "needs a build with the Cargo feature `turbojpeg`",
     );
     let folder = tempfile::tempdir().unwrap();
     let file = path_text(folder.path().join("mine.toml"));

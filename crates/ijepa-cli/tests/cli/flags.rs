@@ -177,6 +177,9 @@ fn table(folder: &Path) -> Vec<Entry> {
         entry("--retries", [None, Some("2")], |seen| {
             seen.environment("retries")
         }),
+        entry("--io-depth", [None, Some("2")], |seen| {
+            seen.environment("io_depth")
+        }),
         // A device or a precision that this build or this machine lacks is refused, but for bf16
         // on a CPU, which warns.
         entry("--device", [Some(&own), Some(other)], |seen| {

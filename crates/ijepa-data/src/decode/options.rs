@@ -10,10 +10,32 @@ use crate::error::DataError;
 /// with Pillow, but for 16-bit grey pictures, which Pillow clips.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Decoding {
+    /// How many pixels of a file are made.
+    pub decode: Decode,
     /// What turned cameras do.
     pub orientation: Orientation,
     /// What becomes of samples of 16 bits.
     pub sixteen_bit: SixteenBit,
+}
+
+/// How many pixels of a file are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decode {
+    /// All that a crop covers.
+    #[default]
+    Exact,
+    /// Of JPEG files a half, a quarter or an eighth of the rows and columns where the crop has that
+    /// many times more of both than its result: some grey levels off, several times faster for
+    /// large photographs. Needs the Cargo feature `turbojpeg` and is [`Exact`](Self::Exact) without.
+    Fast,
+}
+
+impl Decode {
+    /// Whether this build can do it.
+    pub const fn is_built(self) -> bool {
+        matches!(self, Self::Exact) || cfg!(feature = "turbojpeg")
+    }
 }
 
 /// Whether pictures are turned upright as their EXIF data says.
@@ -70,6 +92,7 @@ macro_rules! words {
     };
 }
 
+words!(Decode, "decoding", "exact, fast", "exact" => Exact, "fast" => Fast);
 words!(Orientation, "orientation", "ignore, exif", "ignore" => Ignore, "exif" => Exif);
 words!(
     SixteenBit, "conversion of 16-bit samples", "high_byte, scale",

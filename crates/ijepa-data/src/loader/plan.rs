@@ -2,12 +2,15 @@
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::LoaderConfig;
+use super::queue::AHEAD;
+use crate::decode::guard;
 use crate::error::DataError;
-use crate::fetch::FetchError;
+use crate::fetch::FetchError::{self, Corrupt};
 use crate::image::RgbImage8;
-use crate::reading::ImageReader;
+use crate::reading::{Costs, FetchedImage, ImageReader, Reading};
 use crate::rng::{Purpose, sample_rng};
 use crate::source::Source;
 use crate::transform::Transform;
@@ -21,16 +24,21 @@ pub(super) struct Plan {
     orders: Mutex<Vec<(u64, Arc<[u32]>)>>,
 }
 
-/// A run of places of one batch.
-#[derive(Debug, Default)]
+/// A place of the batch of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slot {
+    pub(super) step: u64,
+    /// Within the whole batch.
+    pub(super) place: usize,
+}
+
+/// What a slot holds.
+#[derive(Debug)]
 pub(super) struct Filled {
-    /// `[places, height, width, 3]`; fewer places if too many images were bad to go on or one could
-    /// not be had.
-    pub(super) images: Vec<u8>,
-    pub(super) indices: Vec<u32>,
+    /// The image's number and the image; none if too many were bad to go on.
+    pub(super) image: Option<(u32, RgbImage8)>,
+    /// The images before it that could not be used.
     pub(super) bad: Vec<(u32, DataError)>,
-    /// Why an image could not be had; the places from its own on are missing.
-    pub(super) lost: Option<DataError>,
 }
 
 impl Plan {
@@ -88,6 +96,15 @@ impl Plan {
         })
     }
 
+    pub(super) fn reading(&self) -> &Reading {
+        &self.config.reading
+    }
+
+    /// What reading has cost so far.
+    pub(super) fn costs(&self) -> Costs {
+        self.reader.meter().costs()
+    }
+
     pub(super) fn source(&self) -> &dyn Source {
         self.source.as_ref()
     }
@@ -122,79 +139,92 @@ impl Plan {
         ((share - 1e-6).ceil() as usize).min(images - 1)
     }
 
-    /// Fills `places` of the batch of `step`; stops between images once `cancelled`.
+    /// The image that stands `offset` images after that of `slot` in the order of its epoch.
+    fn candidate(&self, slot: Slot, offset: usize) -> u32 {
+        let order = self.order(self.epoch(slot.step));
+        order[(self.position(slot) + offset) % order.len()]
+    }
+
+    /// The position of `slot` in its epoch.
+    fn position(&self, slot: Slot) -> usize {
+        (slot.step % self.steps_per_epoch()) as usize * self.config.batch_size + slot.place
+    }
+
+    /// Gets the image that belongs into `slot`.
+    pub(super) fn fetch(
+        &self,
+        slot: Slot,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<FetchedImage, FetchError> {
+        self.fetch_instead(slot, 0, cancelled)
+    }
+
+    fn fetch_instead(
+        &self,
+        slot: Slot,
+        offset: usize,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<FetchedImage, FetchError> {
+        let index = self.candidate(slot, offset) as usize;
+        self.reader.fetch_image(self.source(), index, cancelled)
+    }
+
+    /// Makes what `slot` holds of what was fetched for it, or of the next image that is not bad.
+    ///
+    /// # Errors
+    ///
+    /// Why an image could not be had.
     pub(super) fn fill(
         &self,
-        step: u64,
-        places: Range<usize>,
+        slot: Slot,
+        fetched: Result<FetchedImage, FetchError>,
         cancelled: &dyn Fn() -> bool,
-    ) -> Filled {
-        let epoch = self.epoch(step);
-        let order = self.order(epoch);
-        let first = (step % self.steps_per_epoch()) as usize * self.config.batch_size;
-        let mut filled = Filled::default();
-        filled.images.reserve(places.len() * self.image_bytes());
-        for place in places {
-            if cancelled() {
-                break;
-            }
-            let slot = first + place;
-            // The bad images of one slot are distinct, so the search ends.
-            for offset in 0..order.len() {
-                let index = order[(slot + offset) % order.len()];
-                match self.image(epoch, slot, index, cancelled) {
-                    Ok(image) => {
-                        filled.images.extend_from_slice(image.pixels());
-                        filled.indices.push(index);
-                        break;
-                    }
-                    Err(FetchError::Corrupt(why)) => {
-                        filled.bad.push((index, why));
-                        if offset >= self.most_bad() {
-                            return filled;
-                        }
-                    }
-                    Err(lost) => {
-                        filled.lost = Some(lost.into_error());
-                        return filled;
-                    }
+    ) -> Result<Filled, DataError> {
+        let mut fetched = Some(fetched);
+        let mut bad = Vec::new();
+        // The bad images of one slot are distinct.
+        for offset in 0..=self.most_bad() {
+            let index = self.candidate(slot, offset);
+            let fetch = || self.fetch_instead(slot, offset, cancelled);
+            let image = fetched.take().unwrap_or_else(fetch);
+            match image.and_then(|image| self.image(slot, index, image).map_err(Corrupt)) {
+                Ok(image) => {
+                    let image = Some((index, image));
+                    return Ok(Filled { image, bad });
                 }
+                Err(Corrupt(why)) => bad.push((index, why)),
+                Err(lost) => return Err(lost.into_error()),
             }
         }
-        filled
+        Ok(Filled { image: None, bad })
     }
 
     /// One transformed image. Its randomness belongs to the slot, so that an image that stands
     /// in for a bad one is cropped differently there.
-    fn image(
-        &self,
-        epoch: u64,
-        slot: usize,
-        index: u32,
-        cancelled: &dyn Fn() -> bool,
-    ) -> Result<RgbImage8, FetchError> {
-        let source = self.source.as_ref();
-        self.reader
-            .read(source, index as usize, cancelled, |image| {
-                let mut rng = sample_rng(self.config.seed, Purpose::Augment, epoch, slot as u64);
-                let image = self.config.augment.apply(image, &mut rng)?;
-                let (expected, found) =
-                    (self.config.augment.size(), [image.height(), image.width()]);
-                match found == expected {
-                    true => Ok(image),
-                    false => Err(DataError::ImageSize { expected, found }),
-                }
-            })
+    fn image(&self, slot: Slot, index: u32, fetched: FetchedImage) -> Result<RgbImage8, DataError> {
+        let (augment, epoch) = (&self.config.augment, self.epoch(slot.step));
+        let position = self.position(slot) as u64;
+        let rng = &mut sample_rng(self.config.seed, Purpose::Augment, epoch, position);
+        let choose = |width, height| augment.view(width, height, rng);
+        let shown = self.reader.view(fetched, choose)?;
+        let (name, since) = (self.source.name(index as usize), Instant::now());
+        let image = guard(&name, || augment.change(shown, rng))??;
+        self.reader.meter().cropped(since);
+        let (expected, found) = (augment.size(), [image.height(), image.width()]);
+        match found == expected {
+            true => Ok(image),
+            false => Err(DataError::ImageSize { expected, found }),
+        }
     }
 
-    /// The order of an epoch; the newest two are kept, since workers may be in either.
+    /// The order of an epoch; the newest are kept, since batches ahead may be in any of them.
     fn order(&self, epoch: u64) -> Arc<[u32]> {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, order)) = orders.iter().find(|(known, _)| *known == epoch) {
             return Arc::clone(order);
         }
         let order: Arc<[u32]> = self.source.layout().order(self.config.seed, epoch).into();
-        if orders.len() == 2 {
+        if orders.len() as u64 > AHEAD {
             orders.remove(0);
         }
         orders.push((epoch, Arc::clone(&order)));

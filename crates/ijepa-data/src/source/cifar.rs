@@ -221,6 +221,13 @@ impl Source for CifarSource {
         }
     }
 
+    fn is_computed(&self) -> bool {
+        match &self.images {
+            Images::Binary(_) => true,
+            Images::Parquet(source) => source.is_computed(),
+        }
+    }
+
     fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         match &self.images {
             Images::Binary(binary) => {

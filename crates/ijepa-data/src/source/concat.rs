@@ -111,6 +111,10 @@ impl Source for ConcatSource {
         part.source.file(index)
     }
 
+    fn is_computed(&self) -> bool {
+        self.parts.iter().all(|part| part.source.is_computed())
+    }
+
     fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         let (part, index) = self.locate(index);
         part.source.fetch(index, buffer)

@@ -121,6 +121,10 @@ impl Source for ScenesSource {
         )
     }
 
+    fn is_computed(&self) -> bool {
+        true
+    }
+
     fn fetch(&self, index: usize, _: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         self.check(index);
         let image = match self.config.kind {

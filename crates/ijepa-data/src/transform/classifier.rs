@@ -1,13 +1,12 @@
 //! The random transform under which probes and fine-tuned encoders are trained.
 
-use rand::Rng;
-
 use super::crop::RATIOS;
 use super::{RandAugment, Transform, check_range, random_crop_of_ratio};
 use crate::error::DataError;
 use crate::image::RgbImage8;
-use crate::resize::{Filter, crop_resize, resize, sides};
+use crate::resize::{Filter, sides};
 use crate::rng::{SampleRng, unit};
+use crate::view::View;
 
 /// How a training image gets the model's size.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -105,26 +104,9 @@ impl ClassifierAugment {
     /// # Errors
     ///
     /// [`DataError::OutputSize`] if `size` is empty or beyond reason.
-    pub fn apply(&self, image: &RgbImage8, rng: &mut impl Rng) -> Result<RgbImage8, DataError> {
-        let [height, width] = self.size;
-        let mut output = match self.framing {
-            Framing::RandomCrop {
-                scale,
-                ratio,
-                filter,
-            } => {
-                let rect = random_crop_of_ratio(image.width(), image.height(), scale, ratio, rng);
-                crop_resize(image, rect, width, height, filter)?
-            }
-            Framing::Squash { filter } => resize(image, width, height, filter, None)?,
-        };
-        if self.flip && unit(rng) < 0.5 {
-            output.flip_horizontal();
-        }
-        if let Some(policy) = self.rand_augment {
-            policy.apply(&mut output, rng);
-        }
-        Ok(output)
+    pub fn apply(&self, image: &RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
+        let view = self.view(image.width(), image.height(), rng)?;
+        self.change(view.of(image)?, rng)
     }
 }
 
@@ -137,7 +119,29 @@ impl Transform for ClassifierAugment {
         self.validate()
     }
 
-    fn apply(&self, image: &RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
-        self.apply(image, rng)
+    fn view(&self, width: usize, height: usize, rng: &mut SampleRng) -> Result<View, DataError> {
+        Ok(match self.framing {
+            Framing::RandomCrop {
+                scale,
+                ratio,
+                filter,
+            } => View {
+                part: random_crop_of_ratio(width, height, scale, ratio, rng),
+                size: self.size,
+                filter,
+                kept: None,
+            },
+            Framing::Squash { filter } => View::resized(width, height, self.size, filter),
+        })
+    }
+
+    fn change(&self, mut shown: RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
+        if self.flip && unit(rng) < 0.5 {
+            shown.flip_horizontal();
+        }
+        if let Some(policy) = self.rand_augment {
+            policy.apply(&mut shown, rng);
+        }
+        Ok(shown)
     }
 }

@@ -1,13 +1,12 @@
 //! The random transform of pretraining images.
 
-use rand::Rng;
-
 use super::{Transform, check_range, random_crop};
 use crate::color::distort;
 use crate::error::DataError;
 use crate::image::RgbImage8;
-use crate::resize::{Filter, crop_resize, sides};
+use crate::resize::{Filter, sides};
 use crate::rng::{SampleRng, unit};
+use crate::view::View;
 
 /// Random crop, then optionally a mirror and other colours; the published recipes crop only.
 ///
@@ -68,23 +67,12 @@ impl Augment {
 
     /// Crops, resizes, mirrors and recolours `image` by numbers drawn from `rng`.
     ///
-    /// The crop is cut on whole pixels and resized by the antialiased bilinear kernel, as
-    /// torchvision's `RandomResizedCrop` does with Pillow images.
-    ///
     /// # Errors
     ///
     /// [`DataError::OutputSize`] if `size` is empty or beyond reason.
-    pub fn apply(&self, image: &RgbImage8, rng: &mut impl Rng) -> Result<RgbImage8, DataError> {
-        let [height, width] = self.size;
-        let rect = random_crop(image.width(), image.height(), self.crop_scale, rng);
-        let mut output = crop_resize(image, rect, width, height, Filter::Bilinear)?;
-        if self.flip && unit(rng) < 0.5 {
-            output.flip_horizontal();
-        }
-        if self.color_jitter > 0.0 {
-            distort(&mut output, self.color_jitter, rng);
-        }
-        Ok(output)
+    pub fn apply(&self, image: &RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
+        let view = self.view(image.width(), image.height(), rng)?;
+        self.change(view.of(image)?, rng)
     }
 }
 
@@ -97,7 +85,24 @@ impl Transform for Augment {
         self.validate()
     }
 
-    fn apply(&self, image: &RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
-        self.apply(image, rng)
+    /// The crop is cut on whole pixels and resized by the antialiased bilinear kernel, as
+    /// torchvision's `RandomResizedCrop` does with Pillow images.
+    fn view(&self, width: usize, height: usize, rng: &mut SampleRng) -> Result<View, DataError> {
+        Ok(View {
+            part: random_crop(width, height, self.crop_scale, rng),
+            size: self.size,
+            filter: Filter::Bilinear,
+            kept: None,
+        })
+    }
+
+    fn change(&self, mut shown: RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
+        if self.flip && unit(rng) < 0.5 {
+            shown.flip_horizontal();
+        }
+        if self.color_jitter > 0.0 {
+            distort(&mut shown, self.color_jitter, rng);
+        }
+        Ok(shown)
     }
 }

@@ -6,7 +6,9 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
-use ijepa_data::{Decoding, Preprocess, Reading, RgbImage8, Skipped, Source, to_chw_f32};
+use ijepa_data::{
+    Decoding, JPEG_DECODER, Preprocess, Reading, RgbImage8, Skipped, Source, to_chw_f32,
+};
 use ijepa_model::{Checkpoint, Normalization, Pooling, VisionTransformer, checkpoint::Resize};
 
 pub use error::ExtractError;
@@ -90,10 +92,14 @@ impl ExtractConfig {
     /// How files become pixels of the encoder's size; what is as by default is not said.
     pub(crate) fn pixels(&self) -> String {
         let (how, decoding) = (self.preprocess, self.reading.decoding);
-        match decoding == Decoding::default() {
-            true => format!("{how:?}"),
-            false => format!("{how:?}, {decoding:?}"),
+        let mut pixels = format!("{how:?}");
+        if decoding != Decoding::default() {
+            pixels += &format!(", {decoding:?}");
         }
+        if JPEG_DECODER != "zune-jpeg" {
+            pixels += &format!(", {JPEG_DECODER}");
+        }
+        pixels
     }
 
     /// Values of the pooled features of an image.

@@ -1,7 +1,7 @@
 //! Threads that read images ahead of the encoder, in order.
 
 use ijepa_data::{
-    DataError, FetchError, ImageReader, Preprocess, Reading, RgbImage8, Skipped, Source, in_order,
+    FetchError, ImageReader, Preprocess, Reading, RgbImage8, Skipped, Source, View, in_order,
 };
 
 use super::ExtractError;
@@ -49,8 +49,8 @@ impl<'a> Reader<'a> {
         index: usize,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Result<RgbImage8, Skipped>, ExtractError> {
-        let resize = |image: &RgbImage8| self.preprocess.apply(image, self.size);
-        let read = self.images.read(self.source, index, stopped, resize);
+        let view = |width, height| self.preprocess.view(width, height, self.size);
+        let read = self.images.read(self.source, index, stopped, view);
         unless_damaged(self.source, index, read)
     }
 
@@ -60,8 +60,8 @@ impl<'a> Reader<'a> {
         index: usize,
     ) -> Result<Result<RgbImage8, Skipped>, ExtractError> {
         let reader = ImageReader::new(Reading::default());
-        let copy = |image: &RgbImage8| Ok::<_, DataError>(image.clone());
-        let read = reader.read(source, index, &|| false, copy);
+        let whole = |width, height| Ok(View::whole(width, height));
+        let read = reader.read(source, index, &|| false, whole);
         unless_damaged(source, index, read)
     }
 }

@@ -97,6 +97,7 @@ impl Batches for Live<'_> {
                     .iter()
                     .map(|&index| self.labels[index as usize]),
             );
+            self.loader.recycle(part);
         }
         Ok((Tensor::cat(features, 0), labels))
     }

@@ -11,7 +11,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-pub use ijepa_data::{Orientation, SixteenBit};
+pub use ijepa_data::{Decode, Orientation, SixteenBit};
 pub use ijepa_masking::MaskMode;
 pub use ijepa_model::{InitScheme, Kernels, Loss, Precision, Target, TargetMasking};
 
@@ -54,17 +54,6 @@ pub enum MaskStrategy {
     Block,
     /// A random set of target patches; the context is its complement.
     Random,
-}
-
-/// How images are decoded and resized.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Decode {
-    /// Pixels as the reference's image library gives them.
-    #[default]
-    Exact,
-    /// Reduced-size decoding, close to but not equal to the exact pixels.
-    Fast,
 }
 
 /// Course of the weight decay over a run.

@@ -234,13 +234,15 @@ pub enum RecipeError {
         /// Images of an optimizer step.
         batch_size: usize,
     },
-    /// A valid value that training cannot act on yet.
-    #[error("`{key}` is \"{value}\", which is not built yet")]
+    /// A valid value that this build cannot act on.
+    #[error("`{key}` is \"{value}\", which needs a build with the Cargo feature `{feature}`")]
     NotBuilt {
         /// The dotted key.
         key: &'static str,
         /// The value.
         value: &'static str,
+        /// The feature.
+        feature: &'static str,
     },
 }
 
@@ -267,7 +269,7 @@ impl RecipeError {
         }
     }
 
-    /// Whether the recipe is valid but asks for something that training cannot do yet.
+    /// Whether the recipe is valid but asks for something that this build cannot do.
     pub fn is_not_built(&self) -> bool {
         matches!(self.rule(), Self::NotBuilt { .. })
     }

@@ -208,7 +208,7 @@ pub struct Data {
     pub flip: bool,
     /// Strength of the colour distortion, at most 2.5, where hues turn by half the circle; 0 is off.
     pub color_jitter: f64,
-    /// How images are decoded and resized.
+    /// How many pixels of a file are made.
     pub decode: Decode,
     /// Whether pictures are turned upright as their EXIF data says.
     pub orientation: Orientation,
@@ -242,6 +242,7 @@ impl Data {
     /// How files become pixels.
     pub fn decoding(&self) -> Decoding {
         Decoding {
+            decode: self.decode,
             orientation: self.orientation,
             sixteen_bit: self.sixteen_bit,
         }

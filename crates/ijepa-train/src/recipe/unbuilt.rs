@@ -1,38 +1,37 @@
-//! Valid values that training cannot act on yet.
+//! Valid values that this build cannot act on.
 
-use super::{Recipe, RecipeError, parse::to_table};
-
-/// Keys and values that are accepted by the format and refused by the trainer.
-const UNBUILT: &[(&str, &str)] = &[("data.decode", "fast")];
+use super::{Recipe, RecipeError};
 
 impl Recipe {
-    /// The first value of this recipe that training cannot act on yet, as an error to report.
+    /// The first value of this recipe that this build cannot act on, as an error to report.
     pub fn unbuilt(&self) -> Option<RecipeError> {
-        let table = to_table(self);
-        UNBUILT.iter().find_map(|&(key, value)| {
-            let (section, name) = key.split_once('.')?;
-            let found = table.get(section)?.get(name)?.as_str()?;
-            (found == value).then_some(RecipeError::NotBuilt { key, value })
-        })
+        let decode = RecipeError::NotBuilt {
+            key: "data.decode",
+            value: "fast",
+            feature: "turbojpeg",
+        };
+        (!self.data.decode.is_built()).then_some(decode)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ijepa_data::Decode;
+
     use super::*;
     use crate::recipe::Settings;
 
     #[test]
-    fn every_listed_value_exists_and_is_refused() {
+    fn what_needs_another_build_is_refused_by_name() {
         assert!(Recipe::default().unbuilt().is_none());
-        for (key, value) in UNBUILT {
-            assert!(Recipe::names_of(key).unwrap().contains(value), "{key}");
-            let recipe = Recipe::default().with_overrides(&[format!("{key}={value}")]);
-            let error = recipe.unwrap().unbuilt().unwrap();
+        let fast = Recipe::default().with_overrides(&["data.decode=fast".to_owned()]);
+        let error = fast.unwrap().unbuilt();
+        assert_eq!(error.is_none(), Decode::Fast.is_built());
+        if let Some(error) = error {
             assert!(error.is_not_built());
             assert_eq!(
                 error.to_string(),
-                format!("`{key}` is \"{value}\", which is not built yet")
+                "`data.decode` is \"fast\", which needs a build with the Cargo feature `turbojpeg`"
             );
         }
     }

@@ -166,6 +166,7 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
         let images = batch.indices.len() as u64;
         self.clock.stepped(images);
         self.images += images;
+        self.loader.recycle(batch);
         self.step += 1;
         let last = self.step == self.rhythm.total_steps;
         if last || (self.step - 1).is_multiple_of(self.rhythm.log_every_steps) {

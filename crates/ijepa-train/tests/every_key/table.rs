@@ -23,8 +23,8 @@ pub(crate) enum Evidence {
     Rounding,
     /// How all networks of the learner were computed; losses agree.
     Computed,
-    /// Nothing yet: the value is refused.
-    NotBuilt,
+    /// The value is refused, unless this build can act on it.
+    NotBuilt(bool),
 }
 
 /// A key with values that differ from those of the run it is compared with.
@@ -181,7 +181,12 @@ pub(crate) const TABLE: &[Entry] = &[
     entry("data.crop_scale", &["[0.9, 1.0]"], &[], Column("loss")),
     entry("data.flip", &["true"], &[], Column("loss")),
     entry("data.color_jitter", &["1.0"], &[], Column("loss")),
-    entry("data.decode", &["fast"], &[], NotBuilt),
+    entry(
+        "data.decode",
+        &["fast"],
+        &[],
+        NotBuilt(ijepa_data::Decode::Fast.is_built()),
+    ),
     entry("data.orientation", &["exif"], &[], Column("loss")),
     entry("data.sixteen_bit", &["scale"], &[], Column("loss")),
     entry("data.mean", &["[0.5, 0.4, 0.3]"], &[], Column("loss")),

@@ -2,7 +2,8 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ijepa_data::{
-    DataError, Filter, Preprocess, Reading, RgbImage8, SampleRng, Source, Transform, resize, unit,
+    DataError, Filter, Preprocess, Reading, RgbImage8, SampleRng, Source, Transform, View, resize,
+    unit,
 };
 use ijepa_eval::{Picked, evenly_spread, pick_images};
 
@@ -24,12 +25,15 @@ impl Transform for CenterView {
         Ok(())
     }
 
-    fn apply(&self, image: &RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
-        let mut view = Preprocess::Fill.apply(image, self.size)?;
+    fn view(&self, width: usize, height: usize, _: &mut SampleRng) -> Result<View, DataError> {
+        Preprocess::Fill.view(width, height, self.size)
+    }
+
+    fn change(&self, mut shown: RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
         if self.flip && unit(rng) < 0.5 {
-            view.flip_horizontal();
+            shown.flip_horizontal();
         }
-        Ok(view)
+        Ok(shown)
     }
 }
 

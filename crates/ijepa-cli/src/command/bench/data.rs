@@ -1,9 +1,12 @@
 //! `ijepa bench data`: how fast batches are read, decoded and cropped.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
-use ijepa_data::{Loader, LoaderConfig};
+use ijepa_data::{Costs, DataError, JPEG_DECODER, Loader, LoaderConfig, Reading};
 use serde_json::json;
 
 use super::rates::{Rates, RoundArgs, rates};
@@ -47,22 +50,34 @@ impl Data {
             workers,
             augment,
             max_bad_fraction: recipe.data.max_bad_fraction,
-            reading: context.reading(),
+            reading: Reading {
+                decoding: recipe.data.decoding(),
+                ..context.reading()
+            },
         };
         let mut loader = Loader::new(Arc::clone(&source), config)?;
+        let started = Instant::now();
         let load = || {
-            loader
-                .next_batch()
-                .map(|batch| drop(std::hint::black_box(batch)))
+            let batch = std::hint::black_box(loader.next_batch()?);
+            loader.recycle(batch);
+            Ok::<(), DataError>(())
         };
         let RoundArgs { seconds, rounds } = self.time;
         let images_per_s = rates(rounds, seconds, batch_size, load)?;
+        let shares = Shares::of(loader.costs(), started.elapsed(), workers);
         let Rates { median, min, max } = images_per_s;
+        let per_core = median / workers.max(1) as f64;
         let skipped = loader.skipped().len();
         let mut text = format!(
-            "images/s  median {median:.0}, {min:.0} to {max:.0}\n\
+            "images/s  median {median:.0}, {min:.0} to {max:.0}; {per_core:.0} a worker\n\
+             read      {:.1} MB/s\n\
+             workers   decode {:.0} %, crop {:.0} %, wait {:.0} %\n\
              {}, crops of {height} x {width}, batches of {batch_size}, {workers} workers, \
              {rounds} rounds in {seconds} s\n",
+            shares.bytes_per_s / 1e6,
+            100.0 * shares.decode,
+            100.0 * shares.crop,
+            100.0 * shares.wait,
             self.data.spec()
         );
         if skipped > 0 {
@@ -72,6 +87,12 @@ impl Data {
             text,
             json: json!({
                 "images_per_s": images_per_s.json(),
+                "images_per_s_per_worker": per_core,
+                "bytes_per_s": shares.bytes_per_s,
+                "decode_share": shares.decode,
+                "crop_share": shares.crop,
+                "wait_share": shares.wait,
+                "jpeg_decoder": JPEG_DECODER,
                 "data": self.data.spec(),
                 "images": source.len(),
                 "image_size": [height, width],
@@ -84,5 +105,51 @@ impl Data {
                 "threads": workers.max(1),
             }),
         })
+    }
+}
+
+/// What the workers' time went into.
+#[derive(Debug, PartialEq)]
+struct Shares {
+    bytes_per_s: f64,
+    decode: f64,
+    crop: f64,
+    /// For the storage, for batches to be taken, for cores that others use.
+    wait: f64,
+}
+
+impl Shares {
+    fn of(costs: Costs, elapsed: Duration, workers: usize) -> Self {
+        let elapsed = elapsed.as_secs_f64();
+        let share = |time: Duration| time.as_secs_f64() / (elapsed * workers.max(1) as f64);
+        let (decode, crop) = (share(costs.decode), share(costs.crop));
+        Self {
+            bytes_per_s: costs.bytes as f64 / elapsed,
+            decode,
+            crop,
+            wait: (1.0 - decode - crop).max(0.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_of_the_time_of_all_workers() {
+        let costs = Costs {
+            bytes: 3_000,
+            decode: Duration::from_secs(4),
+            crop: Duration::from_secs(1),
+            ..Costs::default()
+        };
+        let expected = Shares {
+            bytes_per_s: 1_500.0,
+            decode: 0.5,
+            crop: 0.125,
+            wait: 0.375,
+        };
+        assert_eq!(Shares::of(costs, Duration::from_secs(2), 4), expected);
     }
 }

@@ -1,0 +1,110 @@
+//! Which part of an image is shown, and how large.
+
+use crate::error::DataError;
+use crate::image::RgbImage8;
+#[cfg(feature = "turbojpeg")]
+use crate::resize::{CropBox, resize};
+use crate::resize::{CropRect, Filter, crop, crop_resize};
+
+/// The part of an image that is wanted and the size that it gets, which follow from the size of
+/// the image alone: a decoder need not make the rest.
+///
+/// # Examples
+///
+/// ```
+/// use ijepa_data::{CropRect, Filter, RgbImage8, View};
+///
+/// let image = RgbImage8::new(4, 2, vec![90; 24])?;
+/// let view = View {
+///     part: CropRect { top: 0, left: 2, height: 2, width: 2 },
+///     size: [1, 1],
+///     filter: Filter::Bilinear,
+///     kept: None,
+/// };
+/// assert_eq!(view.of(&image)?.pixels(), [90; 3]);
+/// # Ok::<(), ijepa_data::DataError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct View {
+    /// What is cut out of the image.
+    pub part: CropRect,
+    /// `[height, width]` to which that is resized.
+    pub size: [usize; 2],
+    /// Kernel of the resize.
+    pub filter: Filter,
+    /// What is cut out of the resized part; none keeps all.
+    pub kept: Option<CropRect>,
+}
+
+impl View {
+    /// All of an image of `width` columns and `height` rows, as it is.
+    pub fn whole(width: usize, height: usize) -> Self {
+        Self::resized(width, height, [height, width], Filter::Bilinear)
+    }
+
+    /// All of such an image, resized to `[height, width]`.
+    pub fn resized(width: usize, height: usize, size: [usize; 2], filter: Filter) -> Self {
+        let part = CropRect {
+            top: 0,
+            left: 0,
+            height,
+            width,
+        };
+        Self {
+            part,
+            size,
+            filter,
+            kept: None,
+        }
+    }
+
+    /// Cuts it out of `image` and resizes it.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::OutputSize`] for an empty size, [`DataError::CropBox`] if a part is empty or
+    /// leaves the image.
+    pub fn of(&self, image: &RgbImage8) -> Result<RgbImage8, DataError> {
+        self.resize(image, Place::Whole(self.part))
+    }
+
+    fn resize(&self, image: &RgbImage8, place: Place) -> Result<RgbImage8, DataError> {
+        let [height, width] = self.size;
+        let resized = match place {
+            Place::Whole(part) if self.size == [part.height, part.width] => crop(image, part)?,
+            Place::Whole(part) => crop_resize(image, part, width, height, self.filter)?,
+            #[cfg(feature = "turbojpeg")]
+            Place::Between(part) => resize(image, width, height, self.filter, Some(part))?,
+        };
+        match self.kept {
+            Some(kept) => crop(&resized, kept),
+            None => Ok(resized),
+        }
+    }
+}
+
+/// Where the part of a view lies among pixels.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    /// On whole pixels.
+    Whole(CropRect),
+    /// Anywhere, since the pixels are fewer than the image has.
+    #[cfg(feature = "turbojpeg")]
+    Between(CropBox),
+}
+
+/// The pixels that a view is made of, and what is held as long as they are in memory.
+#[derive(Debug)]
+pub(crate) struct Part<H> {
+    pub(crate) image: RgbImage8,
+    pub(crate) view: View,
+    pub(crate) place: Place,
+    pub(crate) _held: H,
+}
+
+impl<H> Part<H> {
+    /// Makes the view.
+    pub(crate) fn shown(&self) -> Result<RgbImage8, DataError> {
+        self.view.resize(&self.image, self.place)
+    }
+}
