@@ -51,6 +51,7 @@ fn other_value(key: &str, value: &str) -> String {
         "optimizer.weight_decay_schedule" => "linear",
         "run.precision" => "f32",
         "run.kernels" => "reference",
+        "run.reduce" => "fast",
         "run.on_collapse" => "stop",
         _ => "",
     };
@@ -94,7 +95,7 @@ fn every_key_can_be_overridden_and_written() {
         }
     }
     // The keys of the documented format.
-    assert_eq!(keys.len(), 69, "{keys:?}");
+    assert_eq!(keys.len(), 70, "{keys:?}");
 }
 
 #[test]
