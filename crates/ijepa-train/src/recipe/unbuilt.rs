@@ -19,7 +19,6 @@ mod tests {
     use ijepa_data::Decode;
 
     use super::*;
-    use crate::recipe::Settings;
 
     #[test]
     fn what_needs_another_build_is_refused_by_name() {
