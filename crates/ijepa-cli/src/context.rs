@@ -1,6 +1,6 @@
 //! What every command is run with: the common flags and the device that they name.
 
-use std::{cell::OnceCell, thread::available_parallelism};
+use std::{cell::OnceCell, sync::Arc, thread::available_parallelism};
 
 use burn::tensor::Device;
 use clap::{
@@ -9,7 +9,10 @@ use clap::{
 };
 use ijepa_data::Reading;
 use ijepa_model::Precision;
-use ijepa_train::{Backend, DeviceSpec};
+use ijepa_train::{
+    Backend, DeviceSpec,
+    ranks::{Ranks, Single, device_of},
+};
 use serde_json::Value;
 
 use crate::{
@@ -62,6 +65,8 @@ pub(crate) struct Context {
     pub(crate) batch_size: Option<usize>,
     #[arg(skip)]
     compute: OnceCell<Compute>,
+    #[arg(skip)]
+    ranks: OnceCell<Arc<dyn Ranks>>,
 }
 
 /// Images that go through a frozen encoder together unless `--batch-size` says otherwise.
@@ -93,6 +98,10 @@ impl Context {
             Some(spec) => spec,
             None => DeviceSpec::best()?,
         };
+        let spec = match self.ranks().size() {
+            1 => spec,
+            _ => device_of(spec),
+        };
         let device = spec.open()?;
         let precision = self.precision.unwrap_or(if spec.backend.is_gpu() {
             on_gpu
@@ -118,6 +127,30 @@ impl Context {
             precision,
             threads: rayon::current_num_threads(),
         })
+    }
+
+    /// Makes this one of the processes that carry out the command; only the first of them talks.
+    pub(crate) fn train_with(&mut self, ranks: Arc<dyn Ranks>) {
+        self.quiet |= ranks.rank() > 0;
+        self.ranks = OnceCell::from(ranks);
+    }
+
+    /// The processes that carry out the command.
+    pub(crate) fn ranks(&self) -> &Arc<dyn Ranks> {
+        self.ranks.get_or_init(Single::shared)
+    }
+
+    /// Whether this process is the one that talks.
+    pub(crate) fn leads(&self) -> bool {
+        self.ranks().rank() == 0
+    }
+
+    /// Refuses to carry out `command` in several processes, which would all do the same.
+    pub(crate) fn alone(&self, command: &'static str) -> Result<&Self, CliError> {
+        match self.ranks().size() {
+            1 => Ok(self),
+            size => Err(CliError::OneProcess { command, size }),
+        }
     }
 
     /// Threads beside those that compute.

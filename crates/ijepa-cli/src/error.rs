@@ -74,6 +74,10 @@ pub(crate) enum CliError {
     TaskPairs { train: usize, test: usize },
     #[error("interrupted after step {step}; the same command goes on from `{}`", run.display())]
     Interrupted { step: u64, run: PathBuf },
+    #[error(
+        "`ijepa {command}` is for one process, not for {size}; start it without mpirun or srun"
+    )]
+    OneProcess { command: &'static str, size: usize },
     #[error("cannot listen for Ctrl-C")]
     Signals(#[source] std::io::Error),
     #[error(
@@ -116,6 +120,7 @@ impl CliError {
             Self::Rcdm(error) => decoding(error),
             Self::Interrupted { .. } => exit_code::INTERRUPTED,
             Self::Device(_)
+            | Self::OneProcess { .. }
             | Self::Precision { .. }
             | Self::Flag { .. }
             | Self::MissingFlag { .. }
@@ -236,7 +241,7 @@ fn comparing(error: &StudyError) -> u8 {
 
 fn training(error: &TrainError) -> u8 {
     match error {
-        TrainError::Recipe(_) => exit_code::RECIPE,
+        TrainError::Recipe(_) | TrainError::FewPasses { .. } => exit_code::RECIPE,
         TrainError::Data(_) => exit_code::DATA,
         TrainError::Checkpoint(_)
         | TrainError::OtherRecipe { .. }

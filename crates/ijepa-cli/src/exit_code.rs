@@ -1,5 +1,7 @@
-//! Exit codes, stable for scripts; 0 is success.
+//! Exit codes, stable for scripts.
 
+/// The command did what it was told.
+pub(crate) const SUCCESS: u8 = 0;
 /// Anything without a code of its own, such as a file that cannot be written.
 pub(crate) const FAILURE: u8 = 1;
 /// The command line makes no sense, as clap's own code.

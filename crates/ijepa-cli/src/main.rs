@@ -13,12 +13,14 @@ mod home;
 mod memory;
 mod picture;
 mod progress;
+mod ranks;
 mod report;
 mod signals;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use clap::{CommandFactory, FromArgMatches, Parser};
+use ijepa_train::ranks::Ranks;
 
 use command::Command;
 use context::Context;
@@ -44,7 +46,15 @@ fn main() -> ExitCode {
     let matches = command().get_matches_from(arguments);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     bug::record_panics();
-    bug::guard(|| run(&cli))
+    let ranks = match ijepa_train::ranks::start() {
+        Ok(ranks) => ranks,
+        Err(error) => {
+            report::line(&format!("error: {error}"));
+            return ExitCode::from(exit_code::USAGE);
+        }
+    };
+    let code = bug::guard(|| run(cli, &ranks));
+    ranks::end(ranks.as_ref(), code)
 }
 
 /// The command line; a number below 0 is a wrong value of its flag, not another flag.
@@ -64,15 +74,23 @@ fn with_negative_numbers(command: clap::Command) -> clap::Command {
     })
 }
 
-fn run(cli: &Cli) -> ExitCode {
+/// Carries out the command and says what came of it; the exit code.
+fn run(mut cli: Cli, ranks: &Arc<dyn Ranks>) -> u8 {
+    cli.context.train_with(Arc::clone(ranks));
     let Context { json, verbose, .. } = cli.context;
     let report = cli.command.run(&cli.context);
-    let printed = report.and_then(|report| report.print(json));
+    let printed = report.and_then(|report| match cli.context.leads() {
+        true => report.print(json),
+        false => Ok(()),
+    });
     match printed {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => exit_code::SUCCESS,
         Err(error) => {
-            report::line(&error::describe(&error, verbose));
-            ExitCode::from(error.exit_code())
+            if ranks::speaks(ranks.as_ref(), &error) {
+                let what = error::describe(&error, verbose);
+                report::line(&format!("{what}{}", ranks::signature(ranks.as_ref())));
+            }
+            error.exit_code()
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::error::CliError;
 
 /// The result of a command, for people and for programs.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Report {
     /// Text with a line feed at its end.
     pub(crate) text: String,

@@ -149,6 +149,18 @@ impl DeviceSpec {
     }
 }
 
+/// Whether a device computes on the CPU.
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    let device = device.clone().inner();
+    match device.as_dispatch() {
+        #[cfg(feature = "flex")]
+        burn::backend::DispatchDevice::Flex(_) => true,
+        #[cfg(feature = "ndarray")]
+        burn::backend::DispatchDevice::NdArray(_) => true,
+        _ => false,
+    }
+}
+
 impl FromStr for DeviceSpec {
     type Err = DeviceError;
 
@@ -227,6 +239,11 @@ mod tests {
         for text in ["", "gpu", "flex:1", "cuda:", "cuda:x", "cuda:-1"] {
             assert!(text.parse::<DeviceSpec>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn flex_is_a_cpu() {
+        assert!(is_cpu(&ijepa_testkit::device().autodiff()) || cfg!(not(feature = "flex")));
     }
 
     #[test]

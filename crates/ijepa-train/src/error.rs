@@ -68,6 +68,29 @@ pub enum TrainError {
         /// Value of the recipe.
         expected: String,
     },
+    /// There are more processes than passes in a step.
+    #[error(
+        "a step has {passes} passes of whole mask groups, which {ranks} processes cannot share; \
+         start fewer of them, or make batches larger, run.micro_batch or mask.group_size smaller"
+    )]
+    FewPasses {
+        /// Passes of a step.
+        passes: usize,
+        /// Processes that were started.
+        ranks: usize,
+    },
+    /// The processes were not started alike.
+    #[error("process {rank} has other settings or data than process 0")]
+    RanksDiffer {
+        /// The first process that differs.
+        rank: usize,
+    },
+    /// Another process of the run failed, and says why.
+    #[error("process {rank} failed")]
+    OtherRank {
+        /// The first process that failed.
+        rank: usize,
+    },
     /// A number stopped being one.
     #[error("diverged at step {step}: {tensor} is not finite")]
     Diverged {

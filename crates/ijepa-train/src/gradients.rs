@@ -1,5 +1,8 @@
 //! Sums and norms over the gradients of a whole network.
 
+mod flat;
+mod tree;
+
 use burn::{
     module::{Module, ModuleVisitor, Param},
     optim::GradientsParams,
@@ -7,41 +10,102 @@ use burn::{
 };
 use ijepa_model::kernels::squared_norm;
 
+use crate::ranks::Ranks;
+use flat::Flat;
+use tree::{Part, join_all, join_siblings};
+
+/// The order in which gradients of passes are added up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Summation {
+    /// One after the other, each rank its own: the fastest.
+    #[default]
+    Running,
+    /// In a binary tree over the numbers of the passes of a step, so that the sum has the same bits
+    /// however many ranks share them. Keeps a partial sum for each level of the tree.
+    Tree,
+}
+
 /// The sum of the gradients of several backward passes.
 #[derive(Debug, Default)]
 pub struct SumOfGradients {
-    sum: Option<GradientsParams>,
+    summation: Summation,
+    /// The number of the next pass.
+    next: usize,
+    parts: Vec<Part<GradientsParams>>,
 }
 
 impl SumOfGradients {
-    /// Adds the gradients of a pass.
-    pub fn add<M: Module>(&mut self, module: &M, gradients: GradientsParams) {
-        self.sum = Some(match self.sum.take() {
-            None => gradients,
-            Some(sum) => {
-                let mut add = Combine {
-                    result: sum,
-                    other: gradients,
-                };
-                module.visit(&mut add);
-                add.result
-            }
-        });
+    /// No gradients yet; the first to be added are those of pass `first` of a step.
+    pub fn new(summation: Summation, first: usize) -> Self {
+        Self {
+            summation,
+            next: first,
+            parts: Vec::new(),
+        }
     }
 
-    /// The sum divided by the number of passes that count the same: mask groups, micro-batches.
+    /// Adds the gradients of a pass.
+    pub fn add<M: Module>(&mut self, module: &M, gradients: GradientsParams) {
+        self.parts.push(Part::of_pass(self.next, gradients));
+        self.next += 1;
+        let add = |sum, other| combined(module, sum, other);
+        match self.summation {
+            Summation::Running => join_all(&mut self.parts, add),
+            Summation::Tree => join_siblings(&mut self.parts, add),
+        }
+    }
+
+    /// The sum over all ranks, which share the `passes` of a step as the loop does.
+    pub(crate) fn over_ranks<M: Module>(
+        mut self,
+        module: &M,
+        ranks: &dyn Ranks,
+        passes: usize,
+    ) -> Self {
+        if ranks.size() == 1 {
+            return self;
+        }
+        let parts = std::mem::take(&mut self.parts).into_iter();
+        let mut parts: Vec<Part<Flat>> = parts
+            .map(|part| part.map(|gradients| Flat::of(module, gradients)))
+            .collect();
+        let flat = match self.summation {
+            Summation::Running => {
+                let mut flat = parts.pop().expect("at least one pass").sum;
+                ranks.sum(&mut flat.values);
+                flat
+            }
+            Summation::Tree => tree::sum(parts, ranks, passes),
+        };
+        let sum = flat.into_gradients(module);
+        self.parts.push(Part::of_pass(0, sum));
+        self
+    }
+
+    /// The sum divided by the number of parts that count the same: mask groups, micro-batches.
     ///
     /// # Panics
     ///
     /// Panics if nothing was added.
-    pub fn over<M: Module>(self, module: &M, parts: usize) -> GradientsParams {
-        let sum = self.sum.expect("at least one pass");
+    pub fn over<M: Module>(mut self, module: &M, parts: usize) -> GradientsParams {
+        join_all(&mut self.parts, |sum, other| combined(module, sum, other));
+        let sum = self.parts.pop().expect("at least one pass").sum;
         if parts == 1 {
             sum
         } else {
             scaled(module, sum, 1.0 / parts as f64)
         }
     }
+}
+
+fn combined<M: Module>(
+    module: &M,
+    result: GradientsParams,
+    other: GradientsParams,
+) -> GradientsParams {
+    let mut add = Combine { result, other };
+    module.visit(&mut add);
+    add.result
 }
 
 struct Combine {

@@ -1,23 +1,25 @@
 //! Pretraining as a task of the loop.
 
-use std::{path::Path, sync::Arc};
+use std::{ops::Range, path::Path, sync::Arc};
 
 use burn::tensor::{Device, Tensor};
 use ijepa_data::{Batch, Loader, LoaderConfig, Reading, Source};
 use ijepa_masking::{MaskGroup, MaskRng};
 use ijepa_model::{
-    Checkpoint, CheckpointError, GroupSeed, IJepaConfig, MaskTensors, Normalization, Target,
+    Checkpoint, CheckpointError, GroupSeed, IJepa, IJepaConfig, MaskTensors, Normalization, Target,
+    VisionTransformerPredictor,
     checkpoint::{CheckpointKind, TrainingState},
 };
 
 use crate::{
+    device::is_cpu,
     error::TrainError,
     finite::first_not_finite,
-    gradients::SumOfGradients,
+    gradients::{SumOfGradients, Summation},
     init::Taken,
     monitor::Monitors,
     plan::PretrainPlan,
-    recipe::{OnCollapse, Recipe},
+    recipe::{OnCollapse, Recipe, Reduce},
     run::{
         self, Columns, Folder, Gradients, Measured, Observer, Rhythm, Task, TrainOptions,
         TrainSummary,
@@ -74,6 +76,7 @@ struct Seen {
 
 impl Task for Pretraining<'_> {
     type Settings = Recipe;
+    type Network = IJepa<VisionTransformerPredictor>;
     type Learner = Learner;
     type Seen = Seen;
 
@@ -91,6 +94,12 @@ impl Task for Pretraining<'_> {
             total_steps: self.plan.total_steps,
             steps_per_epoch: self.plan.steps_per_epoch,
             batch_size: run.batch_size as u64,
+            pass_size: (self.groups_per_pass() * self.plan.recipe.mask_group_size()) as u64,
+            summation: match run.reduce {
+                Reduce::Auto if is_cpu(&self.device) => Summation::Tree,
+                Reduce::Exact => Summation::Tree,
+                Reduce::Auto | Reduce::Fast => Summation::Running,
+            },
             log_every_steps: run.log_every_steps as u64,
             checkpoint_every_steps: match run.checkpoint_every_steps as u64 {
                 0 => self.plan.steps_per_epoch,
@@ -105,10 +114,15 @@ impl Task for Pretraining<'_> {
         }
     }
 
-    fn loader(&self, step: u64, options: &TrainOptions) -> Result<Loader, TrainError> {
+    fn loader(
+        &self,
+        step: u64,
+        places: Range<usize>,
+        options: &TrainOptions,
+    ) -> Result<Loader, TrainError> {
         let config = LoaderConfig {
             batch_size: self.plan.recipe.run.batch_size,
-            places: None,
+            places: Some(places),
             seed: self.plan.recipe.run.seed,
             start_step: step,
             workers: options.workers,
@@ -122,12 +136,16 @@ impl Task for Pretraining<'_> {
         Ok(Loader::new(Arc::clone(&self.source), config)?)
     }
 
-    fn gradients(&mut self, batch: &Batch) -> Result<Gradients<Seen>, TrainError> {
-        let mut masks = self.masks(batch.step);
+    fn gradients(
+        &mut self,
+        batch: &Batch,
+        sum: SumOfGradients,
+    ) -> Result<Gradients<Seen>, TrainError> {
+        let mut masks = self.masks(batch);
         self.learner.objective = self.plan.objective_at(batch.step);
-        let per_pass = self.step_settings(batch.step).groups_per_pass;
+        let per_pass = self.groups_per_pass();
         let groups = self.groups(batch, &masks);
-        let Gradients { sum, losses, seen } = self.learner.gradients(groups, per_pass);
+        let Gradients { sum, losses, seen } = self.learner.gradients(groups, per_pass, sum);
         let patches = |kept: fn(&MaskGroup) -> usize| {
             let kept = masks.iter().map(|group| kept(group) as f64);
             kept.sum::<f64>() / masks.len() as f64
@@ -167,6 +185,10 @@ impl Task for Pretraining<'_> {
         }
     }
 
+    fn network(&self) -> &Self::Network {
+        &self.learner.model
+    }
+
     fn learner(&self) -> &Learner {
         &self.learner
     }
@@ -194,17 +216,27 @@ impl Task for Pretraining<'_> {
 }
 
 impl Pretraining<'_> {
-    /// The masks of every group of a step.
-    fn masks(&self, step: u64) -> Vec<MaskGroup> {
+    /// The numbers of the groups of a batch, or of the part of it that this process has.
+    fn numbers(&self, batch: &Batch) -> Range<u64> {
+        let group_size = self.plan.recipe.mask_group_size();
+        let [first, groups] = [batch.first, batch.indices.len()].map(|images| images / group_size);
+        first as u64..(first + groups) as u64
+    }
+
+    /// The masks of every group of a batch.
+    fn masks(&self, batch: &Batch) -> Vec<MaskGroup> {
         let recipe = &self.plan.recipe;
         let (seed, group_size) = (recipe.run.seed, recipe.mask_group_size());
-        let groups = recipe.run.batch_size / group_size;
-        (0..groups as u64)
-            .map(|group| {
-                let rng = &mut MaskRng::for_group(seed, step, group);
-                self.plan.sampler.sample(group_size, rng)
-            })
-            .collect()
+        let masks = self.numbers(batch).map(|group| {
+            let rng = &mut MaskRng::for_group(seed, batch.step, group);
+            self.plan.sampler.sample(group_size, rng)
+        });
+        masks.collect()
+    }
+
+    fn groups_per_pass(&self) -> usize {
+        let recipe = &self.plan.recipe;
+        (recipe.run.micro_batch / recipe.mask_group_size()).max(1)
     }
 
     fn step_settings(&self, step: u64) -> StepSettings {
@@ -216,7 +248,7 @@ impl Pretraining<'_> {
             weight_decay: schedules.weight_decay(step),
             ema: schedules.ema(step),
             clip_grad: recipe.optimizer.clip_grad,
-            groups_per_pass: (recipe.run.micro_batch / recipe.mask_group_size()).max(1),
+            groups_per_pass: self.groups_per_pass(),
         }
     }
 
@@ -233,15 +265,11 @@ impl Pretraining<'_> {
         let chunks = batch.images.chunks_exact(group_size * height * width * 3);
         chunks
             .zip(masks)
-            .enumerate()
-            .map(move |(group, (bytes, masks))| GroupBatch {
+            .zip(self.numbers(batch))
+            .map(move |((bytes, masks), group)| GroupBatch {
                 images: normalization.images(bytes, [group_size, height, width], &device),
                 masks: MaskTensors::new(masks, &device),
-                seed: Some(GroupSeed {
-                    seed,
-                    step,
-                    group: group as u64,
-                }),
+                seed: Some(GroupSeed { seed, step, group }),
             })
     }
 }

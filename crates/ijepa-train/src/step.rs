@@ -174,7 +174,8 @@ impl<P: Predictor> Learner<P> {
         groups: impl IntoIterator<Item = GroupBatch>,
         settings: StepSettings,
     ) -> StepOutput {
-        let Gradients { sum, losses, seen } = self.gradients(groups, settings.groups_per_pass);
+        let sum = SumOfGradients::default();
+        let Gradients { sum, losses, seen } = self.gradients(groups, settings.groups_per_pass, sum);
         let grad_norm = self.apply(sum, losses.len(), settings);
         let [targets, features] = seen;
         StepOutput {
@@ -185,10 +186,11 @@ impl<P: Predictor> Learner<P> {
         }
     }
 
-    /// The gradients of some mask groups, and targets and features of the last of them (see
-    /// [`StepOutput`]).
+    /// Adds the gradients of some mask groups to `sum`, which is returned with targets and features
+    /// of the last of them (see [`StepOutput`]).
     ///
-    /// `groups_per_pass` groups share a backward pass, so memory is that of one pass.
+    /// `groups_per_pass` groups share a backward pass, so memory is that of one pass. Within a
+    /// pass gradients are added as the backward pass goes; passes are what `sum` counts.
     ///
     /// # Panics
     ///
@@ -197,10 +199,10 @@ impl<P: Predictor> Learner<P> {
         &mut self,
         groups: impl IntoIterator<Item = GroupBatch>,
         groups_per_pass: usize,
+        mut sum: SumOfGradients,
     ) -> Gradients<[Tensor<3>; 2]> {
         let device = self.target.encoder().norm.gamma.device();
         let mut losses = Vec::new();
-        let mut sum = SumOfGradients::default();
         let mut last = None;
         let mut groups = groups.into_iter().peekable();
         while groups.peek().is_some() {

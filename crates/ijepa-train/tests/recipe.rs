@@ -52,6 +52,7 @@ fn other_value(key: &str, value: &str) -> String {
         "optimizer.weight_decay_schedule" => "linear",
         "run.precision" => "f32",
         "run.kernels" => "reference",
+        "run.reduce" => "fast",
         "run.on_collapse" => "stop",
         _ => "",
     };
@@ -95,7 +96,7 @@ fn every_key_can_be_overridden_and_written() {
         }
     }
     // The keys of the documented format.
-    assert_eq!(keys.len(), 71, "{keys:?}");
+    assert_eq!(keys.len(), 72, "{keys:?}");
 }
 
 #[test]

@@ -62,10 +62,16 @@ impl Pretrain {
         let recipe = recipe.with_overrides(&[compute.precision_override()])?;
         let source = self.data.open_unlabelled(context)?;
         let plan = PretrainPlan::new(recipe, source.len())?;
-        self.warn_of_batch(plan.recipe())?;
-        let folder = Folder::open(&self.run.out)?;
+        if context.leads() {
+            self.warn_of_batch(plan.recipe())?;
+        }
+        let folder = Folder::of_ranks(&self.run.out, Arc::clone(context.ranks()))?;
         let resumes = folder.start_from(&self.run.resume)?.is_some();
-        let plan = if resumes { plan } else { self.with_init(plan)? };
+        let plan = if resumes {
+            plan
+        } else {
+            self.with_init(plan, context)?
+        };
         let device = compute.spec.to_string();
         let options = self.run.options(
             context,
@@ -78,17 +84,21 @@ impl Pretrain {
         let mut progress = RunProgress::new(plan.total_steps(), context.quiet);
         if !context.quiet {
             let memory = MemoryEstimate::of(plan.recipe())?;
+            let processes = match context.ranks().size() {
+                1 => String::new(),
+                size => format!(" shared by {size} processes, of which each has"),
+            };
             progress.say(&format!(
-                "{} images, {} steps of {} images on {device}, about {} of memory",
+                "{} images, {} steps of {} images on {device},{processes} about {} of memory",
                 source.len(),
                 plan.total_steps(),
                 plan.recipe().run.batch_size,
                 report::bytes(memory.total_bytes as u64),
             ));
         }
-        match plan.taken() {
+        match plan.taken().filter(|_| context.leads()) {
             Some(taken) => progress.say(&taken.to_string()),
-            None if self.init.is_some() => {
+            None if self.init.is_some() && context.leads() => {
                 progress.say("the run goes on from its checkpoint, --init is not read");
             }
             None => {}
@@ -96,6 +106,9 @@ impl Pretrain {
         let mut evaluation = self.evaluation(&source, &plan, context)?;
         let observers: &mut [&mut dyn Observer<Learner>] = &mut [&mut evaluation, &mut progress];
         let (summary, _) = pretrain(&plan, source, &folder, &compute.device, &options, observers)?;
+        if !context.leads() && !summary.interrupted {
+            return Ok(Report::default());
+        }
         let scores = summary.scores();
         let json = json!({
             "device": device,
@@ -113,14 +126,14 @@ impl Pretrain {
     }
 
     /// The plan with the weights of `--init`, if there are any.
-    fn with_init(&self, plan: PretrainPlan) -> Result<PretrainPlan, CliError> {
+    fn with_init(&self, plan: PretrainPlan, context: &Context) -> Result<PretrainPlan, CliError> {
         let Some(path) = &self.init else {
             return Ok(plan);
         };
         let heads = plan.model().encoder.num_heads;
         let plan = plan.with_init(args::open_weights(path, Some(heads))?)?;
         let warnings = plan.taken().map_or(&[][..], |taken| &taken.warnings);
-        for warning in warnings {
+        for warning in warnings.iter().filter(|_| context.leads()) {
             report::line(&format!("warning: {warning}"));
         }
         Ok(plan)

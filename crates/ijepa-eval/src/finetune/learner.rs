@@ -38,10 +38,14 @@ pub(crate) struct StepSettings {
 }
 
 impl Learner {
-    /// The gradients of passes of equal size.
-    pub(crate) fn gradients(&mut self, passes: impl Iterator<Item = Pass>) -> Gradients<()> {
+    /// Adds the gradients of passes of equal size to `sum`.
+    pub(crate) fn gradients(
+        &mut self,
+        passes: impl Iterator<Item = Pass>,
+        mut sum: SumOfGradients,
+    ) -> Gradients<()> {
         let device = self.device.clone();
-        let (mut losses, mut sum) = (Vec::new(), SumOfGradients::default());
+        let mut losses = Vec::new();
         for mut pass in passes {
             on_workers(&device, || {
                 let logits = self

@@ -1,12 +1,13 @@
 //! Fine-tuning as a task of the loop.
 
-use std::{path::Path, sync::atomic::AtomicBool};
+use std::{ops::Range, path::Path, sync::atomic::AtomicBool};
 
 use burn::tensor::{Device, Tensor};
 use ijepa_data::{Batch, Loader, Reading, Skipped};
 use ijepa_model::{CheckpointError, Classifier, checkpoint::TrainingState};
 use ijepa_train::{
-    ResolveError, SumOfGradients, TrainError, TrainOptions, TrainSummary, first_not_finite,
+    ResolveError, SumOfGradients, Summation, TrainError, TrainOptions, TrainSummary,
+    first_not_finite,
     run::{
         self, Columns, Folder, Gradients, Measured, Observer, ObserverError, Position, Rhythm, Row,
         Task,
@@ -147,6 +148,7 @@ struct FineTuning<'a> {
 
 impl Task for FineTuning<'_> {
     type Settings = FinetuneRecipe;
+    type Network = Classifier;
     type Learner = Classifier;
     type Seen = ();
 
@@ -164,6 +166,9 @@ impl Task for FineTuning<'_> {
             total_steps: self.plan.total_steps,
             steps_per_epoch: self.plan.steps_per_epoch,
             batch_size: run.batch_size as u64,
+            // A pass has images from both ends of a batch, so one process takes all of it.
+            pass_size: run.batch_size as u64,
+            summation: Summation::Running,
             log_every_steps: run.log_every_steps as u64,
             checkpoint_every_steps: match run.checkpoint_every_steps as u64 {
                 0 => self.plan.steps_per_epoch,
@@ -178,16 +183,26 @@ impl Task for FineTuning<'_> {
         }
     }
 
-    fn loader(&self, step: u64, options: &TrainOptions) -> Result<Loader, TrainError> {
+    fn loader(
+        &self,
+        step: u64,
+        _: Range<usize>,
+        options: &TrainOptions,
+    ) -> Result<Loader, TrainError> {
         let config = self.plan.loader(options, step);
         let config = config.map_err(ResolveError::from)?;
         Ok(Loader::new(self.data.train().clone(), config)?)
     }
 
-    fn gradients(&mut self, batch: &Batch) -> Result<Gradients<()>, TrainError> {
+    fn gradients(
+        &mut self,
+        batch: &Batch,
+        sum: SumOfGradients,
+    ) -> Result<Gradients<()>, TrainError> {
         let indices = batch.indices.iter();
         let labels: Vec<u32> = indices.map(|&index| self.data.label(index)).collect();
-        Ok(self.learner.gradients(self.batches.passes(batch, &labels)))
+        let passes = self.batches.passes(batch, &labels);
+        Ok(self.learner.gradients(passes, sum))
     }
 
     fn apply(&mut self, step: u64, sum: SumOfGradients, groups: usize) -> Tensor<1> {
@@ -205,6 +220,10 @@ impl Task for FineTuning<'_> {
             settings: Columns::of([("lr", self.plan.lr(step))]),
             ..Measured::default()
         }
+    }
+
+    fn network(&self) -> &Classifier {
+        &self.learner.classifier
     }
 
     fn learner(&self) -> &Classifier {

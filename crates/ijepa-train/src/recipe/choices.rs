@@ -69,6 +69,19 @@ pub enum DecaySchedule {
     Constant,
 }
 
+/// Order in which the gradients of the passes of a step are added up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reduce {
+    /// `exact` on CPUs, `fast` on GPUs.
+    #[default]
+    Auto,
+    /// In a fixed tree: the weights have the same bits on any number of processes.
+    Exact,
+    /// As they come; on several processes in the order that their communication prefers.
+    Fast,
+}
+
 /// Reaction to representations that collapse.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

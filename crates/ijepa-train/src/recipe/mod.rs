@@ -20,7 +20,7 @@ mod validate;
 
 pub use choices::{
     DecaySchedule, Decode, InitScheme, Kernels, Loss, MaskMode, MaskStrategy, ObjectiveKind,
-    OnCollapse, Orientation, PatchEmbedInit, Precision, SixteenBit, Target, TargetMasking,
+    OnCollapse, Orientation, PatchEmbedInit, Precision, Reduce, SixteenBit, Target, TargetMasking,
 };
 pub use error::{RecipeError, suggestion};
 pub use image_size::ImageSize;

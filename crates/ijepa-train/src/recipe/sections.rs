@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     DecaySchedule, Decode, ImageSize, InitScheme, Kernels, Loss, MaskMode, MaskStrategy,
-    ObjectiveKind, OnCollapse, Orientation, PatchEmbedInit, Precision, SixteenBit, Target,
+    ObjectiveKind, OnCollapse, Orientation, PatchEmbedInit, Precision, Reduce, SixteenBit, Target,
     TargetMasking,
 };
 
@@ -361,6 +361,8 @@ pub struct Run {
     pub keep_last: usize,
     /// Epochs between two evaluations, where evaluation data is given.
     pub eval_every_epochs: usize,
+    /// Order in which gradients are added up.
+    pub reduce: Reduce,
     /// Reaction to representations that collapse.
     pub on_collapse: OnCollapse,
 }
@@ -379,6 +381,7 @@ impl Default for Run {
             checkpoint_every_minutes: 0.0,
             keep_last: 2,
             eval_every_epochs: 1,
+            reduce: Reduce::Auto,
             on_collapse: OnCollapse::Warn,
         }
     }

@@ -21,6 +21,7 @@ struct Lap {
     images: u64,
     steps: u32,
     wait: Duration,
+    talk: Duration,
 }
 
 impl Clock {
@@ -45,6 +46,11 @@ impl Clock {
         self.lap.wait += wait;
     }
 
+    /// Counts time that was spent talking to other ranks, and waiting for them.
+    pub(super) fn talked(&mut self, talk: Duration) {
+        self.lap.talk += talk;
+    }
+
     /// Counts a step of `images`.
     pub(super) fn stepped(&mut self, images: u64) {
         self.images += images;
@@ -55,7 +61,7 @@ impl Clock {
     }
 
     /// Columns of the steps since the last row: milliseconds a step, and images per second.
-    pub(super) fn lap(&mut self) -> [(&'static str, f64); 3] {
+    pub(super) fn lap(&mut self) -> [(&'static str, f64); 4] {
         let now = self.spent();
         let lap = std::mem::take(&mut self.lap);
         self.lap.began = now;
@@ -65,6 +71,7 @@ impl Clock {
             ("data_wait_ms", 1e3 * lap.wait.as_secs_f64() / steps),
             ("step_ms", 1e3 * seconds / steps),
             ("images_per_s", lap.images as f64 / seconds),
+            ("communication_ms", 1e3 * lap.talk.as_secs_f64() / steps),
         ]
     }
 
@@ -96,7 +103,7 @@ mod tests {
         }
         // A sleep takes as long as it is told to, or longer.
         let rest = began.elapsed() - 3 * pause;
-        let [_, (_, step_ms), _] = clock.lap();
+        let [_, (_, step_ms), ..] = clock.lap();
         assert!(3e-3 * step_ms <= rest.as_secs_f64(), "{step_ms}");
         assert!(clock.overall() * rest.as_secs_f64() >= 2.0);
     }

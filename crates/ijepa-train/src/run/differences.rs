@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ijepa_data::{Fingerprint, Loader};
+use ijepa_data::Fingerprint;
 use ijepa_model::checkpoint::TrainingState;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,8 +28,8 @@ impl LoaderState {
         found.and_then(Result::ok).unwrap_or_default()
     }
 
-    pub(super) fn json(loader: &Loader, data: &Fingerprint) -> Value {
-        serde_json::json!({ "next_step": loader.next_step(), "data": data })
+    pub(super) fn json(next_step: u64, data: &Fingerprint) -> Value {
+        serde_json::json!({ "next_step": next_step, "data": data })
     }
 }
 

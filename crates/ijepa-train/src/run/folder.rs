@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use ijepa_model::{
@@ -12,7 +13,10 @@ use ijepa_model::{
 };
 
 use super::{options::Resume, tables};
-use crate::error::TrainError;
+use crate::{
+    error::TrainError,
+    ranks::{Ranks, Single},
+};
 
 const CHECKPOINTS: &str = "checkpoints";
 const LATEST: &str = "latest";
@@ -22,25 +26,44 @@ const LOCK: &str = "lock";
 pub(crate) const STATE: &str = "state.json";
 pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
 
-/// A run directory that this process alone may write.
+/// A run directory that this process alone may write, or rank 0 of those that train together.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    ranks: Arc<dyn Ranks>,
     /// Held until the process ends, however it ends.
-    _lock: File,
+    _lock: Option<File>,
     /// Why the lock could not be taken, where locks cannot be had.
     unlocked: Option<String>,
 }
 
 impl Folder {
-    /// Takes hold of `path`, which is created if need be.
+    /// Takes hold of `path`, which is created if need be, for a process on its own.
     ///
     /// # Errors
     ///
     /// [`TrainError::InUse`] if another process holds it, [`TrainError::Io`] if it cannot be
     /// written.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, TrainError> {
+        Self::of_ranks(path, Single::shared())
+    }
+
+    /// As [`open`](Self::open), for processes that train together: rank 0 takes hold of it, and the
+    /// others, which must see it too, only read checkpoints.
+    ///
+    /// # Errors
+    ///
+    /// Of rank 0, as [`open`](Self::open).
+    pub fn of_ranks(path: impl Into<PathBuf>, ranks: Arc<dyn Ranks>) -> Result<Self, TrainError> {
         let path = path.into();
+        if ranks.rank() > 0 {
+            return Ok(Self {
+                path,
+                ranks,
+                _lock: None,
+                unlocked: None,
+            });
+        }
         let checkpoints = path.join(CHECKPOINTS);
         fs::create_dir_all(&checkpoints).map_err(cannot("create", &checkpoints))?;
         let lock_path = path.join(LOCK);
@@ -52,9 +75,15 @@ impl Folder {
         clean_up(&checkpoints)?;
         Ok(Self {
             path,
-            _lock: lock,
+            ranks,
+            _lock: Some(lock),
             unlocked,
         })
+    }
+
+    /// Whose run it is.
+    pub(super) fn ranks(&self) -> &Arc<dyn Ranks> {
+        &self.ranks
     }
 
     /// Its path.
@@ -71,23 +100,39 @@ impl Folder {
         ))
     }
 
-    /// Writes a file of the run, which appears as a whole.
+    /// Writes a file of the run, which appears as a whole; ranks but 0 write nothing.
     ///
     /// # Errors
     ///
     /// [`TrainError::Io`] if it cannot be written.
     pub fn write(&self, name: &str, text: &str) -> Result<(), TrainError> {
-        Ok(write_bytes(&self.path.join(name), text)?)
+        match self.ranks.rank() {
+            0 => Ok(write_bytes(&self.path.join(name), text)?),
+            _ => Ok(()),
+        }
     }
 
-    /// The checkpoint that a run begins from, if it begins from one.
+    /// The checkpoint that a run begins from, if it begins from one; all ranks ask together.
     ///
     /// # Errors
     ///
+    /// Of rank 0, which decides:
     /// [`TrainError::Exists`] if it holds a run that was not to be resumed,
     /// [`TrainError::OtherRun`] if it holds another run than the checkpoint's,
     /// [`TrainError::Unclear`] if it does not say where its run is.
     pub fn start_from(&self, resume: &Resume) -> Result<Option<PathBuf>, TrainError> {
+        let own = match self.ranks.rank() {
+            0 => self.checkpoint_to_start_from(resume)?,
+            _ => None,
+        };
+        let own = own.map(|path| path.to_string_lossy().into_owned());
+        let said = serde_json::to_vec(&own).expect("it is a text");
+        let decided: Option<String> =
+            serde_json::from_slice(&self.ranks.gather(&said)[0]).expect("rank 0 wrote it");
+        Ok(decided.map(PathBuf::from))
+    }
+
+    fn checkpoint_to_start_from(&self, resume: &Resume) -> Result<Option<PathBuf>, TrainError> {
         match resume {
             Resume::Never if self.is_used()? => Err(TrainError::Exists {
                 path: self.path.clone(),

@@ -1,12 +1,15 @@
 //! The loop.
 
-use std::{path::Path, time::Instant};
+mod step;
+
+use std::{ops::Range, path::Path, sync::Arc};
 
 use burn::tensor::Tensor;
-use ijepa_data::{Batch, Fingerprint, Loader};
+use ijepa_data::{Fingerprint, Loader};
 use ijepa_model::checkpoint::TrainingState;
 
 use super::{
+    agreement::{agreed, check_alike},
     clock::Clock,
     differences::{Differences, LoaderState, changed, described},
     folder::Folder,
@@ -16,11 +19,16 @@ use super::{
     row::{Columns, Row},
     span::{Next, Reason, Span},
     tables::Tables,
-    task::{Gradients, Measured, Rhythm, Task},
+    task::{Measured, Rhythm, Task},
 };
-use crate::{error::TrainError, recipe::Settings};
+use crate::{
+    error::TrainError,
+    ranks::{Ranks, share},
+    recipe::Settings,
+};
 
-/// Carries out a run in `folder`. `start` makes the task of a checkpoint, with the state that it
+/// Carries out a run in `folder`, together with the ranks of the folder: each computes its share of
+/// every step, and rank 0 does everything else. `start` makes the task of a checkpoint, with the state that it
 /// was saved with, or else of nothing.
 ///
 /// # Errors
@@ -38,7 +46,7 @@ pub fn train<T: Task, E: From<TrainError>>(
     let reason = loop {
         run.save_if_due()?;
         run.evaluate_if_due()?;
-        match run.span.decide(run.step) {
+        match run.decide() {
             Next::Step => run.train_step()?,
             Next::Save => run.save()?,
             Next::Stop(reason) => break reason,
@@ -52,17 +60,23 @@ pub fn train<T: Task, E: From<TrainError>>(
 struct Run<'a, 'o, T: Task> {
     task: T,
     rhythm: Rhythm,
+    ranks: Arc<dyn Ranks>,
+    /// The passes of each step that are this rank's.
+    passes: Range<usize>,
     folder: &'a Folder,
     observers: &'a mut [&'o mut dyn Observer<T::Learner>],
     span: Span,
     loader: Loader,
     data: Fingerprint,
-    tables: Tables,
+    /// Of rank 0.
+    tables: Option<Tables>,
     clock: Clock,
     losses: Losses,
     /// Completed steps, and the images that they have seen.
     step: u64,
     images: u64,
+    /// The step that the loader delivers for the next one.
+    next_batch: u64,
     saved: Option<u64>,
     evaluated: Option<u64>,
     /// What the last step saw, until it is measured or the next begins.
@@ -83,7 +97,14 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
         options: &TrainOptions,
         observers: &'a mut [&'o mut dyn Observer<T::Learner>],
     ) -> Result<Self, TrainError> {
-        let rhythm = task.rhythm();
+        let (rhythm, ranks) = (task.rhythm(), Arc::clone(folder.ranks()));
+        let (passes, size, rank) = (rhythm.passes(), ranks.size(), ranks.rank());
+        if passes < size {
+            let ranks = size;
+            return Err(TrainError::FewPasses { passes, ranks });
+        }
+        let own = share(passes, size, rank);
+        let observers = if rank == 0 { observers } else { &mut [] };
         // Official checkpoints count epochs only, and images by device.
         let epochs = state.epoch * rhythm.steps_per_epoch;
         let step = state.step.unwrap_or(epochs);
@@ -94,12 +115,17 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
             let from = Resumption { step, changed };
             observers.iter_mut().for_each(|o| o.on_resume(&from));
         }
-        let loader = task.loader(LoaderState::of(&state).next_step.unwrap_or(step), options)?;
+        let next_batch = LoaderState::of(&state).next_step.unwrap_or(step);
+        let loader = task.loader(next_batch, rhythm.places(&own), options)?;
         let data = Fingerprint::of(loader.source());
+        if size > 1 {
+            let seen = serde_json::to_string(&data).expect("it is plain data");
+            let started = [task.settings().to_toml(), seen, step.to_string()];
+            check_alike(ranks.as_ref(), &started)?;
+        }
         folder.write(T::SETTINGS_FILE, &task.settings().to_toml())?;
         let environment = described(&options.environment, &data);
         folder.write("environment.json", &format!("{environment:#}\n"))?;
-        let mut tables = Tables::open(folder.path(), step)?;
         let differences = Differences {
             state: &state,
             step,
@@ -110,14 +136,13 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
             differences.data(&data),
             differences.batch_size(),
         ];
-        for warning in warnings.iter().flatten() {
-            observers.iter_mut().for_each(|o| o.on_warning(warning));
-            tables.warned(step, warning)?;
-        }
-        folder.point_best(tables.best(T::BEST_BY))?;
-        folder.go_on_from(step)?;
+        let tables = match rank {
+            0 => Some(Self::open_tables(folder, step, &warnings, observers)?),
+            _ => None,
+        };
         let (total, every) = (rhythm.total_steps, rhythm.checkpoint_every);
-        let known = tables.evaluations.last().map(|row| row.step);
+        let evaluations = tables.iter().flat_map(|tables| &tables.evaluations);
+        let known = evaluations.last().map(|row| row.step);
         Ok(Self {
             span: Span::begin(options, total, every, step),
             loader,
@@ -135,9 +160,39 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
             resumed_loss: state.loss,
             task,
             rhythm,
+            ranks,
+            passes: own,
+            next_batch,
             folder,
             observers,
         })
+    }
+
+    /// The tables of a run at `step`, with what is to be known of it from there on.
+    fn open_tables(
+        folder: &Folder,
+        step: u64,
+        warnings: &[Option<String>],
+        observers: &mut [&mut dyn Observer<T::Learner>],
+    ) -> Result<Tables, TrainError> {
+        let mut tables = Tables::open(folder.path(), step)?;
+        for warning in warnings.iter().flatten() {
+            observers.iter_mut().for_each(|o| o.on_warning(warning));
+            tables.warned(step, warning)?;
+        }
+        folder.point_best(tables.best(T::BEST_BY))?;
+        folder.go_on_from(step)?;
+        Ok(tables)
+    }
+
+    /// Whether this is rank 0, which does what is done once.
+    fn leads(&self) -> bool {
+        self.ranks.rank() == 0
+    }
+
+    /// What all ranks do next.
+    fn decide(&self) -> Next {
+        agreed(self.ranks.as_ref(), self.span.decide(self.step))
     }
 
     fn position(&self) -> Position {
@@ -148,50 +203,12 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
         }
     }
 
-    /// Trains on the next batch and logs what the settings say; nothing waits for the device but
-    /// for that.
-    fn train_step(&mut self) -> Result<(), TrainError> {
-        self.clock.start();
-        let batch = self.next_batch();
-        let Some(batch) = self.or_save(batch)? else {
-            return Ok(());
-        };
-        self.seen = None;
-        let gradients = self.task.gradients(&batch);
-        let Gradients { sum, losses, seen } = self.or_save(gradients)?;
-        let groups = losses.len();
-        let grad_norm = self.task.apply(self.step, sum, groups);
-        self.losses.push(Tensor::cat(losses, 0).mean());
-        self.seen = Some((seen, grad_norm));
-        let images = batch.indices.len() as u64;
-        self.clock.stepped(images);
-        self.images += images;
-        self.loader.recycle(batch);
-        self.step += 1;
-        let last = self.step == self.rhythm.total_steps;
-        if last || (self.step - 1).is_multiple_of(self.rhythm.log_every_steps) {
-            self.log()?;
-            let collapsed = self.collapsed();
-            self.or_save(collapsed)?;
-        }
-        Ok(())
-    }
-
     /// What ends a run without a fault of the weights leaves a checkpoint of them.
     fn or_save<R>(&mut self, result: Result<R, TrainError>) -> Result<R, TrainError> {
         if result.is_err() {
             self.save()?;
         }
         result
-    }
-
-    /// The next batch; none if the run was told to stop while it waited.
-    fn next_batch(&mut self) -> Result<Option<Batch>, TrainError> {
-        let (known, waiting) = (self.loader.skipped().len(), Instant::now());
-        let batch = self.loader.next_batch_unless(self.span.stop());
-        self.clock.waited(waiting.elapsed());
-        self.tables.skipped(&self.loader.skipped()[known..])?;
-        Ok(batch?)
     }
 
     /// Writes down the step just made and tells the observers.
@@ -206,17 +223,21 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
             step,
             columns,
         };
-        let times = self.clock.lap();
         // Hundredths are enough of what no two runs have in common.
-        let times = times.map(|(name, value)| (name, (100.0 * value).round() / 100.0));
+        let rounded = |(name, value): (_, f64)| (name, (100.0 * value).round() / 100.0);
+        let [times @ .., communication] = self.clock.lap().map(rounded);
+        let communication = Some(communication).filter(|_| self.ranks.size() > 1);
         let columns = Columns::of([("images", self.images as f64), ("loss", loss)])
             .or(measured.settings.clone())
             .or(Columns::of(times))
             .or(Columns::of([("grad_norm", grad_norm)]))
             .or(measured.signals.clone())
-            .or(Columns::of([("loss_mean", self.losses.end_row())]));
+            .or(Columns::of([("loss_mean", self.losses.end_row())]))
+            .or(Columns::of(communication));
         let logged = row(columns);
-        self.tables.log(&logged, &row(measured.monitors.clone()))?;
+        if let Some(tables) = &mut self.tables {
+            tables.log(&logged, &row(measured.monitors.clone()))?;
+        }
         for observer in self.observers.iter_mut() {
             observer.on_log(&logged, measured);
         }
@@ -268,10 +289,10 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
         Ok(())
     }
 
-    /// Writes a checkpoint, unless there is one of this step or it would not be finite.
+    /// Has rank 0 write a checkpoint, unless there is one of this step or it would not be finite.
     fn save(&mut self) -> Result<(), TrainError> {
         self.span.saved(self.step);
-        if self.saved == Some(self.step) {
+        if self.saved == Some(self.step) || !self.leads() {
             return Ok(());
         }
         self.measure()?;
@@ -289,7 +310,7 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
             losses: self.losses.read.clone(),
             lr: Some(self.rhythm.lr),
             batch_size: Some(self.rhythm.batch_size),
-            loader: Some(LoaderState::json(&self.loader, &self.data)),
+            loader: Some(LoaderState::json(self.next_batch, &self.data)),
             ..TrainingState::default()
         };
         let fill = |folder: &Path| self.task.save(folder, state);
@@ -301,7 +322,7 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
     fn evaluate_if_due(&mut self) -> Result<(), TrainError> {
         let every = self.rhythm.eval_every_epochs;
         let every = every.saturating_mul(self.rhythm.steps_per_epoch);
-        let due = self.step.is_multiple_of(every);
+        let due = self.step.is_multiple_of(every) && self.leads();
         match due && self.span.decide(self.step) != Next::Stop(Reason::Asked) {
             true => self.evaluate(),
             false => Ok(()),
@@ -335,8 +356,11 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
         for observer in self.observers.iter_mut() {
             observer.on_scores(&row);
         }
-        self.tables.evaluated(row)?;
-        if self.tables.best(T::BEST_BY) == Some(self.step) {
+        let Some(tables) = &mut self.tables else {
+            return Ok(());
+        };
+        tables.evaluated(row)?;
+        if tables.best(T::BEST_BY) == Some(self.step) {
             self.save()?;
             self.folder.mark_best(self.step, self.rhythm.keep_last)?;
         }
@@ -348,10 +372,10 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
         let elapsed = self.span.elapsed();
         self.measure()?;
         self.collapsed()?;
-        if reason != Reason::Asked {
+        if reason != Reason::Asked && self.leads() {
             self.evaluate()?;
         }
-        let interrupted = self.span.decide(self.step) == Next::Stop(Reason::Asked);
+        let interrupted = self.decide() == Next::Stop(Reason::Asked);
         let known = |loss: Option<f64>| loss.or(self.resumed_loss).unwrap_or(f64::NAN);
         let measured = self.measured.unwrap_or_default();
         let summary = TrainSummary {
@@ -363,7 +387,7 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
             elapsed,
             logged: self.logged,
             signals: measured.signals,
-            evaluations: self.tables.evaluations,
+            evaluations: self.tables.map_or_else(Vec::new, |it| it.evaluations),
             collapse: measured.collapse,
             skipped: self.loader.skipped().to_vec(),
             interrupted,

@@ -3,6 +3,7 @@
 //! A [`Task`] says what is trained and [`train`] trains it in a [`Folder`], which it locks and
 //! fills with tables and checkpoints; [`Observer`]s watch, measure and are told.
 
+mod agreement;
 mod clock;
 mod differences;
 mod folder;

@@ -8,10 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::options::TrainOptions;
 
-/// What a run does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a run does next; of ranks that would do different things all do the last of them here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Next {
     Step,
     Save,
@@ -19,11 +21,11 @@ pub(super) enum Next {
 }
 
 /// Why a run stops.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Reason {
+    OutOfTime,
     /// It is over, or at the step where it was to stop.
     Reached,
-    OutOfTime,
     /// It was told to.
     Asked,
 }
@@ -61,8 +63,8 @@ impl Span {
 
     /// What comes after `step` completed steps.
     ///
-    /// No other place of the loop asks the clock or looks for a request to stop, so processes that
-    /// train together can agree here.
+    /// No other place of the loop asks the clock or looks for a request to stop; ranks agree on the
+    /// answer.
     pub(super) fn decide(&self, step: u64) -> Next {
         let over = |limit: Option<Duration>, since: Instant| {
             limit.is_some_and(|limit| since.elapsed() >= limit)

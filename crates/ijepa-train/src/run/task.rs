@@ -1,13 +1,17 @@
 //! What a run trains.
 
-use std::{path::Path, time::Duration};
+use std::{ops::Range, path::Path, time::Duration};
 
-use burn::tensor::Tensor;
+use burn::{module::Module, tensor::Tensor};
 use ijepa_data::{Batch, Loader};
 use ijepa_model::{CheckpointError, checkpoint::TrainingState};
 
 use super::{options::TrainOptions, row::Columns};
-use crate::{TrainError, gradients::SumOfGradients, recipe::Settings};
+use crate::{
+    TrainError,
+    gradients::{SumOfGradients, Summation},
+    recipe::Settings,
+};
 
 /// What a run trains: pretraining, fine-tuning and decoder training are tasks.
 ///
@@ -16,6 +20,8 @@ use crate::{TrainError, gradients::SumOfGradients, recipe::Settings};
 pub trait Task {
     /// Its settings.
     type Settings: Settings;
+    /// What has gradients.
+    type Network: Module;
     /// What observers measure.
     type Learner;
     /// What a step leaves on the device to be measured, beside its losses.
@@ -34,19 +40,30 @@ pub trait Task {
     /// How long the run is, and what happens when.
     fn rhythm(&self) -> Rhythm;
 
-    /// The batches of the run from `step` on, made by the threads and in the way of `options`.
+    /// These places of the batches of the run from `step` on, made by the threads and in the way of
+    /// `options`.
     ///
     /// # Errors
     ///
     /// A [`TrainError`] if the data cannot fill them.
-    fn loader(&self, step: u64, options: &TrainOptions) -> Result<Loader, TrainError>;
+    fn loader(
+        &self,
+        step: u64,
+        places: Range<usize>,
+        options: &TrainOptions,
+    ) -> Result<Loader, TrainError>;
 
-    /// The first half of a step: the gradients of all groups of a batch. Nothing is changed.
+    /// The first half of a step: adds the gradients of all groups of a batch, or of the whole
+    /// passes of it that this process has, to `sum`. Nothing is changed.
     ///
     /// # Errors
     ///
     /// A [`TrainError`] if the batch cannot be used.
-    fn gradients(&mut self, batch: &Batch) -> Result<Gradients<Self::Seen>, TrainError>;
+    fn gradients(
+        &mut self,
+        batch: &Batch,
+        sum: SumOfGradients,
+    ) -> Result<Gradients<Self::Seen>, TrainError>;
 
     /// The second half: updates all weights by the mean over `groups` groups of which `sum` is the
     /// sum. Returns the norm of that mean, `[1]`.
@@ -54,6 +71,9 @@ pub trait Task {
 
     /// What a step saw, whose loss was `loss`.
     fn measure(&self, step: u64, seen: &Self::Seen, loss: f64) -> Measured;
+
+    /// What has gradients.
+    fn network(&self) -> &Self::Network;
 
     /// What is trained.
     fn learner(&self) -> &Self::Learner;
@@ -78,6 +98,10 @@ pub struct Rhythm {
     pub steps_per_epoch: u64,
     /// Images of a step.
     pub batch_size: u64,
+    /// Images of a backward pass, the last of a step excepted; ranks share whole passes.
+    pub pass_size: u64,
+    /// Order in which the gradients of passes are added up.
+    pub summation: Summation,
     /// Steps between two logged ones.
     pub log_every_steps: u64,
     /// Steps between two checkpoints.
@@ -97,6 +121,17 @@ pub struct Rhythm {
 }
 
 impl Rhythm {
+    /// Backward passes of a step.
+    pub(super) fn passes(&self) -> usize {
+        self.batch_size.div_ceil(self.pass_size) as usize
+    }
+
+    /// The images of these passes.
+    pub(super) fn places(&self, passes: &Range<usize>) -> Range<usize> {
+        let place = |pass: usize| (pass as u64 * self.pass_size).min(self.batch_size) as usize;
+        place(passes.start)..place(passes.end)
+    }
+
     /// The value of `run.checkpoint_every_minutes` as a time; 0 is none.
     pub fn minutes(minutes: f64) -> Option<Duration> {
         let time = Duration::try_from_secs_f64(60.0 * minutes).unwrap_or(Duration::MAX);

@@ -91,6 +91,7 @@ const FAN_IN: &[&str] = &["model.init=fan_in"];
 const UNIFORM: &[&str] = &["mask.mode=uniform"];
 /// Sums of four gradients depend on their order.
 const FOUR_GROUPS: &[&str] = &["mask.group_size=3"];
+const FOUR_GROUPS_IN_TURN: &[&str] = &["mask.group_size=3", "run.reduce=fast"];
 /// Targets leave a context of few patches.
 const CROWDED: &[&str] = &["mask.num_targets=8", "mask.target_scale=[0.2, 0.25]"];
 
@@ -229,7 +230,7 @@ pub(crate) const TABLE: &[Entry] = &[
     entry("ema.start", &["0.5"], &[], Column("ema")),
     entry("ema.end", &["0.999"], &[], Column("ema")),
     entry("run.batch_size", &["6"], &[], Column("images")),
-    entry("run.micro_batch", &["6"], FOUR_GROUPS, Rounding),
+    entry("run.micro_batch", &["6"], FOUR_GROUPS_IN_TURN, Rounding),
     entry("run.precision", &["bf16"], &[], Weights),
     entry("run.kernels", &["reference"], &[], Rounding),
     entry("run.activation_checkpointing", &["true"], &[], Computed),
@@ -242,6 +243,8 @@ pub(crate) const TABLE: &[Entry] = &[
         &["run.keep_last=9"],
         Checkpoints,
     ),
+    entry("run.reduce", &["fast"], FOUR_GROUPS, Rounding),
+    entry("run.reduce", &["exact"], FOUR_GROUPS_IN_TURN, Rounding),
     entry("run.keep_last", &["1"], &[], Checkpoints),
     entry("run.eval_every_epochs", &["2"], &[], Epochs),
     entry("run.on_collapse", &["stop"], COLLAPSING, Error("collapsed")),

@@ -99,13 +99,16 @@ impl Learner {
         }
     }
 
-    /// The gradients of one batch.
-    pub(crate) fn gradients(&mut self, batch: NoisyBatch) -> Gradients<()> {
+    /// Adds the gradients of one batch to `sum`.
+    pub(crate) fn gradients(
+        &mut self,
+        batch: NoisyBatch,
+        mut sum: SumOfGradients,
+    ) -> Gradients<()> {
         let device = batch.images.device();
         on_workers(&device, || {
             let loss = batch.with_gradients().loss(&self.unet);
             let gradients = GradientsParams::from_grads(loss.backward(), &self.unet);
-            let mut sum = SumOfGradients::default();
             sum.add(&self.unet, gradients);
             let (losses, seen) = (vec![loss.inner()], ());
             Gradients { sum, losses, seen }

@@ -1,12 +1,12 @@
 //! Decoder training as a task of the loop.
 
-use std::{path::Path, sync::Arc};
+use std::{ops::Range, path::Path, sync::Arc};
 
 use burn::tensor::{Device, Tensor};
 use ijepa_data::{Batch, DataError, Loader, LoaderConfig, Source};
 use ijepa_model::{CheckpointError, checkpoint::TrainingState};
 use ijepa_train::{
-    SumOfGradients, TrainError, TrainOptions, TrainSummary, first_not_finite,
+    SumOfGradients, Summation, TrainError, TrainOptions, TrainSummary, first_not_finite,
     run::{self, Columns, Folder, Gradients, Measured, Observer, Rhythm, Task},
 };
 
@@ -138,6 +138,7 @@ struct DecoderTraining<'a> {
 
 impl Task for DecoderTraining<'_> {
     type Settings = DecoderRecipe;
+    type Network = Unet;
     type Learner = Unet;
     type Seen = ();
 
@@ -155,6 +156,8 @@ impl Task for DecoderTraining<'_> {
             total_steps: optimizer.steps as u64,
             steps_per_epoch: (self.inputs.source.len() / run.batch_size).max(1) as u64,
             batch_size: run.batch_size as u64,
+            pass_size: run.batch_size as u64,
+            summation: Summation::Running,
             log_every_steps: run.log_every_steps as u64,
             checkpoint_every_steps: run.checkpoint_every_steps as u64,
             checkpoint_every: Rhythm::minutes(run.checkpoint_every_minutes),
@@ -167,17 +170,26 @@ impl Task for DecoderTraining<'_> {
         }
     }
 
-    fn loader(&self, step: u64, options: &TrainOptions) -> Result<Loader, TrainError> {
+    fn loader(
+        &self,
+        step: u64,
+        _: Range<usize>,
+        options: &TrainOptions,
+    ) -> Result<Loader, TrainError> {
         Ok(self.inputs.loader(step, options)?)
     }
 
-    fn gradients(&mut self, batch: &Batch) -> Result<Gradients<()>, TrainError> {
+    fn gradients(
+        &mut self,
+        batch: &Batch,
+        sum: SumOfGradients,
+    ) -> Result<Gradients<()>, TrainError> {
         let Inputs { recipe, device, .. } = &self.inputs;
         let (pixels, vectors) = self.inputs.look(batch)?;
         let conditions = self.progress.config.standardization.apply(vectors);
         let (diffusion, step) = (&self.diffusion, batch.step);
         let noisy = NoisyBatch::new(&pixels, conditions, recipe, diffusion, step, device);
-        Ok(self.progress.learner.gradients(noisy))
+        Ok(self.progress.learner.gradients(noisy, sum))
     }
 
     fn apply(&mut self, _: u64, sum: SumOfGradients, groups: usize) -> Tensor<1> {
@@ -191,6 +203,10 @@ impl Task for DecoderTraining<'_> {
             settings: Columns::of([("lr", self.inputs.recipe.optimizer.lr)]),
             ..Measured::default()
         }
+    }
+
+    fn network(&self) -> &Unet {
+        &self.progress.learner.unet
     }
 
     fn learner(&self) -> &Unet {

@@ -1,0 +1,47 @@
+//! How processes that were started together end together.
+
+use std::{process::ExitCode, thread::sleep, time::Duration};
+
+use ijepa_train::{TrainError, ranks::Ranks};
+
+use crate::{error::CliError, exit_code};
+
+/// What other ranks wait for rank 0 to say: most that can go wrong goes wrong for all.
+const COURTESY: Duration = Duration::from_secs(2);
+/// A rank that was told that another one failed waits this long to be ended by it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whether this rank is the one to say what went wrong. It waits for a rank that has more to say,
+/// which then ends it.
+pub(crate) fn speaks(ranks: &dyn Ranks, error: &CliError) -> bool {
+    match error {
+        CliError::Interrupted { .. } => ranks.rank() == 0,
+        CliError::Train(TrainError::OtherRank { .. }) => {
+            sleep(PATIENCE);
+            true
+        }
+        _ => {
+            if ranks.rank() > 0 {
+                sleep(COURTESY);
+            }
+            true
+        }
+    }
+}
+
+/// Who says something, if there are several who might.
+pub(crate) fn signature(ranks: &dyn Ranks) -> String {
+    match ranks.size() {
+        1 => String::new(),
+        size => format!(" (process {} of 0 to {})", ranks.rank(), size - 1),
+    }
+}
+
+/// Ends this process with `code`, and with it all others unless they end by themselves.
+pub(crate) fn end(ranks: &dyn Ranks, code: u8) -> ExitCode {
+    let together = [exit_code::SUCCESS, exit_code::INTERRUPTED];
+    match together.contains(&code) || ranks.size() == 1 {
+        true => ExitCode::from(code),
+        false => ranks.abort(code),
+    }
+}

@@ -1,0 +1,71 @@
+//! What ranks tell each other so that all do the same.
+
+use ijepa_data::Skipped;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::span::Next;
+use crate::{error::TrainError, ranks::Ranks};
+
+/// What a rank has come to in the first half of a step.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Half {
+    pub(super) outcome: Outcome,
+    /// Bits of the loss of each of its groups: JSON has no infinite numbers.
+    losses: Vec<u32>,
+    /// Images that it has newly found unreadable.
+    pub(super) skipped: Vec<Skipped>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Outcome {
+    /// It has gradients.
+    #[default]
+    Done,
+    /// It was told to stop while it waited for data.
+    Stopped,
+    Failed,
+}
+
+impl Half {
+    pub(super) fn new(outcome: Outcome, losses: &[f32], skipped: Vec<Skipped>) -> Self {
+        let losses = losses.iter().map(|loss| loss.to_bits()).collect();
+        Self {
+            outcome,
+            losses,
+            skipped,
+        }
+    }
+
+    pub(super) fn losses(&self) -> impl Iterator<Item = f32> {
+        self.losses.iter().map(|&bits| f32::from_bits(bits))
+    }
+}
+
+/// What every rank says, by rank.
+pub(super) fn told<T: Serialize + DeserializeOwned>(ranks: &dyn Ranks, own: &T) -> Vec<T> {
+    let own = serde_json::to_vec(own).expect("it is plain data");
+    let all = ranks.gather(&own).into_iter();
+    all.map(|said| serde_json::from_slice(&said).expect("ranks run the same program"))
+        .collect()
+}
+
+/// What all ranks do next where this one would do `own`.
+pub(super) fn agreed(ranks: &dyn Ranks, own: Next) -> Next {
+    match ranks.size() {
+        1 => own,
+        _ => told(ranks, &own).into_iter().max().unwrap_or(own),
+    }
+}
+
+/// Makes sure that all ranks say the same of how they were started.
+///
+/// # Errors
+///
+/// [`TrainError::RanksDiffer`], on all of them.
+pub(super) fn check_alike(ranks: &dyn Ranks, own: &[String]) -> Result<(), TrainError> {
+    let all = told(ranks, &own.to_vec());
+    match all.iter().position(|other| *other != all[0]) {
+        Some(rank) => Err(TrainError::RanksDiffer { rank }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,135 @@
+//! A step of the loop, alone or together with other ranks.
+
+use std::time::Instant;
+
+use burn::tensor::Tensor;
+
+use super::Run;
+use crate::{
+    error::TrainError,
+    gradients::SumOfGradients,
+    run::{
+        agreement::{Half, Outcome, told},
+        task::{Gradients, Task},
+    },
+};
+
+/// The gradients of the passes of this rank, and the losses of all groups of the step, `[groups]`.
+type Halfway<T> = (Gradients<<T as Task>::Seen>, Tensor<1>);
+
+impl<T: Task> Run<'_, '_, T> {
+    /// Trains on the next batch and logs what the settings say; on its own nothing waits for the
+    /// device but for that.
+    pub(super) fn train_step(&mut self) -> Result<(), TrainError> {
+        self.clock.start();
+        let known = self.loader.skipped().len();
+        let own = self.own_gradients();
+        let halfway = match self.ranks.size() {
+            1 => self.alone(own, known)?,
+            _ => self.together(own, known)?,
+        };
+        let Some((Gradients { sum, seen, .. }, losses)) = halfway else {
+            return Ok(());
+        };
+        let [groups] = losses.dims();
+        let talking = Instant::now();
+        let (ranks, passes) = (self.ranks.as_ref(), self.rhythm.passes());
+        let sum = sum.over_ranks(self.task.network(), ranks, passes);
+        self.clock.talked(talking.elapsed());
+        let grad_norm = self.task.apply(self.step, sum, groups);
+        self.clock.stepped(self.rhythm.batch_size);
+        self.images += self.rhythm.batch_size;
+        self.step += 1;
+        self.next_batch += 1;
+        if !self.leads() {
+            return Ok(());
+        }
+        self.losses.push(losses.mean());
+        self.seen = Some((seen, grad_norm));
+        let last = self.step == self.rhythm.total_steps;
+        if last || (self.step - 1).is_multiple_of(self.rhythm.log_every_steps) {
+            self.log()?;
+            let collapsed = self.collapsed();
+            self.or_save(collapsed)?;
+        }
+        Ok(())
+    }
+
+    /// The gradients of the passes of this rank; none if it was told to stop while it waited.
+    fn own_gradients(&mut self) -> Result<Option<Gradients<T::Seen>>, TrainError> {
+        let waiting = Instant::now();
+        let batch = self.loader.next_batch_unless(self.span.stop());
+        self.clock.waited(waiting.elapsed());
+        let Some(batch) = batch? else {
+            return Ok(None);
+        };
+        self.seen = None;
+        let sum = SumOfGradients::new(self.rhythm.summation, self.passes.start);
+        let gradients = self.task.gradients(&batch, sum);
+        self.loader.recycle(batch);
+        gradients.map(Some)
+    }
+
+    fn alone(
+        &mut self,
+        own: Result<Option<Gradients<T::Seen>>, TrainError>,
+        known: usize,
+    ) -> Result<Option<Halfway<T>>, TrainError> {
+        self.list_skipped(known)?;
+        let gradients = self.or_save(own)?;
+        Ok(gradients.map(|mut gradients| {
+            let losses = std::mem::take(&mut gradients.losses);
+            (gradients, Tensor::cat(losses, 0))
+        }))
+    }
+
+    /// As all ranks are: without gradients if any was told to stop, failed if any has. Unreadable
+    /// images are counted over all of them.
+    fn together(
+        &mut self,
+        own: Result<Option<Gradients<T::Seen>>, TrainError>,
+        known: usize,
+    ) -> Result<Option<Halfway<T>>, TrainError> {
+        let (outcome, losses) = match &own {
+            Ok(Some(gradients)) => {
+                let losses = Tensor::cat(gradients.losses.clone(), 0).into_data();
+                (Outcome::Done, losses.iter::<f32>().collect())
+            }
+            Ok(None) => (Outcome::Stopped, Vec::new()),
+            Err(_) => (Outcome::Failed, Vec::new()),
+        };
+        let skipped = self.loader.skipped()[known..].to_vec();
+        let talking = Instant::now();
+        let halves = told(self.ranks.as_ref(), &Half::new(outcome, &losses, skipped));
+        self.clock.talked(talking.elapsed());
+        let skipped = halves.iter().flat_map(|half| half.skipped.clone());
+        let counted = self.loader.add_skipped(skipped.collect());
+        self.list_skipped(known)?;
+        let failed = halves
+            .iter()
+            .position(|half| half.outcome == Outcome::Failed);
+        let failed = failed.map(|rank| Err(TrainError::OtherRank { rank }));
+        let all = own.and_then(|own| failed.unwrap_or(Ok(own)));
+        let all = all.and_then(|own| counted.map(|()| own).map_err(TrainError::from));
+        if all.is_err() {
+            let saved = self.or_save(all).map(|_| None);
+            // Whoever ends the others lets rank 0 save first.
+            self.ranks.meet();
+            return saved;
+        }
+        let all = all?.filter(|_| halves.iter().all(|half| half.outcome == Outcome::Done));
+        Ok(all.map(|gradients| {
+            let device = gradients.losses[0].device();
+            let losses: Vec<f32> = halves.iter().flat_map(Half::losses).collect();
+            (gradients, Tensor::from_floats(losses.as_slice(), &device))
+        }))
+    }
+
+    /// Writes down the images that were found unreadable after the first `known`.
+    fn list_skipped(&mut self, known: usize) -> Result<(), TrainError> {
+        match &mut self.tables {
+            Some(tables) => Ok(tables.skipped(&self.loader.skipped()[known..])?),
+            None => Ok(()),
+        }
+    }
+}
