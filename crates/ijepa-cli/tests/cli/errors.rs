@@ -334,3 +334,22 @@ fn the_users_folder_is_found_where_shells_leave_it_alone() {
     assert_eq!(masks.code, Some(0), "{masks:?}");
     assert!(home.path().join("masks.png").exists());
 }
+
+/// Each of them would carry out the whole run.
+#[test]
+#[cfg_attr(feature = "mpi", ignore = "this binary knows MPI")]
+fn processes_started_together_are_refused_without_mpi() {
+    for launcher in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"] {
+        let started = |size: &str| {
+            let mut command = command(&["devices"]);
+            command.env(launcher, size);
+            finished(command)
+        };
+        let refused = started("4");
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        let expected = "error: started as one of 4 processes, but built without MPI; rebuild \
+            with --features mpi\n";
+        assert_eq!(refused.stderr, expected);
+        assert_eq!(started("1").code, Some(0));
+    }
+}

@@ -25,7 +25,6 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// The processes of an MPI job.
 pub(super) struct Mpi {
-    world: SimpleCommunicator,
     /// Ends MPI when it is dropped.
     _universe: Universe,
 }
@@ -44,14 +43,14 @@ impl Mpi {
     pub(super) fn start() -> Option<Self> {
         let (universe, _) = mpi::initialize_with_threading(Threading::Serialized)?;
         Some(Self {
-            world: universe.world(),
             _universe: universe,
         })
     }
+}
 
-    fn process(&self, rank: usize) -> mpi::topology::Process<'_> {
-        self.world.process_at_rank(count(rank))
-    }
+/// All processes of the job.
+fn world() -> SimpleCommunicator {
+    SimpleCommunicator::world()
 }
 
 /// What MPI counts with.
@@ -61,18 +60,17 @@ fn count(number: usize) -> i32 {
 
 impl Ranks for Mpi {
     fn rank(&self) -> usize {
-        usize::try_from(self.world.rank()).expect("ranks count from 0")
+        usize::try_from(world().rank()).expect("ranks count from 0")
     }
 
     fn size(&self) -> usize {
-        usize::try_from(self.world.size()).expect("there is at least one")
+        usize::try_from(world().size()).expect("there is at least one")
     }
 
     fn gather(&self, own: &[u8]) -> Vec<Vec<u8>> {
         self.meet();
         let mut lengths = vec![0i32; self.size()];
-        self.world
-            .all_gather_into(&count(own.len()), &mut lengths[..]);
+        world().all_gather_into(&count(own.len()), &mut lengths[..]);
         let ends = lengths.iter().scan(0, |end, length| {
             *end += length;
             Some(*end)
@@ -84,7 +82,7 @@ impl Ranks for Mpi {
         let total: i32 = lengths.iter().sum();
         let mut all = vec![0u8; usize::try_from(total).expect("lengths are not negative")];
         let mut parts = PartitionMut::new(&mut all[..], &lengths[..], &starts[..]);
-        self.world.all_gather_varcount_into(own, &mut parts);
+        world().all_gather_varcount_into(own, &mut parts);
         let mut rest = &all[..];
         let messages = lengths.iter().map(|&length| {
             let (message, others) = rest.split_at(usize::try_from(length).unwrap_or(0));
@@ -95,25 +93,27 @@ impl Ranks for Mpi {
     }
 
     fn send(&self, values: &[f32], to: usize) {
-        let to = self.process(to);
+        let world = world();
+        let to = world.process_at_rank(count(to));
         values.chunks(BUCKET).for_each(|bucket| to.send(bucket));
     }
 
     fn receive(&self, values: &mut [f32], from: usize) {
-        let from = self.process(from);
+        let world = world();
+        let from = world.process_at_rank(count(from));
         for bucket in values.chunks_mut(BUCKET) {
             from.receive_into(bucket);
         }
     }
 
     fn abort(&self, code: u8) -> ! {
-        self.world.abort(code.into())
+        world().abort(code.into())
     }
 
     /// MPI itself would keep a core busy until the last is here.
     fn meet(&self) {
         let (began, mut pause) = (Instant::now(), Duration::from_micros(100));
-        let mut waiting = self.world.immediate_barrier();
+        let mut waiting = world().immediate_barrier();
         while let Err(request) = waiting.test() {
             waiting = request;
             if began.elapsed() < EAGER {
@@ -126,7 +126,8 @@ impl Ranks for Mpi {
     }
 
     fn broadcast(&self, values: &mut [f32]) {
-        let root = self.process(0);
+        let world = world();
+        let root = world.process_at_rank(0);
         for bucket in values.chunks_mut(BUCKET) {
             root.broadcast_into(bucket);
         }
@@ -136,8 +137,7 @@ impl Ranks for Mpi {
         let mut summed = vec![0.0; BUCKET.min(values.len())];
         for bucket in values.chunks_mut(BUCKET) {
             let summed = &mut summed[..bucket.len()];
-            self.world
-                .all_reduce_into(&*bucket, summed, SystemOperation::sum());
+            world().all_reduce_into(&*bucket, summed, SystemOperation::sum());
             bucket.copy_from_slice(summed);
         }
     }
