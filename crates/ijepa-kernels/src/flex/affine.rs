@@ -1,7 +1,5 @@
 //! Matrix products with bias and residual.
 
-use std::mem::MaybeUninit;
-
 use burn::{backend::flex::FlexTensor, tensor::Shape};
 
 use super::{
@@ -14,28 +12,23 @@ use super::{
     simd::{Kernel, vectorized},
 };
 
-/// `x W`.
-pub(super) fn product(x: &FlexTensor, weight: &FlexTensor, operands: Operands) -> FlexTensor {
-    let x = contiguous(x);
-    let weights = Matrix::of(weight);
-    let matrices = [Matrix::of_rows(values(&x), weights.rows), weights];
-    let shape = with_features(&x, weights.cols);
-    // SAFETY: the product writes every value.
-    unsafe { build(shape, |output| product_into(output, matrices, operands)) }
-}
-
-/// `x W + bias`.
+/// `x W`, plus `bias` if there is one.
 pub(super) fn affine(
     x: &FlexTensor,
     weight: &FlexTensor,
-    bias: &FlexTensor,
+    bias: Option<&FlexTensor>,
     operands: Operands,
 ) -> FlexTensor {
-    let bias = contiguous(bias);
-    let rows = |output: &mut [MaybeUninit<f32>]| fill_rows(output, values(&bias));
-    // SAFETY: every row is the bias.
-    let output = unsafe { build(with_features(x, weight.layout().shape()[1]), rows) };
-    add_product_to(output, x, weight, operands)
+    let (x, bias) = (contiguous(x), bias.map(contiguous));
+    let (weights, bias) = (Matrix::of(weight), bias.as_ref().map(values));
+    let matrices = [Matrix::of_rows(values(&x), weights.rows), weights];
+    let shape = with_features(&x, weights.cols);
+    // SAFETY: the product writes every value.
+    unsafe {
+        build(shape, |output| {
+            product_into(output, matrices, bias, operands)
+        })
+    }
 }
 
 /// `residual + x W + bias`, in the memory of `residual` if nothing else refers to it.
@@ -46,32 +39,12 @@ pub(super) fn affine_onto(
     bias: &FlexTensor,
     operands: Operands,
 ) -> FlexTensor {
-    let sum = map_rows(residual, values(&contiguous(bias)), |stream, bias| {
-        stream + bias
-    });
-    add_product_to(sum, x, weight, operands)
-}
-
-/// `sum + x W` in the memory of `sum`.
-fn add_product_to(
-    mut sum: FlexTensor,
-    x: &FlexTensor,
-    weight: &FlexTensor,
-    operands: Operands,
-) -> FlexTensor {
+    let bias = contiguous(bias);
+    let mut sum = map_rows(residual, values(&bias), |stream, bias| stream + bias);
     let (x, weights) = (contiguous(x), Matrix::of(weight));
     let inputs = Matrix::of_rows(values(&x), weights.rows);
     add_product(make_own(&mut sum), [inputs, weights], operands);
     sum
-}
-
-/// Writes `row` into every row.
-fn fill_rows(output: &mut [MaybeUninit<f32>], row: &[f32]) {
-    for_each_task(output, rows_per_task(row.len()) * row.len(), |_, rows| {
-        for out in rows.chunks_exact_mut(row.len()) {
-            out.write_copy_of_slice(row);
-        }
-    });
 }
 
 /// Adds all rows to `sums`.
@@ -104,7 +77,11 @@ pub(super) fn product_weight_backward(
     let matrices = [x, Matrix::of_rows(values(&grad), outputs)];
     let shape = Shape::new([inputs, outputs]);
     // SAFETY: the product writes every value.
-    unsafe { build(shape, |output| product_into(output, matrices, operands)) }
+    unsafe {
+        build(shape, |output| {
+            product_into(output, matrices, None, operands)
+        })
+    }
 }
 
 /// The sum of all rows, of partial sums over a fixed number of rows.

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::{
     buffer::{build, contiguous, values},
     matrix::Matrix,
-    product::{Operands, Output, product_here},
+    product::{Onto, Operands, Output, product_here},
     simd::{Kernel, exp, max, sum, sum2, vectorized},
 };
 
@@ -192,7 +192,7 @@ pub(super) fn mix(
             let v = packing.part(qkv, head, 2, 0..packing.tokens);
             let start = packing.output_offset(head, queries.start);
             // SAFETY: these are the features of this head for these queries, nobody else's.
-            unsafe { output.write(start, dim, false, [weights, v], operands) }
+            unsafe { output.write(start, dim, Onto::Nothing, [weights, v], operands) }
         }
     };
     let fill = |output: &mut [MaybeUninit<f32>]| {
@@ -229,7 +229,10 @@ impl Backward<'_> {
         let write = |start: usize, add: bool, matrices: [Matrix<'_>; 2]| {
             // SAFETY: all that is written here are queries, keys and values of this head, and the
             // first block writes what the others add to.
-            unsafe { self.output.write(start, stride, add, matrices, operands) }
+            unsafe {
+                let onto = Onto::output_if(add);
+                self.output.write(start, stride, onto, matrices, operands)
+            }
         };
         let k = packing.part(self.qkv, head, 1, 0..tokens);
         let v = packing.part(self.qkv, head, 2, 0..tokens);

@@ -5,19 +5,20 @@
 //! Pairs of neighbours along the inner dimension are one 32-bit element, as the instruction
 //! wants them.
 
+mod pack;
+
 use std::{
     arch::x86_64::{
-        __m512, __m512bh, __m512i, _mm512_add_ps, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps,
-        _mm512_loadu_si512, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16,
-        _mm512_set1_epi32, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4,
-        _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
-        _mm512_unpacklo_epi64,
+        __m512bh, __m512i, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_loadu_si512,
+        _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps,
+        _mm512_setzero_si512,
     },
     cell::RefCell,
     mem::transmute,
 };
 
-use super::matrix::Matrix;
+use super::{matrix::Matrix, product::Onto};
+use pack::{Steps, first_lanes, pack_panels, pack_rows, pitch};
 
 /// Elements of a vector register.
 const LANES: usize = 16;
@@ -51,14 +52,7 @@ pub(super) fn is_supported() -> bool {
         && is_x86_feature_detected!("avx512bf16")
 }
 
-/// Where packed rows of the left operand lie: steps from row to row and from pair to pair.
-#[derive(Debug, Clone, Copy)]
-struct Steps {
-    row: usize,
-    pair: usize,
-}
-
-/// `output = lhs rhs`, or `output += lhs rhs`, rows of the output `stride` apart.
+/// The product of two matrices, added to `onto`, rows of the output `stride` apart.
 ///
 /// The sum of an element is taken in an order that depends on the inner dimension alone.
 ///
@@ -69,7 +63,7 @@ struct Steps {
 pub(super) unsafe fn multiply(
     output: *mut f32,
     stride: usize,
-    add: bool,
+    onto: Onto<'_>,
     [lhs, rhs]: [Matrix<'_>; 2],
 ) {
     let (mut left, mut right) = (Vec::new(), Vec::new());
@@ -82,8 +76,9 @@ pub(super) unsafe fn multiply(
         for first in (0..inner).step_by(longest) {
             let size = longest.min(inner - first);
             let [lhs, rhs] = [lhs.some_cols(first, size), rhs.some_rows(first, size)];
+            let onto = if first > 0 { Onto::Output } else { onto };
             // SAFETY: the caller vouches for processor and output.
-            unsafe { multiply_block(output, stride, add || first > 0, [lhs, rhs], packed) }
+            unsafe { multiply_block(output, stride, onto, [lhs, rhs], packed) }
         }
     });
 }
@@ -111,7 +106,7 @@ fn in_order<'a>(matrix: Matrix<'a>, copy: &'a mut Vec<f32>) -> Matrix<'a> {
 unsafe fn multiply_block(
     output: *mut f32,
     stride: usize,
-    add: bool,
+    onto: Onto<'_>,
     [lhs, rhs]: [Matrix<'_>; 2],
     [packed_lhs, packed_rhs]: &mut [Vec<Pairs>; 2],
 ) {
@@ -131,16 +126,21 @@ unsafe fn multiply_block(
                 // SAFETY: the rows were packed, to a multiple of those of a tile, the columns, too,
                 // and the output has room, as the caller vouches.
                 unsafe {
+                    let output = output.add((row + top) * stride + col);
                     let tile = Tile {
                         lhs: left.add(steps.start(top, pairs)),
                         steps,
                         rhs: right.add(col * pairs),
                         pairs,
-                        output: output.add((row + top) * stride + col),
+                        output,
                         stride,
                         rows: ROWS.min(block.rows - top),
                         cols,
-                        add,
+                        onto: match onto {
+                            Onto::Nothing => None,
+                            Onto::Output => Some((output.cast_const(), stride)),
+                            Onto::Row(row) => Some((row.as_ptr().add(col), 0)),
+                        },
                     };
                     match cols.div_ceil(LANES) {
                         1 => tile.write::<1>(),
@@ -153,12 +153,6 @@ unsafe fn multiply_block(
     }
 }
 
-/// Elements from one packed row to the next: whole vectors, and one more so that rows of a power
-/// of two do not share their sets of the cache.
-fn pitch(pairs: usize) -> usize {
-    pairs.next_multiple_of(LANES) + LANES
-}
-
 /// Room for `len` pairs.
 fn room(packed: &mut Vec<Pairs>, len: usize) -> *mut u32 {
     let vectors = len.div_ceil(LANES);
@@ -166,16 +160,6 @@ fn room(packed: &mut Vec<Pairs>, len: usize) -> *mut u32 {
         packed.resize(vectors, Pairs([0; LANES]));
     }
     packed.as_mut_ptr().cast()
-}
-
-impl Steps {
-    /// Where the pairs of row `row`, a multiple of [`ROWS`], begin.
-    fn start(self, row: usize, pairs: usize) -> usize {
-        match self.row {
-            1 => row / LANES * LANES * pairs + row % LANES,
-            step => row * step,
-        }
-    }
 }
 
 /// A part of the output that fits the registers.
@@ -189,16 +173,8 @@ struct Tile {
     stride: usize,
     rows: usize,
     cols: usize,
-    add: bool,
-}
-
-/// The first `count` lanes, all if there are less.
-fn first_lanes(count: usize) -> u16 {
-    if count >= LANES {
-        u16::MAX
-    } else {
-        (1 << count) - 1
-    }
+    /// Rows that are added, and the step from one to the next.
+    onto: Option<(*const f32, usize)>,
 }
 
 impl Tile {
@@ -232,10 +208,11 @@ impl Tile {
                 let lanes = first_lanes(self.cols - v * LANES);
                 // SAFETY: the caller vouches for the output; other lanes are not touched.
                 unsafe {
-                    let place = self.output.add(r * self.stride + v * LANES);
-                    if self.add {
-                        sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(lanes, place));
+                    if let Some((onto, step)) = self.onto {
+                        let onto = onto.add(r * step + v * LANES);
+                        sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(lanes, onto));
                     }
+                    let place = self.output.add(r * self.stride + v * LANES);
                     _mm512_mask_storeu_ps(place, lanes, sum);
                 }
             }
@@ -248,175 +225,4 @@ impl Tile {
 fn bf16(pairs: __m512i) -> __m512bh {
     // SAFETY: both are 512 bits.
     unsafe { transmute(pairs) }
-}
-
-/// 32 values in bf16, `low` first.
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn round(low: __m512, high: __m512) -> __m512i {
-    // SAFETY: both are 512 bits.
-    unsafe { transmute(_mm512_cvtne2ps_pbh(high, low)) }
-}
-
-/// The first `count` values from `place` on, at most a vector, then zeroes.
-///
-/// # Safety
-///
-/// The values are there.
-#[target_feature(enable = "avx512f")]
-unsafe fn load(place: *const f32, count: usize) -> __m512 {
-    // SAFETY: the caller vouches for the values; no others are read.
-    unsafe { _mm512_maskz_loadu_ps(first_lanes(count), place) }
-}
-
-/// Pairs of neighbours among the first `count` values from `place` on, at most a vector, then
-/// zeroes.
-///
-/// # Safety
-///
-/// The values are there.
-#[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn pairs_of_row(place: *const f32, count: usize) -> __m512i {
-    let more = place.wrapping_add(LANES);
-    // SAFETY: the caller vouches for the values.
-    unsafe { round(load(place, count), load(more, count.saturating_sub(LANES))) }
-}
-
-/// Packs the rows of a left operand as they lie.
-///
-/// # Safety
-///
-/// There is room for `rows` rounded up to the lanes, `pitch` apart.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pack_rows(matrix: Matrix<'_>, packed: *mut u32) -> Steps {
-    if matrix.row_stride == 1 {
-        // SAFETY: pairs take less room than rows `pitch` apart.
-        unsafe { pack_panels(matrix, packed, LANES) };
-        return Steps {
-            row: 1,
-            pair: LANES,
-        };
-    }
-    let pitch = pitch(matrix.cols.div_ceil(2));
-    for row in 0..matrix.rows {
-        for col in (0..matrix.cols).step_by(2 * LANES) {
-            // SAFETY: the values are there, and the caller vouches for the room.
-            unsafe {
-                let pairs = pairs_of_row(matrix.place(row, col), matrix.cols - col);
-                _mm512_storeu_si512(packed.add(row * pitch + col / 2).cast(), pairs);
-            }
-        }
-    }
-    Steps {
-        row: pitch,
-        pair: 1,
-    }
-}
-
-/// Packs rows in panels of `width`, a multiple of the lanes, the rows of a pair side by side; the
-/// last panel is as wide as it must be.
-///
-/// # Safety
-///
-/// There is room for all pairs of `rows` rounded up to the lanes.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pack_panels(matrix: Matrix<'_>, packed: *mut u32, width: usize) {
-    let pairs = matrix.cols.div_ceil(2);
-    for first in (0..matrix.rows).step_by(width) {
-        let rows = matrix.some_rows(first, width);
-        // SAFETY: a panel has room for its rows.
-        unsafe {
-            let panel = packed.add(first * pairs);
-            match matrix.row_stride {
-                1 => pack_beside(rows, panel),
-                _ => pack_across(rows, panel),
-            }
-        }
-    }
-}
-
-/// A panel of rows that lie side by side.
-///
-/// # Safety
-///
-/// There is room for all pairs of `rows` rounded up to the lanes.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pack_beside(matrix: Matrix<'_>, panel: *mut u32) {
-    let width = matrix.rows.next_multiple_of(LANES);
-    // One of the first half, one of the second.
-    let order: [u16; 2 * LANES] = std::array::from_fn(|at| (at / 2 + at % 2 * LANES) as u16);
-    // SAFETY: both are 512 bits.
-    let order = unsafe { transmute::<[u16; 2 * LANES], __m512i>(order) };
-    for col in (0..matrix.cols).step_by(2) {
-        for row in (0..matrix.rows).step_by(LANES) {
-            let count = matrix.rows - row;
-            // SAFETY: the values are there, and the caller vouches for the room.
-            unsafe {
-                let low = load(matrix.place(row, col), count);
-                let high = match col + 1 < matrix.cols {
-                    true => load(matrix.place(row, col + 1), count),
-                    false => _mm512_setzero_ps(),
-                };
-                let pairs = _mm512_permutexvar_epi16(order, round(low, high));
-                _mm512_storeu_si512(panel.add(col / 2 * width + row).cast(), pairs);
-            }
-        }
-    }
-}
-
-/// A panel of rows each of which lies in order.
-///
-/// # Safety
-///
-/// There is room for all pairs of `rows` rounded up to the lanes.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pack_across(matrix: Matrix<'_>, panel: *mut u32) {
-    let width = matrix.rows.next_multiple_of(LANES);
-    for row in (0..matrix.rows).step_by(LANES) {
-        for col in (0..matrix.cols).step_by(2 * LANES) {
-            let mut lines = [_mm512_setzero_si512(); LANES];
-            let rest = matrix.cols - col;
-            for (index, line) in lines.iter_mut().enumerate().take(matrix.rows - row) {
-                // SAFETY: the values are there.
-                *line = unsafe { pairs_of_row(matrix.place(row + index, col), rest) };
-            }
-            let columns = transpose(lines).into_iter().take(rest.div_ceil(2));
-            for (index, pairs) in columns.enumerate() {
-                // SAFETY: the caller vouches for the room.
-                unsafe {
-                    let place = panel.add((col / 2 + index) * width + row);
-                    _mm512_storeu_si512(place.cast(), pairs);
-                }
-            }
-        }
-    }
-}
-
-/// Columns of 16 rows of 32-bit elements.
-#[target_feature(enable = "avx512f")]
-fn transpose(rows: [__m512i; LANES]) -> [__m512i; LANES] {
-    let zero = _mm512_setzero_si512();
-    let (mut twos, mut fours, mut eights, mut columns) =
-        ([zero; LANES], [zero; LANES], [zero; LANES], [zero; LANES]);
-    for i in (0..LANES).step_by(2) {
-        twos[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
-        twos[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
-    }
-    for i in (0..LANES).step_by(4) {
-        for j in 0..2 {
-            fours[i + 2 * j] = _mm512_unpacklo_epi64(twos[i + j], twos[i + j + 2]);
-            fours[i + 2 * j + 1] = _mm512_unpackhi_epi64(twos[i + j], twos[i + j + 2]);
-        }
-    }
-    // `fours[4 i + j]` holds the columns j, j + 4, j + 8 and j + 12 of the rows 4 i to 4 i + 3.
-    for j in 0..4 {
-        for i in (0..LANES).step_by(8) {
-            eights[i + j] = _mm512_shuffle_i32x4::<0x88>(fours[i + j], fours[i + j + 4]);
-            eights[i + j + 4] = _mm512_shuffle_i32x4::<0xdd>(fours[i + j], fours[i + j + 4]);
-        }
-        columns[j] = _mm512_shuffle_i32x4::<0x88>(eights[j], eights[j + 8]);
-        columns[j + 8] = _mm512_shuffle_i32x4::<0xdd>(eights[j], eights[j + 8]);
-        columns[j + 4] = _mm512_shuffle_i32x4::<0x88>(eights[j + 4], eights[j + 12]);
-        columns[j + 12] = _mm512_shuffle_i32x4::<0xdd>(eights[j + 4], eights[j + 12]);
-    }
-    columns
 }

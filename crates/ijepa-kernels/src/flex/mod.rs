@@ -20,6 +20,7 @@ mod heads;
 mod maps;
 mod matrix;
 mod norm;
+mod pieces;
 mod product;
 mod simd;
 mod update;
@@ -56,7 +57,7 @@ impl Primitives for Flex {
 
     fn product(x: FlexTensor, weight: FlexTensor, dtype: Option<FloatDType>) -> FlexTensor {
         or_plain!(all_f32([&x, &weight]), product(x, weight));
-        affine::product(&x, &weight, Operands::of(dtype))
+        affine::affine(&x, &weight, None, Operands::of(dtype))
     }
 
     fn product_weight_backward(
@@ -71,7 +72,7 @@ impl Primitives for Flex {
     fn affine(x: FlexTensor, linear: LinearTensors<Self>, dtype: Option<FloatDType>) -> FlexTensor {
         let LinearTensors { weight, bias } = &linear;
         or_plain!(all_f32([&x, weight, bias]), affine(x, linear));
-        affine::affine(&x, weight, bias, Operands::of(dtype))
+        affine::affine(&x, weight, Some(bias), Operands::of(dtype))
     }
 
     fn affine_onto(

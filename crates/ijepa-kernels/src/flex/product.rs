@@ -8,13 +8,7 @@ use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
 use super::bf16;
-use super::matrix::Matrix;
-
-/// Pieces of an output for each core, at most.
-const PIECES: usize = 4;
-
-/// Multiplications that take as long as packing a value.
-const PACKING: usize = 32;
+use super::{matrix::Matrix, pieces::piece};
 
 /// How a product takes its operands; it sums in f32 either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +29,31 @@ impl Operands {
     }
 }
 
+/// What a product is added to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Onto<'a> {
+    /// Nothing: the output is overwritten.
+    Nothing,
+    /// What the output holds.
+    Output,
+    /// This row, for every row of the output.
+    Row(&'a [f32]),
+}
+
+impl Onto<'_> {
+    pub(super) fn output_if(add: bool) -> Self {
+        if add { Self::Output } else { Self::Nothing }
+    }
+
+    /// The part for at most `count` columns from column `first` on.
+    fn some_cols(self, first: usize, count: usize) -> Self {
+        match self {
+            Self::Row(row) => Self::Row(&row[first..row.len().min(first + count)]),
+            other => other,
+        }
+    }
+}
+
 /// Whether this processor multiplies bf16 numbers: x86-64 with AVX512-BF16.
 pub(crate) fn multiplies_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -45,9 +64,6 @@ pub(crate) fn multiplies_bf16() -> bool {
 
 /// Multiplications that are worth another thread.
 const WORTHWHILE: usize = 1 << 19;
-
-/// Rows and columns of a piece are multiples of this, and so of every kernel's registers.
-const UNIT: usize = 48;
 
 /// An output that several tasks write, each its own part.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +95,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Writes the product of two matrices, or adds it, on this thread: its first value is value `offset`, and rows
+    /// Writes the product of two matrices on this thread: its first value is value `offset`, and rows
     /// are `stride` apart.
     ///
     /// # Panics
@@ -94,19 +110,32 @@ impl<'a> Output<'a> {
         self,
         offset: usize,
         stride: usize,
-        add: bool,
+        onto: Onto<'_>,
         [lhs, rhs]: [Matrix<'_>; 2],
         operands: Operands,
     ) {
         assert_eq!(lhs.cols, rhs.rows, "inner dimensions of a matrix product");
         self.check(offset, stride, [lhs.rows, rhs.cols]);
+        if let Onto::Row(row) = onto {
+            assert_eq!(row.len(), rhs.cols, "a row for all rows of a product");
+        }
         #[cfg(target_arch = "x86_64")]
         if operands == Operands::Bf16 && lhs.cols > 0 && bf16::is_supported() {
             // SAFETY: the processor can, and the output has room and is ours.
             return unsafe {
-                bf16::multiply(self.start.add(offset), stride, add, [lhs, rhs]);
+                bf16::multiply(self.start.add(offset), stride, onto, [lhs, rhs]);
             };
         }
+        if let Onto::Row(row) = onto {
+            for index in 0..lhs.rows {
+                // SAFETY: the output has room and is ours.
+                unsafe {
+                    let place = self.start.add(offset + index * stride);
+                    place.copy_from_nonoverlapping(row.as_ptr(), row.len());
+                }
+            }
+        }
+        let add = !matches!(onto, Onto::Nothing);
         // SAFETY: the output has room and is ours, as the caller vouches, and the elements of the
         // matrices lie in their slices, as was checked when they were made.
         unsafe {
@@ -170,26 +199,29 @@ pub(super) fn product_here(
     let (rows, cols) = (lhs.rows, rhs.cols);
     assert_eq!(output.len(), rows * cols, "output of a matrix product");
     // SAFETY: the values are initialised and borrowed by us alone.
-    unsafe { Output::of(output).write(0, cols, add, [lhs, rhs], operands) }
+    unsafe { Output::of(output).write(0, cols, Onto::output_if(add), [lhs, rhs], operands) }
 }
 
-/// `output = lhs rhs` on all cores; every value is written.
+/// `output = lhs rhs` on all cores, plus `bias` in every row if there is one; every value is
+/// written.
 pub(super) fn product_into(
     output: &mut [MaybeUninit<f32>],
     matrices: [Matrix<'_>; 2],
+    bias: Option<&[f32]>,
     operands: Operands,
 ) {
+    let onto = bias.map_or(Onto::Nothing, Onto::Row);
     // SAFETY: nothing is added to what may not have been written.
-    unsafe { product_everywhere(Output::new(output), false, matrices, operands) }
+    unsafe { product_everywhere(Output::new(output), onto, matrices, operands) }
 }
 
 /// `output += lhs rhs` on all cores.
 pub(super) fn add_product(output: &mut [f32], matrices: [Matrix<'_>; 2], operands: Operands) {
     // SAFETY: the values are initialised.
-    unsafe { product_everywhere(Output::of(output), true, matrices, operands) }
+    unsafe { product_everywhere(Output::of(output), Onto::Output, matrices, operands) }
 }
 
-/// `output = lhs rhs`, or `output += lhs rhs`, on all cores.
+/// The product of two matrices on all cores.
 ///
 /// Each computes a piece of the output as a product of its own. Sharing packed operands instead
 /// has cores wait for each other: products of long inner dimensions take a tenth more time.
@@ -199,7 +231,7 @@ pub(super) fn add_product(output: &mut [f32], matrices: [Matrix<'_>; 2], operand
 /// Nothing else reads or writes the output meanwhile, and if it is added to, it has been written.
 unsafe fn product_everywhere(
     output: Output<'_>,
-    add: bool,
+    onto: Onto<'_>,
     [lhs, rhs]: [Matrix<'_>; 2],
     operands: Operands,
 ) {
@@ -218,8 +250,9 @@ unsafe fn product_everywhere(
     let write = |number: usize| {
         let (row, col) = (number / across * height, number % across * width);
         let parts = [lhs.some_rows(row, height), rhs.some_cols(col, width)];
+        let onto = onto.some_cols(col, width);
         // SAFETY: pieces do not overlap, and the caller vouches for all of the output.
-        unsafe { output.write(row * cols + col, cols, add, parts, operands) }
+        unsafe { output.write(row * cols + col, cols, onto, parts, operands) }
     };
     match rows.div_ceil(height) * across {
         1 => write(0),
@@ -227,48 +260,9 @@ unsafe fn product_everywhere(
     }
 }
 
-/// Rows and columns of the pieces of an output, a few for each of some cores, that are computed
-/// soonest. Sums do not depend on them.
-fn piece(cores: usize, rows: usize, cols: usize) -> [usize; 2] {
-    let most = PIECES * cores;
-    let size = |len: usize, parts: usize| len.div_ceil(parts).next_multiple_of(UNIT);
-    let pieces = (1..=most).flat_map(|down| {
-        (1..=most / down).map(move |across| [size(rows, down), size(cols, across)])
-    });
-    let time = |&[height, width]: &[usize; 2]| {
-        let rounds = (rows.div_ceil(height) * cols.div_ceil(width)).div_ceil(cores);
-        rounds * (height * width + PACKING * (height + width))
-    };
-    pieces.min_by_key(time).unwrap_or([rows, cols])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pieces_follow_the_longer_side() {
-        assert_eq!(piece(2, 3136, 1536), [1584, 1536]);
-        assert_eq!(piece(2, 384, 1536), [384, 768]);
-        assert_eq!(piece(16, 3136, 3136), [816, 816]);
-        assert_eq!(piece(7, 10_000, 96), [1440, 96]);
-    }
-
-    #[test]
-    fn a_prime_number_of_cores_is_kept_busy() {
-        let busy = |cores, rows: usize, cols: usize| {
-            let [height, width] = piece(cores, rows, cols);
-            let pieces = rows.div_ceil(height) * cols.div_ceil(width);
-            let capacity = pieces.div_ceil(cores) * cores * height * width;
-            (rows * cols) as f64 / capacity as f64
-        };
-        for cores in [5, 7, 11, 13] {
-            for (rows, cols) in [(384, 384), (384, 1536), (3136, 1536), (1152, 384)] {
-                let busy = busy(cores, rows, cols);
-                assert!(busy > 0.7, "{rows} x {cols} on {cores} cores: {busy}");
-            }
-        }
-    }
 
     /// Backwards, and with a step between columns.
     #[test]
@@ -298,7 +292,7 @@ mod tests {
             product_here(&mut expected, false, matrices, Operands::Exact);
             let mut found = Vec::with_capacity(rows * cols);
             let room = &mut found.spare_capacity_mut()[..rows * cols];
-            product_into(room, matrices, Operands::Exact);
+            product_into(room, matrices, None, Operands::Exact);
             // SAFETY: every value has been written.
             unsafe { found.set_len(rows * cols) };
             ijepa_testkit::assert_close("product", &found, &expected, 1e-6);
@@ -332,11 +326,14 @@ mod tests {
                     let mut expected = vec![1.0; rows * cols];
                     product_here(&mut expected, true, [lhs, rhs], Operands::Bf16);
                     ijepa_testkit::assert_close("bf16", &expected, &exact, 1e-2);
-                    assert_eq!(
-                        expected == exact,
-                        rows == 1 || !multiplies_bf16(),
-                        "rounding shows where there is bf16"
-                    );
+                    let mut onto_row = vec![0.0; rows * cols];
+                    let room = Output::of(&mut onto_row);
+                    let row = vec![1.0; cols];
+                    // SAFETY: the values are initialised and ours alone.
+                    unsafe { room.write(0, cols, Onto::Row(&row), [lhs, rhs], Operands::Bf16) };
+                    assert_eq!(onto_row, expected);
+                    let rounded = expected != exact;
+                    assert!(rows == 1 || rounded == multiplies_bf16(), "rounding shows");
                     for threads in 1..=3 {
                         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
                         let mut found = vec![1.0; rows * cols];
