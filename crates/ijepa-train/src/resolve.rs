@@ -18,7 +18,7 @@ use crate::recipe::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
-    /// The recipe breaks one of its own rules or asks for what is not built yet.
+    /// The recipe breaks one of its own rules or asks for what this build cannot do.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
     /// The sizes make no network.

@@ -22,7 +22,11 @@ fn every_mistake_has_its_message_and_exit_code() {
     let run = folder.path().join("run");
     let with = |more: &str| tiny(&run, more);
     check(&with("--set mask.mod=uniform"), 3, "mask.mode");
-    check(&with("--set data.decode=fast"), 3, "not built yet");
+    check(
+        &with("--set data.decode=fast"),
+        3,
+        "needs a build with the Cargo feature `turbojpeg`",
+    );
     check(
         &with("--batch-size 60"),
         3,
