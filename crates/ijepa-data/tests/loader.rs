@@ -878,7 +878,7 @@ impl Source for Mixed {
         let (width, height) = (5 + index * 7 % 60, 3 + index * 13 % 50);
         let level = |at: usize| (at * (index + 3) % 251) as u8;
         let pixels: Vec<u8> = (0..width * height * 3).map(level).collect();
-        if index % 3 == 0 {
+        if index.is_multiple_of(3) {
             return Ok(Fetched::Pixels(RgbImage8::new(width, height, pixels)?));
         }
         *buffer = [format!("P6 {width} {height} 255\n").as_bytes(), &pixels].concat();

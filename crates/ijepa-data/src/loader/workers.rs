@@ -61,21 +61,22 @@ impl Workers {
             threads: Vec::new(),
             shared,
         };
-        let kinds: [(usize, &str, fn(&Shared)); 2] = [
-            (depth, "io", Shared::make_requests),
-            (count, "data", Shared::fill_slots),
-        ];
-        for (count, kind, work) in kinds {
-            for number in 0..count {
-                let shared = Arc::clone(&workers.shared);
-                let thread = Builder::new()
-                    .name(format!("ijepa-{kind}-{number}"))
-                    .spawn(move || work(&shared))
-                    .map_err(|source| DataError::Threads { count, source })?;
-                workers.threads.push(thread);
-            }
-        }
+        workers.spawn(depth, "io", Shared::make_requests)?;
+        workers.spawn(count, "data", Shared::fill_slots)?;
         Ok(workers)
+    }
+
+    /// Starts `count` threads that do `work`.
+    fn spawn(&mut self, count: usize, kind: &str, work: fn(&Shared)) -> Result<(), DataError> {
+        for number in 0..count {
+            let shared = Arc::clone(&self.shared);
+            let thread = Builder::new()
+                .name(format!("ijepa-{kind}-{number}"))
+                .spawn(move || work(&shared))
+                .map_err(|source| DataError::Threads { count, source })?;
+            self.threads.push(thread);
+        }
+        Ok(())
     }
 
     /// The next batch; nothing if it was stopped while it waited.

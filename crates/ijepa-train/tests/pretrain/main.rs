@@ -1,7 +1,6 @@
 //! Whole runs of the trainer on rendered images.
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 mod ranks;
 
 #[cfg(test)]

@@ -24,8 +24,7 @@ const ASSUMPTIONS: [&str; 4] = [
 /// Predict the time, cost and memory of a recipe on many GPUs, by formula
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The rate of one GPU is measured by `ijepa bench step`, or given by --tflops.\n\n\
-                  Examples:\n  ijepa bench scale --recipe in1k_vith14_ep300 --images-per-s 120 --gpus 8,16,64\n  \
+    after_help = "Example:\n  ijepa bench scale --recipe in1k_vith14_ep300 --images-per-s 120 --gpus 8,16\n  \
                   ijepa bench scale --recipe in22k_vitg16_ep44 --images 14000000 --tflops 125"
 )]
 pub(crate) struct Scale {
