@@ -19,7 +19,7 @@ use crate::source::{
 /// | text | data |
 /// |---|---|
 /// | `folder:PATH`, `PATH` | image files, one sub-folder per class or flat; wildcards name several folders |
-/// | `folder:PATH,labels=none` | image files at any depth without labels, see [`FolderSource::unlabelled`] |
+/// | `folder:PATH,labels=none` | image files at any depth without labels, see [`FolderSource::unlabelled`](crate::FolderSource::unlabelled) |
 /// | `folder:PATH,labels=FILE` | image files with the labels of a text file, see [`ListedSource::labelled_folder`] |
 /// | `list:FILE` | the images that a text file names, with labels or without, see [`ListedSource::list`] |
 /// | `parquet:GLOB[,window=K]` | Hugging Face Parquet files with `image` and `label` columns, see [`ParquetSource`] |

@@ -25,9 +25,8 @@ pub enum Decode {
     /// All that a crop covers.
     #[default]
     Exact,
-    /// Of JPEG files a half, a quarter or an eighth of the rows and columns where the crop has that
-    /// many times more of both than its result: some grey levels off, several times faster for
-    /// large photographs. Needs the Cargo feature `turbojpeg` and is [`Exact`](Self::Exact) without.
+    /// Of JPEG files a half, a quarter or an eighth of the rows and columns where twice as many as
+    /// the result has are left: some grey levels off, several times faster for large photographs. Needs the Cargo feature `turbojpeg` and is [`Exact`](Self::Exact) without.
     Fast,
 }
 

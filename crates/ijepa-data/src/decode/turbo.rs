@@ -35,6 +35,10 @@ pub(super) struct Jpeg<'a> {
     progressive: bool,
 }
 
+/// Rows and columns that a fraction must have over those of the result: the filter that makes one of
+/// the other sees enough of the image then (Pillow's `reducing_gap` of thumbnails).
+const MARGIN: usize = 2;
+
 /// A part of the image at `eighths` / 8 of its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Region {
@@ -114,7 +118,8 @@ impl<'a> Jpeg<'a> {
             return None;
         }
         let enough = |eighths: usize| {
-            height * eighths >= view.size[0] * 8 && width * eighths >= view.size[1] * 8
+            height * eighths >= MARGIN * view.size[0] * 8
+                && width * eighths >= MARGIN * view.size[1] * 8
         };
         let fraction = [1, 2, 4].into_iter().find(|&eighths| enough(eighths));
         let eighths = fraction.filter(|_| decode == Decode::Fast).unwrap_or(8);
