@@ -77,7 +77,14 @@ fn a_hang_up_leaves_a_checkpoint_unless_it_is_ignored() {
         for ignored in [false, true] {
             let run = folder.path().join(format!("{kind:?}-{ignored}"));
             let mut process = match ignored {
-                false => command(&kind.args(&run, "")),
+                // The tests may themselves have been started by `nohup`.
+                false => {
+                    let ijepa = command::<String>(&[]);
+                    let mut env = Command::new("env");
+                    env.arg("--default-signal=HUP").arg(ijepa.get_program());
+                    env.args(kind.args(&run, ""));
+                    env
+                }
                 true => {
                     // As `nohup` does it.
                     let ijepa = command::<String>(&[]);
