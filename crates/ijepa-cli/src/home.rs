@@ -1,24 +1,13 @@
-//! The user's folder: in arguments where shells leave `~` alone (behind `=` and behind a kind of
-//! data), and what is kept there.
+//! The user's folder in arguments where shells leave `~` alone: behind `=` and behind a kind of data.
 
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
 };
 
-use ijepa_data::IndexCache;
-
 /// The folder of the user, where the system tells.
 pub(crate) fn folder() -> Option<PathBuf> {
     std::env::home_dir().filter(|home| !home.as_os_str().is_empty())
-}
-
-/// Where indexes of folders are kept: below `XDG_CACHE_HOME`, else below `.cache` of the user.
-pub(crate) fn indexes() -> Option<IndexCache> {
-    let set = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let caches = set.filter(|path| path.is_absolute());
-    let caches = caches.or_else(|| Some(folder()?.join(".cache")))?;
-    Some(IndexCache::new(caches.join("ijepa").join("folders")))
 }
 
 /// `argument` with `home` for `~` where it begins a path: `--out=~/run`, `folder:~/photos`,

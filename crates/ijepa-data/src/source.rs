@@ -13,6 +13,7 @@ mod shards;
 mod split;
 mod stamp;
 mod tar;
+mod user_cache;
 mod wildcards;
 
 pub use cifar::CifarSource;

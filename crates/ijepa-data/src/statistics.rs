@@ -4,6 +4,8 @@ mod sheet;
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::decode::extension;
 use crate::error::DataError;
 use crate::fetch::FetchError;
@@ -32,7 +34,7 @@ pub struct StatisticsConfig {
 }
 
 /// Least, middle, mean and largest of a quantity.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Spread {
     /// The least.
     pub min: f64,

@@ -108,7 +108,7 @@ impl Workload {
         };
         Ok(Self {
             flop_per_image: flops::step(&config, tokens),
-            parameters: MemoryEstimate::of(recipe)?.parameters,
+            parameters: memory::trainable(&config),
             batch_size,
             group_size,
             steps: steps_per_epoch as u64 * recipe.optimizer.epochs as u64,

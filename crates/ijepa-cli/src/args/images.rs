@@ -7,13 +7,14 @@ use std::{
 
 use clap::Args;
 use ijepa_data::{
-    DataError, DataSpec, Decode, Decoding, Orientation, Preprocess, Reading, SixteenBit, Source,
+    DataError, DataSpec, Decode, Decoding, IndexCache, Orientation, Preprocess, Reading,
+    SixteenBit, Source,
 };
 use ijepa_eval::ExtractConfig;
 use ijepa_model::{Normalization, Pooling};
 use serde_json::{Value, json};
 
-use crate::{context::Context, home, report};
+use crate::{context::Context, report};
 
 /// Stands between data sets that are one.
 const BETWEEN: &str = " + ";
@@ -56,8 +57,8 @@ impl DataArgs {
         let specs = self.specs.iter().map(|spec| Ok(form(spec.parse()?)));
         let specs = specs.collect::<Result<Vec<DataSpec>, DataError>>()?;
         let source = match (&self.subset, &specs[..]) {
-            (None, specs) => DataSpec::open_all(specs, home::indexes().as_ref()),
-            (Some(list), [spec]) => spec.open_subset(list, home::indexes().as_ref()),
+            (None, specs) => DataSpec::open_all(specs, IndexCache::of_user().as_ref()),
+            (Some(list), [spec]) => spec.open_subset(list, IndexCache::of_user().as_ref()),
             (Some(_), _) => Err(DataError::SubsetOfOther { spec: self.spec() }),
         };
         Ok(noted(source?.into(), context))
@@ -85,8 +86,8 @@ pub(crate) fn open_part(
 ) -> Result<Arc<dyn Source>, DataError> {
     let spec: DataSpec = spec.parse()?;
     let source = match list {
-        Some(list) => spec.open_subset(list, home::indexes().as_ref()),
-        None => spec.open_with(home::indexes().as_ref()),
+        Some(list) => spec.open_subset(list, IndexCache::of_user().as_ref()),
+        None => spec.open_with(IndexCache::of_user().as_ref()),
     };
     Ok(noted(source?.into(), context))
 }
@@ -97,7 +98,7 @@ pub(crate) fn open_pictures(spec: &str) -> Result<Arc<dyn Source>, DataError> {
     let specs = spec.split(BETWEEN).map(str::parse::<DataSpec>);
     let specs = specs.map(|spec| Ok(spec?.without_labels()));
     let specs = specs.collect::<Result<Vec<_>, DataError>>()?;
-    Ok(DataSpec::open_all(&specs, home::indexes().as_ref())?.into())
+    Ok(DataSpec::open_all(&specs, IndexCache::of_user().as_ref())?.into())
 }
 
 /// How images reach a frozen encoder.

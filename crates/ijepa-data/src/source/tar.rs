@@ -5,10 +5,10 @@ mod scan;
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{env, io};
 
 use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
@@ -18,6 +18,7 @@ use crate::source::cache::Cache;
 use crate::source::file::{MOST_BYTES, too_large};
 use crate::source::folder::EXTENSIONS_TEXT;
 use crate::source::shards::shards;
+use crate::source::user_cache::user_cache;
 use crate::source::{Source, file};
 use index::Index;
 
@@ -90,7 +91,8 @@ impl TarSource {
     pub fn open(pattern: impl AsRef<Path>, field: Option<&str>) -> Result<Self, DataError> {
         let pattern = pattern.as_ref();
         let paths = shards(pattern, "tar")?;
-        let folder = cache_folder();
+        // Where indices are kept that cannot lie beside their shards.
+        let folder = user_cache("shards");
         let open = |number: usize, _: &dyn Fn() -> bool| {
             Index::open(&paths[number], field, folder.as_deref())
         };
@@ -282,14 +284,6 @@ fn names_of_numbers(shards: &[Shard]) -> Result<Vec<String>, DataError> {
         Some(_) => Ok(names),
         None => Ok(Vec::new()),
     }
-}
-
-/// Where indices are kept that cannot lie beside their shards.
-fn cache_folder() -> Option<PathBuf> {
-    let set = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let caches = set.filter(|path| path.is_absolute());
-    let caches = caches.or_else(|| Some(env::home_dir()?.join(".cache")))?;
-    Some(caches.join("ijepa").join("shards"))
 }
 
 #[cfg(unix)]

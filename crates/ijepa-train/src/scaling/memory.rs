@@ -41,8 +41,7 @@ impl MemoryEstimate {
     pub fn of(recipe: &Recipe) -> Result<Self, ResolveError> {
         let config = recipe.model_config()?;
         let encoder = encoder_parameters(&config.encoder);
-        let predictor = predictor_parameters(&config.encoder, &config.predictor);
-        let parameters = encoder + predictor;
+        let parameters = trainable(&config);
         let micro_batch = match recipe.run.micro_batch {
             0 => recipe.mask_group_size(),
             images => images,
@@ -67,6 +66,12 @@ impl MemoryEstimate {
     pub fn sharded_bytes(&self, devices: usize) -> usize {
         self.total_bytes - self.moments_bytes + self.moments_bytes.div_ceil(devices)
     }
+}
+
+/// Trainable values of encoder and predictor.
+pub(super) fn trainable(config: &IJepaConfig) -> usize {
+    let IJepaConfig { encoder, predictor } = config;
+    encoder_parameters(encoder) + predictor_parameters(encoder, predictor)
 }
 
 /// Weights and biases of a block of width `dim`: two norms, attention and MLP.

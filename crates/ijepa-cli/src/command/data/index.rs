@@ -1,10 +1,10 @@
 //! `ijepa data index`: lists of large folders, kept for the starts to come.
 
 use clap::Args;
-use ijepa_data::{DataSpec, Kept};
+use ijepa_data::{DataSpec, IndexCache, Kept};
 use serde_json::json;
 
-use crate::{context::Context, error::CliError, home, report::Report};
+use crate::{context::Context, error::CliError, report::Report};
 
 /// List folders and keep what was found, so that every start after that is fast
 ///
@@ -19,7 +19,7 @@ pub(crate) struct Index {
 
 impl Index {
     pub(super) fn run(&self, _: &Context) -> Result<Report, CliError> {
-        let indexes = home::indexes().ok_or(CliError::NoCache)?;
+        let indexes = IndexCache::of_user().ok_or(CliError::NoCache)?;
         let (mut text, mut json) = (String::new(), Vec::new());
         for spec in &self.specs {
             for kept in spec.parse::<DataSpec>()?.renew_indexes(&indexes)? {

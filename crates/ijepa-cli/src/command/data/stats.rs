@@ -113,10 +113,10 @@ impl Stats {
                 "grey": found.grey,
                 "classes": classes,
                 "unlabelled": found.unlabelled,
-                "width": spread_json(found.width),
-                "height": spread_json(found.height),
-                "aspect": spread_json(found.aspect),
-                "bytes": found.bytes.map(spread_json),
+                "width": found.width,
+                "height": found.height,
+                "aspect": found.aspect,
+                "bytes": found.bytes,
                 "kinds": found.kinds,
                 "mean": found.mean,
                 "std": found.std,
@@ -151,14 +151,4 @@ fn spread(values: Spread, digits: usize) -> String {
         "{min:.digits$} to {max:.digits$}, median {median:.digits$}, mean {mean:.more$}",
         more = digits.max(1)
     )
-}
-
-fn spread_json(values: Spread) -> Value {
-    let Spread {
-        min,
-        median,
-        mean,
-        max,
-    } = values;
-    json!({"min": min, "median": median, "mean": mean, "max": max})
 }

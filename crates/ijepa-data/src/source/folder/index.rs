@@ -14,6 +14,7 @@ use super::{FolderForm, FolderSource, check_folder};
 use crate::error::DataError;
 use crate::reading::in_order;
 use crate::source::Source;
+use crate::source::user_cache::user_cache;
 
 /// A folder of indexes: lists of the images of other folders, each with the time of the last
 /// change of every folder that was listed.
@@ -65,6 +66,12 @@ impl IndexCache {
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let folder = folder.into();
         Self { folder }
+    }
+
+    /// Indexes in `ijepa/folders` below `XDG_CACHE_HOME`, else below `.cache` of the user; none
+    /// where the system tells of neither.
+    pub fn of_user() -> Option<Self> {
+        user_cache("folders").map(Self::new)
     }
 
     /// The images of `root`, from its index if there is one that still holds; otherwise the folder
