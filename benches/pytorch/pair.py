@@ -1,9 +1,10 @@
-"""Times `ijepa bench` and PyTorch in turn on the same work: ours, theirs, ours, theirs, ...
+"""Times `ijepa bench` and PyTorch in turn on the same work, in each precision: one round is all of them.
 
-Sizes and masks come from our report, so both do the same. Prints each round, then the median ratio
-of images per second with its spread. Everything after `--` goes to `ijepa bench`.
+Sizes and masks come from our report, so both do the same. Prints each round, then the median ratios
+of images per second with their spread. Everything after `--` goes to `ijepa bench`.
 
     python benches/pytorch/pair.py --rounds 7 -- step --arch vit_s16 --batch-size 16 --threads 2
+    python benches/pytorch/pair.py --precision f32 bf16 -- encode --arch vit_s16 --batch-size 8 --threads 2
 """
 
 import argparse
@@ -21,12 +22,12 @@ def run(command):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def theirs(ours, what, args):
+def theirs(ours, what, precision, args):
     """The PyTorch command for the work that `ours` reports."""
     command = [args.python, str(HERE / "step.py"), "--json", "--what", what]
     device = ours["device"].split(":")[0]
     command += ["--device", "cuda" if device == "cuda" else "cpu"]
-    command += ["--precision", args.precision or ours["precision"]]
+    command += ["--precision", precision or ours["precision"]]
     command += ["--batch-size", str(ours["batch_size"]), "--threads", str(ours["threads"])]
     for key, value in ours["model"].items():
         side = value[0] if isinstance(value, list) else value
@@ -46,7 +47,7 @@ def main():
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--warmup", type=int, default=1)
     parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--precision", choices=["f32", "bf16"], help="of PyTorch [default: ours]")
+    parser.add_argument("--precision", nargs="+", choices=["f32", "bf16"], help="[default: ours alone]")
     parser.add_argument("bench", nargs=argparse.REMAINDER)
     args = parser.parse_args()
     bench = [word for word in args.bench if word != "--"]
@@ -54,19 +55,34 @@ def main():
         parser.error("say what to measure, as in: -- step --arch vit_s16")
     command = [args.ijepa, "bench", *bench, "--json"]
     command += ["--rounds", str(args.steps), "--warmup", str(args.warmup)]
-    ratios = []
+    precisions = args.precision or [None]
+    rates = {}
     for number in range(args.rounds):
-        ours = run(command)
-        torch = run(theirs(ours, bench[0], args))
-        rates = [report["images_per_s"]["median"] for report in (ours, torch)]
-        ratios.append(rates[0] / rates[1])
-        memory = [report["peak_memory_mib"] for report in (ours, torch)]
-        print(
-            f"round {number + 1}: {rates[0]:.2f} against {rates[1]:.2f} images/s, "
-            f"ratio {ratios[-1]:.2f}, memory {memory[0]} against {memory[1]} MiB",
-            flush=True,
-        )
-    print(f"median ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+        print(f"round {number + 1}:", end="")
+        for precision in precisions:
+            ours = run(command + (["--precision", precision] if precision else []))
+            torch = run(theirs(ours, bench[0], precision, args))
+            for who, report in (("ours", ours), ("PyTorch", torch)):
+                rate = report["images_per_s"]["median"]
+                rates.setdefault((who, precision), []).append(rate)
+                name = f"{who} {precision}" if precision else who
+                print(f" {name} {rate:.2f} images/s {report['peak_memory_mib']} MiB;", end="")
+        print(flush=True)
+    for who in rates:
+        for other in rates:
+            if who[0] == "ours" and who != other:
+                ratio(who, other, rates)
+
+
+def ratio(who, other, rates):
+    """Prints the median over the rounds of one program's rate by another's."""
+    ratios = [ours / theirs for ours, theirs in zip(rates[who], rates[other])]
+    names = [" ".join(filter(None, name)) for name in (who, other)]
+    medians = [statistics.median(rates[name]) for name in (who, other)]
+    print(
+        f"{names[0]} / {names[1]}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), "
+        f"{medians[0]:.2f} against {medians[1]:.2f} images/s"
+    )
 
 
 if __name__ == "__main__":

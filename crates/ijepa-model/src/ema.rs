@@ -6,7 +6,7 @@ use burn::{
 };
 use ijepa_kernels::lerp;
 
-use crate::encoder::VisionTransformer;
+use crate::{encoder::VisionTransformer, taken::taken};
 
 /// The position table is an encoder's first parameter and its only fixed one.
 const FIXED: usize = 1;
@@ -39,16 +39,17 @@ impl EmaTarget {
     ///
     /// Panics if `online` has other sizes than the target.
     pub fn update(&mut self, online: &VisionTransformer, momentum: f64) {
-        self.encoder = averaged(self.encoder.clone(), online, momentum, FIXED);
+        average(&mut self.encoder, online, momentum, FIXED);
     }
 }
 
-/// `momentum * average + (1 - momentum) * online` for every parameter but the first `fixed`.
+/// Makes `average` `momentum * average + (1 - momentum) * online`, every parameter of it but the
+/// first `fixed`, in place.
 ///
 /// # Panics
 ///
 /// Panics if `online` has other sizes.
-pub fn averaged<M: Module>(average: M, online: &M, momentum: f64, fixed: usize) -> M {
+pub fn average<M: Module>(average: &mut M, online: &M, momentum: f64, fixed: usize) {
     let mut weights = Collect {
         tensors: TensorContainer::new(),
         count: 0,
@@ -60,12 +61,11 @@ pub fn averaged<M: Module>(average: M, online: &M, momentum: f64, fixed: usize) 
         next: 0,
         momentum,
     };
-    let average = average.map(&mut mapper);
+    *average = taken(average).map(&mut mapper);
     assert_eq!(
         mapper.next, weights.count,
         "the average and the network that it follows differ in depth"
     );
-    average
 }
 
 /// Takes the trainable tensors of a network in the order of its fields.

@@ -17,6 +17,7 @@ use ijepa_model::{
         official_shape, tensor_from_official, visit_parameters,
     },
     kernels::{AdamWRule, adamw},
+    taken,
 };
 
 /// Constants of AdamW.
@@ -71,27 +72,27 @@ impl AdamW {
         self.step
     }
 
-    /// Updates all parameters that have a gradient.
+    /// Updates all parameters that have a gradient, in place.
     pub fn step<M: Module>(
         &mut self,
-        module: M,
+        module: &mut M,
         gradients: GradientsParams,
         lr: f64,
         weight_decay: f64,
-    ) -> M {
-        self.step_scaled(module, gradients, lr, weight_decay, |_| 1.0)
+    ) {
+        self.step_scaled(module, gradients, lr, weight_decay, |_| 1.0);
     }
 
     /// As [`step`](Self::step), with the learning rate of each parameter multiplied by
     /// `scale_of` its official name.
     pub fn step_scaled<M: Module>(
         &mut self,
-        module: M,
+        module: &mut M,
         gradients: GradientsParams,
         lr: f64,
         weight_decay: f64,
         scale_of: impl Fn(&str) -> f64,
-    ) -> M {
+    ) {
         let mut update = Update {
             optimizer: self,
             gradients,
@@ -99,9 +100,8 @@ impl AdamW {
             weight_decay,
             scale_of,
         };
-        let updated = map_parameters(module, &mut update);
+        *module = map_parameters(taken(module), &mut update);
         self.step += 1;
-        updated
     }
 
     /// Both moments of the parameter with this official name, if it has any.

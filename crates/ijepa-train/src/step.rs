@@ -273,9 +273,10 @@ impl<P: Predictor> Learner<P> {
         let StepSettings {
             lr, weight_decay, ..
         } = settings;
-        self.model = self
-            .optimizer
-            .step(self.model.clone(), gradients, lr, weight_decay);
+        let Self {
+            model, optimizer, ..
+        } = self;
+        optimizer.step(model, gradients, lr, weight_decay);
         self.target.update(&self.model.encoder, settings.ema);
         norm
     }

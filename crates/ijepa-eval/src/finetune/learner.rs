@@ -79,8 +79,8 @@ impl Learner {
             gradients = clipped(&self.classifier, gradients, &norm, settings.clip_grad);
         }
         let (depth, decay) = (self.classifier.encoder.blocks.len(), self.layer_decay);
-        self.classifier = self.optimizer.step_scaled(
-            self.classifier.clone(),
+        self.optimizer.step_scaled(
+            &mut self.classifier,
             gradients,
             settings.lr,
             settings.weight_decay,

@@ -118,7 +118,7 @@ fn mixed_images_targets_losses_and_updates_equal_timms() {
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
         let lr = step["lr"].as_f64().unwrap();
         let scale_of = |name: &str| layer_scale(name, 2, decay);
-        model = optimizer.step_scaled(model, gradients, lr, weight_decay, scale_of);
+        optimizer.step_scaled(&mut model, gradients, lr, weight_decay, scale_of);
     }
     for tensor in ijepa_model::checkpoint::named_tensors(&model) {
         let name = tensor.name.replace("encoder.norm", "fc_norm");

@@ -6,7 +6,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use ijepa_data::{Purpose, sample_rng, unit};
-use ijepa_model::{averaged, kernels::on_workers};
+use ijepa_model::{average, kernels::on_workers};
 use ijepa_train::{AdamW, SumOfGradients, global_norm, run::Gradients};
 
 use super::{
@@ -127,9 +127,9 @@ impl Learner {
             let gradients = sum.over(&self.unet, batches);
             let norm = global_norm(&self.unet, &gradients).expect("the network has parameters");
             let (lr, weight_decay) = (settings.lr, settings.weight_decay);
-            let unet = self.unet.clone();
-            self.unet = self.optimizer.step(unet, gradients, lr, weight_decay);
-            self.average = averaged(self.average.clone(), &self.unet, settings.ema, 0);
+            self.optimizer
+                .step(&mut self.unet, gradients, lr, weight_decay);
+            average(&mut self.average, &self.unet, settings.ema, 0);
             norm
         })
     }
