@@ -1,6 +1,6 @@
 //! What can go wrong in a command, and the exit code that says so.
 
-use std::{error::Error, path::PathBuf};
+use std::{error::Error, net::SocketAddr, path::PathBuf};
 
 use ijepa_data::{DataError, PackError};
 use ijepa_eval::{
@@ -78,6 +78,16 @@ pub(crate) enum CliError {
         "`ijepa {command}` is for one process, not for {size}; start it without mpirun or srun"
     )]
     OneProcess { command: &'static str, size: usize },
+    #[error(
+        "`--address {address}` is reached from other machines; say --allow-remote if it is meant"
+    )]
+    RemoteAddress { address: SocketAddr },
+    #[error("cannot serve at {address}")]
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("cannot listen for Ctrl-C")]
     Signals(#[source] std::io::Error),
     #[error(
@@ -121,6 +131,7 @@ impl CliError {
             Self::Interrupted { .. } => exit_code::INTERRUPTED,
             Self::Device(_)
             | Self::OneProcess { .. }
+            | Self::RemoteAddress { .. }
             | Self::Precision { .. }
             | Self::Flag { .. }
             | Self::MissingFlag { .. }
@@ -137,6 +148,7 @@ impl CliError {
             | Self::File(_)
             | Self::Pack(_)
             | Self::NoCache
+            | Self::Listen { .. }
             | Self::Print(_)
             | Self::Signals(_)
             | Self::Threads { .. } => exit_code::FAILURE,

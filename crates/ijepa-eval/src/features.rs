@@ -2,12 +2,14 @@
 
 mod cache;
 mod embed;
+mod embedder;
 mod extract;
 mod reader;
 mod store;
 
 pub use cache::{CacheError, FeatureCache};
 pub use embed::{Embedded, Vectors, embed};
+pub use embedder::Embedder;
 pub use extract::{
     ExtractConfig, ExtractError, Extracted, PixelBatch, extract, extract_pixels,
     extract_with_progress, for_each_batch, natural_size, preprocess_of,

@@ -82,10 +82,10 @@ pub use accuracy::Accuracy;
 pub use during_training::EpochEvaluation;
 pub use error::Error;
 pub use features::{
-    CacheError, Embedded, ExtractConfig, ExtractError, Extracted, FeatureCache, FeatureFileError,
-    FeatureFormat, Features, FeaturesError, PixelBatch, StoredFeatures, Vectors, embed, extract,
-    extract_pixels, extract_with_progress, for_each_batch, natural_size, preprocess_of,
-    read_features,
+    CacheError, Embedded, Embedder, ExtractConfig, ExtractError, Extracted, FeatureCache,
+    FeatureFileError, FeatureFormat, Features, FeaturesError, PixelBatch, StoredFeatures, Vectors,
+    embed, extract, extract_pixels, extract_with_progress, for_each_batch, natural_size,
+    preprocess_of, read_features,
 };
 pub use finetune::{
     FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, FinetuneSummary, evaluate, finetune,

@@ -16,6 +16,7 @@ mod pretrain;
 mod probe;
 mod recipes;
 mod report;
+mod serve;
 mod study;
 mod sweep;
 mod visualize;
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     Convert(convert::Convert),
     Embed(embed::Embed),
+    Serve(serve::Serve),
     Devices(devices::Devices),
     #[command(subcommand)]
     Data(data::Data),
@@ -65,6 +67,7 @@ impl Command {
             Self::Inspect(command) => command.run(context.alone("inspect")?),
             Self::Convert(command) => command.run(context.alone("convert")?),
             Self::Embed(command) => command.run(context.alone("embed")?),
+            Self::Serve(command) => command.run(context.alone("serve")?),
             Self::Devices(command) => command.run(context.alone("devices")?),
             Self::Data(command) => command.run(context.alone("data")?),
             Self::Visualize(command) => command.run(context.alone("visualize")?),

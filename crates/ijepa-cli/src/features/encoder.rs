@@ -104,6 +104,13 @@ pub(crate) struct LoadedPredictor {
 }
 
 impl WeightsArgs {
+    /// What the weights are called: the last part of their path, or the architecture.
+    pub(crate) fn name(&self) -> String {
+        let weights = self.weights.as_deref().and_then(Path::file_name);
+        let weights = weights.map(|name| name.to_string_lossy().into_owned());
+        weights.or_else(|| self.arch.clone()).unwrap_or_default()
+    }
+
     /// Whether sizes of a random encoder were given.
     pub(crate) fn has_arch(&self) -> bool {
         self.arch.is_some()

@@ -45,6 +45,8 @@ mod resumed;
 #[cfg(test)]
 mod runs;
 #[cfg(test)]
+mod serve;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod sweep;

@@ -1,0 +1,32 @@
+//! From the bytes of a request to the pixels of the model.
+
+use ijepa_data::{DataError, Decoding, Preprocess, decode_as, size};
+
+use crate::refusal::Refusal;
+
+/// What an image has to become, and how large it may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) image_size: [usize; 2],
+    pub(crate) decoding: Decoding,
+    pub(crate) preprocess: Preprocess,
+    pub(crate) max_pixels: u64,
+}
+
+impl Shape {
+    /// The pixels of an image file; nothing is decoded before its header was asked for its size.
+    pub(crate) fn pixels(&self, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let [width, height] = size(bytes).ok_or(Refusal::NoImage)?;
+        if width.saturating_mul(height) > self.max_pixels {
+            return Err(Refusal::Pixels {
+                width,
+                height,
+                most: self.max_pixels,
+            });
+        }
+        let damaged = |error: DataError| Refusal::Damaged(error.to_string());
+        let image = decode_as(bytes, "the image", self.decoding).map_err(damaged)?;
+        let image = self.preprocess.apply(&image, self.image_size);
+        Ok(image.map_err(damaged)?.pixels().to_vec())
+    }
+}

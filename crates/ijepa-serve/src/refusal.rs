@@ -1,0 +1,60 @@
+//! Why a request gets no features.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+use thiserror::Error;
+
+/// An answer without features.
+#[derive(Debug, Error)]
+pub(crate) enum Refusal {
+    #[error("the form cannot be read: {0}")]
+    Form(String),
+    #[error("the request has no image")]
+    Empty,
+    #[error("the request did not arrive within {0} s")]
+    Late(u64),
+    #[error("the request has more than {0} bytes")]
+    Bytes(usize),
+    #[error("the request has more than {0} images")]
+    Images(usize),
+    #[error("an image of {width} x {height} has more than {most} pixels")]
+    Pixels { width: u64, height: u64, most: u64 },
+    #[error("this is no image of a kind that is read (JPEG, PNG, GIF, BMP, PNM, WebP, TIFF)")]
+    NoImage,
+    #[error("{0}")]
+    Damaged(String),
+    #[error("too many requests are under way")]
+    Busy,
+    #[error("the model gave no finite features")]
+    Model,
+}
+
+impl Refusal {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Form(_) | Self::Empty => StatusCode::BAD_REQUEST,
+            Self::Late(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Bytes(_) | Self::Images(_) | Self::Pixels { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NoImage => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Damaged(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Self::Model => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut response = (status, Json(json!({ "error": self.to_string() }))).into_response();
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            let soon = HeaderValue::from_static("1");
+            response.headers_mut().insert(RETRY_AFTER, soon);
+        }
+        response
+    }
+}

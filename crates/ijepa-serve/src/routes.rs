@@ -1,0 +1,169 @@
+//! What the service answers.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{
+        DefaultBodyLimit, FromRequest, Multipart, Request, State, multipart::MultipartError,
+    },
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::Serialize;
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+
+use crate::{
+    Model, ServeConfig,
+    batches::{Batches, Queue},
+    images::Shape,
+    metrics::Metrics,
+    refusal::Refusal,
+};
+
+/// The content type of what Prometheus reads.
+const PROMETHEUS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct Service {
+    model: String,
+    dim: usize,
+    shape: Shape,
+    config: ServeConfig,
+    queue: Queue,
+    places: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+}
+
+/// The answer to a request.
+#[derive(Debug, Serialize)]
+struct Embeddings<'a> {
+    model: &'a str,
+    dim: usize,
+    embeddings: Vec<Vec<f32>>,
+}
+
+impl Service {
+    /// The service, and the model that has to be started beside it.
+    pub(crate) fn new(model: Model, config: ServeConfig) -> (Self, Batches) {
+        let metrics = Arc::new(Metrics::new());
+        let Model {
+            name,
+            image_size,
+            decoding,
+            preprocess,
+            dim,
+            embed,
+        } = model;
+        let ServeConfig {
+            batch_size, wait, ..
+        } = config;
+        let (queue, batches) = Batches::new(embed, dim, batch_size, wait, Arc::clone(&metrics));
+        let service = Self {
+            model: name,
+            dim,
+            shape: Shape {
+                image_size,
+                decoding,
+                preprocess,
+                max_pixels: config.max_pixels,
+            },
+            config,
+            queue,
+            places: Arc::new(Semaphore::new(config.requests)),
+            metrics,
+        };
+        (service, batches)
+    }
+
+    /// The features of the images of a request, in their order.
+    async fn embed(&self, request: Request) -> Result<Vec<Vec<f32>>, Refusal> {
+        // Before anything is read: who finds no place costs nothing.
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = Arc::new(place.map_err(|_| Refusal::Busy)?);
+        let arrival = self.config.arrival;
+        let images = timeout(arrival, self.images(request)).await;
+        let images = images.map_err(|_| Refusal::Late(arrival.as_secs()))??;
+        let mut decoding = Vec::with_capacity(images.len());
+        for bytes in images {
+            let (shape, queue, place) = (self.shape, self.queue.clone(), Arc::clone(&place));
+            decoding.push(spawn_blocking(move || {
+                Ok(queue.ask(shape.pixels(&bytes)?, place))
+            }));
+        }
+        let mut features = Vec::with_capacity(decoding.len());
+        for pending in decoding {
+            let pending = pending.await.map_err(|_| Refusal::NoImage)?;
+            features.push(pending?.features().await?);
+        }
+        Ok(features)
+    }
+
+    /// The bytes of the images of a request.
+    async fn images(&self, request: Request) -> Result<Vec<Bytes>, Refusal> {
+        let form = request.headers().get(CONTENT_TYPE);
+        let form = form.is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/form-data"));
+        if !form {
+            let bytes = Bytes::from_request(request, &()).await;
+            let bytes = bytes.map_err(|error| self.unread(error.status(), error.body_text()))?;
+            return match bytes.is_empty() {
+                true => Err(Refusal::Empty),
+                false => Ok(vec![bytes]),
+            };
+        }
+        let broken = |error: MultipartError| self.unread(error.status(), error.body_text());
+        let form = Multipart::from_request(request, &()).await;
+        let mut form = form.map_err(|error| self.unread(error.status(), error.body_text()))?;
+        let mut images = Vec::new();
+        while let Some(field) = form.next_field().await.map_err(broken)? {
+            if images.len() == self.config.max_images {
+                return Err(Refusal::Images(self.config.max_images));
+            }
+            images.push(field.bytes().await.map_err(broken)?);
+        }
+        match images.is_empty() {
+            true => Err(Refusal::Empty),
+            false => Ok(images),
+        }
+    }
+
+    fn unread(&self, status: StatusCode, why: String) -> Refusal {
+        match status {
+            StatusCode::PAYLOAD_TOO_LARGE => Refusal::Bytes(self.config.max_bytes),
+            _ => Refusal::Form(why),
+        }
+    }
+}
+
+/// The routes of a service.
+pub(crate) fn router(service: Arc<Service>) -> Router {
+    let limit = DefaultBodyLimit::max(service.config.max_bytes);
+    Router::new()
+        .route("/embed", post(embed).layer(limit))
+        .route("/healthz", get(async || Json("ok")))
+        .route("/metrics", get(metrics))
+        .with_state(service)
+}
+
+async fn embed(State(service): State<Arc<Service>>, request: Request) -> Response {
+    let (began, _under_way) = (Instant::now(), service.metrics.arrived());
+    let response = match service.embed(request).await {
+        Ok(embeddings) => Json(Embeddings {
+            model: &service.model,
+            dim: service.dim,
+            embeddings,
+        })
+        .into_response(),
+        Err(refusal) => refusal.into_response(),
+    };
+    let status = response.status();
+    service.metrics.answered(status, began.elapsed());
+    response
+}
+
+async fn metrics(State(service): State<Arc<Service>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, PROMETHEUS)], service.metrics.text())
+}

@@ -1,0 +1,288 @@
+//! Requests as clients send them, also broken ones.
+
+#[cfg(test)]
+mod serve {
+    use std::{
+        io::{Cursor, Read, Write},
+        net::{SocketAddr, TcpListener, TcpStream},
+        sync::mpsc::{Receiver, Sender, channel},
+        thread::{JoinHandle, spawn},
+        time::Duration,
+    };
+
+    use ijepa_data::{Decoding, Preprocess};
+    use ijepa_serve::{Embed, Model, ServeConfig, serve_until};
+    use serde_json::Value;
+    use tokio::sync::oneshot;
+
+    /// A service that runs until it is dropped.
+    struct Running {
+        address: SocketAddr,
+        stop: Option<oneshot::Sender<()>>,
+        thread: Option<JoinHandle<std::io::Result<()>>>,
+    }
+
+    impl Running {
+        fn start(embed: Embed, config: ServeConfig) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let (stop, stopped) = oneshot::channel::<()>();
+            let model = Model {
+                name: "first pixel".to_owned(),
+                image_size: [4, 4],
+                decoding: Decoding::default(),
+                preprocess: Preprocess::Squash,
+                dim: 3,
+                embed,
+            };
+            let until = async { drop(stopped.await) };
+            let thread = spawn(move || serve_until(listener, model, config, until));
+            Self {
+                address,
+                stop: Some(stop),
+                thread: Some(thread),
+            }
+        }
+
+        fn stop(&mut self) {
+            if let Some(stop) = self.stop.take() {
+                drop(stop.send(()));
+                self.thread.take().unwrap().join().unwrap().unwrap();
+            }
+        }
+
+        /// Status and body of the answer.
+        fn ask(&self, head: &str, body: &[u8]) -> (u16, String) {
+            ask(self.address, head, body)
+        }
+
+        fn post(&self, body: &[u8]) -> (u16, String) {
+            self.ask("POST /embed", body)
+        }
+    }
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            self.stop();
+        }
+    }
+
+    fn ask(address: SocketAddr, head: &str, body: &[u8]) -> (u16, String) {
+        let (line, headers) = head.split_once('\n').unwrap_or((head, ""));
+        let mut stream = TcpStream::connect(address).unwrap();
+        let length = body.len();
+        let head = format!(
+            "{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
+        );
+        // A service that refuses a request need not read all of it.
+        let _ = stream.write_all(head.as_bytes());
+        let _ = stream.write_all(body);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        (status.unwrap_or(0), body.to_owned())
+    }
+
+    /// Red, green and blue of the first pixel of each image.
+    fn first_pixel() -> Embed {
+        Box::new(|pixels, images| {
+            let images = pixels.chunks_exact(pixels.len() / images);
+            images
+                .flat_map(|image| [0, 1, 2].map(|at| f32::from(image[at])))
+                .collect()
+        })
+    }
+
+    fn png(width: u32, height: u32, color: [u8; 3]) -> Vec<u8> {
+        let mut file = Cursor::new(Vec::new());
+        let image = image::RgbImage::from_pixel(width, height, image::Rgb(color));
+        image.write_to(&mut file, image::ImageFormat::Png).unwrap();
+        file.into_inner()
+    }
+
+    fn form(images: &[Vec<u8>]) -> (String, Vec<u8>) {
+        let mut body = Vec::new();
+        for (number, image) in images.iter().enumerate() {
+            let head = format!(
+                "--edge\r\nContent-Disposition: form-data; name=\"{number}\"; filename=\"{number}.png\"\r\n\r\n"
+            );
+            body.extend(head.as_bytes());
+            body.extend(image);
+            body.extend(b"\r\n");
+        }
+        body.extend(b"--edge--\r\n");
+        let head = "POST /embed\nContent-Type: multipart/form-data; boundary=edge\r\n";
+        (head.to_owned(), body)
+    }
+
+    fn rows(answer: &str) -> Value {
+        serde_json::from_str::<Value>(answer).unwrap()["embeddings"].take()
+    }
+
+    #[test]
+    fn images_and_forms_become_rows_in_their_order() {
+        let running = Running::start(first_pixel(), ServeConfig::default());
+        let (status, answer) = running.post(&png(9, 5, [1, 2, 3]));
+        assert_eq!(
+            (status, rows(&answer)),
+            (200, serde_json::json!([[1.0, 2.0, 3.0]]))
+        );
+        let all: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(
+            (&all["model"], &all["dim"]),
+            (&"first pixel".into(), &3.into())
+        );
+        let colors: Vec<[u8; 3]> = (0..20).map(|number| [number, 100, 0]).collect();
+        let (head, body) = form(
+            &colors
+                .iter()
+                .map(|&color| png(2, 2, color))
+                .collect::<Vec<_>>(),
+        );
+        let (status, answer) = running.ask(&head, &body);
+        let expected: Vec<[f32; 3]> = colors.iter().map(|color| color.map(f32::from)).collect();
+        assert_eq!((status, rows(&answer)), (200, serde_json::json!(expected)));
+        assert_eq!(running.ask("GET /healthz", b"").0, 200);
+        let (status, metrics) = running.ask("GET /metrics", b"");
+        assert_eq!(status, 200);
+        for line in [
+            "ijepa_requests_total{status=\"200\"} 2",
+            "ijepa_batch_images_sum 21.0",
+            "ijepa_requests_under_way 0",
+        ] {
+            assert!(metrics.contains(line), "{line} is not in {metrics}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_image_or_too_large_is_refused_and_the_next_request_answered() {
+        let config = ServeConfig {
+            max_bytes: 4096,
+            max_pixels: 100,
+            max_images: 2,
+            ..ServeConfig::default()
+        };
+        let running = Running::start(first_pixel(), config);
+        let image = png(3, 3, [7; 3]);
+        let (three, no_image) = (
+            form(&[image.clone(), image.clone(), image.clone()]),
+            form(&[]),
+        );
+        let multipart = "POST /embed\nContent-Type: multipart/form-data; boundary=edge\r\n";
+        let cases: [(&str, &[u8], u16, &str); 10] = [
+            ("POST /embed", b"", 400, "no image"),
+            ("POST /embed", b"<html>", 415, "no image of a kind"),
+            ("POST /embed", &image[..image.len() - 20], 422, "the image"),
+            (
+                "POST /embed",
+                &png(11, 10, [0; 3]),
+                413,
+                "more than 100 pixels",
+            ),
+            ("POST /embed", &[0; 5000], 413, "more than 4096 bytes"),
+            (&three.0, &three.1, 413, "more than 2 images"),
+            (&no_image.0, &no_image.1, 400, "no image"),
+            (multipart, b"--edge\r\nbroken", 400, "form"),
+            ("GET /embed", b"", 405, ""),
+            ("POST /other", b"", 404, ""),
+        ];
+        for (head, body, expected, why) in cases {
+            let (status, answer) = running.ask(head, body);
+            assert_eq!(status, expected, "{head}: {answer}");
+            assert!(answer.contains(why), "{head}: {answer}");
+        }
+        assert_eq!(running.post(&image).0, 200);
+    }
+
+    #[test]
+    fn requests_that_come_together_are_computed_together() {
+        let (calls, seen) = channel();
+        let embed: Embed = Box::new(move |_, images| {
+            calls.send(images).unwrap();
+            vec![0.0; images * 3]
+        });
+        let config = ServeConfig {
+            batch_size: 4,
+            wait: Duration::from_secs(600),
+            ..ServeConfig::default()
+        };
+        let running = Running::start(embed, config);
+        let address = running.address;
+        let clients: Vec<_> = (0..8)
+            .map(|_| spawn(move || ask(address, "POST /embed", &png(2, 2, [0; 3])).0))
+            .collect();
+        assert!(
+            clients
+                .into_iter()
+                .all(|client| client.join().unwrap() == 200)
+        );
+        assert_eq!(seen.try_iter().collect::<Vec<_>>(), [4, 4]);
+    }
+
+    /// A model that computes when it is told to, and says that it was asked.
+    fn held() -> (Embed, Receiver<()>, Sender<()>) {
+        let (asked, was_asked) = channel();
+        let (go, may_go) = channel();
+        let embed: Embed = Box::new(move |_, images| {
+            asked.send(()).unwrap();
+            may_go.recv().unwrap();
+            vec![1.0; images * 3]
+        });
+        (embed, was_asked, go)
+    }
+
+    #[test]
+    fn a_request_too_many_is_told_so_and_stopping_answers_those_under_way() {
+        let (embed, was_asked, go) = held();
+        let config = ServeConfig {
+            requests: 1,
+            ..ServeConfig::default()
+        };
+        let mut running = Running::start(embed, config);
+        let address = running.address;
+        let first = spawn(move || ask(address, "POST /embed", &png(2, 2, [0; 3])));
+        was_asked.recv().unwrap();
+        let (status, answer) = running.post(&png(2, 2, [0; 3]));
+        assert_eq!(status, 429, "{answer}");
+        let stopping = spawn(move || running.stop());
+        go.send(()).unwrap();
+        assert_eq!(first.join().unwrap().0, 200);
+        stopping.join().unwrap();
+    }
+
+    #[test]
+    fn a_model_that_fails_is_asked_again() {
+        let mut calls = 0;
+        let embed: Embed = Box::new(move |_, images| {
+            calls += 1;
+            match calls {
+                1 => panic!("a model that fails"),
+                2 => vec![f32::NAN; images * 3],
+                _ => vec![1.0; images * 3],
+            }
+        });
+        let running = Running::start(embed, ServeConfig::default());
+        let statuses: Vec<u16> = (0..3).map(|_| running.post(&png(2, 2, [0; 3])).0).collect();
+        assert_eq!(statuses, [500, 500, 200]);
+    }
+
+    #[test]
+    fn a_request_that_does_not_arrive_gives_its_place_back() {
+        let config = ServeConfig {
+            requests: 1,
+            arrival: Duration::from_millis(50),
+            ..ServeConfig::default()
+        };
+        let running = Running::start(first_pixel(), config);
+        let mut slow = TcpStream::connect(running.address).unwrap();
+        let head =
+            "POST /embed HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 9\r\n\r\n";
+        slow.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        slow.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+        assert_eq!(running.post(&png(2, 2, [0; 3])).0, 200);
+    }
+}
