@@ -10,7 +10,7 @@ use std::{future::Future, io, net::TcpListener, sync::Arc, time::Duration};
 
 use ijepa_data::{Decoding, Preprocess};
 
-use crate::{batches::Batches, routes::Service};
+use crate::routes::Service;
 
 /// The function from pixels, `[images, height, width, 3]`, to features, `[images, dim]`.
 pub type Embed = Box<dyn FnMut(&[u8], usize) -> Vec<f32> + Send>;
@@ -85,8 +85,8 @@ impl Default for ServeConfig {
 /// `POST /embed` takes the bytes of an image or a form (`multipart/form-data`) of several and gives
 /// `{"model", "dim", "embeddings"}`, a row an image in their order. `GET /healthz` answers while
 /// the service does, `GET /metrics` is for Prometheus. Refusals are `{"error"}`: 400 for a broken
-/// form, 408 for a request that does not arrive, 413 for one too large, 415 for what is no image, 422 for a damaged one, 429
-/// for one too many.
+/// form, 408 for a request that does not arrive, 413 for one too large, 415 for what is no image,
+/// 422 for a damaged one, 429 for one too many.
 ///
 /// # Errors
 ///

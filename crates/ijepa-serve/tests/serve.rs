@@ -35,7 +35,10 @@ mod serve {
                 dim: 3,
                 embed,
             };
-            let until = async { drop(stopped.await) };
+            let until = async {
+                // Dropped is stopped too.
+                let _ = stopped.await;
+            };
             let thread = spawn(move || serve_until(listener, model, config, until));
             Self {
                 address,
