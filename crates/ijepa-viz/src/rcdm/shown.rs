@@ -22,8 +22,8 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Reads `count` images spread over `source`, decoded as those that the decoder was trained on; those that cannot be read are left out and
-    /// listed.
+    /// Reads `count` images spread over `source`, decoded as those that the decoder was trained on;
+    /// those that cannot be read are left out and listed.
     ///
     /// # Errors
     ///
