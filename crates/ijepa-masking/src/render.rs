@@ -208,12 +208,12 @@ mod tests {
             target_inclusion,
             ..MaskReport::of(&[group()])
         }
-        .to_rgb(2);
-        let size = (2 * (6 + GAP) + GAP, 4 + 2 * GAP);
+        .to_rgb(3);
+        let size = (2 * (9 + GAP) + GAP, 6 + 2 * GAP);
         assert_eq!((picture.width, picture.height), size);
         for (x, y) in (0..size.0).flat_map(|x| (0..size.1).map(move |y| (x, y))) {
-            let color = match (panel(x, 6), panel(y, 4)) {
-                (Some((map, x)), Some((_, y))) => match (maps[map][y / 2][x / 2], colors[map]) {
+            let color = match (panel(x, 9), panel(y, 6)) {
+                (Some((map, x)), Some((_, y))) => match (maps[map][y / 3][x / 3], colors[map]) {
                     (1.0, (always, _)) => always,
                     (0.5, (_, often)) => often,
                     _ => [255; 3],
