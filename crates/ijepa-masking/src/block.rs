@@ -25,13 +25,9 @@ impl Range {
         self.min + unit * (self.max - self.min)
     }
 
-    /// Where in `[0, 1]` `value` lies; the whole interval when it is a single point.
+    /// Where in `[0, 1]` the number of the interval nearest to `value` lies; NaN if all are one.
     fn position(&self, value: f64) -> f64 {
-        if self.max > self.min {
-            ((value - self.min) / (self.max - self.min)).clamp(0.0, 1.0)
-        } else {
-            0.0
-        }
+        ((value - self.min) / (self.max - self.min)).clamp(0.0, 1.0)
     }
 
     pub(crate) fn check_scale(&self, key: &'static str) -> Result<(), MaskError> {
@@ -161,8 +157,9 @@ impl BlockSizes {
 
     /// All sizes for each whole number of patches over the aspect ratios it can meet.
     ///
-    /// Rows and columns are step functions of the aspect ratio, so it is enough to look on both
-    /// sides of every step.
+    /// Rows and columns are step functions of the aspect ratio, so it is enough to look behind every
+    /// step, and at the ends. (They never step together: a block of `r + 0.5` rows and `c + 0.5`
+    /// columns has no whole number of patches.)
     fn sizes_over(&self, aspects: impl Fn(f64) -> Range) -> BTreeSet<(usize, usize)> {
         let mut sizes = BTreeSet::new();
         let first = (self.patches * self.scale.min).trunc() as usize;
@@ -172,16 +169,15 @@ impl BlockSizes {
             // Larger sides are cut, so that steps beyond the grid change nothing.
             let steps = |from: f64, to: f64, most: usize| {
                 let side = |area: f64| (area.sqrt().round_ties_even() as usize).min(most);
-                (side(from)..=side(to)).map(|side| (side as f64 + 0.5).powi(2))
+                (side(from)..side(to)).map(|side| (side as f64 + 0.5).powi(2))
             };
             let row_steps = steps(patches * range.min, patches * range.max, self.max_rows)
                 .map(|area| area / patches);
             let col_steps = steps(patches / range.max, patches / range.min, self.max_cols)
                 .map(|area| patches / area);
-            let around = |step: f64| [step * (1.0 - 1e-12), step, step * (1.0 + 1e-12)];
-            let inside = |aspect: &f64| (range.min..=range.max).contains(aspect);
-            let steps = row_steps.chain(col_steps).flat_map(around).filter(inside);
-            for aspect in [range.min, range.max].into_iter().chain(steps) {
+            let behind = row_steps.chain(col_steps).map(|step| step * (1.0 + 1e-12));
+            let inside = behind.filter(|aspect| (range.min..range.max).contains(aspect));
+            for aspect in [range.min, range.max].into_iter().chain(inside) {
                 sizes.insert(self.size(patches, aspect));
             }
         }

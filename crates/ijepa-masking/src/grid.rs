@@ -46,7 +46,7 @@ impl PatchGrid {
     ///
     /// [`MaskError::PatchSize`] if a side is not a positive multiple of `patch_size`.
     pub fn from_image([height, width]: [usize; 2], patch_size: usize) -> Result<Self, MaskError> {
-        let divides = |side: usize| patch_size > 0 && side > 0 && side.is_multiple_of(patch_size);
+        let divides = |side: usize| side > 0 && side.is_multiple_of(patch_size);
         if !divides(height) || !divides(width) {
             return Err(MaskError::PatchSize {
                 height,

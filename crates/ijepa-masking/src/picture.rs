@@ -105,6 +105,25 @@ mod tests {
     }
 
     #[test]
+    fn every_pixel_of_another_size_is_a_copy_of_the_nearest() {
+        let mut picture = RgbPicture::white(3, 2);
+        for (x, y) in (0..3).flat_map(|x| (0..2).map(move |y| (x, y))) {
+            picture.fill([x, y], [1, 1], [x as u8, y as u8, 9]);
+        }
+        let cases: [(&[u8], &[u8]); 2] =
+            [(&[0, 0, 0, 1, 1, 2, 2], &[0, 0, 0, 1, 1]), (&[0, 1], &[0])];
+        for (columns, rows) in cases {
+            let scaled = picture.scaled([columns.len(), rows.len()]);
+            assert_eq!([scaled.width, scaled.height], [columns.len(), rows.len()]);
+            for (y, &row) in rows.iter().enumerate() {
+                for (x, &column) in columns.iter().enumerate() {
+                    assert_eq!(scaled.pixel([x, y]), [column, row, 9], "{x} {y}");
+                }
+            }
+        }
+    }
+
+    #[test]
     #[should_panic(expected = "the rectangle is too wide")]
     fn nothing_is_drawn_into_the_next_row() {
         RgbPicture::white(4, 4).fill([3, 0], [2, 1], [0; 3]);

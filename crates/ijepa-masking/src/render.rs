@@ -122,7 +122,8 @@ fn blend(color: Rgb, share: f64) -> Rgb {
 
 #[cfg(test)]
 mod tests {
-    use crate::{MaskGroup, PatchGrid, PatchIndices};
+    use super::{CONTEXT, GAP, TARGETS, UNSEEN};
+    use crate::{MaskGroup, MaskReport, PatchGrid, PatchIndices};
 
     fn group() -> MaskGroup {
         MaskGroup {
@@ -139,19 +140,87 @@ mod tests {
     #[test]
     fn text_shows_context_targets_and_overlaps() {
         assert_eq!(group().to_text(0), "c 0 *\n. . #\n");
+        let of_patch = |patch| PatchIndices::new(1, vec![patch]);
+        let many = MaskGroup {
+            grid: PatchGrid::new(2, 6).unwrap(),
+            contexts: vec![of_patch(11)],
+            targets: (0..11).map(of_patch).collect(),
+            relaxations: 0,
+        };
+        assert_eq!(many.to_text(0), "0 1 2 3 4 5\n6 7 8 9 0 c\n");
+    }
+
+    /// What is in a pixel: the number of a panel of `size` pixels, and where in it; `None` between.
+    fn panel(at: usize, size: usize) -> Option<(usize, usize)> {
+        let at = at.checked_sub(GAP)?;
+        let inside = at % (size + GAP);
+        (inside < size).then_some((at / (size + GAP), inside))
     }
 
     #[test]
     fn pixels_show_every_mask_in_its_own_panel() {
-        let picture = group().to_rgb(1, 4);
-        assert_eq!(
-            (picture.width, picture.height),
-            (3 * 4 + 16, 3 * (2 * 4 + 8) + 8)
-        );
-        let pixel = |x: usize, y: usize| &picture.pixels[(y * picture.width + x) * 3..][..3];
-        assert_eq!(pixel(8, 8), super::CONTEXT);
-        assert_eq!(pixel(12, 8), super::UNSEEN);
-        assert_eq!(pixel(12, 24), super::TARGETS[0]);
-        assert_eq!(pixel(16, 44), super::TARGETS[1]);
+        let mask = |rows: [u32; 4]| PatchIndices::new(2, rows.to_vec());
+        let (context, first, second) = (mask([0, 5, 1, 4]), mask([1, 2, 0, 3]), mask([2, 5, 2, 3]));
+        let group = MaskGroup {
+            contexts: vec![context.clone()],
+            targets: vec![first.clone(), second.clone()],
+            ..group()
+        };
+        let masks = [
+            (context, CONTEXT),
+            (first, TARGETS[0]),
+            (second, TARGETS[1]),
+        ];
+        for cell in [4, 1] {
+            let picture = group.to_rgb(2, cell);
+            let [width, height] = [3 * cell, 2 * cell];
+            let expected = (2 * (width + GAP) + GAP, 3 * (height + GAP) + GAP);
+            assert_eq!((picture.width, picture.height), expected);
+            // A patch leaves its last row and column free, unless it has no other.
+            let drawn = |inside: usize| cell == 1 || inside % cell < cell - 1;
+            for (x, y) in (0..expected.0).flat_map(|x| (0..expected.1).map(move |y| (x, y))) {
+                let color = match (panel(x, width), panel(y, height)) {
+                    (Some((image, x)), Some((line, y))) if drawn(x) && drawn(y) => {
+                        let (mask, color) = &masks[line];
+                        let patch = (y / cell * 3 + x / cell) as u32;
+                        match mask.row(image).contains(&patch) {
+                            true => *color,
+                            false => UNSEEN,
+                        }
+                    }
+                    _ => [255; 3],
+                };
+                assert_eq!(picture.pixel([x, y]), color, "{cell}: {x} {y}");
+            }
+        }
+    }
+
+    #[test]
+    fn maps_are_darker_where_patches_are_more_often() {
+        let maps = [
+            vec![vec![0.0, 0.5, 1.0], vec![1.0, 0.0, 0.5]],
+            vec![vec![1.0, 0.0, 0.0], vec![0.5, 0.0, 1.0]],
+        ];
+        let colors = [(CONTEXT, [157, 159, 165]), (TARGETS[0], [128, 185, 217])];
+        let [context_inclusion, target_inclusion] = maps.clone();
+        let picture = MaskReport {
+            context_inclusion,
+            target_inclusion,
+            ..MaskReport::of(&[group()])
+        }
+        .to_rgb(3);
+        let size = (2 * (9 + GAP) + GAP, 6 + 2 * GAP);
+        assert_eq!((picture.width, picture.height), size);
+        for (x, y) in (0..size.0).flat_map(|x| (0..size.1).map(move |y| (x, y))) {
+            let color = match (panel(x, 9), panel(y, 6)) {
+                (Some((map, x)), Some((_, y))) => match (maps[map][y / 3][x / 3], colors[map]) {
+                    (1.0, (always, _)) => always,
+                    (0.5, (_, often)) => often,
+                    _ => [255; 3],
+                },
+                _ => [255; 3],
+            };
+            assert_eq!(picture.pixel([x, y]), color, "{x} {y}");
+        }
     }
 }

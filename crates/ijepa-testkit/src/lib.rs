@@ -1,11 +1,14 @@
-//! What the tests of all crates share: golden files, closeness, noise and the device under test.
+//! What the tests of all crates share: golden files, closeness, noise, pictures and the
+//! device under test.
 
 mod close;
 mod device;
 mod golden;
+mod pictures;
 mod tensor;
 
 pub use close::{assert_close, max_abs_difference, relative_difference};
 pub use device::{device, device_name, tolerance};
 pub use golden::Golden;
+pub use pictures::{TURNED_JPEG, twelve_bits};
 pub use tensor::{noise, noise_tensor, values};

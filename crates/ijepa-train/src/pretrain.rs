@@ -127,7 +127,7 @@ impl Task for Pretraining<'_> {
             start_step: step,
             workers: options.workers,
             reading: Reading {
-                decoding: self.plan.recipe.data.decoding(),
+                decoding: self.plan.recipe.data.decoding,
                 ..options.reading
             },
             augment: self.plan.augment.clone(),

@@ -138,7 +138,7 @@ fn a_reference_training_run_is_reproduced() {
         .map(|step| 0.996 + 0.0002 * f64::from(step))
         .collect();
     let schedules = Schedules::new(short());
-    assert_eq!(schedules.warmup_steps(), 5);
+    assert_eq!((schedules.warmup_steps(), schedules.peak_lr()), (5, 1e-3));
     assert_follows("lr", &lr, |step| schedules.lr(step));
     assert_follows("weight decay", &weight_decay, |step| {
         schedules.weight_decay(step)

@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use ijepa_data::{FetchError, Fetched, RgbImage8, Source};
 use ijepa_eval::Features;
 use ijepa_model::{Normalization, VisionTransformerConfig};
-use ijepa_testkit::device;
+use ijepa_testkit::{TURNED_JPEG, device, twelve_bits};
 use ijepa_train::{
     TrainOptions, TrainSummary,
     recipe::Settings,
@@ -52,6 +52,36 @@ impl Source for Colors {
     fn fetch(&self, index: usize, _: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         let pixels = Self::color(index).repeat(SIDE * SIDE);
         Ok(Fetched::Pixels(RgbImage8::new(SIDE, SIDE, pixels)?))
+    }
+
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+}
+
+/// Files of a turned camera and of twelve bits.
+#[derive(Debug)]
+struct Files(usize);
+
+impl Source for Files {
+    fn len(&self) -> usize {
+        self.0
+    }
+
+    fn label(&self, _: usize) -> Option<u32> {
+        None
+    }
+
+    fn name(&self, index: usize) -> String {
+        index.to_string()
+    }
+
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        *buffer = match index.is_multiple_of(2) {
+            true => TURNED_JPEG.to_vec(),
+            false => twelve_bits(),
+        };
+        Ok(Fetched::File)
     }
 
     fn classes(&self) -> &[String] {
@@ -103,7 +133,17 @@ fn train_in(
     recipe: &DecoderRecipe,
     options: &TrainOptions,
 ) -> Result<(TrainSummary, Decoder, Resumed), RcdmError> {
-    let (folder, source) = (Folder::open(folder)?, Arc::new(Colors(64)));
+    train_on(Arc::new(Colors(64)), folder, conditioner, recipe, options)
+}
+
+fn train_on(
+    source: Arc<dyn Source>,
+    folder: &Path,
+    conditioner: &Conditioner,
+    recipe: &DecoderRecipe,
+    options: &TrainOptions,
+) -> Result<(TrainSummary, Decoder, Resumed), RcdmError> {
+    let folder = Folder::open(folder)?;
     let (device, mut resumed) = (device(), Resumed::default());
     let observers: &mut [&mut dyn Observer<_>] = &mut [&mut resumed];
     let trained = train_decoder(
@@ -218,6 +258,41 @@ fn a_resumed_run_is_the_run_without_a_stop() {
         weights(&whole, "latest", "decoder.safetensors"),
         weights(&whole, "latest", "online.safetensors")
     );
+}
+
+#[test]
+fn files_are_decoded_as_the_settings_say() {
+    let (conditioner, base) = (encoder(), recipe("encoder", 2));
+    let decoder = |overrides: &[&str]| -> Result<Decoder, RcdmError> {
+        let (folder, options) = (tempfile::tempdir().unwrap(), TrainOptions::default());
+        let (path, recipe) = (folder.path(), base.with_overrides(overrides)?);
+        train_on(Arc::new(Files(16)), path, &conditioner, &recipe, &options)?;
+        Ok(Decoder::from_pretrained(path, &device())?)
+    };
+    let shown = |decoder: &Decoder| {
+        let shown = Shown::read(decoder, &conditioner, &Files(4), 4, 0, &device());
+        shown.unwrap().pixels
+    };
+    let learned = |decoder: &Decoder| {
+        let tensors = ijepa_model::checkpoint::named_tensors(&decoder.unet).into_iter();
+        let values: Vec<Vec<f32>> = tensors.map(|tensor| tensor.read().unwrap()).collect();
+        values
+    };
+    let usual = decoder(&[]).unwrap();
+    for change in ["data.orientation=exif", "data.sixteen_bit=scale"] {
+        let other = decoder(&[change]).unwrap();
+        assert_ne!(learned(&other), learned(&usual), "{change}");
+        // It is shown images as it was trained on.
+        assert_ne!(shown(&other), shown(&usual), "{change}");
+    }
+    let built = ijepa_data::Decode::Fast.is_built();
+    match decoder(&["data.decode=fast"]) {
+        Ok(fast) => assert!(built && fast.config().decoding != usual.config().decoding),
+        Err(error) => assert!(
+            !built && error.to_string().contains("`turbojpeg`"),
+            "{error}"
+        ),
+    }
 }
 
 #[test]

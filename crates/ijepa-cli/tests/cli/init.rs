@@ -120,10 +120,30 @@ fn weights_of_other_sizes_are_refused_by_key() {
     assert_eq!(refused.code, Some(5), "{refused:?}");
     let expected = "was trained with `model.depth` = 3, the recipe says 2";
     assert!(refused.stderr.contains(expected), "{refused:?}");
+    assert!(!run.exists());
     let both = ijepa(&begin(&official, &run, "--resume x"));
     assert_eq!(both.code, Some(2), "{both:?}");
     let expected = "`--init` changes nothing with --resume FILE";
     assert!(both.stderr.contains(expected), "{both:?}");
+}
+
+/// A run that never began leaves no directory behind.
+#[test]
+fn unusable_weights_and_data_leave_no_run_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, notes) = (folder.path().join("run"), folder.path().join("notes.txt"));
+    fs::write(&notes, "no weights").unwrap();
+    for (init, code) in [(path_text(&notes), 5), (path_text(folder.path()), 5)] {
+        let refused = ijepa(&begin(&init, &run, ""));
+        assert_eq!(refused.code, Some(code), "{refused:?}");
+        assert!(!run.exists(), "{refused:?}");
+    }
+    let refused = ijepa(&tiny(
+        &run,
+        "--eval-data folder:gone --eval-test folder:gone",
+    ));
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    assert!(!run.exists(), "{refused:?}");
 }
 
 /// A checkpoint without its optimizer is no place to go on from, but has weights to begin with.

@@ -8,13 +8,14 @@ use crate::error::DataError;
 
 /// How files become pixels where there is a choice; the default is what torchvision's folders do
 /// with Pillow, but for 16-bit grey pictures, which Pillow clips.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Decoding {
     /// How many pixels of a file are made.
     pub decode: Decode,
-    /// What turned cameras do.
+    /// Whether pictures are turned upright as their EXIF data says.
     pub orientation: Orientation,
-    /// What becomes of samples of 16 bits.
+    /// How samples of 16 bits become 8.
     pub sixteen_bit: SixteenBit,
 }
 

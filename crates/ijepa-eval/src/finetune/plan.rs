@@ -1,6 +1,6 @@
 //! Settings with every open question answered.
 
-use ijepa_data::{ClassifierAugment, Framing, LoaderConfig, Preprocess};
+use ijepa_data::{ClassifierAugment, Framing, LoaderConfig, Preprocess, Reading};
 use ijepa_model::{
     Classifier, Compute, Normalization, PositionResampling, VisionTransformer,
     VisionTransformerConfig,
@@ -159,6 +159,14 @@ impl FinetunePlan {
         }
     }
 
+    /// How training and test images are read.
+    pub(crate) fn reading(&self, options: &TrainOptions) -> Reading {
+        Reading {
+            decoding: self.recipe.data.decoding,
+            ..options.reading
+        }
+    }
+
     pub(crate) fn loader(
         &self,
         options: &TrainOptions,
@@ -180,7 +188,7 @@ impl FinetunePlan {
             seed: self.recipe.run.seed,
             start_step: step,
             workers: options.workers,
-            reading: options.reading,
+            reading: self.reading(options),
             augment: ClassifierAugment {
                 framing,
                 flip: data.flip,

@@ -1,5 +1,6 @@
 //! Every setting of fine-tuning as strict TOML.
 
+use ijepa_data::Decoding;
 use ijepa_model::{Kernels, Precision};
 use ijepa_train::recipe::Settings;
 use serde::{Deserialize, Serialize};
@@ -80,7 +81,7 @@ pub enum EvalPreprocess {
 
 /// Augmentations and the preprocessing of test images: `[data]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Data {
     /// Share of an image's area that a random crop keeps, uniform on `[min, max)`.
     pub crop_scale: [f64; 2],
@@ -100,6 +101,9 @@ pub struct Data {
     pub cutmix_share: f64,
     /// How test images get the encoder's size.
     pub preprocess: EvalPreprocess,
+    /// How files become pixels: `decode`, `orientation` and `sixteen_bit`, as in pretraining.
+    #[serde(flatten)]
+    pub decoding: Decoding,
     /// Share of the training images that may be unreadable, rounded up to whole images.
     pub max_bad_fraction: f64,
 }
@@ -116,6 +120,7 @@ impl Default for Data {
             mix_probability: 1.0,
             cutmix_share: 0.5,
             preprocess: EvalPreprocess::Auto,
+            decoding: Decoding::default(),
             max_bad_fraction: 0.01,
         }
     }

@@ -4,7 +4,7 @@ use ijepa_data::{MixingConfig, RandAugment, RandomErasing};
 use ijepa_train::{
     RecipeError,
     recipe::rules::{
-        BELOW_ONE, adam, count, counts, ensure, integer, not_negative, scale, shares, within,
+        BELOW_ONE, adam, built, count, counts, ensure, integer, not_negative, scale, shares, within,
     },
 };
 
@@ -45,6 +45,7 @@ impl FinetuneRecipe {
 
 impl Data {
     fn validate(&self) -> Result<(), RecipeError> {
+        built(self.decoding)?;
         scale("data.crop_scale", self.crop_scale)?;
         self.distortions()?;
         for (key, alpha) in [("data.mixup", self.mixup), ("data.cutmix", self.cutmix)] {

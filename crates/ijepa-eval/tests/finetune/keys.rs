@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, error::Error};
 use ijepa_eval::FinetuneRecipe;
 use ijepa_train::recipe::Settings;
 
-use crate::support::{SMALL, run, run_in, weights};
+use crate::support::{SMALL, data_of_files, encoder_of, plan, run, run_in, run_of, weights};
 
 /// Keys whose value changes the weights of a small run, with the settings they need to matter.
 const LEARNED: &[(&str, &[&str])] = &[
@@ -42,6 +42,9 @@ const LEARNED: &[(&str, &[&str])] = &[
 /// `runs.rs`.
 const CARRIED_OUT: &[&str] = &[
     "data.preprocess",
+    "data.decode",
+    "data.orientation",
+    "data.sixteen_bit",
     "data.max_bad_fraction",
     "run.micro_batch",
     "run.precision",
@@ -128,6 +131,39 @@ fn precision_kernels_and_recomputation_only_round_differently() {
             "{narrow:?} {expected:?}"
         );
     }
+}
+
+#[test]
+fn files_are_decoded_as_the_settings_say() {
+    let (data, folder) = (data_of_files(), tempfile::tempdir().unwrap());
+    let learned = |name: &str, overrides: &[&str]| {
+        let all = [&["optimizer.epochs=1"], overrides].concat();
+        let run = run_in(&folder.path().join(name), &data, &all, &Default::default());
+        let (_, classifier, _) = run.unwrap();
+        weights(&classifier)
+    };
+    let base = learned("base", &[]);
+    for change in ["data.orientation=exif", "data.sixteen_bit=scale"] {
+        assert_ne!(learned(change, &[change]), base, "{change}");
+    }
+    let fast = plan(&["data.decode=fast"], &data).map_err(|error| error.to_string());
+    match (fast, ijepa_data::Decode::Fast.is_built()) {
+        (Ok(plan), true) => assert_ne!(plan.recipe(), &FinetuneRecipe::default()),
+        (Err(error), false) => assert!(error.contains("`turbojpeg`"), "{error}"),
+        (fast, _) => panic!("{fast:?}"),
+    }
+
+    // Test images, too: only upright do they have the encoder's size.
+    let tested = |name: &str, orientation: &str| {
+        let overrides = ["optimizer.epochs=1", "data.preprocess=none", orientation];
+        let (encoder, path) = (encoder_of(2, [36, 24]), folder.path().join(name));
+        run_of(encoder, &path, &data, &overrides, &Default::default())
+    };
+    let (summary, ..) = tested("upright", "data.orientation=exif").unwrap();
+    assert!(summary.accuracy.is_some());
+    let error = tested("stored", "data.orientation=ignore").unwrap_err();
+    let cause = error.source().unwrap().to_string();
+    assert!(cause.contains("none of the 20 images"), "{cause}");
 }
 
 #[test]

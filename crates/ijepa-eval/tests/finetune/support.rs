@@ -10,7 +10,7 @@ use ijepa_model::{
     Classifier, InitScheme, Initialization, Normalization, VisionTransformer,
     VisionTransformerConfig,
 };
-use ijepa_testkit::device;
+use ijepa_testkit::{TURNED_JPEG, device, twelve_bits};
 use ijepa_train::{
     TrainOptions,
     recipe::Settings,
@@ -45,6 +45,44 @@ pub(crate) fn data_with_a_bad_image() -> FinetuneData {
     FinetuneData::new(Arc::new(train), data.test().clone()).unwrap()
 }
 
+/// The same, but of files: half of the training images and all test images are of a turned camera,
+/// the others have twelve bits.
+pub(crate) fn data_of_files() -> FinetuneData {
+    let data = data();
+    let of = |source: &Arc<dyn Source>, turned| Arc::new(Files(source.clone(), turned));
+    FinetuneData::new(of(data.train(), 2), of(data.test(), 1)).unwrap()
+}
+
+/// Files in place of the images of a source, of which every so many-th is turned.
+#[derive(Debug)]
+struct Files(Arc<dyn Source>, usize);
+
+impl Source for Files {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.0.label(index)
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.0.name(index)
+    }
+
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        *buffer = match index.is_multiple_of(self.1) {
+            true => TURNED_JPEG.to_vec(),
+            false => twelve_bits(),
+        };
+        Ok(Fetched::File)
+    }
+
+    fn classes(&self) -> &[String] {
+        self.0.classes()
+    }
+}
+
 #[derive(Debug)]
 struct BadFirst(Arc<dyn Source>);
 
@@ -74,8 +112,13 @@ impl Source for BadFirst {
 }
 
 pub(crate) fn encoder(depth: usize) -> VisionTransformer {
+    encoder_of(depth, [16, 16])
+}
+
+/// As [`encoder`], of images of another `[height, width]`.
+pub(crate) fn encoder_of(depth: usize, image_size: [usize; 2]) -> VisionTransformer {
     let config = VisionTransformerConfig {
-        image_size: [16, 16],
+        image_size,
         patch_size: 4,
         in_chans: 3,
         embed_dim: 16,
@@ -93,9 +136,17 @@ pub(crate) fn encoder(depth: usize) -> VisionTransformer {
 }
 
 pub(crate) fn plan(overrides: &[&str], data: &FinetuneData) -> Result<FinetunePlan, FinetuneError> {
+    plan_of(&encoder(2), overrides, data)
+}
+
+fn plan_of(
+    encoder: &VisionTransformer,
+    overrides: &[&str],
+    data: &FinetuneData,
+) -> Result<FinetunePlan, FinetuneError> {
     let recipe = FinetuneRecipe::default().with_overrides(SMALL)?;
     let recipe = recipe.with_overrides(overrides)?;
-    FinetunePlan::new(recipe, encoder(2).config(), data)
+    FinetunePlan::new(recipe, encoder.config(), data)
 }
 
 /// What a run says while it lasts.
@@ -136,8 +187,19 @@ pub(crate) fn run_in(
     overrides: &[&str],
     options: &TrainOptions,
 ) -> Result<Outcome, FinetuneError> {
-    let plan = plan(overrides, data)?;
-    let fresh = plan.classifier(encoder(2), Normalization::IMAGENET, data)?;
+    run_of(encoder(2), folder, data, overrides, options)
+}
+
+/// A run in `folder` with another encoder.
+pub(crate) fn run_of(
+    encoder: VisionTransformer,
+    folder: &Path,
+    data: &FinetuneData,
+    overrides: &[&str],
+    options: &TrainOptions,
+) -> Result<Outcome, FinetuneError> {
+    let plan = plan_of(&encoder, overrides, data)?;
+    let fresh = plan.classifier(encoder, Normalization::IMAGENET, data)?;
     let folder = Folder::open(folder)?;
     let mut events = Events::default();
     let observers: &mut [&mut dyn Observer<Classifier>] = &mut [&mut events];

@@ -210,10 +210,30 @@ fn configurations_that_cannot_be_sampled_are_refused_with_the_reason() {
         ),
         "`mask.length_multiple` = 16 needs `mask.mode` = \"uniform\", found \"official\""
     );
+    // The smallest block is no square one.
+    assert_eq!(
+        refusal(
+            MultiBlockConfig {
+                target_scale: Range::new(0.08, 0.08),
+                target_aspect: Range::new(1.0, 16.0),
+                min_keep: 12,
+                ..default.clone()
+            },
+            grid(14, 14)
+        ),
+        "`mask.target_scale` gives blocks of 10x1 = 10 patches on a 14x14 grid, but every mask must \
+         keep more than min_keep = 12; use a larger scale, a smaller min_keep or a finer grid"
+    );
     let uniform = MultiBlockConfig {
         mode: MaskMode::Uniform,
         ..default.clone()
     };
+    // The whole of the smallest context block is just enough.
+    let whole = MultiBlockConfig {
+        length_multiple: 169,
+        ..uniform.clone()
+    };
+    whole.build(grid(14, 14)).unwrap();
     assert_eq!(
         refusal(
             MultiBlockConfig {

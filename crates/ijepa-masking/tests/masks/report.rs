@@ -1,7 +1,8 @@
 //! What a report says of masks that are known.
 
 use ijepa_masking::{
-    LengthStats, MaskGroup, MaskReport, PatchGrid, PatchIndices, RasterizedSampler,
+    LengthStats, MaskGroup, MaskReport, MaskRng, MaskSampler, PatchGrid, PatchIndices,
+    RasterizedSampler,
 };
 
 #[test]
@@ -49,11 +50,43 @@ fn a_report_counts_first_contexts_and_any_targets() {
 
 #[test]
 fn a_report_reads_well() {
-    let grid = PatchGrid::new(2, 2).unwrap();
-    let report = MaskReport::draw(&RasterizedSampler::new(grid).unwrap(), 4, 1, 0);
-    let text = report.to_string();
-    assert!(text.starts_with(
-        "images       4\ncontext      1.0 patches, std 0.0, 1 to 1\n  of image   25.0 %\n"
-    ));
-    assert!(text.contains("\nimages with the patch in any target, %\n"));
+    let size = LengthStats {
+        mean: 2.3,
+        std: 0.5,
+        min: 1,
+        max: 3,
+    };
+    let report = MaskReport {
+        images: 4,
+        context_size: size,
+        context_ratio: 0.574,
+        target_size: size,
+        relaxations: 7,
+        context_inclusion: vec![vec![0.0, 0.25], vec![1.0, 0.5]],
+        target_inclusion: vec![vec![1.0, 0.0], vec![0.25, 0.25]],
+    };
+    let expected = "\
+images       4
+context      2.3 patches, std 0.5, 1 to 3
+  of image   57.4 %
+target       2.3 patches, std 0.5, 1 to 3
+relaxations  7
+
+images with the patch in context, %
+  0  25
+100  50
+
+images with the patch in any target, %
+100   0
+ 25  25
+";
+    assert_eq!(report.to_string(), expected);
+}
+
+#[test]
+fn drawn_groups_are_those_of_step_0() {
+    let sampler = RasterizedSampler::new(PatchGrid::new(4, 4).unwrap()).unwrap();
+    let group = |number| sampler.sample(4, &mut MaskRng::for_group(9, 0, number));
+    let expected = MaskReport::of(&[group(0), group(1), group(2)]);
+    assert_eq!(MaskReport::draw(&sampler, 4, 3, 9), expected);
 }

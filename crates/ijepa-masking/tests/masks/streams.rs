@@ -50,4 +50,5 @@ fn as_a_generator_of_rand_it_is_the_position_stream() {
         rng.size_unit(),
         MaskRng::new(stream(1), stream(2)).size_unit()
     );
+    assert_eq!(format!("{rng:?}"), "MaskRng { .. }");
 }

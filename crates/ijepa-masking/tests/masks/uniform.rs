@@ -129,6 +129,28 @@ fn a_draw_that_is_long_enough_is_the_last() {
 }
 
 #[test]
+fn the_first_of_equally_long_draws_is_kept() {
+    let official = [[5, 5], [0, 0]];
+    let first = [[0, 0], [0, 0]];
+    let draws = once(first).chain(repeat_n([[1, 1], [1, 1]], 1000));
+    let group = sample(&small(1), once(official).chain(draws).flatten());
+    assert_eq!(
+        group.contexts[0].row(0),
+        [4, 14, 24, 34, 40, 41, 42, 43, 44]
+    );
+}
+
+#[test]
+fn no_target_is_ignored_for_a_context_that_is_just_long_enough() {
+    let official = [[5, 5], [5, 5], [5, 5], [0, 0]];
+    let crowded = [[0, 0], [3, 1], [6, 6], [0, 0]];
+    let draws = once(official).chain(repeat_n(crowded, 1001));
+    let group = sample(&small(3), draws.flatten());
+    assert_eq!(group.relaxations, 0);
+    assert_eq!(group.contexts[0].row(0), [4, 14, 24, 40]);
+}
+
+#[test]
 fn targets_are_ignored_one_by_one_from_the_last() {
     let official = [[5, 5], [5, 5], [5, 5], [0, 0]];
     // All three leave two patches of the context, the first two leave six.

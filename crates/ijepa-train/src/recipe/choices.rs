@@ -1,14 +1,10 @@
 //! Values that are picked from a list: enums of the model, of the masks and of training.
 
-use std::cell::Cell;
+use std::fmt::Display;
 
 use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{
-        Error as _, IntoDeserializer, Visitor,
-        value::{Error, MapDeserializer},
-    },
-    forward_to_deserialize_any,
+    Deserialize, Serialize,
+    de::{self, value::MapDeserializer},
 };
 
 pub use ijepa_data::{Decode, Orientation, SixteenBit};
@@ -104,44 +100,22 @@ pub(super) fn variants_of<'de, S: Deserialize<'de>>(
     section: &'de str,
     key: &'de str,
 ) -> Option<&'static [&'static str]> {
-    let found = Cell::new(None);
-    let inner = MapDeserializer::new([(key, Probe(&found))].into_iter());
-    let _ = S::deserialize(MapDeserializer::<_, Error>::new(
-        [(section, inner)].into_iter(),
-    ));
-    found.get()
+    let inner = MapDeserializer::new([(key, "?")].into_iter());
+    let outer = MapDeserializer::<_, Refused>::new([(section, inner)].into_iter());
+    S::deserialize(outer).err()?.0
 }
 
-/// In place of a value, notes which variants are asked for.
-struct Probe<'a>(&'a Cell<Option<&'static [&'static str]>>);
+/// Why a value was refused: those that an enum has, if it was to be one of them.
+#[derive(Debug, thiserror::Error)]
+#[error("another value")]
+struct Refused(Option<&'static [&'static str]>);
 
-impl<'de> Deserializer<'de> for Probe<'_> {
-    type Error = Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
-        Err(Error::custom("no enum"))
+impl de::Error for Refused {
+    fn custom<T: Display>(_: T) -> Self {
+        Self(None)
     }
 
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        self.0.set(Some(variants));
-        self.deserialize_any(visitor)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
-        unit unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
-    }
-}
-
-impl IntoDeserializer<'_, Error> for Probe<'_> {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
+    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
+        Self(Some(expected))
     }
 }

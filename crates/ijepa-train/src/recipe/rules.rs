@@ -2,6 +2,8 @@
 
 use std::ops::{Bound, RangeBounds};
 
+use ijepa_data::Decoding;
+
 use super::RecipeError;
 
 /// Of counts and factors.
@@ -107,6 +109,19 @@ pub fn adam(betas: [f64; 2], eps: f64) -> Result<(), RecipeError> {
         within("optimizer.betas", beta, 0.0..1.0, BELOW_ONE)?;
     }
     within("optimizer.eps", eps, ABOVE_ZERO, POSITIVE)
+}
+
+/// A way to decode that this build knows.
+///
+/// # Errors
+///
+/// [`RecipeError::NotBuilt`].
+pub fn built(decoding: Decoding) -> Result<(), RecipeError> {
+    ensure(decoding.decode.is_built(), || RecipeError::NotBuilt {
+        key: "data.decode",
+        value: "fast",
+        feature: "turbojpeg",
+    })
 }
 
 /// `[min, max]` with `0 < min <= max <= 1`.

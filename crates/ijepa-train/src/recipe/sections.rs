@@ -7,9 +7,8 @@ use ijepa_model::{Normalization, VitVariant};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DecaySchedule, Decode, ImageSize, InitScheme, Kernels, Loss, MaskMode, MaskStrategy,
-    ObjectiveKind, OnCollapse, Orientation, PatchEmbedInit, Precision, Reduce, SixteenBit, Target,
-    TargetMasking,
+    DecaySchedule, ImageSize, InitScheme, Kernels, Loss, MaskMode, MaskStrategy, ObjectiveKind,
+    OnCollapse, PatchEmbedInit, Precision, Reduce, Target, TargetMasking,
 };
 
 /// Every setting of a pretraining run.
@@ -200,7 +199,7 @@ impl Default for Mask {
 
 /// Crops and augmentations: `[data]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Data {
     /// Fraction of the image area in a random resized crop, `[min, max]`.
     pub crop_scale: [f64; 2],
@@ -208,12 +207,9 @@ pub struct Data {
     pub flip: bool,
     /// Strength of the colour distortion, at most 2.5, where hues turn by half the circle; 0 is off.
     pub color_jitter: f64,
-    /// How many pixels of a file are made.
-    pub decode: Decode,
-    /// Whether pictures are turned upright as their EXIF data says.
-    pub orientation: Orientation,
-    /// How samples of 16 bits become 8.
-    pub sixteen_bit: SixteenBit,
+    /// How files become pixels: `decode`, `orientation` and `sixteen_bit`.
+    #[serde(flatten)]
+    pub decoding: Decoding,
     /// Mean of red, green and blue where white is 1, which is subtracted.
     pub mean: [f64; 3],
     /// Standard deviation of red, green and blue where white is 1, which divides.
@@ -228,9 +224,7 @@ impl Default for Data {
             crop_scale: [0.3, 1.0],
             flip: false,
             color_jitter: 0.0,
-            decode: Decode::Exact,
-            orientation: Orientation::Ignore,
-            sixteen_bit: SixteenBit::HighByte,
+            decoding: Decoding::default(),
             mean: [0.485, 0.456, 0.406],
             std: [0.229, 0.224, 0.225],
             max_bad_fraction: 0.01,
@@ -239,15 +233,6 @@ impl Default for Data {
 }
 
 impl Data {
-    /// How files become pixels.
-    pub fn decoding(&self) -> Decoding {
-        Decoding {
-            decode: self.decode,
-            orientation: self.orientation,
-            sixteen_bit: self.sixteen_bit,
-        }
-    }
-
     /// How pixels become numbers.
     pub fn normalization(&self) -> Normalization {
         Normalization {

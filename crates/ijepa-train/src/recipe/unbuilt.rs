@@ -1,16 +1,11 @@
 //! Valid values that this build cannot act on.
 
-use super::{Recipe, RecipeError};
+use super::{Recipe, RecipeError, rules::built};
 
 impl Recipe {
     /// The first value of this recipe that this build cannot act on, as an error to report.
     pub fn unbuilt(&self) -> Option<RecipeError> {
-        let decode = RecipeError::NotBuilt {
-            key: "data.decode",
-            value: "fast",
-            feature: "turbojpeg",
-        };
-        (!self.data.decode.is_built()).then_some(decode)
+        built(self.data.decoding).err()
     }
 }
 

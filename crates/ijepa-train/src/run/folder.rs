@@ -26,7 +26,8 @@ const LOCK: &str = "lock";
 pub(crate) const STATE: &str = "state.json";
 pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
 
-/// A run directory that this process alone may write, or rank 0 of those that train together.
+/// A run directory that this process alone may write, or rank 0 of those that train together; one
+/// in which nothing was written is gone again afterwards.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -35,6 +36,8 @@ pub struct Folder {
     _lock: Option<File>,
     /// Why the lock could not be taken, where locks cannot be had.
     unlocked: Option<String>,
+    /// Whether it was not there before.
+    made: bool,
 }
 
 impl Folder {
@@ -62,8 +65,10 @@ impl Folder {
                 ranks,
                 _lock: None,
                 unlocked: None,
+                made: false,
             });
         }
+        let made = !path.exists();
         let checkpoints = path.join(CHECKPOINTS);
         fs::create_dir_all(&checkpoints).map_err(cannot("create", &checkpoints))?;
         let lock_path = path.join(LOCK);
@@ -78,6 +83,7 @@ impl Folder {
             ranks,
             _lock: Some(lock),
             unlocked,
+            made,
         })
     }
 
@@ -316,6 +322,21 @@ impl Folder {
     }
 }
 
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let mut names = entries.map(|entry| entry.file_name());
+        let untouched = self.ranks.rank() == 0 && names.all(|it| it == CHECKPOINTS || it == LOCK);
+        // Folders that are not empty stay.
+        if untouched && fs::remove_dir(self.path.join(CHECKPOINTS)).is_ok() {
+            let _ = fs::remove_file(self.path.join(LOCK));
+            if self.made {
+                let _ = fs::remove_dir(&self.path);
+            }
+        }
+    }
+}
+
 /// A file system without locks is no reason not to train.
 fn why_unlocked(taken: Result<(), fs::TryLockError>) -> Option<String> {
     taken.err().map(|error| match error {
@@ -341,6 +362,28 @@ mod tests {
     use std::io;
 
     use super::*;
+
+    #[test]
+    fn nothing_is_left_of_a_run_that_wrote_nothing() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("run");
+        drop(Folder::open(&path).unwrap());
+        assert!(!path.exists());
+
+        fs::create_dir(&path).unwrap();
+        drop(Folder::open(&path).unwrap());
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+
+        Folder::open(&path).unwrap().write("a", "b").unwrap();
+        drop(Folder::open(&path).unwrap());
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 3);
+
+        let run = Folder::open(parent.path().join("other")).unwrap();
+        run.save(1, 1, |_| Ok(())).unwrap();
+        let kept = run.checkpoint(1);
+        drop(run);
+        assert!(kept.is_dir());
+    }
 
     #[test]
     fn a_file_system_without_locks_gives_a_warning() {

@@ -9,7 +9,7 @@ use std::{
 
 use ijepa_data::{DataError, DataSpec, FetchError, Fetched, Source};
 use ijepa_model::Compute;
-use ijepa_testkit::device;
+use ijepa_testkit::{TURNED_JPEG, device, twelve_bits};
 use ijepa_train::{
     EpochScores, Learner, PretrainPlan, Recipe, TrainError, TrainOptions, pretrain,
     run::{Columns, Folder, Observer, ObserverError, Position},
@@ -100,19 +100,11 @@ impl Source for TwoBad {
             let name = self.name(index);
             return Err(DataError::MissingImage { name }.into());
         }
-        match index % 8 {
-            1 => buffer
-                .splice(.., *include_bytes!("turned.jpg"))
-                .for_each(drop),
-            5 => {
-                // Rows of samples from 0 to 4095: twelve bits of sixteen.
-                let samples = (0..32u16 * 32).flat_map(|at| (at * 4).to_be_bytes());
-                buffer.clear();
-                buffer.extend(b"P5 32 32 65535\n");
-                buffer.extend(samples);
-            }
+        *buffer = match index % 8 {
+            1 => TURNED_JPEG.to_vec(),
+            5 => twelve_bits(),
             _ => return self.0.fetch(index, buffer),
-        }
+        };
         Ok(Fetched::File)
     }
 

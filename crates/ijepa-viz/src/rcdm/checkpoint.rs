@@ -33,10 +33,14 @@ impl Progress {
         device: &Device,
     ) -> Self {
         let unet = recipe.unet(standardization.dim());
+        let condition = recipe.decoder.condition;
         let network = unet.init(recipe.run.seed, &device.clone().autodiff());
         Self {
             learner: Learner::new(network, optimizer(recipe)),
-            config: DecoderConfig::new(unet, recipe.decoder.condition, standardization),
+            config: DecoderConfig {
+                decoding: recipe.data.decoding,
+                ..DecoderConfig::new(unet, condition, standardization)
+            },
         }
     }
 
@@ -60,7 +64,10 @@ impl Progress {
         let state = TrainingState::open(&path.join(STATE))?;
         let decoder = Decoder::from_pretrained(path, device)?;
         decoder.check(conditioner)?;
-        let config = decoder.config().clone();
+        let config = DecoderConfig {
+            decoding: recipe.data.decoding,
+            ..decoder.config().clone()
+        };
         let expected = recipe.unet(conditioner.dim());
         if config.unet != expected {
             return Err(RcdmError::Run(TrainError::OtherRecipe {

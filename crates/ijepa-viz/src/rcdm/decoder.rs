@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::Path};
 
 use burn::tensor::{Device, Tensor};
-use ijepa_data::{Purpose, sample_rng};
+use ijepa_data::{Decoding, Purpose, sample_rng};
 use ijepa_model::{
     CheckpointError,
     checkpoint::{FORMAT_VERSION, ModuleFile},
@@ -35,10 +35,13 @@ pub struct DecoderConfig {
     pub condition: ConditionKind,
     /// Their statistics.
     pub standardization: Standardization,
+    /// How the files of its images became pixels.
+    #[serde(default)]
+    pub decoding: Decoding,
 }
 
 impl DecoderConfig {
-    /// A decoder of vectors with these statistics.
+    /// A decoder of vectors with these statistics, of images that are decoded as usual.
     pub fn new(
         unet: UnetConfig,
         condition: ConditionKind,
@@ -49,6 +52,7 @@ impl DecoderConfig {
             unet,
             condition,
             standardization,
+            decoding: Decoding::default(),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Every setting of a decoder's training as strict TOML.
 
+use ijepa_data::Decoding;
 use ijepa_train::{
     RecipeError,
     recipe::{
         Settings,
-        rules::{BELOW_ONE, adam, counts, integer, not_negative, shares, within},
+        rules::{BELOW_ONE, adam, built, counts, integer, not_negative, shares, within},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -84,10 +85,13 @@ impl Default for DecoderSettings {
 
 /// Training images: `[data]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct DataSettings {
     /// Whether half of the images are mirrored; never if vectors come from a file.
     pub flip: bool,
+    /// How files become pixels: `decode`, `orientation` and `sixteen_bit`, as in pretraining.
+    #[serde(flatten)]
+    pub decoding: Decoding,
     /// Share of the images that may be unreadable, rounded up to whole images.
     pub max_bad_fraction: f64,
 }
@@ -96,6 +100,7 @@ impl Default for DataSettings {
     fn default() -> Self {
         Self {
             flip: true,
+            decoding: Decoding::default(),
             max_bad_fraction: 0.01,
         }
     }
@@ -177,6 +182,7 @@ impl DecoderRecipe {
 
     fn validate_numbers(&self) -> Result<(), RecipeError> {
         let (optimizer, run) = (&self.optimizer, &self.run);
+        built(self.data.decoding)?;
         shares([
             ("decoder.condition_dropout", self.decoder.condition_dropout),
             ("data.max_bad_fraction", self.data.max_bad_fraction),

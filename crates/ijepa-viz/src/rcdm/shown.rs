@@ -22,8 +22,8 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Reads `count` images spread over `source`; those that cannot be read are left out and
-    /// listed.
+    /// Reads `count` images spread over `source`, decoded as those that the decoder was trained on;
+    /// those that cannot be read are left out and listed.
     ///
     /// # Errors
     ///
@@ -44,7 +44,7 @@ impl Shown {
             decoder: decoder.config().unet.image_size,
             encoder: conditioner.image_size(),
         };
-        let (views, picked) = sizes.read(source, count)?;
+        let (views, picked) = sizes.read(source, count, decoder.config().decoding)?;
         let indices: Vec<u32> = picked
             .images
             .iter()

@@ -3,7 +3,7 @@
 use std::{ops::Range, path::Path, sync::Arc};
 
 use burn::tensor::{Device, Tensor};
-use ijepa_data::{Batch, DataError, Loader, LoaderConfig, Source};
+use ijepa_data::{Batch, DataError, Loader, LoaderConfig, Reading, Source};
 use ijepa_model::{CheckpointError, checkpoint::TrainingState};
 use ijepa_train::{
     SumOfGradients, Summation, TrainError, TrainOptions, TrainSummary, first_not_finite,
@@ -93,7 +93,10 @@ impl Inputs<'_> {
             seed: run.seed,
             start_step,
             workers: options.workers,
-            reading: options.reading,
+            reading: Reading {
+                decoding: data.decoding,
+                ..options.reading
+            },
             augment: CenterView {
                 size: self.sizes().common(),
                 // A vector of a file is that of the image as it is.

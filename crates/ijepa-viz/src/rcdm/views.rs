@@ -2,8 +2,8 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ijepa_data::{
-    DataError, Filter, Preprocess, Reading, RgbImage8, SampleRng, Source, Transform, View, resize,
-    unit,
+    DataError, Decoding, Filter, Preprocess, Reading, RgbImage8, SampleRng, Source, Transform,
+    View, resize, unit,
 };
 use ijepa_eval::{Picked, evenly_spread, pick_images};
 
@@ -96,6 +96,7 @@ impl ViewSizes {
         &self,
         source: &dyn Source,
         count: usize,
+        decoding: Decoding,
     ) -> Result<(Views, Picked), RcdmError> {
         let indices = evenly_spread(source.len(), count);
         let picked = pick_images(
@@ -103,7 +104,10 @@ impl ViewSizes {
             &indices,
             Preprocess::Fill,
             self.common(),
-            Reading::default(),
+            Reading {
+                decoding,
+                ..Reading::default()
+            },
         )?;
         let pixels = picked.images.iter().flat_map(|image| image.image.pixels());
         let common: Vec<u8> = pixels.copied().collect();

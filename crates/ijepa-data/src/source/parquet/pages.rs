@@ -1,56 +1,88 @@
 //! A look at the page headers of a column before a library trusts them.
 
+use std::io::{self, Read};
+
+use brotli_decompressor::Decompressor;
 use parquet::basic::Compression;
 
 /// Decoded bytes that any page may have, and those that one byte of it justifies beyond.
 ///
-/// Snappy cannot pass 22 to 1, LZ4 255 and Deflate 1032. Zstandard and Brotli write a page of one
-/// value, which is a megabyte as a rule, in a few bytes.
+/// Snappy cannot pass 22 to 1, LZ4 255 and Deflate 1032, whatever is announced. Zstandard and Brotli
+/// write a page of one value, which is a megabyte as a rule, in a few bytes.
 fn justified(codec: Compression) -> (u64, u64) {
     match codec {
         Compression::UNCOMPRESSED | Compression::SNAPPY => (4096, 64),
         _ => (16 << 20, 1032),
     }
 }
+
 /// Nesting of Thrift structures beyond what any page header has.
 const MAX_DEPTH: usize = 16;
 
-/// A page that announces more than it can hold.
+/// A page that announces more than it can hold, or holds more than it announces.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BadPage {
     /// The header cannot be read, or the page leaves the column.
     Broken,
-    /// The announced size, and the largest that is possible.
-    TooLarge { announced: u64, possible: u64 },
+    /// A size, and the largest that is possible.
+    TooLarge { found: u64, possible: u64 },
 }
 
 /// Walks over the pages of a column chunk.
 ///
 /// The Parquet library allocates, and fills, as many bytes as a page header announces: up to
-/// 2 GiB for a file of a few bytes.
+/// 2 GiB for a file of a few bytes. Of Brotli it decodes whatever there is, without end, so pages of
+/// Brotli are decoded here first, and nothing of them is kept.
 pub(super) fn check(chunk: &[u8], codec: Compression) -> Result<(), BadPage> {
     let (free, expansion) = justified(codec);
     let mut rest = Compact(chunk);
     while !rest.0.is_empty() {
         let header = rest.page_header().ok_or(BadPage::Broken)?;
-        rest.take(header.compressed).ok_or(BadPage::Broken)?;
+        let page = rest.take(header.compressed).ok_or(BadPage::Broken)?;
         let possible = (header.compressed as u64).saturating_mul(expansion) + free;
         if header.uncompressed > possible {
             return Err(BadPage::TooLarge {
-                announced: header.uncompressed,
+                found: header.uncompressed,
                 possible,
             });
+        }
+        if matches!(codec, Compression::BROTLI(_)) {
+            header.check_brotli(page)?;
         }
     }
     Ok(())
 }
 
-/// The two sizes in a page header, in bytes.
+/// The sizes in a page header, in bytes.
 #[derive(Default)]
 struct PageHeader {
     uncompressed: u64,
     compressed: usize,
+    /// What is never compressed, at the beginning.
+    levels: u64,
 }
+
+impl PageHeader {
+    /// Refuses a page that decodes to more than it announces.
+    fn check_brotli(&self, page: &[u8]) -> Result<(), BadPage> {
+        const BUFFER: usize = 4096;
+        let levels = usize::try_from(self.levels).unwrap_or(usize::MAX);
+        let compressed = page.get(levels..).unwrap_or_default();
+        let most = self.uncompressed.saturating_sub(self.levels);
+        let mut decoded = Decompressor::new(compressed, BUFFER).take(most + 1);
+        // The library reports what cannot be decoded.
+        match io::copy(&mut decoded, &mut io::sink()) {
+            Ok(found) if found > most => Err(BadPage::TooLarge {
+                found,
+                possible: most,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+const I32: u8 = 5;
+const STRUCT: u8 = 12;
 
 /// Thrift's compact encoding, as far as skipping over it needs.
 struct Compact<'a>(&'a [u8]);
@@ -59,17 +91,37 @@ impl<'a> Compact<'a> {
     fn page_header(&mut self) -> Option<PageHeader> {
         const UNCOMPRESSED_SIZE: u64 = 2;
         const COMPRESSED_SIZE: u64 = 3;
-        const I32: u8 = 5;
+        const DATA_PAGE_V2: u64 = 8;
         let mut header = PageHeader::default();
         let mut field = 0;
         while let Some(kind) = self.field(&mut field)? {
             match (field, kind) {
                 (UNCOMPRESSED_SIZE, I32) => header.uncompressed = self.size()?,
                 (COMPRESSED_SIZE, I32) => header.compressed = self.size()?.try_into().ok()?,
+                (DATA_PAGE_V2, STRUCT) => header.levels = self.levels()?,
                 _ => self.skip(kind, MAX_DEPTH)?,
             }
         }
         Some(header)
+    }
+
+    /// The bytes that a page of the second version does not compress: those of its levels, or all.
+    fn levels(&mut self) -> Option<u64> {
+        const DEFINITION_LEVELS: u64 = 5;
+        const REPETITION_LEVELS: u64 = 6;
+        const IS_COMPRESSED: u64 = 7;
+        const FALSE: u8 = 2;
+        let (mut field, mut levels) = (0, 0u64);
+        while let Some(kind) = self.field(&mut field)? {
+            match (field, kind) {
+                (DEFINITION_LEVELS | REPETITION_LEVELS, I32) => {
+                    levels = levels.saturating_add(self.size()?);
+                }
+                (IS_COMPRESSED, FALSE) => levels = u64::MAX,
+                _ => self.skip(kind, MAX_DEPTH)?,
+            }
+        }
+        Some(levels)
     }
 
     /// The type of the next field, whose number goes to `field`; `Some(None)` at the end.
@@ -109,7 +161,7 @@ impl<'a> Compact<'a> {
                     self.element(byte & 0x0f, depth)?;
                 }
             }
-            12 => {
+            STRUCT => {
                 let mut field = 0;
                 while let Some(kind) = self.field(&mut field)? {
                     self.skip(kind, depth)?;
@@ -194,16 +246,52 @@ mod tests {
     fn sizes_that_cannot_be_are_refused() {
         let mut chunk = header(&[0xfe, 0xff, 0xff, 0xff, 0x0f], &[2]);
         chunk.push(7);
-        let announced = i32::MAX as u64;
+        let found = i32::MAX as u64;
         assert_eq!(
             check_snappy(&chunk),
             Err(BadPage::TooLarge {
-                announced,
+                found,
                 possible: 64 + 4096
             })
         );
         assert_eq!(check_snappy(&header(&[2], &[2])), Err(BadPage::Broken));
         assert_eq!(check_snappy(&header(&[1], &[0])), Err(BadPage::Broken));
+    }
+
+    /// A megabyte of zeros.
+    const BROTLI: [u8; 14] = [91, 255, 255, 143, 127, 2, 32, 30, 11, 4, 114, 239, 31, 0];
+
+    #[test]
+    fn brotli_of_more_than_is_announced_is_refused() {
+        let codec = Compression::BROTLI(Default::default());
+        let of = |announced: u64, levels: &[u8]| {
+            // Zigzag, seven bits a byte, of which all but the last have the eighth.
+            let bits = |shift: u32| ((2 * announced) >> shift) as u8 & 0x7f;
+            let size = [bits(0) | 0x80, bits(7) | 0x80, bits(14) | 0x80, bits(21)];
+            let compressed = 2 * (BROTLI.len() + levels.len()) as u8;
+            let mut page = [&[0x15, 6, 0x15], &size[..], &[0x15, compressed]].concat();
+            // Field 8 has the bytes of definition levels in field 5.
+            page.extend([0x5c, 0x55, 2 * levels.len() as u8, 0, 0]);
+            page.extend_from_slice(levels);
+            page.extend(BROTLI);
+            check(&page, codec)
+        };
+        assert_eq!(of(1 << 20, &[]), Ok(()));
+        assert_eq!(of((1 << 20) + 3, &[1, 1, 1]), Ok(()));
+        let (found, possible) = (1 << 20, (1 << 20) - 1);
+        assert_eq!(
+            of(possible, &[]),
+            Err(BadPage::TooLarge { found, possible })
+        );
+        let refused = Err(BadPage::TooLarge { found, possible });
+        assert_eq!(of(possible + 3, &[1, 1, 1]), refused);
+        assert_eq!(
+            of(9, &[]),
+            Err(BadPage::TooLarge {
+                found: 10,
+                possible: 9
+            })
+        );
     }
 
     #[test]

@@ -296,10 +296,9 @@ impl Shard {
         };
         match pages::check(&chunk.bytes, column.compression()) {
             Ok(()) => Ok(chunk),
-            Err(BadPage::TooLarge {
-                announced,
-                possible,
-            }) => wrong("the size of a page", announced as i64, possible as i64),
+            Err(BadPage::TooLarge { found, possible }) => {
+                wrong("the size of a page", found as i64, possible as i64)
+            }
             Err(BadPage::Broken) => wrong("the number of broken pages", 1, 0),
         }
     }
