@@ -100,7 +100,7 @@ pub fn finetune(
         data,
         device,
         workers: options.workers,
-        reading: options.reading,
+        reading: plan.reading(options.reading),
         skipped: Vec::new(),
     };
     let mut all: Vec<&mut dyn Observer<Classifier>> = vec![&mut test];

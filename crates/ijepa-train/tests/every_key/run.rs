@@ -106,9 +106,9 @@ impl Source for TwoBad {
                 .for_each(drop),
             5 => {
                 // Rows of samples from 0 to 4095: twelve bits of sixteen.
-                let samples = (0..32u16 * 32).flat_map(|at| (at * 4).to_be_bytes());
+                let samples = (0..32u16 * 32 * 3).flat_map(|at| (at / 3 * 4).to_be_bytes());
                 buffer.clear();
-                buffer.extend(b"P5 32 32 65535\n");
+                buffer.extend(b"P6 32 32 65535\n");
                 buffer.extend(samples);
             }
             _ => return self.0.fetch(index, buffer),
