@@ -3,7 +3,7 @@
 use burn::module::Module;
 use ijepa_masking::{MaskRng, MaskSampler, MultiBlockConfig};
 use ijepa_model::{
-    Checkpoint, CheckpointError, ConfigError, EmaTarget, IJepaConfig, Initialization, MaskTensors,
+    Checkpoint, CheckpointError, EmaTarget, IJepaConfig, Initialization, MaskTensors,
     Objective, PredictorConfig, Target, VisionTransformer, VisionTransformerConfig,
     checkpoint::{EncoderRole, Format},
 };
