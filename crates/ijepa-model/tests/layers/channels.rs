@@ -3,8 +3,8 @@
 use burn::module::Module;
 use ijepa_masking::{MaskRng, MaskSampler, MultiBlockConfig};
 use ijepa_model::{
-    Checkpoint, CheckpointError, EmaTarget, IJepaConfig, Initialization, MaskTensors,
-    Objective, PredictorConfig, Target, VisionTransformer, VisionTransformerConfig,
+    Checkpoint, CheckpointError, EmaTarget, IJepaConfig, Initialization, MaskTensors, Objective,
+    PredictorConfig, Target, VisionTransformer, VisionTransformerConfig,
     checkpoint::{EncoderRole, Format},
 };
 use ijepa_testkit::{device, noise_tensor, values};
