@@ -218,7 +218,7 @@ fn images_and_weights_of_other_channels_do_not_go_together() {
     refused(&jitter, "`data.color_jitter` is 0.5");
     let init = format!(
         "pretrain --recipe scenes_vit_nano --set model.patch_size=8 model.embed_dim=48 \
-        model.depth=3 model.num_heads=3 mask.min_keep=0 mask.length_multiple=1 {one_mean} \
+        model.depth=3 model.num_heads=3 model.predictor_dim=24 mask.min_keep=0 mask.length_multiple=1 {one_mean} \
         --init {colors} --data {one} --batch-size 8"
     );
     let found = ijepa(&device(&format!("{init} --out {}", at("run"))));
