@@ -95,8 +95,8 @@ impl ShownArgs {
         context: &Context,
     ) -> Result<Extraction, CliError> {
         let channels = own.channels;
-        let bands = self.bands.iter().flatten();
-        if let Some(&band) = bands.into_iter().find(|&&band| band >= channels) {
+        let mut bands = self.bands.iter().flatten();
+        if let Some(&band) = bands.find(|&&band| band >= channels) {
             return Err(CliError::NoBand { band, channels });
         }
         let own = Wanted {
