@@ -13,7 +13,7 @@ use ijepa_train::{Backend, DeviceError, DeviceSpec, Recipe, RecipeError};
 use crate::{error::CliError, report};
 
 pub(crate) use images::{
-    DataArgs, Extraction, ReadArgs, Resizing, open_data, open_part, open_pictures,
+    DataArgs, Extraction, ReadArgs, Resizing, Wanted, open_data, open_part, open_pictures,
 };
 pub(crate) use run::{RunArgs, stopping_at_ctrl_c};
 

@@ -101,6 +101,17 @@ pub(crate) enum CliError {
     BadImages { bad: usize, images: usize },
     #[error(transparent)]
     Pack(#[from] PackError),
+    #[error(
+        "there are no such statistics for images of {channels} channels: `--normalize` names those \
+         of colours, and images have at most 16 channels"
+    )]
+    Statistics { channels: usize },
+    #[error(
+        "`--bands` names channel {band}, the encoder takes images of {channels}, counted from 0"
+    )]
+    NoBand { band: usize, channels: usize },
+    #[error("decoders draw red, green and blue, the encoder takes images of {channels} channels")]
+    OnlyColors { channels: usize },
     #[error("there is no folder of the user to keep an index in; set XDG_CACHE_HOME")]
     NoCache,
     #[error("cannot print the result")]
@@ -117,12 +128,14 @@ impl CliError {
     /// What the process exits with.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Recipe(_) | Self::Resolve(_) => exit_code::RECIPE,
+            Self::Recipe(_) | Self::Resolve(_) | Self::Data(DataError::Channels { .. }) => {
+                exit_code::RECIPE
+            }
             Self::Data(_)
             | Self::Report(_)
             | Self::BadImages { .. }
             | Self::Pack(PackError::Data(_)) => exit_code::DATA,
-            Self::Checkpoint(_) => exit_code::CHECKPOINT,
+            Self::Checkpoint(_) | Self::OnlyColors { .. } => exit_code::CHECKPOINT,
             Self::Train(error) => training(error),
             Self::Eval(error) => evaluation(error),
             Self::Viz(error) => drawing(error),
@@ -143,6 +156,8 @@ impl CliError {
             | Self::ChangesNothing { .. }
             | Self::NothingToCompare
             | Self::PoolOfFile { .. }
+            | Self::Statistics { .. }
+            | Self::NoBand { .. }
             | Self::MissingFeatures => exit_code::USAGE,
             Self::Exists { .. }
             | Self::File(_)
@@ -185,7 +200,7 @@ fn extraction(error: &ExtractError) -> u8 {
         | ExtractError::NotFinite { .. }
         | ExtractError::Data(_)
         | ExtractError::Features(_) => exit_code::DATA,
-        ExtractError::Channels(_) => exit_code::CHECKPOINT,
+        ExtractError::Channels { .. } => exit_code::CHECKPOINT,
         ExtractError::Shallow { .. } | ExtractError::NoSuchImage { .. } => exit_code::USAGE,
         _ => exit_code::FAILURE,
     }
@@ -204,13 +219,14 @@ fn fine_tuning(error: &FinetuneError) -> u8 {
         FinetuneError::Recipe(_)
         | FinetuneError::ImageSize(_)
         | FinetuneError::Blocks { .. }
+        | FinetuneError::Colors { .. }
         | FinetuneError::Batch { .. } => exit_code::RECIPE,
         FinetuneError::Unlabelled { .. }
         | FinetuneError::FewerImages { .. }
         | FinetuneError::OtherClasses { .. }
         | FinetuneError::UnknownClass { .. }
         | FinetuneError::Data(_) => exit_code::DATA,
-        FinetuneError::Channels(_) | FinetuneError::Checkpoint(_) => exit_code::CHECKPOINT,
+        FinetuneError::Checkpoint(_) => exit_code::CHECKPOINT,
         FinetuneError::Evaluate(ExtractError::NotFinite { .. }) => exit_code::DIVERGED,
         FinetuneError::Evaluate(error) => extraction(error),
         FinetuneError::Run(error) => training(error),

@@ -1,7 +1,11 @@
-//! Encoded bytes to RGB pixels, as Pillow's `Image.open(...).convert("RGB")` gives them.
+//! Encoded bytes to RGB pixels, as Pillow's `Image.open(...).convert("RGB")` gives them, or to
+//! channels in full depth.
 
+mod channels;
+mod fit;
 mod gif;
 mod kind;
+mod npy;
 mod options;
 mod sixteen;
 mod tiff;
@@ -14,11 +18,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::metadata::Orientation as Turn;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
+pub use fit::check_channels;
+pub(crate) use fit::in_depth;
 pub use options::{Decode, Decoding, Orientation, SixteenBit};
 
 use crate::error::{Cause, DataError};
-use crate::image::RgbImage8;
-use crate::view::{Part, Place, View};
+use crate::image::{Image, RgbImage8};
+use crate::view::{Part, View};
 
 /// What decodes JPEG files: `libjpeg-turbo` with the Cargo feature `turbojpeg`, else `zune-jpeg`.
 /// Their pixels differ by a few grey levels.
@@ -49,15 +55,22 @@ const FREE_BYTES: u64 = 64 << 20;
 /// # Ok::<(), ijepa_data::DataError>(())
 /// ```
 pub fn decode(bytes: &[u8], name: &str) -> Result<RgbImage8, DataError> {
-    decode_as(bytes, name, Decoding::default())
+    decode_as(bytes, name, Decoding::default())?.into_rgb8()
 }
 
-/// Decodes a JPEG, PNG, GIF, BMP, PNM, WebP or TIFF file, recognised by its first bytes.
+/// Decodes a JPEG, PNG, GIF, BMP, PNM, WebP or TIFF file or an array of NumPy, recognised by its
+/// first bytes.
 ///
-/// Grey becomes three equal channels, palettes are looked up, alpha is dropped without blending,
-/// and of animations the first frame is taken. `decoding` says what becomes of 16-bit samples and
-/// of pictures that a camera took on its side. `name` is the image's path or id and only appears
-/// in errors.
+/// As bytes of colours, grey becomes three equal channels, palettes are looked up, alpha is dropped
+/// without blending, and of animations the first frame is taken. `decoding` says what becomes of
+/// 16-bit samples and of pictures that a camera took on its side. `name` is the image's path or id
+/// and only appears in errors.
+///
+/// In full depth ([`Decoding::is_float`]) the file must have the channels asked for; alpha may be
+/// one of them or is dropped. Samples of 8 and 16 bits are divided by 255 and 65,535, floats stay as
+/// they are. TIFF files are not turned, and those with a palette or in YCbCr are not read. Arrays of
+/// NumPy are `[height, width]` or `[height, width, channels]`, in C order, of u8, u16, f32 or f64.
+/// An image has at most 134,217,727 samples then.
 ///
 /// A damaged file never panics, and nothing is allocated for pixels before the header's size was
 /// checked: an image has at most 178,956,970 pixels, however small or large its file.
@@ -65,9 +78,10 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<RgbImage8, DataError> {
 ///
 /// # Errors
 ///
-/// [`DataError::Truncated`], [`DataError::Decode`], [`DataError::NotRead`] for files of another
-/// kind, [`DataError::TooManyPixels`] or [`DataError::DecoderPanic`].
-pub fn decode_as(bytes: &[u8], name: &str, decoding: Decoding) -> Result<RgbImage8, DataError> {
+/// [`DataError::Truncated`], [`DataError::Decode`], also for a sample that is no finite number,
+/// [`DataError::NotRead`] for files of another kind, [`DataError::Channels`] if there are others than
+/// were asked for, [`DataError::TooManyPixels`] or [`DataError::DecoderPanic`].
+pub fn decode_as(bytes: &[u8], name: &str, decoding: Decoding) -> Result<Image, DataError> {
     let whole = |width, height| Ok(View::whole(width, height));
     Ok(decode_part(bytes, name, decoding, |_| (), whole)?.image)
 }
@@ -86,13 +100,22 @@ pub(crate) fn decode_part<H>(
     if let Some(kind) = kind::unread_kind(bytes) {
         return Err(failed(Failure::Unread(kind.to_owned())));
     }
-    let format = format_of(bytes).map_err(|cause| failed(Failure::broken(cause)))?;
-    if format == ImageFormat::Jpeg && !has_end_of_image(bytes) {
+    let format = match npy::is_array(bytes) {
+        true => None,
+        false => Some(format_of(bytes).map_err(|cause| failed(Failure::broken(cause)))?),
+    };
+    if format == Some(ImageFormat::Jpeg) && !has_end_of_image(bytes) {
         return Err(DataError::Truncated {
             name: name.to_owned(),
             found: bytes.len(),
         });
     }
+    let Some(format) = format.filter(|_| !decoding.is_float()) else {
+        let decode = || channels::decode(bytes, format, decoding, hold);
+        let (image, held) = guard(name, decode)?.map_err(failed)?;
+        let view = choose(image.width(), image.height())?;
+        return Ok(Part::whole(image, view, held));
+    };
     let chosen: Option<View> = None;
     #[cfg(feature = "turbojpeg")]
     let chosen = match turbo::Jpeg::open(bytes, format, decoding.orientation) {
@@ -112,12 +135,7 @@ pub(crate) fn decode_part<H>(
         Some(view) => view,
         None => choose(image.width(), image.height())?,
     };
-    Ok(Part {
-        image,
-        view,
-        place: Place::Whole(view.part),
-        _held: held,
-    })
+    Ok(Part::whole(image.into(), view, held))
 }
 
 /// The kind of an image file by its first bytes.
@@ -208,6 +226,14 @@ enum Failure {
         width: u32,
         height: u32,
     },
+    TooManySamples {
+        pixels: u64,
+        channels: usize,
+    },
+    Channels {
+        found: usize,
+        expected: usize,
+    },
 }
 
 impl Failure {
@@ -226,6 +252,17 @@ impl Failure {
                 height,
                 most: MAX_PIXELS,
             },
+            Self::TooManySamples { pixels, channels } => DataError::TooManySamples {
+                name,
+                pixels,
+                channels,
+                most: channels::MAX_SAMPLES,
+            },
+            Self::Channels { found, expected } => DataError::Channels {
+                name,
+                found,
+                expected,
+            },
         }
     }
 }
@@ -241,6 +278,10 @@ impl From<ImageError> for Failure {
 
 /// Columns and rows that the header of an image file announces; none if it announces none.
 pub fn size(bytes: &[u8]) -> Option<[u64; 2]> {
+    if npy::is_array(bytes) {
+        let array = npy::Array::open(bytes).ok()?;
+        return Some([array.width, array.height].map(u64::from));
+    }
     let reader = ImageReader::with_format(Cursor::new(bytes), format_of(bytes).ok()?);
     let dimensions = || reader.into_dimensions().ok();
     let [width, height] = guard("", dimensions).ok().flatten()?.into();
@@ -257,6 +298,9 @@ pub fn size(bytes: &[u8]) -> Option<[u64; 2]> {
 /// assert_eq!(ijepa_data::extension(b"a text"), None);
 /// ```
 pub fn extension(bytes: &[u8]) -> Option<&'static str> {
+    if npy::is_array(bytes) {
+        return Some("npy");
+    }
     match format_of(bytes).ok()? {
         ImageFormat::Jpeg => Some("jpg"),
         ImageFormat::Png => Some("png"),

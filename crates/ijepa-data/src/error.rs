@@ -75,6 +75,55 @@ pub enum DataError {
         /// Bytes given.
         found: usize,
     },
+    /// The buffer does not hold a sample for each channel of each pixel, or a side is zero, or there
+    /// are not 1 to 16 channels.
+    #[error(
+        "{found} samples are no image of {}x{} with {} channels (height x width)",
+        shape[0], shape[1], shape[2]
+    )]
+    SampleCount {
+        /// `[height, width, channels]`.
+        shape: [usize; 3],
+        /// Samples given.
+        found: usize,
+    },
+    /// An image has another number of channels than was asked for.
+    #[error(
+        "image `{name}` has {found} channel{}, expected {expected} (as the model, `data.channels` or \
+         `--channels` says)",
+        if *found == 1 { "" } else { "s" }
+    )]
+    Channels {
+        /// The image's path or id.
+        name: String,
+        /// Its channels.
+        found: usize,
+        /// The channels asked for.
+        expected: usize,
+    },
+    /// Colours are to be changed of images that are not bytes of red, green and blue.
+    #[error(
+        "images of {channels} channels in full depth have no colours that can be changed; leave out \
+         colour augmentations"
+    )]
+    NoColors {
+        /// Their channels.
+        channels: usize,
+    },
+    /// More samples than any image may have.
+    #[error(
+        "image `{name}` has {pixels} pixels of {channels} channels, expected at most {most} samples"
+    )]
+    TooManySamples {
+        /// The image's path or id.
+        name: String,
+        /// Pixels.
+        pixels: u64,
+        /// Samples of a pixel.
+        channels: usize,
+        /// Samples allowed.
+        most: u64,
+    },
     /// The bytes are not an image that can be decoded.
     #[error("cannot decode image `{name}`")]
     Decode {

@@ -1,6 +1,15 @@
-//! The one image type of this crate.
+//! Images: 8-bit RGB, as most files have them, and any number of channels in full depth.
+
+mod any;
+mod float;
+
+pub use any::Image;
+pub use float::FloatImage;
 
 use crate::error::DataError;
+
+/// Most channels of an image.
+pub const MAX_CHANNELS: usize = 16;
 
 /// An 8-bit RGB image, rows of pixels from the top, three bytes (red, green, blue) a pixel.
 ///

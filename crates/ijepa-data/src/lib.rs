@@ -36,8 +36,9 @@
 //!   [`RandAugment`]) or any other [`Transform`]; [`RandomErasing`] and [`MixingConfig`] decide
 //!   what happens to the numbers afterwards.
 //!
-//! All pixels are 8-bit RGB, rows from the top ([`RgbImage8`]). The crate knows no tensors, no
-//! devices and no models.
+//! Pixels are 8-bit RGB, rows from the top ([`RgbImage8`]), or 1 to 16 channels of f32 in full depth
+//! ([`FloatImage`]) where [`Decoding`] asks for them. The crate knows no tensors, no devices and no
+//! models.
 //!
 //! # Damaged and hostile files
 //!
@@ -73,12 +74,13 @@ mod verify;
 mod view;
 
 pub use decode::{
-    Decode, Decoding, JPEG_DECODER, Orientation, SixteenBit, decode, decode_as, extension, size,
+    Decode, Decoding, JPEG_DECODER, Orientation, SixteenBit, check_channels, decode, decode_as,
+    extension, size,
 };
 pub use error::{Cause, DataError};
 pub use fetch::{FetchError, Fetched};
 pub use fingerprint::Fingerprint;
-pub use image::RgbImage8;
+pub use image::{FloatImage, Image, MAX_CHANNELS, RgbImage8};
 pub use loader::{Batch, Loader, LoaderConfig, Skipped};
 pub use order::{Layout, epoch_order, sample};
 pub use pack::{PackConfig, PackError, PackFormat, Packed, Shrink, pack};

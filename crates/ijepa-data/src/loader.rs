@@ -51,7 +51,9 @@ pub struct Batch {
     pub epoch: u64,
     /// Place of the first image, 0 unless the batch is shared with other processes.
     pub first: usize,
-    /// `[batch, height, width, 3]`, red, green and blue.
+    /// `[batch, height, width, channels]`: bytes of red, green and blue, or samples in full depth
+    /// ([`Decoding::is_float`](crate::Decoding::is_float)), each the four bytes of an f32 in the
+    /// order of this machine.
     pub images: Vec<u8>,
     /// Which image of the source fills each place of the batch.
     pub indices: Vec<u32>,
@@ -70,7 +72,7 @@ pub struct Batch {
 /// Threads ask the storage for the files of the next three batches ([`Reading::io_depth`] requests
 /// at once, whatever the number of workers), and workers decode what came. Batches in the making,
 /// finished ones that wait and the one that was delivered last take `4 * batch_size * height *
-/// width * 3` bytes, whose memory is used again if batches are [recycled](Self::recycle); files that
+/// width` pixels (of 3 bytes, or of 4 a channel in full depth), whose memory is used again if batches are [recycled](Self::recycle); files that
 /// were asked for or wait to be decoded at most [`Reading::most_bytes`], or one file of more (files
 /// have at most 1 GiB); what is being decoded [`Reading::most_pixels`] pixels, or one image of more.
 /// All threads are stopped and joined on drop.
@@ -112,8 +114,9 @@ impl Loader {
     /// # Errors
     ///
     /// [`DataError::TooFewImages`] if the source cannot fill one batch, [`DataError::BadValue`]
-    /// or [`DataError::OutputSize`] for a configuration out of range, [`DataError::Threads`] if
-    /// a worker cannot be started.
+    /// or [`DataError::OutputSize`] for a configuration out of range, [`DataError::NoColors`] if
+    /// colours are to be changed where there are none, [`DataError::Threads`] if a worker cannot be
+    /// started.
     pub fn new<T: Transform + 'static>(
         source: Arc<dyn Source>,
         config: LoaderConfig<T>,

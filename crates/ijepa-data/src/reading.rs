@@ -13,14 +13,14 @@ pub use ahead::in_order;
 pub use meter::Costs;
 pub use retry::Retry;
 
-use crate::decode::{Decoding, decode_as, decode_part, guard, size};
+use crate::decode::{Decoding, decode_part, guard, in_depth};
 use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
-use crate::image::RgbImage8;
+use crate::image::Image;
 use crate::source::Source;
 use crate::view::View;
 use meter::Meter;
-use pixels::{PixelBudget, Share};
+use pixels::PixelBudget;
 
 /// Bytes of a buffer that is kept for the next image.
 const KEPT_BYTES: usize = 16 << 20;
@@ -31,6 +31,7 @@ pub struct Reading {
     /// How long images are waited for that cannot be read for now.
     pub retry: Retry,
     /// Pixels that are decoded at once by all threads together; an image of more is decoded alone.
+    /// In full depth a pixel counts as many as take its memory.
     pub most_pixels: u64,
     /// Bytes of files that a loader holds until they are decoded, where each request that is under
     /// way counts as the largest file so far; a file of more is held alone.
@@ -39,6 +40,21 @@ pub struct Reading {
     pub io_depth: usize,
     /// What files become where there is a choice.
     pub decoding: Decoding,
+    /// Channels that pictures show as red, green and blue of images in full depth; the first ones
+    /// if nothing is said.
+    pub picture: Option<[usize; 3]>,
+}
+
+impl Reading {
+    /// Channels that pictures show as red, green and blue: those asked for if there are such, else
+    /// the first three, the first one where there is but one, and the second twice of two.
+    pub fn shown(&self) -> [usize; 3] {
+        let channels = self.decoding.channels;
+        let asked = self
+            .picture
+            .filter(|shown| shown.iter().all(|&it| it < channels));
+        asked.unwrap_or_else(|| [0, 1, 2].map(|place| place.min(channels.saturating_sub(1))))
+    }
 }
 
 impl Default for Reading {
@@ -51,6 +67,7 @@ impl Default for Reading {
             most_bytes: 1 << 28,
             io_depth: 0,
             decoding: Decoding::default(),
+            picture: None,
         }
     }
 }
@@ -119,7 +136,7 @@ impl ImageReader {
         index: usize,
         stopped: &dyn Fn() -> bool,
         choose: impl FnMut(usize, usize) -> Result<View, DataError>,
-    ) -> Result<RgbImage8, FetchError> {
+    ) -> Result<Image, FetchError> {
         let image = self.fetch_image(source, index, stopped)?;
         self.view(image, choose).map_err(FetchError::Corrupt)
     }
@@ -139,13 +156,19 @@ impl ImageReader {
         source: &dyn Source,
         index: usize,
         stopped: &dyn Fn() -> bool,
-        make: impl FnOnce(&RgbImage8, Option<&[u8]>) -> Result<T, DataError>,
+        make: impl FnOnce(&Image, Option<&[u8]>) -> Result<T, DataError>,
     ) -> Result<T, FetchError> {
+        let name = source.name(index);
         self.fetch(source, index, stopped, |fetched, file| match fetched {
-            Fetched::Pixels(image) => make(&image, None),
+            Fetched::Pixels(image) if self.decoding.is_float() => {
+                make(&in_depth(&image, &name, self.decoding)?.into(), None)
+            }
+            Fetched::Pixels(image) => make(&image.into(), None),
             Fetched::File => {
-                let (image, _share) = self.decode(file, &source.name(index))?;
-                make(&image, Some(file))
+                let whole = |width, height| Ok(View::whole(width, height));
+                let hold = |pixels| self.pixels.take(pixels);
+                let part = decode_part(file, &name, self.decoding, hold, whole)?;
+                make(&part.image, Some(file))
             }
         })
     }
@@ -212,7 +235,7 @@ impl ImageReader {
         &self,
         image: FetchedImage,
         mut choose: impl FnMut(usize, usize) -> Result<View, DataError>,
-    ) -> Result<RgbImage8, DataError> {
+    ) -> Result<Image, DataError> {
         let FetchedImage {
             name,
             buffer,
@@ -221,7 +244,11 @@ impl ImageReader {
         let view = guard(&name, || match &fetched {
             Fetched::Pixels(image) => {
                 let since = Instant::now();
-                let shown = choose(image.width(), image.height())?.of(image);
+                let view = choose(image.width(), image.height())?;
+                let shown = match self.decoding.is_float() {
+                    true => view.of_any(&in_depth(image, &name, self.decoding)?.into()),
+                    false => view.of(image).map(Image::from),
+                };
                 self.meter.cropped(since);
                 shown
             }
@@ -236,7 +263,7 @@ impl ImageReader {
         file: &[u8],
         name: &str,
         choose: impl FnMut(usize, usize) -> Result<View, DataError>,
-    ) -> Result<RgbImage8, DataError> {
+    ) -> Result<Image, DataError> {
         let waited = Cell::new(Instant::now());
         let hold = |pixels| {
             let share = self.pixels.take(pixels);
@@ -254,14 +281,6 @@ impl ImageReader {
     /// What reading has cost so far.
     pub(crate) fn meter(&self) -> &Meter {
         &self.meter
-    }
-
-    /// Decodes a file when there is room for its pixels.
-    fn decode(&self, file: &[u8], name: &str) -> Result<(RgbImage8, Share<'_>), DataError> {
-        // What does not say its size may have any.
-        let pixels = size(file).map_or(u64::MAX, |[width, height]| width * height);
-        let share = self.pixels.take(pixels);
-        Ok((decode_as(file, name, self.decoding)?, share))
     }
 
     fn buffer(&self) -> Vec<u8> {

@@ -1,10 +1,11 @@
 //! Antialiased resizing and cropping, equal to Pillow's within one grey level.
 
 use fast_image_resize::images::{CroppedImage, Image, ImageRef};
+use fast_image_resize::pixels::F32;
 use fast_image_resize::{FilterType, IntoImageView, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 use crate::error::DataError;
-use crate::image::RgbImage8;
+use crate::image::{FloatImage, RgbImage8};
 
 /// The interpolation kernel; both widen when shrinking, so that no pixel is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,12 +52,12 @@ pub struct CropRect {
 }
 
 impl CropRect {
-    fn check(&self, image: &RgbImage8) -> Result<(), DataError> {
+    /// Checks that it is not empty and inside an image of `width` columns and `height` rows.
+    pub(crate) fn check(&self, width: usize, height: usize) -> Result<(), DataError> {
         let fits = |start: usize, length: usize, side: usize| {
             length > 0 && start.checked_add(length).is_some_and(|end| end <= side)
         };
-        if fits(self.left, self.width, image.width()) && fits(self.top, self.height, image.height())
-        {
+        if fits(self.left, self.width, width) && fits(self.top, self.height, height) {
             return Ok(());
         }
         Err(DataError::CropBox {
@@ -64,8 +65,8 @@ impl CropRect {
             top: self.top as f64,
             crop_width: self.width as f64,
             crop_height: self.height as f64,
-            width: image.width(),
-            height: image.height(),
+            width,
+            height,
         })
     }
 }
@@ -121,7 +122,7 @@ pub fn resize(
         });
     }
     let view = view(image)?;
-    two_passes(&view, part, width, height, filter)
+    rgb(two_passes(&view, part, width, height, filter)?)
 }
 
 /// Cuts `rect` out of `image`, then resizes the cut to `width` columns and `height` rows.
@@ -140,7 +141,7 @@ pub fn crop_resize(
     height: usize,
     filter: Filter,
 ) -> Result<RgbImage8, DataError> {
-    rect.check(image)?;
+    rect.check(image.width(), image.height())?;
     let view = view(image)?;
     let [left, top, crop_width, crop_height] =
         [rect.left, rect.top, rect.width, rect.height].map(|side| side as u32);
@@ -152,7 +153,43 @@ pub fn crop_resize(
         width: rect.width as f64,
         height: rect.height as f64,
     };
-    two_passes(&part, whole, width, height, filter)
+    rgb(two_passes(&part, whole, width, height, filter)?)
+}
+
+/// As [`crop_resize`], each channel by itself; results may lie beyond the samples that they are
+/// made of, as the cubic kernel makes them.
+pub(crate) fn crop_resize_float(
+    image: &FloatImage,
+    rect: CropRect,
+    width: usize,
+    height: usize,
+    filter: Filter,
+) -> Result<FloatImage, DataError> {
+    let part = image.crop(rect)?;
+    let whole = CropBox {
+        left: 0.0,
+        top: 0.0,
+        width: rect.width as f64,
+        height: rect.height as f64,
+    };
+    let [columns, rows] = sides(rect.width, rect.height)?;
+    let channels = part.channels();
+    sides(width, height)?;
+    let mut samples = vec![0.0; width * height * channels];
+    for channel in 0..channels {
+        let plane: Vec<F32> = part.channel(channel).map(F32::new).collect();
+        let plane = ImageRef::from_pixels(columns, rows, &plane)
+            .expect("a channel has a sample for each pixel");
+        let resized = two_passes(&plane, whole, width, height, filter)?;
+        let resized = resized
+            .typed_image::<F32>()
+            .expect("floats are resized to floats");
+        let places = samples.iter_mut().skip(channel).step_by(channels);
+        places
+            .zip(resized.pixels())
+            .for_each(|(place, sample)| *place = sample.0);
+    }
+    FloatImage::new([height, width], channels, samples)
 }
 
 /// Cuts `rect` out of `image`.
@@ -161,7 +198,7 @@ pub fn crop_resize(
 ///
 /// [`DataError::CropBox`] if the rectangle is empty or leaves the image.
 pub fn crop(image: &RgbImage8, rect: CropRect) -> Result<RgbImage8, DataError> {
-    rect.check(image)?;
+    rect.check(image.width(), image.height())?;
     let mut pixels = Vec::with_capacity(rect.width * rect.height * 3);
     for row in image
         .pixels()
@@ -181,7 +218,12 @@ fn view(image: &RgbImage8) -> Result<ImageRef<'_>, DataError> {
         .map_err(|_| DataError::OutputSize { width, height })
 }
 
-/// Resizes columns first and rows second, rounding to bytes in between, as Pillow does.
+fn rgb(image: Image<'_>) -> Result<RgbImage8, DataError> {
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    RgbImage8::new(width, height, image.into_vec())
+}
+
+/// Resizes columns first and rows second, rounding bytes to bytes in between, as Pillow does.
 ///
 /// The library's own order is rows first; near sharp edges, where the cubic kernel overshoots
 /// and is clamped, the two orders differ by many grey levels.
@@ -191,25 +233,26 @@ fn two_passes(
     width: usize,
     height: usize,
     filter: Filter,
-) -> Result<RgbImage8, DataError> {
+) -> Result<Image<'static>, DataError> {
     const CHECKED: &str = "the pixel types agree and the crop box was checked";
     let [columns, rows] = sides(width, height)?;
     sides(width, source.height() as usize)?;
+    let pixels = source.pixel_type().expect("pixels have a type");
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter.kernel()));
     let mut resizer = Resizer::new();
 
-    let mut narrow = Image::new(columns, source.height(), PixelType::U8x3);
+    let mut narrow = Image::new(columns, source.height(), pixels);
     let horizontal = options.crop(part.left, 0.0, part.width, f64::from(source.height()));
     resizer
         .resize(source, &mut narrow, &horizontal)
         .expect(CHECKED);
 
-    let mut output = Image::new(columns, rows, PixelType::U8x3);
+    let mut output = Image::new(columns, rows, pixels);
     let vertical = options.crop(0.0, part.top, f64::from(columns), part.height);
     resizer
         .resize(&narrow, &mut output, &vertical)
         .expect(CHECKED);
-    RgbImage8::new(width, height, output.into_vec())
+    Ok(output)
 }
 
 /// The sides as the resizing library takes them, none zero and their product addressable.
@@ -253,6 +296,42 @@ mod tests {
             cut
         );
         assert_eq!(cut.pixel(0, 0), image.pixel(2, 1));
+    }
+
+    #[test]
+    fn floats_are_resized_as_bytes_are_in_every_channel() {
+        let image = ramp(13, 9);
+        let samples = |image: &RgbImage8| -> Vec<f32> {
+            image.pixels().iter().map(|&byte| f32::from(byte)).collect()
+        };
+        // Five channels: those of the bytes, and two of them again.
+        let pixels = samples(&image);
+        let five = pixels.as_chunks::<3>().0.iter();
+        let five = five.flat_map(|[r, g, b]| [*r, *g, *b, *r, 10.0 * *b]);
+        let floats = FloatImage::new([9, 13], 5, five.collect()).unwrap();
+        let rect = CropRect {
+            top: 1,
+            left: 2,
+            height: 7,
+            width: 9,
+        };
+        for (filter, width, height) in [
+            (Filter::Bilinear, 4, 3),
+            (Filter::Bilinear, 18, 15),
+            (Filter::Bicubic, 5, 20),
+        ] {
+            let bytes = crop_resize(&image, rect, width, height, filter).unwrap();
+            let found = crop_resize_float(&floats, rect, width, height, filter).unwrap();
+            for (place, expected) in samples(&bytes).into_iter().enumerate() {
+                let pixel = &found.samples()[place / 3 * 5..][..5];
+                // Bytes are rounded twice and end at 0 and 255.
+                let clamped = pixel[place % 3].clamp(0.0, 255.0);
+                let near = filter == Filter::Bicubic || (clamped - expected).abs() <= 1.01;
+                assert!(near, "{clamped} {expected}");
+                assert_eq!(pixel[3], pixel[0]);
+                assert!((pixel[4] - 10.0 * pixel[2]).abs() < 0.01);
+            }
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::decode::extension;
 use crate::error::DataError;
 use crate::fetch::FetchError;
-use crate::image::RgbImage8;
+use crate::image::{Image, RgbImage8};
 use crate::loader::Skipped;
 use crate::order::sample;
 use crate::reading::{ImageReader, Reading, in_order};
@@ -69,13 +69,14 @@ pub struct Statistics {
     pub kinds: BTreeMap<&'static str, usize>,
     /// Images whose channels are equal everywhere.
     pub grey: usize,
-    /// Mean of red, green and blue, where white is 1.
-    pub mean: [f64; 3],
-    /// Standard deviation of red, green and blue, where white is 1.
-    pub std: [f64; 3],
+    /// Mean of each channel, where white of 8 and of 16 bits is 1 and floats are what they are.
+    pub mean: Vec<f64>,
+    /// Standard deviation of each channel on that scale.
+    pub std: Vec<f64>,
     /// Images that could not be read.
     pub bad: Vec<Skipped>,
-    /// The centres of up to 64 images, in rows.
+    /// The centres of up to 64 images, in rows; of those in full depth, the channels of
+    /// [`Reading::shown`], stretched image by image.
     pub sheet: RgbImage8,
 }
 
@@ -86,7 +87,7 @@ struct Measured {
     bytes: Option<usize>,
     is_grey: bool,
     /// Mean and mean square of each channel.
-    moments: [[f64; 2]; 3],
+    moments: Vec<[f64; 2]>,
     thumbnail: Option<RgbImage8>,
 }
 
@@ -122,8 +123,8 @@ impl Statistics {
         let reader = ImageReader::new(config.reading);
         let measure = |number: usize, stopped: &dyn Fn() -> bool| {
             let is_shown = shown.binary_search(&(number as u32)).is_ok();
-            let measure =
-                |image: &RgbImage8, file: Option<&[u8]>| Measured::of(image, file, is_shown);
+            let shown = is_shown.then(|| config.reading.shown());
+            let measure = |image: &Image, file: Option<&[u8]>| Measured::of(image, file, shown);
             reader.read_with_file(source, chosen[number] as usize, stopped, measure)
         };
         let (mut all, mut bad, mut sheet) = (Totals::default(), Vec::new(), Sheet::default());
@@ -148,33 +149,63 @@ impl Statistics {
 }
 
 impl Measured {
-    fn of(image: &RgbImage8, file: Option<&[u8]>, is_shown: bool) -> Result<Self, DataError> {
-        let pixels = image.pixels().as_chunks::<3>().0;
-        let mut sums = [[0_u64; 2]; 3];
-        for pixel in pixels {
-            for (sum, &value) in sums.iter_mut().zip(pixel) {
-                let value = u64::from(value);
-                sum[0] += value;
-                sum[1] += value * value;
+    /// A thumbnail shows three channels of it.
+    fn of(
+        image: &Image,
+        file: Option<&[u8]>,
+        shown: Option<[usize; 3]>,
+    ) -> Result<Self, DataError> {
+        let is_grey = match image {
+            Image::Rgb8(image) => {
+                let mut pixels = image.pixels().as_chunks::<3>().0.iter();
+                pixels.all(|[red, green, blue]| red == green && green == blue)
             }
-        }
-        let count = pixels.len() as f64;
-        let moments = |[first, second]: [u64; 2]| {
-            [
-                first as f64 / count / 255.0,
-                second as f64 / count / 255.0 / 255.0,
-            ]
+            Image::Float(image) => image.channels() == 1,
         };
+        let thumbnail = shown.map(|shown| thumbnail(&image.to_picture(shown)));
         Ok(Self {
             size: [image.height(), image.width()],
             kind: file.map_or("pixels", |file| extension(file).unwrap_or("other")),
             bytes: file.map(<[u8]>::len),
-            is_grey: pixels
-                .iter()
-                .all(|[red, green, blue]| red == green && green == blue),
-            moments: sums.map(moments),
-            thumbnail: is_shown.then(|| thumbnail(image)).transpose()?,
+            is_grey,
+            moments: moments(image),
+            thumbnail: thumbnail.transpose()?,
         })
+    }
+}
+
+/// Mean and mean square of each channel.
+fn moments(image: &Image) -> Vec<[f64; 2]> {
+    let pixels = (image.width() * image.height()) as f64;
+    match image {
+        Image::Rgb8(image) => {
+            let mut sums = [[0_u64; 2]; 3];
+            for pixel in image.pixels().as_chunks::<3>().0 {
+                for (sum, &value) in sums.iter_mut().zip(pixel) {
+                    let value = u64::from(value);
+                    sum[0] += value;
+                    sum[1] += value * value;
+                }
+            }
+            let moments = |[first, second]: [u64; 2]| {
+                [
+                    first as f64 / pixels / 255.0,
+                    second as f64 / pixels / 255.0 / 255.0,
+                ]
+            };
+            sums.map(moments).into()
+        }
+        Image::Float(image) => {
+            let moments = |channel| {
+                let add = |[first, second]: [f64; 2], sample: f32| {
+                    let sample = f64::from(sample);
+                    [first + sample, second + sample * sample]
+                };
+                let sums = image.channel(channel).fold([0.0; 2], add);
+                sums.map(|sum| sum / pixels)
+            };
+            (0..image.channels()).map(moments).collect()
+        }
     }
 }
 
@@ -187,7 +218,7 @@ struct Totals {
     bytes: Vec<f64>,
     kinds: BTreeMap<&'static str, usize>,
     grey: usize,
-    moments: [[f64; 2]; 3],
+    moments: Vec<[f64; 2]>,
 }
 
 impl Totals {
@@ -199,6 +230,7 @@ impl Totals {
         self.bytes.extend(image.bytes.map(|bytes| bytes as f64));
         *self.kinds.entry(image.kind).or_default() += 1;
         self.grey += usize::from(image.is_grey);
+        self.moments.resize(image.moments.len(), [0.0; 2]);
         let sums = self.moments.as_flattened_mut().iter_mut();
         let more = image.moments.as_flattened();
         sums.zip(more).for_each(|(sum, moment)| *sum += moment);
@@ -222,9 +254,8 @@ impl Totals {
                 .map(|first| first.why.clone())
                 .unwrap_or_default(),
         };
-        let moments = self
-            .moments
-            .map(|moments| moments.map(|sum| sum / measured as f64));
+        let mean = |moments: &[f64; 2]| moments.map(|sum| sum / measured as f64);
+        let moments: Vec<[f64; 2]> = self.moments.iter().map(mean).collect();
         let (mut classes, mut unlabelled) = (BTreeMap::new(), 0);
         for index in 0..source.len() {
             match source.label(index) {
@@ -243,8 +274,11 @@ impl Totals {
             bytes: Spread::of(self.bytes),
             kinds: self.kinds,
             grey: self.grey,
-            mean: moments.map(|[mean, _]| mean),
-            std: moments.map(|[mean, square]| (square - mean * mean).max(0.0).sqrt()),
+            mean: moments.iter().map(|[mean, _]| *mean).collect(),
+            std: moments
+                .iter()
+                .map(|[mean, square]| (square - mean * mean).max(0.0).sqrt())
+                .collect(),
             bad,
             sheet: sheet.draw()?,
         })

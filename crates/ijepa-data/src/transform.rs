@@ -19,7 +19,7 @@ pub use pretrain::Augment;
 pub use rand_augment::RandAugment;
 
 use crate::error::DataError;
-use crate::image::RgbImage8;
+use crate::image::Image;
 use crate::rng::SampleRng;
 use crate::view::View;
 
@@ -85,9 +85,14 @@ pub trait Transform: Send + Sync + std::fmt::Debug {
     /// # Errors
     ///
     /// A [`DataError`] if this image cannot be changed; a loader leaves it out.
-    fn change(&self, shown: RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
+    fn change(&self, shown: Image, rng: &mut SampleRng) -> Result<Image, DataError> {
         let _ = rng;
         Ok(shown)
+    }
+
+    /// Whether it changes colours, so that it can do nothing with other channels.
+    fn needs_colors(&self) -> bool {
+        false
     }
 }
 

@@ -1,10 +1,10 @@
 //! Which part of an image is shown, and how large.
 
 use crate::error::DataError;
-use crate::image::RgbImage8;
+use crate::image::{FloatImage, Image, RgbImage8};
 #[cfg(feature = "turbojpeg")]
 use crate::resize::{CropBox, resize};
-use crate::resize::{CropRect, Filter, crop, crop_resize};
+use crate::resize::{CropRect, Filter, crop, crop_resize, crop_resize_float};
 
 /// The part of an image that is wanted and the size that it gets, which follow from the size of
 /// the image alone: a decoder need not make the rest.
@@ -68,6 +68,36 @@ impl View {
         self.resize(image, Place::Whole(self.part))
     }
 
+    /// As [`of`](Self::of), of floats too, which are resized by the same kernels, each channel by
+    /// itself and without limits to its values.
+    ///
+    /// # Errors
+    ///
+    /// As [`of`](Self::of).
+    pub fn of_any(&self, image: &Image) -> Result<Image, DataError> {
+        self.resize_any(image, Place::Whole(self.part))
+    }
+
+    fn resize_any(&self, image: &Image, place: Place) -> Result<Image, DataError> {
+        Ok(match image {
+            Image::Rgb8(image) => self.resize(image, place)?.into(),
+            // Only JPEG files, which are bytes, are decoded in part.
+            Image::Float(image) => self.resize_float(image)?.into(),
+        })
+    }
+
+    fn resize_float(&self, image: &FloatImage) -> Result<FloatImage, DataError> {
+        let ([height, width], part) = (self.size, self.part);
+        let resized = match self.size == [part.height, part.width] {
+            true => image.crop(part)?,
+            false => crop_resize_float(image, part, width, height, self.filter)?,
+        };
+        match self.kept {
+            Some(kept) => resized.crop(kept),
+            None => Ok(resized),
+        }
+    }
+
     fn resize(&self, image: &RgbImage8, place: Place) -> Result<RgbImage8, DataError> {
         let [height, width] = self.size;
         let resized = match place {
@@ -96,15 +126,25 @@ pub(crate) enum Place {
 /// The pixels that a view is made of, and what is held as long as they are in memory.
 #[derive(Debug)]
 pub(crate) struct Part<H> {
-    pub(crate) image: RgbImage8,
+    pub(crate) image: Image,
     pub(crate) view: View,
     pub(crate) place: Place,
     pub(crate) _held: H,
 }
 
 impl<H> Part<H> {
+    /// All pixels of an image for a view of it.
+    pub(crate) fn whole(image: Image, view: View, held: H) -> Self {
+        Self {
+            image,
+            view,
+            place: Place::Whole(view.part),
+            _held: held,
+        }
+    }
+
     /// Makes the view.
-    pub(crate) fn shown(&self) -> Result<RgbImage8, DataError> {
-        self.view.resize(&self.image, self.place)
+    pub(crate) fn shown(&self) -> Result<Image, DataError> {
+        self.view.resize_any(&self.image, self.place)
     }
 }

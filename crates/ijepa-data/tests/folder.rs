@@ -47,6 +47,18 @@ fn check(files: &[&str], classes: &[&str], expected: &[(&str, Option<u32>)]) {
     assert_eq!(source.read(0).unwrap().pixels(), [1, 2, 3]);
 }
 
+/// Arrays are kept beside images for many reasons.
+#[test]
+fn arrays_are_images_where_no_other_image_is() {
+    let root = tree(&["a/1.npy", "a/2.NPY", "a/notes.txt", "b/1.png", "b/1.npy"]);
+    let source = FolderSource::open(root.path()).unwrap();
+    let expected = [("a/1.npy", 0), ("a/2.NPY", 0), ("b/1.png", 1)];
+    let expected = expected.map(|(name, label)| (name.to_owned(), Some(label)));
+    assert_eq!(contents(root.path(), &source), expected);
+    let notes = source.notes().join("");
+    assert!(notes.contains(".npy 1, .txt 1"), "{notes}");
+}
+
 #[test]
 fn classes_are_sub_folders_in_byte_order() {
     check(

@@ -114,6 +114,23 @@ fn members_of_one_key_are_a_sample_and_endings_may_be_in_any_case() {
 }
 
 #[test]
+fn an_array_is_the_image_of_a_sample_without_another() {
+    let folder = TempDir::new().unwrap();
+    let (level, none) = (image(7), [0; 4]);
+    let members = [
+        ("0.npy", &none[..]),
+        ("0.left.ppm", &level),
+        ("1.npy", &none),
+        ("1.txt", b"one"),
+    ];
+    write(&folder, "a.tar", &archive(&members));
+    let source = open(&folder, "a.tar").unwrap();
+    let names = [0, 1].map(|index| source.name(index));
+    assert!(names[0].ends_with("/0.left.ppm") && names[1].ends_with("/1.npy"));
+    assert_eq!(source.len(), 2);
+}
+
+#[test]
 fn long_names_of_every_format_are_read_and_what_is_no_file_is_passed_over() {
     let folder = TempDir::new().unwrap();
     let long = |letter: &str, length| format!("{}/x.ppm", letter.repeat(length));

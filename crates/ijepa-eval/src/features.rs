@@ -11,8 +11,8 @@ pub use cache::{CacheError, FeatureCache};
 pub use embed::{Embedded, Vectors, embed};
 pub use embedder::Embedder;
 pub use extract::{
-    ExtractConfig, ExtractError, Extracted, PixelBatch, extract, extract_pixels,
-    extract_with_progress, for_each_batch, natural_size, preprocess_of,
+    ExtractConfig, ExtractError, Extracted, PixelBatch, default_normalization, extract,
+    extract_pixels, extract_with_progress, for_each_batch, natural_size, preprocess_of,
 };
 pub use store::{FeatureFileError, FeatureFormat, StoredFeatures, read_features};
 

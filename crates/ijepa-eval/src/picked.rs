@@ -4,7 +4,7 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
-use ijepa_data::{Preprocess, Reading, RgbImage8, Skipped, Source};
+use ijepa_data::{Image, Preprocess, Reading, Skipped, Source};
 use ijepa_masking::RgbPicture;
 use ijepa_model::VisionTransformer;
 
@@ -18,16 +18,18 @@ pub struct PickedImage {
     /// Its name in the source.
     pub name: String,
     /// Its pixels.
-    pub image: RgbImage8,
+    pub image: Image,
+    /// Channels that its picture shows as red, green and blue, if it has not just these.
+    pub shown: [usize; 3],
 }
 
 impl PickedImage {
-    /// What the encoder sees.
+    /// What the encoder sees, or three channels of it, each stretched over its range.
     pub fn picture(&self) -> RgbPicture {
         RgbPicture {
             width: self.image.width(),
             height: self.image.height(),
-            pixels: self.image.pixels().to_vec(),
+            pixels: self.image.to_picture(self.shown).into_pixels(),
         }
     }
 }
@@ -70,6 +72,7 @@ pub fn pick_images(
         return Err(ExtractError::NoSuchImage { index, images });
     }
     let reader = Reader::new(source, preprocess, size, reading);
+    let shown = reading.shown();
     let mut picked = Picked {
         images: Vec::new(),
         skipped: Vec::new(),
@@ -80,6 +83,7 @@ pub fn pick_images(
                 index,
                 name: source.name(index),
                 image,
+                shown,
             }),
             Err(skipped) => picked.skipped.push(skipped),
         }
@@ -90,7 +94,7 @@ pub fn pick_images(
     }
 }
 
-/// Images as an encoder takes them: `[images, 3, height, width]`, normalised.
+/// Images as an encoder takes them: `[images, channels, height, width]`, normalised.
 ///
 /// # Panics
 ///
@@ -98,8 +102,8 @@ pub fn pick_images(
 pub fn image_tensor(images: &[PickedImage], config: &ExtractConfig, device: &Device) -> Tensor<4> {
     let first = &images.first().expect("at least one image").image;
     let shape = [images.len(), first.height(), first.width()];
-    let pixels = images.iter().flat_map(|picked| picked.image.pixels());
-    let pixels: Vec<u8> = pixels.copied().collect();
+    let pixels = images.iter().map(|picked| picked.image.bytes());
+    let pixels = pixels.collect::<Vec<_>>().concat();
     config.normalization.images(&pixels, shape, device)
 }
 

@@ -339,8 +339,8 @@ fn images_with_features_that_are_not_finite_are_named_and_nothing_is_written() {
     // The pixel statistics make the channels of all images but the black ones overflow.
     let config = ExtractConfig {
         normalization: Normalization {
-            mean: [0.0; 3],
-            std: [1e-40; 3],
+            mean: [0.0; 3].into(),
+            std: [1e-40; 3].into(),
         },
         ..config()
     };
@@ -442,7 +442,8 @@ fn encoders_of_other_channels_are_refused_before_anything_is_read() {
         ..encoder().config().clone()
     };
     let (grey, source) = (grey.init(&device()), Levels::new(3));
-    let expected = "the encoder takes images with 1 channels, images have 3";
+    let expected = "the encoder takes images of 1 channels, they are read with 3 and normalised by \
+                    statistics of 3";
     let error = extract(&grey, &source, &config(), &device()).unwrap_err();
     assert_eq!(error.to_string(), expected);
     let folder = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use ijepa_masking::{MaskError, PatchGrid};
 
-use crate::{VisionTransformerConfig, encoder::RGB_CHANNELS, variant::VitVariant};
+use crate::variant::VitVariant;
 
 /// Sizes that make no network.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -32,12 +32,6 @@ pub enum ConfigError {
         found: usize,
         /// The largest size allowed.
         max: usize,
-    },
-    /// Images have red, green and blue, the encoder takes something else.
-    #[error("the encoder takes images with {found} channels, images have {RGB_CHANNELS}")]
-    NotRgb {
-        /// Channels that the encoder takes.
-        found: usize,
     },
     /// The width cannot be split into heads.
     #[error("`{key}` = {dim} is not a multiple of num_heads = {num_heads}")]
@@ -75,20 +69,6 @@ const MAX_CHANNELS: usize = 1 << 16;
 pub(crate) fn check_channels(key: &'static str, channels: usize) -> Result<(), ConfigError> {
     check_positive(key, channels)?;
     check_at_most(key, channels, MAX_CHANNELS)
-}
-
-impl VisionTransformerConfig {
-    /// Checks that it takes images as files and cameras have them: red, green and blue.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::NotRgb`] if it takes something else.
-    pub fn check_rgb(&self) -> Result<(), ConfigError> {
-        match self.in_chans {
-            RGB_CHANNELS => Ok(()),
-            found => Err(ConfigError::NotRgb { found }),
-        }
-    }
 }
 
 pub(crate) fn check_positive(key: &'static str, value: usize) -> Result<(), ConfigError> {

@@ -288,10 +288,27 @@ mod api {
     }
 
     #[test]
+    fn floats_of_any_number_of_channels_are_normalised_as_they_are() {
+        let normalization = Normalization {
+            mean: [100.0, -1.0].into(),
+            std: [50.0, 2.0].into(),
+        };
+        let samples = [100.0_f32, 1.0, 300.0, -1.0];
+        let bytes = samples.map(f32::to_ne_bytes).concat();
+        let images = normalization.images(&bytes, [1, 1, 2], &device());
+        assert_eq!(images.dims(), [1, 2, 1, 2]);
+        assert_close("samples", &values(images), &[0.0, 4.0, 1.0, 0.0], 1e-6);
+        // A byte a sample: 255 is white.
+        let images = normalization.images(&[255, 0, 0, 255], [1, 1, 2], &device());
+        let expected = [-1.98, -2.0, 0.5, 1.0];
+        assert_close("bytes", &values(images), &expected, 1e-6);
+    }
+
+    #[test]
     fn bytes_are_normalised_by_channel() {
         let normalization = Normalization {
-            mean: [0.0, 0.5, 1.0],
-            std: [1.0, 0.5, 0.25],
+            mean: [0.0, 0.5, 1.0].into(),
+            std: [1.0, 0.5, 0.25].into(),
         };
         let images = normalization.images(&[255, 255, 255, 0, 0, 0], [1, 1, 2], &device());
         assert_eq!(images.dims(), [1, 3, 1, 2]);

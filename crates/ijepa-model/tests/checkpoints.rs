@@ -341,8 +341,8 @@ mod checkpoints {
         };
         let half = r#""image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]"#;
         let of_bytes = Normalization {
-            mean: [127.5 / 255.0; 3],
-            std: [0.25; 3],
+            mean: [127.5 / 255.0; 3].into(),
+            std: [0.25; 3].into(),
         };
         let scaled = r#""image_mean": [127.5, 127.5, 127.5], "image_std": [63.75, 63.75, 63.75]"#;
         assert_eq!(found("{}"), None);

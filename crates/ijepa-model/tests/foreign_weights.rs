@@ -238,7 +238,7 @@ fn timm_folders_load_with_their_own_preprocessing() {
             margin: 1.0 / 0.875
         })
     );
-    assert_eq!(opened.normalization.unwrap().mean, [0.5; 3]);
+    assert_eq!(*opened.normalization.unwrap().mean, [0.5; 3]);
     assert_same(folder.0.path(), &encoder, "timm");
 }
 

@@ -79,11 +79,12 @@ impl InitialWeights {
         let found = &checkpoint.encoder_config;
         let sizes = |config: &VisionTransformerConfig| {
             [
-                ("patch_size", config.patch_size),
-                ("embed_dim", config.embed_dim),
-                ("depth", config.depth),
-                ("num_heads", config.num_heads),
-                ("mlp_ratio * model.embed_dim", config.hidden_dim()),
+                ("data.channels", config.in_chans),
+                ("model.patch_size", config.patch_size),
+                ("model.embed_dim", config.embed_dim),
+                ("model.depth", config.depth),
+                ("model.num_heads", config.num_heads),
+                ("model.mlp_ratio * model.embed_dim", config.hidden_dim()),
             ]
         };
         let pairs = sizes(found).into_iter().zip(sizes(&model.encoder));
@@ -91,7 +92,7 @@ impl InitialWeights {
             if found != expected {
                 return Err(TrainError::OtherRecipe {
                     path: checkpoint.path.clone(),
-                    key: format!("model.{key}"),
+                    key: key.to_owned(),
                     found: found.to_string(),
                     expected: expected.to_string(),
                 });

@@ -127,7 +127,7 @@ impl Task for Pretraining<'_> {
             start_step: step,
             workers: options.workers,
             reading: Reading {
-                decoding: self.plan.recipe.data.decoding,
+                decoding: self.plan.recipe.data.decoding(),
                 ..options.reading
             },
             augment: self.plan.augment.clone(),
@@ -260,9 +260,10 @@ impl Pretraining<'_> {
     ) -> impl Iterator<Item = GroupBatch> + use<'b> {
         let [height, width] = self.plan.model.encoder.image_size;
         let group_size = self.plan.recipe.mask_group_size();
+        let group_bytes = batch.images.len() / batch.indices.len() * group_size;
         let (seed, step, device) = (self.plan.recipe.run.seed, batch.step, self.device.clone());
         let normalization = self.plan.recipe.data.normalization();
-        let chunks = batch.images.chunks_exact(group_size * height * width * 3);
+        let chunks = batch.images.chunks_exact(group_bytes);
         chunks
             .zip(masks)
             .zip(self.numbers(batch))

@@ -54,12 +54,13 @@ impl Recipe {
         let encoder = match &model.arch {
             Some(arch) => VisionTransformerConfig {
                 drop_path: model.drop_path,
+                in_chans: self.data.channels,
                 ..VisionTransformerConfig::variant(arch)?.with_image_size(image_size)
             },
             None => VisionTransformerConfig {
                 image_size,
                 patch_size: model.patch_size.unwrap_or(0),
-                in_chans: 3,
+                in_chans: self.data.channels,
                 embed_dim: model.embed_dim.unwrap_or(0),
                 depth: model.depth.unwrap_or(0),
                 num_heads: model.num_heads.unwrap_or(0),

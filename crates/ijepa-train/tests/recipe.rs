@@ -49,6 +49,7 @@ fn other_value(key: &str, value: &str) -> String {
         "data.orientation" => "exif",
         "data.sixteen_bit" => "scale",
         "data.mean" | "data.std" => "[0.11, 0.12, 0.13]",
+        "data.bands" | "data.picture" => "[\"1\"]",
         "optimizer.weight_decay_schedule" => "linear",
         "run.precision" => "f32",
         "run.kernels" => "reference",
@@ -96,7 +97,7 @@ fn every_key_can_be_overridden_and_written() {
         }
     }
     // The keys of the documented format.
-    assert_eq!(keys.len(), 72, "{keys:?}");
+    assert_eq!(keys.len(), 75, "{keys:?}");
 }
 
 #[test]

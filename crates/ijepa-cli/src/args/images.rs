@@ -8,10 +8,11 @@ use std::{
 use clap::Args;
 use ijepa_data::{
     DataError, DataSpec, Decode, Decoding, IndexCache, Orientation, Preprocess, Reading,
-    SixteenBit, Source,
+    SixteenBit, Source, check_channels,
 };
-use ijepa_eval::ExtractConfig;
-use ijepa_model::{Normalization, Pooling};
+use ijepa_eval::{ExtractConfig, preprocess_of};
+use ijepa_model::{Checkpoint, Normalization, Pooling};
+use ijepa_train::{Recipe, RecipeError};
 use serde_json::{Value, json};
 
 use crate::{context::Context, report};
@@ -116,9 +117,55 @@ pub(crate) struct ReadArgs {
     /// Whether pictures are turned upright as their EXIF data says: ignore, exif
     #[arg(long, value_name = "HOW", default_value_t)]
     orientation: Orientation,
-    /// How 16-bit samples become 8: high_byte; scale to the bits that a picture uses
+    /// How 16-bit samples become 8: high_byte; scale to the bits that a picture uses; keep leaves
+    /// them 16, and floats what they are, as for encoders of other channels than three
     #[arg(long, value_name = "HOW", default_value_t)]
     sixteen_bit: SixteenBit,
+}
+
+/// What weights say about the images that they take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    /// How they are resized, if they say so.
+    pub(crate) preprocess: Option<Preprocess>,
+    pub(crate) channels: usize,
+    /// Channels that pictures show, if their recipe says so.
+    pub(crate) picture: Option<[usize; 3]>,
+}
+
+impl Wanted {
+    /// Colours, resized as others say.
+    pub(crate) const COLORS: Self = Self {
+        preprocess: None,
+        channels: 3,
+        picture: None,
+    };
+
+    /// What `checkpoint` and the recipe in it say.
+    pub(crate) fn of(checkpoint: &Checkpoint) -> Result<Self, RecipeError> {
+        let recipe = checkpoint.state.recipe.as_deref();
+        let recipe = recipe.map(|toml| Recipe::from_toml(toml, "state.json"));
+        Ok(Self {
+            preprocess: preprocess_of(checkpoint),
+            channels: checkpoint.encoder_config.in_chans,
+            picture: recipe
+                .transpose()?
+                .and_then(|it| it.data.picture_channels()),
+        })
+    }
+
+    /// Checks that `source` has such images.
+    pub(crate) fn check(&self, source: &dyn Source) -> Result<(), DataError> {
+        let channels = self.channels;
+        let decoding = Decoding::default();
+        check_channels(
+            source,
+            Decoding {
+                channels,
+                ..decoding
+            },
+        )
+    }
 }
 
 /// How images become features.
@@ -126,6 +173,13 @@ pub(crate) struct ReadArgs {
 pub(crate) struct Extraction {
     pub(crate) config: ExtractConfig,
     pub(crate) resizing: Resizing,
+}
+
+impl Extraction {
+    /// Checks that `source` has images of the channels that they are read with.
+    pub(crate) fn check(&self, source: &dyn Source) -> Result<(), DataError> {
+        check_channels(source, self.config.reading.decoding)
+    }
 }
 
 impl ReadArgs {
@@ -145,6 +199,7 @@ impl ReadArgs {
             workers: context.workers(),
             reading: Reading {
                 decoding: resizing.decoding,
+                picture: resizing.picture,
                 ..context.reading()
             },
         };
@@ -152,21 +207,26 @@ impl ReadArgs {
     }
 
     /// What the flag says, else the weights, else `default`.
-    pub(crate) fn choose(&self, own: Option<Preprocess>, default: Preprocess) -> Resizing {
+    pub(crate) fn choose(&self, own: Wanted, default: Preprocess) -> Resizing {
+        let Wanted {
+            channels, picture, ..
+        } = own;
         let decoding = Decoding {
             decode: self.decode,
             orientation: self.orientation,
             sixteen_bit: self.sixteen_bit,
+            channels,
         };
         let of = |from| {
             move |how| Resizing {
                 how,
                 from,
                 decoding,
+                picture,
             }
         };
         let asked = self.preprocess.map(of("flag"));
-        let own = || own.map(of("weights"));
+        let own = || own.preprocess.map(of("weights"));
         asked.or_else(own).unwrap_or_else(|| of("default")(default))
     }
 }
@@ -177,6 +237,8 @@ pub(crate) struct Resizing {
     pub(crate) how: Preprocess,
     from: &'static str,
     decoding: Decoding,
+    /// Channels that pictures show.
+    pub(crate) picture: Option<[usize; 3]>,
 }
 
 impl Resizing {
@@ -187,6 +249,7 @@ impl Resizing {
         result["decode"] = json!(self.decoding.decode.to_string());
         result["orientation"] = json!(self.decoding.orientation.to_string());
         result["sixteen_bit"] = json!(self.decoding.sixteen_bit.to_string());
+        result["channels"] = json!(self.decoding.channels);
     }
 }
 

@@ -71,7 +71,8 @@ impl Embed {
         let compute = context.compute()?;
         let source = self.data.open(context)?;
         let frozen = self.weights.load(self.encoder, context)?;
-        let resizing = self.read.choose(frozen.preprocess, Preprocess::Eval);
+        frozen.wanted.check(source.as_ref())?;
+        let resizing = self.read.choose(frozen.wanted, Preprocess::Eval);
         let statistics = frozen.normalization;
         let extraction = self.read.extraction(pooling, statistics, resizing, context);
         if !context.quiet {

@@ -73,6 +73,8 @@ impl Finetune {
         let data = FinetuneData::new(train, test).map_err(Error::from)?;
         let seed = recipe.run.seed;
         let loaded = self.weights.load_trainable(self.encoder, seed, compute)?;
+        loaded.wanted.check(data.train().as_ref())?;
+        loaded.wanted.check(data.test().as_ref())?;
         let config = loaded.encoder.config();
         let plan = FinetunePlan::new(recipe, config, &data).map_err(Error::from)?;
         let folder = Folder::open(&self.run.out)?;

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
-use ijepa_data::{Reading, Source};
+use ijepa_data::{Reading, Source, check_channels};
 use ijepa_eval::{EpochEvaluation, ExtractConfig};
 use ijepa_train::{
     Learner, PretrainPlan, Recipe, Resume, pretrain,
@@ -62,6 +62,7 @@ impl Pretrain {
         let recipe = recipe.with_overrides(&[compute.precision_override()])?;
         let source = self.data.open_unlabelled(context)?;
         let plan = PretrainPlan::new(recipe, source.len())?;
+        check_channels(source.as_ref(), plan.recipe().data.decoding())?;
         if context.leads() {
             self.warn_of_batch(plan.recipe())?;
         }

@@ -11,7 +11,7 @@ use ijepa_report::{PatchPicture, Report as Page, RunRecord};
 use serde_json::json;
 
 use crate::{
-    args,
+    args::{self, Wanted},
     context::{Compute, Context},
     error::{CliError, on_one_line},
     picture,
@@ -100,7 +100,8 @@ impl ReportRuns {
         let checkpoint = args::open_weights(run.path(), None)?;
         let encoder = checkpoint.feature_encoder(&compute.device)?;
         let encoder = encoder.with_precision(compute.precision);
-        let config = ExtractConfig::of(&checkpoint);
+        let mut config = ExtractConfig::of(&checkpoint);
+        config.reading.picture = Wanted::of(&checkpoint)?.picture;
         let indices = evenly_spread(source.len(), self.images);
         let size = encoder.config().image_size;
         let picked = pick_images(

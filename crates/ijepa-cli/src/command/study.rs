@@ -12,7 +12,7 @@ use ijepa_model::files;
 use ijepa_train::Recipe;
 
 use crate::{
-    args::{self, ReadArgs},
+    args::{self, ReadArgs, Wanted},
     context::{Compute, Context},
     error::CliError,
     report,
@@ -62,7 +62,11 @@ impl StudyArgs {
         context: &Context,
     ) -> Result<StudyReport, CliError> {
         let compute = context.compute()?;
-        let resizing = self.read.choose(None, Preprocess::Eval);
+        let wanted = Wanted {
+            channels: study.recipe.data.channels,
+            ..Wanted::COLORS
+        };
+        let resizing = self.read.choose(wanted, Preprocess::Eval);
         let ExtractConfig { pooling, .. } = study.extract;
         let normalization = study.recipe.data.normalization();
         let read = self

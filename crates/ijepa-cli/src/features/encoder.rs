@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use ijepa_data::Preprocess;
-use ijepa_eval::preprocess_of;
+use ijepa_eval::default_normalization;
 use ijepa_model::{
     Checkpoint, CheckpointError, IJepa, Initialization, Normalization, PositionResampling,
     VisionTransformer, VisionTransformerConfig, checkpoint::EncoderRole,
@@ -12,7 +11,7 @@ use ijepa_model::{
 use ijepa_train::Recipe;
 
 use crate::{
-    args,
+    args::{self, Wanted},
     context::{Compute, Context},
     error::CliError,
 };
@@ -46,13 +45,20 @@ pub(crate) enum Normalize {
 }
 
 impl Normalize {
-    /// The channel statistics asked for, else `own`, else those of ImageNet.
-    pub(crate) fn choose(asked: Option<Self>, own: Option<Normalization>) -> Normalization {
-        match asked {
-            Some(Self::Imagenet) => Normalization::IMAGENET,
-            Some(Self::Half) => Normalization::HALF,
-            None => own.unwrap_or(Normalization::IMAGENET),
-        }
+    /// The channel statistics asked for, else `own`, else those of ImageNet for colours and none
+    /// for other channels.
+    pub(crate) fn choose(
+        asked: Option<Self>,
+        own: Option<Normalization>,
+        channels: usize,
+    ) -> Result<Normalization, CliError> {
+        let chosen = match asked {
+            Some(Self::Imagenet) => Some(Normalization::IMAGENET),
+            Some(Self::Half) => Some(Normalization::HALF),
+            None => own.or_else(|| default_normalization(channels)),
+        };
+        let fitting = chosen.filter(|statistics| statistics.fits(channels));
+        fitting.ok_or(CliError::Statistics { channels })
     }
 
     /// What statistics are called in results.
@@ -60,6 +66,7 @@ impl Normalize {
         match statistics {
             Normalization::IMAGENET => "imagenet",
             Normalization::HALF => "half",
+            other if Normalization::none(other.channels()) == Some(other) => "none",
             _ => "of the weights",
         }
     }
@@ -91,8 +98,16 @@ pub(crate) struct LoadedEncoder {
     pub(crate) encoder: VisionTransformer,
     pub(crate) choice: EncoderChoice,
     pub(crate) normalization: Normalization,
-    /// How the weights want images resized, if they say so.
-    pub(crate) preprocess: Option<Preprocess>,
+    pub(crate) wanted: Wanted,
+}
+
+/// How pixels are looked at without an encoder.
+#[derive(Debug)]
+pub(crate) struct Pixels {
+    /// `[height, width]`, if something says it.
+    pub(crate) size: Option<[usize; 2]>,
+    pub(crate) channels: usize,
+    pub(crate) normalization: Normalization,
 }
 
 /// A context encoder with its predictor and the recipe that they were trained with, if known.
@@ -170,33 +185,34 @@ impl WeightsArgs {
         Ok(LoadedPredictor {
             networks: networks.with_compute(compute.precision.into()),
             recipe: recipe.transpose()?,
-            normalization: Normalize::choose(self.normalize, checkpoint.normalization),
+            normalization: self.normalization(&checkpoint)?,
         })
     }
 
-    /// How pixels are looked at without an encoder: the size that one would get, or none if
-    /// nothing says it, and the statistics asked for, or raw values.
-    pub(crate) fn pixels(&self) -> Result<(Option<[usize; 2]>, Normalization), CliError> {
-        let size = match &self.weights {
-            Some(path) => Some(self.checkpoint(path)?.encoder_config.image_size),
+    /// How pixels are looked at without an encoder: the size and the channels that one would get,
+    /// or none and colours if nothing says it, and the statistics asked for, or raw values.
+    pub(crate) fn pixels(&self) -> Result<Pixels, CliError> {
+        let config = match &self.weights {
+            Some(path) => Some(self.checkpoint(path)?.encoder_config),
             None => None,
         };
-        let size = self.image_size.map(|side| [side, side]).or(size);
-        let none = Some(Normalization::NONE);
-        Ok((size, Normalize::choose(self.normalize, none)))
+        let size = config.as_ref().map(|config| config.image_size);
+        let channels = config.map_or(3, |config| config.in_chans);
+        let raw = Normalization::none(channels);
+        Ok(Pixels {
+            size: self.image_size.map(|side| [side, side]).or(size),
+            channels,
+            normalization: Normalize::choose(self.normalize, raw, channels)?,
+        })
     }
 
-    fn checkpoint(&self, path: &Path) -> Result<Checkpoint, CliError> {
-        let checkpoint = args::open_weights(path, self.num_heads)?;
-        let in_chans = checkpoint.encoder_config.in_chans;
-        let other = |_| CheckpointError::Unsupported {
-            path: path.into(),
-            key: "in_chans",
-            found: in_chans.to_string(),
-            expected: "3 (images are read as RGB)",
-        };
-        checkpoint.encoder_config.check_rgb().map_err(other)?;
-        Ok(checkpoint)
+    fn checkpoint(&self, path: &Path) -> Result<Checkpoint, CheckpointError> {
+        args::open_weights(path, self.num_heads)
+    }
+
+    fn normalization(&self, checkpoint: &Checkpoint) -> Result<Normalization, CliError> {
+        let channels = checkpoint.encoder_config.in_chans;
+        Normalize::choose(self.normalize, checkpoint.normalization, channels)
     }
 
     fn of_checkpoint(
@@ -223,8 +239,8 @@ impl WeightsArgs {
         Ok(LoadedEncoder {
             encoder,
             choice,
-            normalization: Normalize::choose(self.normalize, checkpoint.normalization),
-            preprocess: preprocess_of(&checkpoint),
+            normalization: self.normalization(&checkpoint)?,
+            wanted: Wanted::of(&checkpoint)?,
         })
     }
 
@@ -245,8 +261,8 @@ impl WeightsArgs {
                 Ok(LoadedEncoder {
                     encoder: random(&config, Initialization::default(), seed, compute),
                     choice: EncoderChoice::Random,
-                    normalization: Normalize::choose(self.normalize, None),
-                    preprocess: None,
+                    normalization: Normalize::choose(self.normalize, None, config.in_chans)?,
+                    wanted: Wanted::COLORS,
                 })
             }
             (Some(EncoderChoice::Random), None) => Err(missing("random", "arch")),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{EncoderChoice, LoadedEncoder, WeightsArgs};
 use crate::{
-    args::{self, Extraction, ReadArgs, Resizing},
+    args::{self, Extraction, ReadArgs, Resizing, Wanted},
     context::Context,
     error::CliError,
     progress::StatusLine,
@@ -88,6 +88,7 @@ pub(crate) enum Look {
     Pixels {
         size: [usize; 2],
         normalization: Normalization,
+        wanted: Wanted,
     },
 }
 
@@ -106,11 +107,10 @@ impl Look {
         }
     }
 
-    /// How the weights want images resized, if they say so.
-    fn preprocess(&self) -> Option<Preprocess> {
+    fn wanted(&self) -> Wanted {
         match self {
-            Self::Encoder(frozen) => frozen.preprocess,
-            Self::Pixels { .. } => None,
+            Self::Encoder(frozen) => frozen.wanted,
+            Self::Pixels { wanted, .. } => *wanted,
         }
     }
 }
@@ -169,18 +169,25 @@ impl PairArgs {
         let (train, test) = (open(&self.train, &self.subset)?, open(&self.test, &None)?);
         check(train.source.as_ref(), test.source.as_ref())?;
         let look = self.look(train.source.as_ref(), context)?;
+        look.wanted().check(train.source.as_ref())?;
+        look.wanted().check(test.source.as_ref())?;
         Ok(Images { train, test, look })
     }
 
     fn look(&self, train: &dyn Source, context: &Context) -> Result<Look, CliError> {
         let choice = match self.encoder {
             Some(Choice::Pixels) => {
-                let (size, normalization) = self.weights.pixels()?;
-                let size = size.map_or_else(|| natural_size(train, PIXEL_SIDE), Ok);
-                let size = size.map_err(Error::from)?;
+                let pixels = self.weights.pixels()?;
+                let size = pixels
+                    .size
+                    .map_or_else(|| natural_size(train, PIXEL_SIDE), Ok);
                 return Ok(Look::Pixels {
-                    size,
-                    normalization,
+                    size: size.map_err(Error::from)?,
+                    normalization: pixels.normalization,
+                    wanted: Wanted {
+                        channels: pixels.channels,
+                        ..Wanted::COLORS
+                    },
                 });
             }
             Some(Choice::Target) => Some(EncoderChoice::Target),
@@ -201,8 +208,18 @@ impl PairArgs {
         context: &Context,
     ) -> Extraction {
         let resizing = match needed {
-            Some(needed) => self.read.choose(None, needed),
-            None => self.read.choose(look.preprocess(), Preprocess::Eval),
+            Some(needed) => {
+                let preprocess = None;
+                let wanted = look.wanted();
+                self.read.choose(
+                    Wanted {
+                        preprocess,
+                        ..wanted
+                    },
+                    needed,
+                )
+            }
+            None => self.read.choose(look.wanted(), Preprocess::Eval),
         };
         let statistics = look.normalization();
         self.read.extraction(pooling, statistics, resizing, context)

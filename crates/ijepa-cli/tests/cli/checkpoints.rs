@@ -184,7 +184,7 @@ fn conversions_never_replace_a_file_nor_invent_a_network() {
 }
 
 #[test]
-fn weights_of_other_channels_are_described_but_see_no_images() {
+fn weights_of_other_channels_see_no_colours() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("grey");
     let encoder = VisionTransformerConfig {
@@ -207,8 +207,9 @@ fn weights_of_other_channels_are_described_but_see_no_images() {
         &out,
     ];
     let run = ijepa(&args);
-    assert_eq!(run.code, Some(5), "{run:?}");
-    let why = "`in_chans` is 1, but only 3 (images are read as RGB) is supported";
-    assert_eq!(run.stderr, format!("error: `{weights}`: {why}\n"));
+    assert_eq!(run.code, Some(3), "{run:?}");
+    let why = "has 3 channels, expected 1 (as the model, `data.channels` or `--channels` says)";
+    let expected = format!("error: image `scenes:kind=texture,seed=0#0` {why}\n");
+    assert_eq!(run.stderr, expected);
     assert!(!Path::new(&out).exists());
 }

@@ -5,6 +5,8 @@ mod ablate;
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod channels;
+#[cfg(test)]
 mod checkpoints;
 #[cfg(test)]
 mod data;

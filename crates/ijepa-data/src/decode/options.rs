@@ -8,7 +8,7 @@ use crate::error::DataError;
 
 /// How files become pixels where there is a choice; the default is what torchvision's folders do
 /// with Pillow, but for 16-bit grey pictures, which Pillow clips.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Decoding {
     /// How many pixels of a file are made.
@@ -17,6 +17,37 @@ pub struct Decoding {
     pub orientation: Orientation,
     /// How samples of 16 bits become 8.
     pub sixteen_bit: SixteenBit,
+    /// Samples of a pixel, 1 to 16; all but 3 are decoded in full depth. Not among the settings,
+    /// since whoever reads the files says it in another way.
+    #[serde(skip)]
+    pub channels: usize,
+}
+
+impl Default for Decoding {
+    /// Bytes of red, green and blue.
+    fn default() -> Self {
+        Self {
+            decode: Decode::default(),
+            orientation: Orientation::default(),
+            sixteen_bit: SixteenBit::default(),
+            channels: 3,
+        }
+    }
+}
+
+impl Decoding {
+    /// Whether samples are f32 in full depth instead of bytes of colours.
+    pub fn is_float(self) -> bool {
+        self.channels != 3 || self.sixteen_bit == SixteenBit::Keep
+    }
+
+    /// Bytes of a pixel of what is decoded.
+    pub(crate) fn pixel_bytes(self) -> usize {
+        match self.is_float() {
+            true => self.channels * size_of::<f32>(),
+            false => self.channels,
+        }
+    }
 }
 
 /// How many pixels of a file are made.
@@ -50,7 +81,7 @@ pub enum Orientation {
     Exif,
 }
 
-/// How samples of 16 bits become 8.
+/// How samples of 16 bits become 8, if they do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SixteenBit {
@@ -63,6 +94,9 @@ pub enum SixteenBit {
     /// It is the smallest whose range holds the largest sample (alpha left out). A PNG file that
     /// names its significant bits in an `sBIT` chunk has at least as many.
     Scale,
+    /// They stay what they are, and floats do: pixels are f32 ([`Decoding::is_float`]), where
+    /// 65,535 is 1. Other numbers of channels than three are always kept so.
+    Keep,
 }
 
 macro_rules! words {
@@ -95,6 +129,6 @@ macro_rules! words {
 words!(Decode, "decoding", "exact, fast", "exact" => Exact, "fast" => Fast);
 words!(Orientation, "orientation", "ignore, exif", "ignore" => Ignore, "exif" => Exif);
 words!(
-    SixteenBit, "conversion of 16-bit samples", "high_byte, scale",
-    "high_byte" => HighByte, "scale" => Scale
+    SixteenBit, "conversion of 16-bit samples", "high_byte, scale, keep",
+    "high_byte" => HighByte, "scale" => Scale, "keep" => Keep
 );

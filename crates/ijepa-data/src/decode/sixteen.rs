@@ -5,7 +5,10 @@ use super::SixteenBit;
 /// Turns `samples` into bytes; `significant` are the bits that the file claims to have.
 pub(super) fn narrow(samples: &[u16], how: SixteenBit, significant: Option<u8>) -> Vec<u8> {
     match how {
-        SixteenBit::HighByte => samples.iter().map(|&sample| (sample >> 8) as u8).collect(),
+        // What keeps all bits does not come here.
+        SixteenBit::HighByte | SixteenBit::Keep => {
+            samples.iter().map(|&sample| (sample >> 8) as u8).collect()
+        }
         SixteenBit::Scale => {
             let largest = samples.iter().copied().max().unwrap_or(0);
             let bits = (16 - largest.leading_zeros()).max(significant.map_or(8, u32::from));

@@ -34,7 +34,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Option<DynamicImage>, Failure> {
             palette(bytes, &file.get_tag_u16_vec(Tag::ColorMap)?)?
         }
         Some(PhotometricInterpretation::YCbCr) => ycbcr(&mut file)?,
-        _ => return Ok(None),
+        _ => return no_more_than_colors(&mut file).map(|()| None),
     };
     let orientation: Option<u8> = file.find_tag_unsigned(Tag::Orientation)?;
     let mut image = DynamicImage::from(image);
@@ -44,7 +44,20 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Option<DynamicImage>, Failure> {
     Ok(Some(image))
 }
 
-fn open<T: AsRef<[u8]>>(bytes: T) -> Result<Decoder<Cursor<T>>, Failure> {
+/// A TIFF file in memory.
+pub(super) type File<T> = Decoder<Cursor<T>>;
+
+/// Refuses pixels of more samples than colours and alpha have.
+fn no_more_than_colors(file: &mut File<&[u8]>) -> Result<(), Failure> {
+    const MOST: usize = 4;
+    let samples: Option<u16> = file.find_tag_unsigned(Tag::SamplesPerPixel)?;
+    match usize::from(samples.unwrap_or(1)) {
+        found if found > MOST => Err(Failure::Channels { found, expected: 3 }),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn open<T: AsRef<[u8]>>(bytes: T) -> Result<File<T>, Failure> {
     let mut limits = Limits::default();
     limits.decoding_buffer_size = 3 * MAX_PIXELS as usize;
     limits.intermediate_buffer_size = limits.decoding_buffer_size;
@@ -57,11 +70,7 @@ fn open<T: AsRef<[u8]>>(bytes: T) -> Result<Decoder<Cursor<T>>, Failure> {
 /// Reads the indices as if they were levels of grey, and looks them up in `map`: 16-bit reds, then
 /// greens, then blues.
 fn palette(bytes: &[u8], map: &[u16]) -> Result<RgbImage, Failure> {
-    let mut grey = bytes.to_vec();
-    if let Some(color) = directory_value(bytes, Tag::PhotometricInterpretation) {
-        grey[color.at..color.at + 2].copy_from_slice(&color.word(GREY));
-    }
-    let mut file = open(grey)?;
+    let mut file = open(as_grey(bytes))?;
     let (width, height) = file.dimensions()?;
     let (ColorType::Gray(bits @ (1 | 2 | 4 | 8)), DecodingResult::U8(indices)) =
         (file.colortype()?, file.read_image()?)
@@ -88,8 +97,17 @@ fn palette(bytes: &[u8], map: &[u16]) -> Result<RgbImage, Failure> {
     }))
 }
 
+/// The file with samples that mean levels of grey, whatever they are.
+pub(super) fn as_grey(bytes: &[u8]) -> Vec<u8> {
+    let mut grey = bytes.to_vec();
+    if let Some(color) = directory_value(bytes, Tag::PhotometricInterpretation) {
+        grey[color.at..color.at + 2].copy_from_slice(&color.word(GREY));
+    }
+    grey
+}
+
 /// Converts as JPEG files are, from the full range.
-fn ycbcr(file: &mut Decoder<Cursor<&[u8]>>) -> Result<RgbImage, Failure> {
+fn ycbcr(file: &mut File<&[u8]>) -> Result<RgbImage, Failure> {
     let (width, height) = file.dimensions()?;
     let planes = file.image_buffer_layout()?.planes;
     let (ColorType::YCbCr(8), 1, DecodingResult::U8(mut pixels)) =

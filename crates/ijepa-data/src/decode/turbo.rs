@@ -97,7 +97,7 @@ impl<'a> Jpeg<'a> {
         let mut pixels = vec![0; rect.width * rect.height * 3];
         self.decoder.decode(self.bytes, region, &mut pixels)?;
         Some(Part {
-            image: RgbImage8::new(rect.width, rect.height, pixels).ok()?,
+            image: RgbImage8::new(rect.width, rect.height, pixels).ok()?.into(),
             view,
             place: region.place(view.part),
             _held: held,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Batch;
 use super::plan::{Filled, Plan, Slot};
 use crate::error::DataError;
-use crate::image::RgbImage8;
+use crate::image::Image;
 
 /// The pixels of a batch, which threads fill place by place.
 pub(super) type Slab = Arc<Mutex<Vec<u8>>>;
@@ -85,8 +85,8 @@ impl Assembly {
 }
 
 /// Copies an image to its place, the `place`th of the slab.
-pub(super) fn write(slab: &Slab, place: usize, image: &RgbImage8) {
-    let pixels = image.pixels();
+pub(super) fn write(slab: &Slab, place: usize, image: &Image) {
+    let pixels = image.bytes();
     let mut slab = slab.lock().unwrap_or_else(PoisonError::into_inner);
-    slab[place * pixels.len()..][..pixels.len()].copy_from_slice(pixels);
+    slab[place * pixels.len()..][..pixels.len()].copy_from_slice(&pixels);
 }

@@ -9,7 +9,7 @@ use super::queue::AHEAD;
 use crate::decode::guard;
 use crate::error::DataError;
 use crate::fetch::FetchError::{self, Corrupt};
-use crate::image::RgbImage8;
+use crate::image::Image;
 use crate::reading::{Costs, FetchedImage, ImageReader, Reading};
 use crate::rng::{Purpose, sample_rng};
 use crate::source::Source;
@@ -36,7 +36,7 @@ pub(super) struct Slot {
 #[derive(Debug)]
 pub(super) struct Filled {
     /// The image's number and the image; none if too many were bad to go on.
-    pub(super) image: Option<(u32, RgbImage8)>,
+    pub(super) image: Option<(u32, Image)>,
     /// The images before it that could not be used.
     pub(super) bad: Vec<(u32, DataError)>,
 }
@@ -47,6 +47,11 @@ impl Plan {
         config: LoaderConfig<T>,
     ) -> Result<Self, DataError> {
         config.augment.validate()?;
+        let decoding = config.reading.decoding;
+        if config.augment.needs_colors() && decoding.is_float() {
+            let channels = decoding.channels;
+            return Err(DataError::NoColors { channels });
+        }
         let bad_value = |key, found: String, expected| DataError::BadValue {
             key,
             found,
@@ -116,7 +121,8 @@ impl Plan {
     }
 
     pub(super) fn image_bytes(&self) -> usize {
-        self.config.augment.size().iter().product::<usize>() * 3
+        let pixels = self.config.augment.size().iter().product::<usize>();
+        pixels * self.reading().decoding.pixel_bytes()
     }
 
     pub(super) fn steps_per_epoch(&self) -> u64 {
@@ -201,7 +207,7 @@ impl Plan {
 
     /// One transformed image. Its randomness belongs to the slot, so that an image that stands
     /// in for a bad one is cropped differently there.
-    fn image(&self, slot: Slot, index: u32, fetched: FetchedImage) -> Result<RgbImage8, DataError> {
+    fn image(&self, slot: Slot, index: u32, fetched: FetchedImage) -> Result<Image, DataError> {
         let (augment, epoch) = (&self.config.augment, self.epoch(slot.step));
         let position = self.position(slot) as u64;
         let rng = &mut sample_rng(self.config.seed, Purpose::Augment, epoch, position);

@@ -34,7 +34,10 @@ pub(super) fn encode(
     let name = source.name(index);
     let (bytes, extension) = match shrink {
         Some(shrink) => reader.read_with_file(source, index, stopped, |image, _| {
-            jpeg(image, shrink, &name)
+            let none = || DataError::NoColors {
+                channels: image.channels(),
+            };
+            jpeg(image.as_rgb8().ok_or_else(none)?, shrink, &name)
         })?,
         None => reader.fetch(source, index, stopped, |fetched, file| match fetched {
             Fetched::Pixels(image) => png(&image, &name),

@@ -20,10 +20,11 @@ pub use index::{IndexCache, Kept};
 use names::Names;
 use others::Others;
 pub use walk::IMAGE_EXTENSIONS;
-pub(super) use walk::is_image;
 use walk::{Listing, Mark, real, walk};
+pub(super) use walk::{is_array, is_image};
 
-pub(super) const EXTENSIONS_TEXT: &str = ".jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp .gif";
+pub(super) const EXTENSIONS_TEXT: &str =
+    ".jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp .gif .npy";
 
 /// Which folders are taken, and whether they are classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

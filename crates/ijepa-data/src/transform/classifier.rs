@@ -3,7 +3,7 @@
 use super::crop::RATIOS;
 use super::{RandAugment, Transform, check_range, random_crop_of_ratio};
 use crate::error::DataError;
-use crate::image::RgbImage8;
+use crate::image::{Image, RgbImage8};
 use crate::resize::{Filter, sides};
 use crate::rng::{SampleRng, unit};
 use crate::view::View;
@@ -106,7 +106,7 @@ impl ClassifierAugment {
     /// [`DataError::OutputSize`] if `size` is empty or beyond reason.
     pub fn apply(&self, image: &RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
         let view = self.view(image.width(), image.height(), rng)?;
-        self.change(view.of(image)?, rng)
+        self.change(view.of(image)?.into(), rng)?.into_rgb8()
     }
 }
 
@@ -135,13 +135,17 @@ impl Transform for ClassifierAugment {
         })
     }
 
-    fn change(&self, mut shown: RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
+    fn change(&self, mut shown: Image, rng: &mut SampleRng) -> Result<Image, DataError> {
         if self.flip && unit(rng) < 0.5 {
             shown.flip_horizontal();
         }
         if let Some(policy) = self.rand_augment {
-            policy.apply(&mut shown, rng);
+            policy.apply(shown.as_rgb8_mut()?, rng);
         }
         Ok(shown)
+    }
+
+    fn needs_colors(&self) -> bool {
+        self.rand_augment.is_some()
     }
 }

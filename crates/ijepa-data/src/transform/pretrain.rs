@@ -3,7 +3,7 @@
 use super::{Transform, check_range, random_crop};
 use crate::color::distort;
 use crate::error::DataError;
-use crate::image::RgbImage8;
+use crate::image::{Image, RgbImage8};
 use crate::resize::{Filter, sides};
 use crate::rng::{SampleRng, unit};
 use crate::view::View;
@@ -72,7 +72,7 @@ impl Augment {
     /// [`DataError::OutputSize`] if `size` is empty or beyond reason.
     pub fn apply(&self, image: &RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
         let view = self.view(image.width(), image.height(), rng)?;
-        self.change(view.of(image)?, rng)
+        self.change(view.of(image)?.into(), rng)?.into_rgb8()
     }
 }
 
@@ -96,13 +96,17 @@ impl Transform for Augment {
         })
     }
 
-    fn change(&self, mut shown: RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
+    fn change(&self, mut shown: Image, rng: &mut SampleRng) -> Result<Image, DataError> {
         if self.flip && unit(rng) < 0.5 {
             shown.flip_horizontal();
         }
         if self.color_jitter > 0.0 {
-            distort(&mut shown, self.color_jitter, rng);
+            distort(shown.as_rgb8_mut()?, self.color_jitter, rng);
         }
         Ok(shown)
+    }
+
+    fn needs_colors(&self) -> bool {
+        self.color_jitter > 0.0
     }
 }

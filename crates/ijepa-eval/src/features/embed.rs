@@ -102,7 +102,7 @@ fn shape(
     config: &ExtractConfig,
     encoder: &VisionTransformer,
 ) -> Result<RowShape, ExtractError> {
-    encoder.config().check_rgb()?;
+    config.check_channels(encoder.config())?;
     if vectors == Vectors::Tokens {
         return Ok(RowShape {
             tokens: Some(encoder.grid().num_patches()),

@@ -1,115 +1,20 @@
 //! From images to frozen features.
 
+mod config;
 mod error;
 
 use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
-use ijepa_data::{
-    Decoding, JPEG_DECODER, Preprocess, Reading, RgbImage8, Skipped, Source, to_chw_f32,
-};
-use ijepa_model::{Checkpoint, Normalization, Pooling, VisionTransformer, checkpoint::Resize};
+use ijepa_data::{Image, Skipped, Source};
+use ijepa_model::{Normalization, VisionTransformer};
 
+pub use config::{ExtractConfig, default_normalization, preprocess_of};
 pub use error::ExtractError;
 
 use super::{Features, reader::Reader};
 use crate::progress::{Progress, ProgressUnit};
-
-/// Layers that [`Pooling::Concat4`] needs.
-const CONCAT_LAYERS: usize = 4;
-
-/// How images become features.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ExtractConfig {
-    /// How the tokens of an image become one vector.
-    pub pooling: Pooling,
-    /// How an image gets the encoder's size.
-    pub preprocess: Preprocess,
-    /// Channel statistics that the encoder was trained with.
-    pub normalization: Normalization,
-    /// Images a forward pass, at least 1.
-    pub batch_size: usize,
-    /// Threads that read, decode and resize; 0 does it in the calling thread.
-    pub workers: usize,
-    /// What is waited for and how much is decoded at once.
-    pub reading: Reading,
-}
-
-impl Default for ExtractConfig {
-    /// Mean pooling, evaluation preprocessing, ImageNet statistics, 64 images, 4 threads.
-    fn default() -> Self {
-        Self {
-            pooling: Pooling::Mean,
-            preprocess: Preprocess::Eval,
-            normalization: Normalization::IMAGENET,
-            batch_size: 64,
-            workers: 4,
-            reading: Reading::default(),
-        }
-    }
-}
-
-/// How images get the size of the encoder of `checkpoint`, if it says so.
-pub fn preprocess_of(checkpoint: &Checkpoint) -> Option<Preprocess> {
-    Some(match checkpoint.resize? {
-        Resize::Squash => Preprocess::Squash,
-        Resize::None => Preprocess::None,
-        Resize::Crop { margin } => Preprocess::of_margin(margin),
-    })
-}
-
-impl ExtractConfig {
-    /// The default with the preprocessing and the statistics that `checkpoint` asks for.
-    pub fn of(checkpoint: &Checkpoint) -> Self {
-        let default = Self::default();
-        Self {
-            preprocess: preprocess_of(checkpoint).unwrap_or(default.preprocess),
-            normalization: checkpoint.normalization.unwrap_or(default.normalization),
-            ..default
-        }
-    }
-
-    /// Checks that `encoder` takes colour images and has the layers that the pooling needs.
-    pub(crate) fn check(&self, encoder: &VisionTransformer) -> Result<(), ExtractError> {
-        encoder.config().check_rgb()?;
-        let depth = encoder.config().depth;
-        if self.pooling == Pooling::Concat4 && depth < CONCAT_LAYERS {
-            return Err(ExtractError::Shallow { depth });
-        }
-        if self.batch_size == 0 {
-            return Err(ExtractError::BatchSize);
-        }
-        Ok(())
-    }
-
-    /// All that decides what the features of an encoder are, as kept results are named.
-    pub(crate) fn described(&self) -> String {
-        let pixels = self.pixels();
-        format!("({:?}, {pixels}, {:?})", self.pooling, self.normalization)
-    }
-
-    /// How files become pixels of the encoder's size; what is as by default is not said.
-    pub(crate) fn pixels(&self) -> String {
-        let (how, decoding) = (self.preprocess, self.reading.decoding);
-        let mut pixels = format!("{how:?}");
-        if decoding != Decoding::default() {
-            pixels += &format!(", {decoding:?}");
-        }
-        if JPEG_DECODER != "zune-jpeg" {
-            pixels += &format!(", {JPEG_DECODER}");
-        }
-        pixels
-    }
-
-    /// Values of the pooled features of an image.
-    pub(crate) fn dim(&self, encoder: &VisionTransformer) -> usize {
-        match self.pooling {
-            Pooling::Mean => encoder.embed_dim(),
-            Pooling::Concat4 => CONCAT_LAYERS * encoder.embed_dim(),
-        }
-    }
-}
 
 /// Features of the readable images of a source.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,7 +36,8 @@ pub struct Extracted {
 ///
 /// # Shapes
 ///
-/// - features: `[images, embed_dim]`, or `[images, 4 * embed_dim]` for [`Pooling::Concat4`]
+/// - features: `[images, embed_dim]`, or `[images, 4 * embed_dim]` for
+/// [`Pooling::Concat4`](ijepa_model::Pooling::Concat4)
 ///
 /// # Errors
 ///
@@ -201,7 +107,7 @@ pub(crate) fn values<const D: usize>(features: Tensor<D>) -> Vec<f32> {
 ///
 /// # Shapes
 ///
-/// - features: `[images, 3 * height * width]`, channel after channel
+/// - features: `[images, channels * height * width]`, channel after channel
 ///
 /// # Errors
 ///
@@ -222,13 +128,20 @@ pub fn extract_pixels(
     config: &ExtractConfig,
     progress: impl FnMut(Progress),
 ) -> Result<Extracted, ExtractError> {
-    let [height, width] = image_size;
+    let channels = config.reading.decoding.channels;
+    if !config.normalization.fits(channels) {
+        return Err(ExtractError::Channels {
+            encoder: channels,
+            images: channels,
+            statistics: config.normalization.channels(),
+        });
+    }
     let Normalization { mean, std } = config.normalization;
     let compute = |pixels: &[u8], images: usize| {
         let flatten = |image: &[u8]| {
-            let image = RgbImage8::new(width, height, image.to_vec())
+            let image = Image::from_bytes(image_size, image)
                 .expect("preprocessing gives every image the size asked for");
-            to_chw_f32(&image, mean, std)
+            image.to_chw_f32(&mean, &std)
         };
         let image_bytes = pixels.len() / images;
         pixels.chunks_exact(image_bytes).flat_map(flatten).collect()
@@ -236,7 +149,8 @@ pub fn extract_pixels(
     collect(source, image_size, config, progress, compute)
 }
 
-/// What `compute` makes of all images, which it gets in batches of `[images, height, width, 3]`.
+/// What `compute` makes of all images, which it gets in batches of `[images, height, width,
+/// channels]`.
 pub(crate) fn collect(
     source: &dyn Source,
     size: [usize; 2],
@@ -300,7 +214,7 @@ fn check_finite(
 /// Images that were read together.
 #[derive(Debug, Clone, Copy)]
 pub struct PixelBatch<'a> {
-    /// `images * height * width * 3` bytes.
+    /// `[images, height, width, channels]`, in the bytes of [`Image::bytes`].
     pub pixels: &'a [u8],
     /// The image of the source that each belongs to, ascending; never empty.
     pub indices: &'a [usize],
@@ -338,7 +252,7 @@ pub fn for_each_batch<E: From<ExtractError>>(
     reader.read_all(config.workers, ahead, |index, image| {
         match image {
             Ok(image) => {
-                pixels.extend_from_slice(image.pixels());
+                pixels.extend_from_slice(&image.bytes());
                 indices.push(index);
             }
             Err(skipped) => unread.push(skipped),

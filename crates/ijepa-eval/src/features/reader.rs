@@ -1,7 +1,7 @@
 //! Threads that read images ahead of the encoder, in order.
 
 use ijepa_data::{
-    FetchError, ImageReader, Preprocess, Reading, RgbImage8, Skipped, Source, View, in_order,
+    FetchError, Image, ImageReader, Preprocess, Reading, Skipped, Source, View, in_order,
 };
 
 use super::ExtractError;
@@ -36,7 +36,7 @@ impl<'a> Reader<'a> {
         &self,
         workers: usize,
         ahead: usize,
-        mut each: impl FnMut(usize, Result<RgbImage8, Skipped>) -> Result<(), E>,
+        mut each: impl FnMut(usize, Result<Image, Skipped>) -> Result<(), E>,
     ) -> Result<(), E> {
         let read = |index, stopped: &dyn Fn() -> bool| self.read(index, stopped);
         let each = |index, image: Result<_, ExtractError>| each(index, image?);
@@ -48,7 +48,7 @@ impl<'a> Reader<'a> {
         &self,
         index: usize,
         stopped: &dyn Fn() -> bool,
-    ) -> Result<Result<RgbImage8, Skipped>, ExtractError> {
+    ) -> Result<Result<Image, Skipped>, ExtractError> {
         let view = |width, height| self.preprocess.view(width, height, self.size);
         let read = self.images.read(self.source, index, stopped, view);
         unless_damaged(self.source, index, read)
@@ -58,7 +58,7 @@ impl<'a> Reader<'a> {
     pub(super) fn original(
         source: &dyn Source,
         index: usize,
-    ) -> Result<Result<RgbImage8, Skipped>, ExtractError> {
+    ) -> Result<Result<Image, Skipped>, ExtractError> {
         let reader = ImageReader::new(Reading::default());
         let whole = |width, height| Ok(View::whole(width, height));
         let read = reader.read(source, index, &|| false, whole);
@@ -70,8 +70,8 @@ impl<'a> Reader<'a> {
 fn unless_damaged(
     source: &dyn Source,
     index: usize,
-    read: Result<RgbImage8, FetchError>,
-) -> Result<Result<RgbImage8, Skipped>, ExtractError> {
+    read: Result<Image, FetchError>,
+) -> Result<Result<Image, Skipped>, ExtractError> {
     match read {
         Ok(image) => Ok(Ok(image)),
         Err(FetchError::Corrupt(error)) => Ok(Err(Skipped::new(source, index, &error))),

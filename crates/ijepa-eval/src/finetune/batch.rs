@@ -1,7 +1,7 @@
 //! From the bytes of a batch to what a forward pass takes.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use ijepa_data::{Batch, Mixing, Purpose, RandomErasing, RgbImage8, sample_rng, to_chw_f32};
+use ijepa_data::{Batch, Image, Mixing, Purpose, RandomErasing, sample_rng};
 use ijepa_model::{Normalization, StochasticDepth};
 
 use super::{FinetunePlan, learner::Pass};
@@ -51,7 +51,7 @@ impl Batches<'_> {
     /// Normalised images of some rows of the batch, with noise where they are erased.
     fn images(&self, batch: &Batch, rows: &[usize]) -> Tensor<4> {
         let [height, width] = self.plan.image_size;
-        let image_bytes = height * width * 3;
+        let image_bytes = batch.images.len() / batch.indices.len();
         let bytes = |row: usize| &batch.images[row * image_bytes..][..image_bytes];
         let erasing = self.plan.recipe.data.random_erasing();
         if erasing.probability == 0.0 {
@@ -59,20 +59,21 @@ impl Batches<'_> {
             let shape = [rows.len(), height, width];
             return self.normalization.images(&pixels, shape, &self.device);
         }
-        let mut values = Vec::with_capacity(rows.len() * image_bytes);
+        let channels = self.normalization.channels();
+        let mut values = Vec::with_capacity(rows.len() * channels * height * width);
         for &row in rows {
             values.extend(self.erased(bytes(row), erasing, batch.step, row));
         }
-        let data = TensorData::new(values, [rows.len(), 3, height, width]);
+        let data = TensorData::new(values, [rows.len(), channels, height, width]);
         Tensor::from_data(data, &self.device)
     }
 
     fn erased(&self, bytes: &[u8], erasing: RandomErasing, step: u64, row: usize) -> Vec<f32> {
-        let size @ [height, width] = self.plan.image_size;
-        let image = RgbImage8::new(width, height, bytes.to_vec())
+        let size = self.plan.image_size;
+        let image = Image::from_bytes(size, bytes)
             .expect("the loader gives every image the size asked for");
         let Normalization { mean, std } = self.normalization;
-        let mut values = to_chw_f32(&image, mean, std);
+        let mut values = image.to_chw_f32(&mean, &std);
         let rng = &mut sample_rng(
             self.plan.recipe.run.seed,
             Purpose::Erasing,
@@ -100,7 +101,7 @@ fn rows_of_pass(pass: usize, pass_size: usize, batch: usize) -> Vec<usize> {
 ///
 /// # Shapes
 ///
-/// - `images` and output: `[batch, 3, height, width]`
+/// - `images` and output: `[batch, channels, height, width]`
 pub fn mix_images(images: Tensor<4>, mixing: Mixing) -> Tensor<4> {
     match mixing {
         Mixing::None => images,

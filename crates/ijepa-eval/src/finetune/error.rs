@@ -16,9 +16,15 @@ pub enum FinetuneError {
     /// The encoder cannot take images of the size asked for.
     #[error("`model.image_size`: {0}")]
     ImageSize(#[from] ConfigError),
-    /// The encoder takes no colour images.
-    #[error(transparent)]
-    Channels(ConfigError),
+    /// Colours are to be changed of images that have none.
+    #[error(
+        "`data.rand_augment` changes colours, and the encoder takes images of {channels} channels; \
+         use --set data.rand_augment=none"
+    )]
+    Colors {
+        /// Channels that the encoder takes.
+        channels: usize,
+    },
     /// More blocks are to be trained than there are.
     #[error("`model.unfreeze` is {found}, expected at most the {depth} blocks of the encoder")]
     Blocks {

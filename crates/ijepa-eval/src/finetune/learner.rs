@@ -21,7 +21,7 @@ pub(crate) struct Learner {
 /// The images of one forward pass on the device.
 #[derive(Debug)]
 pub(crate) struct Pass {
-    /// `[batch, 3, height, width]`, normalised, erased and mixed.
+    /// `[batch, channels, height, width]`, normalised, erased and mixed.
     pub(crate) images: Tensor<4>,
     /// `[batch, classes]`, smoothed and mixed.
     pub(crate) targets: Tensor<2>,

@@ -1,6 +1,6 @@
 //! Settings with every open question answered.
 
-use ijepa_data::{ClassifierAugment, Framing, LoaderConfig, Preprocess, Reading};
+use ijepa_data::{ClassifierAugment, Decoding, Framing, LoaderConfig, Preprocess, Reading};
 use ijepa_model::{
     Classifier, Compute, Normalization, PositionResampling, VisionTransformer,
     VisionTransformerConfig,
@@ -24,6 +24,8 @@ pub struct FinetunePlan {
     pub(crate) schedule: WarmupCosine,
     pub(crate) steps_per_epoch: u64,
     pub(crate) total_steps: u64,
+    /// Of the images.
+    pub(crate) channels: usize,
     /// Blocks that stay as they are, with the patch embedding.
     pub(crate) frozen_blocks: Option<usize>,
 }
@@ -33,7 +35,7 @@ impl FinetunePlan {
     ///
     /// # Errors
     ///
-    /// [`FinetuneError::Channels`] if the encoder takes no colour images,
+    /// [`FinetuneError::Colors`] if the encoder takes other images and colours are to be changed,
     /// [`FinetuneError::Recipe`] if the recipe is invalid or the encoder has fewer blocks than
     /// are to be trained, [`FinetuneError::Batch`] if the data is smaller than one batch.
     pub fn new(
@@ -42,7 +44,10 @@ impl FinetunePlan {
         data: &FinetuneData,
     ) -> Result<Self, FinetuneError> {
         recipe.validate()?;
-        encoder.check_rgb().map_err(FinetuneError::Channels)?;
+        let channels = encoder.in_chans;
+        if channels != 3 && recipe.data.distortions()?.is_some() {
+            return Err(FinetuneError::Colors { channels });
+        }
         let frozen_blocks = match recipe.model.unfreeze {
             Unfreeze::All => None,
             Unfreeze::Last(blocks) if blocks <= encoder.depth => Some(encoder.depth - blocks),
@@ -73,6 +78,7 @@ impl FinetunePlan {
             },
             steps_per_epoch,
             total_steps: steps_per_epoch * optimizer.epochs as u64,
+            channels,
             frozen_blocks,
             recipe,
         })
@@ -159,10 +165,13 @@ impl FinetunePlan {
         }
     }
 
-    /// How training and test images are read.
+    /// How training and test images are read, with the channels that the encoder takes.
     pub(crate) fn reading(&self, options: &TrainOptions) -> Reading {
         Reading {
-            decoding: self.recipe.data.decoding,
+            decoding: Decoding {
+                channels: self.channels,
+                ..self.recipe.data.decoding
+            },
             ..options.reading
         }
     }

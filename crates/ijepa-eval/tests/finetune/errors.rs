@@ -222,12 +222,13 @@ fn weights_that_are_no_numbers_are_not_saved() {
 }
 
 #[test]
-fn an_encoder_of_other_channels_is_refused() {
+fn colours_are_not_changed_where_there_are_none() {
     let grey = VisionTransformerConfig {
         in_chans: 1,
         ..encoder(2).config().clone()
     };
     let error = FinetunePlan::new(FinetuneRecipe::default(), &grey, &data()).unwrap_err();
-    let expected = "the encoder takes images with 1 channels, images have 3";
+    let expected = "`data.rand_augment` changes colours, and the encoder takes images of 1 channels; \
+                    use --set data.rand_augment=none";
     assert_eq!(error.to_string(), expected);
 }

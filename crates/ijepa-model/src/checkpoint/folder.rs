@@ -94,8 +94,9 @@ fn checkpoint(
     encoder: StateDict,
     preprocessing: Preprocessing,
 ) -> Checkpoint {
+    let channels = encoder_config.in_chans;
     Checkpoint {
-        normalization: preprocessing.normalization,
+        normalization: preprocessing.normalization.filter(|it| it.fits(channels)),
         resize: preprocessing.resize,
         warnings: preprocessing.warnings,
         context_encoder: Some(encoder),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{error::CheckpointError, infer, json};
-use crate::{Normalization, VisionTransformerConfig, encoder::rgb_channels};
+use crate::{Normalization, PerChannel, VisionTransformerConfig, encoder::rgb_channels};
 
 const PREPROCESSOR: &str = "preprocessor_config.json";
 
@@ -150,7 +150,7 @@ impl From<TimmConfig> for Timm {
     fn from(config: TimmConfig) -> Self {
         let mut preprocessing = Preprocessing::default();
         if let Some(found) = config.pretrained_cfg {
-            preprocessing.normalization = of_colors(found.mean.as_deref(), found.std.as_deref());
+            preprocessing.normalization = statistics(found.mean.as_deref(), found.std.as_deref());
             let squashes = found.crop_mode.as_deref() == Some("squash");
             preprocessing.resize = match found.crop_pct {
                 _ if squashes => Some(Resize::Squash),
@@ -169,11 +169,10 @@ impl From<TimmConfig> for Timm {
     }
 }
 
-/// The statistics, if they are those of red, green and blue.
-fn of_colors(mean: Option<&[f32]>, std: Option<&[f32]>) -> Option<Normalization> {
-    let three = |values: &[f32]| values.try_into().ok();
-    let (mean, std) = (three(mean?)?, three(std?)?);
-    Some(Normalization { mean, std })
+/// The statistics, if there are as many of both and no more than images have channels.
+fn statistics(mean: Option<&[f32]>, std: Option<&[f32]>) -> Option<Normalization> {
+    let (mean, std) = (PerChannel::new(mean?)?, PerChannel::new(std?)?);
+    (mean.len() == std.len()).then_some(Normalization { mean, std })
 }
 
 /// What we need of `preprocessor_config.json`.
@@ -228,15 +227,20 @@ impl Preprocessor {
     fn normalization(&self) -> Option<Normalization> {
         let Normalization { mean, std } = match self.do_normalize {
             Some(false) => Normalization::NONE,
-            _ => of_colors(self.image_mean.as_deref(), self.image_std.as_deref())?,
+            _ => statistics(self.image_mean.as_deref(), self.image_std.as_deref())?,
         };
         let factor = match self.do_rescale {
             Some(false) => 1.0,
             _ => self.rescale_factor.unwrap_or(1.0 / 255.0),
         };
-        let rescaled =
-            |values: [f32; 3]| values.map(|value| (f64::from(value) / (255.0 * factor)) as f32);
-        let (mean, std) = (rescaled(mean), rescaled(std));
+        let rescaled = |values: &[f32]| -> Option<PerChannel> {
+            let values = values.iter();
+            let values: Vec<f32> = values
+                .map(|&value| (f64::from(value) / (255.0 * factor)) as f32)
+                .collect();
+            PerChannel::new(&values)
+        };
+        let (mean, std) = (rescaled(&mean)?, rescaled(&std)?);
         Some(Normalization { mean, std })
     }
 
@@ -291,7 +295,7 @@ pub(crate) fn read_preprocessing(config: &Path) -> Result<Preprocessing, Checkpo
     })
 }
 
-/// Writes both files for `transformers`; the second is for images of colours only.
+/// Writes both files for `transformers`, the second if `normalization` has the encoder's channels.
 pub(crate) fn write(
     folder: &Path,
     config: &VisionTransformerConfig,
@@ -324,7 +328,7 @@ pub(crate) fn write(
         "dtype": "float32",
     });
     json::write_json(&folder.join(super::folder::CONFIG), &sizes)?;
-    if config.check_rgb().is_err() {
+    if !normalization.fits(config.in_chans) {
         return Ok(());
     }
     let mut preprocessor = json!({

@@ -60,13 +60,14 @@ pub(crate) fn open(folder: &Path, options: OpenOptions) -> Result<Checkpoint, Ch
     let predictor_path = folder.join(PREDICTOR);
     let sizes = |dict| infer::predictor_config(dict, &encoder_config, recorded, &predictor_path);
     let predictor_config = predictor.as_ref().map(sizes).transpose()?;
+    let channels = encoder_config.in_chans;
     Ok(Checkpoint {
         predictor_config,
         context_encoder: encoder.map(|file| file.tensors),
         target_encoder: target_encoder.map(|file| file.tensors),
         predictor,
         moments: moments(&folder.join(OPTIMIZER))?,
-        normalization: state.normalization,
+        normalization: state.normalization.filter(|it| it.fits(channels)),
         resize: state.resize,
         state,
         warnings,

@@ -201,6 +201,47 @@ pub enum RecipeError {
         /// The value of that key.
         value: &'static str,
     },
+    /// A list without a number for each channel.
+    #[error(
+        "`{key}` has {found} numbers, expected {channels}, one for each of `data.channels`; `ijepa \
+         data stats --channels {channels}` prints them"
+    )]
+    PerChannel {
+        /// The dotted key.
+        key: &'static str,
+        /// Its numbers.
+        found: usize,
+        /// Channels of the images.
+        channels: usize,
+    },
+    /// Colours are to be distorted of images that have none.
+    #[error(
+        "`data.color_jitter` is {color_jitter}, expected 0 where images are no bytes of red, green \
+         and blue (`data.channels`, `data.sixteen_bit`)"
+    )]
+    NoColors {
+        /// Its value.
+        color_jitter: f64,
+    },
+    /// Names that are not those of the channels.
+    #[error(
+        "`data.bands` is [{found}], expected {channels} different names, one for each of \
+         `data.channels`"
+    )]
+    Bands {
+        /// The names.
+        found: String,
+        /// Channels of the images.
+        channels: usize,
+    },
+    /// A picture of bands that are not there, or of too few or too many.
+    #[error("`data.picture` is [{found}], expected one or three of the bands: {bands}")]
+    Picture {
+        /// The bands asked for.
+        found: String,
+        /// Those there are.
+        bands: String,
+    },
     /// More blocks are to be predicted than the encoder has.
     #[error(
         "`objective.target_blocks` is {blocks}, expected at most the {depth} blocks of the encoder"

@@ -3,7 +3,7 @@
 //! Every field has a default, so a file states only what differs from the published ViT-H/14 run.
 
 use ijepa_data::Decoding;
-use ijepa_model::{Normalization, VitVariant};
+use ijepa_model::VitVariant;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -210,10 +210,16 @@ pub struct Data {
     /// How files become pixels: `decode`, `orientation` and `sixteen_bit`.
     #[serde(flatten)]
     pub decoding: Decoding,
-    /// Mean of red, green and blue where white is 1, which is subtracted.
-    pub mean: [f64; 3],
-    /// Standard deviation of red, green and blue where white is 1, which divides.
-    pub std: [f64; 3],
+    /// Channels of the images and of the encoder, 1 to 16; three are red, green and blue.
+    pub channels: usize,
+    /// Names of the channels; none calls them "0", "1", ...
+    pub bands: Vec<String>,
+    /// Bands that pictures show: three as red, green and blue, one as grey; none shows the first.
+    pub picture: Vec<String>,
+    /// Mean of each channel where white is 1 (of floats as they are), which is subtracted.
+    pub mean: Vec<f64>,
+    /// Standard deviation of each channel on that scale, which divides.
+    pub std: Vec<f64>,
     /// Fraction of unreadable images beyond which a run stops, in `[0, 1]`, rounded up to whole images.
     pub max_bad_fraction: f64,
 }
@@ -225,19 +231,22 @@ impl Default for Data {
             flip: false,
             color_jitter: 0.0,
             decoding: Decoding::default(),
-            mean: [0.485, 0.456, 0.406],
-            std: [0.229, 0.224, 0.225],
+            channels: 3,
+            bands: Vec::new(),
+            picture: Vec::new(),
+            mean: vec![0.485, 0.456, 0.406],
+            std: vec![0.229, 0.224, 0.225],
             max_bad_fraction: 0.01,
         }
     }
 }
 
 impl Data {
-    /// How pixels become numbers.
-    pub fn normalization(&self) -> Normalization {
-        Normalization {
-            mean: self.mean.map(|mean| mean as f32),
-            std: self.std.map(|std| std as f32),
+    /// How files become pixels of these channels.
+    pub fn decoding(&self) -> Decoding {
+        Decoding {
+            channels: self.channels,
+            ..self.decoding
         }
     }
 }

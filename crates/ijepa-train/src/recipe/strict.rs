@@ -36,6 +36,8 @@ impl Settings for Recipe {
             "model.arch" => Some(one_of(&VitVariant::ALL.map(|variant| variant.name))),
             "model.image_size" => Some("a whole number or [height, width]".to_owned()),
             "optimizer.betas" => Some("two numbers".to_owned()),
+            "data.mean" | "data.std" => Some("a list of numbers, one a channel".to_owned()),
+            "data.bands" | "data.picture" => Some("a list of texts".to_owned()),
             _ => None,
         }
     }

@@ -206,12 +206,7 @@ impl Data {
     fn validate(&self) -> Result<(), RecipeError> {
         scale("data.crop_scale", self.crop_scale)?;
         within("data.color_jitter", self.color_jitter, 0.0..=2.5, JITTER)?;
-        for mean in self.mean {
-            within("data.mean", mean, 0.0..=1.0, "0 to 1")?;
-        }
-        for std in self.std {
-            within("data.std", std, 0.001..=1.0, "0.001 to 1")?;
-        }
+        self.validate_channels()?;
         shares([("data.max_bad_fraction", self.max_bad_fraction)])
     }
 }

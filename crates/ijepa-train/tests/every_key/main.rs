@@ -37,6 +37,10 @@ mod every_key {
                 let with = without.with_overrides(&[&change]).unwrap();
                 match entry.evidence {
                     Evidence::Network => assert_ne!(network(&with), network(&without), "{change}"),
+                    Evidence::Pictures => {
+                        let shown = [&with, &without].map(|recipe| recipe.data.picture_channels());
+                        assert_ne!(shown[0], shown[1], "{change}");
+                    }
                     evidence => {
                         let expected = bases
                             .entry(without.to_toml())

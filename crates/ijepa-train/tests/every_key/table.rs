@@ -1,7 +1,7 @@
 //! For every key of the recipe: other values, and where a run shows that it heard them.
 
 use Evidence::{
-    Checkpoints, Column, Computed, Epochs, Error, Network, NotBuilt, Rounding, Weights,
+    Checkpoints, Column, Computed, Epochs, Error, Network, NotBuilt, Pictures, Rounding, Weights,
 };
 
 /// What of a run differs from the run it is compared with.
@@ -25,6 +25,8 @@ pub(crate) enum Evidence {
     Computed,
     /// The value is refused, unless this build can act on it.
     NotBuilt(bool),
+    /// The channels that pictures show; a run draws none.
+    Pictures,
 }
 
 /// A key with values that differ from those of the run it is compared with.
@@ -189,7 +191,25 @@ pub(crate) const TABLE: &[Entry] = &[
         NotBuilt(ijepa_data::Decode::Fast.is_built()),
     ),
     entry("data.orientation", &["exif"], &[], Column("loss")),
-    entry("data.sixteen_bit", &["scale"], &[], Column("loss")),
+    entry("data.sixteen_bit", &["scale", "keep"], &[], Column("loss")),
+    entry(
+        "data.channels",
+        &["1"],
+        &[],
+        Error("`data.mean` has 3 numbers, expected 1"),
+    ),
+    entry(
+        "data.bands",
+        &[r#"["2", "1", "0"]"#],
+        &[r#"data.picture=["2"]"#],
+        Pictures,
+    ),
+    entry(
+        "data.picture",
+        &[r#"["2"]"#, r#"["2", "1", "0"]"#],
+        &[],
+        Pictures,
+    ),
     entry("data.mean", &["[0.5, 0.4, 0.3]"], &[], Column("loss")),
     entry("data.std", &["[0.3, 0.2, 0.1]"], &[], Column("loss")),
     entry(

@@ -86,7 +86,7 @@ impl Pencil<'_> {
             size,
             config.reading,
         )?;
-        let image = &picked.images[0].image;
+        let image = picked.images[0].picture();
         let cells = 2 * SURROUNDINGS + 1;
         let window = cells * self.patch_size;
         let mut small = RgbPicture::white(window, window);
@@ -96,8 +96,8 @@ impl Pencil<'_> {
             for x in 0..window {
                 let column = (patch.col * self.patch_size + x).wrapping_sub(border);
                 let row = (patch.row * self.patch_size + y).wrapping_sub(border);
-                if column < image.width() && row < image.height() {
-                    small.fill([x, y], [1, 1], image.pixel(column, row));
+                if column < image.width && row < image.height {
+                    small.fill([x, y], [1, 1], image.pixel([column, row]));
                 }
             }
         }

@@ -2,8 +2,8 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ijepa_data::{
-    DataError, Decoding, Filter, Preprocess, Reading, RgbImage8, SampleRng, Source, Transform,
-    View, resize, unit,
+    DataError, Decoding, Filter, Image, Preprocess, Reading, RgbImage8, SampleRng, Source,
+    Transform, View, resize, unit,
 };
 use ijepa_eval::{Picked, evenly_spread, pick_images};
 
@@ -29,7 +29,7 @@ impl Transform for CenterView {
         Preprocess::Fill.view(width, height, self.size)
     }
 
-    fn change(&self, mut shown: RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
+    fn change(&self, mut shown: Image, rng: &mut SampleRng) -> Result<Image, DataError> {
         if self.flip && unit(rng) < 0.5 {
             shown.flip_horizontal();
         }
@@ -109,8 +109,8 @@ impl ViewSizes {
                 ..Reading::default()
             },
         )?;
-        let pixels = picked.images.iter().flat_map(|image| image.image.pixels());
-        let common: Vec<u8> = pixels.copied().collect();
+        let pixels = picked.images.iter().map(|image| image.image.bytes());
+        let common = pixels.collect::<Vec<_>>().concat();
         Ok((self.split(&common)?, picked))
     }
 }

@@ -32,7 +32,7 @@ impl Encode {
             .frozen();
         let [height, width] = config.image_size;
         let images = Tensor::<4>::random(
-            [*batch_size, 3, height, width],
+            [*batch_size, config.in_chans, height, width],
             Distribution::Normal(0.0, 1.0),
             &compute.device,
         );

@@ -56,7 +56,7 @@ impl Step {
         let [height, width] = model.encoder.image_size;
         let device = compute.device.clone().autodiff();
         let images = Tensor::<4>::random(
-            [group_size, 3, height, width],
+            [group_size, model.encoder.in_chans, height, width],
             Distribution::Normal(0.0, 1.0),
             &device,
         );

@@ -6,7 +6,9 @@ mod stats;
 mod verify;
 
 use clap::{Args, Subcommand};
-use ijepa_data::{Orientation, Reading, SixteenBit};
+use ijepa_data::{
+    DataError, MAX_CHANNELS, Orientation, Reading, SixteenBit, Source, check_channels,
+};
 use ijepa_eval::{Progress, ProgressUnit};
 
 use crate::{
@@ -39,8 +41,8 @@ struct DecodingArgs {
     /// Whether pictures are turned upright as their EXIF data says: ignore, exif [default: ignore]
     #[arg(long, value_name = "HOW")]
     orientation: Option<Orientation>,
-    /// How 16-bit samples become 8: high_byte; scale to the bits that a picture uses [default:
-    /// high_byte]
+    /// How 16-bit samples become 8: high_byte; scale to the bits that a picture uses; keep leaves
+    /// them 16, and floats what they are [default: high_byte]
     #[arg(long, value_name = "HOW")]
     sixteen_bit: Option<SixteenBit>,
 }
@@ -52,6 +54,33 @@ impl DecodingArgs {
         reading.decoding.sixteen_bit = self.sixteen_bit.unwrap_or_default();
         reading
     }
+}
+
+/// Which channels images have.
+#[derive(Debug, Args)]
+struct ChannelsArgs {
+    /// Channels of the images, 1 to 16; all but 3 are read in full depth [default: 3]
+    #[arg(long, value_name = "N", value_parser = channels)]
+    channels: Option<usize>,
+}
+
+impl ChannelsArgs {
+    /// `reading` with these channels, which the first image of `source` must have.
+    fn reading(&self, mut reading: Reading, source: &dyn Source) -> Result<Reading, DataError> {
+        if let Some(channels) = self.channels {
+            reading.decoding.channels = channels;
+        }
+        check_channels(source, reading.decoding)?;
+        Ok(reading)
+    }
+}
+
+fn channels(text: &str) -> Result<usize, String> {
+    let channels = text
+        .parse()
+        .ok()
+        .filter(|it| (1..=MAX_CHANNELS).contains(it));
+    channels.ok_or_else(|| format!("expected a whole number from 1 to {MAX_CHANNELS}"))
 }
 
 /// Shows how many of `total` images are done.

@@ -7,7 +7,7 @@ use ijepa_data::{Source, Spread, Statistics, StatisticsConfig};
 use ijepa_masking::RgbPicture;
 use serde_json::{Map, Value, json};
 
-use super::{DecodingArgs, watch};
+use super::{ChannelsArgs, DecodingArgs, watch};
 use crate::{
     args::{DataArgs, positive},
     context::Context,
@@ -19,7 +19,8 @@ use crate::{
 
 /// Measure sizes, kinds of files, labels and colours, and draw some of the images
 ///
-/// Means and deviations are per channel where white is 1, each image with the same weight.
+/// Means and deviations are per channel where white is 1 (of floats as they are), each image with
+/// the same weight.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  ijepa data stats --data folder:photos --most 10000 \
@@ -35,6 +36,8 @@ pub(crate) struct Stats {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    channels: ChannelsArgs,
+    #[command(flatten)]
     decoding: DecodingArgs,
 }
 
@@ -47,10 +50,12 @@ impl Stats {
             ijepa_data::DataError::MixedFolder { .. } => self.data.open_unlabelled(context),
             error => Err(error),
         })?;
+        let reading = self.decoding.reading(context);
+        let reading = self.channels.reading(reading, source.as_ref())?;
         let config = StatisticsConfig {
             most: self.most.unwrap_or(usize::MAX),
             seed: context.seed.unwrap_or(0),
-            reading: self.decoding.reading(context),
+            reading,
             workers: context.workers(),
         };
         let total = config.most.min(source.len());
@@ -82,7 +87,7 @@ impl Stats {
             .kinds
             .iter()
             .map(|(kind, count)| format!("{kind} {count}"));
-        let channels = |values: [f64; 3]| report::list(values.map(|value| format!("{value:.4}")));
+        let channels = |values: &[f64]| report::list(values.iter().map(|&value| short(value)));
         let mut text = format!(
             "images   {}, {} measured, {} of them grey\nlabels   {}\nwidth    {}\nheight   {}\n\
              aspect   {}\n",
@@ -100,9 +105,19 @@ impl Stats {
         text += &format!(
             "files    {}\nmean     {}\nstd      {}\n",
             report::list(kinds),
-            channels(found.mean),
-            channels(found.std)
+            channels(&found.mean),
+            channels(&found.std)
         );
+        if let Some(channels) = self.channels.channels {
+            let list = |values: &[f64]| {
+                let values: Vec<_> = values.iter().map(|&value| short(value)).collect();
+                values.join(",")
+            };
+            let (mean, std) = (list(&found.mean), list(&found.std));
+            text += &format!(
+                "recipe   --set data.channels={channels} data.mean=[{mean}] data.std=[{std}]\n"
+            );
+        }
         text += &skipped_text(&found.bad);
         Report {
             text,
@@ -137,6 +152,14 @@ fn labels(found: &Statistics) -> String {
             found.unlabelled
         ),
         _ => "none".to_owned(),
+    }
+}
+
+/// Four digits behind the point, or behind the first one of a small number.
+fn short(value: f64) -> String {
+    match value.abs() < 0.01 && value != 0.0 {
+        true => format!("{value:.4e}"),
+        false => format!("{value:.4}"),
     }
 }
 

@@ -4,7 +4,7 @@ use clap::Args;
 use ijepa_data::verify;
 use serde_json::json;
 
-use super::watch;
+use super::{ChannelsArgs, watch};
 use crate::{
     args::DataArgs,
     context::Context,
@@ -22,19 +22,17 @@ use crate::{
 pub(crate) struct Verify {
     #[command(flatten)]
     data: DataArgs,
+    #[command(flatten)]
+    channels: ChannelsArgs,
 }
 
 impl Verify {
     pub(super) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let source = self.data.open_unlabelled(context)?;
         let images = source.len();
+        let reading = self.channels.reading(context.reading(), source.as_ref())?;
         let progress = watch(&self.data, images, context);
-        let bad = verify(
-            source.as_ref(),
-            context.reading(),
-            context.workers(),
-            progress,
-        )?;
+        let bad = verify(source.as_ref(), reading, context.workers(), progress)?;
         let report = Report {
             text: match bad.len() {
                 0 => format!("all {images} images can be used\n"),

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use ijepa_data::Source;
-use ijepa_eval::{Progress, ProgressUnit, preprocess_of};
+use ijepa_eval::{Progress, ProgressUnit};
 use ijepa_masking::{Block, MaskGroup, MaskRng, PatchGrid};
 use ijepa_model::Objective;
 use ijepa_train::Recipe;
@@ -19,7 +19,7 @@ use super::{
     shown::{self, ShownArgs, numbers},
 };
 use crate::{
-    args,
+    args::{self, Wanted},
     context::Context,
     error::CliError,
     features::Normalize,
@@ -83,9 +83,10 @@ impl Predictor {
             .as_deref()
             .map(args::open_pictures)
             .transpose()?;
-        let statistics = Normalize::choose(self.normalize, checkpoint.normalization);
-        let own = preprocess_of(&checkpoint);
-        let extraction = self.shown.extraction(statistics, own, context);
+        let own = Wanted::of(&checkpoint)?;
+        let asked = self.normalize;
+        let statistics = Normalize::choose(asked, checkpoint.normalization, own.channels)?;
+        let extraction = self.shown.extraction(statistics, own, context)?;
         let picked = self
             .shown
             .pick(networks.target.config(), &extraction, context)?;

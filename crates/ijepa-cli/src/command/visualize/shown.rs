@@ -10,7 +10,7 @@ use ijepa_model::{Normalization, Pooling, VisionTransformerConfig};
 use serde_json::{Value, json};
 
 use crate::{
-    args::{self, DataArgs, Extraction, ReadArgs},
+    args::{self, DataArgs, Extraction, ReadArgs, Wanted},
     context::Context,
     error::CliError,
     features::{LoadedEncoder, Normalize, skipped_json, skipped_text},
@@ -40,6 +40,10 @@ pub(super) struct ShownArgs {
     /// Picture pixels for each pixel of an image [default: panels about 224 pixels wide]
     #[arg(long, value_name = "N", value_parser = args::positive)]
     pub(super) scale: Option<usize>,
+    /// Channels to show as red, green and blue, counted from 0 [default: `data.picture` of the run
+    /// that the weights come from, else the first ones]
+    #[arg(long, value_name = "N,N,N", value_parser = numbers::<3>)]
+    bands: Option<[usize; 3]>,
     #[command(flatten)]
     read: ReadArgs,
 }
@@ -51,7 +55,7 @@ impl ShownArgs {
         frozen: &LoadedEncoder,
         context: &Context,
     ) -> Result<(Picked, Extraction), CliError> {
-        let extraction = self.extraction(frozen.normalization, frozen.preprocess, context);
+        let extraction = self.extraction(frozen.normalization, frozen.wanted, context)?;
         let picked = self.pick(frozen.encoder.config(), &extraction, context)?;
         let encoder = format!("{} encoder", frozen.choice.name());
         announce(&encoder, &extraction, context)?;
@@ -67,6 +71,7 @@ impl ShownArgs {
     ) -> Result<Picked, CliError> {
         picture::check_name("out", &self.out)?;
         let source = self.data.open_unlabelled(context)?;
+        extraction.check(source.as_ref())?;
         let indices = if self.index.is_empty() {
             evenly_spread(source.len(), self.images)
         } else {
@@ -86,12 +91,21 @@ impl ShownArgs {
     pub(super) fn extraction(
         &self,
         normalization: Normalization,
-        own: Option<Preprocess>,
+        own: Wanted,
         context: &Context,
-    ) -> Extraction {
+    ) -> Result<Extraction, CliError> {
+        let channels = own.channels;
+        let mut bands = self.bands.iter().flatten();
+        if let Some(&band) = bands.find(|&&band| band >= channels) {
+            return Err(CliError::NoBand { band, channels });
+        }
+        let own = Wanted {
+            picture: self.bands.or(own.picture),
+            ..own
+        };
         let resizing = self.read.choose(own, Preprocess::Eval);
-        self.read
-            .extraction(Pooling::Mean, normalization, resizing, context)
+        let read = &self.read;
+        Ok(read.extraction(Pooling::Mean, normalization, resizing, context))
     }
 
     /// Writes the picture and completes the report about it.

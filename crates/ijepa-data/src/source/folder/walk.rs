@@ -11,10 +11,13 @@ use super::others::Others;
 use crate::error::DataError;
 use crate::reading::in_order;
 
-/// File name endings of images, compared without regard to case.
+/// File name endings of images, compared without regard to case; arrays (`npy`) count where there
+/// is no other image beside them.
 pub const IMAGE_EXTENSIONS: &[&str] = &[
-    "jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp", "gif",
+    "jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp", "gif", ARRAY,
 ];
+/// Many things are kept in arrays beside images.
+const ARRAY: &str = "npy";
 
 /// What a check of the file system leaves.
 const LOST_AND_FOUND: &str = "lost+found";
@@ -122,6 +125,15 @@ impl Listing {
                 None => others.add(&name),
             }
         }
+        if !images.iter().all(|name| is_array(name)) {
+            images.retain(|name| {
+                let kept = !is_array(name);
+                if !kept {
+                    others.add(name);
+                }
+                kept
+            });
+        }
         images.sort_unstable();
         folders.sort_unstable();
         let mut names = Names::default();
@@ -165,10 +177,14 @@ pub(super) fn real(path: &Path) -> Result<PathBuf, DataError> {
 }
 
 pub(in crate::source) fn is_image(name: &OsStr) -> bool {
+    ends_in(name, IMAGE_EXTENSIONS)
+}
+
+pub(in crate::source) fn is_array(name: &OsStr) -> bool {
+    ends_in(name, &[ARRAY])
+}
+
+fn ends_in(name: &OsStr, extensions: &[&str]) -> bool {
     let extension = Path::new(name).extension().and_then(OsStr::to_str);
-    extension.is_some_and(|found| {
-        IMAGE_EXTENSIONS
-            .iter()
-            .any(|x| found.eq_ignore_ascii_case(x))
-    })
+    extension.is_some_and(|found| extensions.iter().any(|x| found.eq_ignore_ascii_case(x)))
 }

@@ -10,7 +10,7 @@ use tar::{Archive, Entry, EntryType};
 use super::index::{About, Index, Member};
 use crate::decode::guard;
 use crate::error::DataError;
-use crate::source::folder::is_image;
+use crate::source::folder::{is_array, is_image};
 use crate::source::labels::Labels;
 use crate::source::stamp::Stamp;
 
@@ -31,7 +31,7 @@ enum Label {
 #[derive(Default)]
 struct Sample {
     key: Vec<u8>,
-    /// The image, and how well its ending fits: `jpg` is 0, `left.jpg` 1.
+    /// The image, and how well its ending fits: `jpg` is 0, `left.jpg` 1, `npy` 2.
     image: Option<(Member, u8)>,
     label: Option<Label>,
 }
@@ -157,7 +157,8 @@ impl Samples<'_> {
         if is_label && !is_cut {
             self.current.label = self.label(entry, &name)?;
         } else if is_image(format!("x.{ending}").as_ref()) {
-            let rank = u8::from(ending.contains('.'));
+            let is_array = is_array(format!("x.{ending}").as_ref());
+            let rank = u8::from(ending.contains('.')) + 2 * u8::from(is_array);
             if self
                 .current
                 .image

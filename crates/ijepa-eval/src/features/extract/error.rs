@@ -1,7 +1,6 @@
 //! Why there are no features.
 
 use ijepa_data::{DataError, Skipped};
-use ijepa_model::ConfigError;
 
 use crate::features::FeaturesError;
 
@@ -9,9 +8,19 @@ use crate::features::FeaturesError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExtractError {
-    /// The encoder takes no colour images.
-    #[error(transparent)]
-    Channels(#[from] ConfigError),
+    /// Images are not read, or not normalised, with the channels that the encoder takes.
+    #[error(
+        "the encoder takes images of {encoder} channels, they are read with {images} and normalised \
+         by statistics of {statistics}"
+    )]
+    Channels {
+        /// Channels that the encoder takes.
+        encoder: usize,
+        /// Channels that images are read with.
+        images: usize,
+        /// Means and deviations.
+        statistics: usize,
+    },
     /// A batch of no images.
     #[error("batch size is 0, expected at least 1")]
     BatchSize,

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use ijepa_data::Source;
 use ijepa_eval::read_features;
+use ijepa_model::VisionTransformerConfig;
 use ijepa_viz::rcdm::{ConditionKind, Conditioner};
 
 use crate::{
@@ -51,6 +52,7 @@ impl InputArgs {
         refuse_given(&[("features", self.features.is_some())], &place)?;
         if kind == ConditionKind::Encoder {
             let loaded = self.weights.load(self.encoder, context)?;
+            only_colors(loaded.encoder.config())?;
             return Ok(Conditioner::Encoder {
                 encoder: Box::new(loaded.encoder),
                 normalization: loaded.normalization,
@@ -63,11 +65,20 @@ impl InputArgs {
         ];
         refuse_given(&flags, &place)?;
         let loaded = self.weights.load_predictor(context.compute()?)?;
+        only_colors(loaded.networks.encoder.config())?;
         let grid = loaded.networks.encoder.grid();
         Ok(Conditioner::Predictor {
             sampler: mask_sampler(loaded.recipe.as_ref(), grid)?,
             networks: Box::new(loaded.networks),
             normalization: loaded.normalization,
         })
+    }
+}
+
+/// Decoders draw red, green and blue.
+fn only_colors(encoder: &VisionTransformerConfig) -> Result<(), CliError> {
+    match encoder.in_chans {
+        3 => Ok(()),
+        channels => Err(CliError::OnlyColors { channels }),
     }
 }

@@ -1,0 +1,224 @@
+//! Files in full depth: any number of channels of 8 or 16 bits or of floats.
+
+use image::{DynamicImage, ImageFormat};
+use tiff::decoder::DecodingResult;
+use tiff::tags::{PhotometricInterpretation as Photometric, Tag};
+
+use super::npy::{Array, Kind};
+use super::{Decoding, Failure, MAX_PIXELS, decode_common, gif, sixteen, tiff as tiffs};
+use crate::image::{FloatImage, Image, RgbImage8};
+
+/// Most samples of an image: as f32 they take as many bytes as the largest RGB image.
+pub(super) const MAX_SAMPLES: u64 = 3 * MAX_PIXELS / 4;
+
+/// Decodes all of a file to the channels and the depth that `decoding` asks for, and what `hold`
+/// makes of its number of pixels, counted in pixels of three bytes.
+pub(super) fn decode<H>(
+    bytes: &[u8],
+    format: Option<ImageFormat>,
+    decoding: Decoding,
+    hold: impl Fn(u64) -> H,
+) -> Result<(Image, H), Failure> {
+    let Some(format) = format else {
+        return array(&Array::open(bytes)?, decoding, hold);
+    };
+    let expected = decoding.channels;
+    let hold = |pixels: u64, found: usize| {
+        check_samples(pixels, found)?;
+        Ok::<_, Failure>(hold(as_rgb_pixels(pixels, found)))
+    };
+    let (image, held) = match format {
+        ImageFormat::Tiff => bands(bytes, expected, hold)?,
+        ImageFormat::Gif => {
+            let image = DynamicImage::from(gif::decode(bytes)?);
+            let held = hold(pixels_of(&image), 3)?;
+            (samples(image, expected)?, held)
+        }
+        _ => {
+            let held = |pixels| hold(pixels, expected);
+            let (image, held) = decode_common(bytes, format, decoding.orientation, held)?;
+            let held = held?;
+            (samples(image, expected)?, held)
+        }
+    };
+    Ok((image.into(), held))
+}
+
+fn pixels_of(image: &DynamicImage) -> u64 {
+    u64::from(image.width()) * u64::from(image.height())
+}
+
+fn check_samples(pixels: u64, channels: usize) -> Result<(), Failure> {
+    match pixels.saturating_mul(channels as u64) > MAX_SAMPLES {
+        true => Err(Failure::TooManySamples { pixels, channels }),
+        false => Ok(()),
+    }
+}
+
+/// So many pixels of three bytes take as much memory as samples that are read and made f32.
+fn as_rgb_pixels(pixels: u64, channels: usize) -> u64 {
+    const BYTES: u64 = 8;
+    (pixels * channels as u64 * BYTES).div_ceil(3)
+}
+
+fn check_channels(found: usize, expected: usize) -> Result<(), Failure> {
+    match found == expected {
+        true => Ok(()),
+        false => Err(Failure::Channels { found, expected }),
+    }
+}
+
+/// What an array holds; bytes of colours where these are asked for.
+fn array<H>(
+    array: &Array<'_>,
+    decoding: Decoding,
+    hold: impl Fn(u64) -> H,
+) -> Result<(Image, H), Failure> {
+    let (width, height) = (array.width as usize, array.height as usize);
+    let pixels = (width * height) as u64;
+    check_channels(array.channels, decoding.channels)?;
+    check_samples(pixels, array.channels)?;
+    let held = hold(as_rgb_pixels(pixels, array.channels));
+    if decoding.is_float() {
+        let image = floats([height, width], array.channels, array.samples())?;
+        return Ok((image.into(), held));
+    }
+    let bytes = match array.kind {
+        Kind::U8 => array.bytes().to_vec(),
+        Kind::U16 => sixteen::narrow(&array.words(), decoding.sixteen_bit, None),
+        Kind::F32 | Kind::F64 => {
+            return Err(Failure::Unread(
+                "a NumPy array of floats, which bytes cannot hold (`sixteen_bit` = keep does)"
+                    .to_owned(),
+            ));
+        }
+    };
+    let image = RgbImage8::new(width, height, bytes).map_err(Failure::broken)?;
+    Ok((image.into(), held))
+}
+
+fn floats(size: [usize; 2], channels: usize, samples: Vec<f32>) -> Result<FloatImage, Failure> {
+    if let Some(at) = samples.iter().position(|sample| !sample.is_finite()) {
+        let (pixel, width) = (at / channels, size[1].max(1));
+        return Err(Failure::broken(format!(
+            "channel {} of row {}, column {} is {}",
+            at % channels,
+            pixel / width,
+            pixel % width,
+            samples[at]
+        )));
+    }
+    FloatImage::new(size, channels, samples).map_err(Failure::broken)
+}
+
+/// The samples of an image, those of alpha only if they are among the channels asked for.
+fn samples(image: DynamicImage, expected: usize) -> Result<FloatImage, Failure> {
+    let color = image.color();
+    let (found, size) = (
+        usize::from(color.channel_count()),
+        [image.height(), image.width()],
+    );
+    let colors = found - usize::from(color.has_alpha());
+    if expected != found {
+        check_channels(colors, expected)?;
+    }
+    let bytes = image.as_bytes();
+    let all: Vec<f32> = match usize::from(color.bytes_per_pixel()) / found {
+        1 => bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect(),
+        2 => {
+            let words = bytes.as_chunks::<2>().0.iter();
+            words
+                .map(|word| f32::from(u16::from_ne_bytes(*word)) / 65_535.0)
+                .collect()
+        }
+        _ => {
+            let samples = bytes.as_chunks::<4>().0.iter();
+            samples.map(|sample| f32::from_ne_bytes(*sample)).collect()
+        }
+    };
+    let kept = match expected == found {
+        true => all,
+        false => {
+            let pixels = all.chunks_exact(found);
+            pixels
+                .flat_map(|pixel| &pixel[..expected])
+                .copied()
+                .collect()
+        }
+    };
+    floats(size.map(|side| side as usize), expected, kept)
+}
+
+/// All samples of a TIFF file, stored pixel by pixel or plane by plane.
+fn bands<H>(
+    bytes: &[u8],
+    expected: usize,
+    hold: impl Fn(u64, usize) -> Result<H, Failure>,
+) -> Result<(FloatImage, H), Failure> {
+    let mut file = tiffs::open(bytes)?;
+    let found: Option<u16> = file.find_tag_unsigned(Tag::SamplesPerPixel)?;
+    check_channels(usize::from(found.unwrap_or(1)), expected)?;
+    let color: Option<u16> = file.find_tag_unsigned(Tag::PhotometricInterpretation)?;
+    match color.and_then(Photometric::from_u16) {
+        Some(
+            Photometric::WhiteIsZero
+            | Photometric::BlackIsZero
+            | Photometric::RGB
+            | Photometric::CMYK,
+        )
+        | None => {}
+        Some(_) => {
+            return Err(Failure::Unread(
+                "TIFF with a palette or in another space of colours".to_owned(),
+            ));
+        }
+    }
+    let is_read = |color: tiff::ColorType| usize::from(color.num_samples()) == expected;
+    if file.colortype().is_ok_and(is_read) {
+        return planes(&mut file, expected, hold);
+    }
+    // Red, green, blue and more: without a meaning, samples are read whatever their number.
+    planes(&mut tiffs::open(tiffs::as_grey(bytes))?, expected, hold)
+}
+
+fn planes<T: AsRef<[u8]>, H>(
+    file: &mut tiffs::File<T>,
+    channels: usize,
+    hold: impl Fn(u64, usize) -> Result<H, Failure>,
+) -> Result<(FloatImage, H), Failure> {
+    let unread = || Failure::Unread("TIFF with other samples than u8, u16, f32 or f64".to_owned());
+    let (width, height) = file.dimensions()?;
+    let pixels = u64::from(width) * u64::from(height);
+    if file.colortype()?.bit_depth() < 8 {
+        return Err(unread());
+    }
+    let held = hold(pixels, channels)?;
+    let mut found = DecodingResult::U8(Vec::new());
+    let planes = file.read_image_to_buffer(&mut found)?.planes;
+    let samples: Vec<f32> = match found {
+        DecodingResult::U8(bytes) => bytes.into_iter().map(|it| f32::from(it) / 255.0).collect(),
+        DecodingResult::U16(words) => {
+            let words = words.into_iter();
+            words.map(|word| f32::from(word) / 65_535.0).collect()
+        }
+        DecodingResult::F32(samples) => samples,
+        DecodingResult::F64(samples) => samples.into_iter().map(|it| it as f32).collect(),
+        _ => return Err(unread()),
+    };
+    let pixels = pixels as usize;
+    if samples.len() < pixels * channels {
+        return Err(Failure::broken("the image is too short"));
+    }
+    let samples = match planes {
+        1 => samples,
+        _ => {
+            let at = |at: usize| samples[at % channels * pixels + at / channels];
+            (0..pixels * channels).map(at).collect()
+        }
+    };
+    let image = floats([height as usize, width as usize], channels, samples)?;
+    Ok((image, held))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! How images become features.
+
+use ijepa_data::{Decoding, JPEG_DECODER, Preprocess, Reading};
+use ijepa_model::{
+    Checkpoint, Normalization, Pooling, VisionTransformer, VisionTransformerConfig,
+    checkpoint::Resize,
+};
+
+use super::ExtractError;
+
+/// Layers that [`Pooling::Concat4`] needs.
+const CONCAT_LAYERS: usize = 4;
+
+/// How images become features.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExtractConfig {
+    /// How the tokens of an image become one vector.
+    pub pooling: Pooling,
+    /// How an image gets the encoder's size.
+    pub preprocess: Preprocess,
+    /// Channel statistics that the encoder was trained with.
+    pub normalization: Normalization,
+    /// Images a forward pass, at least 1.
+    pub batch_size: usize,
+    /// Threads that read, decode and resize; 0 does it in the calling thread.
+    pub workers: usize,
+    /// What is waited for and how much is decoded at once.
+    pub reading: Reading,
+}
+
+impl Default for ExtractConfig {
+    /// Mean pooling, evaluation preprocessing, ImageNet statistics, 64 images, 4 threads.
+    fn default() -> Self {
+        Self {
+            pooling: Pooling::Mean,
+            preprocess: Preprocess::Eval,
+            normalization: Normalization::IMAGENET,
+            batch_size: 64,
+            workers: 4,
+            reading: Reading::default(),
+        }
+    }
+}
+
+/// How images of `channels` channels are normalised when nothing says it: colours by ImageNet's
+/// statistics, others not; none if no image has so many.
+pub fn default_normalization(channels: usize) -> Option<Normalization> {
+    match channels {
+        3 => Some(Normalization::IMAGENET),
+        _ => Normalization::none(channels),
+    }
+}
+
+/// How images get the size of the encoder of `checkpoint`, if it says so.
+pub fn preprocess_of(checkpoint: &Checkpoint) -> Option<Preprocess> {
+    Some(match checkpoint.resize? {
+        Resize::Squash => Preprocess::Squash,
+        Resize::None => Preprocess::None,
+        Resize::Crop { margin } => Preprocess::of_margin(margin),
+    })
+}
+
+impl ExtractConfig {
+    /// The default with the preprocessing, the channels and the statistics that `checkpoint` asks
+    /// for; without a word about colours ImageNet's, and other channels as they are.
+    pub fn of(checkpoint: &Checkpoint) -> Self {
+        let mut config = Self::default();
+        let channels = checkpoint.encoder_config.in_chans;
+        if let Some(preprocess) = preprocess_of(checkpoint) {
+            config.preprocess = preprocess;
+        }
+        config.reading.decoding.channels = channels;
+        if let Some(statistics) = checkpoint
+            .normalization
+            .or_else(|| default_normalization(channels))
+        {
+            config.normalization = statistics;
+        }
+        config
+    }
+
+    /// Checks that images get the channels that `encoder` takes.
+    pub(crate) fn check_channels(
+        &self,
+        encoder: &VisionTransformerConfig,
+    ) -> Result<(), ExtractError> {
+        let (expected, found) = (encoder.in_chans, self.reading.decoding.channels);
+        match found == expected && self.normalization.fits(expected) {
+            true => Ok(()),
+            false => Err(ExtractError::Channels {
+                encoder: expected,
+                images: found,
+                statistics: self.normalization.channels(),
+            }),
+        }
+    }
+
+    /// Checks that `encoder` takes such images and has the layers that the pooling needs.
+    pub(crate) fn check(&self, encoder: &VisionTransformer) -> Result<(), ExtractError> {
+        self.check_channels(encoder.config())?;
+        let depth = encoder.config().depth;
+        if self.pooling == Pooling::Concat4 && depth < CONCAT_LAYERS {
+            return Err(ExtractError::Shallow { depth });
+        }
+        if self.batch_size == 0 {
+            return Err(ExtractError::BatchSize);
+        }
+        Ok(())
+    }
+
+    /// All that decides what the features of an encoder are, as kept results are named.
+    pub(crate) fn described(&self) -> String {
+        let pixels = self.pixels();
+        format!("({:?}, {pixels}, {:?})", self.pooling, self.normalization)
+    }
+
+    /// How files become pixels of the encoder's size; what is as by default is not said.
+    pub(crate) fn pixels(&self) -> String {
+        let (how, decoding) = (self.preprocess, self.reading.decoding);
+        let mut pixels = format!("{how:?}");
+        if decoding != Decoding::default() {
+            pixels += &format!(", {decoding:?}");
+        }
+        if JPEG_DECODER != "zune-jpeg" {
+            pixels += &format!(", {JPEG_DECODER}");
+        }
+        pixels
+    }
+
+    /// Values of the pooled features of an image.
+    pub(crate) fn dim(&self, encoder: &VisionTransformer) -> usize {
+        match self.pooling {
+            Pooling::Mean => encoder.embed_dim(),
+            Pooling::Concat4 => CONCAT_LAYERS * encoder.embed_dim(),
+        }
+    }
+}
