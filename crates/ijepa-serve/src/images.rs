@@ -26,7 +26,9 @@ impl Shape {
         }
         let damaged = |error: DataError| Refusal::Damaged(error.to_string());
         let image = decode_as(bytes, "the image", self.decoding).map_err(damaged)?;
-        let image = self.preprocess.apply(&image, self.image_size);
-        Ok(image.map_err(damaged)?.pixels().to_vec())
+        let (width, height) = (image.width(), image.height());
+        let view = self.preprocess.view(width, height, self.image_size);
+        let shown = view.and_then(|view| view.of_any(&image));
+        Ok(shown.map_err(damaged)?.bytes().into_owned())
     }
 }

@@ -12,7 +12,8 @@ use ijepa_data::{Decoding, Preprocess};
 
 use crate::routes::Service;
 
-/// The function from pixels, `[images, height, width, 3]`, to features, `[images, dim]`.
+/// The function from the bytes of a number of images, `[images, height, width, channels]` as
+/// [`ijepa_data::Image::bytes`] gives them, to features, `[images, dim]`.
 pub type Embed = Box<dyn FnMut(&[u8], usize) -> Vec<f32> + Send>;
 
 /// What images become.

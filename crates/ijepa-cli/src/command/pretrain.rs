@@ -177,7 +177,7 @@ impl Pretrain {
             normalization: recipe.data.normalization(),
             workers: context.workers(),
             reading: Reading {
-                decoding: recipe.data.decoding,
+                decoding: recipe.data.decoding(),
                 ..context.reading()
             },
             ..ExtractConfig::default()

@@ -88,7 +88,7 @@ impl Serve {
     fn model(&self, context: &Context) -> Result<Model, CliError> {
         let device = &context.compute()?.device;
         let frozen = self.weights.load(self.encoder, context)?;
-        let resizing = self.read.choose(frozen.preprocess, Preprocess::Eval);
+        let resizing = self.read.choose(frozen.wanted, Preprocess::Eval);
         let statistics = frozen.normalization;
         let extraction = (self.read).extraction(Pooling::Mean, statistics, resizing, context);
         let config = extraction.config;
@@ -96,7 +96,7 @@ impl Serve {
         let mut embedder = embedder.map_err(Error::from)?;
         let (image_size, dim) = (embedder.image_size(), embedder.dim());
         // The first computation draws or loads the weights and starts the device.
-        embedder.embed(&vec![0; image_size.iter().product::<usize>() * 3]);
+        embedder.embed(&vec![0; embedder.image_bytes()]);
         Ok(Model {
             name: self.weights.name(),
             image_size,

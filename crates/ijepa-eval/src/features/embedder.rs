@@ -28,6 +28,8 @@ type Compute = Box<dyn FnMut(&[u8], usize) -> Vec<f32> + Send>;
 /// ```
 pub struct Embedder {
     image_size: [usize; 2],
+    /// Bytes of an image.
+    image_bytes: usize,
     config: ExtractConfig,
     dim: usize,
     compute: Compute,
@@ -57,11 +59,19 @@ impl Embedder {
     ) -> Result<Self, ExtractError> {
         config.check(encoder)?;
         let pooling = config.pooling;
+        let [height, width] = encoder.config().image_size;
+        let decoding = config.reading.decoding;
+        let sample = if decoding.is_float() {
+            size_of::<f32>()
+        } else {
+            1
+        };
         let pooled = move |encoder: &VisionTransformer, images| {
             values(encoder.forward_pooled(images, pooling))
         };
         Ok(Self {
-            image_size: encoder.config().image_size,
+            image_size: [height, width],
+            image_bytes: height * width * decoding.channels * sample,
             config,
             dim: config.dim(encoder),
             compute: Box::new(on_images(encoder, &config, device, pooled)),
@@ -73,31 +83,33 @@ impl Embedder {
         self.image_size
     }
 
+    /// Bytes of an image.
+    pub fn image_bytes(&self) -> usize {
+        self.image_bytes
+    }
+
     /// Features of an image.
     pub fn dim(&self) -> usize {
         self.dim
     }
 
-    /// The features of images that have the encoder's size, see
-    /// [`Preprocess::apply`](ijepa_data::Preprocess::apply).
+    /// The features of images that have the encoder's size and channels.
     ///
     /// # Shapes
     ///
-    /// - `pixels`: `[images, height, width, 3]`, red, green, blue
+    /// - `pixels`: `[images, height, width, channels]`, as [`ijepa_data::Image::bytes`] gives them
     /// - output: `[images, dim]`
     ///
     /// # Panics
     ///
     /// Panics if `pixels` are no whole number of images.
     pub fn embed(&mut self, pixels: &[u8]) -> Vec<f32> {
-        let [height, width] = self.image_size;
-        let image = height * width * 3;
+        let (image, found) = (self.image_bytes, pixels.len());
         assert!(
-            pixels.len().is_multiple_of(image),
-            "{} bytes are no whole number of {height} x {width} images",
-            pixels.len()
+            found.is_multiple_of(image),
+            "{found} bytes are no whole number of images of {image}"
         );
-        match pixels.len() / image {
+        match found / image {
             0 => Vec::new(),
             images => (self.compute)(pixels, images),
         }

@@ -79,12 +79,12 @@ pub fn extract_with_progress(
 }
 
 /// What `forward` makes of the normalised images of a batch, without gradients.
-pub(crate) fn on_images(
+pub(crate) fn on_images<F: FnMut(&VisionTransformer, Tensor<4>) -> Vec<f32>>(
     encoder: &VisionTransformer,
     config: &ExtractConfig,
     device: &Device,
-    mut forward: impl FnMut(&VisionTransformer, Tensor<4>) -> Vec<f32>,
-) -> impl FnMut(&[u8], usize) -> Vec<f32> {
+    mut forward: F,
+) -> impl FnMut(&[u8], usize) -> Vec<f32> + use<F> {
     let [height, width] = encoder.config().image_size;
     let (encoder, device) = (encoder.valid(), device.clone().without_autodiff());
     let normalization = config.normalization;

@@ -85,6 +85,7 @@ fn neighbours_stand_right_of_the_maps_in_two_lines() {
         for (column, patch) in patches.iter().enumerate() {
             let image = &picked.images[patch.index].image;
             // The middle of the crop is the middle of the patch.
+            let image = image.as_rgb8().unwrap();
             let expected = image.pixel(patch.col * 8 + 4, patch.row * 8 + 4);
             let place = [
                 left + column * (side + GAP) + side / 2,

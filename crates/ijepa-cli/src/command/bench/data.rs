@@ -51,7 +51,7 @@ impl Data {
             augment,
             max_bad_fraction: recipe.data.max_bad_fraction,
             reading: Reading {
-                decoding: recipe.data.decoding,
+                decoding: recipe.data.decoding(),
                 ..context.reading()
             },
         };
