@@ -39,7 +39,9 @@ mod tests {
         let DispatchTensorKind::Flex(weight) = weight.into_dispatch().kind else {
             panic!("a tensor of another backend");
         };
-        weight.float().as_slice::<f32>().unwrap().as_ptr()
+        let weight = weight.float();
+        let values = weight.as_slice::<f32>().expect("values in one piece");
+        values.as_ptr()
     }
 
     #[test]

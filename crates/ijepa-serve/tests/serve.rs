@@ -49,7 +49,7 @@ mod serve {
 
         fn stop(&mut self) {
             if let Some(stop) = self.stop.take() {
-                drop(stop.send(()));
+                let _ = stop.send(());
                 self.thread.take().unwrap().join().unwrap().unwrap();
             }
         }

@@ -87,7 +87,7 @@ pub(crate) enum Look {
     /// Nothing: their pixels at `[height, width]`.
     Pixels {
         size: [usize; 2],
-        normalization: Normalization,
+        normalization: Box<Normalization>,
         wanted: Wanted,
     },
 }
@@ -103,7 +103,7 @@ impl Look {
     fn normalization(&self) -> Normalization {
         match self {
             Self::Encoder(frozen) => frozen.normalization,
-            Self::Pixels { normalization, .. } => *normalization,
+            Self::Pixels { normalization, .. } => **normalization,
         }
     }
 
@@ -183,7 +183,7 @@ impl PairArgs {
                     .map_or_else(|| natural_size(train, PIXEL_SIDE), Ok);
                 return Ok(Look::Pixels {
                     size: size.map_err(Error::from)?,
-                    normalization: pixels.normalization,
+                    normalization: Box::new(pixels.normalization),
                     wanted: Wanted {
                         channels: pixels.channels,
                         ..Wanted::COLORS

@@ -37,7 +37,7 @@ pub struct Extracted {
 /// # Shapes
 ///
 /// - features: `[images, embed_dim]`, or `[images, 4 * embed_dim]` for
-/// [`Pooling::Concat4`](ijepa_model::Pooling::Concat4)
+///   [`Pooling::Concat4`](ijepa_model::Pooling::Concat4)
 ///
 /// # Errors
 ///
