@@ -275,7 +275,7 @@ mod serve {
     fn a_request_that_does_not_arrive_gives_its_place_back() {
         let config = ServeConfig {
             requests: 1,
-            arrival: Duration::from_millis(50),
+            arrival: Duration::from_millis(200),
             ..ServeConfig::default()
         };
         let running = Running::start(first_pixel(), config);
@@ -286,6 +286,9 @@ mod serve {
         let mut answer = String::new();
         slow.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-        assert_eq!(running.post(&png(2, 2, [0; 3])).0, 200);
+        // On a busy machine this one may be late, too; it is never one too many.
+        let mut statuses = std::iter::repeat_with(|| running.post(&png(2, 2, [0; 3])).0);
+        let answered = statuses.find(|&status| status != 408);
+        assert_eq!(answered, Some(200));
     }
 }
