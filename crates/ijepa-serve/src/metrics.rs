@@ -11,7 +11,7 @@ use prometheus_client::{
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
-    registry::Registry,
+    registry::{Metric, Registry},
 };
 
 /// Counts since the start.
@@ -27,49 +27,33 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("ijepa");
         let seconds = || Histogram::new(exponential_buckets(0.001, 2.0, 15));
-        let metrics = Self {
-            registry: Registry::with_prefix("ijepa"),
-            requests: Family::default(),
-            seconds: seconds(),
-            under_way: Gauge::default(),
-            batch_images: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
-            batch_seconds: seconds(),
-        };
-        metrics.registered()
-    }
-
-    fn registered(mut self) -> Self {
-        let Self {
+        let images = Histogram::new(exponential_buckets(1.0, 2.0, 9));
+        let all = &mut registry;
+        Self {
+            requests: added(all, "requests", "Requests for features", Family::default()),
+            seconds: added(
+                all,
+                "request_seconds",
+                "Seconds until their answer",
+                seconds(),
+            ),
+            under_way: added(
+                all,
+                "requests_under_way",
+                "Requests not answered yet",
+                Gauge::default(),
+            ),
+            batch_images: added(all, "batch_images", "Images computed together", images),
+            batch_seconds: added(
+                all,
+                "batch_seconds",
+                "Seconds of their computation",
+                seconds(),
+            ),
             registry,
-            requests,
-            seconds,
-            under_way,
-            batch_images,
-            batch_seconds,
-        } = &mut self;
-        registry.register("requests", "Requests for features", requests.clone());
-        registry.register(
-            "request_seconds",
-            "Seconds until their answer",
-            seconds.clone(),
-        );
-        registry.register(
-            "requests_under_way",
-            "Requests not answered yet",
-            under_way.clone(),
-        );
-        registry.register(
-            "batch_images",
-            "Images computed together",
-            batch_images.clone(),
-        );
-        registry.register(
-            "batch_seconds",
-            "Seconds of their computation",
-            batch_seconds.clone(),
-        );
-        self
+        }
     }
 
     /// A request has come; gone when what is returned is dropped.
@@ -97,6 +81,12 @@ impl Metrics {
         encode(&mut text, &self.registry).expect("a string takes all that is written");
         text
     }
+}
+
+/// A metric that `registry` shows, too.
+fn added<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
 }
 
 /// A request that is not answered yet.

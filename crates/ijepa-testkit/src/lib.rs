@@ -5,10 +5,12 @@ mod close;
 mod device;
 mod golden;
 mod pictures;
+mod source;
 mod tensor;
 
 pub use close::{assert_close, max_abs_difference, relative_difference};
 pub use device::{device, device_name, tolerance};
 pub use golden::Golden;
 pub use pictures::{TURNED_JPEG, twelve_bits};
+pub use source::Replaced;
 pub use tensor::{noise, noise_tensor, values};

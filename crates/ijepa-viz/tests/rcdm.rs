@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use ijepa_data::{FetchError, Fetched, RgbImage8, Source};
 use ijepa_eval::Features;
 use ijepa_model::{Normalization, VisionTransformerConfig};
-use ijepa_testkit::{TURNED_JPEG, device, twelve_bits};
+use ijepa_testkit::{Replaced, TURNED_JPEG, device, twelve_bits};
 use ijepa_train::{
     TrainOptions, TrainSummary,
     recipe::Settings,
@@ -60,33 +60,13 @@ impl Source for Colors {
 }
 
 /// Files of a turned camera and of twelve bits.
-#[derive(Debug)]
-struct Files(usize);
-
-impl Source for Files {
-    fn len(&self) -> usize {
-        self.0
-    }
-
-    fn label(&self, _: usize) -> Option<u32> {
-        None
-    }
-
-    fn name(&self, index: usize) -> String {
-        index.to_string()
-    }
-
-    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
-        *buffer = match index.is_multiple_of(2) {
+fn files(len: usize) -> Replaced {
+    Replaced::with_files(Arc::new(Colors(len)) as Arc<dyn Source>, |index| {
+        Some(match index.is_multiple_of(2) {
             true => TURNED_JPEG.to_vec(),
             false => twelve_bits(),
-        };
-        Ok(Fetched::File)
-    }
-
-    fn classes(&self) -> &[String] {
-        &[]
-    }
+        })
+    })
 }
 
 fn encoder() -> Conditioner {
@@ -266,11 +246,11 @@ fn files_are_decoded_as_the_settings_say() {
     let decoder = |overrides: &[&str]| -> Result<Decoder, RcdmError> {
         let (folder, options) = (tempfile::tempdir().unwrap(), TrainOptions::default());
         let (path, recipe) = (folder.path(), base.with_overrides(overrides)?);
-        train_on(Arc::new(Files(16)), path, &conditioner, &recipe, &options)?;
+        train_on(Arc::new(files(16)), path, &conditioner, &recipe, &options)?;
         Ok(Decoder::from_pretrained(path, &device())?)
     };
     let shown = |decoder: &Decoder| {
-        let shown = Shown::read(decoder, &conditioner, &Files(4), 4, 0, &device());
+        let shown = Shown::read(decoder, &conditioner, &files(4), 4, 0, &device());
         shown.unwrap().pixels
     };
     let learned = |decoder: &Decoder| {

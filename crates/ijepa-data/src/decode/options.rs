@@ -42,7 +42,7 @@ impl Decoding {
     }
 
     /// Bytes of a pixel of what is decoded.
-    pub(crate) fn pixel_bytes(self) -> usize {
+    pub fn pixel_bytes(self) -> usize {
         match self.is_float() {
             true => self.channels * size_of::<f32>(),
             false => self.channels,

@@ -81,10 +81,14 @@ impl Image {
     }
 
     /// The image if it is one of bytes of red, green and blue.
-    pub fn as_rgb8(&self) -> Option<&RgbImage8> {
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::NoColors`] if it has other channels or another depth.
+    pub fn as_rgb8(&self) -> Result<&RgbImage8, DataError> {
         match self {
-            Self::Rgb8(image) => Some(image),
-            Self::Float(_) => None,
+            Self::Rgb8(image) => Ok(image),
+            Self::Float(image) => Err(no_colors(image)),
         }
     }
 
@@ -92,13 +96,11 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// [`DataError::NoColors`] if it has other channels or another depth.
+    /// As [`as_rgb8`](Self::as_rgb8).
     pub fn as_rgb8_mut(&mut self) -> Result<&mut RgbImage8, DataError> {
         match self {
             Self::Rgb8(image) => Ok(image),
-            Self::Float(image) => Err(DataError::NoColors {
-                channels: image.channels(),
-            }),
+            Self::Float(image) => Err(no_colors(image)),
         }
     }
 
@@ -106,13 +108,11 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// As [`as_rgb8_mut`](Self::as_rgb8_mut).
+    /// As [`as_rgb8`](Self::as_rgb8).
     pub fn into_rgb8(self) -> Result<RgbImage8, DataError> {
         match self {
             Self::Rgb8(image) => Ok(image),
-            Self::Float(image) => Err(DataError::NoColors {
-                channels: image.channels(),
-            }),
+            Self::Float(image) => Err(no_colors(&image)),
         }
     }
 
@@ -174,6 +174,12 @@ impl Image {
                     .expect("there are three bytes a pixel")
             }
         }
+    }
+}
+
+fn no_colors(image: &FloatImage) -> DataError {
+    DataError::NoColors {
+        channels: image.channels(),
     }
 }
 

@@ -34,10 +34,7 @@ pub(super) fn encode(
     let name = source.name(index);
     let (bytes, extension) = match shrink {
         Some(shrink) => reader.read_with_file(source, index, stopped, |image, _| {
-            let none = || DataError::NoColors {
-                channels: image.channels(),
-            };
-            jpeg(image.as_rgb8().ok_or_else(none)?, shrink, &name)
+            jpeg(image.as_rgb8()?, shrink, &name)
         })?,
         None => reader.fetch(source, index, stopped, |fetched, file| match fetched {
             Fetched::Pixels(image) => png(&image, &name),

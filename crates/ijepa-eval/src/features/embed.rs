@@ -102,7 +102,7 @@ fn shape(
     config: &ExtractConfig,
     encoder: &VisionTransformer,
 ) -> Result<RowShape, ExtractError> {
-    config.check_channels(encoder.config())?;
+    config.check_channels(encoder.config().in_chans)?;
     if vectors == Vectors::Tokens {
         return Ok(RowShape {
             tokens: Some(encoder.grid().num_patches()),

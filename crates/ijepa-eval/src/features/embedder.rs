@@ -60,18 +60,12 @@ impl Embedder {
         config.check(encoder)?;
         let pooling = config.pooling;
         let [height, width] = encoder.config().image_size;
-        let decoding = config.reading.decoding;
-        let sample = if decoding.is_float() {
-            size_of::<f32>()
-        } else {
-            1
-        };
         let pooled = move |encoder: &VisionTransformer, images| {
             values(encoder.forward_pooled(images, pooling))
         };
         Ok(Self {
             image_size: [height, width],
-            image_bytes: height * width * decoding.channels * sample,
+            image_bytes: height * width * config.reading.decoding.pixel_bytes(),
             config,
             dim: config.dim(encoder),
             compute: Box::new(on_images(encoder, &config, device, pooled)),

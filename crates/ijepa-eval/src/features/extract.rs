@@ -128,14 +128,7 @@ pub fn extract_pixels(
     config: &ExtractConfig,
     progress: impl FnMut(Progress),
 ) -> Result<Extracted, ExtractError> {
-    let channels = config.reading.decoding.channels;
-    if !config.normalization.fits(channels) {
-        return Err(ExtractError::Channels {
-            encoder: channels,
-            images: channels,
-            statistics: config.normalization.channels(),
-        });
-    }
+    config.check_channels(config.reading.decoding.channels)?;
     let Normalization { mean, std } = config.normalization;
     let compute = |pixels: &[u8], images: usize| {
         let flatten = |image: &[u8]| {

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use ijepa_data::{DataError, DataSpec, FetchError, Fetched, Source};
+use ijepa_data::{DataError, DataSpec, Source};
 use ijepa_eval::{
     FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, FinetuneSummary, finetune,
 };
@@ -10,7 +10,7 @@ use ijepa_model::{
     Classifier, InitScheme, Initialization, Normalization, VisionTransformer,
     VisionTransformerConfig,
 };
-use ijepa_testkit::{TURNED_JPEG, device, twelve_bits};
+use ijepa_testkit::{Replaced, TURNED_JPEG, device, twelve_bits};
 use ijepa_train::{
     TrainOptions,
     recipe::Settings,
@@ -41,7 +41,11 @@ pub(crate) fn data() -> FinetuneData {
 /// The same, but the first training image cannot be read.
 pub(crate) fn data_with_a_bad_image() -> FinetuneData {
     let data = data();
-    let train = BadFirst(data.train().clone());
+    let first = data.train().name(0);
+    let train = Replaced::new(data.train().clone(), move |index, _| {
+        let name = first.clone();
+        (index == 0).then(|| Err(DataError::MissingImage { name }.into()))
+    });
     FinetuneData::new(Arc::new(train), data.test().clone()).unwrap()
 }
 
@@ -49,66 +53,16 @@ pub(crate) fn data_with_a_bad_image() -> FinetuneData {
 /// the others have twelve bits.
 pub(crate) fn data_of_files() -> FinetuneData {
     let data = data();
-    let of = |source: &Arc<dyn Source>, turned| Arc::new(Files(source.clone(), turned));
-    FinetuneData::new(of(data.train(), 2), of(data.test(), 1)).unwrap()
-}
-
-/// Files in place of the images of a source, of which every so many-th is turned.
-#[derive(Debug)]
-struct Files(Arc<dyn Source>, usize);
-
-impl Source for Files {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn label(&self, index: usize) -> Option<u32> {
-        self.0.label(index)
-    }
-
-    fn name(&self, index: usize) -> String {
-        self.0.name(index)
-    }
-
-    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
-        *buffer = match index.is_multiple_of(self.1) {
-            true => TURNED_JPEG.to_vec(),
-            false => twelve_bits(),
+    let of = |source: &Arc<dyn Source>, turned: usize| {
+        let file = move |index: usize| {
+            Some(match index.is_multiple_of(turned) {
+                true => TURNED_JPEG.to_vec(),
+                false => twelve_bits(),
+            })
         };
-        Ok(Fetched::File)
-    }
-
-    fn classes(&self) -> &[String] {
-        self.0.classes()
-    }
-}
-
-#[derive(Debug)]
-struct BadFirst(Arc<dyn Source>);
-
-impl Source for BadFirst {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn label(&self, index: usize) -> Option<u32> {
-        self.0.label(index)
-    }
-
-    fn name(&self, index: usize) -> String {
-        self.0.name(index)
-    }
-
-    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
-        match index {
-            0 => Err(DataError::MissingImage { name: self.name(0) }.into()),
-            _ => self.0.fetch(index, buffer),
-        }
-    }
-
-    fn classes(&self) -> &[String] {
-        self.0.classes()
-    }
+        Arc::new(Replaced::with_files(source.clone(), file))
+    };
+    FinetuneData::new(of(data.train(), 2), of(data.test(), 1)).unwrap()
 }
 
 pub(crate) fn encoder(depth: usize) -> VisionTransformer {

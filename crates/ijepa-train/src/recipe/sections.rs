@@ -207,9 +207,9 @@ pub struct Data {
     pub flip: bool,
     /// Strength of the colour distortion, at most 2.5, where hues turn by half the circle; 0 is off.
     pub color_jitter: f64,
-    /// How files become pixels: `decode`, `orientation` and `sixteen_bit`.
+    /// `decode`, `orientation` and `sixteen_bit`; with the channels it is [`decoding`](Self::decoding).
     #[serde(flatten)]
-    pub decoding: Decoding,
+    pub(crate) decoding: Decoding,
     /// Channels of the images and of the encoder, 1 to 16; three are red, green and blue.
     pub channels: usize,
     /// Names of the channels; none calls them "0", "1", ...

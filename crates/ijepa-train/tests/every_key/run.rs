@@ -7,9 +7,9 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use ijepa_data::{DataError, DataSpec, FetchError, Fetched, Source};
+use ijepa_data::{DataError, DataSpec, Source};
 use ijepa_model::Compute;
-use ijepa_testkit::{TURNED_JPEG, device, twelve_bits};
+use ijepa_testkit::{Replaced, TURNED_JPEG, device, twelve_bits};
 use ijepa_train::{
     EpochScores, Learner, PretrainPlan, Recipe, TrainError, TrainOptions, pretrain,
     run::{Columns, Folder, Observer, ObserverError, Position},
@@ -71,7 +71,7 @@ impl Outcome {
 
 fn train(folder: &Path, recipe: &Recipe, scorer: &mut Scorer) -> Result<(), TrainError> {
     let spec: DataSpec = "scenes:kind=texture,n=48,size=32".parse().unwrap();
-    let source = Arc::new(TwoBad(spec.open().unwrap()));
+    let source = Arc::new(with_bad_images_and_files(spec.open().unwrap()));
     let plan = PretrainPlan::new(recipe.clone(), source.len())?;
     let (folder, options) = (Folder::open(folder)?, TrainOptions::default());
     pretrain(&plan, source, &folder, &device(), &options, &mut [scorer])?;
@@ -79,38 +79,18 @@ fn train(folder: &Path, recipe: &Recipe, scorer: &mut Scorer) -> Result<(), Trai
 }
 
 /// Images of which two cannot be read; some are files, of a turned camera and of twelve bits.
-#[derive(Debug)]
-struct TwoBad(Box<dyn Source>);
-
-impl Source for TwoBad {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn label(&self, index: usize) -> Option<u32> {
-        self.0.label(index)
-    }
-
-    fn name(&self, index: usize) -> String {
-        self.0.name(index)
-    }
-
-    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
-        if index % 24 == 7 {
-            let name = self.name(index);
-            return Err(DataError::MissingImage { name }.into());
-        }
-        *buffer = match index % 8 {
-            1 => TURNED_JPEG.to_vec(),
-            5 => twelve_bits(),
-            _ => return self.0.fetch(index, buffer),
-        };
-        Ok(Fetched::File)
-    }
-
-    fn classes(&self) -> &[String] {
-        self.0.classes()
-    }
+fn with_bad_images_and_files(source: Box<dyn Source>) -> Replaced {
+    let files = Replaced::with_files(source, |index| match index % 8 {
+        1 => Some(TURNED_JPEG.to_vec()),
+        5 => Some(twelve_bits()),
+        _ => None,
+    });
+    let files: Arc<dyn Source> = Arc::new(files);
+    let names = Arc::clone(&files);
+    Replaced::new(files, move |index, _| {
+        let name = names.name(index);
+        (index % 24 == 7).then(|| Err(DataError::MissingImage { name }.into()))
+    })
 }
 
 /// Gives every epoch a score and looks at the learner.

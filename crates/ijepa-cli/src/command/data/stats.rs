@@ -87,7 +87,7 @@ impl Stats {
             .kinds
             .iter()
             .map(|(kind, count)| format!("{kind} {count}"));
-        let channels = |values: &[f64]| report::list(values.iter().map(|&value| short(value)));
+        let digits = |values: &[f64]| values.iter().copied().map(short).collect::<Vec<_>>();
         let mut text = format!(
             "images   {}, {} measured, {} of them grey\nlabels   {}\nwidth    {}\nheight   {}\n\
              aspect   {}\n",
@@ -105,15 +105,11 @@ impl Stats {
         text += &format!(
             "files    {}\nmean     {}\nstd      {}\n",
             report::list(kinds),
-            channels(&found.mean),
-            channels(&found.std)
+            report::list(digits(&found.mean)),
+            report::list(digits(&found.std))
         );
         if let Some(channels) = self.channels.channels {
-            let list = |values: &[f64]| {
-                let values: Vec<_> = values.iter().map(|&value| short(value)).collect();
-                values.join(",")
-            };
-            let (mean, std) = (list(&found.mean), list(&found.std));
+            let [mean, std] = [&found.mean, &found.std].map(|values| digits(values).join(","));
             text += &format!(
                 "recipe   --set data.channels={channels} data.mean=[{mean}] data.std=[{std}]\n"
             );

@@ -1,10 +1,7 @@
 //! How images become features.
 
 use ijepa_data::{Decoding, JPEG_DECODER, Preprocess, Reading};
-use ijepa_model::{
-    Checkpoint, Normalization, Pooling, VisionTransformer, VisionTransformerConfig,
-    checkpoint::Resize,
-};
+use ijepa_model::{Checkpoint, Normalization, Pooling, VisionTransformer, checkpoint::Resize};
 
 use super::ExtractError;
 
@@ -79,12 +76,9 @@ impl ExtractConfig {
         config
     }
 
-    /// Checks that images get the channels that `encoder` takes.
-    pub(crate) fn check_channels(
-        &self,
-        encoder: &VisionTransformerConfig,
-    ) -> Result<(), ExtractError> {
-        let (expected, found) = (encoder.in_chans, self.reading.decoding.channels);
+    /// Checks that images get the `expected` channels that an encoder takes.
+    pub(crate) fn check_channels(&self, expected: usize) -> Result<(), ExtractError> {
+        let found = self.reading.decoding.channels;
         match found == expected && self.normalization.fits(expected) {
             true => Ok(()),
             false => Err(ExtractError::Channels {
@@ -97,7 +91,7 @@ impl ExtractConfig {
 
     /// Checks that `encoder` takes such images and has the layers that the pooling needs.
     pub(crate) fn check(&self, encoder: &VisionTransformer) -> Result<(), ExtractError> {
-        self.check_channels(encoder.config())?;
+        self.check_channels(encoder.config().in_chans)?;
         let depth = encoder.config().depth;
         if self.pooling == Pooling::Concat4 && depth < CONCAT_LAYERS {
             return Err(ExtractError::Shallow { depth });
