@@ -53,7 +53,10 @@ impl From<DataError> for FetchError {
             };
         };
         match cause.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory if !folder_stands(path) => {
+            // What is there now was away when it was read.
+            ErrorKind::NotFound | ErrorKind::NotADirectory
+                if !folder_stands(path) || path.exists() =>
+            {
                 Self::Transient(error)
             }
             ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied => {
@@ -165,6 +168,8 @@ mod tests {
         assert_eq!(not_found(), "transient");
         fs::write(folder.join("b.png"), "").unwrap();
         assert_eq!(not_found(), "missing");
+        fs::write(&path, "").unwrap();
+        assert_eq!(not_found(), "transient", "it is back");
     }
 
     #[test]
