@@ -96,7 +96,7 @@ fn every_key_can_be_overridden_and_written() {
         }
     }
     // The keys of the documented format.
-    assert_eq!(keys.len(), 72, "{keys:?}");
+    assert_eq!(keys.len(), 73, "{keys:?}");
 }
 
 #[test]

@@ -136,13 +136,22 @@ pub(crate) fn run_in(
     overrides: &[&str],
     options: &TrainOptions,
 ) -> Result<Outcome, FinetuneError> {
+    run_of(&Folder::open(folder)?, data, overrides, options)
+}
+
+/// A run of the ranks of `folder`.
+pub(crate) fn run_of(
+    folder: &Folder,
+    data: &FinetuneData,
+    overrides: &[&str],
+    options: &TrainOptions,
+) -> Result<Outcome, FinetuneError> {
     let plan = plan(overrides, data)?;
     let fresh = plan.classifier(encoder(2), Normalization::IMAGENET, data)?;
-    let folder = Folder::open(folder)?;
     let mut events = Events::default();
     let observers: &mut [&mut dyn Observer<Classifier>] = &mut [&mut events];
     let (summary, classifier) =
-        finetune(&plan, fresh, data, &folder, &device(), options, observers)?;
+        finetune(&plan, fresh, data, folder, &device(), options, observers)?;
     Ok((summary, classifier, events))
 }
 

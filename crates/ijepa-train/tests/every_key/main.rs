@@ -14,7 +14,7 @@ mod every_key {
     use ijepa_train::{PretrainPlan, Recipe, recipe::Settings};
 
     use crate::{
-        run::Outcome,
+        run::{Outcome, is_shared},
         table::{BASE, Entry, Evidence, TABLE},
     };
 
@@ -37,6 +37,9 @@ mod every_key {
                 let with = without.with_overrides(&[&change]).unwrap();
                 match entry.evidence {
                     Evidence::Network => assert_ne!(network(&with), network(&without), "{change}"),
+                    Evidence::Sharing => {
+                        assert_ne!(is_shared(&with), is_shared(&without), "{change}");
+                    }
                     evidence => {
                         let expected = bases
                             .entry(without.to_toml())
