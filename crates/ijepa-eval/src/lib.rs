@@ -83,9 +83,9 @@ pub use during_training::EpochEvaluation;
 pub use error::Error;
 pub use features::{
     CacheError, Embedded, ExtractConfig, ExtractError, Extracted, FeatureCache, FeatureFileError,
-    FeatureFormat, Features, FeaturesError, PixelBatch, StoredFeatures, Vectors, embed, extract,
-    extract_pixels, extract_with_progress, for_each_batch, natural_size, preprocess_of,
-    read_features,
+    FeatureFormat, Features, FeaturesError, PixelBatch, StoredFeatures, Vectors, embed,
+    embed_together, extract, extract_pixels, extract_together, extract_with_progress,
+    for_each_batch, natural_size, preprocess_of, read_features,
 };
 pub use finetune::{
     FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, FinetuneSummary, evaluate, finetune,
