@@ -175,15 +175,13 @@ fn printed(size: usize, args: &str) -> Value {
 #[test]
 fn processes_extract_features_together() {
     let folder = tempfile::tempdir().unwrap();
-    let images = images(folder.path());
-    let images = images.to_str().unwrap();
     let encoder = format!(
         "--arch vit_ti16 --encoder random --image-size 32 --device {}",
         device_name()
     );
     let embedded = |size: usize| {
         let out = folder.path().join(format!("{size}.safetensors"));
-        let files = format!("--data {images} --out {}", out.display());
+        let files = format!("--data {SCENES} --out {}", out.display());
         printed(size, &format!("embed {encoder} {files} --batch-size 8"));
         fs::read(out).unwrap()
     };

@@ -103,8 +103,9 @@ impl Embed {
                 )?)
             }
         };
-        let report = |embedded| self.report(&embedded, &frozen, resizing, compute);
-        Ok(embedded.map(report).unwrap_or_default())
+        Ok(embedded
+            .map(|embedded| self.report(&embedded, &frozen, resizing, compute))
+            .unwrap_or_default())
     }
 
     fn report(

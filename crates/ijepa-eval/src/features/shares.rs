@@ -20,7 +20,8 @@ use crate::{Error, progress::Progress, subset::Subset};
 
 /// The features of `source`, of which every rank extracts a share, whole batches of it, with
 /// `extract`; rank 0 gets all, the others nothing. All ranks call it together; one rank extracts
-/// all.
+/// all. Where an image cannot be read, batches have other images than those of one rank, which
+/// changes rounding; features have the same bits otherwise.
 ///
 /// # Errors
 ///
@@ -61,7 +62,8 @@ pub fn extract_together(
 }
 
 /// As [`embed`](crate::embed) of pooled features, of which every rank extracts a share, which it
-/// holds in memory; rank 0 writes the file, byte for byte that of one process. All ranks call it
+/// holds in memory; rank 0 writes the file, byte for byte that of one process if all images can be
+/// read. All ranks call it
 /// together; the others than 0 get nothing.
 ///
 /// # Errors
