@@ -189,6 +189,7 @@ fn evaluation(error: &ijepa_eval::Error) -> u8 {
         Error::Extract(error) => extraction(error),
         Error::Probe(error) => probing(error),
         Error::Finetune(error) => fine_tuning(error),
+        Error::Ranks(error) => training(error),
         _ => exit_code::FAILURE,
     }
 }

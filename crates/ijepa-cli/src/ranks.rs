@@ -2,6 +2,7 @@
 
 use std::{process::ExitCode, thread::sleep, time::Duration};
 
+use ijepa_eval::{Error, FinetuneError};
 use ijepa_train::{TrainError, ranks::Ranks};
 
 use crate::{error::CliError, exit_code};
@@ -16,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn speaks(ranks: &dyn Ranks, error: &CliError) -> bool {
     match error {
         CliError::Interrupted { .. } => ranks.rank() == 0,
-        CliError::Train(TrainError::OtherRank { .. }) => {
+        _ if is_of_another(error) => {
             sleep(PATIENCE);
             true
         }
@@ -29,6 +30,16 @@ pub(crate) fn speaks(ranks: &dyn Ranks, error: &CliError) -> bool {
     }
 }
 
+/// Whether another rank has more to say of it.
+fn is_of_another(error: &CliError) -> bool {
+    let run = match error {
+        CliError::Train(run) => run,
+        CliError::Eval(Error::Ranks(run) | Error::Finetune(FinetuneError::Run(run))) => run,
+        _ => return false,
+    };
+    matches!(run, TrainError::OtherRank { .. })
+}
+
 /// Who says something, if there are several who might.
 pub(crate) fn signature(ranks: &dyn Ranks) -> String {
     match ranks.size() {
@@ -39,9 +50,12 @@ pub(crate) fn signature(ranks: &dyn Ranks) -> String {
 
 /// Ends this process with `code`, and with it all others unless they end by themselves.
 pub(crate) fn end(ranks: &dyn Ranks, code: u8) -> ExitCode {
-    let together = [exit_code::SUCCESS, exit_code::INTERRUPTED];
-    match together.contains(&code) || ranks.size() == 1 {
-        true => ExitCode::from(code),
-        false => ranks.abort(code),
+    if ranks.size() > 1 {
+        match code {
+            // Who is done before the others waits for them here, where that costs nothing.
+            exit_code::SUCCESS | exit_code::INTERRUPTED => ranks.meet(),
+            code => ranks.abort(code),
+        }
     }
+    ExitCode::from(code)
 }

@@ -13,16 +13,17 @@ use signal_hook::consts::SIGINT;
 use crate::exit_code;
 
 /// Sets `stop` at the first Ctrl-C, and where the system has them at requests to terminate and to
-/// hang up; a Ctrl-C after any of them ends the process at once.
+/// hang up and at SIGUSR1, by which batch systems say that time is nearly up; a Ctrl-C after any of
+/// them ends the process at once.
 #[cfg(unix)]
 pub(crate) fn stop_at_signals(stop: Arc<AtomicBool>) -> io::Result<()> {
     use signal_hook::{
-        consts::{SIGHUP, SIGTERM},
+        consts::{SIGHUP, SIGTERM, SIGUSR1},
         iterator::Signals,
         low_level,
     };
 
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
     if !hangups_are_ignored() {
         signals.add_signal(SIGHUP)?;
     }

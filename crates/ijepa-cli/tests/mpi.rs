@@ -12,7 +12,12 @@ use std::{
     process::{Command, Stdio},
 };
 
-use support::{Background, Run, binary, checkpoints, finished, json, metrics, tensors, tiny_on};
+use ijepa_testkit::device_name;
+use serde_json::Value;
+use support::{
+    Background, Run, binary, checkpoints, finished, golden, ijepa, json, metrics, tensors, tiny_on,
+    words,
+};
 
 const SCENES: &str = "scenes:n=48,size=32";
 
@@ -46,9 +51,9 @@ fn succeeds(size: usize, args: &[String]) {
 }
 
 /// Trains to `step` with each number of processes of `sizes` and with one.
-fn check_equal(data: &str, sizes: &[usize], step: u64) {
+fn check_equal(data: &str, sizes: &[usize], step: u64, more: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let more = format!("--max-steps {step}");
+    let more = format!("--max-steps {step} {more}");
     let alone = folder.path().join("alone");
     json(&run_of(data, &alone, &more));
     for &size in sizes {
@@ -135,13 +140,86 @@ fn steps(run: &Path) -> Vec<u64> {
 
 #[test]
 fn any_number_of_processes_learns_the_same_bits() {
-    check_equal(SCENES, &[2, 3, 4], 20);
+    check_equal(SCENES, &[2, 3, 4], 20, "");
+}
+
+#[test]
+fn processes_that_share_moments_learn_the_same_bits() {
+    check_equal(SCENES, &[3], 6, "--set run.shard_optimizer=true");
+}
+
+#[test]
+fn processes_share_packed_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = images(folder.path());
+    for layout in ["tar", "parquet"] {
+        let out = folder.path().join(layout);
+        let [data, to] = [&images, &out].map(|path| path.to_str().unwrap());
+        let pack = format!("data pack --data {data} --to {layout} --out {to} --shard-images 20");
+        json(&words(&pack));
+        check_equal(&format!("{layout}:{to}"), &[2], 4, "");
+    }
+}
+
+/// What `size` processes print with `--json`, or one alone.
+fn printed(size: usize, args: &str) -> Value {
+    let args = words(&format!("{args} --json --quiet --threads 1"));
+    let run = match size {
+        1 => ijepa(&args),
+        _ => finished(mpirun(size, &args)),
+    };
+    assert_eq!(run.code, Some(0), "{run:?}");
+    serde_json::from_str(&run.stdout).unwrap()
+}
+
+#[test]
+fn processes_extract_features_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let encoder = format!(
+        "--arch vit_ti16 --encoder random --image-size 32 --device {}",
+        device_name()
+    );
+    let embedded = |size: usize| {
+        let out = folder.path().join(format!("{size}.safetensors"));
+        let files = format!("--data {SCENES} --out {}", out.display());
+        printed(size, &format!("embed {encoder} {files} --batch-size 8"));
+        fs::read(out).unwrap()
+    };
+    assert!(embedded(3) == embedded(1));
+    let scenes =
+        "--train scenes:kind=texture,n=48,size=32 --test scenes:kind=texture,n=20,size=32,seed=1";
+    for (command, key) in [("knn", "k"), ("probe --epochs 2", "heads")] {
+        let of = |size| printed(size, &format!("{command} {encoder} {scenes}"))[key].clone();
+        assert_eq!(of(2), of(1), "{command}");
+    }
+}
+
+#[test]
+fn processes_fine_tune_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let classifier = |size: usize| {
+        let out = folder.path().join(size.to_string());
+        let args = format!(
+            "finetune --weights {} --device {} --out {} --train scenes:kind=texture,n=40,size=32 \
+             --test scenes:kind=texture,n=10,size=32,seed=1 --epochs 1 --set run.batch_size=8 \
+             run.micro_batch=4 optimizer.warmup_epochs=0.5",
+            golden("hf_tiny_saved"),
+            device_name(),
+            out.display()
+        );
+        let top1 = printed(size, &args)["top1"].clone();
+        (
+            top1,
+            fs::read(out.join("checkpoints/latest/classifier.safetensors")).unwrap(),
+        )
+    };
+    assert!(classifier(2) == classifier(1));
 }
 
 #[test]
 fn processes_share_a_folder_with_a_damaged_image() {
     let folder = tempfile::tempdir().unwrap();
-    check_equal(images(folder.path()).to_str().unwrap(), &[2, 4], 8);
+    check_equal(images(folder.path()).to_str().unwrap(), &[2, 4], 8, "");
 }
 
 #[test]
@@ -218,6 +296,6 @@ fn what_processes_cannot_share_is_refused() {
     );
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
-    let what = "a step has 4 passes of whole mask groups, which 5 processes cannot share";
+    let what = "a step has 4 passes, which 5 processes cannot share";
     refused(5, &run_of(SCENES, &run, ""), 3, what);
 }

@@ -1,6 +1,7 @@
 //! Any error of this crate, for callers that do not tell them apart.
 
 use ijepa_data::DataError;
+use ijepa_train::TrainError;
 
 use crate::{
     features::{CacheError, ExtractError, FeatureFileError, FeaturesError},
@@ -38,6 +39,9 @@ pub enum Error {
     /// Features cannot be kept or taken back.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// Processes cannot work together.
+    #[error(transparent)]
+    Ranks(TrainError),
     /// A file of features cannot be read or written.
     #[error(transparent)]
     File(#[from] FeatureFileError),

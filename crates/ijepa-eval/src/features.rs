@@ -5,6 +5,7 @@ mod embed;
 mod embedder;
 mod extract;
 mod reader;
+mod shares;
 mod store;
 
 pub use cache::{CacheError, FeatureCache};
@@ -14,6 +15,7 @@ pub use extract::{
     ExtractConfig, ExtractError, Extracted, PixelBatch, default_normalization, extract,
     extract_pixels, extract_with_progress, for_each_batch, natural_size, preprocess_of,
 };
+pub use shares::{embed_together, extract_together};
 pub use store::{FeatureFileError, FeatureFormat, StoredFeatures, read_features};
 
 pub(crate) use extract::{collect, on_images, values};

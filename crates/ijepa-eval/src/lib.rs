@@ -84,8 +84,8 @@ pub use error::Error;
 pub use features::{
     CacheError, Embedded, Embedder, ExtractConfig, ExtractError, Extracted, FeatureCache,
     FeatureFileError, FeatureFormat, Features, FeaturesError, PixelBatch, StoredFeatures, Vectors,
-    default_normalization, embed, extract, extract_pixels, extract_with_progress, for_each_batch,
-    natural_size, preprocess_of, read_features,
+    default_normalization, embed, embed_together, extract, extract_pixels, extract_together,
+    extract_with_progress, for_each_batch, natural_size, preprocess_of, read_features,
 };
 pub use finetune::{
     FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, FinetuneSummary, evaluate, finetune,

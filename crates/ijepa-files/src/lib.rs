@@ -269,6 +269,47 @@ pub fn link_target(link: &Path) -> Option<PathBuf> {
     fs::read_link(link).or_else(|_| written()).ok()
 }
 
+/// Makes sure that the disk can take the `needed` bytes of `path`, which is yet to be written;
+/// where the system does not tell, it is taken to have room.
+///
+/// # Errors
+///
+/// [`FileError`] of the kind [`io::ErrorKind::StorageFull`] if there is less.
+pub fn ensure_room(path: &Path, needed: u64) -> Result<(), FileError> {
+    match free_bytes(parent(path)) {
+        Ok(Some(free)) if free < needed => {
+            let what =
+                format!("No space left on device: {needed} bytes are needed, {free} are free");
+            let full = io::Error::new(io::ErrorKind::StorageFull, what);
+            Err(cannot("write", path)(full))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Bytes that this user may still write below `folder`, where the system tells.
+///
+/// # Errors
+///
+/// The error of the system.
+#[cfg(unix)]
+pub fn free_bytes(folder: &Path) -> io::Result<Option<u64>> {
+    let disk = rustix::fs::statvfs(folder)?;
+    // Some network file systems do not know their size.
+    let known = disk.f_blocks > 0;
+    Ok(known.then(|| disk.f_bavail.saturating_mul(disk.f_frsize)))
+}
+
+/// Bytes that this user may still write below `folder`, where the system tells.
+///
+/// # Errors
+///
+/// None on this system.
+#[cfg(not(unix))]
+pub fn free_bytes(_: &Path) -> io::Result<Option<u64>> {
+    Ok(None)
+}
+
 fn hidden_folder(path: &Path, ending: &str) -> io::Result<TempDir> {
     hidden(path, ending, 0o777, |builder, folder| {
         builder.tempdir_in(folder)

@@ -170,7 +170,20 @@ fn links_are_pointed_elsewhere_in_one_step() {
 mod unix {
     use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 
+    use ijepa_files::ensure_room;
+
     use super::*;
+
+    #[test]
+    fn what_the_disk_cannot_take_is_refused_before_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint");
+        ensure_room(&path, 1).unwrap();
+        let error = ensure_room(&path, u64::MAX).unwrap_err();
+        assert_eq!(error.source.kind(), std::io::ErrorKind::StorageFull);
+        assert_eq!(error.path, path);
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
 
     #[test]
     fn a_link_stays_one() {

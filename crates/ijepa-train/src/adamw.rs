@@ -3,7 +3,9 @@
 //! Burn's optimizers freeze their decay and hide their moments; this one keeps the moments by
 //! official parameter name, so that they go into checkpoints and come from the reference's.
 
-use std::path::Path;
+mod shards;
+
+use std::{path::Path, sync::Arc};
 
 use burn::{
     module::{Module, Param},
@@ -19,6 +21,9 @@ use ijepa_model::{
     kernels::{AdamWRule, adamw},
     taken,
 };
+
+use crate::ranks::Ranks;
+use shards::Shards;
 
 /// Constants of AdamW.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,6 +52,8 @@ pub struct AdamW {
     config: AdamWConfig,
     step: u64,
     moments: [TensorContainer<String>; 2],
+    /// Which of them are this rank's, if ranks share them.
+    shards: Option<Shards>,
 }
 
 impl std::fmt::Debug for AdamW {
@@ -64,7 +71,25 @@ impl AdamW {
             config,
             step: 0,
             moments: [TensorContainer::new(), TensorContainer::new()],
+            shards: None,
         }
+    }
+
+    /// Has `ranks` share the moments of the trainable parameters of `module`: each keeps about as
+    /// much of them as the others and updates what they belong to (ZeRO-1, Rajbhandari et al.
+    /// 2020). To be called before there are any; one rank keeps all.
+    pub fn share<M: Module>(&mut self, module: &M, ranks: &Arc<dyn Ranks>) {
+        self.shards = (ranks.size() > 1).then(|| Shards::of(module, ranks));
+    }
+
+    /// Whether ranks share the moments.
+    pub fn is_shared(&self) -> bool {
+        self.shards.is_some()
+    }
+
+    /// Whether the moments of the parameter `name` are kept here.
+    fn keeps(&self, name: &str) -> bool {
+        self.shards.as_ref().is_none_or(|shards| shards.owns(name))
     }
 
     /// Updates that it has made.
@@ -72,7 +97,8 @@ impl AdamW {
         self.step
     }
 
-    /// Updates all parameters that have a gradient, in place.
+    /// Updates all parameters that have a gradient, in place; where ranks share the moments, only
+    /// those that are this rank's, so that [`exchange`](Self::exchange) has to follow.
     pub fn step<M: Module>(
         &mut self,
         module: &mut M,
@@ -104,6 +130,14 @@ impl AdamW {
         self.step += 1;
     }
 
+    /// Gives `module`, which was just updated, the updates of all ranks that share the moments; they
+    /// call it together.
+    pub fn exchange<M: Module>(&self, module: &mut M) {
+        if let Some(shards) = &self.shards {
+            *module = shards.exchanged(taken(module));
+        }
+    }
+
     /// Both moments of the parameter with this official name, if it has any.
     pub(crate) fn moments<const D: usize>(&self, name: &str) -> [Option<Tensor<D>>; 2] {
         let name = name.to_owned();
@@ -111,14 +145,18 @@ impl AdamW {
         moments.map(|moments| moments.get::<Tensor<D>>(&name))
     }
 
-    /// The moments as they go into a checkpoint, in the order of `module`'s parameters.
+    /// The moments as they go into a checkpoint, in the order of `module`'s parameters. Ranks that
+    /// share them call it together: rank 0 gets all, the others none.
     pub fn named_moments<M: Module>(&self, module: &M) -> Vec<NamedTensor> {
         let mut collect = CollectMoments {
             optimizer: self,
             found: Vec::new(),
         };
         visit_parameters(module, &mut collect);
-        collect.found
+        match &self.shards {
+            Some(shards) => shards.gathered(module, collect.found),
+            None => collect.found,
+        }
     }
 
     /// Continues from the moments of a checkpoint.
@@ -134,17 +172,24 @@ impl AdamW {
         path: &Path,
     ) -> Result<(), CheckpointError> {
         let mut load = LoadMoments {
+            optimizer: self,
             source: moments,
             moments: [TensorContainer::new(), TensorContainer::new()],
             mismatch: Mismatch::default(),
             error: None,
         };
         visit_parameters(module, &mut load);
-        if let Some(error) = load.error {
+        let LoadMoments {
+            moments: loaded,
+            mismatch,
+            error,
+            ..
+        } = load;
+        if let Some(error) = error {
             return Err(error);
         }
-        if !load.mismatch.is_empty() {
-            let mismatch = Box::new(load.mismatch);
+        if !mismatch.is_empty() {
+            let mismatch = Box::new(mismatch);
             let what = "optimizer state";
             return Err(CheckpointError::Mismatch {
                 path: path.into(),
@@ -152,7 +197,7 @@ impl AdamW {
                 mismatch,
             });
         }
-        self.moments = load.moments;
+        self.moments = loaded;
         self.step = moments.step;
         Ok(())
     }
@@ -194,7 +239,8 @@ impl<F: Fn(&str) -> f64> Update<'_, F> {
 
 impl<F: Fn(&str) -> f64> ParameterMapper for Update<'_, F> {
     fn map<const D: usize>(&mut self, name: String, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(gradient) = self.gradients.remove(param.id) else {
+        let gradient = self.gradients.remove::<D>(param.id);
+        let Some(gradient) = gradient.filter(|_| self.optimizer.keeps(&name)) else {
             return param;
         };
         param.map(|parameter| {
@@ -221,6 +267,7 @@ impl ParameterVisitor for CollectMoments<'_> {
 }
 
 struct LoadMoments<'a> {
+    optimizer: &'a AdamW,
     source: &'a Moments,
     moments: [TensorContainer<String>; 2],
     mismatch: Mismatch,
@@ -244,6 +291,7 @@ impl LoadMoments<'_> {
                         .misshaped
                         .push((key, found.shape().to_vec(), expected.clone()));
                 }
+                Some(_) if !self.optimizer.keeps(name) => (),
                 Some(found) => {
                     let dims = param.lazy_shape().dims();
                     let moment: Tensor<D> = tensor_from_official(found.read()?, dims, &device);

@@ -70,8 +70,9 @@ pub enum TrainError {
     },
     /// There are more processes than passes in a step.
     #[error(
-        "a step has {passes} passes of whole mask groups, which {ranks} processes cannot share; \
-         start fewer of them, or make batches larger, run.micro_batch or mask.group_size smaller"
+        "a step has {passes} passes, which {ranks} processes cannot share; start fewer of them, or \
+         make batches larger, or what a pass is smaller: run.micro_batch, of pretraining also \
+         mask.group_size"
     )]
     FewPasses {
         /// Passes of a step.

@@ -6,11 +6,11 @@ mod tree;
 use burn::{
     module::{Module, ModuleVisitor, Param},
     optim::GradientsParams,
-    tensor::Tensor,
+    tensor::{Device, Tensor},
 };
 use ijepa_model::kernels::squared_norm;
 
-use crate::ranks::Ranks;
+use crate::{device::is_cpu, ranks::Ranks, recipe::Reduce};
 use flat::Flat;
 use tree::{Part, join_all, join_siblings};
 
@@ -23,6 +23,17 @@ pub enum Summation {
     /// In a binary tree over the numbers of the passes of a step, so that the sum has the same bits
     /// however many ranks share them. Keeps a partial sum for each level of the tree.
     Tree,
+}
+
+impl Reduce {
+    /// The order on `device`.
+    pub fn summation(self, device: &Device) -> Summation {
+        match self {
+            Self::Auto if is_cpu(device) => Summation::Tree,
+            Self::Exact => Summation::Tree,
+            Self::Auto | Self::Fast => Summation::Running,
+        }
+    }
 }
 
 /// The sum of the gradients of several backward passes.

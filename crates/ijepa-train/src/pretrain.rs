@@ -8,18 +8,18 @@ use ijepa_masking::{MaskGroup, MaskRng};
 use ijepa_model::{
     Checkpoint, CheckpointError, GroupSeed, IJepa, IJepaConfig, MaskTensors, Normalization, Target,
     VisionTransformerPredictor,
-    checkpoint::{CheckpointKind, TrainingState},
+    checkpoint::{CheckpointKind, Moments, Snapshot, TrainingState},
 };
 
 use crate::{
-    device::is_cpu,
+    adamw::AdamW,
     error::TrainError,
     finite::first_not_finite,
-    gradients::{SumOfGradients, Summation},
+    gradients::SumOfGradients,
     init::Taken,
     monitor::Monitors,
     plan::PretrainPlan,
-    recipe::{OnCollapse, Recipe, Reduce},
+    recipe::{OnCollapse, Recipe},
     run::{
         self, Columns, Folder, Gradients, Measured, Observer, Rhythm, Task, TrainOptions,
         TrainSummary,
@@ -42,8 +42,11 @@ pub fn pretrain(
 ) -> Result<(TrainSummary, Learner), TrainError> {
     let start = |from: Option<&Path>| -> Result<_, TrainError> {
         let (learner, state) = match from {
-            Some(path) => resumed(plan, path, device)?,
-            None => (fresh(plan, folder, device)?, TrainingState::default()),
+            Some(path) => resumed(plan, folder, path, device)?,
+            None => {
+                let learner = fresh(plan, folder, device)?;
+                (shared(learner, plan, folder), TrainingState::default())
+            }
         };
         let task = Pretraining {
             plan,
@@ -95,11 +98,7 @@ impl Task for Pretraining<'_> {
             steps_per_epoch: self.plan.steps_per_epoch,
             batch_size: run.batch_size as u64,
             pass_size: (self.groups_per_pass() * self.plan.recipe.mask_group_size()) as u64,
-            summation: match run.reduce {
-                Reduce::Auto if is_cpu(&self.device) => Summation::Tree,
-                Reduce::Exact => Summation::Tree,
-                Reduce::Auto | Reduce::Fast => Summation::Running,
-            },
+            summation: run.reduce.summation(&self.device),
             log_every_steps: run.log_every_steps as u64,
             checkpoint_every_steps: match run.checkpoint_every_steps as u64 {
                 0 => self.plan.steps_per_epoch,
@@ -204,14 +203,18 @@ impl Task for Pretraining<'_> {
         first_not_finite(model, Some(optimizer)).or_else(averaged)
     }
 
-    fn save(&self, folder: &Path, state: TrainingState) -> Result<(), CheckpointError> {
+    fn optimizer(&self) -> &AdamW {
+        &self.learner.optimizer
+    }
+
+    fn snapshot(&self, state: TrainingState) -> Result<Snapshot, CheckpointError> {
         let normalization = self.plan.recipe.data.normalization();
         let other = normalization != Normalization::IMAGENET;
         let state = TrainingState {
             normalization: other.then_some(normalization),
             ..state
         };
-        self.learner.save(folder, state)
+        self.learner.snapshot(state)
     }
 }
 
@@ -297,10 +300,11 @@ fn fresh(plan: &PretrainPlan, folder: &Folder, device: &Device) -> Result<Learne
 /// The learner of a checkpoint, whose networks must be those of the plan, and its state.
 fn resumed(
     plan: &PretrainPlan,
+    folder: &Folder,
     path: &Path,
     device: &Device,
 ) -> Result<(Learner, TrainingState), TrainError> {
-    let checkpoint = Checkpoint::open(path)?;
+    let mut checkpoint = Checkpoint::open(path)?;
     check_parts(&checkpoint)?;
     let other = |key: &str, found: String, expected: String| TrainError::OtherRecipe {
         path: checkpoint.path.clone(),
@@ -327,8 +331,25 @@ fn resumed(
         return Err(other("model", found, format!("{expected:?}")));
     }
     let (objective, adamw) = (plan.objective(), plan.adamw());
+    // A rank that shares moments reads no others than its own.
+    let moments = checkpoint.moments.take();
     let learner = Learner::from_checkpoint(&checkpoint, plan.compute(), objective, adamw, device)?;
+    let mut learner = shared(learner, plan, folder);
+    if let Some(moments) = moments {
+        let Learner {
+            model, optimizer, ..
+        } = &mut learner;
+        optimizer.restore(model, &moments, &checkpoint.path)?;
+    }
     Ok((learner, checkpoint.state))
+}
+
+/// The learner with moments that the ranks of the run share, if the recipe says so.
+fn shared(mut learner: Learner, plan: &PretrainPlan, folder: &Folder) -> Learner {
+    if plan.recipe.run.shard_optimizer {
+        learner.optimizer.share(&learner.model, folder.ranks());
+    }
+    learner
 }
 
 /// A folder of ours says how far its run was and has the moments of its steps; without them another
@@ -341,12 +362,12 @@ fn check_parts(checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
     if checkpoint.kind != CheckpointKind::Native {
         return Ok(());
     }
-    if !checkpoint.path.join(run::STATE).is_file() {
-        return lacks(run::STATE);
+    if !checkpoint.path.join(TrainingState::FILE).is_file() {
+        return lacks(TrainingState::FILE);
     }
     match checkpoint.state.step {
         Some(0) => Ok(()),
-        _ if checkpoint.moments.is_none() => lacks(run::OPTIMIZER),
+        _ if checkpoint.moments.is_none() => lacks(Moments::FILE),
         _ => Ok(()),
     }
 }

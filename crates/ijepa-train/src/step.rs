@@ -1,7 +1,5 @@
 //! One optimization step: targets, prediction, loss, backward, update, moving average.
 
-use std::path::Path;
-
 use burn::{
     optim::GradientsParams,
     tensor::{Device, Tensor},
@@ -9,7 +7,7 @@ use burn::{
 use ijepa_model::{
     Checkpoint, CheckpointError, Compute, EmaTarget, GroupSeed, IJepa, IJepaConfig, IJepaOutput,
     Initialization, MaskTensors, Objective, Predictor, Target, VisionTransformerPredictor,
-    checkpoint::{EncoderRole, Parts, TrainingState, named_tensors, write_native},
+    checkpoint::{EncoderRole, Parts, Snapshot, TrainingState, named_tensors, native_files},
     kernels::on_workers,
 };
 
@@ -22,7 +20,7 @@ use crate::{
 /// Everything that training changes, and the objective it follows.
 ///
 /// Any [`Predictor`] is trained; [`pretrain`](crate::pretrain()), checkpoints and with them
-/// [`save`](Self::save) know that of the paper only.
+/// [`snapshot`](Self::snapshot) know that of the paper only.
 #[derive(Debug)]
 pub struct Learner<P: Predictor = VisionTransformerPredictor> {
     /// Context encoder and predictor.
@@ -133,17 +131,18 @@ impl Learner {
         Ok(learner)
     }
 
-    /// Writes a native checkpoint into an empty folder.
+    /// A checkpoint, with `state`, as it is now.
     ///
     /// # Errors
     ///
-    /// [`CheckpointError::Io`] if it cannot be written.
-    pub fn save(&self, folder: &Path, state: TrainingState) -> Result<(), CheckpointError> {
+    /// A [`CheckpointError`] if it cannot be had.
+    pub fn snapshot(&self, state: TrainingState) -> Result<Snapshot, CheckpointError> {
         let state = TrainingState {
             model: Some(self.model.config()),
             ..state
         };
-        write_native(folder, self.model.encoder.config(), &self.parts(), &state)
+        let files = native_files(self.model.encoder.config(), self.parts());
+        Snapshot::take(files, state)
     }
 }
 
@@ -239,7 +238,12 @@ impl<P: Predictor> Learner<P> {
         settings: StepSettings,
     ) -> Tensor<1> {
         let device = self.target.encoder().norm.gamma.device();
-        on_workers(&device, || self.update(sum, groups, settings))
+        let norm = on_workers(&device, || self.update(sum, groups, settings));
+        self.optimizer.exchange(&mut self.model);
+        on_workers(&device, || {
+            self.target.update(&self.model.encoder, settings.ema);
+        });
+        norm
     }
 
     /// The loss of a group, the distance in it, its targets and features.
@@ -263,7 +267,7 @@ impl<P: Predictor> Learner<P> {
         (loss, distance, [targets, features])
     }
 
-    /// Updates all weights; the global norm of the gradient before clipping.
+    /// Updates the weights with gradients; their global norm before clipping.
     fn update(&mut self, sum: SumOfGradients, groups: usize, settings: StepSettings) -> Tensor<1> {
         let mut gradients = sum.over(&self.model, groups);
         let norm = global_norm(&self.model, &gradients).expect("a network has parameters");
@@ -277,7 +281,6 @@ impl<P: Predictor> Learner<P> {
             model, optimizer, ..
         } = self;
         optimizer.step(model, gradients, lr, weight_decay);
-        self.target.update(&self.model.encoder, settings.ema);
         norm
     }
 

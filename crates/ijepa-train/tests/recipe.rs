@@ -97,7 +97,7 @@ fn every_key_can_be_overridden_and_written() {
         }
     }
     // The keys of the documented format.
-    assert_eq!(keys.len(), 75, "{keys:?}");
+    assert_eq!(keys.len(), 76, "{keys:?}");
 }
 
 #[test]

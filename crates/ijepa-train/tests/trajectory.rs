@@ -262,7 +262,7 @@ mod trajectory {
         let native = folder.path().join("step-10");
         let state = TrainingState::default();
         std::fs::create_dir(&native).unwrap();
-        learner.save(&native, state).unwrap();
+        learner.snapshot(state).unwrap().write(&native).unwrap();
         let mut reloaded = resumed(&native);
 
         train(&mut learner, &golden, 10..20);

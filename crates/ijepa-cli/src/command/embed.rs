@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use ijepa_data::Preprocess;
-use ijepa_eval::{Embedded, Error, FeatureFormat, Vectors, embed};
+use ijepa_eval::{Embedded, Error, FeatureFormat, Vectors, embed, embed_together};
 use ijepa_model::Pooling;
 use serde_json::json;
 
@@ -66,6 +66,9 @@ pub(crate) struct Embed {
 impl Embed {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let (vectors, pooling) = self.pool.vectors();
+        if vectors == Vectors::Tokens {
+            context.alone("embed --pool tokens")?;
+        }
         picture::check_name("out", &self.out)?;
         FeatureFormat::of_new(&self.out, vectors).map_err(Error::from)?;
         let compute = context.compute()?;
@@ -79,15 +82,31 @@ impl Embed {
             let settings = describe(&frozen, resizing, compute);
             report::line(&format!("{} images; {settings}", source.len()));
         }
-        let embedded = embed(
-            &frozen.encoder,
-            source.as_ref(),
-            (vectors, &extraction.config),
-            &compute.device,
+        let (encoder, config, device) = (&frozen.encoder, &extraction.config, &compute.device);
+        let (out, watch) = (
             &self.out,
             StatusLine::watch(context.quiet, &self.data.spec()),
-        )?;
-        Ok(self.report(&embedded, &frozen, resizing, compute))
+        );
+        let embedded = match vectors {
+            Vectors::Pooled => {
+                let ranks = context.ranks().as_ref();
+                embed_together(ranks, encoder, &source, config, device, out, watch)?
+            }
+            Vectors::Tokens => {
+                let vectors = (vectors, config);
+                Some(embed(
+                    encoder,
+                    source.as_ref(),
+                    vectors,
+                    device,
+                    out,
+                    watch,
+                )?)
+            }
+        };
+        Ok(embedded
+            .map(|embedded| self.report(&embedded, &frozen, resizing, compute))
+            .unwrap_or_default())
     }
 
     fn report(

@@ -77,8 +77,11 @@ impl Finetune {
         loaded.wanted.check(data.test().as_ref())?;
         let config = loaded.encoder.config();
         let plan = FinetunePlan::new(recipe, config, &data).map_err(Error::from)?;
-        let folder = Folder::open(&self.run.out)?;
+        let folder = Folder::of_ranks(&self.run.out, Arc::clone(context.ranks()))?;
         let summary = self.finetune(&plan, loaded, &data, &folder, context)?;
+        if !context.leads() && !summary.run.interrupted {
+            return Ok(Report::default());
+        }
         let own = own_report(&summary, &data, compute);
         self.run.report(&summary.run, own)
     }

@@ -56,9 +56,12 @@ impl Knn {
             let flags = [arch, ("pool", self.pool.is_some())];
             refuse_given(&flags, "with --encoder pixels")?;
         }
+        if self.pair.is_of_files() {
+            context.alone("knn --features-train")?;
+        }
         let compute = context.compute()?;
         let pair = match self.pair.of_files()? {
-            Some(pair) => pair,
+            Some(pair) => Some(pair),
             None => {
                 let images = self.pair.images(context, |train, test| {
                     check_voters(train, test)?;
@@ -72,6 +75,9 @@ impl Knn {
                 let config = pair.extraction(look, pooling, None, context);
                 pair.extract_both(&images, &config, context, None)?
             }
+        };
+        let Some(pair) = pair else {
+            return Ok(Report::default());
         };
         let config = self.config(pair.train.images());
         let started = Instant::now();

@@ -150,18 +150,25 @@ struct Found {
 impl Probe {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         self.check_flags()?;
+        if self.pair.is_of_files() {
+            context.alone("probe --features-train")?;
+        }
+        if self.cache.is_some() {
+            context.alone("probe --cache")?;
+        }
         context.compute()?;
         let found = match self.pair.of_files()? {
             Some(pair) => {
                 let heads = self.heads(None, self.pools_of_file(&pair)?, context)?;
-                self.on_features(pair, &heads, context)?
+                Some(self.on_features(pair, &heads, context)?)
             }
             None => self.on_images(context)?,
         };
-        Ok(self.report(&found))
+        Ok(found.map(|found| self.report(&found)).unwrap_or_default())
     }
 
-    fn on_images(&self, context: &Context) -> Result<Found, CliError> {
+    /// Of the first of several processes, which extract features together.
+    fn on_images(&self, context: &Context) -> Result<Option<Found>, CliError> {
         let images = self
             .pair
             .images(context, |train, test| Ok(check_labels(train, test)?))?;
@@ -191,12 +198,17 @@ impl Probe {
             let pair = self
                 .pair
                 .extract_both(&images, &extraction, context, cache.as_ref())?;
-            return self.on_features(pair, &heads, context);
+            let found = pair.map(|pair| self.on_features(pair, &heads, context));
+            return found.transpose();
         };
+        context.alone("probe --augment protocol")?;
         let Images { train, test, look } = &images;
         let test = self
             .pair
             .extract(look, test, &extraction, context, cache.as_ref())?;
+        let Some(test) = test else {
+            return Ok(None);
+        };
         let started = Instant::now();
         let report = probe_augmented(
             encoder,
@@ -207,14 +219,14 @@ impl Probe {
             &context.compute()?.device,
             StatusLine::watch(context.quiet, "training heads"),
         );
-        Ok(Found {
+        Ok(Some(Found {
             report: report.map_err(Error::from)?,
             encoder: look.name(),
             augmented: true,
             took: started.elapsed(),
             skipped: test.skipped,
             resizing: Some(extraction.resizing),
-        })
+        }))
     }
 
     /// Heads on features that do not change.

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use clap::{Args, ValueEnum};
 use ijepa_data::{Preprocess, Skipped, Source};
 use ijepa_eval::{
-    Error, Extracted, FeatureCache, Features, check_class_names, extract_pixels,
+    Error, Extracted, FeatureCache, Features, check_class_names, extract_pixels, extract_together,
     extract_with_progress, natural_size, read_features,
 };
 use ijepa_model::{Normalization, Pooling};
@@ -225,7 +225,8 @@ impl PairArgs {
         self.read.extraction(pooling, statistics, resizing, context)
     }
 
-    /// Extracts the features of one set, or takes them from `cache`.
+    /// Extracts the features of one set, or takes them from `cache`; several processes do it
+    /// together, for the first of them.
     pub(crate) fn extract(
         &self,
         look: &Look,
@@ -233,47 +234,51 @@ impl PairArgs {
         Extraction { config, resizing }: &Extraction,
         context: &Context,
         cache: Option<&FeatureCache>,
-    ) -> Result<Extracted, CliError> {
+    ) -> Result<Option<Extracted>, CliError> {
         let compute = context.compute()?;
         if !context.quiet {
             let (images, device) = (source.len(), compute.spec);
             report::line(&format!("{spec}: {images} images on {device}, {resizing}"));
         }
-        let (source, device) = (source.as_ref(), &compute.device);
+        let device = &compute.device;
         let watch = StatusLine::watch(context.quiet, spec);
-        let extracted: Result<_, Error> = match (look, cache) {
+        let extract = |source: &dyn Source| match (look, cache) {
             (Look::Pixels { size, .. }, _) => {
-                extract_pixels(source, *size, config, watch).map_err(Into::into)
+                extract_pixels(source, *size, config, watch).map_err(Error::from)
             }
             (Look::Encoder(frozen), None) => {
                 extract_with_progress(&frozen.encoder, source, config, device, watch)
-                    .map_err(Into::into)
+                    .map_err(Error::from)
             }
             (Look::Encoder(frozen), Some(cache)) => {
                 cache.extract(&frozen.encoder, source, config, device, watch)
             }
         };
+        let ranks = context.ranks().as_ref();
+        let extracted = extract_together(ranks, source, config.batch_size, extract);
         Ok(extracted?)
     }
 
-    /// The features of both sets.
+    /// The features of both sets, for the first of the processes that extract them together.
     pub(crate) fn extract_both(
         &self,
         images: &Images,
         extraction: &Extraction,
         context: &Context,
         cache: Option<&FeatureCache>,
-    ) -> Result<Pair, CliError> {
+    ) -> Result<Option<Pair>, CliError> {
         let of = |named| self.extract(&images.look, named, extraction, context, cache);
-        let (train, test) = (of(&images.train)?, of(&images.test)?);
-        Ok(Pair {
+        let (Some(train), Some(test)) = (of(&images.train)?, of(&images.test)?) else {
+            return Ok(None);
+        };
+        Ok(Some(Pair {
             encoder: images.look.name(),
             train: train.features,
             test: test.features,
             skipped: [train.skipped, test.skipped].concat(),
             resizing: Some(extraction.resizing),
             pool: None,
-        })
+        }))
     }
 }
 

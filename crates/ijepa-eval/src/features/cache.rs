@@ -11,7 +11,7 @@ use blake3::Hasher;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use ijepa_data::{Skipped, Source};
-use ijepa_model::VisionTransformer;
+use ijepa_model::{VisionTransformer, files::free_bytes};
 
 use super::{
     ExtractConfig, ExtractError, Extracted, extract_with_progress, for_each_batch,
@@ -121,19 +121,6 @@ impl FeatureCache {
             _ => Ok(()),
         }
     }
-}
-
-/// Bytes that this user may still write below `folder`, where the system tells.
-#[cfg(unix)]
-fn free_bytes(folder: &Path) -> io::Result<Option<u64>> {
-    let disk = rustix::fs::statvfs(folder)?;
-    Ok(Some(disk.f_bavail.saturating_mul(disk.f_frsize)))
-}
-
-/// Bytes that this user may still write below `folder`, where the system tells.
-#[cfg(not(unix))]
-fn free_bytes(_: &Path) -> io::Result<Option<u64>> {
-    Ok(None)
 }
 
 /// A name for everything that features depend on.

@@ -1,6 +1,7 @@
 //! Features of more images than memory holds, written to a file as they are computed.
 
 use std::{
+    io,
     path::Path,
     time::{Duration, Instant},
 };
@@ -12,7 +13,7 @@ use ijepa_model::{Pooling, VisionTransformer, files::cannot};
 use super::{
     ExtractConfig, ExtractError, FeatureFileError, FeatureFormat,
     extract::{on_images, stream, values},
-    store::{About, RowShape, Rows},
+    store::{About, FeatureFile, RowShape, Rows},
 };
 use crate::{Error, progress::Progress};
 
@@ -57,44 +58,98 @@ pub fn embed(
     out: &Path,
     progress: impl FnMut(Progress),
 ) -> Result<Embedded, Error> {
-    let shape = shape(vectors, config, encoder)?;
-    let format = FeatureFormat::of_new(out, vectors)?;
-    let about = About {
-        pool: Some(name(vectors, config.pooling).to_owned()),
-        classes: source.classes().to_vec(),
-    };
-    let written = |io| Error::from(FeatureFileError::from(cannot("write", out)(io)));
-    let file = format.create(out, shape, source.len(), about);
-    let mut file = file.map_err(written)?;
-
+    let mut file = NewFeatures::create(encoder, source, (vectors, config), out)?;
     let forward = |encoder: &VisionTransformer, images| match vectors {
         Vectors::Pooled => values(encoder.forward_pooled(images, config.pooling)),
         Vectors::Tokens => values(encoder.forward_features(images)),
     };
     let compute = on_images(encoder, config, device, forward);
     let (size, started) = (encoder.config().image_size, Instant::now());
-    let mut images = 0;
     let skipped = stream(source, size, config, progress, compute, |features, of| {
-        images += of.len();
-        let label = |&index: &usize| source.label(index).map_or(-1, i64::from);
-        let rows = Rows {
-            features: &features,
-            labels: &of.iter().map(label).collect::<Vec<_>>(),
-            names: &of
-                .iter()
-                .map(|&index| source.name(index))
-                .collect::<Vec<_>>(),
-        };
-        file.push(rows).map_err(written)
+        file.push(&features, of)
     })?;
-    let elapsed = started.elapsed();
-    file.finish().map_err(written)?;
-    Ok(Embedded {
-        shape: shape.with_rows(images),
-        classes: source.classes().to_vec(),
-        skipped,
-        elapsed,
-    })
+    file.finish(skipped, started.elapsed())
+}
+
+/// A file of features in the making.
+pub(super) struct NewFeatures<'a> {
+    source: &'a dyn Source,
+    path: &'a Path,
+    shape: RowShape,
+    images: usize,
+    file: Box<dyn FeatureFile>,
+}
+
+impl<'a> NewFeatures<'a> {
+    /// Begins the file of the features of `source`.
+    pub(super) fn create(
+        encoder: &VisionTransformer,
+        source: &'a dyn Source,
+        (vectors, config): (Vectors, &ExtractConfig),
+        path: &'a Path,
+    ) -> Result<Self, Error> {
+        let shape = shape(vectors, config, encoder)?;
+        let about = About {
+            pool: Some(name(vectors, config.pooling).to_owned()),
+            classes: source.classes().to_vec(),
+        };
+        let format = FeatureFormat::of_new(path, vectors)?;
+        let file = format.create(path, shape, source.len(), about);
+        Ok(Self {
+            source,
+            path,
+            shape,
+            images: 0,
+            file: file.map_err(unwritten(path))?,
+        })
+    }
+
+    /// Adds the features of the images `of` of the source.
+    pub(super) fn push(&mut self, features: &[f32], of: &[usize]) -> Result<(), Error> {
+        self.images += of.len();
+        let label = |&index: &usize| self.source.label(index).map_or(-1, i64::from);
+        let name = |&index: &usize| self.source.name(index);
+        let rows = Rows {
+            features,
+            labels: &of.iter().map(label).collect::<Vec<_>>(),
+            names: &of.iter().map(name).collect::<Vec<_>>(),
+        };
+        self.file.push(rows).map_err(unwritten(self.path))
+    }
+
+    /// As [`push`](Self::push), `batch_size` images at once.
+    pub(super) fn push_batches(
+        &mut self,
+        features: &[f32],
+        of: &[usize],
+        batch_size: usize,
+    ) -> Result<(), Error> {
+        let dim = features.len() / of.len().max(1);
+        for (number, of) in of.chunks(batch_size).enumerate() {
+            let first = number * batch_size * dim;
+            self.push(&features[first..first + of.len() * dim], of)?;
+        }
+        Ok(())
+    }
+
+    /// Completes the file.
+    pub(super) fn finish(
+        self,
+        skipped: Vec<Skipped>,
+        elapsed: Duration,
+    ) -> Result<Embedded, Error> {
+        self.file.finish().map_err(unwritten(self.path))?;
+        Ok(Embedded {
+            shape: self.shape.with_rows(self.images),
+            classes: self.source.classes().to_vec(),
+            skipped,
+            elapsed,
+        })
+    }
+}
+
+fn unwritten(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |io| FeatureFileError::from(cannot("write", path)(io)).into()
 }
 
 fn shape(

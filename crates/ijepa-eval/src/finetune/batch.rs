@@ -1,5 +1,7 @@
 //! From the bytes of a batch to what a forward pass takes.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use ijepa_data::{Batch, Image, Mixing, Purpose, RandomErasing, sample_rng};
 use ijepa_model::{Normalization, StochasticDepth};
@@ -17,7 +19,7 @@ pub(crate) struct Batches<'a> {
 }
 
 impl Batches<'_> {
-    /// The passes of a batch, moved to the device one by one.
+    /// The passes `own` of a batch, moved to the device one by one.
     ///
     /// # Shapes
     ///
@@ -26,13 +28,13 @@ impl Batches<'_> {
         &'b self,
         batch: &'b Batch,
         labels: &'b [u32],
+        own: Range<usize>,
     ) -> impl Iterator<Item = Pass> {
         let recipe = &self.plan.recipe;
         let (size, seed) = (self.plan.image_size, recipe.run.seed);
         let rng = &mut sample_rng(seed, Purpose::Mixing, 0, batch.step);
         let mixing = recipe.data.mixing().sample(size, rng);
-        let passes = labels.len() / self.plan.pass_size();
-        (0..passes).map(move |pass| {
+        own.map(move |pass| {
             let rows = rows_of_pass(pass, self.plan.pass_size(), labels.len());
             let own: Vec<u32> = rows.iter().map(|&row| labels[row]).collect();
             let smoothing = recipe.optimizer.label_smoothing;

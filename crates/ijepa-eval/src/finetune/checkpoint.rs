@@ -5,25 +5,24 @@ use std::path::Path;
 use burn::{module::Module, tensor::Device};
 use ijepa_model::{
     CheckpointError, Classifier,
-    checkpoint::{Moments, TrainingState},
+    checkpoint::{Moments, Snapshot, TrainingState},
 };
 use ijepa_train::{AdamW, TrainError};
 
 use super::{FinetuneData, FinetuneError, FinetunePlan, learner::Learner};
 
-const OPTIMIZER: &str = "optimizer.safetensors";
-const STATE: &str = "state.json";
-
-/// Writes a checkpoint into an empty folder.
-pub(crate) fn save(
-    folder: &Path,
+/// A checkpoint of `learner`.
+pub(crate) fn snapshot(
     learner: &Learner,
-    state: &TrainingState,
-) -> Result<(), CheckpointError> {
-    let moments = learner.optimizer.named_moments(&learner.classifier);
-    learner.classifier.save(&folder.join(Classifier::FILE))?;
-    Moments::save(&folder.join(OPTIMIZER), &moments, learner.optimizer.steps())?;
-    state.save(&folder.join(STATE))
+    state: TrainingState,
+) -> Result<Snapshot, CheckpointError> {
+    let Learner {
+        classifier,
+        optimizer,
+        ..
+    } = learner;
+    let moments = Moments::file(optimizer.named_moments(classifier), optimizer.steps());
+    Snapshot::take([classifier.file(), moments], state)
 }
 
 /// The learner of a checkpoint, which must classify as `fresh` does, and its state.
@@ -34,7 +33,7 @@ pub(crate) fn open(
     fresh: &Classifier,
     device: &Device,
 ) -> Result<(Learner, TrainingState), FinetuneError> {
-    let state = TrainingState::open(&path.join(STATE))?;
+    let state = TrainingState::open(&path.join(TrainingState::FILE))?;
     let classifier = Classifier::from_pretrained(path, device)?;
     let other = |key: &str, found: String, expected: String| TrainError::OtherRecipe {
         path: path.into(),
@@ -52,7 +51,7 @@ pub(crate) fn open(
         return Err(other("model", found, expected).into());
     }
     let mut learner = learner(plan, classifier, device);
-    let moments = Moments::open(&path.join(OPTIMIZER))?;
+    let moments = Moments::open(&path.join(Moments::FILE))?;
     learner
         .optimizer
         .restore(&learner.classifier, &moments, path)?;

@@ -112,6 +112,11 @@ impl FinetunePlan {
         }
     }
 
+    /// Forward passes of a step.
+    pub(crate) fn passes(&self) -> usize {
+        self.recipe.run.batch_size / self.pass_size()
+    }
+
     /// Images of a forward pass of an evaluation.
     pub(crate) fn eval_batch(&self) -> usize {
         self.pass_size().min(EVAL_BATCH)

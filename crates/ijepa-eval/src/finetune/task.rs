@@ -4,10 +4,14 @@ use std::{ops::Range, path::Path, sync::atomic::AtomicBool};
 
 use burn::tensor::{Device, Tensor};
 use ijepa_data::{Batch, Loader, Reading, Skipped};
-use ijepa_model::{CheckpointError, Classifier, checkpoint::TrainingState};
+use ijepa_model::{
+    CheckpointError, Classifier,
+    checkpoint::{Snapshot, TrainingState},
+};
 use ijepa_train::{
-    ResolveError, SumOfGradients, Summation, TrainError, TrainOptions, TrainSummary,
-    first_not_finite,
+    AdamW, ResolveError, SumOfGradients, TrainError, TrainOptions, TrainSummary, first_not_finite,
+    ranks::share,
+    recipe::Reduce,
     run::{
         self, Columns, Folder, Gradients, Measured, Observer, ObserverError, Position, Rhythm, Row,
         Task,
@@ -56,7 +60,7 @@ pub struct FinetuneSummary {
 }
 
 /// Trains a classifier, as [`FinetunePlan::classifier`] begins it, on labels and judges it after
-/// each epoch.
+/// each epoch; the ranks of the folder share the passes of each batch.
 ///
 /// Everything random is a function of the seed, the step and the place in the batch, so a run
 /// that is resumed, in passes of any size and with any number of workers, sees the same numbers.
@@ -91,6 +95,7 @@ pub fn finetune(
             plan,
             data,
             batches,
+            own_passes: share(plan.passes(), folder.ranks().size(), folder.ranks().rank()),
             learner,
         };
         Ok((task, state))
@@ -143,6 +148,8 @@ struct FineTuning<'a> {
     plan: &'a FinetunePlan,
     data: &'a FinetuneData,
     batches: Batches<'a>,
+    /// The passes of a batch that are this rank's.
+    own_passes: Range<usize>,
     learner: Learner,
 }
 
@@ -166,9 +173,8 @@ impl Task for FineTuning<'_> {
             total_steps: self.plan.total_steps,
             steps_per_epoch: self.plan.steps_per_epoch,
             batch_size: run.batch_size as u64,
-            // A pass has images from both ends of a batch, so one process takes all of it.
-            pass_size: run.batch_size as u64,
-            summation: Summation::Running,
+            pass_size: self.plan.pass_size() as u64,
+            summation: Reduce::Auto.summation(&self.batches.device),
             log_every_steps: run.log_every_steps as u64,
             checkpoint_every_steps: match run.checkpoint_every_steps as u64 {
                 0 => self.plan.steps_per_epoch,
@@ -183,6 +189,7 @@ impl Task for FineTuning<'_> {
         }
     }
 
+    /// All of the batch on every rank: a pass has images from both ends of it.
     fn loader(
         &self,
         step: u64,
@@ -201,7 +208,8 @@ impl Task for FineTuning<'_> {
     ) -> Result<Gradients<()>, TrainError> {
         let indices = batch.indices.iter();
         let labels: Vec<u32> = indices.map(|&index| self.data.label(index)).collect();
-        let passes = self.batches.passes(batch, &labels);
+        let own = self.own_passes.clone();
+        let passes = self.batches.passes(batch, &labels, own);
         Ok(self.learner.gradients(passes, sum))
     }
 
@@ -234,8 +242,12 @@ impl Task for FineTuning<'_> {
         first_not_finite(&self.learner.classifier, Some(&self.learner.optimizer))
     }
 
-    fn save(&self, folder: &Path, state: TrainingState) -> Result<(), CheckpointError> {
-        checkpoint::save(folder, &self.learner, &state)
+    fn optimizer(&self) -> &AdamW {
+        &self.learner.optimizer
+    }
+
+    fn snapshot(&self, state: TrainingState) -> Result<Snapshot, CheckpointError> {
+        checkpoint::snapshot(&self.learner, state)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, error::Error};
 
 use ijepa_eval::FinetuneRecipe;
-use ijepa_train::recipe::Settings;
+use ijepa_train::{recipe::Settings, run::Folder};
 
 use crate::support::{SMALL, data_of_files, encoder_of, plan, run, run_in, run_of, weights};
 
@@ -156,8 +156,14 @@ fn files_are_decoded_as_the_settings_say() {
     // Test images, too: only upright do they have the encoder's size.
     let tested = |name: &str, orientation: &str| {
         let overrides = ["optimizer.epochs=1", "data.preprocess=none", orientation];
-        let (encoder, path) = (encoder_of(2, [36, 24]), folder.path().join(name));
-        run_of(encoder, &path, &data, &overrides, &Default::default())
+        let run = Folder::open(&folder.path().join(name)).unwrap();
+        run_of(
+            encoder_of(2, [36, 24]),
+            &run,
+            &data,
+            &overrides,
+            &Default::default(),
+        )
     };
     let (summary, ..) = tested("upright", "data.orientation=exif").unwrap();
     assert!(summary.accuracy.is_some());

@@ -1,13 +1,17 @@
 //! What runs learn, leave alone and leave behind.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, thread};
 
 use ijepa_eval::{ExtractConfig, FinetuneData, evaluate};
 use ijepa_model::{Classifier, Normalization};
 use ijepa_testkit::{assert_close, device};
-use ijepa_train::{Resume, TrainOptions, run::Resumption};
+use ijepa_train::{
+    Resume, TrainOptions,
+    ranks::threads,
+    run::{Folder, Resumption},
+};
 
-use crate::support::{data, encoder, open, run, run_in, weights};
+use crate::support::{data, data_with_a_bad_image, encoder, open, run, run_in, run_of, weights};
 
 /// 64 rendered images of five textures are learned by heart; always the same class is right for
 /// less than a third of them.
@@ -130,6 +134,54 @@ fn a_resumed_run_is_the_uninterrupted_one_bit_for_bit() {
     };
     let error = run_in(&whole, &data, EVERYTHING, &options).unwrap_err();
     assert!(error.to_string().contains("already holds a run"), "{error}");
+}
+
+/// Runs `overrides` on `size` threads until `last` steps.
+fn run_on(folder: &Path, size: usize, last: u64, overrides: &[&str]) {
+    thread::scope(|scope| {
+        for ranks in threads(size) {
+            scope.spawn(move || {
+                let folder = Folder::of_ranks(folder, ranks).unwrap();
+                let options = TrainOptions {
+                    max_steps: Some(last),
+                    ..TrainOptions::default()
+                };
+                let data = data_with_a_bad_image();
+                let (summary, ..) =
+                    run_of(encoder(2), &folder, &data, overrides, &options).unwrap();
+                assert_eq!(summary.run.steps, last);
+            });
+        }
+    });
+}
+
+#[test]
+fn any_number_of_ranks_learns_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let overrides = [
+        EVERYTHING,
+        &["run.micro_batch=4", "data.max_bad_fraction=0.1"],
+    ]
+    .concat();
+    let run = |name: &str, parts: &[(usize, u64)]| {
+        let run = folder.path().join(name);
+        for &(size, last) in parts {
+            run_on(&run, size, last, &overrides);
+        }
+        let (mut rows, classifier, moments, epochs) = written(&run);
+        // The last column is a time that several processes have.
+        let end = rows[0].find(",communication_ms");
+        let columns = rows[0][..end.unwrap_or(rows[0].len())].split(',').count();
+        for row in &mut rows {
+            *row = row.split(',').take(columns).collect::<Vec<_>>().join(",");
+        }
+        (rows, classifier, moments, epochs)
+    };
+    let alone = run("alone", &[(1, 6)]);
+    for size in [2, 3, 4] {
+        assert!(run(&size.to_string(), &[(size, 6)]) == alone, "{size}");
+    }
+    assert!(run("in turn", &[(4, 1), (1, 4), (2, 6)]) == alone);
 }
 
 #[test]

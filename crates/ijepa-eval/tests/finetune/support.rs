@@ -141,24 +141,23 @@ pub(crate) fn run_in(
     overrides: &[&str],
     options: &TrainOptions,
 ) -> Result<Outcome, FinetuneError> {
-    run_of(encoder(2), folder, data, overrides, options)
+    run_of(encoder(2), &Folder::open(folder)?, data, overrides, options)
 }
 
-/// A run in `folder` with another encoder.
+/// A run of the ranks of `folder`, with another encoder.
 pub(crate) fn run_of(
     encoder: VisionTransformer,
-    folder: &Path,
+    folder: &Folder,
     data: &FinetuneData,
     overrides: &[&str],
     options: &TrainOptions,
 ) -> Result<Outcome, FinetuneError> {
     let plan = plan_of(&encoder, overrides, data)?;
     let fresh = plan.classifier(encoder, Normalization::IMAGENET, data)?;
-    let folder = Folder::open(folder)?;
     let mut events = Events::default();
     let observers: &mut [&mut dyn Observer<Classifier>] = &mut [&mut events];
     let (summary, classifier) =
-        finetune(&plan, fresh, data, &folder, &device(), options, observers)?;
+        finetune(&plan, fresh, data, folder, &device(), options, observers)?;
     Ok((summary, classifier, events))
 }
 

@@ -5,10 +5,7 @@ use std::{collections::HashMap, path::Path};
 use burn::tensor::Device;
 
 use super::{
-    error::CheckpointError,
-    infer,
-    params::{self, named_tensors},
-    safetensors_file::{self, SafetensorsFile},
+    error::CheckpointError, infer, params, safetensors_file::SafetensorsFile, snapshot::TensorFile,
     state_dict::StateDict,
 };
 use crate::{Classifier, ClassifierConfig};
@@ -20,20 +17,24 @@ impl Classifier {
     /// Name of the file in a checkpoint folder.
     pub const FILE: &str = "classifier.safetensors";
 
-    /// Writes all weights and the configuration to one safetensors file, which appears as a whole.
+    /// All weights and the configuration, as one safetensors file.
+    pub fn file(&self) -> TensorFile {
+        let config = serde_json::to_string(&self.config()).expect("it is plain data");
+        let metadata = HashMap::from([(CONFIG_METADATA.to_owned(), config)]);
+        let mut file = TensorFile::of_module(Self::FILE, self, metadata);
+        for tensor in &mut file.tensors {
+            tensor.name = name_in_file(&tensor.name);
+        }
+        file
+    }
+
+    /// Writes [`file`](Self::file) to `path`, where it appears as a whole.
     ///
     /// # Errors
     ///
     /// [`CheckpointError::Io`] if it cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        let config =
-            serde_json::to_string(&self.config()).map_err(|source| json_error(path, source))?;
-        let mut tensors = named_tensors(self);
-        for tensor in &mut tensors {
-            tensor.name = name_in_file(&tensor.name);
-        }
-        let metadata = HashMap::from([(CONFIG_METADATA.to_owned(), config)]);
-        safetensors_file::write(path, &tensors, metadata)
+        self.file().write(path)
     }
 
     /// Loads a classifier from its file, a checkpoint folder or a run directory.
@@ -61,19 +62,15 @@ impl Classifier {
         };
         let config = file.metadata.get(CONFIG_METADATA).ok_or_else(absent)?;
         let config: ClassifierConfig =
-            serde_json::from_str(config).map_err(|source| json_error(path, source))?;
+            serde_json::from_str(config).map_err(|source| CheckpointError::Json {
+                path: path.into(),
+                source,
+            })?;
         infer::checked(config.encoder.clone(), path)?;
         let renamed = file.tensors.into_iter();
         let renamed = renamed.map(|(name, tensor)| (name_in_module(&name), tensor));
         let dict = StateDict::new(renamed.collect());
         params::load(Self::of_config(config, device), &dict, what, path)
-    }
-}
-
-fn json_error(path: &Path, source: serde_json::Error) -> CheckpointError {
-    CheckpointError::Json {
-        path: path.into(),
-        source,
     }
 }
 

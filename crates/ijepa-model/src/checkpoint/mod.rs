@@ -28,6 +28,7 @@ mod order;
 mod params;
 mod safetensors_file;
 mod save;
+mod snapshot;
 mod state;
 mod state_dict;
 pub mod torch;
@@ -41,11 +42,12 @@ pub use folder_config::Resize;
 pub use module_file::ModuleFile;
 pub use moments::{Moments, OptimizerGroup};
 pub use named::{ParameterMapper, ParameterVisitor, map_parameters, visit_parameters};
-pub use native::{Parts, write_native};
+pub use native::{Parts, native_files};
 pub use params::{
     NamedTensor, named_gradients, named_tensors, official_shape, tensor_from_official,
 };
 pub use save::Format;
+pub use snapshot::{Snapshot, TensorFile};
 pub use state::{FORMAT_VERSION, GradScaler, TrainingState};
 pub use state_dict::{LazyTensor, StateDict};
 

@@ -3,10 +3,8 @@
 use std::{collections::HashMap, path::Path};
 
 use super::{
-    error::CheckpointError,
-    params::NamedTensor,
-    safetensors_file::{self, SafetensorsFile},
-    state_dict::StateDict,
+    error::CheckpointError, params::NamedTensor, safetensors_file::SafetensorsFile,
+    snapshot::TensorFile, state_dict::StateDict,
 };
 
 /// Metadata key of the number of updates in an optimizer file.
@@ -25,6 +23,9 @@ pub struct Moments {
 }
 
 impl Moments {
+    /// Name of the file in a checkpoint folder.
+    pub const FILE: &str = "optimizer.safetensors";
+
     /// Ends of the names of first and second moments.
     pub const SUFFIXES: [&str; 2] = ["exp_avg", "exp_avg_sq"];
 
@@ -42,14 +43,13 @@ impl Moments {
         })
     }
 
-    /// Writes an optimizer file with the moments after `step` updates; it appears as a whole.
-    ///
-    /// # Errors
-    ///
-    /// [`CheckpointError::Io`] if it cannot be written.
-    pub fn save(path: &Path, moments: &[NamedTensor], step: u64) -> Result<(), CheckpointError> {
-        let metadata = HashMap::from([(STEP_METADATA.to_owned(), step.to_string())]);
-        safetensors_file::write(path, moments, metadata)
+    /// The optimizer file with the moments after `step` updates.
+    pub fn file(tensors: Vec<NamedTensor>, step: u64) -> TensorFile {
+        TensorFile {
+            name: Self::FILE,
+            tensors,
+            metadata: HashMap::from([(STEP_METADATA.to_owned(), step.to_string())]),
+        }
     }
 }
 

@@ -3,12 +3,8 @@
 use std::{collections::HashMap, path::Path};
 
 use super::{
-    Checkpoint, CheckpointKind, OpenOptions, TrainingState,
-    error::CheckpointError,
-    infer,
-    moments::Moments,
-    params::NamedTensor,
-    safetensors_file::{self, SafetensorsFile},
+    Checkpoint, CheckpointKind, OpenOptions, TrainingState, error::CheckpointError, infer,
+    moments::Moments, params::NamedTensor, safetensors_file::SafetensorsFile, snapshot::TensorFile,
 };
 use crate::{VisionTransformerConfig, files::cannot};
 
@@ -16,8 +12,6 @@ use crate::{VisionTransformerConfig, files::cannot};
 pub(crate) const ENCODER: &str = "encoder.safetensors";
 const TARGET_ENCODER: &str = "target_encoder.safetensors";
 const PREDICTOR: &str = "predictor.safetensors";
-const OPTIMIZER: &str = "optimizer.safetensors";
-const STATE: &str = "state.json";
 
 /// Metadata key under which an encoder file carries its sizes, so that it can stand alone.
 pub(crate) const CONFIG_METADATA: &str = "ijepa_encoder";
@@ -44,7 +38,7 @@ pub(crate) fn open(folder: &Path, options: OpenOptions) -> Result<Checkpoint, Ch
     let any = any.ok_or_else(|| CheckpointError::UnknownKind {
         path: folder.clone(),
     })?;
-    let state_path = folder.join(STATE);
+    let state_path = folder.join(TrainingState::FILE);
     let state = if state_path.is_file() {
         TrainingState::open(&state_path)?
     } else {
@@ -66,7 +60,7 @@ pub(crate) fn open(folder: &Path, options: OpenOptions) -> Result<Checkpoint, Ch
         context_encoder: encoder.map(|file| file.tensors),
         target_encoder: target_encoder.map(|file| file.tensors),
         predictor,
-        moments: moments(&folder.join(OPTIMIZER))?,
+        moments: moments(&folder.join(Moments::FILE))?,
         normalization: state.normalization.filter(|it| it.fits(channels)),
         resize: state.resize,
         state,
@@ -109,35 +103,34 @@ pub struct Parts {
     pub moment_step: u64,
 }
 
-/// Fills an existing, empty folder; [`create_folder`](crate::files::create_folder)
-/// makes it appear as a whole.
-///
-/// # Errors
-///
-/// [`CheckpointError::Io`] if a file cannot be written.
-pub fn write_native(
+/// The files of a folder of ours but its state.
+pub fn native_files(config: &VisionTransformerConfig, parts: Parts) -> Vec<TensorFile> {
+    let sizes = serde_json::to_string(config).expect("it is plain data");
+    let sizes = HashMap::from([(CONFIG_METADATA.to_owned(), sizes)]);
+    let networks = [
+        (ENCODER, parts.encoder, sizes.clone()),
+        (TARGET_ENCODER, parts.target_encoder, sizes),
+        (PREDICTOR, parts.predictor, HashMap::new()),
+    ];
+    let networks = networks.map(|(name, tensors, metadata)| TensorFile {
+        name,
+        tensors,
+        metadata,
+    });
+    let moments = Moments::file(parts.moments, parts.moment_step);
+    let files = networks.into_iter().chain([moments]);
+    files.filter(|file| !file.tensors.is_empty()).collect()
+}
+
+/// Fills an existing, empty folder.
+pub(super) fn write_native(
     folder: &Path,
     config: &VisionTransformerConfig,
-    parts: &Parts,
+    parts: Parts,
     state: &TrainingState,
 ) -> Result<(), CheckpointError> {
-    let json = serde_json::to_string(config).map_err(|source| CheckpointError::Json {
-        path: folder.into(),
-        source,
-    })?;
-    let config = HashMap::from([(CONFIG_METADATA.to_owned(), json)]);
-    let files = [
-        (ENCODER, &parts.encoder, config.clone()),
-        (TARGET_ENCODER, &parts.target_encoder, config),
-        (PREDICTOR, &parts.predictor, HashMap::new()),
-    ];
-    for (name, tensors, metadata) in files {
-        if !tensors.is_empty() {
-            safetensors_file::write(&folder.join(name), tensors, metadata)?;
-        }
+    for file in native_files(config, parts) {
+        file.write(&folder.join(file.name))?;
     }
-    if !parts.moments.is_empty() {
-        Moments::save(&folder.join(OPTIMIZER), &parts.moments, parts.moment_step)?;
-    }
-    state.save(&folder.join(STATE))
+    state.save(&folder.join(TrainingState::FILE))
 }

@@ -66,6 +66,13 @@ impl NamedTensor {
         })
     }
 
+    /// The same with its values in host memory.
+    pub(crate) fn in_memory(&self) -> Result<Self, CheckpointError> {
+        let values = self.read()?;
+        let read = move || Ok(values.clone());
+        Ok(Self::new(self.name.clone(), self.shape.clone(), read))
+    }
+
     /// Its values.
     ///
     /// # Errors

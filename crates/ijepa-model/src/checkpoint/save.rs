@@ -87,7 +87,7 @@ impl Checkpoint {
             moment_step,
         };
         create_folder(path, |folder| {
-            write_native(folder, &self.encoder_config, &parts, &state)
+            write_native(folder, &self.encoder_config, parts, &state)
         })
     }
 

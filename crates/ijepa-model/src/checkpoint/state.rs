@@ -63,6 +63,9 @@ pub struct TrainingState {
 }
 
 impl TrainingState {
+    /// Name of the file in a checkpoint folder.
+    pub const FILE: &str = "state.json";
+
     /// Reads a `state.json`.
     ///
     /// # Errors

@@ -91,7 +91,7 @@ pub(super) fn sum(mut parts: Vec<Part<Flat>>, ranks: &dyn Ranks, passes: usize) 
     }
     join_all(&mut parts, added);
     let mut flat = parts.swap_remove(0).sum;
-    ranks.broadcast(&mut flat.values);
+    ranks.broadcast(&mut flat.values, 0);
     flat
 }
 

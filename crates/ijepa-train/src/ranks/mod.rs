@@ -10,6 +10,8 @@ mod threads;
 
 use std::{fmt::Debug, ops::Range, sync::Arc};
 
+use serde::{Serialize, de::DeserializeOwned};
+
 pub use launch::{RanksError, device_of, start};
 pub use threads::threads;
 
@@ -39,11 +41,13 @@ pub trait Ranks: Debug + Send + Sync {
         self.gather(&[]);
     }
 
-    /// Replaces `values` by those of rank 0.
-    fn broadcast(&self, values: &mut [f32]) {
-        match self.rank() {
-            0 => (1..self.size()).for_each(|rank| self.send(values, rank)),
-            _ => self.receive(values, 0),
+    /// Replaces `values` by those of rank `from`.
+    fn broadcast(&self, values: &mut [f32], from: usize) {
+        match self.rank() == from {
+            true => (0..self.size())
+                .filter(|&rank| rank != from)
+                .for_each(|rank| self.send(values, rank)),
+            false => self.receive(values, from),
         }
     }
 
@@ -59,8 +63,20 @@ pub trait Ranks: Debug + Send + Sync {
             }
             _ => self.send(values, 0),
         }
-        self.broadcast(values);
+        self.broadcast(values, 0);
     }
+}
+
+/// What every rank says, by rank.
+///
+/// # Panics
+///
+/// Panics if they say different kinds of things.
+pub fn told<T: Serialize + DeserializeOwned>(ranks: &dyn Ranks, own: &T) -> Vec<T> {
+    let own = serde_json::to_vec(own).expect("it is plain data");
+    let all = ranks.gather(&own).into_iter();
+    all.map(|said| serde_json::from_slice(&said).expect("ranks run the same program"))
+        .collect()
 }
 
 /// Adds `others` to `values`.
@@ -72,7 +88,7 @@ pub(crate) fn add(values: &mut [f32], others: &[f32]) {
 
 /// The parts of `whole` that belong to rank `rank` of `size`: neighbours, as many as the others'
 /// or one more.
-pub(crate) fn share(whole: usize, size: usize, rank: usize) -> Range<usize> {
+pub fn share(whole: usize, size: usize, rank: usize) -> Range<usize> {
     whole * rank / size..whole * (rank + 1) / size
 }
 

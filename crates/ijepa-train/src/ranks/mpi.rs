@@ -125,9 +125,9 @@ impl Ranks for Mpi {
         }
     }
 
-    fn broadcast(&self, values: &mut [f32]) {
+    fn broadcast(&self, values: &mut [f32], from: usize) {
         let world = world();
-        let root = world.process_at_rank(0);
+        let root = world.process_at_rank(count(from));
         for bucket in values.chunks_mut(BUCKET) {
             root.broadcast_into(bucket);
         }

@@ -357,6 +357,8 @@ pub struct Run {
     pub eval_every_epochs: usize,
     /// Order in which gradients are added up.
     pub reduce: Reduce,
+    /// Whether processes share the moments of the optimizer: each keeps a part of them.
+    pub shard_optimizer: bool,
     /// Reaction to representations that collapse.
     pub on_collapse: OnCollapse,
 }
@@ -376,6 +378,7 @@ impl Default for Run {
             keep_last: 2,
             eval_every_epochs: 1,
             reduce: Reduce::Auto,
+            shard_optimizer: false,
             on_collapse: OnCollapse::Warn,
         }
     }

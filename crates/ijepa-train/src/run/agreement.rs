@@ -1,10 +1,13 @@
 //! What ranks tell each other so that all do the same.
 
 use ijepa_data::Skipped;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use super::span::Next;
-use crate::{error::TrainError, ranks::Ranks};
+use crate::{
+    error::TrainError,
+    ranks::{Ranks, told},
+};
 
 /// What a rank has come to in the first half of a step.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -39,14 +42,6 @@ impl Half {
     pub(super) fn losses(&self) -> impl Iterator<Item = f32> {
         self.losses.iter().map(|&bits| f32::from_bits(bits))
     }
-}
-
-/// What every rank says, by rank.
-pub(super) fn told<T: Serialize + DeserializeOwned>(ranks: &dyn Ranks, own: &T) -> Vec<T> {
-    let own = serde_json::to_vec(own).expect("it is plain data");
-    let all = ranks.gather(&own).into_iter();
-    all.map(|said| serde_json::from_slice(&said).expect("ranks run the same program"))
-        .collect()
 }
 
 /// What all ranks do next where this one would do `own`.

@@ -8,8 +8,11 @@ use std::{
 
 use ijepa_model::{
     CheckpointError,
-    checkpoint::TrainingState,
-    files::{cannot, clean_up, link_target, point_link, remove_folder, write_bytes, write_folder},
+    checkpoint::{Moments, TrainingState},
+    files::{
+        cannot, clean_up, ensure_room, link_target, point_link, remove_folder, write_bytes,
+        write_folder,
+    },
 };
 
 use super::{options::Resume, tables};
@@ -22,9 +25,6 @@ const CHECKPOINTS: &str = "checkpoints";
 const LATEST: &str = "latest";
 const BEST: &str = "best";
 const LOCK: &str = "lock";
-/// The parts of a checkpoint without which no run goes on.
-pub(crate) const STATE: &str = "state.json";
-pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
 
 /// A run directory that this process alone may write, or rank 0 of those that train together; one
 /// in which nothing was written is gone again afterwards.
@@ -87,8 +87,8 @@ impl Folder {
         })
     }
 
-    /// Whose run it is.
-    pub(super) fn ranks(&self) -> &Arc<dyn Ranks> {
+    /// The processes whose run it is.
+    pub fn ranks(&self) -> &Arc<dyn Ranks> {
         &self.ranks
     }
 
@@ -173,6 +173,12 @@ impl Folder {
         write_folder(&self.checkpoint(step), fill)?;
         self.point(LATEST, step)?;
         self.remove_old(keep_last)
+    }
+
+    /// Makes sure that the disk can take the `bytes` of the checkpoint of `step`.
+    pub(super) fn ensure_room(&self, step: u64, bytes: u64) -> Result<(), TrainError> {
+        let room = ensure_room(&self.checkpoint(step), bytes);
+        Ok(room.map_err(CheckpointError::from)?)
     }
 
     /// Points `best` at the checkpoint of `step`, which outlives `keep_last` from now on.
@@ -290,7 +296,7 @@ impl Folder {
             if !copy.is_dir() || copy.is_symlink() {
                 continue;
             }
-            let state = TrainingState::open(&copy.join(STATE))?;
+            let state = TrainingState::open(&copy.join(TrainingState::FILE))?;
             let step = state
                 .step
                 .ok_or_else(|| TrainError::Unclear { path: copy.clone() })?;
@@ -352,9 +358,9 @@ fn step_of(path: &Path) -> Option<u64> {
 
 /// Whether a folder is the whole checkpoint of `step`.
 fn is_complete(folder: &Path, step: u64) -> bool {
-    let state = TrainingState::open(&folder.join(STATE));
+    let state = TrainingState::open(&folder.join(TrainingState::FILE));
     let of_step = state.is_ok_and(|state| state.step == Some(step));
-    of_step && (step == 0 || folder.join(OPTIMIZER).is_file())
+    of_step && (step == 0 || folder.join(Moments::FILE).is_file())
 }
 
 #[cfg(test)]

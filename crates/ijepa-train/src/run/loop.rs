@@ -1,8 +1,14 @@
 //! The loop.
 
+mod save;
 mod step;
 
-use std::{ops::Range, path::Path, sync::Arc};
+use std::{
+    ops::Range,
+    path::Path,
+    sync::Arc,
+    thread::{Scope, scope},
+};
 
 use burn::tensor::Tensor;
 use ijepa_data::{Fingerprint, Loader};
@@ -20,10 +26,11 @@ use super::{
     span::{Next, Reason, Span},
     tables::Tables,
     task::{Measured, Rhythm, Task},
+    writer::Writer,
 };
 use crate::{
     error::TrainError,
-    ranks::{Ranks, share},
+    ranks::{Ranks, share, told},
     recipe::Settings,
 };
 
@@ -42,29 +49,23 @@ pub fn train<T: Task, E: From<TrainError>>(
 ) -> Result<(TrainSummary, T), E> {
     let from = folder.start_from(&options.resume)?;
     let (task, state) = start(from.as_deref())?;
-    let mut run = Run::begin(task, from.as_deref(), state, folder, options, observers)?;
-    let reason = loop {
-        run.save_if_due()?;
-        run.evaluate_if_due()?;
-        match run.decide() {
-            Next::Step => run.train_step()?,
-            Next::Save => run.save()?,
-            Next::Stop(reason) => break reason,
-        }
-    };
-    run.save()?;
-    Ok(run.end(reason)?)
+    let from = from.as_deref();
+    let run = scope(move |scope| {
+        Run::begin(task, from, state, folder, options, observers, scope)?.go_on()
+    });
+    Ok(run?)
 }
 
 /// A run as far as it is.
-struct Run<'a, 'o, T: Task> {
+struct Run<'s, 'e, 'o, T: Task> {
     task: T,
     rhythm: Rhythm,
     ranks: Arc<dyn Ranks>,
     /// The passes of each step that are this rank's.
     passes: Range<usize>,
-    folder: &'a Folder,
-    observers: &'a mut [&'o mut dyn Observer<T::Learner>],
+    folder: &'s Folder,
+    writer: Writer<'s, 'e>,
+    observers: &'s mut [&'o mut dyn Observer<T::Learner>],
     span: Span,
     loader: Loader,
     data: Fingerprint,
@@ -87,15 +88,16 @@ struct Run<'a, 'o, T: Task> {
     resumed_loss: Option<f64>,
 }
 
-impl<'a, 'o, T: Task> Run<'a, 'o, T> {
+impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
     /// Opens data and tables, writes what describes the run and says where it goes on.
     fn begin(
         task: T,
         from: Option<&Path>,
         state: TrainingState,
-        folder: &'a Folder,
+        folder: &'s Folder,
         options: &TrainOptions,
-        observers: &'a mut [&'o mut dyn Observer<T::Learner>],
+        observers: &'s mut [&'o mut dyn Observer<T::Learner>],
+        scope: &'s Scope<'s, 'e>,
     ) -> Result<Self, TrainError> {
         let (rhythm, ranks) = (task.rhythm(), Arc::clone(folder.ranks()));
         let (passes, size, rank) = (rhythm.passes(), ranks.size(), ranks.rank());
@@ -143,6 +145,9 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
         let (total, every) = (rhythm.total_steps, rhythm.checkpoint_every);
         let evaluations = tables.iter().flat_map(|tables| &tables.evaluations);
         let known = evaluations.last().map(|row| row.step);
+        // As rank 0 finds the folder, which is the only one to change it.
+        let saved = Some(step).filter(|&step| from.is_some() && folder.has(step));
+        let saved = told(ranks.as_ref(), &saved).swap_remove(0);
         Ok(Self {
             span: Span::begin(options, total, every, step),
             loader,
@@ -152,7 +157,7 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
             losses: Losses::going_on(state.losses),
             step,
             images: state.images.unwrap_or(step * batch_size),
-            saved: Some(step).filter(|&step| from.is_some() && folder.has(step)),
+            saved,
             evaluated: known.filter(|&known| known == step),
             seen: None,
             measured: None,
@@ -164,6 +169,7 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
             passes: own,
             next_batch,
             folder,
+            writer: Writer::new(scope),
             observers,
         })
     }
@@ -190,9 +196,27 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
         self.ranks.rank() == 0
     }
 
-    /// What all ranks do next.
-    fn decide(&self) -> Next {
-        agreed(self.ranks.as_ref(), self.span.decide(self.step))
+    /// Carries it out.
+    fn go_on(mut self) -> Result<(TrainSummary, T), TrainError> {
+        let reason = loop {
+            self.save_if_due()?;
+            self.evaluate_if_due()?;
+            match agreed(self.ranks.as_ref(), self.wish()) {
+                Next::Step => self.train_step()?,
+                Next::Save => self.save()?,
+                Next::Stop(reason) => break reason,
+            }
+        };
+        self.save()?;
+        self.end(reason)
+    }
+
+    /// What this rank would do next.
+    fn wish(&self) -> Next {
+        match self.collapsed() {
+            Err(_) => Next::Stop(Reason::Collapsed),
+            Ok(()) => self.span.decide(self.step),
+        }
     }
 
     fn position(&self) -> Position {
@@ -201,14 +225,6 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
             images: self.images,
             epochs: self.step / self.rhythm.steps_per_epoch,
         }
-    }
-
-    /// What ends a run without a fault of the weights leaves a checkpoint of them.
-    fn or_save<R>(&mut self, result: Result<R, TrainError>) -> Result<R, TrainError> {
-        if result.is_err() {
-            self.save()?;
-        }
-        result
     }
 
     /// Writes down the step just made and tells the observers.
@@ -280,102 +296,20 @@ impl<'a, 'o, T: Task> Run<'a, 'o, T> {
         }
     }
 
-    fn save_if_due(&mut self) -> Result<(), TrainError> {
-        let every = self.rhythm.checkpoint_every_steps;
-        let due = self.step > 0 && self.step.is_multiple_of(every);
-        if due || self.step == self.rhythm.total_steps {
-            self.save()?;
-        }
-        Ok(())
-    }
-
-    /// Has rank 0 write a checkpoint, unless there is one of this step or it would not be finite.
-    fn save(&mut self) -> Result<(), TrainError> {
-        self.span.saved(self.step);
-        if self.saved == Some(self.step) || !self.leads() {
-            return Ok(());
-        }
-        self.measure()?;
-        self.clock.stop();
-        if let Some(tensor) = self.task.first_not_finite() {
-            return Err(self.diverged(tensor));
-        }
-        let state = TrainingState {
-            step: Some(self.step),
-            epoch: self.position().epochs,
-            images: Some(self.images),
-            seed: Some(self.rhythm.seed),
-            recipe: Some(self.task.settings().to_toml()),
-            loss: self.losses.last.or(self.resumed_loss),
-            losses: self.losses.read.clone(),
-            lr: Some(self.rhythm.lr),
-            batch_size: Some(self.rhythm.batch_size),
-            loader: Some(LoaderState::json(self.next_batch, &self.data)),
-            ..TrainingState::default()
-        };
-        let fill = |folder: &Path| self.task.save(folder, state);
-        self.folder.save(self.step, self.rhythm.keep_last, fill)?;
-        self.saved = Some(self.step);
-        Ok(())
-    }
-
-    fn evaluate_if_due(&mut self) -> Result<(), TrainError> {
-        let every = self.rhythm.eval_every_epochs;
-        let every = every.saturating_mul(self.rhythm.steps_per_epoch);
-        let due = self.step.is_multiple_of(every) && self.leads();
-        match due && self.span.decide(self.step) != Next::Stop(Reason::Asked) {
-            true => self.evaluate(),
-            false => Ok(()),
-        }
-    }
-
-    /// Has the observers measure what is trained, unless they have at this step, and keeps it if
-    /// it is the best so far.
-    fn evaluate(&mut self) -> Result<(), TrainError> {
-        if self.evaluated.replace(self.step) == Some(self.step) {
-            return Ok(());
-        }
-        self.measure()?;
-        self.clock.stop();
-        let (at, learner) = (self.position(), self.task.learner());
-        let mut observers = self.observers.iter_mut();
-        let scores = observers.try_fold(Columns::default(), |scores, observer| {
-            let found = observer.measure(&at, learner, self.span.stop());
-            Ok(scores.or(found.map_err(TrainError::Evaluation)?))
-        });
-        let scores = self.or_save(scores)?;
-        if scores.is_empty() {
-            return Ok(());
-        }
-        let whole = self.step.is_multiple_of(self.rhythm.steps_per_epoch);
-        let row = Row {
-            epoch: at.epochs.checked_sub(1).filter(|_| whole),
-            step: self.step,
-            columns: scores,
-        };
-        for observer in self.observers.iter_mut() {
-            observer.on_scores(&row);
-        }
-        let Some(tables) = &mut self.tables else {
-            return Ok(());
-        };
-        tables.evaluated(row)?;
-        if tables.best(T::BEST_BY) == Some(self.step) {
-            self.save()?;
-            self.folder.mark_best(self.step, self.rhythm.keep_last)?;
-        }
-        Ok(())
-    }
-
     /// The result of the run, with scores of where it ended unless it was told to stop.
     fn end(mut self, reason: Reason) -> Result<(TrainSummary, T), TrainError> {
         let elapsed = self.span.elapsed();
         self.measure()?;
         self.collapsed()?;
+        if reason == Reason::Collapsed {
+            // Rank 0, which measures, says of what.
+            return Err(TrainError::OtherRank { rank: 0 });
+        }
         if reason != Reason::Asked && self.leads() {
             self.evaluate()?;
         }
-        let interrupted = self.decide() == Next::Stop(Reason::Asked);
+        self.writer.finish()?;
+        let interrupted = agreed(self.ranks.as_ref(), self.wish()) == Next::Stop(Reason::Asked);
         let known = |loss: Option<f64>| loss.or(self.resumed_loss).unwrap_or(f64::NAN);
         let measured = self.measured.unwrap_or_default();
         let summary = TrainSummary {

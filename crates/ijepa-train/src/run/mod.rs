@@ -16,9 +16,9 @@ mod span;
 mod tables;
 mod task;
 mod tensorboard;
+mod writer;
 
 pub use folder::Folder;
-pub(crate) use folder::{OPTIMIZER, STATE};
 pub use r#loop::train;
 pub use observer::{Observer, ObserverError, Position, Resumption};
 pub use options::{Resume, TrainOptions, TrainSummary};

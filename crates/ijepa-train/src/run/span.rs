@@ -26,6 +26,8 @@ pub(super) enum Reason {
     OutOfTime,
     /// It is over, or at the step where it was to stop.
     Reached,
+    /// What is trained has collapsed, and the settings say to stop then.
+    Collapsed,
     /// It was told to.
     Asked,
 }

@@ -1,14 +1,17 @@
 //! What a run trains.
 
-use std::{ops::Range, path::Path, time::Duration};
+use std::{ops::Range, time::Duration};
 
 use burn::{module::Module, tensor::Tensor};
 use ijepa_data::{Batch, Loader};
-use ijepa_model::{CheckpointError, checkpoint::TrainingState};
+use ijepa_model::{
+    CheckpointError,
+    checkpoint::{Snapshot, TrainingState},
+};
 
 use super::{options::TrainOptions, row::Columns};
 use crate::{
-    TrainError,
+    AdamW, TrainError,
     gradients::{SumOfGradients, Summation},
     recipe::Settings,
 };
@@ -81,12 +84,16 @@ pub trait Task {
     /// The first tensor of a checkpoint with a value that is not finite.
     fn first_not_finite(&self) -> Option<String>;
 
-    /// Writes a checkpoint into an empty folder.
+    /// What keeps the moments of the network's gradients.
+    fn optimizer(&self) -> &AdamW;
+
+    /// A checkpoint of what is trained, with `state`. Of an optimizer that ranks share, rank 0 takes
+    /// it while the others give it theirs by [`AdamW::named_moments`].
     ///
     /// # Errors
     ///
-    /// A [`CheckpointError`] if it cannot be written.
-    fn save(&self, folder: &Path, state: TrainingState) -> Result<(), CheckpointError>;
+    /// A [`CheckpointError`] if it cannot be had.
+    fn snapshot(&self, state: TrainingState) -> Result<Snapshot, CheckpointError>;
 }
 
 /// How long a run is, and what happens when.

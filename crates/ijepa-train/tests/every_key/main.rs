@@ -14,7 +14,7 @@ mod every_key {
     use ijepa_train::{PretrainPlan, Recipe, recipe::Settings};
 
     use crate::{
-        run::Outcome,
+        run::{Outcome, is_shared},
         table::{BASE, Entry, Evidence, TABLE},
     };
 
@@ -40,6 +40,9 @@ mod every_key {
                     Evidence::Pictures => {
                         let shown = [&with, &without].map(|recipe| recipe.data.picture_channels());
                         assert_ne!(shown[0], shown[1], "{change}");
+                    }
+                    Evidence::Sharing => {
+                        assert_ne!(is_shared(&with), is_shared(&without), "{change}");
                     }
                     evidence => {
                         let expected = bases

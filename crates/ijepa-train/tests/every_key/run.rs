@@ -5,6 +5,7 @@ use std::{
     fs,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
+    thread,
 };
 
 use ijepa_data::{DataError, DataSpec, Source};
@@ -12,6 +13,7 @@ use ijepa_model::Compute;
 use ijepa_testkit::{Replaced, TURNED_JPEG, device, twelve_bits};
 use ijepa_train::{
     EpochScores, Learner, PretrainPlan, Recipe, TrainError, TrainOptions, pretrain,
+    ranks::threads,
     run::{Columns, Folder, Observer, ObserverError, Position},
 };
 
@@ -70,12 +72,37 @@ impl Outcome {
 }
 
 fn train(folder: &Path, recipe: &Recipe, scorer: &mut Scorer) -> Result<(), TrainError> {
+    train_in(&Folder::open(folder)?, recipe, &mut [scorer])?;
+    Ok(())
+}
+
+fn train_in(
+    folder: &Folder,
+    recipe: &Recipe,
+    observers: &mut [&mut dyn Observer<Learner>],
+) -> Result<Learner, TrainError> {
     let spec: DataSpec = "scenes:kind=texture,n=48,size=32".parse().unwrap();
     let source = Arc::new(with_bad_images_and_files(spec.open().unwrap()));
     let plan = PretrainPlan::new(recipe.clone(), source.len())?;
-    let (folder, options) = (Folder::open(folder)?, TrainOptions::default());
-    pretrain(&plan, source, &folder, &device(), &options, &mut [scorer])?;
-    Ok(())
+    let options = TrainOptions::default();
+    Ok(pretrain(&plan, source, folder, &device(), &options, observers)?.1)
+}
+
+/// Whether two ranks that train together share the moments of the optimizer.
+pub(crate) fn is_shared(recipe: &Recipe) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    thread::scope(|scope| {
+        let ranks = threads(2).into_iter().map(|ranks| {
+            scope.spawn(move || {
+                let folder = Folder::of_ranks(path, ranks).unwrap();
+                let learner = train_in(&folder, recipe, &mut []).unwrap();
+                learner.optimizer.is_shared()
+            })
+        });
+        let ranks: Vec<_> = ranks.collect();
+        ranks.into_iter().all(|rank| rank.join().unwrap())
+    })
 }
 
 /// Images of which two cannot be read; some are files, of a turned camera and of twelve bits.

@@ -1,7 +1,8 @@
 //! For every key of the recipe: other values, and where a run shows that it heard them.
 
 use Evidence::{
-    Checkpoints, Column, Computed, Epochs, Error, Network, NotBuilt, Pictures, Rounding, Weights,
+    Checkpoints, Column, Computed, Epochs, Error, Network, NotBuilt, Pictures, Rounding, Sharing,
+    Weights,
 };
 
 /// What of a run differs from the run it is compared with.
@@ -23,6 +24,8 @@ pub(crate) enum Evidence {
     Rounding,
     /// How all networks of the learner were computed; losses agree.
     Computed,
+    /// Whether two ranks share the moments.
+    Sharing,
     /// The value is refused, unless this build can act on it.
     NotBuilt(bool),
     /// The channels that pictures show; a run draws none.
@@ -265,6 +268,7 @@ pub(crate) const TABLE: &[Entry] = &[
     ),
     entry("run.reduce", &["fast"], FOUR_GROUPS, Rounding),
     entry("run.reduce", &["exact"], FOUR_GROUPS_IN_TURN, Rounding),
+    entry("run.shard_optimizer", &["true"], &[], Sharing),
     entry("run.keep_last", &["1"], &[], Checkpoints),
     entry("run.eval_every_epochs", &["2"], &[], Epochs),
     entry("run.on_collapse", &["stop"], COLLAPSING, Error("collapsed")),

@@ -11,9 +11,9 @@ use std::{
 use ijepa_data::{DataError, DataSpec, FetchError, Fetched, Source};
 use ijepa_testkit::device;
 use ijepa_train::{
-    PretrainPlan, Recipe, TrainError, TrainOptions, TrainSummary, pretrain,
+    EpochScores, Learner, PretrainPlan, Recipe, TrainError, TrainOptions, TrainSummary, pretrain,
     ranks::{Ranks, Single, threads},
-    run::Folder,
+    run::{Columns, Folder, Observer, ObserverError, Position},
 };
 use safetensors::SafeTensors;
 
@@ -104,17 +104,21 @@ fn train(
     options: &TrainOptions,
     ranks: Arc<dyn Ranks>,
 ) -> Result<TrainSummary, TrainError> {
+    observed(run, recipe, images, options, ranks, &mut [])
+}
+
+fn observed(
+    run: &Path,
+    recipe: &Recipe,
+    images: Images,
+    options: &TrainOptions,
+    ranks: Arc<dyn Ranks>,
+    observers: &mut [&mut dyn Observer<Learner>],
+) -> Result<TrainSummary, TrainError> {
     let plan = PretrainPlan::new(recipe.clone(), images.len())?;
     let folder = Folder::of_ranks(run, ranks)?;
-    let summary = pretrain(
-        &plan,
-        Arc::new(images),
-        &folder,
-        &device(),
-        options,
-        &mut [],
-    )?;
-    Ok(summary.0)
+    let source = Arc::new(images);
+    Ok(pretrain(&plan, source, &folder, &device(), options, observers)?.0)
 }
 
 /// Trains on `size` ranks, of which each has its own recipe, images and options.
@@ -235,6 +239,86 @@ fn any_number_of_ranks_learns_the_same_bits() {
             assert_eq!(skipped(&together), skipped(&alone));
         }
     }
+}
+
+#[test]
+fn ranks_that_share_moments_learn_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, overrides: &[&str], size| {
+        let run = folder.path().join(name);
+        trained(&run, overrides, size, 4);
+        tensors(&run)
+    };
+    let alone = run("alone", &["optimizer.clip_grad=0.5"], 1);
+    let shared = ["optimizer.clip_grad=0.5", "run.shard_optimizer=true"];
+    for size in [1, 2, 3] {
+        let together = run(&format!("shared-{size}"), &shared, size);
+        assert!(together == alone, "{size}");
+    }
+}
+
+#[test]
+fn shared_moments_go_on_whole_and_whole_ones_shared() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    trained(&whole, &[], 1, 5);
+    for (size, shared, step) in [
+        (4, true, 1),
+        (2, true, 2),
+        (3, false, 3),
+        (2, true, 4),
+        (1, true, 5),
+    ] {
+        let shared = format!("run.shard_optimizer={shared}");
+        trained(&parts, &[&shared], size, step);
+    }
+    assert!(tensors(&parts) == tensors(&whole));
+    assert_eq!(column(&parts, "loss"), column(&whole, "loss"));
+}
+
+/// Scores that fall after the first epoch.
+struct Falling;
+
+impl Observer<Learner> for Falling {
+    fn measure(
+        &mut self,
+        at: &Position,
+        _: &Learner,
+        _: &AtomicBool,
+    ) -> Result<Columns, ObserverError> {
+        let knn = Some(-(at.epochs as f64));
+        Ok(Columns::from(EpochScores {
+            knn,
+            ..EpochScores::default()
+        }))
+    }
+}
+
+/// Rank 0 evaluates, but cannot save alone: the best epoch is one that would not have been saved.
+#[test]
+fn ranks_that_share_moments_save_what_rank_0_finds_best() {
+    let folder = tempfile::tempdir().unwrap();
+    let rare = ["run.checkpoint_every_steps=100", "run.shard_optimizer=true"];
+    thread::scope(|scope| {
+        for ranks in threads(2) {
+            scope.spawn(|| {
+                let (recipe, options, ranks) = (recipe(&rare), until(4), ranks);
+                let observers: &mut [&mut dyn Observer<Learner>] = &mut [&mut Falling];
+                observed(
+                    folder.path(),
+                    &recipe,
+                    Images::new(),
+                    &options,
+                    ranks,
+                    observers,
+                )
+                .unwrap();
+            });
+        }
+    });
+    let best = fs::read_link(folder.path().join("checkpoints/best")).unwrap();
+    assert_eq!(best.to_str(), Some("step-2"));
+    assert!(folder.path().join("checkpoints/step-4").is_dir());
 }
 
 /// An update is the gradient over its size, which makes much of the rounding of small ones unless

@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::Path};
 use burn::{module::Module, tensor::Device};
 use ijepa_model::{
     CheckpointError,
-    checkpoint::{ModuleFile, Moments, TrainingState},
+    checkpoint::{ModuleFile, Moments, Snapshot, TensorFile, TrainingState},
 };
 use ijepa_train::{AdamW, AdamWConfig, TrainError};
 
@@ -15,8 +15,6 @@ use super::{
 };
 
 const ONLINE: &str = "online.safetensors";
-const OPTIMIZER: &str = "optimizer.safetensors";
-const STATE: &str = "state.json";
 
 /// What is trained, and what it is beside its weights.
 #[derive(Debug)]
@@ -44,14 +42,17 @@ impl Progress {
         }
     }
 
-    /// Writes a checkpoint into an empty folder.
-    pub(crate) fn save(&self, folder: &Path, state: &TrainingState) -> Result<(), CheckpointError> {
-        let learner = &self.learner;
-        self.decoder().save(&folder.join(Decoder::FILE))?;
-        ModuleFile::save(&folder.join(ONLINE), &learner.unet, HashMap::new())?;
-        let moments = learner.optimizer.named_moments(&learner.unet);
-        Moments::save(&folder.join(OPTIMIZER), &moments, learner.optimizer.steps())?;
-        state.save(&folder.join(STATE))
+    /// A checkpoint of it.
+    pub(crate) fn snapshot(&self, state: TrainingState) -> Result<Snapshot, CheckpointError> {
+        let Learner {
+            unet, optimizer, ..
+        } = &self.learner;
+        let files = [
+            self.decoder().file(),
+            TensorFile::of_module(ONLINE, unet, HashMap::new()),
+            Moments::file(optimizer.named_moments(unet), optimizer.steps()),
+        ];
+        Snapshot::take(files, state)
     }
 
     /// That of a checkpoint, which must decode what `conditioner` says, and its state.
@@ -61,7 +62,7 @@ impl Progress {
         conditioner: &Conditioner,
         device: &Device,
     ) -> Result<(Self, TrainingState), RcdmError> {
-        let state = TrainingState::open(&path.join(STATE))?;
+        let state = TrainingState::open(&path.join(TrainingState::FILE))?;
         let decoder = Decoder::from_pretrained(path, device)?;
         decoder.check(conditioner)?;
         let config = DecoderConfig {
@@ -79,7 +80,7 @@ impl Progress {
         }
         let fresh = expected.init(0, &device.clone().autodiff());
         let unet = ModuleFile::open(&path.join(ONLINE))?.load(fresh, "online network")?;
-        let moments = Moments::open(&path.join(OPTIMIZER))?;
+        let moments = Moments::open(&path.join(Moments::FILE))?;
         let mut learner = Learner {
             unet,
             average: decoder.unet.valid(),

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use ijepa_data::{Decoding, Purpose, sample_rng};
 use ijepa_model::{
     CheckpointError,
-    checkpoint::{FORMAT_VERSION, ModuleFile},
+    checkpoint::{FORMAT_VERSION, ModuleFile, TensorFile},
 };
 use serde::{Deserialize, Serialize};
 
@@ -108,16 +108,11 @@ impl Decoder {
         &self.diffusion
     }
 
-    /// Writes weights and configuration to one file, which appears as a whole.
-    ///
-    /// # Errors
-    ///
-    /// [`CheckpointError::Io`] if it cannot be written.
-    pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        let config = serde_json::to_string(&self.config);
-        let config = config.map_err(|source| json_error(path, source))?;
+    /// Weights and configuration, as one file.
+    pub fn file(&self) -> TensorFile {
+        let config = serde_json::to_string(&self.config).expect("it is plain data");
         let metadata = HashMap::from([(CONFIG_METADATA.to_owned(), config)]);
-        ModuleFile::save(path, &self.unet, metadata)
+        TensorFile::of_module(Self::FILE, &self.unet, metadata)
     }
 
     /// Loads a decoder from its file, a checkpoint folder or a run directory.
@@ -148,7 +143,10 @@ impl Decoder {
         let file = ModuleFile::open(path)?;
         let config = file.metadata.get(CONFIG_METADATA).ok_or_else(absent)?;
         let config: DecoderConfig =
-            serde_json::from_str(config).map_err(|source| json_error(path, source))?;
+            serde_json::from_str(config).map_err(|source| CheckpointError::Json {
+                path: path.into(),
+                source,
+            })?;
         let (found, supported) = (config.format_version, FORMAT_VERSION);
         if found > supported {
             let path = path.into();
@@ -246,12 +244,5 @@ impl Decoder {
                 .denoised(images, predicted, noise, step, before);
         }
         images
-    }
-}
-
-fn json_error(path: &Path, source: serde_json::Error) -> CheckpointError {
-    CheckpointError::Json {
-        path: path.into(),
-        source,
     }
 }

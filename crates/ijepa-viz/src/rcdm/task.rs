@@ -4,9 +4,12 @@ use std::{ops::Range, path::Path, sync::Arc};
 
 use burn::tensor::{Device, Tensor};
 use ijepa_data::{Batch, DataError, Loader, LoaderConfig, Reading, Source};
-use ijepa_model::{CheckpointError, checkpoint::TrainingState};
+use ijepa_model::{
+    CheckpointError,
+    checkpoint::{Snapshot, TrainingState},
+};
 use ijepa_train::{
-    SumOfGradients, Summation, TrainError, TrainOptions, TrainSummary, first_not_finite,
+    AdamW, SumOfGradients, Summation, TrainError, TrainOptions, TrainSummary, first_not_finite,
     run::{self, Columns, Folder, Gradients, Measured, Observer, Rhythm, Task},
 };
 
@@ -222,7 +225,11 @@ impl Task for DecoderTraining<'_> {
         first_not_finite(&learner.unet, Some(&learner.optimizer)).or_else(averaged)
     }
 
-    fn save(&self, folder: &Path, state: TrainingState) -> Result<(), CheckpointError> {
-        self.progress.save(folder, &state)
+    fn optimizer(&self) -> &AdamW {
+        &self.progress.learner.optimizer
+    }
+
+    fn snapshot(&self, state: TrainingState) -> Result<Snapshot, CheckpointError> {
+        self.progress.snapshot(state)
     }
 }

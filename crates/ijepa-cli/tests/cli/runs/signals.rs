@@ -5,7 +5,8 @@ use super::*;
 #[test]
 fn a_signal_ends_an_evaluation_and_nothing_is_lost() {
     let folder = tempfile::tempdir().unwrap();
-    for (kind, epoch) in EVALUATED.into_iter().zip([4, 6]) {
+    let signals = [(4, "-TERM"), (6, "-USR1")];
+    for (kind, (epoch, signal)) in EVALUATED.into_iter().zip(signals) {
         let beginning = if kind == Kind::Pretrain {
             vec![0]
         } else {
@@ -18,7 +19,7 @@ fn a_signal_ends_an_evaluation_and_nothing_is_lost() {
         let mut process = Background::start(&kind.on(DATA, MANY, &run, ""));
         // It is saved before it is evaluated, which takes longer than anybody waits.
         process.wait_until(|| run.join(format!("checkpoints/step-{epoch}")).exists());
-        send("-TERM", &process);
+        send(signal, &process);
         let (status, message) = process.end();
         assert_eq!(status.code(), Some(130), "{kind:?}: {message}");
         let said = format!("interrupted after step {epoch};");

@@ -8,8 +8,9 @@ use super::Run;
 use crate::{
     error::TrainError,
     gradients::SumOfGradients,
+    ranks::told,
     run::{
-        agreement::{Half, Outcome, told},
+        agreement::{Half, Outcome},
         task::{Gradients, Task},
     },
 };
@@ -17,7 +18,7 @@ use crate::{
 /// The gradients of the passes of this rank, and the losses of all groups of the step, `[groups]`.
 type Halfway<T> = (Gradients<<T as Task>::Seen>, Tensor<1>);
 
-impl<T: Task> Run<'_, '_, T> {
+impl<T: Task> Run<'_, '_, '_, T> {
     /// Trains on the next batch and logs what the settings say; on its own nothing waits for the
     /// device but for that.
     pub(super) fn train_step(&mut self) -> Result<(), TrainError> {
@@ -49,8 +50,6 @@ impl<T: Task> Run<'_, '_, T> {
         let last = self.step == self.rhythm.total_steps;
         if last || (self.step - 1).is_multiple_of(self.rhythm.log_every_steps) {
             self.log()?;
-            let collapsed = self.collapsed();
-            self.or_save(collapsed)?;
         }
         Ok(())
     }

@@ -1,0 +1,137 @@
+//! What is saved and measured between the steps of the loop.
+
+use ijepa_model::checkpoint::TrainingState;
+
+use super::Run;
+use crate::{
+    error::TrainError,
+    recipe::Settings,
+    run::{
+        differences::LoaderState,
+        row::{Columns, Row},
+        span::{Next, Reason},
+        task::Task,
+    },
+};
+
+impl<T: Task> Run<'_, '_, '_, T> {
+    /// What ends a run without a fault of the weights leaves a checkpoint of them.
+    pub(super) fn or_save<R>(&mut self, result: Result<R, TrainError>) -> Result<R, TrainError> {
+        if result.is_err() {
+            self.save()?;
+            self.writer.finish()?;
+        }
+        result
+    }
+
+    pub(super) fn save_if_due(&mut self) -> Result<(), TrainError> {
+        self.writer.check()?;
+        let every = self.rhythm.checkpoint_every_steps;
+        let due = self.step > 0 && self.step.is_multiple_of(every);
+        if due || self.step == self.rhythm.total_steps {
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// Has rank 0 begin to write a checkpoint, unless there is one of this step or it would not be
+    /// finite. Ranks that share moments call it together.
+    pub(super) fn save(&mut self) -> Result<(), TrainError> {
+        self.span.saved(self.step);
+        let (leads, shared) = (self.leads(), self.task.optimizer().is_shared());
+        if self.saved == Some(self.step) || !(leads || shared) {
+            return Ok(());
+        }
+        self.measure()?;
+        self.clock.stop();
+        if let Some(tensor) = self.task.first_not_finite() {
+            return Err(self.diverged(tensor));
+        }
+        self.saved = Some(self.step);
+        if !leads {
+            drop(self.task.optimizer().named_moments(self.task.network()));
+            return Ok(());
+        }
+        let state = TrainingState {
+            step: Some(self.step),
+            epoch: self.position().epochs,
+            images: Some(self.images),
+            seed: Some(self.rhythm.seed),
+            recipe: Some(self.task.settings().to_toml()),
+            loss: self.losses.last.or(self.resumed_loss),
+            losses: self.losses.read.clone(),
+            lr: Some(self.rhythm.lr),
+            batch_size: Some(self.rhythm.batch_size),
+            loader: Some(LoaderState::json(self.next_batch, &self.data)),
+            ..TrainingState::default()
+        };
+        // There is never more than one in memory.
+        self.writer.finish()?;
+        let snapshot = self.task.snapshot(state)?;
+        self.folder.ensure_room(self.step, snapshot.bytes())?;
+        let (folder, step, keep_last) = (self.folder, self.step, self.rhythm.keep_last);
+        self.writer
+            .start(move || folder.save(step, keep_last, |folder| snapshot.write(folder)))
+    }
+
+    pub(super) fn evaluate_if_due(&mut self) -> Result<(), TrainError> {
+        let every = self.rhythm.eval_every_epochs;
+        let every = every.saturating_mul(self.rhythm.steps_per_epoch);
+        if !self.step.is_multiple_of(every) {
+            return Ok(());
+        }
+        if self.task.optimizer().is_shared() && self.step > 0 {
+            // Rank 0, which evaluates, cannot save alone.
+            self.save()?;
+        }
+        match self.wish() {
+            Next::Stop(Reason::Asked | Reason::Collapsed) => Ok(()),
+            _ if self.leads() => self.evaluate(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has the observers measure what is trained, unless they have at this step, and keeps it if
+    /// it is the best so far.
+    pub(super) fn evaluate(&mut self) -> Result<(), TrainError> {
+        if self.evaluated.replace(self.step) == Some(self.step) {
+            return Ok(());
+        }
+        self.measure()?;
+        self.clock.stop();
+        // An epoch is saved before it is evaluated.
+        self.writer.finish()?;
+        let (at, learner) = (self.position(), self.task.learner());
+        let mut observers = self.observers.iter_mut();
+        let scores = observers.try_fold(Columns::default(), |scores, observer| {
+            let found = observer.measure(&at, learner, self.span.stop());
+            Ok(scores.or(found.map_err(TrainError::Evaluation)?))
+        });
+        let scores = match self.task.optimizer().is_shared() {
+            true => scores,
+            false => self.or_save(scores),
+        }?;
+        if scores.is_empty() {
+            return Ok(());
+        }
+        let whole = self.step.is_multiple_of(self.rhythm.steps_per_epoch);
+        let row = Row {
+            epoch: at.epochs.checked_sub(1).filter(|_| whole),
+            step: self.step,
+            columns: scores,
+        };
+        for observer in self.observers.iter_mut() {
+            observer.on_scores(&row);
+        }
+        let Some(tables) = &mut self.tables else {
+            return Ok(());
+        };
+        tables.evaluated(row)?;
+        if tables.best(T::BEST_BY) == Some(self.step) {
+            self.save()?;
+            self.writer.finish()?;
+            self.folder.mark_best(self.step, self.rhythm.keep_last)?;
+        }
+        Ok(())
+    }
+}
