@@ -38,6 +38,8 @@ mod features;
 mod ijepa;
 mod init;
 mod objective;
+#[cfg(test)]
+mod passes;
 mod patch_embed;
 mod pos_embed;
 mod predictor;
@@ -46,6 +48,7 @@ pub mod regularize;
 mod taken;
 mod tokens;
 mod variant;
+mod views;
 
 pub use ijepa_files as files;
 pub use ijepa_kernels as kernels;
@@ -66,8 +69,9 @@ pub use init::{InitScheme, Initialization, Initializer, lazy_parameter};
 pub use objective::{Loss, Objective, Target, TargetMasking};
 pub use patch_embed::{PatchEmbed, PatchProjection, patchify};
 pub use pos_embed::{PositionResampling, sin_cos_positions};
-pub use predictor::{Predictor, PredictorConfig, VisionTransformerPredictor};
+pub use predictor::{Predictor, PredictorConfig, PredictorContext, VisionTransformerPredictor};
 pub use preprocess::Normalization;
 pub use taken::taken;
 pub use tokens::{MaskTensors, TokenIndices};
 pub use variant::VitVariant;
+pub use views::{Views, ViewsOutput};
