@@ -8,16 +8,21 @@
 //! Time:    about three minutes on two cores without arguments
 //! Writes:  runs/quickstart: metrics.csv, masks.png, loss.png, feature_std.png, checkpoints,
 //!          TensorBoard events (FOLDER: runs/RECIPE); a run that was stopped goes on where it was
-//! Prints:  loss and speed, and without arguments kNN accuracy before and after
+//! Prints:  loss and speed, and without arguments what the features are worth beside random weights
+//!          and pixels
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
-use std::{error::Error, path::PathBuf, sync::Arc};
+use std::{
+    error::Error,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use burn::tensor::Device;
 use ijepa_data::{DataSpec, Source};
-use ijepa_eval::{EpochEvaluation, ExtractConfig, KnnConfig, extract, knn};
+use ijepa_eval::{EpochEvaluation, ExtractConfig};
 use ijepa_masking::MaskRng;
-use ijepa_model::{Checkpoint, VisionTransformer};
+use ijepa_model::Checkpoint;
 use ijepa_train::{
     DeviceSpec, Learner, PretrainPlan, Recipe, TrainOptions, pretrain,
     run::{Folder, Measured, Observer, Row},
@@ -134,36 +139,19 @@ fn open(spec: &str) -> Result<Arc<dyn Source>, Box<dyn Error>> {
     Ok(Arc::from(spec.parse::<DataSpec>()?.open()?))
 }
 
-/// 20-NN accuracy of the encoder before and after training.
-fn compare_neighbours(
-    plan: &PretrainPlan,
-    out: &str,
-    device: &Device,
-) -> Result<(), Box<dyn Error>> {
-    println!("\n20-NN accuracy, 4000 training and 1000 test images, centred features");
+/// The encoder beside random weights and pixels, on every task.
+fn compare(plan: &PretrainPlan, out: &str, device: &Device) -> Result<(), Box<dyn Error>> {
     let initialization = plan.recipe().initialization();
     let untrained = plan.model().encoder.init_with(initialization, device);
     // Read back what was written: this is what any other program would load.
     let trained = Checkpoint::open(out)?.feature_encoder(device)?;
     for task in TASKS {
-        let accuracy = |encoder: &VisionTransformer| -> Result<f64, Box<dyn Error>> {
-            let features = |n: usize, seed: u64| -> Result<_, Box<dyn Error>> {
-                let source = open(&format!("scenes:kind={task},n={n},size=32,seed={seed}"))?;
-                let config = ExtractConfig::default();
-                Ok(extract(encoder, source.as_ref(), &config, device)?.features)
-            };
-            let config = KnnConfig {
-                ks: vec![20],
-                center: true,
-                ..KnnConfig::default()
-            };
-            Ok(knn(&features(4000, 3)?, &features(1000, 4)?, &config, device)?.k[&20].top1)
-        };
-        println!(
-            "{task:8} {:5.1} % before, {:5.1} % after",
-            accuracy(&untrained)?,
-            accuracy(&trained)?
-        );
+        let images =
+            |n: usize, seed: u64| open(&format!("scenes:kind={task},n={n},size=32,seed={seed}"));
+        let (train, test) = (images(4000, 3)?, Some(images(1000, 4)?));
+        let evaluation = EpochEvaluation::new(train, test, ExtractConfig::default(), device);
+        let found = evaluation.baselines(&trained, &untrained, &AtomicBool::new(false))?;
+        println!("\n{task}\n{}", found.ok_or("there are test images")?);
     }
     Ok(())
 }
@@ -227,5 +215,5 @@ fn main() -> Result<(), Box<dyn Error>> {
     if folder {
         return Ok(());
     }
-    compare_neighbours(&plan, &out, &device)
+    compare(&plan, &out, &device)
 }

@@ -96,7 +96,7 @@ pub use source::{
 pub use spec::DataSpec;
 pub use statistics::{Spread, Statistics, StatisticsConfig};
 pub use transform::{
-    Augment, ClassifierAugment, Distortion, Framing, Mixing, MixingConfig, RandAugment,
+    Augment, ClassifierAugment, Distortion, Framing, Mixing, MixingConfig, MultiCrop, RandAugment,
     RandomErasing, Transform, affine, random_crop, random_crop_of_ratio, rotate,
 };
 pub use verify::verify;

@@ -6,6 +6,7 @@ mod crop;
 mod distortion;
 mod erasing;
 mod mixing;
+mod multi_crop;
 mod pretrain;
 mod rand_augment;
 
@@ -15,6 +16,7 @@ pub use crop::{random_crop, random_crop_of_ratio};
 pub use distortion::Distortion;
 pub use erasing::RandomErasing;
 pub use mixing::{Mixing, MixingConfig};
+pub use multi_crop::MultiCrop;
 pub use pretrain::Augment;
 pub use rand_augment::RandAugment;
 

@@ -1,6 +1,6 @@
 //! Random crops and flips against the statistics of torchvision.
 
-use ijepa_data::{Augment, Purpose, RgbImage8, random_crop, sample_rng};
+use ijepa_data::{Augment, MultiCrop, Purpose, RgbImage8, Transform, random_crop, sample_rng};
 use serde_json::Value;
 
 const GOLDEN: &str = include_str!("golden/transforms.json");
@@ -138,4 +138,46 @@ fn colours_change_only_when_asked() {
     };
     assert!(!changed(0.0));
     assert!(changed(0.5));
+}
+
+#[test]
+fn views_are_random_crops_one_after_the_other() {
+    let pixels: Vec<u8> = (0..40 * 30 * 3).map(|at| (at * 7 % 251) as u8).collect();
+    let image = RgbImage8::new(40, 30, pixels).unwrap();
+    let global = Augment {
+        size: [12, 16],
+        flip: true,
+        ..Augment::default()
+    };
+    let local = Augment {
+        size: [6, 8],
+        crop_scale: [0.05, 0.3],
+        ..global.clone()
+    };
+    let views = MultiCrop {
+        global: global.clone(),
+        globals: 2,
+        local: local.clone(),
+        locals: 3,
+    };
+    views.validate().unwrap();
+    let rng = || sample_rng(0, Purpose::Augment, 5, 9);
+    let mut numbers = rng();
+    let shown = views
+        .view(40, 30, &mut numbers)
+        .unwrap()
+        .of(&image)
+        .unwrap();
+    let found = views.change(shown.into(), &mut numbers).unwrap();
+    assert_eq!([found.height(), found.width()], views.size());
+
+    let mut numbers = rng();
+    let each = [&global, &global, &local, &local, &local];
+    let expected = each.map(|augment| augment.apply(&image, &mut numbers).unwrap());
+    let expected: Vec<u8> = expected
+        .iter()
+        .flat_map(RgbImage8::pixels)
+        .copied()
+        .collect();
+    assert_eq!(found.bytes()[..], expected);
 }

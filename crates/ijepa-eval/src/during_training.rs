@@ -5,6 +5,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 use burn::tensor::Device;
 use ijepa_data::Source;
 use ijepa_masking::MaskSampler;
+use ijepa_model::VisionTransformer;
 use ijepa_train::{
     EpochScores, Learner,
     run::{Columns, Observer, ObserverError, Position},
@@ -12,7 +13,8 @@ use ijepa_train::{
 
 use crate::{
     Error,
-    features::{ExtractConfig, extract},
+    baselines::{Baselines, Neighbours, PIXEL_SIDE},
+    features::{ExtractConfig, Features, extract, extract_pixels},
     knn::{KnnConfig, NEIGHBOURS, check_task, knn},
     probe::{Protocol, probe},
     rank::{lidar, rank_report},
@@ -110,19 +112,74 @@ impl EpochEvaluation {
         }
     }
 
+    /// Features of a trained encoder beside those of the same encoder with `random` weights and of
+    /// pixels; none without test images, or once `stop` is set.
+    ///
+    /// # Errors
+    ///
+    /// An [`Error`] if images cannot be read or the labels do not fit together.
+    pub fn baselines(
+        &self,
+        target: &VisionTransformer,
+        random: &VisionTransformer,
+        stop: &AtomicBool,
+    ) -> Result<Option<Baselines>, Error> {
+        let Some(test) = &self.test else {
+            return Ok(None);
+        };
+        let mut images = [0; 2];
+        let mut neighbours = |found: [Option<Features>; 2]| {
+            let [Some(train), Some(test)] = found else {
+                return Ok(None);
+            };
+            images = [train.images(), test.images()];
+            unless(stop, Neighbours::of(&train, &test, &self.device))
+        };
+        let sources = [self.train.as_ref(), test.as_ref()];
+        let mut of_encoder = |encoder: &VisionTransformer| {
+            let [train, test] = sources.map(|source| self.features(encoder, source, stop));
+            neighbours([train?, test?])
+        };
+        let found = [of_encoder(target)?, of_encoder(random)?];
+        let [train, test] = sources.map(|source| self.pixels(source, stop));
+        let pixels = neighbours([train?, test?])?;
+        let [Some(target), Some(random)] = found else {
+            return Ok(None);
+        };
+        Ok(pixels.map(|pixels| Baselines::new(images, [target, random, pixels])))
+    }
+
+    /// Features of a source; none once `stop` is set.
+    fn features(
+        &self,
+        encoder: &VisionTransformer,
+        source: &dyn Source,
+        stop: &AtomicBool,
+    ) -> Result<Option<Features>, Error> {
+        let source = self.stoppable(source, stop);
+        let found = extract(encoder, &source, &self.extract, &self.device);
+        Ok(unless(stop, found.map(|found| found.features))?)
+    }
+
+    /// Pixels of a source as [`Baselines`] compares them; none once `stop` is set.
+    fn pixels(&self, source: &dyn Source, stop: &AtomicBool) -> Result<Option<Features>, Error> {
+        let (source, size) = (self.stoppable(source, stop), [PIXEL_SIDE; 2]);
+        let found = extract_pixels(&source, size, &self.extract, |_| ());
+        Ok(unless(stop, found.map(|found| found.features))?)
+    }
+
+    fn stoppable<'a>(&self, source: &'a dyn Source, stop: &'a AtomicBool) -> Stoppable<'a> {
+        Stoppable {
+            source,
+            stop,
+            retry: self.extract.reading.retry,
+        }
+    }
+
     /// Scores of an encoder; none once `stop` is set.
     fn scores(&self, learner: &Learner, stop: &AtomicBool) -> Result<Option<EpochScores>, Error> {
         let encoder = learner.target.encoder();
-        let features = |source: &dyn Source| {
-            let retry = self.extract.reading.retry;
-            let source = Stoppable {
-                source,
-                stop,
-                retry,
-            };
-            let found = extract(encoder, &source, &self.extract, &self.device);
-            unless(stop, found.map(|found| found.features))
-        };
+        let features = |source: &dyn Source| self.features(encoder, source, stop);
         let Some(train) = features(self.train.as_ref())? else {
             return Ok(None);
         };
@@ -136,11 +193,7 @@ impl EpochEvaluation {
         };
         if let Some(Views { sampler, count }) = &self.views {
             let images = Subset::sample(Arc::clone(&self.train), VIEW_IMAGES, self.seed);
-            let images = Stoppable {
-                source: &images,
-                stop,
-                retry: self.extract.reading.retry,
-            };
+            let images = self.stoppable(&images, stop);
             let (config, device) = (&self.extract, &self.device);
             let views = masked_views(encoder, &images, sampler.as_ref(), *count, config, device);
             let Some(views) = unless(stop, views)? else {

@@ -45,6 +45,8 @@
 //!   [`Whitening`] gives all directions the same weight first.
 //! - [`probe`] trains linear heads on features, [`probe_augmented`] on images that change every
 //!   epoch; a [`Protocol`] is a published one. [`logistic`] solves logistic regression.
+//! - [`Baselines`] sets a trained encoder beside random weights and pixels; [`EpochEvaluation`]
+//!   makes them and watches a run.
 //! - A [`FeatureCache`] keeps features on disk.
 //! - [`rank_report`] needs no labels: RankMe and the spread of the features. [`masked_views`] with
 //!   [`alignment`] and [`lidar`] compare views of an image, [`uniformity`] directions.
@@ -57,6 +59,7 @@
 //! here read images and never touch a device.
 
 mod accuracy;
+mod baselines;
 mod during_training;
 mod error;
 mod features;
@@ -79,6 +82,7 @@ mod views;
 mod whitening;
 
 pub use accuracy::Accuracy;
+pub use baselines::{Baselines, Neighbours, Worth};
 pub use during_training::EpochEvaluation;
 pub use error::Error;
 pub use features::{

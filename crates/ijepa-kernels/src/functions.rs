@@ -191,13 +191,33 @@ pub fn bias_gelu<const D: usize>(x: Tensor<D>, bias: Tensor<1>) -> Tensor<D> {
 ///
 /// Panics if `num_heads` does not divide `dim` or `qkv` is empty.
 pub fn attention(qkv: Tensor<3>, num_heads: usize, dtype: Option<FloatDType>) -> Tensor<3> {
-    let triple = qkv.dims()[2];
+    attention_from(0, qkv, num_heads, dtype)
+}
+
+/// As [`attention`], for the queries from token `first` on only; all keys and values are seen.
+///
+/// # Shapes
+///
+/// - `qkv`: `[batch, tokens, 3 * dim]`
+/// - output: `[batch, tokens - first, dim]`
+///
+/// # Panics
+///
+/// As [`attention`], and if there is no token `first`.
+pub fn attention_from(
+    first: usize,
+    qkv: Tensor<3>,
+    num_heads: usize,
+    dtype: Option<FloatDType>,
+) -> Tensor<3> {
+    let [_, tokens, triple] = qkv.dims();
     assert!(
         num_heads > 0 && triple.is_multiple_of(3 * num_heads),
         "{triple} features are not queries, keys and values of {num_heads} heads"
     );
+    assert!(first < tokens, "queries from token {first} of {tokens}");
     let qkv = narrow(operand(qkv), dtype);
-    widen(Dispatch::mix(qkv, num_heads, 0, dtype), dtype)
+    widen(Dispatch::mix(qkv, num_heads, first, dtype), dtype)
 }
 
 /// `x + attention(norm(x))`, then `x + mlp(norm(x))` (Dosovitskiy et al. 2021).

@@ -39,8 +39,8 @@ mod workers;
 
 pub use block::BlockOptions;
 pub use functions::{
-    BlockParameters, LinearParameters, NormParameters, attention, bias_gelu, layer_norm, linear,
-    transformer_block,
+    BlockParameters, LinearParameters, NormParameters, attention, attention_from, bias_gelu,
+    layer_norm, linear, transformer_block,
 };
 #[cfg(feature = "heads")]
 pub use heads::{

@@ -54,6 +54,19 @@ fn attention_agrees_for_all_token_counts_and_head_widths() {
 }
 
 #[test]
+fn attention_from_a_token_on_agrees() {
+    let mut noise = Noise::new(6);
+    for (tokens, first) in [(5, 1), (17, 16), (33, 12)] {
+        agree(
+            &format!("{tokens} tokens from {first}"),
+            [noise.case([3, tokens, 3 * 2 * 5])],
+            |[qkv]| ijepa_kernels::attention_from(first, qkv, 2, None),
+            |[qkv]| reference::attention(qkv, 2, None, None).narrow(1, first, tokens - first),
+        );
+    }
+}
+
+#[test]
 fn attention_of_large_scores_is_finite() {
     let device = device();
     let qkv = Tensor::<3>::from_data([[[300.0, 300.0, 1.0], [-300.0, 300.0, 2.0]]], &device);

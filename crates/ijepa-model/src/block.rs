@@ -184,6 +184,39 @@ impl Block {
         pass.compute.block(x, self.parameters(), options, mask)
     }
 
+    /// Queries, keys and values of the block's input: the first half of a block whose tokens see
+    /// others than those it is computed for, see [`finish`](Self::finish).
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[batch, tokens, dim]`, f32
+    /// - output: `[batch, tokens, 3 * dim]`
+    pub(crate) fn qkv(&self, x: Tensor<3>, compute: Compute) -> Tensor<3> {
+        let normed = compute.layer_norm(&self.norm1, self.epsilon, x);
+        compute.linear(&self.attn.qkv, normed)
+    }
+
+    /// The second half: the block's output for `x`, whose tokens are those of `qkv` from `first` on.
+    ///
+    /// Operation by operation, so the backward pass keeps more than that of a whole block.
+    ///
+    /// # Shapes
+    ///
+    /// - `x` and output: `[batch, tokens - first, dim]`, f32
+    /// - `qkv`: `[batch, tokens, 3 * dim]`
+    pub(crate) fn finish(
+        &self,
+        x: Tensor<3>,
+        first: usize,
+        qkv: Tensor<3>,
+        compute: Compute,
+    ) -> Tensor<3> {
+        let mixed = compute.attention_from(first, qkv, self.attn.num_heads());
+        let x = x + compute.linear(&self.attn.proj, mixed);
+        let normed = compute.layer_norm(&self.norm2, self.epsilon, x.clone());
+        x + self.mlp.forward(normed, compute)
+    }
+
     /// The attention weights for the block's input, in f32.
     ///
     /// # Shapes

@@ -142,6 +142,24 @@ impl Compute {
         }
     }
 
+    /// As [`attention`](Self::attention), for the queries from token `first` on only.
+    pub(crate) fn attention_from(
+        self,
+        first: usize,
+        qkv: Tensor<3>,
+        num_heads: usize,
+    ) -> Tensor<3> {
+        let dtype = self.precision.dtype();
+        match self.kernels {
+            Kernels::Fused => ijepa_kernels::attention_from(first, qkv, num_heads, dtype),
+            Kernels::Reference => {
+                let tokens = qkv.dims()[1];
+                let mixed = reference::attention(qkv, num_heads, None, dtype);
+                mixed.narrow(1, first, tokens - first)
+            }
+        }
+    }
+
     /// Layer norm over the features; `epsilon` is added to the variance.
     pub(crate) fn layer_norm(self, norm: &LayerNorm, epsilon: f64, x: Tensor<3>) -> Tensor<3> {
         let layer_norm = match self.kernels {

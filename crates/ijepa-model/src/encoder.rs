@@ -311,6 +311,8 @@ impl VisionTransformer {
         kept: Option<&TokenIndices>,
         depth: Option<&mut StochasticDepth>,
     ) -> Tensor<3> {
+        #[cfg(test)]
+        crate::passes::count(&images, kept);
         on_workers(&images.device(), || {
             let x = self.forward_blocks(images, kept, depth);
             self.final_norm(x)

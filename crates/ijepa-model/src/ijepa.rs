@@ -96,6 +96,9 @@ pub struct IJepaOutput {
     pub targets: Tensor<3>,
     /// Features of the context blocks, `[contexts * batch, kept_context, embed_dim]`.
     pub context: Tensor<3>,
+    /// Mean over the images of the targets of every patch, `[1, patches, embed_dim]`, if the
+    /// predictor centres them; without autodiff.
+    pub target_mean: Option<Tensor<3>>,
 }
 
 impl IJepa {
@@ -156,7 +159,13 @@ impl<P: Predictor> IJepa<P> {
         seed: Option<GroupSeed>,
     ) -> IJepaOutput {
         self.assert_predicts(objective.target);
-        let targets = objective.targets(target, images.clone(), masks);
+        let (targets, target_mean) = match self.predictor.target_mean() {
+            Some(_) => {
+                let (targets, mean) = objective.targets_and_mean(target, images.clone(), masks);
+                (targets, Some(mean))
+            }
+            None => (objective.targets(target, images.clone(), masks), None),
+        };
         let drops = self.encoder.config().drop_path > 0.0;
         let mut depth = seed.filter(|_| drops).map(GroupSeed::depth);
         let context = self
@@ -180,6 +189,7 @@ impl<P: Predictor> IJepa<P> {
             distance: distance.without_autodiff(),
             targets,
             context,
+            target_mean,
         }
     }
 
@@ -219,6 +229,25 @@ impl Objective {
                 }
             }
         }
+    }
+
+    /// As [`targets`](Self::targets), with the mean over the images of the target of every patch,
+    /// `[1, patches, embed_dim]`.
+    ///
+    /// # Panics
+    ///
+    /// Panics unless targets are features of whole images.
+    pub fn targets_and_mean(
+        &self,
+        target: &EmaTarget,
+        images: Tensor<4>,
+        masks: &MaskTensors,
+    ) -> (Tensor<3>, Tensor<3>) {
+        let whole = (Target::Features, TargetMasking::Output);
+        let found = (self.target, self.target_masking);
+        assert_eq!(found, whole, "only features of whole images are centred");
+        let features = self.normed(self.seen(target, images.without_autodiff(), None));
+        (masks.pairs.gather(features.clone()), features.mean_dim(0))
     }
 
     fn target_features(
@@ -273,6 +302,48 @@ impl Objective {
             normalize_features(features)
         } else {
             features
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ijepa_masking::{MaskRng, MaskSampler, MultiBlockConfig};
+    use ijepa_testkit::{device, noise_tensor};
+
+    use super::*;
+    use crate::passes;
+
+    #[test]
+    fn several_contexts_share_one_pass_of_the_target_encoder() {
+        let encoder = VisionTransformerConfig {
+            embed_dim: 8,
+            depth: 1,
+            num_heads: 2,
+            ..VisionTransformerConfig::variant("vit_ti16").expect("it is one")
+        };
+        let config = IJepaConfig {
+            encoder: encoder.with_image_size([96, 96]),
+            predictor: PredictorConfig::new(8, 1),
+        };
+        let model = config.init(Initialization::default(), &device());
+        let target = EmaTarget::new(&model.encoder);
+        let images = noise_tensor(1, [2, 3, 96, 96], &device());
+        for num_contexts in [1, 3] {
+            let masks = MultiBlockConfig {
+                num_contexts,
+                min_keep: 2,
+                ..MultiBlockConfig::default()
+            };
+            let sampler = masks.build(model.encoder.grid()).expect("they fit");
+            let masks = sampler.sample(2, &mut MaskRng::for_group(0, 0, 0));
+            let masks = MaskTensors::new(&masks, &device());
+            passes::take();
+            let objective = Objective::default();
+            let output = model.forward(images.clone(), &masks, &target, &objective, None);
+            assert_eq!(passes::take(), 2, "each image once");
+            assert_eq!(output.context.dims()[0], 2 * num_contexts);
+            assert_eq!(output.targets.dims()[0], 4 * 2 * num_contexts);
         }
     }
 }

@@ -38,6 +38,8 @@ mod features;
 mod ijepa;
 mod init;
 mod objective;
+#[cfg(test)]
+mod passes;
 mod patch_embed;
 mod per_channel;
 mod pos_embed;
@@ -47,6 +49,7 @@ pub mod regularize;
 mod taken;
 mod tokens;
 mod variant;
+mod views;
 
 pub use ijepa_files as files;
 pub use ijepa_kernels as kernels;
@@ -68,8 +71,9 @@ pub use objective::{Loss, Objective, Target, TargetMasking};
 pub use patch_embed::{PatchEmbed, PatchProjection, patchify};
 pub use per_channel::PerChannel;
 pub use pos_embed::{PositionResampling, sin_cos_positions};
-pub use predictor::{Predictor, PredictorConfig, VisionTransformerPredictor};
+pub use predictor::{Predictor, PredictorConfig, PredictorContext, VisionTransformerPredictor};
 pub use preprocess::Normalization;
 pub use taken::taken;
 pub use tokens::{MaskTensors, TokenIndices};
 pub use variant::VitVariant;
+pub use views::{Views, ViewsOutput};

@@ -98,6 +98,10 @@ pub struct Objective {
     pub covariance: f64,
     /// Weight of [`sigreg`](regularize::sigreg) on the context features.
     pub sigreg: f64,
+    /// Momentum of the running mean of the targets, where the predictor has one: after each step
+    /// `mean <- momentum * mean + (1 - momentum) * mean of the batch`, patch by patch; it begins at 0
+    /// (the centre of DINO, Caron et al. 2021, equation 4, at every patch).
+    pub center_momentum: f64,
 }
 
 impl Default for Objective {
@@ -113,6 +117,7 @@ impl Default for Objective {
             variance: 0.0,
             covariance: 0.0,
             sigreg: 0.0,
+            center_momentum: 0.9,
         }
     }
 }

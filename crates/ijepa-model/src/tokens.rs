@@ -2,6 +2,9 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use ijepa_masking::{MaskGroup, PatchIndices};
+use rand_distr::{Distribution, StandardNormal};
+
+use crate::drop_path::{GroupSeed, stream};
 
 /// Which tokens to keep of every image, for several masks an image.
 ///
@@ -145,6 +148,9 @@ pub struct MaskTensors {
     pub num_contexts: usize,
     /// Target blocks of each image.
     pub num_targets: usize,
+    /// How far the predictor is misled about the places of the pairs, in directions of the encoder's
+    /// width: `[targets * contexts * batch, kept, embed_dim]`.
+    pub noise: Option<Tensor<3>>,
 }
 
 impl MaskTensors {
@@ -158,7 +164,36 @@ impl MaskTensors {
             pairs: TokenIndices::repeated(&group.targets, num_contexts, num_patches, device),
             num_contexts,
             num_targets: group.targets.len(),
+            noise: None,
         }
+    }
+
+    /// The same masks, with the predictor uncertain about the places of the target patches:
+    /// stochastic positional embeddings (StoP, Bar et al. 2024, section 4).
+    ///
+    /// Where the token of patch `j` is `m + p_j` with the mask token `m` and the position `p_j`, it
+    /// becomes `m + p_j + A n_j`, with a normal `n_j` of `embed_dim` values of this `variance` for
+    /// each token and with `A` the weight that embeds the context, so that training cannot shrink
+    /// the noise without shrinking what it sees. The paper's best variance is 0.25; 0 changes nothing.
+    pub fn with_position_noise(
+        mut self,
+        variance: f64,
+        embed_dim: usize,
+        seed: GroupSeed,
+        device: &Device,
+    ) -> Self {
+        if variance == 0.0 {
+            return self;
+        }
+        let shape = [self.pairs.rows, self.pairs.kept, embed_dim];
+        let GroupSeed { seed, step, group } = seed;
+        let mut rng = stream(seed, step, group, *b"position");
+        let deviation = variance.sqrt() as f32;
+        let values = StandardNormal.sample_iter(&mut rng);
+        let values = values.map(|value: f32| deviation * value);
+        let values: Vec<f32> = values.take(shape.iter().product()).collect();
+        self.noise = Some(Tensor::from_data(TensorData::new(values, shape), device));
+        self
     }
 
     /// Repeats the rows of each target for each context.

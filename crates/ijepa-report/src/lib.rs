@@ -11,6 +11,7 @@ mod figures;
 mod markup;
 mod masks;
 mod number;
+mod overview;
 mod page;
 mod picture;
 mod png;
@@ -21,6 +22,7 @@ mod table;
 mod verdict;
 
 pub use error::ReportError;
+pub use overview::Overview;
 pub use png::png;
 pub use run::{RunKind, RunRecord};
 pub use summary::RunSummary;
@@ -60,6 +62,7 @@ pub struct Report {
     runs: Vec<RunRecord>,
     /// For every run its pictures, or a sentence that says why there are none.
     patches: Vec<Result<Vec<PatchPicture>, String>>,
+    overview: Option<Overview>,
 }
 
 impl Report {
@@ -77,7 +80,11 @@ impl Report {
             }
         }
         let patches = runs.iter().map(|_| Err(NO_PATCHES.to_owned())).collect();
-        Self { runs, patches }
+        Self {
+            runs,
+            patches,
+            overview: None,
+        }
     }
 
     /// The runs.
@@ -92,6 +99,11 @@ impl Report {
     /// Panics if there is no such run.
     pub fn set_patches(&mut self, run: usize, patches: Result<Vec<PatchPicture>, String>) {
         self.patches[run] = patches;
+    }
+
+    /// Sets a table that stands above everything else.
+    pub fn set_overview(&mut self, overview: Overview) {
+        self.overview = Some(overview);
     }
 
     /// The page: no file, script, style or font from anywhere else, and the same text each time.

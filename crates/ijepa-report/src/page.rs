@@ -27,7 +27,11 @@ pub(crate) fn html(report: &Report) -> String {
     let runs = &report.runs;
     let names: Vec<&str> = runs.iter().map(RunRecord::name).collect();
     let title = names.join(", ");
-    let mut body = header(runs, &names) + &controls(runs);
+    let mut body = header(runs, &names);
+    if let Some(overview) = &report.overview {
+        body += &section(&overview.title, &overview.html());
+    }
+    body += &controls(runs);
     body += &section(
         "Training",
         &charts(figures::training(runs), "No step was logged yet."),

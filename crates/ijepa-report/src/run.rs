@@ -16,7 +16,8 @@ use crate::verdict::{History, Judgement, judge, judge_supervised};
 use crate::{error::ReportError, table::Table};
 
 /// Names of results and the files that hold them.
-const RESULTS: [(&str, &str); 3] = [
+const RESULTS: [(&str, &str); 4] = [
+    ("baselines", "baselines.json"),
     ("knn", "knn.json"),
     ("probe", "probe.json"),
     ("lowshot", "lowshot.json"),
@@ -74,7 +75,7 @@ pub struct RunRecord {
     pub(crate) metrics: Table,
     pub(crate) monitors: Table,
     pub(crate) epochs: Table,
-    /// Results that other commands left in the directory: `knn.json`, `probe.json`,
+    /// Results that commands left in the directory: `baselines.json`, `knn.json`, `probe.json`,
     /// `lowshot.json`.
     pub(crate) results: Vec<(&'static str, Value)>,
 }
@@ -305,27 +306,20 @@ impl RunRecord {
 
     /// For every row of the metrics, operations up to it by [`flops::step`]; empty without a recipe.
     pub(crate) fn flop(&self) -> Vec<Option<f64>> {
-        let config = self.recipe.as_ref().and_then(|recipe| {
-            let targets = recipe.mask.num_targets;
-            Some((
-                recipe.model_config().ok()?,
-                recipe.mask.num_contexts,
-                targets,
-            ))
-        });
-        let Some((config, contexts, targets)) = config else {
+        let recipe = self.recipe.as_ref();
+        let Some(recipe) = recipe.filter(|recipe| recipe.model_config().is_ok()) else {
             return Vec::new();
         };
         let context = self.metrics.column("context_patches");
         let target = self.metrics.column("target_patches");
         self.accumulate(|row, images| {
             let tokens = StepTokens {
-                contexts,
+                contexts: recipe.mask.num_contexts,
                 context: context[row].unwrap_or(0.0).round() as usize,
-                targets,
+                targets: recipe.mask.num_targets,
                 target: target[row].unwrap_or(0.0).round() as usize,
             };
-            images * flops::step(&config, tokens)
+            images * flops::recipe_step(recipe, tokens).unwrap_or(0.0)
         })
     }
 

@@ -2,7 +2,10 @@
 //!
 //! Only matrix products are counted, as is usual: element-wise work is a per cent or two.
 
-use ijepa_model::{IJepaConfig, Target, VisionTransformerConfig};
+use ijepa_data::Augment;
+use ijepa_model::{IJepaConfig, PredictorContext, Target, VisionTransformerConfig};
+
+use crate::{recipe::Recipe, resolve::ResolveError};
 
 /// Tokens of one image in a training step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,11 +20,20 @@ pub struct StepTokens {
     pub target: usize,
 }
 
-/// A block of width `dim` on `tokens` tokens: four projections of the attention, its two products
-/// with the scores, and the MLP.
+/// A block of width `dim` on `tokens` tokens that see each other.
 fn block(tokens: usize, dim: usize, hidden: usize) -> f64 {
+    layers(tokens, dim, hidden) + attention(tokens, tokens, dim)
+}
+
+/// What a block of width `dim` does with each token: four projections of the attention and the MLP.
+fn layers(tokens: usize, dim: usize, hidden: usize) -> f64 {
     let (tokens, dim, hidden) = (tokens as f64, dim as f64, hidden as f64);
-    2.0 * tokens * (4.0 * dim * dim + 2.0 * dim * hidden) + 4.0 * tokens * tokens * dim
+    2.0 * tokens * (4.0 * dim * dim + 2.0 * dim * hidden)
+}
+
+/// The two products of an attention with its scores.
+fn attention(queries: usize, keys: usize, dim: usize) -> f64 {
+    4.0 * queries as f64 * keys as f64 * dim as f64
 }
 
 /// The patch projection of an encoder on `tokens` patches.
@@ -35,14 +47,32 @@ pub fn encoder_forward(config: &VisionTransformerConfig, tokens: usize) -> f64 {
     patch_embed(config, tokens) + config.depth as f64 * block
 }
 
-/// Operations of a predictor's forward pass on one pair of context and target block.
+/// Operations of a predictor's forward pass on one context block and all target blocks.
 fn predictor_forward(config: &IJepaConfig, tokens: StepTokens) -> f64 {
     let IJepaConfig { encoder, predictor } = config;
+    let StepTokens {
+        context,
+        targets,
+        target,
+        ..
+    } = tokens;
     let dim = predictor.dim;
     let (inputs, outputs) = (encoder.embed_dim, predictor.outputs(encoder));
-    let ends = (tokens.context * inputs + tokens.target * outputs) * dim;
-    let sequence = tokens.context + tokens.target;
-    2.0 * ends as f64 + predictor.depth as f64 * block(sequence, dim, 4 * dim)
+    let sequence = context + target;
+    let (contexts, block) = match predictor.context {
+        PredictorContext::Separate => {
+            let block = targets as f64 * block(sequence, dim, 4 * dim);
+            (targets, block)
+        }
+        PredictorContext::Shared => {
+            let layers = layers(context + targets * target, dim, 4 * dim);
+            let seen = attention(context, context, dim);
+            let seeing = attention(targets * target, sequence, dim);
+            (1, layers + seen + seeing)
+        }
+    };
+    let ends = (contexts * context * inputs + targets * target * outputs) * dim;
+    2.0 * ends as f64 + predictor.depth as f64 * block
 }
 
 /// Operations of a training step for one image: the backward pass costs two forward passes (one
@@ -59,10 +89,39 @@ pub fn step(config: &IJepaConfig, tokens: StepTokens) -> f64 {
     };
     let context =
         3.0 * encoder_forward(encoder, tokens.context) - patch_embed(encoder, tokens.context);
-    let pairs = (tokens.contexts * tokens.targets) as f64;
-    target_encoder
-        + tokens.contexts as f64 * context
-        + 3.0 * pairs * predictor_forward(config, tokens)
+    let contexts = tokens.contexts as f64;
+    target_encoder + contexts * (context + 3.0 * predictor_forward(config, tokens))
+}
+
+/// Operations of a step of LeJEPA for one image whose views have as many patches as `views` says: as
+/// [`step`], the encoder and the projector's one token for each view.
+pub fn views_step(config: &IJepaConfig, views: impl IntoIterator<Item = usize>) -> f64 {
+    let IJepaConfig { encoder, predictor } = config;
+    let ends = 2 * predictor.dim * (encoder.embed_dim + predictor.outputs(encoder));
+    let blocks = predictor.depth as f64 * block(1, predictor.dim, 4 * predictor.dim);
+    let projector = ends as f64 + blocks;
+    let of_view = |patches| {
+        let encoding = encoder_forward(encoder, patches);
+        3.0 * (encoding + projector) - patch_embed(encoder, patches)
+    };
+    views.into_iter().map(of_view).sum()
+}
+
+/// Operations of a step of `recipe` for one image with these tokens, which views do not need.
+///
+/// # Errors
+///
+/// [`ResolveError`] if the recipe makes no network.
+pub fn recipe_step(recipe: &Recipe, tokens: StepTokens) -> Result<f64, ResolveError> {
+    let config = recipe.model_config()?;
+    let Some(views) = recipe.views()? else {
+        return Ok(step(&config, tokens));
+    };
+    let side = config.encoder.patch_size;
+    let patches = |augment: &Augment| augment.size.iter().map(|it| it / side).product();
+    let large = std::iter::repeat_n(patches(&views.global), views.globals);
+    let small = std::iter::repeat_n(patches(&views.local), views.locals);
+    Ok(views_step(&config, large.chain(small)))
 }
 
 #[cfg(test)]
@@ -105,6 +164,55 @@ mod tests {
         let last_layer = 3.0 * 2.0 * 147.0 * 384.0 * (768.0 - 384.0);
         let expected = step_of(Target::Features) - encoder_forward(&encoder, 196) + last_layer;
         assert!((step_of(Target::Pixels) - expected).abs() < 1.0);
+    }
+
+    /// The context's tokens are computed once instead of four times.
+    #[test]
+    fn a_shared_context_halves_the_predictor() {
+        let encoder = VisionTransformerConfig::variant("vit_b16").unwrap();
+        let tokens = StepTokens {
+            contexts: 1,
+            context: 80,
+            targets: 4,
+            target: 36,
+        };
+        let cost = |context| {
+            let predictor = PredictorConfig {
+                context,
+                ..PredictorConfig::new(384, 6)
+            };
+            let encoder = encoder.clone();
+            predictor_forward(&IJepaConfig { encoder, predictor }, tokens)
+        };
+        let ratio = cost(PredictorContext::Shared) / cost(PredictorContext::Separate);
+        let tokens_alone: f64 = (80.0 + 4.0 * 36.0) / (4.0 * (80.0 + 36.0));
+        assert!((ratio - tokens_alone).abs() < 0.02, "{ratio}");
+    }
+
+    #[test]
+    fn views_cost_three_passes_each_and_no_target_encoder() {
+        let encoder = VisionTransformerConfig::variant("vit_s16").unwrap();
+        let predictor = PredictorConfig::new(384, 6);
+        let config = IJepaConfig { encoder, predictor };
+        let passes = |patches| 3.0 * encoder_forward(&config.encoder, patches);
+        let found = views_step(&config, [196, 196, 49]);
+        let ratio = found / (2.0 * passes(196) + passes(49));
+        assert!((0.98..1.02).contains(&ratio), "{ratio}");
+        let lejepa = Recipe::default()
+            .with_overrides(&["objective.kind=lejepa"])
+            .unwrap();
+        let tokens = StepTokens {
+            contexts: 1,
+            context: 0,
+            targets: 0,
+            target: 0,
+        };
+        let of_recipe = recipe_step(&lejepa, tokens).unwrap();
+        let views = [256, 256].into_iter().chain([64; 6]);
+        assert_eq!(
+            of_recipe,
+            views_step(&lejepa.model_config().unwrap(), views)
+        );
     }
 
     #[test]

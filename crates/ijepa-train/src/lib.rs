@@ -33,4 +33,4 @@ pub use resolve::ResolveError;
 pub use run::{Resume, TrainOptions, TrainSummary};
 pub use schedule::{ScheduleConfig, Schedules, WarmupCosine, lr_scale};
 pub use scores::EpochScores;
-pub use step::{GroupBatch, Learner, StepOutput, StepSettings};
+pub use step::{GroupBatch, Learner, StepOutput, StepSettings, ViewBatch};

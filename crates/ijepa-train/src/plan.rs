@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ijepa_data::Augment;
+use ijepa_data::{Augment, MultiCrop};
 use ijepa_masking::MaskSampler;
 use ijepa_model::{Checkpoint, Compute, IJepaConfig, Initialization, Objective};
 
@@ -20,6 +20,8 @@ pub struct PretrainPlan {
     pub(crate) recipe: Recipe,
     pub(crate) model: IJepaConfig,
     pub(crate) augment: Augment,
+    /// Of LeJEPA, in place of masks.
+    pub(crate) views: Option<MultiCrop>,
     pub(crate) sampler: Arc<dyn MaskSampler>,
     pub(crate) schedules: Schedules,
     pub(crate) steps_per_epoch: u64,
@@ -65,6 +67,7 @@ impl PretrainPlan {
         Ok(Self {
             model: recipe.model_config()?,
             augment: recipe.augment()?,
+            views: recipe.views()?,
             sampler: Arc::from(recipe.mask_sampler()?),
             schedules: Schedules::new(config),
             steps_per_epoch: steps_per_epoch as u64,

@@ -3,7 +3,7 @@
 use std::{ops::Range, path::Path, sync::Arc};
 
 use burn::tensor::{Device, Tensor};
-use ijepa_data::{Batch, Loader, LoaderConfig, Reading, Source};
+use ijepa_data::{Batch, DataError, Loader, LoaderConfig, Reading, Source, Transform};
 use ijepa_masking::{MaskGroup, MaskRng};
 use ijepa_model::{
     Checkpoint, CheckpointError, GroupSeed, IJepa, IJepaConfig, MaskTensors, Normalization, Target,
@@ -26,6 +26,8 @@ use crate::{
     },
     step::{GroupBatch, Learner, StepSettings},
 };
+
+mod views;
 
 /// Pretrains an encoder in `folder`, watched and measured by `observers`.
 ///
@@ -119,20 +121,10 @@ impl Task for Pretraining<'_> {
         places: Range<usize>,
         options: &TrainOptions,
     ) -> Result<Loader, TrainError> {
-        let config = LoaderConfig {
-            batch_size: self.plan.recipe.run.batch_size,
-            places: Some(places),
-            seed: self.plan.recipe.run.seed,
-            start_step: step,
-            workers: options.workers,
-            reading: Reading {
-                decoding: self.plan.recipe.data.decoding(),
-                ..options.reading
-            },
-            augment: self.plan.augment.clone(),
-            max_bad_fraction: self.plan.recipe.data.max_bad_fraction,
-        };
-        Ok(Loader::new(Arc::clone(&self.source), config)?)
+        Ok(match &self.plan.views {
+            Some(views) => self.loader_of(views.clone(), step, places, options),
+            None => self.loader_of(self.plan.augment.clone(), step, places, options),
+        }?)
     }
 
     fn gradients(
@@ -140,8 +132,12 @@ impl Task for Pretraining<'_> {
         batch: &Batch,
         sum: SumOfGradients,
     ) -> Result<Gradients<Seen>, TrainError> {
-        let mut masks = self.masks(batch);
         self.learner.objective = self.plan.objective_at(batch.step);
+        let plan = self.plan;
+        if let Some(views) = &plan.views {
+            return Ok(self.view_gradients(views, batch, sum));
+        }
+        let mut masks = self.masks(batch);
         let per_pass = self.groups_per_pass();
         let groups = self.groups(batch, &masks);
         let Gradients { sum, losses, seen } = self.learner.gradients(groups, per_pass, sum);
@@ -219,6 +215,29 @@ impl Task for Pretraining<'_> {
 }
 
 impl Pretraining<'_> {
+    fn loader_of<T: Transform + 'static>(
+        &self,
+        augment: T,
+        step: u64,
+        places: Range<usize>,
+        options: &TrainOptions,
+    ) -> Result<Loader, DataError> {
+        let config = LoaderConfig {
+            batch_size: self.plan.recipe.run.batch_size,
+            places: Some(places),
+            seed: self.plan.recipe.run.seed,
+            start_step: step,
+            workers: options.workers,
+            reading: Reading {
+                decoding: self.plan.recipe.data.decoding(),
+                ..options.reading
+            },
+            augment,
+            max_bad_fraction: self.plan.recipe.data.max_bad_fraction,
+        };
+        Loader::new(Arc::clone(&self.source), config)
+    }
+
     /// The numbers of the groups of a batch, or of the part of it that this process has.
     fn numbers(&self, batch: &Batch) -> Range<u64> {
         let group_size = self.plan.recipe.mask_group_size();
@@ -249,7 +268,11 @@ impl Pretraining<'_> {
         StepSettings {
             lr: schedules.lr(step),
             weight_decay: schedules.weight_decay(step),
-            ema: schedules.ema(step),
+            // LeJEPA has no moving average: what is evaluated is the encoder itself.
+            ema: match self.plan.views {
+                Some(_) => 0.0,
+                None => schedules.ema(step),
+            },
             clip_grad: recipe.optimizer.clip_grad,
             groups_per_pass: self.groups_per_pass(),
         }
@@ -266,14 +289,20 @@ impl Pretraining<'_> {
         let group_bytes = batch.images.len() / batch.indices.len() * group_size;
         let (seed, step, device) = (self.plan.recipe.run.seed, batch.step, self.device.clone());
         let normalization = self.plan.recipe.data.normalization();
+        let noise = self.plan.recipe.model.position_noise;
+        let embed_dim = self.plan.model.encoder.embed_dim;
         let chunks = batch.images.chunks_exact(group_bytes);
         chunks
             .zip(masks)
             .zip(self.numbers(batch))
-            .map(move |((bytes, masks), group)| GroupBatch {
-                images: normalization.images(bytes, [group_size, height, width], &device),
-                masks: MaskTensors::new(masks, &device),
-                seed: Some(GroupSeed { seed, step, group }),
+            .map(move |((bytes, masks), group)| {
+                let seed = GroupSeed { seed, step, group };
+                let masks = MaskTensors::new(masks, &device);
+                GroupBatch {
+                    images: normalization.images(bytes, [group_size, height, width], &device),
+                    masks: masks.with_position_noise(noise, embed_dim, seed, &device),
+                    seed: Some(seed),
+                }
             })
     }
 }

@@ -1,6 +1,6 @@
 //! From the words of a recipe to networks, objective and masks.
 
-use ijepa_data::Augment;
+use ijepa_data::{Augment, MultiCrop};
 use ijepa_masking::{
     MaskError, MaskSampler, MultiBlockConfig, PatchGrid, RandomSampler, Range, RasterizedSampler,
     SingleBlockSampler,
@@ -13,6 +13,9 @@ use ijepa_model::{
 use crate::recipe::{
     MaskStrategy, ObjectiveKind, PatchEmbedInit, Recipe, RecipeError, rules::ensure,
 };
+
+/// Share of the image that the smallest view of LeJEPA shows (the paper, and DINO).
+const SMALLEST_VIEW: f64 = 0.05;
 
 /// A recipe that cannot be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +76,8 @@ impl Recipe {
             dim: model.predictor_dim,
             depth: model.predictor_depth,
             target: self.objective.target,
+            context: self.predictor.context,
+            center_targets: self.objective.center_targets,
         };
         let config = IJepaConfig { encoder, predictor };
         config.validate()?;
@@ -96,6 +101,35 @@ impl Recipe {
             flip: self.data.flip,
             color_jitter: self.data.color_jitter,
         })
+    }
+
+    /// The views of LeJEPA; none of other objectives.
+    ///
+    /// Large ones are as [`augment`](Self::augment) says. Small ones have half of their sides, in
+    /// whole patches, and show from a twentieth of the image to the smallest part that a large one
+    /// shows.
+    ///
+    /// # Errors
+    ///
+    /// As [`augment`](Self::augment).
+    pub fn views(&self) -> Result<Option<MultiCrop>, ResolveError> {
+        if self.objective.kind != ObjectiveKind::Lejepa {
+            return Ok(None);
+        }
+        let (global, encoder) = (self.augment()?, self.model_config()?.encoder);
+        let half = |side: usize| side.div_ceil(2 * encoder.patch_size) * encoder.patch_size;
+        let [smallest, _] = global.crop_scale;
+        let local = Augment {
+            size: global.size.map(half),
+            crop_scale: [SMALLEST_VIEW.min(smallest), smallest],
+            ..global.clone()
+        };
+        Ok(Some(MultiCrop {
+            global,
+            globals: self.objective.global_views,
+            local,
+            locals: self.objective.local_views,
+        }))
     }
 
     /// How initial weights are drawn.
@@ -125,6 +159,7 @@ impl Recipe {
             variance: self.objective.variance,
             covariance: self.objective.covariance,
             sigreg: self.objective.sigreg,
+            center_momentum: self.objective.center_momentum,
         }
     }
 
@@ -159,7 +194,7 @@ impl Recipe {
 
     fn random_ratio(&self) -> Range {
         match self.objective.kind {
-            ObjectiveKind::Jepa => RandomSampler::PAPER_RATIO,
+            ObjectiveKind::Jepa | ObjectiveKind::Lejepa => RandomSampler::PAPER_RATIO,
             ObjectiveKind::Mae => RandomSampler::MAE_RATIO,
         }
     }

@@ -107,7 +107,7 @@ impl Workload {
             steps => steps,
         };
         Ok(Self {
-            flop_per_image: flops::step(&config, tokens),
+            flop_per_image: flops::recipe_step(recipe, tokens)?,
             parameters: memory::trainable(&config),
             batch_size,
             group_size,

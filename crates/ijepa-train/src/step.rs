@@ -6,9 +6,11 @@ use burn::{
 };
 use ijepa_model::{
     Checkpoint, CheckpointError, Compute, EmaTarget, GroupSeed, IJepa, IJepaConfig, IJepaOutput,
-    Initialization, MaskTensors, Objective, Predictor, Target, VisionTransformerPredictor,
+    Initialization, MaskTensors, Objective, Predictor, Target, Views, ViewsOutput,
+    VisionTransformerPredictor,
     checkpoint::{EncoderRole, Parts, Snapshot, TrainingState, named_tensors, native_files},
-    kernels::on_workers,
+    kernels::{lerp, on_workers},
+    regularize::Sketch,
 };
 
 use crate::{
@@ -42,6 +44,26 @@ pub struct GroupBatch {
     pub masks: MaskTensors,
     /// Seed of what is random in it, such as drop path; without, nothing is.
     pub seed: Option<GroupSeed>,
+}
+
+/// Views of the images of one group, for LeJEPA.
+#[derive(Debug)]
+pub struct ViewBatch {
+    /// The views.
+    pub views: Views,
+    /// Seed of the directions along which they are compared with a Gaussian.
+    pub seed: GroupSeed,
+}
+
+/// What a group adds to a step.
+struct GroupOutput {
+    /// What is minimised.
+    loss: Tensor<1>,
+    /// What is logged.
+    distance: Tensor<1>,
+    target_mean: Option<Tensor<3>>,
+    /// Targets and features.
+    seen: [Tensor<3>; 2],
 }
 
 /// What one step is told.
@@ -131,6 +153,24 @@ impl Learner {
         Ok(learner)
     }
 
+    /// As [`gradients`](Self::gradients), of LeJEPA's loss with the weight of the objective's
+    /// SIGReg; what is returned in place of targets are projections of all views, and the features
+    /// are those of the large ones (see [`ViewsOutput`]).
+    ///
+    /// # Panics
+    ///
+    /// As [`gradients`](Self::gradients), and if there is no large view.
+    pub fn view_gradients(
+        &mut self,
+        groups: impl IntoIterator<Item = ViewBatch>,
+        groups_per_pass: usize,
+        sum: SumOfGradients,
+    ) -> Gradients<[Tensor<3>; 2]> {
+        let (model, weight) = (&self.model, self.objective.sigreg);
+        let output = |group| output_of_views(model, weight, group);
+        self.added_up(groups, groups_per_pass, sum, output)
+    }
+
     /// A checkpoint, with `state`, as it is now.
     ///
     /// # Errors
@@ -198,27 +238,49 @@ impl<P: Predictor> Learner<P> {
         &mut self,
         groups: impl IntoIterator<Item = GroupBatch>,
         groups_per_pass: usize,
+        sum: SumOfGradients,
+    ) -> Gradients<[Tensor<3>; 2]> {
+        let (model, target, objective) = (&self.model, &self.target, &self.objective);
+        let output = |group| output_of_group(model, target, objective, group);
+        self.added_up(groups, groups_per_pass, sum, output)
+    }
+
+    /// Adds the gradients of the groups, each of which `output` computes, to `sum`.
+    fn added_up<G: Send>(
+        &self,
+        groups: impl IntoIterator<Item = G>,
+        groups_per_pass: usize,
         mut sum: SumOfGradients,
+        output: impl Fn(G) -> GroupOutput + Sync,
     ) -> Gradients<[Tensor<3>; 2]> {
         let device = self.target.encoder().norm.gamma.device();
+        let model = &self.model;
         let mut losses = Vec::new();
         let mut last = None;
         let mut groups = groups.into_iter().peekable();
         while groups.peek().is_some() {
             let mut pass: Option<Tensor<1>> = None;
+            let mut target_means: Option<Tensor<3>> = None;
             for group in groups.by_ref().take(groups_per_pass) {
-                let (loss, distance, seen) = on_workers(&device, || self.group_loss(group));
-                last = Some(seen);
-                losses.push(distance);
+                let output = on_workers(&device, || output(group));
                 pass = Some(match pass {
-                    Some(pass) => pass + loss,
-                    None => loss,
+                    Some(pass) => pass + output.loss,
+                    None => output.loss,
                 });
+                target_means = match (target_means, output.target_mean) {
+                    (Some(sum), Some(mean)) => Some(sum + mean),
+                    (sum, mean) => sum.or(mean),
+                };
+                losses.push(output.distance);
+                last = Some(output.seen);
             }
             let loss = pass.expect("a pass has at least one group");
             on_workers(&device, || {
-                let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
-                sum.add(&self.model, gradients);
+                let mut gradients = GradientsParams::from_grads(loss.backward(), model);
+                if let (Some(mean), Some(seen)) = (model.predictor.target_mean(), target_means) {
+                    gradients.register(mean.id, seen);
+                }
+                sum.add(model, gradients);
             });
         }
         let seen = last.expect("at least one group");
@@ -246,30 +308,10 @@ impl<P: Predictor> Learner<P> {
         norm
     }
 
-    /// The loss of a group, the distance in it, its targets and features.
-    fn group_loss(&mut self, group: GroupBatch) -> (Tensor<1>, Tensor<1>, [Tensor<3>; 2]) {
-        let GroupBatch {
-            images,
-            masks,
-            seed,
-        } = group;
-        let (target, objective) = (&self.target, &self.objective);
-        let IJepaOutput {
-            loss,
-            distance,
-            targets,
-            context,
-        } = self.model.forward(images, &masks, target, objective, seed);
-        let features = match objective.target {
-            Target::Features => targets.clone(),
-            Target::Pixels => context.inner(),
-        };
-        (loss, distance, [targets, features])
-    }
-
     /// Updates the weights with gradients; their global norm before clipping.
     fn update(&mut self, sum: SumOfGradients, groups: usize, settings: StepSettings) -> Tensor<1> {
         let mut gradients = sum.over(&self.model, groups);
+        self.move_target_mean(&mut gradients);
         let norm = global_norm(&self.model, &gradients).expect("a network has parameters");
         if settings.clip_grad > 0.0 {
             gradients = clipped(&self.model, gradients, &norm, settings.clip_grad);
@@ -284,6 +326,19 @@ impl<P: Predictor> Learner<P> {
         norm
     }
 
+    /// Moves the running mean of the targets, if there is one. The mean of the batch stands in the
+    /// place of its gradient, so that it is added up over passes and ranks as gradients are.
+    fn move_target_mean(&mut self, gradients: &mut GradientsParams) {
+        let Some(mean) = self.model.predictor.target_mean() else {
+            return;
+        };
+        let seen = gradients.remove::<3>(mean.id);
+        let seen = seen.expect("every pass leaves the mean of its targets");
+        let share = 1.0 - self.objective.center_momentum;
+        let moved = lerp(mean.val().without_autodiff(), seen, share);
+        self.model.predictor.set_target_mean(moved);
+    }
+
     /// All tensors as they go into a checkpoint.
     pub fn parts(&self) -> Parts {
         Parts {
@@ -293,5 +348,55 @@ impl<P: Predictor> Learner<P> {
             moments: self.optimizer.named_moments(&self.model),
             moment_step: self.optimizer.steps(),
         }
+    }
+}
+
+fn output_of_group<P: Predictor>(
+    model: &IJepa<P>,
+    target: &EmaTarget,
+    objective: &Objective,
+    group: GroupBatch,
+) -> GroupOutput {
+    let GroupBatch {
+        images,
+        masks,
+        seed,
+    } = group;
+    let IJepaOutput {
+        loss,
+        distance,
+        targets,
+        context,
+        target_mean,
+    } = model.forward(images, &masks, target, objective, seed);
+    let features = match objective.target {
+        Target::Features => targets.clone(),
+        Target::Pixels => context.inner(),
+    };
+    GroupOutput {
+        loss,
+        distance,
+        target_mean,
+        seen: [targets, features],
+    }
+}
+
+fn output_of_views(model: &IJepa, weight: f64, group: ViewBatch) -> GroupOutput {
+    let ViewBatch { views, seed } = group;
+    let GroupSeed { seed, step, group } = seed;
+    let outputs = model.predictor.config().outputs(model.encoder.config());
+    let sketch = Sketch::for_group(seed, step, group);
+    let directions = sketch.directions(outputs, &views.global.device());
+    let ViewsOutput {
+        loss,
+        distance,
+        projected,
+        features,
+    } = model.forward_views(views, weight, directions);
+    GroupOutput {
+        loss,
+        distance,
+        target_mean: None,
+        seen: [projected, features],
     }
 }

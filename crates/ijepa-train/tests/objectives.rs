@@ -13,10 +13,10 @@ mod objectives {
     use ijepa_masking::MaskRng;
     use ijepa_model::{
         Checkpoint, Compute, IJepa, InitScheme, Initialization, Initializer, MaskTensors, Mlp,
-        Objective, Predictor, StochasticDepth, Target,
+        Objective, Predictor, PredictorContext, StochasticDepth, Target,
         checkpoint::{Format, NamedTensor},
     };
-    use ijepa_testkit::{device, noise_tensor};
+    use ijepa_testkit::{assert_close, device, noise_tensor, tolerance, values};
     use ijepa_train::{
         GroupBatch, Learner, PretrainPlan, Recipe, StepSettings, TrainError, TrainOptions,
         pretrain,
@@ -127,6 +127,114 @@ mod objectives {
             }
             assert_eq!(weights(parts.path()), weights(whole.path()), "{objective}");
         }
+    }
+
+    /// Changes of predictor and targets, alone and all together.
+    const OPTIONS: [&[&str]; 5] = [
+        &["predictor.context=shared", "model.predictor_depth=2"],
+        &["objective.center_targets=true"],
+        &["model.position_noise=0.25"],
+        &[
+            "predictor.context=shared",
+            "model.predictor_depth=2",
+            "objective.center_targets=true",
+            "model.position_noise=0.25",
+            "mask.num_contexts=2",
+            "run.micro_batch=12",
+        ],
+        &["objective.kind=lejepa"],
+    ];
+
+    #[test]
+    fn options_train_for_twenty_steps_and_resume_bit_for_bit() {
+        for options in OPTIONS {
+            let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let Seen(seen) = train(whole.path(), options, 20).unwrap();
+            let losses: Vec<f64> = seen
+                .iter()
+                .map(|(row, _)| row.get("loss").unwrap())
+                .collect();
+            assert!(losses.len() == 20 && losses.iter().all(|loss| loss.is_finite()));
+            for stop in [7, 20] {
+                train(parts.path(), options, stop).unwrap();
+            }
+            assert_eq!(weights(parts.path()), weights(whole.path()), "{options:?}");
+        }
+    }
+
+    /// What the options of a run were is read from its checkpoint, and official files refuse it.
+    #[test]
+    fn options_of_the_predictor_are_kept_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        train(folder.path(), OPTIONS[3], 1).unwrap();
+        let checkpoint = Checkpoint::open(folder.path()).unwrap();
+        let config = checkpoint.predictor_config.clone().unwrap();
+        assert_eq!(config.context, PredictorContext::Shared);
+        assert!(config.center_targets);
+        let mean = checkpoint.predictor.as_ref().unwrap().get("target_mean");
+        let mean = mean.unwrap().read().unwrap();
+        assert!(mean.iter().any(|&value| value != 0.0));
+        let official = folder.path().join("copy.pth.tar");
+        let error = checkpoint.save(&official, Format::Official, &device());
+        let message = error.unwrap_err().to_string();
+        let expected = "`predictor.context` is shared, but only separate is supported";
+        assert!(message.ends_with(expected), "{message}");
+        let refused = train(folder.path(), &[], 2).map(|_| ()).unwrap_err();
+        assert!(refused.to_string().contains("Shared"), "{refused}");
+    }
+
+    /// `mean <- momentum * mean + (1 - momentum) * mean of all images` of the target encoder before
+    /// the step, by hand.
+    #[test]
+    fn the_running_mean_of_the_targets_follows_all_groups() {
+        let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+        let recipe = recipe.with_overrides(&TINY).unwrap();
+        let recipe = recipe.with_overrides(OPTIONS[1]).unwrap();
+        let plan = PretrainPlan::new(recipe.clone(), 48).unwrap();
+        let objective = Objective {
+            center_momentum: 0.6,
+            ..Objective::default()
+        };
+        let mut learner = Learner::new(
+            plan.model(),
+            recipe.initialization(),
+            Compute::default(),
+            objective,
+            Default::default(),
+            &device(),
+        );
+        let (settings, device) = (
+            StepSettings {
+                lr: 1e-2,
+                weight_decay: 0.0,
+                ema: 0.5,
+                clip_grad: 0.0,
+                groups_per_pass: 2,
+            },
+            device().autodiff(),
+        );
+        let sampler = recipe.mask_sampler().unwrap();
+        let images = |number| noise_tensor::<4>(number, [6, 3, 24, 24], &device);
+        let mut expected = Tensor::<3>::zeros([1, 36, 48], &device.clone().inner());
+        for step in 0..2u64 {
+            let numbers = [3 * step, 3 * step + 1, 3 * step + 2];
+            let seen = Tensor::cat(numbers.map(|it| images(it).inner()).to_vec(), 0);
+            let seen = learner.target.encoder().forward_features(seen);
+            let seen = objective.normed(seen).mean_dim(0);
+            expected = expected.mul_scalar(0.6) + seen.mul_scalar(0.4);
+            let group = |number| GroupBatch {
+                images: images(number),
+                masks: MaskTensors::new(
+                    &sampler.sample(6, &mut MaskRng::for_group(0, 0, number)),
+                    &device,
+                ),
+                seed: None,
+            };
+            learner.step(numbers.map(group), settings);
+        }
+        let mean = learner.model.predictor.target_mean.as_ref().unwrap();
+        let (found, expected) = (values(mean.val()), values(expected));
+        assert_close("mean", &found, &expected, tolerance(1e-5));
     }
 
     #[test]

@@ -104,11 +104,29 @@ impl Pretrain {
             }
             None => {}
         }
+        let stop = Arc::clone(&options.stop);
         let mut evaluation = self.evaluation(&source, &plan, context)?;
         let observers: &mut [&mut dyn Observer<Learner>] = &mut [&mut evaluation, &mut progress];
-        let (summary, _) = pretrain(&plan, source, &folder, &compute.device, &options, observers)?;
+        let (summary, learner) =
+            pretrain(&plan, source, &folder, &compute.device, &options, observers)?;
         if !context.leads() && !summary.interrupted {
             return Ok(Report::default());
+        }
+        let target = learner.target.encoder();
+        let baselines = match summary.interrupted {
+            true => None,
+            false => {
+                let initialization = plan.recipe().initialization();
+                let random = plan
+                    .model()
+                    .encoder
+                    .init_with(initialization, &compute.device);
+                evaluation.baselines(target, &random.with_compute(target.compute()), &stop)?
+            }
+        };
+        if let Some(found) = &baselines {
+            let text = serde_json::to_string_pretty(found).expect("they are numbers and words");
+            folder.write("baselines.json", &format!("{text}\n"))?;
         }
         let scores = summary.scores();
         let json = json!({
@@ -121,8 +139,9 @@ impl Pretrain {
             "lidar": scores.get("lidar"),
             "collapse": summary.collapse,
             "init": plan.taken(),
+            "baselines": baselines,
         });
-        let text = String::new();
+        let text = baselines.map_or_else(String::new, |found| found.to_string());
         self.run.report(&summary, Report { text, json })
     }
 

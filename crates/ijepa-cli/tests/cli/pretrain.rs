@@ -41,6 +41,16 @@ fn a_run_reports_what_the_interface_promises_and_serves_its_weights() {
         "{result}"
     );
 
+    let baselines = &result["baselines"];
+    assert_eq!(baselines["target"]["centered"], result["knn"]);
+    for kind in ["random", "pixels"] {
+        assert!(baselines[kind]["centered"].is_number(), "{baselines}");
+    }
+    assert!(baselines["verdict"].is_string(), "{baselines}");
+    let written = fs::read_to_string(run.join("baselines.json")).unwrap();
+    let written: serde_json::Value = serde_json::from_str(&written).unwrap();
+    assert_eq!(written, *baselines);
+
     let weights = path_text(&run);
     let knn = json(&words(&format!(
         "knn --quiet --weights {weights} --train scenes:n=40,size=32,seed=1 \

@@ -42,13 +42,42 @@ fn variants_of_flags_and_files_share_a_table() {
         (trial["seed"].as_u64(), trial["images"].as_u64()),
         (Some(4), Some(96))
     );
-    let table = text(&args);
-    assert_eq!(fs::read_to_string(out.join("sweep.md")).unwrap(), table);
+    let printed = text(&args);
+    let table = fs::read_to_string(out.join("sweep.md")).unwrap();
+    assert!(printed.starts_with(&table), "{printed}");
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("<h2>Variants</h2>") && page.contains("slow-seed4"));
     let recipe = fs::read_to_string(out.join("slow-seed4/recipe.toml")).unwrap();
     assert!(
         recipe.contains("lr = 0.0005") && recipe.contains("seed = 4"),
         "{recipe}"
     );
+}
+
+#[test]
+fn runs_of_equal_minutes_follow_the_speed_that_was_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("sweep");
+    let tiny = "--try base: --try deep:model.depth=3 --equal minutes --set optimizer.epochs=1";
+    let args: Vec<String> = args(&out, &tiny.split(' ').collect::<Vec<_>>());
+    let found = json(&args);
+    assert_eq!(found["equal"], "minutes");
+    let variants = found["variants"].as_array().unwrap();
+    let cost = |variant: &serde_json::Value| variant["trials"][0]["cost"].as_f64().unwrap();
+    for variant in variants {
+        let speed = variant["pace"]["images_per_s"].as_f64().unwrap();
+        let images = variant["trials"][0]["images"].as_f64().unwrap();
+        assert!((cost(variant) - images / speed / 60.0).abs() < 1e-9 * cost(variant));
+        // As far as whole batches allow.
+        let most = 6.0 / speed / 60.0;
+        assert!(
+            (cost(variant) - cost(&variants[0])).abs() <= most,
+            "{found}"
+        );
+    }
+    // The same command measures nothing again.
+    assert_eq!(json(&args)["variants"], found["variants"]);
+    assert!(!out.join("pace").exists());
 }
 
 #[test]
@@ -66,6 +95,7 @@ fn mistakes_have_their_codes() {
             "as many of each",
         ),
         (vec!["--try", "a:", "--halving", "1"], 2, "drops nothing"),
+        (vec!["--try", "a:", "--equal", "flop"], 2, "flops"),
     ] {
         let run = ijepa(&args(&out, &more));
         assert_eq!(run.code, Some(code), "{run:?}");

@@ -9,6 +9,7 @@ mod error;
 mod full_size;
 mod low_shot;
 mod measure;
+mod pace;
 mod paper;
 mod report;
 mod run;
@@ -30,6 +31,7 @@ pub use error::StudyError;
 pub use full_size::FullSizeCommands;
 pub use low_shot::Labels;
 pub use measure::{Measure, Metric, NamedSource, Task};
+pub use pace::{Equal, Pace};
 pub use paper::{PaperRow, PaperTable};
 pub use report::{PaperReport, RowReport, Spread, Statistics, StudyReport};
 pub use run::RunReport;
@@ -39,6 +41,7 @@ pub use variant::{ParseVariantError, Variant};
 
 use crate::features::ExtractConfig;
 use measure::Judge;
+use pace::Lengths;
 use run::Run;
 use rungs::Rungs;
 use training::{Training, short_recipe};
@@ -58,6 +61,12 @@ pub struct Study {
     /// Images of a full run: schedules are fitted to them, whatever the batch size. `None`
     /// leaves the schedules of the recipe.
     pub images: Option<u64>,
+    /// What all variants get equally much of. Of operations and minutes it is as much as the first
+    /// variant needs for its images, unless there are `minutes`; the steps of a run follow before
+    /// it begins.
+    pub equal: Equal,
+    /// Minutes of a full run, where these are equal.
+    pub minutes: Option<f64>,
     /// Successive halving: all variants run for a part of their schedule, and only the best one
     /// in `halving` (by mean accuracy of the first measure) go on, until the last go to the end.
     /// `None` runs all to the end.
@@ -84,6 +93,8 @@ impl Study {
             only: Vec::new(),
             seeds: vec![0],
             images: None,
+            equal: Equal::Images,
+            minutes: None,
             halving: None,
             measures: tasks.into_iter().map(measure).collect(),
             extract: ExtractConfig::default(),
@@ -114,13 +125,20 @@ impl Study {
         on_run: &mut dyn FnMut(&RunReport),
     ) -> Result<StudyReport, StudyError> {
         let mut entrants = self.check()?;
-        let plans = self.plans(data.1.len())?;
+        let training = Training { device, options };
+        let mut lengths = Lengths::of_images(self);
+        let mut plans = self.plans(&lengths, data.1.len())?;
+        if self.equal != Equal::Images {
+            lengths = Lengths::equal(self, &plans, data, out, training)?;
+            plans = self.plans(&lengths, data.1.len())?;
+        }
         let (made_from, keys) = (self.made_from(), self.keys());
         let seeds = 0..self.seeds.len();
         let total = |variant: usize, seed: usize| plans[variant][seed].total_steps();
         let run = |variant: usize, seed: usize, until| Run {
             variant: &self.variants[variant].name,
             plan: &plans[variant][seed],
+            cost_per_image: lengths.cost(variant),
             until,
             folder: out.join(self.folder(variant, seed)),
             data,
@@ -136,7 +154,7 @@ impl Study {
         let mut judge = Judge {
             measures: &self.measures,
             extract: &self.extract,
-            training: Training { device, options },
+            training,
             at_start: BTreeMap::new(),
         };
         let rungs = Rungs::new(entrants.len(), self.halving);
@@ -154,7 +172,8 @@ impl Study {
             entrants.sort_unstable();
         }
         let runs = runs.into_iter().map(|runs| runs.into_iter().flatten());
-        Ok(StudyReport::new(self, runs.map(Iterator::collect)))
+        let runs = runs.map(Iterator::collect);
+        Ok(StudyReport::new(self, &lengths.paces, runs))
     }
 
     /// The variants to train, by number, if all can be compared.
@@ -197,10 +216,14 @@ impl Study {
     }
 
     /// The plan of every variant with every seed, all checked before anything runs.
-    fn plans(&self, images: usize) -> Result<Vec<Vec<PretrainPlan>>, StudyError> {
-        let plans_of = |variant: &Variant| {
+    fn plans(
+        &self,
+        lengths: &Lengths,
+        images: usize,
+    ) -> Result<Vec<Vec<PretrainPlan>>, StudyError> {
+        let plans_of = |(variant, &length): (&Variant, &Option<u64>)| {
             let plan = |&seed: &u64| {
-                let recipe = short_recipe(&self.recipe, &variant.overrides, seed, self.images)?;
+                let recipe = short_recipe(&self.recipe, &variant.overrides, seed, length)?;
                 PretrainPlan::new(recipe, images)
             };
             let plans: Result<_, _> = self.seeds.iter().map(plan).collect();
@@ -209,7 +232,8 @@ impl Study {
                 source,
             })
         };
-        self.variants.iter().map(plans_of).collect()
+        let variants = self.variants.iter().zip(&lengths.images);
+        variants.map(plans_of).collect()
     }
 
     /// What the results of a sweep depend on beside recipe and data; tables of the paper share runs

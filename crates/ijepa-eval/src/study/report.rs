@@ -5,12 +5,12 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{
-    Comparison, LEAST_SEEDS, LEVEL, Metric, Outcome, PaperRow, RunReport, Study, holm,
+    Comparison, Equal, LEAST_SEEDS, LEVEL, Metric, Outcome, Pace, PaperRow, RunReport, Study, holm,
     statistics::mean_and_deviation,
 };
 
-/// Runs are compared if their images, and their shares of their schedules, differ by at most this
-/// part of the larger.
+/// Runs are compared if what is to be equal, and their shares of their schedules, differ by at most
+/// this part of the larger.
 const TOLERANCE: f64 = 0.01;
 
 /// What a study found.
@@ -20,6 +20,8 @@ pub struct StudyReport {
     pub measures: Vec<String>,
     /// The variant that the others are compared with.
     pub reference: String,
+    /// What all runs had equally much of.
+    pub equal: Equal,
     /// A row a variant, run or not.
     pub rows: Vec<RowReport>,
     /// What differences were tested with.
@@ -36,6 +38,9 @@ pub struct RowReport {
     pub name: String,
     /// What it changes.
     pub changes: Vec<String>,
+    /// What an image cost it, unless images are what is equal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
     /// The paper's accuracies, percent, if it is of the paper.
     pub paper: Vec<f64>,
     /// Accuracy over the seeds; none if it was not run.
@@ -72,8 +77,8 @@ pub struct Statistics {
     pub correction: &'static str,
     /// Largest chance of one wrong verdict in a column.
     pub level: f64,
-    /// Runs are compared if their images, and their shares of their schedules, differ by at most
-    /// this part of the larger.
+    /// Runs are compared if what is to be equal, and their shares of their schedules, differ by at
+    /// most this part of the larger.
     pub tolerance: f64,
 }
 
@@ -131,7 +136,11 @@ impl fmt::Display for Spread {
 
 impl StudyReport {
     /// `runs` are those of each variant.
-    pub(super) fn new(study: &Study, runs: impl Iterator<Item = Vec<RunReport>>) -> Self {
+    pub(super) fn new(
+        study: &Study,
+        paces: &[Option<Pace>],
+        runs: impl Iterator<Item = Vec<RunReport>>,
+    ) -> Self {
         let names = study.variants.iter().map(|variant| variant.name.as_str());
         let paper = study.paper.as_ref();
         let first = study.variants[0].name.as_str();
@@ -143,6 +152,7 @@ impl StudyReport {
         let row = |(index, runs): (usize, &Vec<RunReport>)| RowReport {
             name: study.variants[index].name.clone(),
             changes: study.variants[index].overrides.clone(),
+            pace: paces[index].clone(),
             paper: paper.map_or(Vec::new(), |paper| paper.rows[index].paper.clone()),
             accuracy: columns
                 .clone()
@@ -173,6 +183,7 @@ impl StudyReport {
                 .map(|it| it.name().to_owned())
                 .collect(),
             reference: reference.to_owned(),
+            equal: study.equal,
             rows,
             statistics: Statistics {
                 test: "paired Student's t",
@@ -216,12 +227,11 @@ fn compare(pairs: Vec<(f64, f64)>) -> Option<Comparison> {
     Comparison::paired(&a, &b)
 }
 
-/// Whether both saw as many images in as large a part of their schedules, as far as whole batches
-/// allow.
+/// Whether both cost as much in as large a part of their schedules, as far as whole batches allow.
 fn trained_alike(a: &RunReport, b: &RunReport) -> bool {
     let alike = |a: f64, b: f64| (a - b).abs() <= TOLERANCE * a.max(b);
     let share = |run: &RunReport| run.steps as f64 / run.schedule_steps as f64;
-    alike(a.images as f64, b.images as f64) && alike(share(a), share(b))
+    alike(a.cost, b.cost) && alike(share(a), share(b))
 }
 
 #[cfg(test)]
@@ -237,6 +247,7 @@ mod tests {
             steps,
             schedule_steps,
             images: steps * batch,
+            cost: (steps * batch) as f64,
             loss: None,
             minutes: 0.0,
             outcome: match accuracy.is_finite() {

@@ -33,6 +33,8 @@ pub struct RunReport {
     pub schedule_steps: u64,
     /// Images seen.
     pub images: u64,
+    /// What they cost in what is equal: images, operations, or minutes by the measured speed.
+    pub cost: f64,
     /// Loss of the last step.
     pub loss: Option<f64>,
     /// Minutes of training, evaluation apart.
@@ -108,6 +110,8 @@ impl KeptReport {
 pub(super) struct Run<'a> {
     pub(super) variant: &'a str,
     pub(super) plan: &'a PretrainPlan,
+    /// What an image costs in what is equal.
+    pub(super) cost_per_image: f64,
     /// Steps after which it is judged.
     pub(super) until: u64,
     pub(super) folder: PathBuf,
@@ -191,6 +195,7 @@ impl Run<'_> {
             steps: report.steps,
             schedule_steps: self.plan.total_steps(),
             images: report.images,
+            cost: self.cost_per_image * report.images as f64,
             loss: report.loss,
             minutes: report.minutes,
             outcome: report.outcome.clone(),

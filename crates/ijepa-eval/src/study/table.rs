@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Comparison, Outcome, PaperReport, RowReport, RunReport, Spread, StudyReport};
+use super::{Comparison, Equal, Outcome, PaperReport, RowReport, RunReport, Spread, StudyReport};
 
 impl fmt::Display for StudyReport {
     /// A Markdown table: accuracies with their standard deviation over seeds, differences with
@@ -14,20 +14,10 @@ impl fmt::Display for StudyReport {
         let header = self.header();
         writeln!(f, "{}", line(&header))?;
         writeln!(f, "{}", line(&vec!["---".to_owned(); header.len()]))?;
-        for row in &self.rows {
-            writeln!(f, "{}", line(&row.cells(self.paper.is_some())))?;
+        for row in self.cells() {
+            writeln!(f, "{}", line(&row))?;
         }
-        writeln!(
-            f,
-            "\nDifferences are paired by seed, with half of their 95 % interval (Student's t), from \
-             {} seeds on. Better and worse are said after {}'s correction for the comparisons of a \
-             column: together they are wrong with a chance of {:.0} % at most. Runs are compared \
-             if they differ by at most {:.0} % in images and in the part of their schedules.",
-            self.statistics.least_seeds,
-            self.statistics.correction,
-            100.0 * self.statistics.level,
-            100.0 * self.statistics.tolerance,
-        )
+        writeln!(f, "\n{}", self.note())
     }
 }
 
@@ -50,12 +40,37 @@ impl fmt::Display for PaperReport {
 }
 
 impl StudyReport {
-    fn header(&self) -> Vec<String> {
+    /// The rows of the table.
+    pub fn cells(&self) -> Vec<Vec<String>> {
+        let cells = |row: &RowReport| row.cells(self.paper.is_some(), self.equal);
+        self.rows.iter().map(cells).collect()
+    }
+
+    /// How to read the table.
+    pub fn note(&self) -> String {
+        format!(
+            "Differences are paired by seed, with half of their 95 % interval (Student's t), from \
+             {} seeds on. Better and worse are said after {}'s correction for the comparisons of a \
+             column: together they are wrong with a chance of {:.0} % at most. Runs are compared \
+             if they differ by at most {:.0} % in {} and in the part of their schedules.",
+            self.statistics.least_seeds,
+            self.statistics.correction,
+            100.0 * self.statistics.level,
+            100.0 * self.statistics.tolerance,
+            self.equal.unit(),
+        )
+    }
+
+    /// The names of the columns of the table.
+    pub fn header(&self) -> Vec<String> {
         let mut header = match &self.paper {
             Some(paper) => vec![paper.column, "changes"],
             None => vec!["variant"],
         };
         header.extend(["seeds", "images"]);
+        if self.equal != Equal::Images {
+            header.push(self.equal.unit());
+        }
         let mut header: Vec<String> = header.into_iter().map(str::to_owned).collect();
         for measure in &self.measures {
             header.push(format!("{measure}, %"));
@@ -79,7 +94,7 @@ impl StudyReport {
 }
 
 impl RowReport {
-    fn cells(&self, of_paper: bool) -> Vec<String> {
+    fn cells(&self, of_paper: bool, equal: Equal) -> Vec<String> {
         let spread =
             |value: fn(&RunReport) -> Option<f64>| Spread::of(self.runs.iter().filter_map(value));
         let mut cells = vec![self.name.clone()];
@@ -92,6 +107,13 @@ impl RowReport {
         let images = self.runs.iter().map(|run| run.images).max();
         cells.push(images.map_or(dash(), |_| self.runs.len().to_string()));
         cells.push(images.map_or(dash(), grouped));
+        let costs = self.runs.iter().map(|run| run.cost);
+        let most = costs.reduce(f64::max);
+        match equal {
+            Equal::Images => (),
+            Equal::Flops => cells.push(most.map_or(dash(), |cost| format!("{cost:.3e}"))),
+            Equal::Minutes => cells.push(most.map_or(dash(), |cost| format!("{cost:.2}"))),
+        }
         for column in 0..self.accuracy.len() {
             cells.push(shown(self.accuracy[column], 1));
             if of_paper {

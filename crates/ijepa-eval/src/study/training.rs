@@ -1,10 +1,10 @@
 //! Everything that a study trains.
 
-use std::{path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use burn::tensor::Device;
 use ijepa_data::Source;
-use ijepa_model::VisionTransformer;
+use ijepa_model::{VisionTransformer, files::cannot};
 use ijepa_train::{
     PretrainPlan, Recipe, RecipeError, TrainError, TrainOptions, pretrain, recipe::Settings,
     run::Folder,
@@ -29,6 +29,9 @@ const SMALL_FINETUNING: &[&str] = &[
     "run.keep_last=1",
 ];
 const SMALL_BATCH: usize = 16;
+/// Steps whose speed is measured, and how long that may take.
+const TIMED_STEPS: u64 = 40;
+const TIMED: Duration = Duration::from_secs(20);
 
 /// What became of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,6 +125,38 @@ impl Training<'_> {
             }),
             Err(error) => Err(error),
         }
+    }
+
+    /// Images that `plan` trains on in a second, by a few steps in `folder`, which is removed.
+    pub(super) fn speed(
+        &self,
+        plan: &PretrainPlan,
+        folder: &Path,
+        data: &Arc<dyn Source>,
+    ) -> Result<f64, StudyError> {
+        let options = TrainOptions {
+            max_steps: Some(TIMED_STEPS),
+            max_time: Some(TIMED),
+            ..self.options.clone()
+        };
+        // What an interrupted call left.
+        let _ = fs::remove_dir_all(folder);
+        let summary = {
+            let run = Folder::open(folder)?;
+            let data = Arc::clone(data);
+            pretrain(plan, data, &run, self.device, &options, &mut [])?.0
+        };
+        fs::remove_dir_all(folder).map_err(cannot("remove", folder))?;
+        if summary.interrupted {
+            return Err(StudyError::Interrupted {
+                step: summary.steps,
+                run: folder.to_owned(),
+            });
+        }
+        // A single step took all the time.
+        let whole = summary.images as f64 / summary.elapsed.as_secs_f64();
+        let speed = Some(summary.images_per_s).filter(|it| it.is_finite() && *it > 0.0);
+        Ok(speed.unwrap_or(whole))
     }
 
     /// Top-1 accuracy in percent, as `ijepa finetune --protocol lowshot-1pct` with the changes of

@@ -5,7 +5,9 @@ use std::{fs, path::Path, sync::atomic::Ordering};
 use ijepa_data::Preprocess;
 use ijepa_eval::{
     ExtractConfig,
-    study::{Measure, Metric, NamedSource, Outcome, Study, StudyError, StudyReport, Task, Verdict},
+    study::{
+        Equal, Measure, Metric, NamedSource, Outcome, Study, StudyError, StudyReport, Task, Verdict,
+    },
 };
 use ijepa_testkit::device;
 use ijepa_train::{Recipe, TrainOptions};
@@ -109,6 +111,31 @@ fn every_variant_sees_the_same_images_with_every_seed() {
     assert!(table.contains("from 3 seeds on"), "{table}");
     assert!(table.contains("Holm's correction"), "{table}");
     assert!(table.contains("at most 1 % in images"), "{table}");
+}
+
+#[test]
+fn runs_of_equal_arithmetic_see_fewer_images_where_one_costs_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = study(&["base:", "wide: model.embed_dim=32"]);
+    let study = Study {
+        recipe: base.recipe.with_overrides(&["optimizer.epochs=1"]).unwrap(),
+        equal: Equal::Flops,
+        seeds: vec![0],
+        ..base
+    };
+    let report = run(&study, folder.path()).unwrap();
+    let runs: Vec<_> = report.rows.iter().map(|row| &row.runs[0]).collect();
+    assert!(runs[0].images == 192 && runs[1].images < 150, "{runs:?}");
+    for (row, run) in report.rows.iter().zip(&runs) {
+        let flop = row.pace.as_ref().unwrap().flop_per_image;
+        assert_eq!(run.cost, flop * run.images as f64);
+        // As far as whole batches allow.
+        assert!((run.cost - runs[0].cost).abs() <= 6.0 * flop, "{run:?}");
+    }
+    let table = report.to_string();
+    assert!(table.contains("| images | FLOP |"), "{table}");
+    assert!(table.contains("at most 1 % in FLOP"), "{table}");
+    assert!(folder.path().join("paces.json").exists());
 }
 
 #[test]

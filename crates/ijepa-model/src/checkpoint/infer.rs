@@ -120,7 +120,7 @@ pub(crate) fn mlp_ratio(embed_dim: usize, hidden_dim: usize) -> f64 {
 pub(crate) fn predictor_config(
     dict: &StateDict,
     encoder: &VisionTransformerConfig,
-    recorded: Option<Target>,
+    recorded: Option<&PredictorConfig>,
     path: &Path,
 ) -> Result<PredictorConfig, CheckpointError> {
     let [_, _, dim] = shape(dict, "mask_token", path)?;
@@ -134,7 +134,9 @@ pub(crate) fn predictor_config(
     let config = PredictorConfig {
         dim,
         depth: depth(dict, "predictor_blocks."),
-        target: recorded.unwrap_or(inferred),
+        target: recorded.map_or(inferred, |config| config.target),
+        context: recorded.map(|config| config.context).unwrap_or_default(),
+        center_targets: recorded.is_some_and(|config| config.center_targets),
     };
     let invalid = |source| CheckpointError::Config {
         path: path.into(),

@@ -50,7 +50,7 @@ pub(crate) fn open(folder: &Path, options: OpenOptions) -> Result<Checkpoint, Ch
         (None, None) => infer::encoder_config(&any.tensors, options.num_heads, folder)?,
     };
     let predictor = optional(PREDICTOR)?.map(|file| file.tensors);
-    let recorded = state.model.as_ref().map(|model| model.predictor.target);
+    let recorded = state.model.as_ref().map(|model| &model.predictor);
     let predictor_path = folder.join(PREDICTOR);
     let sizes = |dict| infer::predictor_config(dict, &encoder_config, recorded, &predictor_path);
     let predictor_config = predictor.as_ref().map(sizes).transpose()?;

@@ -17,8 +17,8 @@ use super::{
     torch::{Dtype, Item, write_torch},
 };
 use crate::{
-    EmaTarget, IJepa, Initialization, Normalization, Target, VisionTransformer,
-    files::create_folder,
+    EmaTarget, IJepa, Initialization, Normalization, PredictorConfig, PredictorContext, Target,
+    VisionTransformer, files::create_folder,
 };
 
 /// A format to write.
@@ -136,12 +136,8 @@ impl Checkpoint {
             .context_encoder
             .ok_or_else(|| absent("context encoder"))?;
         let predictor = self.predictor.ok_or_else(|| absent("predictor"))?;
-        if self
-            .predictor_config
-            .is_some_and(|config| config.target == Target::Pixels)
-        {
-            let (key, found, expected) = ("objective.target", "pixels".into(), "features");
-            let path = self.path;
+        if let Some((key, found, expected)) = self.predictor_config.and_then(|it| beyond(&it)) {
+            let (path, found) = (self.path, found.into());
             return Err(CheckpointError::Unsupported {
                 path,
                 key,
@@ -239,6 +235,23 @@ impl IJepa {
             ..Checkpoint::empty(path, CheckpointKind::Native, self.encoder.config().clone())
         };
         checkpoint.save(path, format, &self.encoder.pos_embed.lazy_device())
+    }
+}
+
+/// Key, value and supported value of what official checkpoints cannot say about a predictor.
+fn beyond(config: &PredictorConfig) -> Option<(&'static str, &'static str, &'static str)> {
+    let PredictorConfig {
+        target,
+        context,
+        center_targets,
+        ..
+    } = config;
+    if *target == Target::Pixels {
+        Some(("objective.target", "pixels", "features"))
+    } else if *context == PredictorContext::Shared {
+        Some(("predictor.context", "shared", "separate"))
+    } else {
+        center_targets.then_some(("objective.center_targets", "true", "false"))
     }
 }
 

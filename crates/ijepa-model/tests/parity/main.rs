@@ -15,4 +15,8 @@ mod positions;
 #[cfg(test)]
 mod precision;
 #[cfg(test)]
+mod predictor;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod views;

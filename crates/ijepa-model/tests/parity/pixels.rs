@@ -11,7 +11,7 @@ use crate::support::{
     COMPUTE, TOLERANCE, check_gradients, golden, gradients, mask_group, with_weights,
 };
 
-fn config() -> IJepaConfig {
+pub(crate) fn config() -> IJepaConfig {
     IJepaConfig {
         encoder: VisionTransformerConfig {
             image_size: [16, 16],

@@ -9,7 +9,9 @@ use serde::{
 
 pub use ijepa_data::{Decode, Orientation, SixteenBit};
 pub use ijepa_masking::MaskMode;
-pub use ijepa_model::{InitScheme, Kernels, Loss, Precision, Target, TargetMasking};
+pub use ijepa_model::{
+    InitScheme, Kernels, Loss, Precision, PredictorContext, Target, TargetMasking,
+};
 
 /// Standard deviation of the initial patch embedding.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,6 +37,9 @@ pub enum ObjectiveKind {
     Jepa,
     /// Masked autoencoder (He et al. 2022), the baseline.
     Mae,
+    /// Views that agree under SIGReg (Balestriero and LeCun 2025), without masks, target encoder or
+    /// predictor: what more knowledge about images is worth.
+    Lejepa,
 }
 
 /// How context and targets are chosen (paper, Table 6).

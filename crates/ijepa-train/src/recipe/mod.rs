@@ -21,12 +21,13 @@ mod validate;
 
 pub use choices::{
     DecaySchedule, Decode, InitScheme, Kernels, Loss, MaskMode, MaskStrategy, ObjectiveKind,
-    OnCollapse, Orientation, PatchEmbedInit, Precision, Reduce, SixteenBit, Target, TargetMasking,
+    OnCollapse, Orientation, PatchEmbedInit, Precision, PredictorContext, Reduce, SixteenBit,
+    Target, TargetMasking,
 };
 pub use error::{RecipeError, suggestion};
 pub use image_size::ImageSize;
 pub use nearest::near;
 pub use overrides::diff;
 pub use preset::{preset_names, preset_text};
-pub use sections::{Data, Ema, Mask, Model, Objective, Optimizer, Recipe, Run};
+pub use sections::{Data, Ema, Mask, Model, Objective, Optimizer, Predictor, Recipe, Run};
 pub use settings::Settings;

@@ -23,6 +23,7 @@ presets![
     "cifar10_vit_ti4",
     "cifar10_vit_s4",
     "cifar10_mae_nano",
+    "clothing_vit_nano",
     "imagenette_vit_s16",
     "stl10_vit_s8",
 ];

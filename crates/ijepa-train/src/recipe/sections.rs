@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     DecaySchedule, ImageSize, InitScheme, Kernels, Loss, MaskMode, MaskStrategy, ObjectiveKind,
-    OnCollapse, PatchEmbedInit, Precision, Reduce, Target, TargetMasking,
+    OnCollapse, PatchEmbedInit, Precision, PredictorContext, Reduce, Target, TargetMasking,
 };
 
 /// Every setting of a pretraining run.
@@ -24,8 +24,10 @@ use super::{
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
-    /// Encoder and predictor.
+    /// Encoder and sizes of the predictor.
     pub model: Model,
+    /// How the predictor sees.
+    pub predictor: Predictor,
     /// What is predicted and how the error is measured.
     pub objective: Objective,
     /// Context and target masks.
@@ -77,6 +79,9 @@ pub struct Model {
     pub init: InitScheme,
     /// Initial weights of the patch embedding.
     pub patch_embed_init: PatchEmbedInit,
+    /// Variance of the noise on the places of target patches in the predictor (StoP, whose paper
+    /// takes 0.25); 0 is off.
+    pub position_noise: f64,
 }
 
 impl Default for Model {
@@ -94,8 +99,18 @@ impl Default for Model {
             drop_path: 0.0,
             init: InitScheme::Normal,
             patch_embed_init: PatchEmbedInit::Same,
+            position_noise: 0.0,
         }
     }
+}
+
+/// How the predictor sees: `[predictor]`; its sizes are in `[model]`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Predictor {
+    /// Whether the context is computed for each target block, or once for all of them. Activation
+    /// checkpointing leaves a shared context out.
+    pub context: PredictorContext,
 }
 
 /// What is predicted and how the error is measured: `[objective]`.
@@ -103,6 +118,10 @@ impl Default for Model {
 /// A masked autoencoder (`kind = "mae"`) hides 75 % of the patches at random, and its predictor is
 /// the decoder that predicts their pixels: `target`, `target_masking`, `loss` and `mask.strategy`
 /// are "pixels", "output", "mse" and "random" where they are not given, and changing the kind puts them back to that.
+///
+/// LeJEPA (`kind = "lejepa"`) reads the numbers of its views, `sigreg`, which is 0.05 where it is not
+/// given, and `anneal`; its loss is "mse". Of `[mask]` it reads `group_size`, the images that SIGReg
+/// sees together, and nothing of `[ema]`; the predictor's network is its projector.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Objective {
@@ -120,12 +139,21 @@ pub struct Objective {
     /// Blocks of the target encoder, counted from the last, whose mean is predicted (data2vec); "1"
     /// for pixels.
     pub target_blocks: usize,
+    /// Whether target features are predicted less their running mean at each patch; "features" of
+    /// the "output" only.
+    pub center_targets: bool,
+    /// Momentum of that mean, in `[0, 1]`.
+    pub center_momentum: f64,
     /// Weight of VICReg's variance term on the context features; 0 is off.
     pub variance: f64,
     /// Weight of VICReg's covariance term on the context features; 0 is off.
     pub covariance: f64,
-    /// Weight of SIGReg on the context features; 0 is off.
+    /// Weight of SIGReg on the context features; 0 is off. Of LeJEPA the share of SIGReg in the loss.
     pub sigreg: f64,
+    /// Large views of an image, at least 1 (LeJEPA only).
+    pub global_views: usize,
+    /// Small views of an image (LeJEPA only).
+    pub local_views: usize,
     /// Share of the schedules over which these three weights fall to 0, in `[0, 1]`; 0 keeps them.
     pub anneal: f64,
     /// Distance between prediction and target.
@@ -141,9 +169,13 @@ impl Default for Objective {
             target_norm: true,
             norm_pixels: true,
             target_blocks: 1,
+            center_targets: false,
+            center_momentum: 0.9,
             variance: 0.0,
             covariance: 0.0,
             sigreg: 0.0,
+            global_views: 2,
+            local_views: 6,
             anneal: 0.0,
             loss: Loss::SmoothL1,
         }
@@ -169,7 +201,7 @@ pub struct Mask {
     pub target_scale: [f64; 2],
     /// Height over width of a target block, `[min, max]`.
     pub target_aspect: [f64; 2],
-    /// Context blocks per image.
+    /// Context blocks per image; all of them share one pass of the target encoder.
     pub num_contexts: usize,
     /// Fraction of the patches in a context block before targets are removed, `[min, max]`.
     pub context_scale: [f64; 2],

@@ -5,13 +5,27 @@ use toml::{Table, Value};
 
 use super::{Model, Recipe, Settings, parse::one_of, preset};
 
-/// Section, key and value of what a masked autoencoder is where its recipe does not say it.
-const MAE_DEFAULTS: &[(&str, &str, &str)] = &[
-    ("objective", "target", "pixels"),
-    ("objective", "target_masking", "output"),
-    ("objective", "loss", "mse"),
-    ("mask", "strategy", "random"),
+/// Section, key and value, as TOML, of what another objective than I-JEPA's is where its recipe does
+/// not say it.
+type Defaults = &'static [(&'static str, &'static str, &'static str)];
+const MAE_DEFAULTS: Defaults = &[
+    ("objective", "target", "\"pixels\""),
+    ("objective", "target_masking", "\"output\""),
+    ("objective", "loss", "\"mse\""),
+    ("mask", "strategy", "\"random\""),
 ];
+const LEJEPA_DEFAULTS: Defaults = &[
+    ("objective", "sigreg", "0.05"),
+    ("objective", "loss", "\"mse\""),
+];
+
+fn defaults_of(kind: Option<&str>) -> Defaults {
+    match kind {
+        Some("mae") => MAE_DEFAULTS,
+        Some("lejepa") => LEJEPA_DEFAULTS,
+        _ => &[],
+    }
+}
 
 /// The value of `objective.kind`.
 fn kind(table: &Table) -> Option<&str> {
@@ -42,15 +56,14 @@ impl Settings for Recipe {
         }
     }
 
-    /// Sizes take the place of the default architecture, and what a masked autoencoder needs that
-    /// of the defaults of I-JEPA.
+    /// Sizes take the place of the default architecture, and what another objective needs that of
+    /// the defaults of I-JEPA.
     fn from_checked(mut table: Table) -> Self {
-        if kind(&table) == Some("mae") {
-            for (section, key, value) in MAE_DEFAULTS {
-                let section = table.entry(*section).or_insert(Value::Table(Table::new()));
-                let section = section.as_table_mut().expect("sections have been checked");
-                section.entry(*key).or_insert(Value::from(*value));
-            }
+        for (section, key, value) in defaults_of(kind(&table)) {
+            let section = table.entry(*section).or_insert(Value::Table(Table::new()));
+            let section = section.as_table_mut().expect("sections have been checked");
+            let value = value.parse().expect("defaults are TOML");
+            section.entry(*key).or_insert(value);
         }
         let given = |key: &str| {
             let model = table.get("model").and_then(Value::as_table);
@@ -68,8 +81,10 @@ impl Settings for Recipe {
     /// Removes the named architecture where sizes are given, and sizes where one is named; where
     /// the kind of objective changes, what follows from it.
     fn drop_replaced(table: &mut Table, changes: &Table) {
-        if kind(changes).is_some_and(|new| kind(table) != Some(new)) {
-            for (section, key, _) in MAE_DEFAULTS {
+        let (old, new) = (kind(table).map(str::to_owned), kind(changes));
+        if new.is_some() && new != old.as_deref() {
+            let replaced = defaults_of(old.as_deref()).iter().chain(defaults_of(new));
+            for (section, key, _) in replaced {
                 let section = table.get_mut(*section).and_then(Value::as_table_mut);
                 section.and_then(|section| section.remove(*key));
             }
@@ -100,6 +115,22 @@ mod tests {
         let recipe = recipe.with_overrides(overrides).unwrap();
         recipe.validate().unwrap();
         recipe
+    }
+
+    #[test]
+    fn views_bring_their_weight_along() {
+        let lejepa = changed(&Recipe::default(), &["objective.kind=lejepa"]);
+        let values = (lejepa.objective.sigreg, lejepa.objective.loss);
+        assert_eq!(values, (0.05, Loss::Mse));
+        let jepa = changed(&lejepa, &["objective.kind=jepa"]);
+        assert_eq!(jepa, Recipe::default());
+        let heavy = changed(&lejepa, &["objective.sigreg=0.5"]);
+        assert_eq!(heavy.objective.sigreg, 0.5);
+        let views = lejepa.views().unwrap().unwrap();
+        // Sixteen patches of 14 pixels, and half of them.
+        assert_eq!([views.global.size, views.local.size], [[224; 2], [112; 2]]);
+        assert_eq!(views.local.crop_scale, [0.05, 0.3]);
+        assert!(jepa.views().unwrap().is_none());
     }
 
     #[test]

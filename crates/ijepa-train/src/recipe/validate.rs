@@ -42,7 +42,10 @@ impl Recipe {
             ("objective.covariance", objective.covariance),
             ("objective.sigreg", objective.sigreg),
         ])?;
-        shares([("objective.anneal", objective.anneal)])?;
+        shares([
+            ("objective.anneal", objective.anneal),
+            ("objective.center_momentum", objective.center_momentum),
+        ])?;
         let blocks = objective.target_blocks.to_string();
         let target = spelt(&objective.target);
         let strategy = spelt(&self.mask.strategy);
@@ -57,7 +60,28 @@ impl Recipe {
             "objective.target",
             "pixels",
         );
+        counts([("objective.global_views", objective.global_views)])?;
+        integer("objective.local_views", objective.local_views as u64)?;
+        if objective.kind == ObjectiveKind::Lejepa {
+            shares([("objective.sigreg", objective.sigreg)])?;
+        }
+        let loss = spelt(&objective.loss);
+        let lejepa = (
+            objective.kind == ObjectiveKind::Lejepa,
+            "objective.kind",
+            "lejepa",
+        );
+        let centered = (objective.center_targets, "objective.center_targets", "true");
         let rows = [
+            (centered, "objective.target", target.clone(), "features"),
+            (
+                centered,
+                "objective.target_masking",
+                masking.clone(),
+                "output",
+            ),
+            (lejepa, "objective.target", target.clone(), "features"),
+            (lejepa, "objective.loss", loss, "mse"),
             (mae, "objective.target", target, "pixels"),
             (mae, "mask.strategy", strategy, "random"),
             (pixels, "objective.target_masking", masking, "output"),
@@ -119,6 +143,7 @@ impl Model {
         }
         count("model.predictor_depth", self.predictor_depth)?;
         within("model.drop_path", self.drop_path, 0.0..1.0, BELOW_ONE)?;
+        not_negative([("model.position_noise", self.position_noise)])?;
         width("model.predictor_dim", self.predictor_dim, self.num_heads)
     }
 

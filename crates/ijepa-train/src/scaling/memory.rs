@@ -1,8 +1,10 @@
 //! How much memory pretraining takes, estimated from sizes.
 
+use ijepa_data::{Augment, MultiCrop};
 use ijepa_masking::{MaskReport, MaskRng};
 use ijepa_model::{
-    Compute, IJepaConfig, Kernels, PredictorConfig, Target, VisionTransformerConfig,
+    Compute, IJepaConfig, Kernels, PredictorConfig, PredictorContext, Target,
+    VisionTransformerConfig,
 };
 use serde::Serialize;
 
@@ -94,6 +96,9 @@ fn predictor_parameters(encoder: &VisionTransformerConfig, config: &PredictorCon
 /// Values that one image leaves behind for the backward pass, and those of the widest running block:
 /// of the target encoder, which leaves none, or without one of encoder or predictor.
 fn activations(recipe: &Recipe, config: &IJepaConfig) -> Result<usize, ResolveError> {
+    if let Some(views) = recipe.views()? {
+        return Ok(activations_of_views(recipe, config, &views));
+    }
     let sampler = recipe.mask_sampler()?;
     let masks = MaskReport::draw(
         sampler.as_ref(),
@@ -120,9 +125,35 @@ fn activations(recipe: &Recipe, config: &IJepaConfig) -> Result<usize, ResolveEr
             (contexts * encoding(context)).max(contexts * targets * predicting)
         }
     };
-    Ok(contexts * depth * of_encoder(context)
-        + contexts * targets * predictor.depth * of_predictor(context + target)
-        + widest)
+    let predicting = match predictor.context {
+        PredictorContext::Separate => targets * of_predictor(context + target),
+        // Operation by operation, and keys and values of the context once for each target block.
+        PredictorContext::Shared => {
+            let tokens = context + targets * target;
+            let kept = tokens * (9 * predictor.dim + 2 * 4 * predictor.dim);
+            kept + 3 * targets * context * predictor.dim
+        }
+    };
+    Ok(contexts * (depth * of_encoder(context) + predictor.depth * predicting) + widest)
+}
+
+/// The same of LeJEPA: all views go through the encoder, and the large ones run together.
+fn activations_of_views(recipe: &Recipe, config: &IJepaConfig, views: &MultiCrop) -> usize {
+    let VisionTransformerConfig {
+        patch_size,
+        embed_dim,
+        depth,
+        num_heads,
+        ..
+    } = config.encoder;
+    let hidden = config.encoder.hidden_dim();
+    let patches = |augment: &Augment| -> usize {
+        augment.size.iter().map(|side| side / patch_size).product()
+    };
+    let (large, small) = (patches(&views.global), patches(&views.local));
+    let kept = |tokens| kept_values(recipe.compute(), tokens, embed_dim, hidden, num_heads);
+    let running = views.globals * all_values(large, embed_dim, hidden, num_heads);
+    depth * (views.globals * kept(large) + views.locals * kept(small)) + running
 }
 
 /// Values that a block keeps for the backward pass on `tokens` tokens.

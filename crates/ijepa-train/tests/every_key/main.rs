@@ -117,6 +117,7 @@ mod every_key {
     #[test]
     fn model() {
         check_section("model.");
+        check_section("predictor.");
     }
 
     #[test]

@@ -91,7 +91,10 @@ const COLLAPSING: &[&str] = &[
     "ema.start=0",
 ];
 
+/// A context that is read before it has seen anything is the same for all.
+const TWO_DEEP: &[&str] = &["model.predictor_depth=2"];
 const PIXELS: &[&str] = &["objective.target=pixels"];
+const LEJEPA: &[&str] = &["objective.kind=lejepa"];
 const FAN_IN: &[&str] = &["model.init=fan_in"];
 const UNIFORM: &[&str] = &["mask.mode=uniform"];
 /// Sums of four gradients depend on their order.
@@ -126,10 +129,26 @@ pub(crate) const TABLE: &[Entry] = &[
         FAN_IN,
         Weights,
     ),
-    entry("objective.kind", &["mae"], &[], Column("context_patches")),
+    entry("model.position_noise", &["0.25"], &[], Column("loss")),
+    entry("predictor.context", &["shared"], TWO_DEEP, Column("loss")),
+    entry(
+        "objective.kind",
+        &["mae", "lejepa"],
+        &[],
+        Column("context_patches"),
+    ),
+    entry("objective.global_views", &["3"], LEJEPA, Column("loss")),
+    entry("objective.local_views", &["1"], LEJEPA, Column("loss")),
     entry("objective.target", &["pixels"], &[], Column("loss")),
     entry("objective.norm_pixels", &["false"], PIXELS, Column("loss")),
     entry("objective.target_blocks", &["2"], &[], Column("loss")),
+    entry("objective.center_targets", &["true"], &[], Column("loss")),
+    entry(
+        "objective.center_momentum",
+        &["0.5"],
+        &["objective.center_targets=true"],
+        Column("loss"),
+    ),
     entry("objective.variance", &["0.1"], &[], Weights),
     entry("objective.covariance", &["0.1"], &[], Weights),
     entry("objective.sigreg", &["0.1"], &[], Weights),

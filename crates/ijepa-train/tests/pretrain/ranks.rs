@@ -211,6 +211,8 @@ fn any_number_of_ranks_learns_the_same_bits() {
         let overrides = [
             "optimizer.clip_grad=0.5",
             "model.drop_path=0.2",
+            "model.position_noise=0.25",
+            "objective.center_targets=true",
             accumulated,
         ];
         let run = |size: usize| {

@@ -7,6 +7,7 @@ use ijepa_model::{GroupSeed, MaskTensors};
 use ijepa_train::{
     AdamWConfig, GroupBatch, Learner, StepSettings,
     flops::{self, StepTokens},
+    recipe::{ObjectiveKind, RecipeError},
 };
 use serde_json::json;
 
@@ -43,6 +44,16 @@ impl Step {
             model,
             ..
         } = &subject;
+        if recipe.objective.kind == ObjectiveKind::Lejepa {
+            return Err(RecipeError::Beside {
+                key: "objective.kind",
+                found: "lejepa".to_owned(),
+                expected: "jepa",
+                beside: "bench",
+                value: "step",
+            }
+            .into());
+        }
         let sampler = recipe.mask_sampler()?;
         let mut learner = Learner::new(
             model,
@@ -74,14 +85,17 @@ impl Step {
                 };
                 flop += flops::step(model, tokens);
                 sizes.push([tokens.context, tokens.target]);
+                let seed = GroupSeed {
+                    seed: recipe.run.seed,
+                    step: number,
+                    group,
+                };
+                let (noise, width) = (recipe.model.position_noise, model.encoder.embed_dim);
+                let masks = MaskTensors::new(&masks, &device);
                 GroupBatch {
                     images: images.clone(),
-                    masks: MaskTensors::new(&masks, &device),
-                    seed: Some(GroupSeed {
-                        seed: recipe.run.seed,
-                        step: number,
-                        group,
-                    }),
+                    masks: masks.with_position_noise(noise, width, seed, &device),
+                    seed: Some(seed),
                 }
             });
             let output = learner.step(groups, SETTINGS);

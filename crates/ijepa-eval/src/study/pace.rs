@@ -1,0 +1,160 @@
+//! What an image costs each variant, so that all get the same time or the same arithmetic.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use ijepa_model::files::{cannot, write_bytes};
+use ijepa_train::{PretrainPlan, scaling::Workload};
+use serde::{Deserialize, Serialize};
+
+use super::{NamedSource, Study, StudyError, training::Training, variant};
+
+/// Where paces are remembered, among the runs: what goes on has to be as long as it began.
+const FILE: &str = "paces.json";
+/// Times that each variant is timed, in turn with the others; the median counts.
+const ROUNDS: usize = 3;
+
+/// What all runs of a study have equally much of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Equal {
+    /// Training images.
+    #[default]
+    Images,
+    /// Floating-point operations of training by formula, see [`ijepa_train::flops`].
+    Flops,
+    /// Minutes of training, by the speed measured before the runs.
+    Minutes,
+}
+
+impl Equal {
+    /// What is counted.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Images => "images",
+            Self::Flops => "FLOP",
+            Self::Minutes => "planned minutes",
+        }
+    }
+}
+
+/// What an image costs a variant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pace {
+    /// What the variant changes.
+    pub changes: Vec<String>,
+    /// Floating-point operations of training with it, by formula.
+    pub flop_per_image: f64,
+    /// Training images a second, where they were timed.
+    pub images_per_s: Option<f64>,
+}
+
+impl Pace {
+    fn cost(&self, equal: Equal) -> f64 {
+        match equal {
+            Equal::Images => 1.0,
+            Equal::Flops => self.flop_per_image,
+            Equal::Minutes => self.images_per_s.map_or(f64::NAN, |it| 1.0 / (60.0 * it)),
+        }
+    }
+}
+
+/// How long the runs of each variant are.
+#[derive(Debug)]
+pub(super) struct Lengths {
+    /// By variant; none if nothing but images is equal.
+    pub(super) paces: Vec<Option<Pace>>,
+    /// Images of a run, by variant; none leaves the schedule of the recipe.
+    pub(super) images: Vec<Option<u64>>,
+    equal: Equal,
+}
+
+impl Lengths {
+    /// As many images for every variant, or as long as the recipe says.
+    pub(super) fn of_images(study: &Study) -> Self {
+        let variants = study.variants.len();
+        Self {
+            paces: vec![None; variants],
+            images: vec![study.images; variants],
+            equal: Equal::Images,
+        }
+    }
+
+    /// As much for every variant as the first one needs for the images of the study, or as the
+    /// study has minutes. What earlier calls measured is taken from `out`.
+    pub(super) fn equal(
+        study: &Study,
+        plans: &[Vec<PretrainPlan>],
+        data: &NamedSource,
+        out: &Path,
+        training: Training<'_>,
+    ) -> Result<Self, StudyError> {
+        let plans: Vec<&PretrainPlan> = plans.iter().map(|plans| &plans[0]).collect();
+        let path = out.join(FILE);
+        let mut known: BTreeMap<String, Pace> = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(std::io::Error::from)
+                .map_err(cannot("read", &path))?,
+            Err(_) => BTreeMap::new(),
+        };
+        let timed = study.equal == Equal::Minutes;
+        let mut speeds = vec![Vec::new(); plans.len()];
+        let is_new = |variant: usize| {
+            let found = known.get(&variant::folder(&study.variants[variant].name));
+            let same = |pace: &&Pace| pace.changes == study.variants[variant].overrides;
+            let found = found.filter(same);
+            found.is_none_or(|pace| timed && pace.images_per_s.is_none())
+        };
+        let new: Vec<usize> = (0..plans.len()).filter(|&it| is_new(it)).collect();
+        let rounds = if timed { ROUNDS } else { 0 };
+        for _ in 0..rounds {
+            for &variant in &new {
+                let speed = training.speed(plans[variant], &out.join("pace"), &data.1)?;
+                speeds[variant].push(speed);
+            }
+        }
+        for variant in new {
+            let recipe = plans[variant].recipe();
+            let workload =
+                Workload::of(recipe, data.1.len()).map_err(|source| StudyError::Variant {
+                    name: study.variants[variant].name.clone(),
+                    source,
+                })?;
+            let pace = Pace {
+                changes: study.variants[variant].overrides.clone(),
+                flop_per_image: workload.flop_per_image,
+                images_per_s: median(&mut speeds[variant]),
+            };
+            known.insert(variant::folder(&study.variants[variant].name), pace);
+        }
+        let text = serde_json::to_vec_pretty(&known).expect("paces are plain data");
+        write_bytes(&path, text)?;
+        let paces: Vec<Pace> = study
+            .variants
+            .iter()
+            .map(|it| known[&variant::folder(&it.name)].clone())
+            .collect();
+        let of_first = plans[0].total_steps() * plans[0].recipe().run.batch_size as u64;
+        let budget = match study.minutes.filter(|_| timed) {
+            Some(minutes) => minutes,
+            None => of_first as f64 * paces[0].cost(study.equal),
+        };
+        let images = |pace: &Pace| Some((budget / pace.cost(study.equal)).round() as u64);
+        Ok(Self {
+            images: paces.iter().map(images).collect(),
+            paces: paces.into_iter().map(Some).collect(),
+            equal: study.equal,
+        })
+    }
+
+    /// What an image costs a variant in what is equal.
+    pub(super) fn cost(&self, variant: usize) -> f64 {
+        self.paces[variant]
+            .as_ref()
+            .map_or(1.0, |pace| pace.cost(self.equal))
+    }
+}
+
+fn median(values: &mut [f64]) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
