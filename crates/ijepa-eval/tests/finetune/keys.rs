@@ -156,7 +156,7 @@ fn files_are_decoded_as_the_settings_say() {
     // Test images, too: only upright do they have the encoder's size.
     let tested = |name: &str, orientation: &str| {
         let overrides = ["optimizer.epochs=1", "data.preprocess=none", orientation];
-        let run = Folder::open(&folder.path().join(name)).unwrap();
+        let run = Folder::open(folder.path().join(name)).unwrap();
         run_of(
             encoder_of(2, [36, 24]),
             &run,
