@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use ijepa_data::Decode;
+
 use crate::support::{command, finished, golden, ijepa, path_text, words};
 
 /// Runs a wrong command line and expects one line that contains `message`.
@@ -206,11 +208,12 @@ fn bad_recipes_exit_with_3() {
         "`mask.target_scale`",
     );
     check_line("masks --set objective.kind=maee", 3, "`objective.kind`");
-    check_line(
+    let fast = ijepa(&words(
         "bench masks --batch-size 100 --set data.decode=fast",
-        3,
-        "needs a build with the Cargo feature `turbojpeg`",
-    );
+    ));
+    let refused = "needs a build with the Cargo feature `turbojpeg`";
+    let is_refused = fast.code == Some(3) && fast.stderr.contains(refused);
+    assert_eq!(is_refused, !Decode::Fast.is_built(), "{fast:?}");
     let folder = tempfile::tempdir().unwrap();
     let file = path_text(folder.path().join("mine.toml"));
     std::fs::write(&file, "[run]\nsede = 1\n").unwrap();
