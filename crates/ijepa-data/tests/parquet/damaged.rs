@@ -1,0 +1,86 @@
+//! Files that are cut or damaged.
+
+use std::fs;
+use std::path::Path;
+
+use ijepa_data::{DataError, ParquetSource, Source};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tempfile::TempDir;
+
+use crate::{PLAIN, STRUCT, file, row};
+
+/// Opens the file and reads every image; nothing may panic.
+fn try_everything(path: &Path) -> Result<(), DataError> {
+    let source = ParquetSource::open(path)?;
+    (0..source.len()).try_for_each(|index| source.read(index).map(|_| ()))
+}
+
+#[test]
+fn truncated_files_are_errors() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.parquet");
+    let bytes = file(STRUCT, &vec![vec![row(1, 0), row(2, 1)]], None);
+    for length in 0..bytes.len() {
+        fs::write(&path, &bytes[..length]).unwrap();
+        assert!(
+            try_everything(&path).is_err(),
+            "cut to {length} of {} bytes",
+            bytes.len()
+        );
+    }
+    fs::write(&path, &bytes).unwrap();
+    try_everything(&path).unwrap();
+}
+
+#[test]
+fn a_page_cannot_ask_for_gigabytes() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.parquet");
+    let rows = (0..100).map(|level| row(level, 0)).collect();
+    let mut bytes = file(PLAIN, &vec![rows], None);
+    // The first page header follows the magic number: type, then the two sizes. The size that
+    // is announced becomes the largest number of as many bytes.
+    assert_eq!(
+        (&bytes[..4], bytes[4], bytes[6]),
+        (b"PAR1".as_slice(), 0x15, 0x15)
+    );
+    let size = bytes[7..]
+        .iter()
+        .position(|&byte| byte & 0x80 == 0)
+        .unwrap()
+        + 1;
+    bytes[7..6 + size].fill(0xff);
+    bytes[7] = 0xfe;
+    bytes[6 + size] = 0x7f;
+    let announced = (1 << (7 * size - 1)) - 1;
+    fs::write(&path, &bytes).unwrap();
+    let source = ParquetSource::open(&path).unwrap();
+    let error = source.read(0).unwrap_err();
+    let DataError::Inconsistent { what, found, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!((what, found), ("the size of a page", announced));
+}
+
+#[test]
+fn damaged_files_never_panic() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.parquet");
+    let bytes = file(
+        STRUCT,
+        &vec![vec![row(1, 0), row(2, 1)], vec![row(3, 1)]],
+        None,
+    );
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let mut refused = 0;
+    for _ in 0..1500 {
+        let mut damaged = bytes.clone();
+        for _ in 0..rng.random_range(1..4) {
+            damaged[rng.random_range(0..bytes.len())] ^= 1 << rng.random_range(0..8);
+        }
+        fs::write(&path, &damaged).unwrap();
+        refused += usize::from(try_everything(&path).is_err());
+    }
+    assert!(refused > 300, "only {refused} damaged files were noticed");
+}
