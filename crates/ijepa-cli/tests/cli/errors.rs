@@ -252,6 +252,10 @@ fn unreadable_data_exits_with_4() {
     );
     check_data("sceness:n=3", "in `sceness:n=3`, the nearest is `scenes`");
     check_data("tar:x-{0..1}.tar", "no file matches `x-0.tar`");
+    if !cfg!(feature = "remote") {
+        let refused = "`s3://a/b.tar` needs a build with the Cargo feature `remote`";
+        check_data("tar:s3://a/b.tar", refused);
+    }
     let no_tar = path_text(folder.path().join("text.tar"));
     std::fs::write(&no_tar, "no archive").unwrap();
     check_data(&format!("tar:{no_tar}"), "cannot read tar file `");
