@@ -145,8 +145,9 @@ impl AdamW {
         moments.map(|moments| moments.get::<Tensor<D>>(&name))
     }
 
-    /// The moments as they go into a checkpoint, in the order of `module`'s parameters. Ranks that
-    /// share them call it together: rank 0 gets all, the others none.
+    /// The moments as they go into a checkpoint, in the order of `module`'s parameters; those of
+    /// parameters that never had a gradient are 0. Ranks that share them call it together: rank 0
+    /// gets all, the others none.
     pub fn named_moments<M: Module>(&self, module: &M) -> Vec<NamedTensor> {
         let mut collect = CollectMoments {
             optimizer: self,
@@ -256,12 +257,16 @@ struct CollectMoments<'a> {
 }
 
 impl ParameterVisitor for CollectMoments<'_> {
-    fn visit<const D: usize>(&mut self, name: String, _: &Param<Tensor<D>>) {
-        let moments = self.optimizer.moments::<D>(&name).into_iter();
-        for (moment, suffix) in moments.zip(Moments::SUFFIXES) {
+    fn visit<const D: usize>(&mut self, name: String, param: &Param<Tensor<D>>) {
+        let optimizer = self.optimizer;
+        if optimizer.step == 0 || !param.is_require_grad() || !optimizer.keeps(&name) {
+            return;
+        }
+        let zeros = || Tensor::zeros(param.lazy_shape(), &param.lazy_device().inner());
+        for (moment, suffix) in optimizer.moments(&name).into_iter().zip(Moments::SUFFIXES) {
+            let moment: Tensor<D> = moment.unwrap_or_else(zeros);
             let name = format!("{name}.{suffix}");
-            self.found
-                .extend(moment.map(|moment| NamedTensor::from_tensor(name, moment)));
+            self.found.push(NamedTensor::from_tensor(name, moment));
         }
     }
 }

@@ -51,6 +51,7 @@ fn other_value(key: &str, value: &str) -> String {
         "data.mean" | "data.std" => "[0.11, 0.12, 0.13]",
         "data.bands" | "data.picture" => "[\"1\"]",
         "optimizer.weight_decay_schedule" => "linear",
+        "predictor.context" => "shared",
         "run.precision" => "f32",
         "run.kernels" => "reference",
         "run.reduce" => "fast",
@@ -97,7 +98,7 @@ fn every_key_can_be_overridden_and_written() {
         }
     }
     // The keys of the documented format.
-    assert_eq!(keys.len(), 76, "{keys:?}");
+    assert_eq!(keys.len(), 82, "{keys:?}");
 }
 
 #[test]
