@@ -387,6 +387,21 @@ pub enum DataError {
         /// The pattern.
         pattern: String,
     },
+    /// A URL in a build that reads files of this machine only.
+    #[error("`{url}` needs a build with the Cargo feature `remote`")]
+    NoRemote {
+        /// The URL.
+        url: String,
+    },
+    /// A pattern that asks for a list of objects where there is none to be had.
+    #[error(
+        "`{pattern}` needs a list of files, which is had of the last part of `s3://` paths only; \
+         name them by a range such as `{{000..099}}`"
+    )]
+    NotListed {
+        /// The pattern.
+        pattern: String,
+    },
     /// The files that match a pattern have no row.
     #[error("no image in the Parquet files `{pattern}`")]
     NoRows {

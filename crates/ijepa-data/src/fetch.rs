@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::error::DataError;
 use crate::image::RgbImage8;
+use crate::source::is_url;
 
 /// What [`Source::fetch`](crate::Source::fetch) has got of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,19 +78,16 @@ impl From<DataError> for FetchError {
 fn system_error(error: &DataError) -> Option<(&io::Error, &Path)> {
     match error {
         DataError::Read { path, source } => Some((source, path)),
-        DataError::Parquet { path, source } | DataError::Tar { path, source } => {
-            let first: &dyn std::error::Error = source.as_ref();
-            let mut chain = std::iter::successors(Some(first), |cause| cause.source());
-            let cause = chain.find_map(|cause| cause.downcast_ref::<io::Error>())?;
-            cause.raw_os_error().is_some().then_some((cause, path))
-        }
         _ => None,
     }
 }
 
 /// Whether the folder of a file that is not there is there itself. That of an unmounted disk is
-/// empty.
+/// empty; a server that answers is there.
 fn folder_stands(path: &Path) -> bool {
+    if is_url(path) {
+        return true;
+    }
     let folder = |path: &Path| match path.parent() {
         Some(folder) if folder != Path::new("") => folder.to_owned(),
         _ => ".".into(),
@@ -168,6 +166,8 @@ mod tests {
         assert_eq!(not_found(), "transient");
         fs::write(folder.join("b.png"), "").unwrap();
         assert_eq!(not_found(), "missing");
+        let url = Path::new("https://host/a.tar");
+        assert_eq!(kind(url, ErrorKind::NotFound.into()), "missing");
         fs::write(&path, "").unwrap();
         assert_eq!(not_found(), "transient", "it is back");
     }

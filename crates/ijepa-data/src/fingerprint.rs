@@ -12,6 +12,8 @@ use crate::source::Source;
 /// Images whose files are asked for their size, spread evenly; a question takes a millisecond on
 /// some storage.
 const MOST_SIZES: usize = 1 << 14;
+/// Bytes of names that are hashed at a time.
+const BLOCK: usize = 1 << 16;
 
 /// What a run remembers of its data: how many images there are, what they are called and how large
 /// their files are.
@@ -71,18 +73,46 @@ impl Fingerprint {
     }
 }
 
+/// The hash of all names from the folder on that they have in common.
 fn names(source: &dyn Source) -> String {
-    let all = || (0..source.len()).map(|index| source.name(index));
-    let folder = all().reduce(|mut common, name| {
-        while !name.starts_with(folder_of(&common)) {
-            common.truncate(folder_of(&common).len() - 1);
+    if source.is_empty() {
+        return Hasher::new().finalize().to_hex().to_string();
+    }
+    // That of the first name as a rule, or one above it.
+    let mut folder = source.name(0);
+    folder.truncate(folder_of(&folder).len());
+    loop {
+        match names_below(source, &folder) {
+            Ok(hash) => return hash,
+            Err(stranger) => {
+                while !stranger.starts_with(&folder) {
+                    folder.pop();
+                    folder.truncate(folder_of(&folder).len());
+                }
+            }
         }
-        common
-    });
-    let skipped = folder.map_or(0, |common| folder_of(&common).len());
+    }
+}
+
+/// The hash of all names from `folder` on, or one that does not begin with it.
+fn names_below(source: &dyn Source, folder: &str) -> Result<String, String> {
     let mut hasher = Hasher::new();
-    all().for_each(|name| add(&mut hasher, &name.as_bytes()[skipped..]));
-    hasher.finalize().to_hex().to_string()
+    // Many names at a time are hashed faster.
+    let mut block = Vec::with_capacity(BLOCK);
+    for index in 0..source.len() {
+        let name = source.name(index);
+        let Some(rest) = name.strip_prefix(folder) else {
+            return Err(name);
+        };
+        block.extend((rest.len() as u64).to_le_bytes());
+        block.extend(rest.as_bytes());
+        if block.len() >= BLOCK {
+            hasher.update(&block);
+            block.clear();
+        }
+    }
+    hasher.update(&block);
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// A name up to its last separator, which belongs to it.
@@ -131,4 +161,68 @@ fn add_first(hasher: &mut Hasher, source: &dyn Source) {
 fn add(hasher: &mut Hasher, bytes: &[u8]) {
     hasher.update(&(bytes.len() as u64).to_le_bytes());
     hasher.update(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::FetchError;
+
+    #[derive(Debug)]
+    struct Names(Vec<String>);
+
+    impl Source for Names {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn label(&self, _: usize) -> Option<u32> {
+            None
+        }
+
+        fn name(&self, index: usize) -> String {
+            self.0[index].clone()
+        }
+
+        fn fetch(&self, _: usize, _: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+            unreachable!("names are enough")
+        }
+
+        fn classes(&self) -> &[String] {
+            &[]
+        }
+    }
+
+    #[test]
+    fn names_are_hashed_from_their_common_folder_on() {
+        let of = |all: &[&str]| names(&Names(all.iter().map(|&name| name.to_owned()).collect()));
+        let hash = |rests: &[&str]| {
+            let mut hasher = Hasher::new();
+            rests
+                .iter()
+                .for_each(|rest| add(&mut hasher, rest.as_bytes()));
+            hasher.finalize().to_hex().to_string()
+        };
+        for (all, rests) in [
+            (
+                &["/d/a/1", "/d/a/2", "/d/ab/3"][..],
+                &["a/1", "a/2", "ab/3"][..],
+            ),
+            (
+                &["/d/a/x/1", "/d/b/x/1", "/e/1"],
+                &["d/a/x/1", "d/b/x/1", "e/1"],
+            ),
+            (&["a//b/1", "a/c"], &["/b/1", "c"]),
+            (&["a/1", "2"], &["a/1", "2"]),
+            (&["é/1", "é/2"], &["1", "2"]),
+            (&["only/one"], &["one"]),
+            (&[], &[]),
+        ] {
+            assert_eq!(of(all), hash(rests), "{all:?}");
+        }
+        // More than are hashed at a time.
+        let many: Vec<String> = (0..9000).map(|number| format!("d/{number:08}")).collect();
+        let rests: Vec<&str> = many.iter().map(|name| &name[2..]).collect();
+        assert_eq!(names(&Names(many.clone())), hash(&rests));
+    }
 }

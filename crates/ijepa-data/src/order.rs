@@ -50,6 +50,44 @@ impl Layout {
         self.len() == 0
     }
 
+    /// How some of the images lie, by their numbers in rising order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ijepa_data::Layout;
+    ///
+    /// let layout = Layout::Runs { ends: vec![10, 20, 30], window: 1 };
+    /// let expected = Layout::Runs { ends: vec![2, 3], window: 1 };
+    /// assert_eq!(layout.of_some(&[3, 9, 25]), expected);
+    /// ```
+    #[must_use]
+    pub fn of_some(&self, images: &[u32]) -> Self {
+        let before = |end: usize| images.partition_point(|&image| (image as usize) < end);
+        match self {
+            Self::Alone(_) => Self::Alone(images.len()),
+            Self::Runs { ends, window } => {
+                // Runs of which there is no image are left out.
+                let mut ends: Vec<usize> = ends.iter().map(|&end| before(end)).collect();
+                ends.dedup();
+                ends.retain(|&end| end > 0);
+                let window = *window;
+                Self::Runs { ends, window }
+            }
+            Self::Parts(parts) => {
+                let mut first = 0;
+                let some = |part: &Self| {
+                    let end = first + part.len();
+                    let images = images[before(first)..before(end)].iter();
+                    let images: Vec<u32> = images.map(|image| image - first as u32).collect();
+                    first = end;
+                    part.of_some(&images)
+                };
+                Self::Parts(parts.iter().map(some).collect())
+            }
+        }
+    }
+
     /// A permutation of the images, the same for the same arguments and unrelated between epochs.
     ///
     /// Images that lie alone are in the order of [`epoch_order`], and so are those of a single
@@ -251,6 +289,22 @@ mod tests {
         assert_ne!(first, last);
         let early = order[..76].iter().filter(|&&image| image < 56).count();
         assert!((14..43).contains(&early), "{early} of the first part");
+    }
+
+    #[test]
+    fn some_of_the_images_lie_as_all_of_them() {
+        let parts = Layout::Parts(vec![runs(3), Layout::Alone(40), runs(3)]);
+        let all: Vec<u32> = (0..152).collect();
+        assert_eq!(parts.of_some(&all), parts);
+        // The second and last run of the first part, a single image, the first run of the last.
+        let some = parts.of_some(&[5, 10, 55, 60, 96, 97, 100]);
+        let runs = |ends: &[usize]| Layout::Runs {
+            ends: ends.to_vec(),
+            window: 3,
+        };
+        let expected = [runs(&[2, 3]), Layout::Alone(1), runs(&[3])];
+        assert_eq!(some, Layout::Parts(expected.to_vec()));
+        assert_eq!((some.len(), parts.of_some(&[]).len()), (7, 0));
     }
 
     #[test]

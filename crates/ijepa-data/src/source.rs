@@ -5,6 +5,7 @@ mod cifar;
 mod concat;
 mod file;
 mod folder;
+mod index_file;
 mod labels;
 mod listed;
 mod parquet;
@@ -12,6 +13,7 @@ mod scenes;
 mod shards;
 mod split;
 mod stamp;
+mod storage;
 mod tar;
 mod user_cache;
 mod wildcards;
@@ -23,6 +25,7 @@ pub use folder::{FolderForm, FolderSource, IMAGE_EXTENSIONS, IndexCache, Kept};
 pub use listed::ListedSource;
 pub use parquet::ParquetSource;
 pub use scenes::{Background, SceneKind, SceneLabels, ScenesConfig, ScenesSource};
+pub(crate) use storage::is_url;
 pub(crate) use tar::CLASSES_FILE;
 pub use tar::TarSource;
 
@@ -61,8 +64,9 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// Panics if `index` is not below [`len`](Self::len).
     fn name(&self, index: usize) -> String;
 
-    /// The file that holds image `index`, alone or with others; `None` if it is made by code, as
-    /// for sources that do not say; without, caches read all pixels to know the images.
+    /// The file that holds image `index`, alone or with others; `None` if it is made by code or lies
+    /// behind a URL, as for sources that do not say; without, caches read all pixels to know the
+    /// images.
     ///
     /// # Panics
     ///

@@ -29,8 +29,8 @@ use crate::source::{
 /// | `clevr-count:PATH`, `clevr-distance:PATH` | CLEVR v1.0; `PATH/val` for the validation images |
 /// | `places205:PATH`, `inat18:PATH` | with their split files; `PATH/val` for the validation images |
 ///
-/// `GLOB` may have wildcards and braces (`train-{000000..000146}.tar`) and may be a folder; `K` row
-/// groups or shards are mixed at a time. A path with a colon in its first component needs
+/// `GLOB` may have wildcards and braces (`train-{000000..000146}.tar`) and may be a folder, and with
+/// the Cargo feature `remote` a URL; `K` row groups or shards are mixed at a time. A path with a colon in its first component needs
 /// `folder:` in front.
 ///
 /// # Examples

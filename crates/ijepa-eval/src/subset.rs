@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ijepa_data::{FetchError, Fetched, Source, sample};
+use ijepa_data::{FetchError, Fetched, Layout, Source, sample};
 
 /// Some images of a source, in an order of their own.
 #[derive(Debug, Clone)]
@@ -54,7 +54,67 @@ impl Source for Subset {
         self.source.file(self.at(index))
     }
 
+    /// Images in an order of their own lie alone.
+    fn layout(&self) -> Layout {
+        match self.indices.is_sorted() {
+            true => self.source.layout().of_some(&self.indices),
+            false => Layout::Alone(self.len()),
+        }
+    }
+
+    fn label_advice(&self) -> &'static str {
+        self.source.label_advice()
+    }
+
     fn classes(&self) -> &[String] {
         self.source.classes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Forty images in four runs, of which one is mixed at a time.
+    #[derive(Debug)]
+    struct Shards;
+
+    impl Source for Shards {
+        fn len(&self) -> usize {
+            40
+        }
+
+        fn label(&self, _: usize) -> Option<u32> {
+            None
+        }
+
+        fn name(&self, index: usize) -> String {
+            index.to_string()
+        }
+
+        fn fetch(&self, _: usize, _: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+            unreachable!("nothing is read")
+        }
+
+        fn layout(&self) -> Layout {
+            let (ends, window) = (vec![10, 20, 30, 40], 1);
+            Layout::Runs { ends, window }
+        }
+
+        fn classes(&self) -> &[String] {
+            &[]
+        }
+    }
+
+    #[test]
+    fn a_part_of_shards_is_read_shard_by_shard() {
+        let some = Subset::sample(Arc::new(Shards), 20, 3);
+        let order = some.layout().order(0, 0);
+        assert_eq!(order.len(), 20);
+        let runs: Vec<usize> = order.iter().map(|&at| some.at(at as usize) / 10).collect();
+        let changes = runs.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert_eq!(changes, 3, "{runs:?}");
+        let mixed = Subset::new(Arc::new(Shards), vec![30, 2]);
+        assert_eq!(mixed.layout(), Layout::Alone(2));
     }
 }

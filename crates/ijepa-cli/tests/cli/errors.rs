@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use ijepa_data::Decode;
+
 use crate::support::{command, finished, golden, ijepa, path_text, words};
 
 /// Runs a wrong command line and expects one line that contains `message`.
@@ -206,11 +208,12 @@ fn bad_recipes_exit_with_3() {
         "`mask.target_scale`",
     );
     check_line("masks --set objective.kind=maee", 3, "`objective.kind`");
-    check_line(
+    let fast = ijepa(&words(
         "bench masks --batch-size 100 --set data.decode=fast",
-        3,
-        "needs a build with the Cargo feature `turbojpeg`",
-    );
+    ));
+    let refused = "needs a build with the Cargo feature `turbojpeg`";
+    let is_refused = fast.code == Some(3) && fast.stderr.contains(refused);
+    assert_eq!(is_refused, !Decode::Fast.is_built(), "{fast:?}");
     let folder = tempfile::tempdir().unwrap();
     let file = path_text(folder.path().join("mine.toml"));
     std::fs::write(&file, "[run]\nsede = 1\n").unwrap();
@@ -249,6 +252,10 @@ fn unreadable_data_exits_with_4() {
     );
     check_data("sceness:n=3", "in `sceness:n=3`, the nearest is `scenes`");
     check_data("tar:x-{0..1}.tar", "no file matches `x-0.tar`");
+    if !cfg!(feature = "remote") {
+        let refused = "`s3://a/b.tar` needs a build with the Cargo feature `remote`";
+        check_data("tar:s3://a/b.tar", refused);
+    }
     let no_tar = path_text(folder.path().join("text.tar"));
     std::fs::write(&no_tar, "no archive").unwrap();
     check_data(&format!("tar:{no_tar}"), "cannot read tar file `");

@@ -1,29 +1,30 @@
 //! Values loaded on demand and kept up to a number of bytes.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::DataError;
 
 /// The values loaded last; the oldest go first.
 #[derive(Debug)]
-pub(super) struct Cache<T> {
+pub(super) struct Cache<T, K = usize> {
     most_bytes: usize,
-    held: Mutex<Held<T>>,
+    held: Mutex<Held<T, K>>,
 }
 
 /// A value, or the place of one that is being loaded by who has the lock.
 type Slot<T> = Arc<Mutex<Option<Arc<T>>>>;
 
 #[derive(Debug)]
-struct Held<T> {
-    slots: HashMap<usize, Slot<T>>,
+struct Held<T, K> {
+    slots: HashMap<K, Slot<T>>,
     /// What is loaded, with its size in bytes.
-    oldest_first: VecDeque<(usize, usize)>,
+    oldest_first: VecDeque<(K, usize)>,
     bytes: usize,
 }
 
-impl<T> Cache<T> {
+impl<T, K: Copy + Eq + Hash> Cache<T, K> {
     /// Room for `most_bytes`, or for one value of more.
     pub(super) fn new(most_bytes: usize) -> Self {
         let held = Held {
@@ -43,7 +44,7 @@ impl<T> Cache<T> {
     /// who needs another key.
     pub(super) fn get(
         &self,
-        key: usize,
+        key: K,
         load: impl FnOnce() -> Result<(T, usize), DataError>,
     ) -> Result<Arc<T>, DataError> {
         let slot = Arc::clone(lock(&self.held).slots.entry(key).or_default());
@@ -60,9 +61,9 @@ impl<T> Cache<T> {
     }
 }
 
-impl<T> Held<T> {
+impl<T, K: Copy + Eq + Hash> Held<T, K> {
     /// Counts what was loaded into `slot`, and forgets the oldest values beyond `most_bytes`.
-    fn keep(&mut self, key: usize, slot: Slot<T>, bytes: usize, most_bytes: usize) {
+    fn keep(&mut self, key: K, slot: Slot<T>, bytes: usize, most_bytes: usize) {
         self.slots.insert(key, slot);
         self.oldest_first.push_back((key, bytes));
         self.bytes += bytes;

@@ -35,6 +35,15 @@ pub enum FolderForm {
     Unlabelled,
 }
 
+impl FolderForm {
+    fn other(self) -> Self {
+        match self {
+            Self::Classes => Self::Unlabelled,
+            Self::Unlabelled => Self::Classes,
+        }
+    }
+}
+
 /// The images of a folder.
 ///
 /// If any sub-folder is present, each one is a class, as in torchvision's `ImageFolder`: labels

@@ -27,6 +27,23 @@ impl Labels {
         self.rows.push(number);
     }
 
+    /// Adds the labels of another file, of the same kind.
+    pub(super) fn append(&mut self, other: Self) {
+        let mut numbers = vec![0; other.words.len()];
+        for (word, number) in other.words {
+            let next = self.words.len() as u32;
+            numbers[number as usize] = *self.words.entry(word).or_insert(next);
+        }
+        let rows = other.rows.into_iter();
+        match numbers.is_empty() {
+            true => self.rows.extend(rows),
+            false => {
+                let known = |number: u32| numbers[number as usize];
+                self.rows.extend(rows.map(|row| row.map(known)));
+            }
+        }
+    }
+
     /// The class of every row and, if they are words, the sorted words that name the classes.
     pub(super) fn finish(self) -> (Vec<Option<u32>>, Vec<String>) {
         if self.words.is_empty() {
@@ -41,5 +58,35 @@ impl Labels {
         let names = self.words.into_keys();
         let name = |word: Vec<u8>| String::from_utf8_lossy(&word).into_owned();
         (rows.collect(), names.map(name).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_several_files_become_classes_together() {
+        let of = |words: &[Option<&str>]| {
+            let mut labels = Labels::default();
+            let words = words.iter().map(|word| word.map(str::as_bytes));
+            words.for_each(|word| labels.push_word(word));
+            labels
+        };
+        let mut all = of(&[Some("dog"), None, Some("ant")]);
+        all.append(of(&[None]));
+        all.append(of(&[Some("cat"), Some("dog")]));
+        let (rows, words) = all.finish();
+        assert_eq!(words, ["ant", "cat", "dog"]);
+        assert_eq!(rows, [Some(2), None, Some(0), None, Some(1), Some(2)]);
+
+        let mut numbers = Labels::default();
+        numbers.push_number(Some(7));
+        let mut more = Labels::default();
+        [None, Some(3)]
+            .into_iter()
+            .for_each(|label| more.push_number(label));
+        numbers.append(more);
+        assert_eq!(numbers.finish(), (vec![Some(7), None, Some(3)], vec![]));
     }
 }

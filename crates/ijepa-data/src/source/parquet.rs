@@ -12,10 +12,11 @@ use std::sync::Arc;
 use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
 use crate::order::Layout;
+use crate::reading::in_order;
 use crate::source::Source;
 use crate::source::cache::Cache;
 use crate::source::labels::Labels;
-use crate::source::shards::shards;
+use crate::source::storage::Storage;
 use labels::LabelKind;
 use shard::{Encoded, Shard};
 
@@ -50,6 +51,7 @@ pub struct ParquetSource {
     labels: Vec<Option<u32>>,
     classes: Vec<String>,
     window: usize,
+    storage: Storage,
     cache: Cache<Encoded>,
 }
 
@@ -69,6 +71,7 @@ impl ParquetSource {
     /// Opens the files that match `pattern`, in the byte-wise order of their names.
     ///
     /// `*`, `?`, `{a,b}` and `{000..146}` are understood; a folder means all its `.parquet` files.
+    /// With the Cargo feature `remote` it may be `https://HOST/PATH` or `s3://BUCKET/PATH`.
     ///
     /// # Errors
     ///
@@ -77,35 +80,28 @@ impl ParquetSource {
     /// [`DataError::LabelMix`], [`DataError::Inconsistent`] or [`DataError::DecoderPanic`].
     pub fn open(pattern: impl AsRef<Path>) -> Result<Self, DataError> {
         let pattern = pattern.as_ref();
+        let storage = Storage::of(pattern)?;
+        let paths = storage.shards(pattern, "parquet")?;
         let mut source = Self {
             shards: Vec::new(),
             groups: Vec::new(),
             labels: Vec::new(),
             classes: Vec::new(),
             window: 1,
+            storage,
             cache: Cache::new(0),
         };
+        let (storage, threads) = (source.storage.clone(), source.storage.most_at_once());
+        let open = |number: usize, _: &dyn Fn() -> bool| Shard::open(&storage, &paths[number]);
         let mut labels = Labels::default();
         let mut known: Option<(PathBuf, LabelKind)> = None;
-        for path in shards(pattern, "parquet")? {
-            let shard = Shard::open(&path)?;
+        in_order(paths.len(), threads, threads, open, |_, opened| {
+            let (shard, shard_labels) = opened?;
             same_kind(&mut known, &shard)?;
-            let mut first = labels.rows.len();
-            for (number, rows) in shard.group_rows().enumerate().filter(|group| group.1 > 0) {
-                source.groups.push(Group {
-                    shard: source.shards.len(),
-                    number,
-                    first,
-                    rows,
-                });
-                first += rows;
-            }
-            shard.labels(&mut labels)?;
-            if source.classes.is_empty() {
-                source.classes = shard.classes();
-            }
-            source.shards.push(shard);
-        }
+            source.add(shard, labels.rows.len());
+            labels.append(shard_labels);
+            Ok::<(), DataError>(())
+        })??;
         let (rows, words) = labels.finish();
         source.labels = rows;
         if !words.is_empty() {
@@ -118,6 +114,23 @@ impl ParquetSource {
         }
         let window = Self::WINDOW_BYTES / source.largest_group();
         Ok(source.with_window(NonZeroUsize::new(window).unwrap_or(NonZeroUsize::MIN)))
+    }
+
+    /// Adds a file whose images begin with `first`.
+    fn add(&mut self, shard: Shard, mut first: usize) {
+        for (number, rows) in shard.group_rows().enumerate().filter(|group| group.1 > 0) {
+            self.groups.push(Group {
+                shard: self.shards.len(),
+                number,
+                first,
+                rows,
+            });
+            first += rows;
+        }
+        if self.classes.is_empty() {
+            self.classes = shard.classes();
+        }
+        self.shards.push(shard);
     }
 
     /// Mixes the images of so many row groups at a time, of which twice as many are in memory;
@@ -195,7 +208,7 @@ impl Source for ParquetSource {
                 rows,
                 ..
             } = self.groups[group];
-            let encoded = self.shards[shard].images(number, rows)?;
+            let encoded = self.shards[shard].images(&self.storage, number, rows)?;
             let bytes = encoded.bytes();
             Ok((encoded, bytes))
         })?;
@@ -214,7 +227,8 @@ impl Source for ParquetSource {
 
     fn file(&self, index: usize) -> Option<PathBuf> {
         let shard = self.groups[self.locate(index).0].shard;
-        Some(self.shards[shard].path().to_owned())
+        let path = || self.shards[shard].path().to_owned();
+        self.storage.is_disk().then(path)
     }
 
     fn layout(&self) -> Layout {

@@ -38,7 +38,7 @@ pub(super) fn shards(pattern: &Path, ending: &str) -> Result<Vec<PathBuf>, DataE
     Ok(found)
 }
 
-fn no_match(pattern: &Path) -> DataError {
+pub(super) fn no_match(pattern: &Path) -> DataError {
     DataError::NoMatch {
         pattern: pattern.display().to_string(),
     }
@@ -46,7 +46,7 @@ fn no_match(pattern: &Path) -> DataError {
 
 /// What the braces of `text` stand for; nothing if that is too much. A brace without a comma and
 /// without two dots stands for itself.
-fn expand(text: &str) -> Option<Vec<String>> {
+pub(super) fn expand(text: &str) -> Option<Vec<String>> {
     let Some((before, inside, after)) = first_braces(text) else {
         return Some(vec![text.to_owned()]);
     };

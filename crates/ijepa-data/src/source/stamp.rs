@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 
-/// Length and time of change of a file.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Length and time of change of a file, and its ETag behind a URL.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stamp {
     pub(super) bytes: u64,
     /// Since 1970; 0 where the system does not tell.
     seconds: u64,
     nanoseconds: u32,
+    tag: Option<String>,
 }
 
 impl Stamp {
@@ -26,13 +27,30 @@ impl Stamp {
             bytes: metadata.len(),
             seconds: since.as_secs(),
             nanoseconds: since.subsec_nanos(),
+            tag: None,
+        }
+    }
+
+    /// As an answer of a store says.
+    #[cfg(feature = "remote")]
+    pub(super) fn of_object(
+        bytes: u64,
+        seconds: u64,
+        nanoseconds: u32,
+        tag: Option<String>,
+    ) -> Self {
+        Self {
+            bytes,
+            seconds,
+            nanoseconds,
+            tag,
         }
     }
 
     /// Refuses the file `path` if it is another one by now: what is known about it would give
     /// other images.
-    pub(super) fn check(self, path: &Path, now: &Metadata) -> Result<(), DataError> {
-        match self == Self::of(now) {
+    pub(super) fn check(&self, path: &Path, now: &Self) -> Result<(), DataError> {
+        match self == now {
             true => Ok(()),
             false => Err(DataError::Replaced {
                 path: path.to_owned(),

@@ -4,22 +4,19 @@ mod index;
 mod scan;
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
 use crate::order::Layout;
 use crate::reading::in_order;
+use crate::source::Source;
 use crate::source::cache::Cache;
 use crate::source::file::{MOST_BYTES, too_large};
 use crate::source::folder::EXTENSIONS_TEXT;
-use crate::source::shards::shards;
+use crate::source::storage::{Blob, Storage};
 use crate::source::user_cache::user_cache;
-use crate::source::{Source, file};
 use index::Index;
 
 /// Names the classes of shards whose labels are numbers, one a line.
@@ -28,8 +25,6 @@ pub(crate) const CLASSES_FILE: &str = "classes.txt";
 const MOST_OPEN: usize = 128;
 /// Images that are mixed at a time, unless told otherwise.
 const WINDOW_IMAGES: usize = 1 << 16;
-/// Shards that are looked at side by side, since storage answers many at once.
-const MOST_THREADS: usize = 16;
 
 /// The images of one or more tar files.
 ///
@@ -43,8 +38,8 @@ const MOST_THREADS: usize = 16;
 ///
 /// The first opening reads the headers and labels of every shard, in parallel, and keeps an index
 /// (24 bytes an image and its name) as a hidden file beside the shard or, where that cannot be
-/// written, in `ijepa/shards` of the user's cache folder. It counts for a shard of the same length
-/// and time of change. The file of a shard may be ustar, GNU or PAX, of any size, and is not
+/// written or is behind a URL, in `ijepa/shards` of the user's cache folder. It counts for a shard
+/// of the same length, time of change and ETag. The file of a shard may be ustar, GNU or PAX, of any size, and is not
 /// compressed; sparse members are refused.
 ///
 /// A shard that stops early has the images before that place and is named in
@@ -67,7 +62,8 @@ pub struct TarSource {
     ends: Vec<usize>,
     classes: Vec<String>,
     window: usize,
-    open: Cache<File>,
+    storage: Storage,
+    open: Cache<Blob>,
 }
 
 #[derive(Debug)]
@@ -82,7 +78,8 @@ impl TarSource {
     /// Opens the files that `pattern` names, in the byte-wise order of their paths.
     ///
     /// `*`, `?`, `{a,b}` and `{000..146}` are understood; a folder means all its `.tar` files. With
-    /// a `field`, labels are that field of members `json`: integers, strings or booleans.
+    /// the Cargo feature `remote` it may be `https://HOST/PATH` or `s3://BUCKET/PATH`. With a
+    /// `field`, labels are that field of members `json`: integers, strings or booleans.
     ///
     /// # Errors
     ///
@@ -90,14 +87,16 @@ impl TarSource {
     /// for a label that is none, [`DataError::LabelMix`], or [`DataError::NoImages`].
     pub fn open(pattern: impl AsRef<Path>, field: Option<&str>) -> Result<Self, DataError> {
         let pattern = pattern.as_ref();
-        let paths = shards(pattern, "tar")?;
+        let storage = Storage::of(pattern)?;
+        let paths = storage.shards(pattern, "tar")?;
         // Where indices are kept that cannot lie beside their shards.
         let folder = user_cache("shards");
         let open = |number: usize, _: &dyn Fn() -> bool| {
-            Index::open(&paths[number], field, folder.as_deref())
+            Index::open(&storage, &paths[number], field, folder.as_deref())
         };
         let mut indices = Vec::with_capacity(paths.len());
-        in_order(paths.len(), MOST_THREADS, MOST_THREADS, open, |_, index| {
+        let threads = storage.most_at_once();
+        in_order(paths.len(), threads, threads, open, |_, index| {
             indices.push(index?);
             Ok::<(), DataError>(())
         })??;
@@ -129,7 +128,7 @@ impl TarSource {
             });
         }
         let classes = match classes.is_empty() && field.is_none() {
-            true => names_of_numbers(&shards)?,
+            true => names_of_numbers(&storage, &shards)?,
             false => classes,
         };
         Ok(Self {
@@ -137,6 +136,7 @@ impl TarSource {
             shards,
             ends,
             classes,
+            storage,
             open: Cache::new(MOST_OPEN),
         })
     }
@@ -154,19 +154,6 @@ impl TarSource {
         let shard = self.ends.partition_point(|&end| end <= index);
         let first = shard.checked_sub(1).map_or(0, |before| self.ends[before]);
         (shard, index - first)
-    }
-
-    fn file_of(&self, number: usize) -> Result<Arc<File>, DataError> {
-        let Shard { path, index, .. } = &self.shards[number];
-        let unreadable = |source| file::unreadable(path, source);
-        let open = || {
-            let file = File::open(path).map_err(unreadable)?;
-            Ok((file, 1))
-        };
-        let file = self.open.get(number, open)?;
-        let now = file.metadata().map_err(unreadable)?;
-        index.about().shard.check(path, &now)?;
-        Ok(file)
     }
 }
 
@@ -197,7 +184,8 @@ impl Source for TarSource {
     }
 
     fn file(&self, index: usize) -> Option<PathBuf> {
-        Some(self.shards[self.locate(index).0].path.clone())
+        let shard = &self.shards[self.locate(index).0];
+        self.storage.is_disk().then(|| shard.path.clone())
     }
 
     fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
@@ -211,10 +199,10 @@ impl Source for TarSource {
         if u64::from(length) > MOST_BYTES {
             return Err(too_large(self.name(index).as_ref(), length.into()).into());
         }
-        let file = self.file_of(number)?;
+        let open = || Ok((self.storage.open(&shard.path)?, 1));
+        let blob = self.open.get(number, open)?;
         buffer.resize(length as usize, 0);
-        let read = read_exact_at(&file, &shard.path, buffer, start);
-        read.map_err(|source| file::unreadable(&shard.path, source))?;
+        blob.read_into(buffer, start, &shard.index.about().shard)?;
         Ok(Fetched::File)
     }
 
@@ -266,12 +254,12 @@ fn one_kind(paths: &[PathBuf], indices: &[Index]) -> Result<(), DataError> {
 }
 
 /// The names of classes that are numbers, if a file beside the first of `shards` has them.
-fn names_of_numbers(shards: &[Shard]) -> Result<Vec<String>, DataError> {
+fn names_of_numbers(storage: &Storage, shards: &[Shard]) -> Result<Vec<String>, DataError> {
     let path = shards[0].path.with_file_name(CLASSES_FILE);
-    if !path.is_file() {
+    let Some(text) = storage.text(&path)? else {
         return Ok(Vec::new());
-    }
-    let names: Vec<String> = file::read_text(&path)?.lines().map(str::to_owned).collect();
+    };
+    let names: Vec<String> = text.lines().map(str::to_owned).collect();
     let labels = shards.iter().map(|shard| &shard.index);
     let labels = labels.flat_map(|index| (0..index.len()).filter_map(|row| index.label(row)));
     match labels.max() {
@@ -284,18 +272,4 @@ fn names_of_numbers(shards: &[Shard]) -> Result<Vec<String>, DataError> {
         Some(_) => Ok(names),
         None => Ok(Vec::new()),
     }
-}
-
-#[cfg(unix)]
-fn read_exact_at(file: &File, _: &Path, buffer: &mut [u8], start: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, buffer, start)
-}
-
-/// As on Unix, by a handle of its own, since there the position is shared.
-#[cfg(not(unix))]
-fn read_exact_at(_: &File, path: &Path, buffer: &mut [u8], start: u64) -> io::Result<()> {
-    use std::io::{Read, Seek, SeekFrom};
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(start))?;
-    file.read_exact(buffer)
 }

@@ -2,18 +2,19 @@
 
 mod format;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::SystemTime;
 
 use blake3::Hasher;
-use ijepa_files::{NewFile, cannot, write_file};
 
 use super::walk::{AHEAD, COARSE, Mark, THREADS, real};
 use super::{FolderForm, FolderSource, check_folder};
 use crate::error::DataError;
 use crate::reading::in_order;
 use crate::source::Source;
+use crate::source::index_file::{self, Kind};
 use crate::source::user_cache::user_cache;
 
 /// A folder of indexes: lists of the images of other folders, each with the time of the last
@@ -89,7 +90,7 @@ impl IndexCache {
         let root = root.as_ref();
         check_folder(root)?;
         let path = self.path(root, form)?;
-        if let Some((source, marks)) = format::read(&path, root)
+        if let Some((source, marks)) = read(&path, root)
             && holds(&marks)?
         {
             return Ok(source);
@@ -97,7 +98,7 @@ impl IndexCache {
         let started = SystemTime::now();
         let (mut source, marks) = FolderSource::list(root, form)?;
         if source.len() >= Self::LEAST_IMAGES && is_settled(&marks, started) {
-            let written = write(&path, &source, &marks);
+            let written = self.keep(form, &source, &marks);
             source.note = written
                 .err()
                 .map(|error| match std::error::Error::source(&error) {
@@ -128,15 +129,42 @@ impl IndexCache {
             sleep(COARSE);
             (source, marks, settled) = list()?;
         }
-        let path = self.path(root, form)?;
-        if settled {
-            write(&path, &source, &marks)?;
-        }
+        let path = match settled {
+            true => Some(self.keep(form, &source, &marks)?),
+            false => None,
+        };
         Ok(Kept {
-            path: settled.then_some(path),
+            path,
             images: source.len(),
             folders: marks.len(),
         })
+    }
+
+    /// Writes an index, and gives its file. That of the other form is removed if the folder is not
+    /// what it was any more.
+    fn keep(
+        &self,
+        form: FolderForm,
+        source: &FolderSource,
+        marks: &[Marked],
+    ) -> Result<PathBuf, DataError> {
+        let path = self.path(&source.root, form)?;
+        let written =
+            index_file::write(&path, Kind::Folder, |out| format::write(out, source, marks));
+        written.map_err(|cause| DataError::Index {
+            folder: source.root.clone(),
+            source: cause,
+        })?;
+        let other = self.path(&source.root, form.other())?;
+        let is_stale = match read(&other, &source.root) {
+            Some((_, marks)) => !holds(&marks)?,
+            None => other.exists(),
+        };
+        if is_stale {
+            // One that cannot be removed is passed over by its marks.
+            let _ = fs::remove_file(other);
+        }
+        Ok(path)
     }
 
     /// The file of the index of `root`, which is told by its path without links.
@@ -164,11 +192,7 @@ fn is_settled(marks: &[Marked], now: SystemTime) -> bool {
     marks.iter().all(|(_, mark)| mark.is_settled(now))
 }
 
-fn write(path: &Path, source: &FolderSource, marks: &[Marked]) -> Result<(), DataError> {
-    let fill =
-        |file: &mut NewFile| format::write(file, source, marks).map_err(cannot("write", path));
-    write_file(path, fill).map_err(|cause| DataError::Index {
-        folder: source.root.clone(),
-        source: cause,
-    })
+/// The source and the marks of an index, if it is there.
+fn read(path: &Path, root: &Path) -> Option<(FolderSource, Vec<Marked>)> {
+    format::parse(index_file::read(path, Kind::Folder)?, root)
 }

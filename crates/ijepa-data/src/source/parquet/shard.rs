@@ -1,7 +1,5 @@
 //! One Parquet file: its columns, labels and encoded images.
 
-use std::fs::{File, Metadata};
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,10 +18,13 @@ use crate::source::parquet::chunk::Chunk;
 use crate::source::parquet::labels::{LABEL_COLUMNS, LabelKind};
 use crate::source::parquet::pages::{self, BadPage};
 use crate::source::stamp::Stamp;
+use crate::source::storage::{Blob, Storage, patiently};
 
 /// Leaf columns that can hold encoded images, in the order of preference.
 const IMAGE_COLUMNS: [&str; 4] = ["image.bytes", "img.bytes", "image", "img"];
 const IMAGE_COLUMNS_TEXT: &str = "`image`, `img` or with a field `bytes` in one of these";
+/// Bytes at the end of a file that are read first: the whole footer, as a rule.
+const FOOTER: u64 = 64 << 10;
 /// Rows decoded at a time, so that memory follows what a file holds and not what it announces.
 const ROWS_AT_ONCE: usize = 256;
 
@@ -73,14 +74,24 @@ impl Encoded {
 }
 
 impl Shard {
-    /// Reads the footer and finds the columns.
-    pub(super) fn open(path: &Path) -> Result<Self, DataError> {
-        let file = open(path)?;
-        let stamp = Stamp::of(&metadata(path, &file)?);
-        let read = || ParquetMetaDataReader::new().parse_and_finish(&file);
-        let metadata = guard(&path.display().to_string(), read)?
-            .map_err(|cause| parquet_error(path, cause))?;
+    /// Reads the footer, finds the columns and reads the label of every row, `None` where there is
+    /// no label.
+    pub(super) fn open(storage: &Storage, path: &Path) -> Result<(Self, Labels), DataError> {
+        let blob = storage.open(path)?;
+        let shard = Self::of(path, &blob)?;
+        let mut labels = Labels::default();
+        for (group, rows) in shard.group_rows().enumerate() {
+            match shard.label {
+                None => (0..rows).for_each(|_| labels.push_number(None)),
+                Some(column) => shard.group_labels(&blob, group, column, rows, &mut labels)?,
+            }
+        }
+        Ok((shard, labels))
+    }
 
+    fn of(path: &Path, blob: &Blob) -> Result<Self, DataError> {
+        let stamp = blob.stamp()?;
+        let metadata = footer(path, blob, &stamp)?;
         let schema = metadata.file_metadata().schema_descr();
         let leaves: Vec<String> = schema
             .columns()
@@ -112,7 +123,7 @@ impl Shard {
             image,
             label,
         };
-        shard.check(stamp.bytes)?;
+        shard.check()?;
         Ok(shard)
     }
 
@@ -133,25 +144,16 @@ impl Shard {
         groups.map(|group| group.num_rows() as usize)
     }
 
-    /// Appends the label of every row to `labels`; `None` where there is no label.
-    pub(super) fn labels(&self, labels: &mut Labels) -> Result<(), DataError> {
-        let file = open(&self.path)?;
-        for (group, rows) in self.group_rows().enumerate() {
-            match self.label {
-                None => (0..rows).for_each(|_| labels.push_number(None)),
-                Some(column) => self.group_labels(&file, group, column, rows, labels)?,
-            }
-        }
-        Ok(())
-    }
-
     /// The encoded images of one row group.
-    pub(super) fn images(&self, group: usize, rows: usize) -> Result<Encoded, DataError> {
-        let file = open(&self.path)?;
-        self.stamp
-            .check(&self.path, &metadata(&self.path, &file)?)?;
+    pub(super) fn images(
+        &self,
+        storage: &Storage,
+        group: usize,
+        rows: usize,
+    ) -> Result<Encoded, DataError> {
+        let chunk = self.chunk(&storage.open(&self.path)?, group, self.image)?;
         let mut encoded = Encoded::default();
-        self.column::<ByteArrayType>(&file, group, self.image, rows, |image| encoded.push(image))?;
+        self.column::<ByteArrayType>(chunk, group, self.image, rows, |image| encoded.push(image))?;
         Ok(encoded)
     }
 
@@ -182,7 +184,8 @@ impl Shard {
 
     /// Refuses row counts and column positions that the file's size rules out; the library
     /// would allocate what they announce.
-    fn check(&self, file_bytes: u64) -> Result<(), DataError> {
+    fn check(&self) -> Result<(), DataError> {
+        let file_bytes = self.stamp.bytes;
         let wrong = |what, found, expected| {
             Err(DataError::Inconsistent {
                 path: self.path.clone(),
@@ -218,12 +221,13 @@ impl Shard {
 
     fn group_labels(
         &self,
-        file: &File,
+        blob: &Blob,
         group: usize,
         LabelColumn { leaf, kind }: LabelColumn,
         rows: usize,
         labels: &mut Labels,
     ) -> Result<(), DataError> {
+        let chunk = patiently(|| self.chunk(blob, group, leaf))?;
         let signed = match kind {
             LabelKind::Integer { signed } => signed,
             LabelKind::Boolean => {
@@ -231,11 +235,11 @@ impl Shard {
                 let push = |value: Option<&bool>| {
                     labels.push_word(value.map(word).as_deref().map(str::as_bytes));
                 };
-                return self.column::<BoolType>(file, group, leaf, rows, push);
+                return self.column::<BoolType>(chunk, group, leaf, rows, push);
             }
             LabelKind::Text => {
                 let push = |value: Option<&ByteArray>| labels.push_word(value.map(ByteArray::data));
-                return self.column::<ByteArrayType>(file, group, leaf, rows, push);
+                return self.column::<ByteArrayType>(chunk, group, leaf, rows, push);
             }
         };
         let mut largest = 0;
@@ -249,13 +253,13 @@ impl Shard {
                 true => i64::from(label),
                 false => i64::from(label as u32),
             };
-            self.column::<Int32Type>(file, group, leaf, rows, |label| push(label.map(widen)))?;
+            self.column::<Int32Type>(chunk, group, leaf, rows, |label| push(label.map(widen)))?;
         } else {
             let widen = |&label: &i64| match signed {
                 true => label,
                 false => i64::try_from(label as u64).unwrap_or(i64::MAX),
             };
-            self.column::<Int64Type>(file, group, leaf, rows, |label| push(label.map(widen)))?;
+            self.column::<Int64Type>(chunk, group, leaf, rows, |label| push(label.map(widen)))?;
         }
         if largest > i64::from(u32::MAX) {
             return Err(DataError::Inconsistent {
@@ -269,23 +273,13 @@ impl Shard {
     }
 
     /// Reads a column and refuses pages that announce more bytes than they can hold.
-    fn chunk(&self, file: &File, column: &ColumnChunkMetaData) -> Result<Chunk, DataError> {
-        let unreadable = |source| read_error(&self.path, source);
+    fn chunk(&self, blob: &Blob, group: usize, leaf: usize) -> Result<Chunk, DataError> {
+        let column = self.metadata.row_group(group).column(leaf);
         // The range was compared with the file's length when it was opened.
         let (start, length) = range(column);
-        let mut reader = file;
-        reader
-            .seek(SeekFrom::Start(start as u64))
-            .map_err(unreadable)?;
-        let mut bytes = Vec::with_capacity(length as usize);
-        reader
-            .take(length as u64)
-            .read_to_end(&mut bytes)
-            .map_err(unreadable)?;
-        let chunk = Chunk {
-            start: start as u64,
-            bytes: bytes.into(),
-        };
+        let (start, end) = (start as u64, (start + length) as u64);
+        let bytes = blob.read(start..end, &self.stamp)?;
+        let chunk = Chunk { start, bytes };
         let wrong = |what, found, expected| {
             Err(DataError::Inconsistent {
                 path: self.path.clone(),
@@ -306,7 +300,7 @@ impl Shard {
     /// Hands every value of a column chunk to `each`, `None` for null.
     fn column<T: DataType>(
         &self,
-        file: &File,
+        bytes: Chunk,
         group: usize,
         column: usize,
         rows: usize,
@@ -315,7 +309,7 @@ impl Shard {
         let schema = self.metadata.file_metadata().schema_descr();
         let chunk = self.metadata.row_group(group).column(column);
         let present = schema.column(column).max_def_level();
-        let bytes = Arc::new(self.chunk(file, chunk)?);
+        let bytes = Arc::new(bytes);
         let mut done = 0;
         let mut read = || -> Result<(), ParquetError> {
             let pages = SerializedPageReader::new(Arc::clone(&bytes), chunk, rows, None)?;
@@ -374,18 +368,22 @@ fn range(column: &ColumnChunkMetaData) -> (i64, i64) {
     (start, column.compressed_size())
 }
 
-fn open(path: &Path) -> Result<File, DataError> {
-    File::open(path).map_err(|source| read_error(path, source))
-}
-
-fn metadata(path: &Path, file: &File) -> Result<Metadata, DataError> {
-    file.metadata().map_err(|source| read_error(path, source))
-}
-
-fn read_error(path: &Path, source: std::io::Error) -> DataError {
-    DataError::Read {
-        path: path.to_owned(),
-        source,
+/// What the end of a file says of all of it.
+fn footer(path: &Path, blob: &Blob, stamp: &Stamp) -> Result<ParquetMetaData, DataError> {
+    let mut length = stamp.bytes.min(FOOTER);
+    loop {
+        let start = stamp.bytes - length;
+        let end = patiently(|| blob.read(start..stamp.bytes, stamp))?;
+        let parse = || {
+            let mut reader = ParquetMetaDataReader::new();
+            reader.try_parse_sized(&end, stamp.bytes)?;
+            reader.finish()
+        };
+        match guard(&path.display().to_string(), parse)? {
+            // At most the bytes of the file, and more than were read.
+            Err(ParquetError::NeedMoreData(needed)) => length = needed as u64,
+            parsed => return parsed.map_err(|cause| parquet_error(path, cause)),
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 mod file;
 
-use std::fs::File;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::scan::scan;
 use crate::error::DataError;
 use crate::source::stamp::Stamp;
+use crate::source::storage::Storage;
+use file::Places;
 
 /// Start, end of the name (8 bytes each), length and label (4 each) of an image, little-endian.
 const RECORD_BYTES: usize = 24;
@@ -47,6 +48,12 @@ pub(super) struct About {
     pub(super) images: usize,
 }
 
+impl About {
+    fn fits(&self, shard: &Stamp, field: Option<&str>) -> bool {
+        self.shard == *shard && self.field.as_deref() == field
+    }
+}
+
 impl Index {
     /// The images `members` with their `labels`.
     pub(super) fn new(members: &[Member], labels: &[Option<u32>], about: About) -> Self {
@@ -66,32 +73,35 @@ impl Index {
     }
 
     /// The index of `shard` with the labels of `field`: from a file that holds it, else by a look
-    /// at the whole shard, which is kept beside it or, where that cannot be, in `folder`.
+    /// at the whole shard, which is kept beside it or, where that cannot be, in `folder`; those of
+    /// what the shard was before are removed then.
     ///
     /// # Errors
     ///
     /// [`DataError::Read`] or any error of [`scan`].
     pub(super) fn open(
+        storage: &Storage,
         shard: &Path,
         field: Option<&str>,
         folder: Option<&Path>,
     ) -> Result<Self, DataError> {
-        let unreadable = |source| DataError::Read {
-            path: shard.to_owned(),
-            source,
-        };
-        let file = File::open(shard).map_err(unreadable)?;
-        let stamp = Stamp::of(&file.metadata().map_err(unreadable)?);
-        let places = file::places(shard, field, folder);
-        let fits =
-            |index: &Self| index.about.shard == stamp && index.about.field.as_deref() == field;
-        let mut kept = places.iter().filter_map(|place| Self::read(place));
-        if let Some(index) = kept.find(fits) {
-            return Ok(index);
+        let blob = storage.open(shard)?;
+        let stamp = blob.stamp()?;
+        let places = Places::of(shard, folder);
+        let files = places.files(field);
+        let mut others = false;
+        for file in &files {
+            match Self::read(file) {
+                Some(index) if index.about.fits(&stamp, field) => return Ok(index),
+                other => others |= other.is_some() || file.exists(),
+            }
         }
-        let index = scan(shard, &file, stamp, field)?;
+        let index = scan(shard, &blob, stamp, field)?;
         // What cannot be kept is made anew the next time.
-        let _ = places.iter().find(|place| index.write(place).is_ok());
+        let is_kept = files.iter().any(|file| index.write(file).is_ok());
+        if is_kept && others {
+            places.remove_stale(&index.about.shard);
+        }
         Ok(index)
     }
 

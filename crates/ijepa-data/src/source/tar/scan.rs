@@ -1,6 +1,5 @@
 //! One pass over the headers of a tar file, which finds its samples.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -13,6 +12,7 @@ use crate::error::DataError;
 use crate::source::folder::{is_array, is_image};
 use crate::source::labels::Labels;
 use crate::source::stamp::Stamp;
+use crate::source::storage::{Blob, Scanner};
 
 /// Bytes that a member with labels may have.
 const MOST_LABEL_BYTES: u64 = 16 << 20;
@@ -59,7 +59,7 @@ struct Samples<'a> {
 /// label that is none, [`DataError::Read`], [`DataError::DecoderPanic`].
 pub(super) fn scan(
     shard: &Path,
-    file: &File,
+    blob: &Blob,
     stamp: Stamp,
     field: Option<&str>,
 ) -> Result<Index, DataError> {
@@ -72,7 +72,13 @@ pub(super) fn scan(
         are_numbers: None,
     };
     let name = shard.display().to_string();
-    let stop = guard(&name, || walk(&mut samples, file, stamp.bytes))??;
+    let scanner = Scanner::new(blob, &stamp);
+    let walked = guard(&name, || walk(&mut samples, &scanner, stamp.bytes));
+    // What cannot be read is no end.
+    if let Some(failure) = scanner.failure() {
+        return Err(failure);
+    }
+    let stop = walked??;
     samples.finish_sample(stop.is_some())?;
     if let (true, Some(why)) = (samples.members.is_empty(), &stop) {
         return Err(tar_error(shard, io::Error::other(why.clone())));
@@ -89,27 +95,24 @@ pub(super) fn scan(
     Ok(Index::new(&samples.members, &labels, about))
 }
 
-/// Adds all members of `file`, up to the place where it stops early; says why it does.
-fn walk(samples: &mut Samples, file: &File, bytes: u64) -> Result<Option<String>, DataError> {
+/// Adds all members of a shard, up to the place where it stops early; says why it does.
+fn walk(
+    samples: &mut Samples,
+    scanner: &Scanner<'_>,
+    bytes: u64,
+) -> Result<Option<String>, DataError> {
     let shard = samples.shard;
-    let unreadable = |cause: io::Error| match cause.raw_os_error() {
-        Some(_) => DataError::Read {
-            path: shard.to_owned(),
-            source: cause,
-        },
-        None => tar_error(shard, cause),
-    };
-    let mut archive = Archive::new(file);
+    let broken = |cause| tar_error(shard, cause);
+    let mut archive = Archive::new(scanner);
     let mut end = 0;
-    for entry in archive.entries_with_seek().map_err(unreadable)? {
+    for entry in archive.entries_with_seek().map_err(broken)? {
         let mut entry = match entry {
             Ok(entry) => entry,
-            Err(cause) if cause.raw_os_error().is_none() => return Ok(Some(one_line(&cause))),
-            Err(cause) => return Err(unreadable(cause)),
+            Err(cause) => return Ok(Some(one_line(&cause))),
         };
         // The length of such a member is not that of its bytes.
-        if is_sparse(&mut entry).map_err(unreadable)? {
-            return Err(unreadable(io::Error::other("a member is a sparse file")));
+        if is_sparse(&mut entry).map_err(broken)? {
+            return Err(broken(io::Error::other("a member is a sparse file")));
         }
         let last = entry.raw_file_position().saturating_add(entry.size());
         end = last.div_ceil(BLOCK).saturating_mul(BLOCK);

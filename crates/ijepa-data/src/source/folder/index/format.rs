@@ -1,13 +1,12 @@
-//! The file of an index.
+//! What the file of an index holds.
 //!
-//! A line that names the format, then whole numbers of 8 bytes, little-endian, and texts, which are
+//! Whole numbers of 8 bytes, little-endian, and texts, which are
 //! a length and bytes: the marks (path, whether it is there, number, seconds, nanoseconds), the
 //! names of the classes, the folders (path below the root, label + 1 or 0, number of images), the
 //! counts of other files, the number of images; then the length of each image's name in two bytes,
 //! and the names.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,15 +17,11 @@ use crate::source::folder::others::Others;
 use crate::source::folder::walk::Mark;
 use crate::source::folder::{Folder, FolderSource};
 
-/// Changes with the format.
-const FORMAT: &[u8] = b"ijepa folder index 1\n";
-
 pub(super) fn write(
-    out: &mut impl Write,
+    out: &mut dyn Write,
     source: &FolderSource,
     marks: &[Marked],
 ) -> io::Result<()> {
-    out.write_all(FORMAT)?;
     number(out, marks.len() as u64)?;
     for (path, mark) in marks {
         text(out, path.as_os_str().as_encoded_bytes())?;
@@ -63,24 +58,18 @@ pub(super) fn write(
     out.write_all(source.names.bytes())
 }
 
-fn number(out: &mut impl Write, number: u64) -> io::Result<()> {
+fn number(out: &mut dyn Write, number: u64) -> io::Result<()> {
     out.write_all(&number.to_le_bytes())
 }
 
-fn text(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+fn text(out: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
     number(out, bytes.len() as u64)?;
     out.write_all(bytes)
 }
 
-/// The source and the marks of the file `path`; none if it is not there or of another format.
-pub(super) fn read(path: &Path, root: &Path) -> Option<(FolderSource, Vec<Marked>)> {
-    let file = File::open(path).ok()?;
-    let left = file.metadata().ok()?.len();
-    let reader = BufReader::new(file);
-    let mut input = Input { reader, left };
-    if input.bytes(FORMAT.len() as u64)? != FORMAT {
-        return None;
-    }
+/// The source and the marks that were written; none if there are others in it.
+pub(super) fn parse(mut content: Vec<u8>, root: &Path) -> Option<(FolderSource, Vec<Marked>)> {
+    let mut input = Input(&content);
     let marks = input.list(|input| {
         let path = input.path()?;
         let [there, number, seconds, nanoseconds] = input.numbers()?;
@@ -95,7 +84,7 @@ pub(super) fn read(path: &Path, root: &Path) -> Option<(FolderSource, Vec<Marked
         };
         Some((path, mark))
     })?;
-    let classes = input.list(|input| String::from_utf8(input.text()?).ok())?;
+    let classes = input.list(Input::string)?;
     let mut first = 0;
     let folders = input.list(|input| {
         let (path, [label, images]) = (input.path()?, input.numbers()?);
@@ -109,19 +98,22 @@ pub(super) fn read(path: &Path, root: &Path) -> Option<(FolderSource, Vec<Marked
         Some(folder)
     })?;
     let others = input.list(|input| {
-        let ending = String::from_utf8(input.text()?).ok()?;
+        let ending = input.string()?;
         let [count] = input.numbers()?;
         Some((ending, count))
     })?;
     let [images] = input.numbers()?;
     let lengths = input.bytes(images.checked_mul(2)?)?;
-    let lengths = lengths.as_chunks().0.iter().copied();
-    let bytes = input.bytes(input.left)?;
+    let lengths: Vec<[u8; 2]> = lengths.as_chunks().0.to_vec();
+    let lengths = lengths.into_iter().map(u16::from_le_bytes);
+    // The names are most of it and stay where they are.
+    let start = content.len() - input.0.len();
+    content.drain(..start);
     let source = FolderSource {
         root: root.to_owned(),
         classes,
         folders,
-        names: Names::of_lengths(lengths.map(u16::from_le_bytes), bytes)?,
+        names: Names::of_lengths(lengths, content)?,
         others: Others(others.into_iter().collect()),
         note: None,
         is_indexed: true,
@@ -132,17 +124,13 @@ pub(super) fn read(path: &Path, root: &Path) -> Option<(FolderSource, Vec<Marked
     is_whole.then_some((source, marks))
 }
 
-/// What is left of a file, which bounds every length that it announces.
-struct Input {
-    reader: BufReader<File>,
-    left: u64,
-}
+/// What is left, which bounds every length that it announces.
+struct Input<'a>(&'a [u8]);
 
-impl Input {
-    fn bytes(&mut self, count: u64) -> Option<Vec<u8>> {
-        self.left = self.left.checked_sub(count)?;
-        let mut bytes = vec![0; usize::try_from(count).ok()?];
-        self.reader.read_exact(&mut bytes).ok()?;
+impl<'a> Input<'a> {
+    fn bytes(&mut self, count: u64) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.0.split_at_checked(usize::try_from(count).ok()?)?;
+        self.0 = rest;
         Some(bytes)
     }
 
@@ -152,13 +140,17 @@ impl Input {
         Some(std::array::from_fn(|at| u64::from_le_bytes(words[at])))
     }
 
-    fn text(&mut self) -> Option<Vec<u8>> {
+    fn text(&mut self) -> Option<&'a [u8]> {
         let [length] = self.numbers()?;
         self.bytes(length)
     }
 
+    fn string(&mut self) -> Option<String> {
+        Some(str::from_utf8(self.text()?).ok()?.to_owned())
+    }
+
     fn path(&mut self) -> Option<PathBuf> {
-        Some(of_bytes(&self.text()?).into_owned().into())
+        Some(of_bytes(self.text()?).into_owned().into())
     }
 
     /// As many as a number says.

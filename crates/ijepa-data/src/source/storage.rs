@@ -1,0 +1,132 @@
+//! Where the files of a data set lie: on this machine or behind URLs.
+
+mod blob;
+#[cfg(feature = "remote")]
+mod remote;
+
+use std::path::{Path, PathBuf};
+
+use crate::error::DataError;
+use crate::fetch::FetchError;
+use crate::reading::Retry;
+use crate::source::file::read_text;
+use crate::source::shards::shards;
+pub(super) use blob::{Blob, Scanner};
+
+/// Files that are looked at side by side, since storage answers many at once.
+const MOST_AT_ONCE: usize = 16;
+/// As many behind URLs, where an answer takes longer.
+#[cfg(feature = "remote")]
+const MOST_AT_ONCE_REMOTE: usize = 64;
+
+/// The storage of one data set.
+#[derive(Debug, Clone)]
+pub(super) enum Storage {
+    Disk,
+    #[cfg(feature = "remote")]
+    Remote(std::sync::Arc<remote::Remote>),
+}
+
+impl Storage {
+    /// The storage of the files that `pattern` names.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::NoRemote`] for a URL in a build without the feature `remote`, with it
+    /// [`DataError::Threads`].
+    pub(super) fn of(pattern: &Path) -> Result<Self, DataError> {
+        match is_url(pattern) {
+            false => Ok(Self::Disk),
+            #[cfg(feature = "remote")]
+            true => Ok(Self::Remote(remote::Remote::start()?)),
+            #[cfg(not(feature = "remote"))]
+            true => Err(DataError::NoRemote {
+                url: pattern.display().to_string(),
+            }),
+        }
+    }
+
+    /// The files that `pattern` names, sorted byte-wise; never empty.
+    pub(super) fn shards(&self, pattern: &Path, ending: &str) -> Result<Vec<PathBuf>, DataError> {
+        match self {
+            Self::Disk => shards(pattern, ending),
+            #[cfg(feature = "remote")]
+            Self::Remote(remote) => remote.shards(pattern, ending),
+        }
+    }
+
+    pub(super) fn open(&self, path: &Path) -> Result<Blob, DataError> {
+        match self {
+            Self::Disk => Blob::open(path),
+            #[cfg(feature = "remote")]
+            Self::Remote(remote) => Ok(Blob::Object(remote.object(path)?)),
+        }
+    }
+
+    /// The text of a file, if it is there.
+    pub(super) fn text(&self, path: &Path) -> Result<Option<String>, DataError> {
+        match self {
+            Self::Disk => path.is_file().then(|| read_text(path)).transpose(),
+            #[cfg(feature = "remote")]
+            Self::Remote(remote) => remote.text(path),
+        }
+    }
+
+    /// Files that are looked at side by side.
+    pub(super) fn most_at_once(&self) -> usize {
+        match self {
+            Self::Disk => MOST_AT_ONCE,
+            #[cfg(feature = "remote")]
+            Self::Remote(_) => MOST_AT_ONCE_REMOTE,
+        }
+    }
+
+    pub(super) fn is_disk(&self) -> bool {
+        matches!(self, Self::Disk)
+    }
+}
+
+/// Whether a path is a URL.
+pub(crate) fn is_url(path: &Path) -> bool {
+    let scheme = path.to_str().and_then(|text| text.split_once("://"));
+    scheme.is_some_and(|(scheme, _)| {
+        !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
+/// Waits for storage that fails for now, while a data set is opened.
+pub(super) fn patiently<T>(
+    mut attempt: impl FnMut() -> Result<T, DataError>,
+) -> Result<T, DataError> {
+    let attempt = || attempt().map_err(FetchError::from);
+    let done = Retry::default().run(&|| false, attempt);
+    done.map_err(FetchError::into_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_told_from_paths() {
+        for (path, expected) in [
+            ("https://host/a.tar", true),
+            ("s3://bucket/a.tar", true),
+            ("C:/a.tar", false),
+            ("a/b://c", false),
+            ("://a", false),
+        ] {
+            assert_eq!(is_url(path.as_ref()), expected, "{path}");
+        }
+    }
+
+    #[test]
+    #[cfg(not(feature = "remote"))]
+    fn a_build_without_the_feature_says_so() {
+        let error = Storage::of("https://host/a.tar".as_ref()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`https://host/a.tar` needs a build with the Cargo feature `remote`"
+        );
+    }
+}
