@@ -128,7 +128,7 @@ fn commands_that_take_weights_take_those_of_the_hub() {
         format!(
             "visualize predictor --data scenes:n=2,size=32 --out {out}.png --weights hf:org/none"
         ),
-        format!("knn --train scenes:n=2,size=32 --test scenes:n=2,size=32 --weights hf:org/none"),
+        "knn --train scenes:n=2,size=32 --test scenes:n=2,size=32 --weights hf:org/none".to_owned(),
     ] {
         assert_eq!(case.refusal(&line, &[]), missing, "{line}");
     }

@@ -39,6 +39,8 @@ use crate::{
 use cache::CachedRepository;
 use http::Client;
 
+/// Files that an error names.
+const MOST_NAMED: usize = 10;
 const ENDPOINT: &str = "https://huggingface.co";
 
 /// Where weights come from and where they are kept.
@@ -149,7 +151,7 @@ impl Hub {
             Some(file) => hub_files::of_file(file, &listing.files),
             None => hub_files::of_folder(&listing.files).ok_or_else(|| HubError::NoWeights {
                 repository: name.repository().to_owned(),
-                files: listing.files.join(", "),
+                files: first_of(&listing.files),
             })?,
         };
         watch(Event::Begins {
@@ -215,6 +217,16 @@ impl Hub {
             watch(Event::Bytes { file, done, total });
         })?;
         Ok(path)
+    }
+}
+
+/// The first few of `files`, and how many there are more.
+fn first_of(files: &[String]) -> String {
+    let shown = files.len().min(MOST_NAMED);
+    let text = files[..shown].join(", ");
+    match files.len() - shown {
+        0 => text,
+        more => format!("{text} and {more} more"),
     }
 }
 

@@ -214,6 +214,41 @@ fn damaged_bytes_are_no_weights_and_are_downloaded_again() {
 }
 
 #[test]
+fn what_another_file_has_left_is_not_built_upon() {
+    let case = Case::new(&[("model.safetensors", &large())]);
+    case.fetch("hf:org/vit").unwrap();
+    let snapshot = case
+        .hub
+        .cache
+        .join(format!("models--org--vit/snapshots/{COMMIT}"));
+    let blob = fs::canonicalize(snapshot.join("model.safetensors")).unwrap();
+    for length in [100, 5000, 6000] {
+        fs::remove_dir_all(&snapshot).unwrap();
+        fs::remove_file(&blob).unwrap();
+        fs::write(blob.with_added_extension("incomplete"), vec![7; length]).unwrap();
+        let folder = case.fetch("hf:org/vit").unwrap();
+        assert_eq!(
+            fs::read(folder.join("model.safetensors")).unwrap(),
+            large(),
+            "{length}"
+        );
+    }
+}
+
+#[test]
+fn a_repository_of_many_files_is_not_listed_as_a_whole() {
+    let names: Vec<String> = (10..24).map(|index| format!("{index}.txt")).collect();
+    let case = Case::new(
+        &names
+            .iter()
+            .map(|name| (name.as_str(), &b"x"[..]))
+            .collect::<Vec<_>>(),
+    );
+    let refusal = case.refusal("hf:org/vit");
+    assert!(refusal.ends_with("18.txt, 19.txt and 4 more"), "{refusal}");
+}
+
+#[test]
 fn refusals_say_what_to_do() {
     let case = Case::new(&[("config.json", b"{}"), ("other.txt", b"text")]);
     assert_eq!(
@@ -463,12 +498,13 @@ fn an_encoder_is_loaded_by_its_name() {
             .map(|(file, content)| (*file, content.as_slice())),
     );
     // In a process of its own, which has the variables of the environment for itself.
-    let status = Command::new(env::current_exe().unwrap())
+    let child = Command::new(env::current_exe().unwrap())
         .args(["--exact", "hub::tests::an_encoder_is_loaded_by_its_name"])
         .envs([(CHILD, "1"), ("HF_ENDPOINT", case.server.url())])
         .env("HF_HOME", case.folder.path())
-        .status();
-    assert!(status.unwrap().success());
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{child:?}");
     assert!(!case.server.take_requests().is_empty());
 }
 

@@ -34,7 +34,6 @@ impl Client<'_> {
         [partial, to]: [&Path; 2],
         watch: &mut dyn FnMut(u64, u64),
     ) -> Result<(), HubError> {
-        let label = to_label(url);
         let mut opened = OpenOptions::new();
         let opened = opened.create(true).read(true).append(true).open(partial);
         let mut file = opened.map_err(cannot("write", partial))?;
@@ -47,36 +46,61 @@ impl Client<'_> {
         if to.is_file() {
             return Ok(());
         }
-        let broken = |source| HubError::from(cannot("write", partial)(source));
-        let here = length(&file).map_err(broken)?;
+        let here = length(&file).map_err(cannot("read", partial))?;
         ensure_room(partial, about.size.unwrap_or(0).saturating_sub(here))?;
+        let whole = self.whole(url, about, &mut file, watch);
+        whole.map_err(|failure| failure.at(partial))?;
+        Ok(fs::rename(partial, to).map_err(cannot("write", to))?)
+    }
+
+    /// Makes `file` the one at `url`; what it holds is the beginning of it, or of another file that
+    /// somebody has left there.
+    fn whole(
+        &self,
+        url: &str,
+        about: &About,
+        file: &mut File,
+        watch: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), Failure> {
+        let here = length(file)?;
+        self.complete(url, about, file, watch)?;
+        let mut damage = difference(file, about)?;
+        if damage.is_some() && here > 0 {
+            file.set_len(0)?;
+            self.complete(url, about, file, watch)?;
+            damage = difference(file, about)?;
+        }
+        if let Some(what) = damage {
+            file.set_len(0)?;
+            let file = label(url);
+            return Err(Failure::Lasting(HubError::Damaged { file, what }));
+        }
+        Ok(file.sync_all()?)
+    }
+
+    /// Adds to `file` what is missing of it, in as many connections as that takes.
+    fn complete(
+        &self,
+        url: &str,
+        about: &About,
+        file: &mut File,
+        watch: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), Failure> {
         let mut failures = 0;
-        let done = loop {
-            let before = length(&file).map_err(broken)?;
-            let cut = match self.append(url, about, &mut file, watch) {
-                Ok(()) => break length(&file).map_err(broken)?,
+        loop {
+            let before = length(file)?;
+            let source = match self.append(url, about, file, watch) {
                 Err(Failure::Passing(source)) => source,
-                Err(Failure::Lasting(error)) => return Err(error),
-                Err(Failure::File(source)) => return Err(broken(source)),
+                done => return done,
             };
-            let done = length(&file).map_err(broken)?;
+            let done = length(file)?;
             failures = if done > before { 1 } else { failures + 1 };
             if failures > RETRIES {
-                return Err(HubError::Cut {
-                    file: label.to_owned(),
-                    done,
-                    source: cut,
-                });
+                let file = label(url);
+                return Err(Failure::Lasting(HubError::Cut { file, done, source }));
             }
             sleep(self.hub.pause * 2_u32.pow(failures - 1));
-        };
-        if let Some(what) = difference(&mut file, about, done).map_err(broken)? {
-            file.set_len(0).map_err(broken)?;
-            let file = label.to_owned();
-            return Err(HubError::Damaged { file, what });
         }
-        file.sync_all().map_err(broken)?;
-        Ok(fs::rename(partial, to).map_err(cannot("write", to))?)
     }
 
     /// Adds to `file` what is missing of it, as far as the connection lasts.
@@ -144,6 +168,17 @@ enum Failure {
     File(io::Error),
 }
 
+impl Failure {
+    /// What it is of the file `partial`.
+    fn at(self, partial: &Path) -> HubError {
+        match self {
+            Self::Lasting(error) => error,
+            Self::File(source) => cannot("write", partial)(source).into(),
+            Self::Passing(source) => cannot("download", partial)(io::Error::other(source)).into(),
+        }
+    }
+}
+
 impl From<io::Error> for Failure {
     fn from(source: io::Error) -> Self {
         Self::File(source)
@@ -161,8 +196,9 @@ fn begins_at(response: &Response<Body>, first: u64) -> bool {
     range.is_some_and(|range| range.starts_with(&format!("bytes {first}-")))
 }
 
-/// In what the `done` bytes of `file` are not those that the server spoke of.
-fn difference(file: &mut File, about: &About, done: u64) -> io::Result<Option<String>> {
+/// In what `file` is not the one that the server spoke of.
+fn difference(file: &mut File, about: &About) -> io::Result<Option<String>> {
+    let done = length(file)?;
     if let Some(size) = about.size.filter(|&size| size != done) {
         return Ok(Some(format!("{done} bytes instead of {size}")));
     }
@@ -189,6 +225,6 @@ fn difference(file: &mut File, about: &About, done: u64) -> io::Result<Option<St
 }
 
 /// The last part of an address.
-fn to_label(url: &str) -> &str {
-    url.rsplit('/').next().unwrap_or(url)
+fn label(url: &str) -> String {
+    url.rsplit('/').next().unwrap_or(url).to_owned()
 }
