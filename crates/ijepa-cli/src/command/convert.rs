@@ -18,7 +18,7 @@ use super::inspect::kind;
 #[command(after_help = "Example:\n  ijepa convert IN1K-vit.h.14-300e.pth.tar vith14 --to hf")]
 pub(crate) struct Convert {
     /// Run directory, native folder, official .pth.tar, Hugging Face folder, .safetensors or
-    /// hf:ORG/NAME[@REVISION][/FILE]
+    /// `hf:ORG/NAME[@REVISION][/FILE]`
     #[arg(value_name = "IN")]
     from: PathBuf,
     /// File (official) or folder (native, hf) to create

@@ -16,7 +16,7 @@ use crate::{args, context::Context, error::CliError, report::Report};
 #[command(after_help = "Example:\n  ijepa inspect IN1K-vit.h.14-300e.pth.tar --arch vit_h14")]
 pub(crate) struct Inspect {
     /// Run directory, native folder, official .pth.tar, Hugging Face folder, .safetensors or
-    /// hf:ORG/NAME[@REVISION][/FILE]
+    /// `hf:ORG/NAME[@REVISION][/FILE]`
     path: PathBuf,
     /// Architecture to compare the encoders with, such as vit_h14 [default: the sizes found]
     #[arg(long, value_name = "NAME")]

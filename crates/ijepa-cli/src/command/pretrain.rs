@@ -38,7 +38,7 @@ pub(crate) struct Pretrain {
     data: DataArgs,
     #[command(flatten)]
     run: RunArgs,
-    /// Weights of any kind to begin with, also hf:ORG/NAME[@REVISION][/FILE], at step 0 with a fresh
+    /// Weights of any kind to begin with, also `hf:ORG/NAME[@REVISION][/FILE]`, at step 0 with a fresh
     /// optimizer; a run that goes on from a checkpoint does not read them again
     #[arg(long, value_name = "W")]
     init: Option<PathBuf>,

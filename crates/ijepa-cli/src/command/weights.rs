@@ -36,7 +36,7 @@ pub(crate) enum Weights {
     --out photos.safetensors\n  \
     ijepa weights get hf:facebook/ijepa_vith14_1k --out weights")]
 pub(crate) struct Get {
-    /// Name in `ijepa weights list`, or hf:ORG/NAME[@REVISION][/FILE]
+    /// Name in `ijepa weights list`, or `hf:ORG/NAME[@REVISION][/FILE]`
     #[arg(value_parser = name)]
     name: String,
     /// Folder for the weights [default: the cache of the hub (see HF_HOME), for others the user's]

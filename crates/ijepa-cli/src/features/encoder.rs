@@ -76,7 +76,7 @@ impl Normalize {
 #[derive(Debug, Args)]
 pub(crate) struct WeightsArgs {
     /// Run directory, native folder, official .pth.tar, Hugging Face folder, .safetensors or
-    /// hf:ORG/NAME[@REVISION][/FILE]
+    /// `hf:ORG/NAME[@REVISION][/FILE]`
     #[arg(long, value_name = "W")]
     weights: Option<PathBuf>,
     /// Sizes of a random encoder when there are no weights, such as vit_b16

@@ -41,7 +41,7 @@ use crate::{
     --index 5 --block 4,4,6,7 --out predictor.png"
 )]
 pub(crate) struct Predictor {
-    /// Run directory, native folder, official .pth.tar or hf:ORG/NAME[@REVISION][/FILE], with a
+    /// Run directory, native folder, official .pth.tar or `hf:ORG/NAME[@REVISION][/FILE]`, with a
     /// predictor
     #[arg(long, value_name = "W")]
     weights: PathBuf,
