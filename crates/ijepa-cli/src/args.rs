@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use ijepa_model::{Checkpoint, CheckpointError, VisionTransformerConfig, checkpoint::OpenOptions};
 use ijepa_train::{Backend, DeviceError, DeviceSpec, Recipe, RecipeError};
 
-use crate::{error::CliError, report};
+use crate::{context::Context, error::CliError, report};
 
 pub(crate) use images::{
     DataArgs, Extraction, ReadArgs, Resizing, Wanted, open_data, open_part, open_pictures,
@@ -96,11 +96,16 @@ pub(crate) fn recipe_of(arch: &str) -> Result<Recipe, CliError> {
     Ok(Recipe::default().with_overrides(&[format!("model.arch={arch}")])?)
 }
 
-/// Opens weights of any kind and says what about them is a guess.
+/// Opens weights of any kind, downloaded if need be, and says what about them is a guess.
 pub(crate) fn open_weights(
     path: &Path,
     num_heads: Option<usize>,
+    context: &Context,
 ) -> Result<Checkpoint, CheckpointError> {
+    #[cfg(feature = "hub")]
+    let path = &crate::hub::local(path, context.quiet)?;
+    #[cfg(not(feature = "hub"))]
+    let _ = context;
     let checkpoint = Checkpoint::open_with(path, OpenOptions { num_heads })?;
     for warning in &checkpoint.warnings {
         report::line(&format!("warning: {warning}"));

@@ -112,7 +112,7 @@ pub(crate) enum CliError {
     NoBand { band: usize, channels: usize },
     #[error("decoders draw red, green and blue, the encoder takes images of {channels} channels")]
     OnlyColors { channels: usize },
-    #[error("there is no folder of the user to keep an index in; set XDG_CACHE_HOME")]
+    #[error("there is no folder of the user for caches; set XDG_CACHE_HOME")]
     NoCache,
     #[error("cannot print the result")]
     Print(#[source] std::io::Error),

@@ -10,6 +10,8 @@ mod error;
 mod exit_code;
 mod features;
 mod home;
+#[cfg(feature = "hub")]
+mod hub;
 mod memory;
 mod picture;
 mod progress;
@@ -29,7 +31,7 @@ use context::Context;
 #[derive(Debug, Parser)]
 #[command(name = "ijepa", version, arg_required_else_help = true)]
 #[command(
-    after_help = "Example:\n  ijepa embed --weights IN1K-vit.h.14-300e.pth.tar \
+    after_help = "Examples:\n  ijepa pretrain --recipe scenes_vit_nano --data scenes:n=20000,size=32 --out runs/nano\n  ijepa embed --weights IN1K-vit.h.14-300e.pth.tar \
                         --data folder:photos --out photos.safetensors"
 )]
 struct Cli {

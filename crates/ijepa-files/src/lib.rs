@@ -6,6 +6,7 @@
 //! also by a panic, removes its own; [`clean_up`] sees to those of processes that were killed.
 
 use std::{
+    env,
     ffi::OsStr,
     fs::{self, File},
     io::{self, BufWriter, Seek, SeekFrom, Write},
@@ -308,6 +309,15 @@ pub fn free_bytes(folder: &Path) -> io::Result<Option<u64>> {
 #[cfg(not(unix))]
 pub fn free_bytes(_: &Path) -> io::Result<Option<u64>> {
     Ok(None)
+}
+
+/// The folder of the user's caches: `XDG_CACHE_HOME`, else `.cache` of the user, where the system
+/// tells.
+pub fn user_caches() -> Option<PathBuf> {
+    let set = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let set = set.filter(|path| path.is_absolute());
+    let home = || env::home_dir().filter(|home| !home.as_os_str().is_empty());
+    set.or_else(|| Some(home()?.join(".cache")))
 }
 
 fn hidden_folder(path: &Path, ending: &str) -> io::Result<TempDir> {

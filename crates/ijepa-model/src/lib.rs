@@ -35,6 +35,8 @@ mod drop_path;
 mod ema;
 mod encoder;
 mod features;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod ijepa;
 mod init;
 mod objective;

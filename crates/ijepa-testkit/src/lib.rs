@@ -1,10 +1,12 @@
-//! What the tests of all crates share: golden files, closeness, noise, pictures and the
+//! What the tests of all crates share: golden files, closeness, noise, pictures, servers and the
 //! device under test.
 
 mod close;
 mod device;
 mod golden;
+pub mod hub;
 mod pictures;
+pub mod server;
 mod source;
 mod tensor;
 

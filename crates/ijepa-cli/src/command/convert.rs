@@ -17,7 +17,8 @@ use super::inspect::kind;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  ijepa convert IN1K-vit.h.14-300e.pth.tar vith14 --to hf")]
 pub(crate) struct Convert {
-    /// Run directory, native folder, official .pth.tar, Hugging Face folder or .safetensors
+    /// Run directory, native folder, official .pth.tar, Hugging Face folder, .safetensors or
+    /// `hf:ORG/NAME[@REVISION][/FILE]`
     #[arg(value_name = "IN")]
     from: PathBuf,
     /// File (official) or folder (native, hf) to create
@@ -29,6 +30,10 @@ pub(crate) struct Convert {
     /// Encoder that a Hugging Face folder gets [default: target, or the only one there is]
     #[arg(long, value_enum)]
     encoder: Option<Role>,
+    /// Licence for the model card of a Hugging Face folder, as the hub calls it, such as
+    /// cc-by-nc-4.0 [default: what the card of IN says, else unknown]
+    #[arg(long, value_name = "ID")]
+    license: Option<String>,
     /// Attention heads of an official file of unusual width, which does not record them
     #[arg(long, value_name = "N", value_parser = args::positive)]
     num_heads: Option<usize>,
@@ -48,16 +53,19 @@ enum Role {
 }
 
 impl Convert {
-    pub(crate) fn run(&self, _: &Context) -> Result<Report, CliError> {
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         if self.encoder.is_some() && self.to != Kind::Hf {
             return Err(CliError::EncoderWithoutHuggingFace);
         }
+        let given = self.license.is_some() && self.to != Kind::Hf;
+        args::refuse_given(&[("license", given)], "without --to hf")?;
         if self.out.exists() {
             return Err(CliError::Exists {
                 path: self.out.clone(),
             });
         }
-        let checkpoint = args::open_weights(&self.from, self.num_heads)?;
+        let mut checkpoint = args::open_weights(&self.from, self.num_heads, context)?;
+        checkpoint.licence = self.license.clone().or(checkpoint.licence);
         let from = kind(checkpoint.kind);
         let role = self.role(&checkpoint);
         let (format, to) = match self.to {

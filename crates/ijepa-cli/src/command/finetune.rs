@@ -72,7 +72,7 @@ impl Finetune {
         let (train, test) = (self.train(context)?, args::open_data(&self.test, context)?);
         let data = FinetuneData::new(train, test).map_err(Error::from)?;
         let seed = recipe.run.seed;
-        let loaded = self.weights.load_trainable(self.encoder, seed, compute)?;
+        let loaded = self.weights.load_trainable(self.encoder, seed, context)?;
         loaded.wanted.check(data.train().as_ref())?;
         loaded.wanted.check(data.test().as_ref())?;
         let config = loaded.encoder.config();

@@ -15,7 +15,8 @@ use crate::{args, context::Context, error::CliError, report::Report};
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  ijepa inspect IN1K-vit.h.14-300e.pth.tar --arch vit_h14")]
 pub(crate) struct Inspect {
-    /// Run directory, native folder, official .pth.tar, Hugging Face folder or .safetensors
+    /// Run directory, native folder, official .pth.tar, Hugging Face folder, .safetensors or
+    /// `hf:ORG/NAME[@REVISION][/FILE]`
     path: PathBuf,
     /// Architecture to compare the encoders with, such as vit_h14 [default: the sizes found]
     #[arg(long, value_name = "NAME")]
@@ -27,7 +28,7 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
-        let checkpoint = args::open_weights(&self.path, self.num_heads)?;
+        let checkpoint = args::open_weights(&self.path, self.num_heads, context)?;
         let expected = self.expected(&checkpoint.encoder_config)?;
         let mismatches = checkpoint.mismatches(&expected, &args::host_device()?);
         Ok(Report {

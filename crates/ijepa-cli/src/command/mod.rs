@@ -20,6 +20,8 @@ mod serve;
 mod study;
 mod sweep;
 mod visualize;
+#[cfg(feature = "hub")]
+mod weights;
 
 use clap::Subcommand;
 
@@ -39,6 +41,9 @@ pub(crate) enum Command {
     Recipes(recipes::Recipes),
     Inspect(inspect::Inspect),
     Convert(convert::Convert),
+    #[cfg(feature = "hub")]
+    #[command(subcommand)]
+    Weights(weights::Weights),
     Embed(embed::Embed),
     Serve(serve::Serve),
     Devices(devices::Devices),
@@ -67,6 +72,8 @@ impl Command {
             Self::Inspect(command) => command.run(context.alone("inspect")?),
             Self::Convert(command) => command.run(context.alone("convert")?),
             Self::Embed(command) => command.run(context),
+            #[cfg(feature = "hub")]
+            Self::Weights(command) => command.run(context.alone("weights")?),
             Self::Serve(command) => command.run(context.alone("serve")?),
             Self::Devices(command) => command.run(context.alone("devices")?),
             Self::Data(command) => command.run(context.alone("data")?),

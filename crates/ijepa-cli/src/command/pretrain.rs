@@ -38,8 +38,8 @@ pub(crate) struct Pretrain {
     data: DataArgs,
     #[command(flatten)]
     run: RunArgs,
-    /// Weights of any kind to begin with, at step 0 with a fresh optimizer; a run that goes on from
-    /// a checkpoint does not read them again
+    /// Weights of any kind to begin with, also `hf:ORG/NAME[@REVISION][/FILE]`, at step 0 with a fresh
+    /// optimizer; a run that goes on from a checkpoint does not read them again
     #[arg(long, value_name = "W")]
     init: Option<PathBuf>,
     /// Labelled images for kNN after each epoch
@@ -151,7 +151,7 @@ impl Pretrain {
             return Ok(plan);
         };
         let heads = plan.model().encoder.num_heads;
-        let plan = plan.with_init(args::open_weights(path, Some(heads))?)?;
+        let plan = plan.with_init(args::open_weights(path, Some(heads), context)?)?;
         let warnings = plan.taken().map_or(&[][..], |taken| &taken.warnings);
         for warning in warnings.iter().filter(|_| context.leads()) {
             report::line(&format!("warning: {warning}"));

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     args::{self, Wanted},
-    context::{Compute, Context},
+    context::Context,
     error::{CliError, on_one_line},
     picture,
     report::Report,
@@ -55,10 +55,10 @@ impl ReportRuns {
         for path in &self.runs {
             runs.extend(RunRecord::read_all(path)?);
         }
-        let compute = context.compute()?;
+        context.compute()?;
         let mut page = Page::new(runs);
         for number in 0..page.runs().len() {
-            let patches = self.patches(&page.runs()[number], compute);
+            let patches = self.patches(&page.runs()[number], context);
             page.set_patches(number, patches);
         }
         write_bytes(&out, page.to_html())?;
@@ -75,7 +75,7 @@ impl ReportRuns {
     }
 
     /// Patch features of the run's newest target encoder, or why there are none.
-    fn patches(&self, run: &RunRecord, compute: &Compute) -> Result<Vec<PatchPicture>, String> {
+    fn patches(&self, run: &RunRecord, context: &Context) -> Result<Vec<PatchPicture>, String> {
         if self.images == 0 {
             return Err("Not shown: no images were asked for.".to_owned());
         }
@@ -86,7 +86,7 @@ impl ReportRuns {
         if !weights.exists() {
             return Err("Not shown: the run has no checkpoint yet.".to_owned());
         }
-        self.draw(run, spec, compute)
+        self.draw(run, spec, context)
             .map_err(|error| format!("Not shown: {}.", on_one_line(&error)))
     }
 
@@ -94,10 +94,11 @@ impl ReportRuns {
         &self,
         run: &RunRecord,
         spec: &str,
-        compute: &Compute,
+        context: &Context,
     ) -> Result<Vec<PatchPicture>, CliError> {
+        let compute = context.compute()?;
         let source = args::open_pictures(spec)?;
-        let checkpoint = args::open_weights(run.path(), None)?;
+        let checkpoint = args::open_weights(run.path(), None, context)?;
         let encoder = checkpoint.feature_encoder(&compute.device)?;
         let encoder = encoder.with_precision(compute.precision);
         let mut config = ExtractConfig::of(&checkpoint);

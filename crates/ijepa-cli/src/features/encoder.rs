@@ -75,7 +75,8 @@ impl Normalize {
 /// What chooses an encoder on the command line.
 #[derive(Debug, Args)]
 pub(crate) struct WeightsArgs {
-    /// Run directory, native folder, official .pth.tar, Hugging Face folder or .safetensors
+    /// Run directory, native folder, official .pth.tar, Hugging Face folder, .safetensors or
+    /// `hf:ORG/NAME[@REVISION][/FILE]`
     #[arg(long, value_name = "W")]
     weights: Option<PathBuf>,
     /// Sizes of a random encoder when there are no weights, such as vit_b16
@@ -138,7 +139,7 @@ impl WeightsArgs {
         context: &Context,
     ) -> Result<LoadedEncoder, CliError> {
         let compute = context.compute()?;
-        let loaded = self.load_trainable(choice, context.seed.unwrap_or(0), compute)?;
+        let loaded = self.load_trainable(choice, context.seed.unwrap_or(0), context)?;
         let encoder = match self.image_size {
             Some(side) => loaded
                 .encoder
@@ -161,21 +162,26 @@ impl WeightsArgs {
         &self,
         choice: Option<EncoderChoice>,
         seed: u64,
-        compute: &Compute,
+        context: &Context,
     ) -> Result<LoadedEncoder, CliError> {
+        let compute = context.compute()?;
         match &self.weights {
-            Some(path) => self.of_checkpoint(path, choice, seed, compute),
+            Some(path) => {
+                self.of_checkpoint(&self.checkpoint(path, context)?, choice, seed, compute)
+            }
             None => self.of_arch(choice, seed, compute),
         }
     }
 
     /// The context encoder and the predictor of the weights.
-    pub(crate) fn load_predictor(&self, compute: &Compute) -> Result<LoadedPredictor, CliError> {
+    pub(crate) fn load_predictor(&self, context: &Context) -> Result<LoadedPredictor, CliError> {
         let missing = || CliError::MissingFlag {
             encoder: "context",
             needed: "weights",
         };
-        let checkpoint = self.checkpoint(self.weights.as_ref().ok_or_else(missing)?)?;
+        let compute = context.compute()?;
+        let path = self.weights.as_ref().ok_or_else(missing)?;
+        let checkpoint = self.checkpoint(path, context)?;
         let recipe = checkpoint.state.recipe.as_deref();
         let recipe = recipe.map(|toml| Recipe::from_toml(toml, "state.json"));
         let networks = IJepa {
@@ -191,9 +197,9 @@ impl WeightsArgs {
 
     /// How pixels are looked at without an encoder: the size and the channels that one would get,
     /// or none and colours if nothing says it, and the statistics asked for, or raw values.
-    pub(crate) fn pixels(&self) -> Result<Pixels, CliError> {
+    pub(crate) fn pixels(&self, context: &Context) -> Result<Pixels, CliError> {
         let config = match &self.weights {
-            Some(path) => Some(self.checkpoint(path)?.encoder_config),
+            Some(path) => Some(self.checkpoint(path, context)?.encoder_config),
             None => None,
         };
         let size = config.as_ref().map(|config| config.image_size);
@@ -206,8 +212,8 @@ impl WeightsArgs {
         })
     }
 
-    fn checkpoint(&self, path: &Path) -> Result<Checkpoint, CheckpointError> {
-        args::open_weights(path, self.num_heads)
+    fn checkpoint(&self, path: &Path, context: &Context) -> Result<Checkpoint, CheckpointError> {
+        args::open_weights(path, self.num_heads, context)
     }
 
     fn normalization(&self, checkpoint: &Checkpoint) -> Result<Normalization, CliError> {
@@ -217,12 +223,11 @@ impl WeightsArgs {
 
     fn of_checkpoint(
         &self,
-        path: &Path,
+        checkpoint: &Checkpoint,
         choice: Option<EncoderChoice>,
         seed: u64,
         compute: &Compute,
     ) -> Result<LoadedEncoder, CliError> {
-        let checkpoint = self.checkpoint(path)?;
         let choice = match choice {
             Some(choice) => choice,
             None if checkpoint.target_encoder.is_some() => EncoderChoice::Target,
@@ -232,15 +237,15 @@ impl WeightsArgs {
             EncoderChoice::Target => checkpoint.encoder(EncoderRole::Target, &compute.device)?,
             EncoderChoice::Context => checkpoint.encoder(EncoderRole::Context, &compute.device)?,
             EncoderChoice::Random => {
-                let init = initialization(&checkpoint)?;
+                let init = initialization(checkpoint)?;
                 random(&checkpoint.encoder_config, init, seed, compute)
             }
         };
         Ok(LoadedEncoder {
             encoder,
             choice,
-            normalization: self.normalization(&checkpoint)?,
-            wanted: Wanted::of(&checkpoint)?,
+            normalization: self.normalization(checkpoint)?,
+            wanted: Wanted::of(checkpoint)?,
         })
     }
 

@@ -177,7 +177,7 @@ impl PairArgs {
     fn look(&self, train: &dyn Source, context: &Context) -> Result<Look, CliError> {
         let choice = match self.encoder {
             Some(Choice::Pixels) => {
-                let pixels = self.weights.pixels()?;
+                let pixels = self.weights.pixels(context)?;
                 let size = pixels
                     .size
                     .map_or_else(|| natural_size(train, PIXEL_SIDE), Ok);

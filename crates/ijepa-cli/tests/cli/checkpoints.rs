@@ -155,6 +155,39 @@ fn features_survive_every_conversion() {
 }
 
 #[test]
+fn the_card_of_an_export_names_its_licence() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| path_text(folder.path().join(name));
+    let (plain, named, again) = (at("plain"), at("named"), at("again"));
+    let convert = |from: &str, to: &str, extra: &[&str]| {
+        text(&[&["convert", from, to, "--to", "hf"], extra].concat());
+        std::fs::read_to_string(Path::new(to).join("README.md")).unwrap()
+    };
+    let card = convert(&official(), &plain, &["--num-heads", "3"]);
+    assert!(card.starts_with("---\nlicense: unknown\n"), "{card}");
+    assert!(card.contains("Fill in `license` above"), "{card}");
+    let license = ["--license", "cc-by-nc-4.0"];
+    let card = convert(&plain, &named, &license);
+    let head = "---\nlicense: cc-by-nc-4.0\nlibrary_name: transformers\n";
+    assert!(card.starts_with(head), "{card}");
+    assert!(
+        card.contains("| width, blocks, heads | 48, 3, 3 |"),
+        "{card}"
+    );
+    assert!(convert(&named, &again, &[]).starts_with(head));
+    let run = ijepa(
+        &[
+            &["convert", &plain, &at("native"), "--to", "native"],
+            &license[..],
+        ]
+        .concat(),
+    );
+    assert_eq!(run.code, Some(2), "{run:?}");
+    let expected = "error: `--license` changes nothing without --to hf, leave it out\n";
+    assert_eq!(run.stderr, expected);
+}
+
+#[test]
 fn conversions_never_replace_a_file_nor_invent_a_network() {
     let folder = tempfile::tempdir().unwrap();
     let out = path_text(folder.path().join("out.pth.tar"));

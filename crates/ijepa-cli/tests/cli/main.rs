@@ -21,6 +21,8 @@ mod flags;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]
+mod hub;
+#[cfg(test)]
 mod init;
 #[cfg(test)]
 mod killed;

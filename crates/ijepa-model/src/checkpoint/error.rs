@@ -18,6 +18,16 @@ pub enum CheckpointError {
         /// The path given.
         path: PathBuf,
     },
+    /// Weights cannot be had from the hub.
+    #[cfg(feature = "hub")]
+    #[error(transparent)]
+    Hub(#[from] crate::hub::HubError),
+    /// The path names weights on the hub, which this build does not know.
+    #[error("`{}` is on the hub, and this program is built without the Cargo feature `hub`", path.display())]
+    NoHub {
+        /// The name given.
+        path: PathBuf,
+    },
     /// The path is no checkpoint of a known kind.
     #[error("`{}` is no checkpoint: expected a run directory, a folder with encoder.safetensors, config.json or weights, an official .pth.tar or a .safetensors file", path.display())]
     UnknownKind {

@@ -12,18 +12,20 @@ use super::{
     Checkpoint, CheckpointKind, OpenOptions,
     error::CheckpointError,
     folder_config::{self, FolderConfig, Preprocessing},
-    hugging_face, infer, json, names, native, official,
+    hugging_face, infer, json, model_card, names, native, official,
     safetensors_file::SafetensorsFile,
     state_dict::StateDict,
 };
 use crate::VisionTransformerConfig;
 
+/// What people are told.
+pub(crate) const README: &str = "README.md";
 /// Sizes of the network.
 pub(crate) const CONFIG: &str = "config.json";
 /// Weights in one file.
 pub(crate) const WEIGHTS: &str = "model.safetensors";
-const SHARDS: &str = "model.safetensors.index.json";
-const PICKLED: &str = "pytorch_model.bin";
+pub(crate) const SHARDS: &str = "model.safetensors.index.json";
+pub(crate) const PICKLED: &str = "pytorch_model.bin";
 
 #[derive(Deserialize)]
 struct ShardIndex {
@@ -42,7 +44,9 @@ pub(crate) fn open_folder(
     options: OpenOptions,
 ) -> Result<Checkpoint, CheckpointError> {
     let tensors = names::unwrapped(read_tensors(folder)?);
-    open_parts(folder, tensors, &folder.join(CONFIG), options)
+    let mut opened = open_parts(folder, tensors, &folder.join(CONFIG), options)?;
+    opened.licence = model_card::licence_in(&folder.join(README));
+    Ok(opened)
 }
 
 /// Opens a single file: one of ours, or of `transformers` or `timm` with `config.json` beside it.
@@ -123,7 +127,7 @@ fn read_tensors(folder: &Path) -> Result<StateDict, CheckpointError> {
     Ok(StateDict::new(found))
 }
 
-fn shards(index: &Path) -> Result<BTreeSet<String>, CheckpointError> {
+pub(crate) fn shards(index: &Path) -> Result<BTreeSet<String>, CheckpointError> {
     let shards: ShardIndex = json::read_json(index)?;
     let files: BTreeSet<String> = shards.weight_map.into_values().collect();
     // A shard is a file of the folder, never a path out of it.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{error::CheckpointError, infer, json};
 use crate::{Normalization, PerChannel, VisionTransformerConfig, encoder::rgb_channels};
 
-const PREPROCESSOR: &str = "preprocessor_config.json";
+pub(crate) const PREPROCESSOR: &str = "preprocessor_config.json";
 
 /// How images get the size of an encoder, as its folder says.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

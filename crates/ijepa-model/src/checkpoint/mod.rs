@@ -15,9 +15,12 @@ mod decode;
 mod error;
 mod folder;
 mod folder_config;
+#[cfg(feature = "hub")]
+pub(crate) mod hub_files;
 mod hugging_face;
 mod infer;
 mod json;
+mod model_card;
 mod module_file;
 mod moments;
 mod named;
@@ -55,6 +58,9 @@ use crate::{
     IJepaConfig, Initialization, Normalization, PredictorConfig, VisionTransformer,
     VisionTransformerConfig, VisionTransformerPredictor,
 };
+
+/// Begins the name of weights on the hub.
+pub(crate) const HUB_PREFIX: &str = "hf:";
 
 /// Where a checkpoint came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -110,6 +116,8 @@ pub struct Checkpoint {
     pub normalization: Option<Normalization>,
     /// How it wants images resized, if it says so.
     pub resize: Option<Resize>,
+    /// Identifier of the licence, if the card beside the weights names one.
+    pub licence: Option<String>,
     /// What was guessed and what is not computed as the checkpoint says; a sentence each.
     pub warnings: Vec<String>,
 }
@@ -117,7 +125,8 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Opens a checkpoint of any kind: a run directory, a native folder, an official `.pth.tar`,
     /// a folder of `transformers` or `timm`, a `.safetensors` file, or a pickle of one encoder
-    /// (bare, under `model` or `state_dict`, as PyTorch Lightning has it).
+    /// (bare, under `model` or `state_dict`, as PyTorch Lightning has it). With the Cargo feature
+    /// `hub` also one that `hf:ORG/NAME[@REVISION][/FILE]` names, downloaded if need be.
     ///
     /// # Errors
     ///
@@ -149,6 +158,12 @@ impl Checkpoint {
     }
 
     fn open_any(path: &Path, options: OpenOptions) -> Result<Self, CheckpointError> {
+        if path
+            .to_str()
+            .is_some_and(|path| path.starts_with(HUB_PREFIX))
+        {
+            return Self::open_any(&downloaded(path)?, options);
+        }
         let latest = path.join("checkpoints").join("latest");
         if latest.is_dir() {
             return native::open(&latest, options);
@@ -258,6 +273,7 @@ impl Checkpoint {
             state: TrainingState::default(),
             normalization: None,
             resize: None,
+            licence: None,
             warnings: Vec::new(),
         }
     }
@@ -274,9 +290,23 @@ impl Checkpoint {
     }
 }
 
+/// The local path of weights on the hub.
+#[cfg(feature = "hub")]
+fn downloaded(path: &Path) -> Result<PathBuf, CheckpointError> {
+    let name = path.to_string_lossy().parse()?;
+    Ok(crate::hub::Hub::from_env().fetch(&name, |_| {})?)
+}
+
+#[cfg(not(feature = "hub"))]
+fn downloaded(path: &Path) -> Result<PathBuf, CheckpointError> {
+    Err(CheckpointError::NoHub { path: path.into() })
+}
+
 impl VisionTransformer {
     /// Loads the encoder to use for features from a checkpoint of any kind: the target encoder,
     /// or the only one there is.
+    ///
+    /// With the Cargo feature `hub`, a path `ORG/NAME` where nothing lies is a name on the hub.
     ///
     /// # Errors
     ///
@@ -285,6 +315,11 @@ impl VisionTransformer {
         path: impl AsRef<Path>,
         device: &Device,
     ) -> Result<Self, CheckpointError> {
+        let path = path.as_ref();
+        #[cfg(feature = "hub")]
+        if let Some(name) = crate::hub::HubName::of_missing(path) {
+            return Checkpoint::open(name.to_string())?.feature_encoder(device);
+        }
         Checkpoint::open(path)?.feature_encoder(device)
     }
 }

@@ -10,8 +10,8 @@ use crate::{VisionTransformerConfig, files::cannot};
 
 /// Context encoder.
 pub(crate) const ENCODER: &str = "encoder.safetensors";
-const TARGET_ENCODER: &str = "target_encoder.safetensors";
-const PREDICTOR: &str = "predictor.safetensors";
+pub(crate) const TARGET_ENCODER: &str = "target_encoder.safetensors";
+pub(crate) const PREDICTOR: &str = "predictor.safetensors";
 
 /// Metadata key under which an encoder file carries its sizes, so that it can stand alone.
 pub(crate) const CONFIG_METADATA: &str = "ijepa_encoder";

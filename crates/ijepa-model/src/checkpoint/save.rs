@@ -7,7 +7,8 @@ use burn::tensor::Device;
 use super::{
     Checkpoint, CheckpointKind, EncoderRole, NamedTensor, Resize,
     error::CheckpointError,
-    hugging_face,
+    folder::README,
+    hugging_face, model_card,
     moments::{Moments, OptimizerGroup},
     native::{Parts, write_native},
     official::{NOTE, PREFIX},
@@ -18,7 +19,8 @@ use super::{
 };
 use crate::{
     EmaTarget, IJepa, Initialization, Normalization, PredictorConfig, PredictorContext, Target,
-    VisionTransformer, files::create_folder,
+    VisionTransformer,
+    files::{create_folder, write_bytes},
 };
 
 /// A format to write.
@@ -28,7 +30,7 @@ pub enum Format {
     Native,
     /// A `.pth.tar` that the reference resumes from.
     Official,
-    /// A folder that `transformers` loads; holds the given encoder only.
+    /// A folder that `transformers` loads, with a model card; holds the given encoder only.
     HuggingFace(EncoderRole),
 }
 
@@ -101,6 +103,7 @@ impl Checkpoint {
             what,
         })?;
         let tensors = NamedTensor::from_dict(dict);
+        let card = model_card::text(path, &self.encoder_config, role, self.licence.as_deref());
         let normalization = self.normalization.unwrap_or(Normalization::IMAGENET);
         let resize = self.resize.unwrap_or(Resize::EVALUATION);
         create_folder(path, |folder| {
@@ -110,7 +113,8 @@ impl Checkpoint {
                 &tensors,
                 normalization,
                 resize,
-            )
+            )?;
+            Ok(write_bytes(&folder.join(README), &card)?)
         })
     }
 

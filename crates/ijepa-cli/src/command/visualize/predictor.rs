@@ -41,7 +41,8 @@ use crate::{
     --index 5 --block 4,4,6,7 --out predictor.png"
 )]
 pub(crate) struct Predictor {
-    /// Run directory, native folder or official .pth.tar, with a predictor
+    /// Run directory, native folder, official .pth.tar or `hf:ORG/NAME[@REVISION][/FILE]`, with a
+    /// predictor
     #[arg(long, value_name = "W")]
     weights: PathBuf,
     /// Attention heads of an official file of unusual width, which does not record them
@@ -72,7 +73,7 @@ pub(crate) struct Predictor {
 impl Predictor {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let compute = context.compute()?;
-        let checkpoint = args::open_weights(&self.weights, self.num_heads)?;
+        let checkpoint = args::open_weights(&self.weights, self.num_heads, context)?;
         let recipe = checkpoint.state.recipe.as_deref();
         let recipe = recipe.map(|toml| Recipe::from_toml(toml, "state.json"));
         let recipe = recipe.transpose()?;

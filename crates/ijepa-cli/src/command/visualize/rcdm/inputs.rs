@@ -64,7 +64,7 @@ impl InputArgs {
             ("image-size", self.weights.image_size.is_some()),
         ];
         refuse_given(&flags, &place)?;
-        let loaded = self.weights.load_predictor(context.compute()?)?;
+        let loaded = self.weights.load_predictor(context)?;
         only_colors(loaded.networks.encoder.config())?;
         let grid = loaded.networks.encoder.grid();
         Ok(Conditioner::Predictor {

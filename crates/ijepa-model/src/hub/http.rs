@@ -1,0 +1,245 @@
+//! Requests to the hub and to servers of files.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use ureq::{
+    Agent, Body, RequestBuilder,
+    config::RedirectAuthHeaders,
+    http::{Response, StatusCode, header},
+    typestate::WithoutBody,
+};
+
+use super::{Hub, HubName, cache::is_commit, error::HubError};
+
+/// What may pass between two signs of life of a server.
+const PATIENCE: Duration = Duration::from_secs(60);
+const REDIRECTS: usize = 8;
+
+/// One download's connections.
+pub(super) struct Client<'a> {
+    pub(super) hub: &'a Hub,
+    pub(super) agent: Agent,
+}
+
+/// What a revision of a repository consists of.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub(super) commit: String,
+    pub(super) licence: Option<String>,
+    pub(super) files: Vec<String>,
+}
+
+/// What a server says about a file before it sends it.
+#[derive(Debug)]
+pub(super) struct About {
+    /// Names the content; the SHA-256 of large files of the hub.
+    pub(super) etag: String,
+    pub(super) size: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    sha: String,
+    #[serde(default)]
+    siblings: Vec<Sibling>,
+    #[serde(rename = "cardData")]
+    card: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+}
+
+impl<'a> Client<'a> {
+    pub(super) fn new(hub: &'a Hub) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+            .timeout_connect(Some(PATIENCE))
+            .timeout_recv_response(Some(PATIENCE))
+            .timeout_per_read(Some(PATIENCE))
+            .user_agent(concat!("ijepa/", env!("CARGO_PKG_VERSION")));
+        let agent = config.build().into();
+        Self { hub, agent }
+    }
+
+    /// The commit and the files of the revision of `name`.
+    pub(super) fn listing(&self, name: &HubName) -> Result<Listing, HubError> {
+        let (repository, revision) = (name.repository(), encoded(name.revision(), ""));
+        let endpoint = &self.hub.endpoint;
+        let url = format!("{endpoint}/api/models/{repository}/revision/{revision}");
+        let mut response = self.call(self.agent.get(&url), &url)?;
+        self.check(&response, &url, name, None)?;
+        let wrong = |what: String| HubError::Answer {
+            url: url.clone(),
+            what,
+        };
+        let read = response.body_mut().read_to_vec();
+        let bytes = read.map_err(|source| unreachable(&url, source))?;
+        let model = serde_json::from_slice(&bytes);
+        let model: Model = model.map_err(|source| wrong(source.to_string()))?;
+        if !is_commit(&model.sha) {
+            return Err(wrong(format!("`{}` is no commit", model.sha)));
+        }
+        let licence = model
+            .card
+            .as_ref()
+            .and_then(|card| card["license"].as_str());
+        Ok(Listing {
+            commit: model.sha,
+            licence: licence.map(str::to_owned),
+            files: model.siblings.into_iter().map(|it| it.rfilename).collect(),
+        })
+    }
+
+    /// The address of a file of a repository.
+    pub(super) fn file_url(&self, name: &HubName, commit: &str, file: &str) -> String {
+        let (endpoint, file) = (&self.hub.endpoint, encoded(file, "/"));
+        format!("{endpoint}/{}/resolve/{commit}/{file}", name.repository())
+    }
+
+    /// What the server says about the file at `url`, which may lie elsewhere.
+    pub(super) fn about(&self, url: &str, of: Option<(&HubName, &str)>) -> Result<About, HubError> {
+        let mut place = url.to_owned();
+        for _ in 0..REDIRECTS {
+            let request = self.agent.head(&place).config().max_redirects(0).build();
+            let response = self.call(request, &place)?;
+            let header = |name: &str| response.headers().get(name)?.to_str().ok();
+            let linked = header("x-linked-etag");
+            if let Some(next) = header("location").filter(|_| linked.is_none()) {
+                place = joined(&place, next);
+                continue;
+            }
+            if linked.is_none() {
+                match of {
+                    Some((name, file)) => self.check(&response, url, name, Some(file))?,
+                    None => check_file(&response, url)?,
+                }
+            }
+            let own = || header(header::CONTENT_LENGTH.as_str());
+            let own = || own().filter(|_| response.status().is_success());
+            let size = header("x-linked-size").or_else(own);
+            let etag = linked.or_else(|| header(header::ETAG.as_str()));
+            let etag = etag.unwrap_or_default().trim_start_matches("W/");
+            let etag = etag.trim_matches('"').to_owned();
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+            if etag.is_empty() || !etag.bytes().all(is_plain) {
+                let what = format!("`{etag}` is no ETag");
+                return Err(HubError::Answer { url: place, what });
+            }
+            let size = size.and_then(|size| size.parse().ok());
+            return Ok(About { etag, size });
+        }
+        let what = "it redirects without end".to_owned();
+        Err(HubError::Answer { url: place, what })
+    }
+
+    /// Sends a request, with the token to the hub only.
+    pub(super) fn call(
+        &self,
+        request: RequestBuilder<WithoutBody>,
+        url: &str,
+    ) -> Result<Response<Body>, HubError> {
+        let token = self.hub.token.as_ref();
+        let token = token.filter(|_| url.starts_with(&format!("{}/", self.hub.endpoint)));
+        let request = match token {
+            Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        };
+        request.call().map_err(|source| unreachable(url, source))
+    }
+
+    /// Says what an error of the hub means.
+    fn check(
+        &self,
+        response: &Response<Body>,
+        url: &str,
+        name: &HubName,
+        file: Option<&str>,
+    ) -> Result<(), HubError> {
+        let status = response.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let code = response.headers().get("x-error-code");
+        let code = code.and_then(|code| code.to_str().ok()).unwrap_or_default();
+        let endpoint = self.hub.endpoint.clone();
+        let repository = name.repository().to_owned();
+        Err(match (code, status, file) {
+            ("GatedRepo", ..) | (_, StatusCode::FORBIDDEN, _) => HubError::Gated {
+                endpoint,
+                repository,
+            },
+            ("RevisionNotFound", ..) => HubError::NoRevision {
+                repository,
+                revision: name.revision().to_owned(),
+            },
+            ("RepoNotFound", ..) | ("", StatusCode::NOT_FOUND, None) => HubError::NoRepository {
+                endpoint,
+                repository,
+            },
+            (_, StatusCode::UNAUTHORIZED, _) => HubError::Unauthorized {
+                endpoint,
+                repository,
+            },
+            (_, StatusCode::NOT_FOUND, Some(file)) => HubError::NoFile {
+                place: repository,
+                file: file.to_owned(),
+            },
+            _ => HubError::Status {
+                url: url.to_owned(),
+                status: status.as_u16(),
+            },
+        })
+    }
+}
+
+fn unreachable(url: &str, source: ureq::Error) -> HubError {
+    HubError::Unreachable {
+        url: url.to_owned(),
+        source: source.into(),
+    }
+}
+
+/// Says what an error of a server of files means.
+pub(super) fn check_file(response: &Response<Body>, url: &str) -> Result<(), HubError> {
+    match response.status() {
+        status if status.is_success() => Ok(()),
+        StatusCode::NOT_FOUND => {
+            let (place, file) = url.rsplit_once('/').unwrap_or((url, ""));
+            Err(HubError::NoFile {
+                place: place.to_owned(),
+                file: file.to_owned(),
+            })
+        }
+        status => Err(HubError::Status {
+            url: url.to_owned(),
+            status: status.as_u16(),
+        }),
+    }
+}
+
+/// Where a link in an answer of `url` leads.
+fn joined(url: &str, link: &str) -> String {
+    if !link.starts_with('/') {
+        return link.to_owned();
+    }
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let end = url[host..].find('/').map_or(url.len(), |at| host + at);
+    format!("{}{link}", &url[..end])
+}
+
+/// `text` as a part of an address, where the characters of `kept` stay as they are.
+fn encoded(text: &str, kept: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        let is_plain = byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+        match is_plain || kept.as_bytes().contains(&byte) {
+            true => encoded.push(char::from(byte)),
+            false => encoded += &format!("%{byte:02X}"),
+        }
+    }
+    encoded
+}

@@ -1,0 +1,230 @@
+//! Files on their way: in pieces, resumed, checked.
+
+use std::{
+    error::Error,
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, Write},
+    path::Path,
+    thread::sleep,
+};
+
+use sha2::{Digest, Sha256};
+use ureq::{
+    Body,
+    http::{Response, StatusCode, header},
+};
+
+use super::{
+    error::HubError,
+    http::{About, Client, check_file},
+};
+use crate::files::{cannot, ensure_room};
+
+/// Attempts more after one that brought nothing.
+const RETRIES: u32 = 4;
+const PIECE: usize = 1 << 18;
+
+impl Client<'_> {
+    /// Downloads the file at `url` to `to`, going on with what lies at `partial`; waits for another
+    /// process that does.
+    pub(super) fn transfer(
+        &self,
+        url: &str,
+        about: &About,
+        [partial, to]: [&Path; 2],
+        watch: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), HubError> {
+        let mut opened = OpenOptions::new();
+        let opened = opened.create(true).read(true).append(true).open(partial);
+        let mut file = opened.map_err(cannot("write", partial))?;
+        match file.lock() {
+            Err(source) if source.kind() != io::ErrorKind::Unsupported => {
+                return Err(cannot("lock", partial)(source).into());
+            }
+            _ => {}
+        }
+        if to.is_file() {
+            return Ok(());
+        }
+        let here = length(&file).map_err(cannot("read", partial))?;
+        ensure_room(partial, about.size.unwrap_or(0).saturating_sub(here))?;
+        let whole = self.whole(url, about, &mut file, watch);
+        whole.map_err(|failure| failure.at(partial))?;
+        Ok(fs::rename(partial, to).map_err(cannot("write", to))?)
+    }
+
+    /// Makes `file` the one at `url`; what it holds is the beginning of it, or of another file that
+    /// somebody has left there.
+    fn whole(
+        &self,
+        url: &str,
+        about: &About,
+        file: &mut File,
+        watch: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), Failure> {
+        let here = length(file)?;
+        self.complete(url, about, file, watch)?;
+        let mut damage = difference(file, about)?;
+        if damage.is_some() && here > 0 {
+            file.set_len(0)?;
+            self.complete(url, about, file, watch)?;
+            damage = difference(file, about)?;
+        }
+        if let Some(what) = damage {
+            file.set_len(0)?;
+            let file = label(url);
+            return Err(Failure::Lasting(HubError::Damaged { file, what }));
+        }
+        Ok(file.sync_all()?)
+    }
+
+    /// Adds to `file` what is missing of it, in as many connections as that takes.
+    fn complete(
+        &self,
+        url: &str,
+        about: &About,
+        file: &mut File,
+        watch: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), Failure> {
+        let mut failures = 0;
+        loop {
+            let before = length(file)?;
+            let source = match self.append(url, about, file, watch) {
+                Err(Failure::Passing(source)) => source,
+                done => return done,
+            };
+            let done = length(file)?;
+            failures = if done > before { 1 } else { failures + 1 };
+            if failures > RETRIES {
+                let file = label(url);
+                return Err(Failure::Lasting(HubError::Cut { file, done, source }));
+            }
+            sleep(self.hub.pause * 2_u32.pow(failures - 1));
+        }
+    }
+
+    /// Adds to `file` what is missing of it, as far as the connection lasts.
+    fn append(
+        &self,
+        url: &str,
+        about: &About,
+        file: &mut File,
+        watch: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), Failure> {
+        let mut done = length(file)?;
+        if about.size == Some(done) {
+            return Ok(());
+        }
+        let mut request = self.agent.get(url);
+        if done > 0 {
+            request = request.header(header::RANGE, format!("bytes={done}-"));
+        }
+        let passing = |error: HubError| match error {
+            HubError::Unreachable { source, .. } => Failure::Passing(source),
+            other => Failure::Lasting(other),
+        };
+        let response = self.call(request, url).map_err(passing)?;
+        match response.status() {
+            StatusCode::PARTIAL_CONTENT if begins_at(&response, done) => {}
+            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                return Err(Failure::Passing(status.to_string().into()));
+            }
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE
+                if done > 0 =>
+            {
+                // Not the rest of what is here: from the start.
+                file.set_len(0)?;
+                return self.append(url, about, file, watch);
+            }
+            _ => check_file(&response, url).map_err(Failure::Lasting)?,
+        }
+        let total = about.size.unwrap_or(0);
+        watch(done, total);
+        let mut body = response.into_body().into_reader();
+        let mut piece = vec![0; PIECE];
+        loop {
+            let read = body.read(&mut piece);
+            match read.map_err(|source| Failure::Passing(source.into()))? {
+                0 => break,
+                bytes => {
+                    file.write_all(&piece[..bytes])?;
+                    done += bytes as u64;
+                    watch(done, total);
+                }
+            }
+        }
+        match about.size {
+            Some(size) if done < size => Err(Failure::Passing("the connection ended".into())),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Why a file did not come as a whole.
+enum Failure {
+    /// Another attempt may help.
+    Passing(Box<dyn Error + Send + Sync>),
+    Lasting(HubError),
+    File(io::Error),
+}
+
+impl Failure {
+    /// What it is of the file `partial`.
+    fn at(self, partial: &Path) -> HubError {
+        match self {
+            Self::Lasting(error) => error,
+            Self::File(source) => cannot("write", partial)(source).into(),
+            Self::Passing(source) => cannot("download", partial)(io::Error::other(source)).into(),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(source: io::Error) -> Self {
+        Self::File(source)
+    }
+}
+
+fn length(file: &File) -> io::Result<u64> {
+    Ok(file.metadata()?.len())
+}
+
+/// Whether an answer is the part of a file from `first` on.
+fn begins_at(response: &Response<Body>, first: u64) -> bool {
+    let range = response.headers().get(header::CONTENT_RANGE);
+    let range = range.and_then(|range| range.to_str().ok());
+    range.is_some_and(|range| range.starts_with(&format!("bytes {first}-")))
+}
+
+/// In what `file` is not the one that the server spoke of.
+fn difference(file: &mut File, about: &About) -> io::Result<Option<String>> {
+    let done = length(file)?;
+    if let Some(size) = about.size.filter(|&size| size != done) {
+        return Ok(Some(format!("{done} bytes instead of {size}")));
+    }
+    // Small files of the hub, and files of other servers, have other hashes or none.
+    if about.etag.len() != 64 {
+        return Ok(None);
+    }
+    file.rewind()?;
+    let mut hasher = Sha256::new();
+    let mut piece = vec![0; PIECE];
+    loop {
+        match file.read(&mut piece)? {
+            0 => break,
+            bytes => hasher.update(&piece[..bytes]),
+        }
+    }
+    let found: String = hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let expected = about.etag.to_lowercase();
+    Ok((found != expected).then(|| format!("SHA-256 {found} instead of {expected}")))
+}
+
+/// The last part of an address.
+fn label(url: &str) -> String {
+    url.rsplit('/').next().unwrap_or(url).to_owned()
+}
