@@ -36,7 +36,10 @@ mod state;
 mod state_dict;
 pub mod torch;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use burn::tensor::Device;
 
@@ -81,6 +84,20 @@ pub enum EncoderRole {
     Target,
     /// The trained one, which `timm` and `transformers` ship.
     Context,
+}
+
+impl FromStr for EncoderRole {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "target" => Ok(Self::Target),
+            "context" => Ok(Self::Context),
+            other => Err(format!(
+                "unknown encoder `{other}`, expected target or context"
+            )),
+        }
+    }
 }
 
 /// What a checkpoint does not say about itself.

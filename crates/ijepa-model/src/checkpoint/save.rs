@@ -1,6 +1,6 @@
 //! From any kind of checkpoint to any other.
 
-use std::{path::Path, str::FromStr};
+use std::path::Path;
 
 use burn::tensor::Device;
 
@@ -385,18 +385,4 @@ fn param_groups(encoder: &StateDict, predictor: &StateDict, state: &TrainingStat
         Item::Dict(entries)
     };
     OptimizerGroup::ALL.into_iter().map(group).collect()
-}
-
-impl FromStr for EncoderRole {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        match name {
-            "target" => Ok(Self::Target),
-            "context" => Ok(Self::Context),
-            other => Err(format!(
-                "unknown encoder `{other}`, expected target or context"
-            )),
-        }
-    }
 }

@@ -142,18 +142,7 @@ impl Hub {
         }
         let client = Client::new(self);
         let listing = client.listing(name)?;
-        let missing = |file: &str| HubError::NoFile {
-            place: name.repository().to_owned(),
-            file: file.to_owned(),
-        };
-        let wanted = match name.file() {
-            Some(file) if !listing.files.iter().any(|it| it == file) => return Err(missing(file)),
-            Some(file) => hub_files::of_file(file, &listing.files),
-            None => hub_files::of_folder(&listing.files).ok_or_else(|| HubError::NoWeights {
-                repository: name.repository().to_owned(),
-                files: first_of(&listing.files),
-            })?,
-        };
+        let wanted = wanted(name, &listing.files)?;
         watch(Event::Begins {
             licence: listing.licence.as_deref(),
         });
@@ -217,6 +206,24 @@ impl Hub {
             watch(Event::Bytes { file, done, total });
         })?;
         Ok(path)
+    }
+}
+
+/// Those of the `files` of a repository that `name` means.
+fn wanted(name: &HubName, files: &[String]) -> Result<Vec<String>, HubError> {
+    let repository = || name.repository().to_owned();
+    match name.file() {
+        Some(file) if files.iter().any(|found| found == file) => {
+            Ok(hub_files::of_file(file, files))
+        }
+        Some(file) => Err(HubError::NoFile {
+            place: repository(),
+            file: file.to_owned(),
+        }),
+        None => hub_files::of_folder(files).ok_or_else(|| HubError::NoWeights {
+            repository: repository(),
+            files: first_of(files),
+        }),
     }
 }
 
