@@ -97,6 +97,11 @@ pub(crate) enum CliError {
     NothingToCompare,
     #[error("`--pool {pool}` does not go with files of --pool {found}")]
     PoolOfFile { pool: String, found: String },
+    #[error(
+        "`--protocol {protocol}` needs the patch tokens of an encoder, which neither pixels nor \
+         files of features have"
+    )]
+    NeedsTokens { protocol: String },
     #[error("{bad} of {images} images cannot be used")]
     BadImages { bad: usize, images: usize },
     #[error(transparent)]
@@ -156,6 +161,7 @@ impl CliError {
             | Self::ChangesNothing { .. }
             | Self::NothingToCompare
             | Self::PoolOfFile { .. }
+            | Self::NeedsTokens { .. }
             | Self::Statistics { .. }
             | Self::NoBand { .. }
             | Self::MissingFeatures => exit_code::USAGE,

@@ -9,7 +9,7 @@ mod shares;
 mod store;
 
 pub use cache::{CacheError, FeatureCache};
-pub use embed::{Embedded, Vectors, embed};
+pub use embed::{Embedded, embed};
 pub use embedder::Embedder;
 pub use extract::{
     ExtractConfig, ExtractError, Extracted, PixelBatch, default_normalization, extract,

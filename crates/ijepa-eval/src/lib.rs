@@ -44,7 +44,7 @@
 //! - [`knn`] classifies test images by their nearest training images, DINO's protocol;
 //!   [`Whitening`] gives all directions the same weight first.
 //! - [`probe`] trains linear heads on features, [`probe_augmented`] on images that change every
-//!   epoch; a [`Protocol`] is a published one. [`logistic`] solves logistic regression.
+//!   epoch; a [`Protocol`] is a published one, or attentive heads on patches. [`logistic`] solves logistic regression.
 //! - [`Baselines`] sets a trained encoder beside random weights and pixels; [`EpochEvaluation`]
 //!   makes them and watches a run.
 //! - A [`FeatureCache`] keeps features on disk.
@@ -87,7 +87,7 @@ pub use during_training::EpochEvaluation;
 pub use error::Error;
 pub use features::{
     CacheError, Embedded, Embedder, ExtractConfig, ExtractError, Extracted, FeatureCache,
-    FeatureFileError, FeatureFormat, Features, FeaturesError, PixelBatch, StoredFeatures, Vectors,
+    FeatureFileError, FeatureFormat, Features, FeaturesError, PixelBatch, StoredFeatures,
     default_normalization, embed, embed_together, extract, extract_pixels, extract_together,
     extract_with_progress, for_each_batch, natural_size, preprocess_of, read_features,
 };

@@ -1,5 +1,6 @@
-//! Linear heads on frozen features.
+//! Heads on frozen features.
 
+mod attentive;
 mod batches;
 mod config;
 mod error;
@@ -26,17 +27,19 @@ use crate::accuracy::{Hits, place};
 use crate::features::{ExtractConfig, Features};
 use crate::labels::{Classes, labels_of};
 use crate::progress::{Progress, ProgressUnit};
+use attentive::AttentiveHeads;
 use batches::{Batches, Frozen, Live};
 use heads::Heads;
 
 /// Share of unreadable training images at which an augmented probe gives up.
 const MAX_BAD: f64 = 0.01;
 
-/// Trains linear heads on features that were extracted once and tests them on others.
+/// Trains heads on features that were extracted once and tests them on others.
 ///
 /// All heads of a configuration see the same batches and do not influence each other. Each is
 /// judged after the last epoch, and the best on the test images is named, as the paper does.
-/// Gradients are written out, so this runs on every backend without autodiff.
+/// Heads of [`Pools::Attentive`] are V-JEPA's attentive probe, all others are linear; gradients of
+/// the latter are written out.
 ///
 /// # Errors
 ///
@@ -99,11 +102,12 @@ pub fn probe_with_progress(
     run(batches, test, &classes, config, &device, progress)
 }
 
-/// Trains linear heads on images that are augmented anew every epoch and tests them on features.
+/// Trains heads on images that are augmented anew every epoch and tests them on features.
 ///
 /// `extraction` says how many images go through the encoder at once and which threads read them;
 /// batches of the probe are rounded down to a multiple of that. The poolings other than the mean
-/// of the last layer come from one forward pass with [`Pooling::Concat4`](ijepa_model::Pooling::Concat4), as `test` has to.
+/// of the last layer come from one forward pass with [`Pooling::Concat4`](ijepa_model::Pooling::Concat4), as `test` has to;
+/// attentive heads need [`Pooling::Tokens`](ijepa_model::Pooling::Tokens).
 /// Images that cannot be read are replaced by others, up to one in a hundred.
 ///
 /// # Errors
@@ -155,8 +159,27 @@ pub fn probe_augmented(
     run(batches, test, &classes, config, &device, progress)
 }
 
+/// Heads that see the same features and learn side by side, without influence on each other.
+trait Bank: Send {
+    /// Norm, learning rate and weight decay of each head.
+    fn grid(&self) -> &[(HeadNorm, f64, f64)];
+
+    /// One step on `x`, `[batch, dim]`, whose classes are `targets`; `factor` is that of the
+    /// learning rates.
+    fn step(&mut self, x: Tensor<2>, targets: &[u32], factor: f64);
+
+    /// Mean training loss of each head since this was last asked.
+    fn take_losses(&mut self) -> Vec<f32>;
+
+    /// Logits of `x`, `[images, dim]`, as it is tested: `[images, heads * classes]`.
+    fn logits(&self, x: Tensor<2>) -> Tensor<2>;
+
+    /// `0..rows` in pieces that are classified at once.
+    fn blocks(&self, rows: usize) -> Vec<Range<usize>>;
+}
+
 /// Heads of one pooling and the columns they see.
-type Bank = (Pool, Range<usize>, Heads);
+type Pooled = (Pool, Range<usize>, Box<dyn Bank>);
 
 fn run(
     mut batches: impl Batches,
@@ -171,10 +194,19 @@ fn run(
     let work = || {
         let mut banks = Vec::new();
         for (number, (pool, columns)) in pools.into_iter().enumerate() {
-            let sizes = [columns.len(), classes.classes];
-            let first = number * config.grid().len();
-            let heads = Heads::new(config, batch_size, sizes, first, device);
-            banks.push((pool, columns, heads));
+            let bank: Box<dyn Bank> = match config.pools {
+                Pools::Attentive { tokens, num_heads } => {
+                    let sizes = [columns.len() / tokens, classes.classes];
+                    let heads = AttentiveHeads::new(config, [tokens, num_heads], sizes, device);
+                    Box::new(heads)
+                }
+                _ => {
+                    let sizes = [columns.len(), classes.classes];
+                    let first = number * config.grid().len();
+                    Box::new(Heads::new(config, batch_size, sizes, first, device))
+                }
+            };
+            banks.push((pool, columns, bank));
         }
         let losses = train(&mut banks, &mut batches, config, &mut progress)?;
         let hits = score(&banks, test, &classes.test, device);
@@ -183,7 +215,7 @@ fn run(
     let (banks, losses, hits) = on_workers(device, work)?;
     let choices = banks.iter().flat_map(|(pool, _, heads)| {
         heads
-            .grid
+            .grid()
             .iter()
             .map(|&(batch_norm, lr, weight_decay)| HeadChoice {
                 pool: *pool,
@@ -211,7 +243,7 @@ fn run(
 
 /// Trains all heads; gives their mean losses in the last epoch.
 fn train(
-    banks: &mut [Bank],
+    banks: &mut [Pooled],
     batches: &mut impl Batches,
     config: &ProbeConfig,
     progress: &mut impl FnMut(Progress),
@@ -240,10 +272,10 @@ fn train(
 }
 
 /// What each head gets right of the test images.
-fn score(banks: &[Bank], test: &Features, labels: &[u32], device: &Device) -> Vec<Hits> {
+fn score(banks: &[Pooled], test: &Features, labels: &[u32], device: &Device) -> Vec<Hits> {
     let mut all = Vec::new();
     for (_, columns, heads) in banks {
-        let mut hits = vec![Hits::default(); heads.grid.len()];
+        let mut hits = vec![Hits::default(); heads.grid().len()];
         for rows in heads.blocks(test.images()) {
             let values = &test.values()[rows.start * test.dim()..rows.end * test.dim()];
             let data = TensorData::new(values.to_vec(), [rows.len(), test.dim()]);

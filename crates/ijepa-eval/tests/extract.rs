@@ -11,8 +11,8 @@ use std::time::Duration;
 use burn::tensor::Tensor;
 use ijepa_data::{DataError, DataSpec, FetchError, Fetched, Preprocess, Retry, RgbImage8, Source};
 use ijepa_eval::{
-    Error, ExtractConfig, ExtractError, Extracted, Progress, Vectors, embed, embed_together,
-    extract, extract_pixels, extract_together, extract_with_progress, natural_size, read_features,
+    Error, ExtractConfig, ExtractError, Extracted, Progress, embed, embed_together, extract,
+    extract_pixels, extract_together, extract_with_progress, natural_size, read_features,
 };
 use ijepa_model::{Normalization, Pooling, VisionTransformer, VisionTransformerConfig};
 use ijepa_testkit::{assert_close, device, tolerance};
@@ -325,10 +325,9 @@ fn a_file_holds_what_extraction_gives_without_images_whose_decoder_panics() {
     let expected = run(&source, &config());
     for name in ["a.safetensors", "a.npy", "a.parquet"] {
         let out = folder.path().join(name);
-        let what = (Vectors::Pooled, &config());
         let mut told = Vec::new();
         let tell = |at: Progress| told.push(at.done);
-        let written = embed(&encoder(), &source, what, &device(), &out, tell).unwrap();
+        let written = embed(&encoder(), &source, &config(), &device(), &out, tell).unwrap();
         assert_eq!((written.shape, told), (vec![8, 24], vec![6, 10]), "{name}");
         assert_eq!(written.skipped, expected.skipped, "{name}");
         let stored = read_features(&out).unwrap();
@@ -352,8 +351,7 @@ fn images_with_features_that_are_not_finite_are_named_and_nothing_is_written() {
     };
     let mut source = Levels::new(9);
     source.black.extend([0, 1, 2, 3, 4, 6]);
-    let what = (Vectors::Tokens, &config);
-    let error = embed(&encoder(), &source, what, &device(), &out, |_| ()).unwrap_err();
+    let error = embed(&encoder(), &source, &config, &device(), &out, |_| ()).unwrap_err();
     let text = error.to_string();
     assert!(text.contains(" of `level-5` is NaN; "), "{text}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -454,9 +452,12 @@ fn encoders_of_other_channels_are_refused_before_anything_is_read() {
     assert_eq!(error.to_string(), expected);
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.npy");
-    for vectors in [Vectors::Pooled, Vectors::Tokens] {
-        let how = (vectors, &config());
-        let error = embed(&grey, &source, how, &device(), &out, |_| ()).unwrap_err();
+    for pooling in [Pooling::Mean, Pooling::Tokens] {
+        let how = ExtractConfig {
+            pooling,
+            ..config()
+        };
+        let error = embed(&grey, &source, &how, &device(), &out, |_| ()).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
     assert!(!out.exists());
@@ -483,12 +484,11 @@ fn ranks_extract_together_what_one_extracts() {
     let folder = tempfile::tempdir().unwrap();
     for ending in ["safetensors", "npy", "parquet"] {
         let path = |name: &str| folder.path().join(format!("{name}.{ending}"));
-        let vectors = (Vectors::Pooled, &config);
         let path_alone = path("alone");
         embed(
             &encoder,
             source.as_ref(),
-            vectors,
+            &config,
             &device(),
             &path_alone,
             |_| (),

@@ -16,6 +16,8 @@ pub enum Pooling {
     /// Means of the last four layers, each after the final norm, oldest first:
     /// `4 * embed_dim` values (the paper's other choice, appendix A.2).
     Concat4,
+    /// The tokens of the last layer one after the other: `patches * embed_dim` values.
+    Tokens,
 }
 
 /// What every layer of an encoder makes of an image: tokens, maps and attention weights, each in
@@ -166,7 +168,8 @@ impl VisionTransformer {
     /// # Shapes
     ///
     /// - `images`: `[batch, in_chans, height, width]`, normalised
-    /// - output: `[batch, embed_dim]`, or `[batch, 4 * embed_dim]` for [`Pooling::Concat4`]
+    /// - output: `[batch, embed_dim]`, `[batch, 4 * embed_dim]` for [`Pooling::Concat4`], or
+    ///   `[batch, patches * embed_dim]` for [`Pooling::Tokens`]
     ///
     /// # Panics
     ///
@@ -178,6 +181,7 @@ impl VisionTransformer {
                 let layers = self.forward_intermediates(images, None, &[-4, -3, -2, -1], true);
                 Tensor::cat(layers.into_iter().map(mean_over_tokens).collect(), 1)
             }
+            Pooling::Tokens => self.forward_features(images).flatten(1, 2),
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use ijepa_data::Preprocess;
-use ijepa_eval::{Embedded, Error, FeatureFormat, Vectors, embed, embed_together};
+use ijepa_eval::{Embedded, Error, FeatureFormat, embed, embed_together};
 use ijepa_model::Pooling;
 use serde_json::json;
 
@@ -30,11 +30,11 @@ enum Pool {
 }
 
 impl Pool {
-    fn vectors(self) -> (Vectors, Pooling) {
+    fn pooling(self) -> Pooling {
         match self {
-            Self::Mean => (Vectors::Pooled, Pooling::Mean),
-            Self::Concat4 => (Vectors::Pooled, Pooling::Concat4),
-            Self::Tokens => (Vectors::Tokens, Pooling::Mean),
+            Self::Mean => Pooling::Mean,
+            Self::Concat4 => Pooling::Concat4,
+            Self::Tokens => Pooling::Tokens,
         }
     }
 }
@@ -65,12 +65,12 @@ pub(crate) struct Embed {
 
 impl Embed {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
-        let (vectors, pooling) = self.pool.vectors();
-        if vectors == Vectors::Tokens {
+        let pooling = self.pool.pooling();
+        if pooling == Pooling::Tokens {
             context.alone("embed --pool tokens")?;
         }
         picture::check_name("out", &self.out)?;
-        FeatureFormat::of_new(&self.out, vectors).map_err(Error::from)?;
+        FeatureFormat::of_new(&self.out, pooling).map_err(Error::from)?;
         let compute = context.compute()?;
         let source = self.data.open(context)?;
         let frozen = self.weights.load(self.encoder, context)?;
@@ -87,21 +87,14 @@ impl Embed {
             &self.out,
             StatusLine::watch(context.quiet, &self.data.spec()),
         );
-        let embedded = match vectors {
-            Vectors::Pooled => {
+        let embedded = match pooling {
+            Pooling::Tokens => {
+                let source = source.as_ref();
+                Some(embed(encoder, source, config, device, out, watch)?)
+            }
+            Pooling::Mean | Pooling::Concat4 => {
                 let ranks = context.ranks().as_ref();
                 embed_together(ranks, encoder, &source, config, device, out, watch)?
-            }
-            Vectors::Tokens => {
-                let vectors = (vectors, config);
-                Some(embed(
-                    encoder,
-                    source.as_ref(),
-                    vectors,
-                    device,
-                    out,
-                    watch,
-                )?)
             }
         };
         Ok(embedded

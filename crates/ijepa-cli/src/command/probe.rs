@@ -1,4 +1,4 @@
-//! `ijepa probe`: linear classifiers on frozen features.
+//! `ijepa probe`: classifiers on frozen features.
 
 use std::{
     path::PathBuf,
@@ -36,6 +36,8 @@ enum Name {
     Clevr,
     /// Logistic regression on few images
     LowshotLogistic,
+    /// V-JEPA's pooling head, which attends to the patches, with AdamW
+    Attentive,
 }
 
 /// What a head sees.
@@ -86,7 +88,7 @@ enum Norm {
     Mae,
 }
 
-/// Train linear classifiers on frozen features and test them
+/// Train classifiers on frozen features and test them
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  ijepa probe --weights runs/nano --pool both \
@@ -113,7 +115,8 @@ pub(crate) struct Probe {
     /// Images of a training step of the heads [default: the protocol's]
     #[arg(long, value_name = "N", value_parser = args::positive)]
     head_batch: Option<usize>,
-    /// Learning rates for 256 images, which grow with the batch [default: the protocol's]
+    /// Learning rates for 256 images, which grow with the batch (of attentive: as they are) [default:
+    /// the protocol's]
     #[arg(long, value_name = "LR,LR", value_delimiter = ',')]
     lr: Option<Vec<f64>>,
     /// Weight decays [default: the protocol's]
@@ -178,6 +181,7 @@ impl Probe {
         let pooling = match pools {
             Pools::Concat4 | Pools::Both => Pooling::Concat4,
             Pools::Given | Pools::Mean => Pooling::Mean,
+            Pools::Attentive { .. } => Pooling::Tokens,
         };
         let needed = match heads {
             Heads::Trained(protocol, _) => protocol.preprocess(),
@@ -251,6 +255,11 @@ impl Probe {
     }
 
     fn check_flags(&self) -> Result<(), CliError> {
+        let protocol = value_name(self.protocol);
+        let needs_tokens = self.protocol == Name::Attentive;
+        if needs_tokens && (self.pair.is_of_pixels() || self.pair.is_of_files()) {
+            return Err(CliError::NeedsTokens { protocol });
+        }
         let augment = ("augment protocol", self.augment == Some(Augment::Protocol));
         let penalty = ("penalty", self.penalty.is_some());
         if self.pair.is_of_pixels() {
@@ -265,10 +274,15 @@ impl Probe {
         if self.pair.is_of_files() {
             refuse_given(&[augment], "on features of files")?;
         }
-        let place = format!("in protocol {}", value_name(self.protocol));
+        let place = format!("in protocol {protocol}");
         match self.protocol {
             Name::Quick => refuse_given(&[augment, penalty], &place),
             Name::VisslIn1k | Name::VisslTransfer | Name::Clevr => refuse_given(&[penalty], &place),
+            Name::Attentive => {
+                let pool = ("pool", self.pool.is_some());
+                let flags = [penalty, pool, ("batch-norm", self.batch_norm.is_some())];
+                refuse_given(&flags, &place)
+            }
             Name::LowshotLogistic => {
                 let flags = [
                     augment,
@@ -295,6 +309,7 @@ impl Probe {
             Name::VisslIn1k => Protocol::VisslIn1k,
             Name::VisslTransfer => data.map_or(Protocol::VisslCifar100, Protocol::transfer),
             Name::Clevr => data.map_or(Protocol::ClevrCount, Protocol::clevr),
+            Name::Attentive => Protocol::Attentive,
             Name::LowshotLogistic => {
                 let defaults = LogisticConfig::default();
                 let config = LogisticConfig {
@@ -313,10 +328,13 @@ impl Probe {
 
     /// What heads see of the features of `look`.
     fn pools(&self, look: &Look) -> Pools {
-        let is_deep = match look {
-            Look::Encoder(frozen) => frozen.encoder.config().depth >= 4,
-            Look::Pixels { .. } => return Pools::Given,
+        let Look::Encoder(frozen) = look else {
+            return Pools::Given;
         };
+        if self.protocol == Name::Attentive {
+            return Pools::attentive(&frozen.encoder);
+        }
+        let is_deep = frozen.encoder.config().depth >= 4;
         match self.pool {
             Some(pool) => pool.pools(),
             None if self.protocol != Name::Quick && is_deep => Pools::Both,
@@ -401,7 +419,7 @@ fn line(report: &HeadReport) -> String {
     let rate = report.head.lr.map_or("-".to_owned(), |lr| lr.to_string());
     let word = |key: &str| head[key].as_str().unwrap_or("-").to_owned();
     format!(
-        "{:8} norm {:6} lr {rate:6} wd {:<8.3e} top-1 {:5.2} %  top-5 {:5.2} %{}\n",
+        "{:9} norm {:6} lr {rate:6} wd {:<8.3e} top-1 {:5.2} %  top-5 {:5.2} %{}\n",
         word("pool"),
         word("batch_norm"),
         report.head.weight_decay,

@@ -356,3 +356,27 @@ fn a_subset_restricts_the_images_to_learn_from() {
         (&3.into(), &6.into())
     );
 }
+
+#[test]
+fn attentive_heads_see_the_patches_of_an_encoder() {
+    let on = |flags: &str| on_images(&format!("--protocol attentive --epochs 1 {flags}"));
+    let found = run(&on(""));
+    assert_eq!(
+        (&found["protocol"], &found["augment"]),
+        (&"attentive".into(), &"protocol".into())
+    );
+    assert_eq!(found["best"]["pool"], "attentive");
+    let found = run(&on(
+        "--augment none --lr 0.001,0.01 --weight-decay 0,0.1 --head-batch 20",
+    ));
+    assert_eq!(found["heads"].as_array().unwrap().len(), 4);
+    assert_eq!(found["augment"], "none");
+
+    for flag in ["pool mean", "batch-norm mae", "penalty 1"] {
+        let name = flag.split(' ').next().unwrap();
+        let message = format!("`--{name}` changes nothing in protocol attentive");
+        check(&on(&format!("--{flag}")), 2, &message);
+    }
+    let pixels = format!("--encoder pixels --train {TRAIN} --test {TEST} --protocol attentive");
+    check(&pixels, 2, "`--protocol attentive` needs the patch tokens");
+}

@@ -11,20 +11,11 @@ use ijepa_data::{Skipped, Source};
 use ijepa_model::{Pooling, VisionTransformer, files::cannot};
 
 use super::{
-    ExtractConfig, ExtractError, FeatureFileError, FeatureFormat,
+    ExtractConfig, FeatureFileError, FeatureFormat,
     extract::{on_images, stream, values},
     store::{About, FeatureFile, RowShape, Rows},
 };
 use crate::{Error, progress::Progress};
-
-/// What is written for an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Vectors {
-    /// One vector, pooled as the configuration says.
-    Pooled,
-    /// The tokens of the last layer, all of them.
-    Tokens,
-}
 
 /// A file of features that was written.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,15 +44,14 @@ pub struct Embedded {
 pub fn embed(
     encoder: &VisionTransformer,
     source: &dyn Source,
-    (vectors, config): (Vectors, &ExtractConfig),
+    config: &ExtractConfig,
     device: &Device,
     out: &Path,
     progress: impl FnMut(Progress),
 ) -> Result<Embedded, Error> {
-    let mut file = NewFeatures::create(encoder, source, (vectors, config), out)?;
-    let forward = |encoder: &VisionTransformer, images| match vectors {
-        Vectors::Pooled => values(encoder.forward_pooled(images, config.pooling)),
-        Vectors::Tokens => values(encoder.forward_features(images)),
+    let mut file = NewFeatures::create(encoder, source, config, out)?;
+    let forward = |encoder: &VisionTransformer, images| {
+        values(encoder.forward_pooled(images, config.pooling))
     };
     let compute = on_images(encoder, config, device, forward);
     let (size, started) = (encoder.config().image_size, Instant::now());
@@ -85,15 +75,23 @@ impl<'a> NewFeatures<'a> {
     pub(super) fn create(
         encoder: &VisionTransformer,
         source: &'a dyn Source,
-        (vectors, config): (Vectors, &ExtractConfig),
+        config: &ExtractConfig,
         path: &'a Path,
     ) -> Result<Self, Error> {
-        let shape = shape(vectors, config, encoder)?;
+        config.check(encoder)?;
+        let is_pooled = config.pooling != Pooling::Tokens;
+        let shape = RowShape {
+            tokens: (!is_pooled).then(|| encoder.grid().num_patches()),
+            dim: match is_pooled {
+                true => config.dim(encoder),
+                false => encoder.embed_dim(),
+            },
+        };
         let about = About {
-            pool: Some(name(vectors, config.pooling).to_owned()),
+            pool: Some(name(config.pooling).to_owned()),
             classes: source.classes().to_vec(),
         };
-        let format = FeatureFormat::of_new(path, vectors)?;
+        let format = FeatureFormat::of_new(path, config.pooling)?;
         let file = format.create(path, shape, source.len(), about);
         Ok(Self {
             source,
@@ -152,29 +150,10 @@ fn unwritten(path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |io| FeatureFileError::from(cannot("write", path)(io)).into()
 }
 
-fn shape(
-    vectors: Vectors,
-    config: &ExtractConfig,
-    encoder: &VisionTransformer,
-) -> Result<RowShape, ExtractError> {
-    config.check_channels(encoder.config().in_chans)?;
-    if vectors == Vectors::Tokens {
-        return Ok(RowShape {
-            tokens: Some(encoder.grid().num_patches()),
-            dim: encoder.embed_dim(),
-        });
-    }
-    config.check(encoder)?;
-    Ok(RowShape {
-        tokens: None,
-        dim: config.dim(encoder),
-    })
-}
-
-fn name(vectors: Vectors, pooling: Pooling) -> &'static str {
-    match (vectors, pooling) {
-        (Vectors::Tokens, _) => "tokens",
-        (Vectors::Pooled, Pooling::Mean) => "mean",
-        (Vectors::Pooled, Pooling::Concat4) => "concat4",
+fn name(pooling: Pooling) -> &'static str {
+    match pooling {
+        Pooling::Mean => "mean",
+        Pooling::Concat4 => "concat4",
+        Pooling::Tokens => "tokens",
     }
 }

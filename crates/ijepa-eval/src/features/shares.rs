@@ -12,7 +12,7 @@ use ijepa_train::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Embedded, ExtractConfig, Extracted, Features, Vectors,
+    Embedded, ExtractConfig, Extracted, Features,
     embed::{NewFeatures, embed},
     extract_with_progress,
 };
@@ -61,8 +61,7 @@ pub fn extract_together(
     }))
 }
 
-/// As [`embed`](crate::embed) of pooled features, of which every rank extracts a share, which it
-/// holds in memory; rank 0 writes the file, byte for byte that of one process if all images can be
+/// As [`embed`](crate::embed) of which every rank extracts a share, which it holds in memory; rank 0 writes the file, byte for byte that of one process if all images can be
 /// read. All ranks call it
 /// together; the others than 0 get nothing.
 ///
@@ -78,14 +77,13 @@ pub fn embed_together(
     out: &Path,
     progress: impl FnMut(Progress),
 ) -> Result<Option<Embedded>, Error> {
-    let vectors = (Vectors::Pooled, config);
     if ranks.size() == 1 {
-        let embedded = embed(encoder, source.as_ref(), vectors, device, out, progress);
+        let embedded = embed(encoder, source.as_ref(), config, device, out, progress);
         return embedded.map(Some);
     }
     let started = Instant::now();
     let file =
-        (ranks.rank() == 0).then(|| NewFeatures::create(encoder, source.as_ref(), vectors, out));
+        (ranks.rank() == 0).then(|| NewFeatures::create(encoder, source.as_ref(), config, out));
     let mut file = file.transpose()?;
     let extract = |source: &dyn Source| {
         let extracted = extract_with_progress(encoder, source, config, device, progress);

@@ -12,10 +12,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ijepa_model::files::FileError;
+use ijepa_model::{Pooling, files::FileError};
 use serde::{Deserialize, Serialize};
 
-use super::{Features, Vectors};
+use super::Features;
 pub(super) use safetensors::{SafetensorsFile, f32_bytes, read as read_safetensors};
 
 /// A file format, by the extension of a file's name.
@@ -55,14 +55,14 @@ impl FeatureFormat {
         }
     }
 
-    /// The format of a new file `path` that is to hold `vectors`.
+    /// The format of a new file `path` that is to hold features of `pooling`.
     ///
     /// # Errors
     ///
     /// As [`of`](Self::of), and [`FeatureFileError::TokensToParquet`].
-    pub fn of_new(path: &Path, vectors: Vectors) -> Result<Self, FeatureFileError> {
-        match (Self::of(path)?, vectors) {
-            (Self::Parquet, Vectors::Tokens) => Err(FeatureFileError::TokensToParquet),
+    pub fn of_new(path: &Path, pooling: Pooling) -> Result<Self, FeatureFileError> {
+        match (Self::of(path)?, pooling) {
+            (Self::Parquet, Pooling::Tokens) => Err(FeatureFileError::TokensToParquet),
             (format, _) => Ok(format),
         }
     }

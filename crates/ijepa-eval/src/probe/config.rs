@@ -16,7 +16,7 @@ pub enum HeadNorm {
     Mae,
 }
 
-/// How heads learn; both with momentum 0.9 and weight decay on weights and biases.
+/// How heads learn; the first two with momentum 0.9 and weight decay on weights and biases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeOptimizer {
     /// LARS (You et al. 2017) with trust coefficient 0.001; biases and norms follow their plain
@@ -24,6 +24,9 @@ pub enum ProbeOptimizer {
     Lars,
     /// Stochastic gradient descent with Nesterov's momentum, as PyTorch computes it.
     Nesterov,
+    /// AdamW (Loshchilov and Hutter 2019) with PyTorch's constants and weight decay on everything
+    /// but norms and biases; what attentive heads learn by, and only they.
+    AdamW,
 }
 
 /// The course of the learning rate, a step an epoch.
@@ -59,7 +62,7 @@ impl LrSchedule {
     }
 }
 
-/// A linear probe: every pooling, norm, learning rate and weight decay is a head of its own, and
+/// A probe: every pooling, norm, learning rate and weight decay is a head of its own, and
 /// all heads learn from the same batches.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProbeConfig {
@@ -67,7 +70,7 @@ pub struct ProbeConfig {
     pub pools: Pools,
     /// What happens to it first.
     pub norms: Vec<HeadNorm>,
-    /// Learning rates for batches of 256; they grow with the batch.
+    /// Learning rates for batches of 256; they grow with the batch, but those of AdamW do not.
     pub lrs: Vec<f64>,
     /// Weight decays.
     pub weight_decays: Vec<f64>,
@@ -98,7 +101,7 @@ impl ProbeConfig {
     ///
     /// # Errors
     ///
-    /// [`ProbeError::Empty`] or [`ProbeError::Value`].
+    /// [`ProbeError::Empty`], [`ProbeError::Value`] or [`ProbeError::Optimizer`].
     pub fn validate(&self) -> Result<(), ProbeError> {
         let empty = |what, is_empty: bool| is_empty.then_some(ProbeError::Empty { what });
         let missing = empty("batch norm", self.norms.is_empty())
@@ -106,6 +109,11 @@ impl ProbeConfig {
             .or(empty("weight decay", self.weight_decays.is_empty()));
         if let Some(error) = missing {
             return Err(error);
+        }
+        let attentive = matches!(self.pools, Pools::Attentive { .. });
+        let has_norm = self.norms.iter().any(|&norm| norm != HeadNorm::None);
+        if attentive != (self.optimizer == ProbeOptimizer::AdamW) || (attentive && has_norm) {
+            return Err(ProbeError::Optimizer);
         }
         for (key, count) in [("batch size", self.batch_size), ("epochs", self.epochs)] {
             check(key, count as f64, count > 0, "at least 1")?;

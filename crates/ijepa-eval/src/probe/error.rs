@@ -31,6 +31,22 @@ pub enum ProbeError {
         /// Values of a feature.
         dim: usize,
     },
+    /// Features that are not so many tokens of an encoder with so many heads.
+    #[error(
+        "{dim} features an image are not {tokens} tokens for {num_heads} attention heads; extract \
+         them with tokens pooling"
+    )]
+    Tokens {
+        /// Values of a feature.
+        dim: usize,
+        /// Tokens of an image.
+        tokens: usize,
+        /// Attention heads.
+        num_heads: usize,
+    },
+    /// Attentive heads with anything but AdamW or with a batch norm, or AdamW with other heads.
+    #[error("attentive heads, and only they, learn by AdamW, and without batch norms")]
+    Optimizer,
     /// The two sets come from different encoders.
     #[error("training features have {train} values, test features {test}; extract both alike")]
     Width {

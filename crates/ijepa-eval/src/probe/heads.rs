@@ -13,7 +13,7 @@ use ijepa_kernels::{
     HeadRule, HeadStep, add_product, column_sums, cross_entropy, fold_heads, linear, step_heads,
 };
 
-use super::{HeadNorm, ProbeConfig, ProbeOptimizer};
+use super::{Bank, HeadNorm, ProbeConfig, ProbeOptimizer};
 
 const MOMENTUM: f64 = 0.9;
 /// Trust coefficient of LARS.
@@ -58,7 +58,7 @@ impl<const D: usize> Learned<D> {
 #[derive(Debug)]
 pub(super) struct Heads {
     /// Norm, learning rate of 256 images and weight decay.
-    pub(super) grid: Vec<(HeadNorm, f64, f64)>,
+    grid: Vec<(HeadNorm, f64, f64)>,
     classes: usize,
     rule: HeadRule,
     /// `[dim, heads * classes]`.
@@ -153,35 +153,6 @@ impl Heads {
         }
     }
 
-    /// One step on `x`, `[batch, dim]`, whose classes are `targets`; `factor` is that of the
-    /// learning rates.
-    pub(super) fn step(&mut self, x: Tensor<2>, targets: &[u32], factor: f64) {
-        let [batch, dim] = x.dims();
-        let share = 1.0 / batch as f64;
-        let mean = (column_sums(x.clone()) * share).reshape([1, dim]);
-        let centered = x - mean.clone();
-        let variance = (column_sums(centered.clone().square()) * share).reshape([1, dim]);
-        self.update_statistics(&mean, &variance, batch);
-
-        let [norm, scale, offset] = self.affine(mean, variance);
-        let weight = self.weight.value.clone();
-        let (folded, shift) = fold_heads(weight.clone(), scale.clone(), offset.clone());
-        let bias = self.bias.value.clone() + shift;
-        let mut product = weight.zeros_like();
-        let mut sums = bias.zeros_like();
-        for rows in self.blocks(batch) {
-            let part = centered.clone().slice([rows.clone(), 0..dim]);
-            let logits = linear(part.clone(), folded.clone(), bias.clone(), None);
-            let targets = targets[rows].to_vec();
-            let (gradient, losses) = cross_entropy(logits, targets, self.grid.len());
-            self.losses = self.losses.clone() + column_sums(losses) * share;
-            sums = sums + column_sums(gradient.clone());
-            product = add_product(product, part, gradient);
-        }
-        self.steps += 1;
-        self.learn(product, sums * share, [norm, scale, offset], share, factor);
-    }
-
     /// Updates all parameters; `product` is still a sum over the batch, `sums` is a mean.
     fn learn(
         &mut self,
@@ -241,9 +212,41 @@ impl Heads {
         self.running_mean = mix(&self.running_mean, mean, 1.0);
         self.running_variance = mix(&self.running_variance, variance, unbiased);
     }
+}
 
-    /// Logits of `x`, `[images, dim]`, as it is tested: `[images, heads * classes]`.
-    pub(super) fn logits(&self, x: Tensor<2>) -> Tensor<2> {
+impl Bank for Heads {
+    fn grid(&self) -> &[(HeadNorm, f64, f64)] {
+        &self.grid
+    }
+
+    fn step(&mut self, x: Tensor<2>, targets: &[u32], factor: f64) {
+        let [batch, dim] = x.dims();
+        let share = 1.0 / batch as f64;
+        let mean = (column_sums(x.clone()) * share).reshape([1, dim]);
+        let centered = x - mean.clone();
+        let variance = (column_sums(centered.clone().square()) * share).reshape([1, dim]);
+        self.update_statistics(&mean, &variance, batch);
+
+        let [norm, scale, offset] = self.affine(mean, variance);
+        let weight = self.weight.value.clone();
+        let (folded, shift) = fold_heads(weight.clone(), scale.clone(), offset.clone());
+        let bias = self.bias.value.clone() + shift;
+        let mut product = weight.zeros_like();
+        let mut sums = bias.zeros_like();
+        for rows in self.blocks(batch) {
+            let part = centered.clone().slice([rows.clone(), 0..dim]);
+            let logits = linear(part.clone(), folded.clone(), bias.clone(), None);
+            let targets = targets[rows].to_vec();
+            let (gradient, losses) = cross_entropy(logits, targets, self.grid.len());
+            self.losses = self.losses.clone() + column_sums(losses) * share;
+            sums = sums + column_sums(gradient.clone());
+            product = add_product(product, part, gradient);
+        }
+        self.steps += 1;
+        self.learn(product, sums * share, [norm, scale, offset], share, factor);
+    }
+
+    fn logits(&self, x: Tensor<2>) -> Tensor<2> {
         let centered = x - self.running_mean.clone();
         let mean = self.running_mean.clone();
         let [_, scale, offset] = self.affine(mean, self.running_variance.clone());
@@ -251,20 +254,18 @@ impl Heads {
         linear(centered, folded, self.bias.value.clone() + shift, None)
     }
 
-    /// Mean training loss of each head since this was last asked.
-    pub(super) fn take_losses(&mut self) -> Vec<f32> {
+    fn take_losses(&mut self) -> Vec<f32> {
         let mean = self.losses.clone() / self.steps.max(1) as f64;
         self.losses = self.losses.zeros_like();
         self.steps = 0;
         mean.into_data().iter::<f32>().collect()
     }
 
-    /// `0..rows` in pieces whose logits have bounded size.
-    pub(super) fn blocks(&self, rows: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+    /// Pieces whose logits have bounded size.
+    fn blocks(&self, rows: usize) -> Vec<Range<usize>> {
         let block = (LOGITS / (self.grid.len() * self.classes)).max(1);
-        (0..rows)
-            .step_by(block)
-            .map(move |first| first..rows.min(first + block))
+        let firsts = (0..rows).step_by(block);
+        firsts.map(|first| first..rows.min(first + block)).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use ijepa_model::VisionTransformer;
 use serde::Serialize;
 
 use super::ProbeError;
@@ -16,6 +17,8 @@ pub enum Pool {
     Mean,
     /// Means of the last four layers side by side.
     Concat4,
+    /// A learned query that attends to the tokens of the last layer (V-JEPA's attentive probe).
+    Attentive,
 }
 
 /// The poolings that heads are trained on.
@@ -31,9 +34,24 @@ pub enum Pools {
     /// The same features once whole and once their last quarter, which is the mean of the last
     /// layer: both of the paper's poolings from one forward pass.
     Both,
+    /// Features of [`Pooling::Tokens`](ijepa_model::Pooling::Tokens), for attentive heads.
+    Attentive {
+        /// Tokens of an image.
+        tokens: usize,
+        /// Attention heads, a divisor of the width of a token.
+        num_heads: usize,
+    },
 }
 
 impl Pools {
+    /// Attentive heads on the tokens of `encoder`, with as many attention heads.
+    pub fn attentive(encoder: &VisionTransformer) -> Self {
+        Self::Attentive {
+            tokens: encoder.grid().num_patches(),
+            num_heads: encoder.config().num_heads,
+        }
+    }
+
     /// Each pooling and its columns of features `dim` wide.
     pub(crate) fn columns(self, dim: usize) -> Result<Vec<(Pool, Range<usize>)>, ProbeError> {
         let quarters = dim.is_multiple_of(4) && dim > 0;
@@ -46,6 +64,17 @@ impl Pools {
                 (Pool::Mean, dim / 4 * 3..dim),
                 (Pool::Concat4, 0..dim),
             ]),
+            Self::Attentive { tokens, num_heads } => {
+                let fits = |count: usize, of: usize| count > 0 && of.is_multiple_of(count);
+                match fits(tokens, dim) && fits(num_heads, dim / tokens.max(1)) {
+                    true => Ok(vec![(Pool::Attentive, 0..dim)]),
+                    false => Err(ProbeError::Tokens {
+                        dim,
+                        tokens,
+                        num_heads,
+                    }),
+                }
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use ijepa_data::{ClassifierAugment, DataSpec, Filter, Framing, Preprocess};
 
 use super::{HeadNorm, LrSchedule, Pools, ProbeConfig, ProbeOptimizer};
 
-/// A linear probe with everything that its authors fixed.
+/// A probe with everything that its authors fixed.
 ///
 /// The numbers are those of VISSL's configurations for I-JEPA (its commit 04788de9); see
 /// `docs/evaluation.md` for where the paper says something else.
@@ -24,6 +24,8 @@ pub enum Protocol {
     ClevrCount,
     /// Table 4: the distance of the nearest object of CLEVR.
     ClevrDistance,
+    /// Attentive heads in the manner of V-JEPA (Bardes et al. 2024).
+    Attentive,
 }
 
 impl Protocol {
@@ -53,10 +55,11 @@ impl Protocol {
         }
     }
 
-    /// The heads and their training, with seed 0.
+    /// The heads and their training, with seed 0; attentive ones for an encoder of 14 x 14 patches
+    /// with 16 attention heads, see [`Pools::attentive`] for that of another.
     pub fn config(self) -> ProbeConfig {
         let (epochs, schedule) = match self {
-            Self::Quick => (20, LrSchedule::Cosine(0.0)),
+            Self::Quick | Self::Attentive => (20, LrSchedule::Cosine(0.0)),
             Self::VisslIn1k => (50, LrSchedule::Steps(vec![0.3, 0.6, 0.9])),
             Self::VisslCifar100 => {
                 let milestones = [8.0, 16.0, 24.0].map(|epoch| epoch / 28.0);
@@ -97,6 +100,17 @@ impl Protocol {
                 weight_decays: vec![5e-4, 0.0],
                 optimizer: ProbeOptimizer::Lars,
                 batch_size: 16384,
+                ..transfer
+            },
+            Self::Attentive => ProbeConfig {
+                pools: Pools::Attentive {
+                    tokens: 14 * 14,
+                    num_heads: 16,
+                },
+                norms: vec![HeadNorm::None],
+                lrs: vec![3e-4, 1e-3, 3e-3],
+                weight_decays: vec![1e-3],
+                optimizer: ProbeOptimizer::AdamW,
                 ..transfer
             },
             _ => transfer,

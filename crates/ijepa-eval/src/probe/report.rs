@@ -11,7 +11,7 @@ pub struct HeadChoice {
     pub pool: Pool,
     /// What happens to them first.
     pub batch_norm: HeadNorm,
-    /// Learning rate for batches of 256; none of a head that was solved instead of trained.
+    /// Learning rate for batches of 256, of an attentive head for its own batch; none of a head that was solved instead of trained.
     pub lr: Option<f64>,
     /// Weight decay; of logistic regression the L2 penalty.
     pub weight_decay: f64,
