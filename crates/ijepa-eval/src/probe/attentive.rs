@@ -92,7 +92,7 @@ impl AttentiveHead {
         let means = means * gamma.reshape([1, 1, dim]) + offset.reshape([1, 1, dim]);
         let values = values.reshape([dim, heads, width]).swap_dims(0, 1);
         let found = means.matmul(values).swap_dims(0, 1);
-        let bias = biases(&self.kv.bias).slice([dim..2 * dim]);
+        let bias = biases(&self.kv.bias).narrow(0, dim, dim);
         found.reshape([batch, 1, dim]) + bias.reshape([1, 1, dim])
     }
 }
