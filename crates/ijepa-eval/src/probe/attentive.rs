@@ -255,7 +255,7 @@ mod tests {
         let x = golden.tensor::<4>("x", &device());
         let steps = x.dims()[0];
         let flat = |step: usize| {
-            let step = x.clone().slice([step..step + 1]);
+            let step = x.clone().narrow(0, step, 1);
             step.reshape([batch, tokens * dim])
         };
         let classes: Vec<u32> = golden.i64s("y").into_iter().map(|y| y as u32).collect();
