@@ -38,7 +38,7 @@ pub struct Embedded {
 ///
 /// # Errors
 ///
-/// A [`FeatureFileError`] if the file cannot be written, an [`ExtractError`] as
+/// A [`FeatureFileError`] if the file cannot be written, an [`ExtractError`](super::ExtractError) as
 /// [`extract`](crate::extract) otherwise; the first image whose features are not finite is named.
 /// A file that had the name before is untouched then.
 pub fn embed(
