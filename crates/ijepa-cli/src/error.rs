@@ -4,7 +4,7 @@ use std::{error::Error, net::SocketAddr, path::PathBuf};
 
 use ijepa_data::{DataError, PackError};
 use ijepa_eval::{
-    CacheError, ExtractError, FeatureFileError, FinetuneError, KnnError, ProbeError,
+    CacheError, DenseError, ExtractError, FeatureFileError, FinetuneError, KnnError, ProbeError,
     study::StudyError,
 };
 use ijepa_model::{CheckpointError, ConfigError, checkpoint::Mismatch, files::FileError};
@@ -102,6 +102,8 @@ pub(crate) enum CliError {
          files of features have"
     )]
     NeedsTokens { protocol: String },
+    #[error("masks are of whole images: `--protocol dense` goes with --preprocess squash or none")]
+    NeedsWholeImages,
     #[error("{bad} of {images} images cannot be used")]
     BadImages { bad: usize, images: usize },
     #[error(transparent)]
@@ -162,6 +164,7 @@ impl CliError {
             | Self::NothingToCompare
             | Self::PoolOfFile { .. }
             | Self::NeedsTokens { .. }
+            | Self::NeedsWholeImages
             | Self::Statistics { .. }
             | Self::NoBand { .. }
             | Self::MissingFeatures => exit_code::USAGE,
@@ -193,7 +196,8 @@ fn evaluation(error: &ijepa_eval::Error) -> u8 {
             exit_code::USAGE
         }
         Error::Extract(error) => extraction(error),
-        Error::Probe(error) => probing(error),
+        Error::Probe(error) | Error::Dense(DenseError::Probe(error)) => probing(error),
+        Error::Dense(_) => exit_code::DATA,
         Error::Finetune(error) => fine_tuning(error),
         Error::Ranks(error) => training(error),
         _ => exit_code::FAILURE,
@@ -245,6 +249,7 @@ fn probing(error: &ProbeError) -> u8 {
     match error {
         ProbeError::Empty { .. } | ProbeError::Value { .. } => exit_code::USAGE,
         ProbeError::Quarters { .. }
+        | ProbeError::Tokens { .. }
         | ProbeError::Width { .. }
         | ProbeError::Labels(_)
         | ProbeError::Data(_) => exit_code::DATA,

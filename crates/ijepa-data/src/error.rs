@@ -133,6 +133,17 @@ pub enum DataError {
         #[source]
         source: Cause,
     },
+    /// A mask that is no PNG of class indices.
+    #[error(
+        "cannot use mask `{name}`: found {found}, expected a PNG of palette places or grey levels of \
+         at most 8 bits"
+    )]
+    Mask {
+        /// Its path.
+        name: String,
+        /// What it is instead.
+        found: String,
+    },
     /// Pixels that cannot be written as a file of an image, such as a JPEG of a side above 65,535.
     #[error("cannot encode image `{name}`")]
     Encode {

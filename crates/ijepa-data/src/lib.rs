@@ -60,6 +60,7 @@ mod fetch;
 mod fingerprint;
 mod image;
 mod loader;
+mod mask;
 mod order;
 mod pack;
 mod preprocess;
@@ -82,6 +83,7 @@ pub use fetch::{FetchError, Fetched};
 pub use fingerprint::Fingerprint;
 pub use image::{FloatImage, Image, MAX_CHANNELS, RgbImage8};
 pub use loader::{Batch, Loader, LoaderConfig, Skipped};
+pub use mask::Mask;
 pub use order::{Layout, epoch_order, sample};
 pub use pack::{PackConfig, PackError, PackFormat, Packed, Shrink, pack};
 pub use preprocess::{Preprocess, to_chw_f32};
@@ -91,7 +93,7 @@ pub use rng::{Purpose, SampleRng, normal, sample_rng, unit};
 pub use source::{
     Background, CifarSource, ConcatSource, FolderForm, FolderSource, IMAGE_EXTENSIONS, IndexCache,
     Kept, ListedSource, ParquetSource, SceneKind, SceneLabels, ScenesConfig, ScenesSource, Source,
-    TarSource,
+    TarSource, VocSource,
 };
 pub use spec::DataSpec;
 pub use statistics::{Spread, Statistics, StatisticsConfig};

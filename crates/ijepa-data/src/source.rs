@@ -16,6 +16,7 @@ mod stamp;
 mod storage;
 mod tar;
 mod user_cache;
+mod voc;
 mod wildcards;
 
 pub use cifar::CifarSource;
@@ -28,6 +29,7 @@ pub use scenes::{Background, SceneKind, SceneLabels, ScenesConfig, ScenesSource}
 pub(crate) use storage::is_url;
 pub(crate) use tar::CLASSES_FILE;
 pub use tar::TarSource;
+pub use voc::VocSource;
 
 use std::path::PathBuf;
 
@@ -35,6 +37,7 @@ use crate::decode::decode;
 use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
 use crate::image::RgbImage8;
+use crate::mask::Mask;
 use crate::order::Layout;
 
 /// A fixed, ordered collection of images that any thread may read by index.
@@ -111,6 +114,20 @@ pub trait Source: Send + Sync + std::fmt::Debug {
             Ok(Fetched::File) => decode(&buffer, &self.name(index)),
             Err(error) => Err(error.into_error()),
         }
+    }
+
+    /// Which class every pixel of image `index` belongs to; `None` if the source has no masks.
+    ///
+    /// # Errors
+    ///
+    /// A [`DataError`] naming the mask if it cannot be read.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `index` is not below [`len`](Self::len).
+    fn mask(&self, index: usize) -> Result<Option<Mask>, DataError> {
+        let _ = index;
+        Ok(None)
     }
 
     /// How the images lie on their storage, which decides the order of an epoch.

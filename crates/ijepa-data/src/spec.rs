@@ -11,7 +11,7 @@ use std::str::FromStr;
 use crate::error::DataError;
 use crate::source::{
     CifarSource, ConcatSource, FolderForm, IndexCache, ListedSource, ParquetSource, ScenesConfig,
-    ScenesSource, Source, TarSource,
+    ScenesSource, Source, TarSource, VocSource,
 };
 
 /// A data set by name: `KIND:ARGUMENT`, or a bare path for a folder.
@@ -28,6 +28,7 @@ use crate::source::{
 /// | `cifar10:PATH`, `cifar100:PATH` | in binary or Parquet form; `PATH/test` for the test images |
 /// | `clevr-count:PATH`, `clevr-distance:PATH` | CLEVR v1.0; `PATH/val` for the validation images |
 /// | `places205:PATH`, `inat18:PATH` | with their split files; `PATH/val` for the validation images |
+/// | `voc:PATH` | images with masks in the layout of PASCAL VOC, see [`VocSource`]; `PATH/val` for those of the list `val` |
 ///
 /// `GLOB` may have wildcards and braces (`train-{000000..000146}.tar`) and may be a folder, and with
 /// the Cargo feature `remote` a URL; `K` row groups or shards are mixed at a time. A path with a colon in its first component needs
@@ -90,6 +91,8 @@ pub enum DataSpec {
     Places205(PathBuf),
     /// iNaturalist 2018 labelled by species.
     Inat18(PathBuf),
+    /// Images with masks in the layout of PASCAL VOC, without labels.
+    Voc(PathBuf),
 }
 
 /// Makes the specification of a kind from a path.
@@ -104,6 +107,7 @@ const OF_PATHS: &[(&str, OfPath)] = &[
     ("clevr-distance", DataSpec::ClevrDistance),
     ("places205", DataSpec::Places205),
     ("inat18", DataSpec::Inat18),
+    ("voc", DataSpec::Voc),
 ];
 
 impl DataSpec {
@@ -154,6 +158,7 @@ impl DataSpec {
             Self::ClevrDistance(path) => Ok(Box::new(ListedSource::clevr_distance(path)?)),
             Self::Places205(path) => Ok(Box::new(ListedSource::places205(path)?)),
             Self::Inat18(path) => Ok(Box::new(ListedSource::inat18(path)?)),
+            Self::Voc(path) => Ok(Box::new(VocSource::open(path)?)),
         }
     }
 
@@ -279,6 +284,7 @@ impl fmt::Display for DataSpec {
             Self::ClevrDistance(path) => write!(f, "clevr-distance:{}", path.display()),
             Self::Places205(path) => write!(f, "places205:{}", path.display()),
             Self::Inat18(path) => write!(f, "inat18:{}", path.display()),
+            Self::Voc(path) => write!(f, "voc:{}", path.display()),
         }
     }
 }

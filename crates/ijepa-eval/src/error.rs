@@ -4,6 +4,7 @@ use ijepa_data::DataError;
 use ijepa_train::TrainError;
 
 use crate::{
+    dense::DenseError,
     features::{CacheError, ExtractError, FeatureFileError, FeaturesError},
     finetune::FinetuneError,
     knn::KnnError,
@@ -36,6 +37,9 @@ pub enum Error {
     /// Heads cannot be trained.
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    /// Segmentation cannot be learned or judged.
+    #[error(transparent)]
+    Dense(#[from] DenseError),
     /// Features cannot be kept or taken back.
     #[error(transparent)]
     Cache(#[from] CacheError),

@@ -45,6 +45,7 @@
 //!   [`Whitening`] gives all directions the same weight first.
 //! - [`probe`] trains linear heads on features, [`probe_augmented`] on images that change every
 //!   epoch; a [`Protocol`] is a published one, or attentive heads on patches. [`logistic`] solves logistic regression.
+//! - [`dense`] trains linear segmentation of patches and gives its mean intersection over union.
 //! - [`Baselines`] sets a trained encoder beside random weights and pixels; [`EpochEvaluation`]
 //!   makes them and watches a run.
 //! - A [`FeatureCache`] keeps features on disk.
@@ -60,6 +61,7 @@
 
 mod accuracy;
 mod baselines;
+mod dense;
 mod during_training;
 mod error;
 mod features;
@@ -75,6 +77,7 @@ mod picked;
 mod probe;
 mod progress;
 mod rank;
+mod side_by_side;
 mod stop;
 pub mod study;
 mod subset;
@@ -83,6 +86,9 @@ mod whitening;
 
 pub use accuracy::Accuracy;
 pub use baselines::{Baselines, Neighbours, Worth};
+pub use dense::{
+    DenseConfig, DenseError, DenseHead, DenseHeadReport, DenseReport, Segmented, check_masks, dense,
+};
 pub use during_training::EpochEvaluation;
 pub use error::Error;
 pub use features::{

@@ -25,8 +25,8 @@ const BETWEEN: &str = " + ";
 pub(crate) struct DataArgs {
     /// Images: folder:PATH[,labels=FILE|none] or PATH, list:FILE, parquet:GLOB,
     /// tar:GLOB[,label=FIELD], cifar10:PATH, cifar100:PATH, clevr-count:PATH,
-    /// clevr-distance:PATH, places205:PATH, inat18:PATH, scenes[:key=value,...]; several times for
-    /// all in turn
+    /// clevr-distance:PATH, places205:PATH, inat18:PATH, voc:PATH, scenes[:key=value,...]; several
+    /// times for all in turn
     #[arg(long = "data", value_name = "SPEC", required = true)]
     pub(crate) specs: Vec<String>,
     /// File with the names of the images of the folder to use, one a line

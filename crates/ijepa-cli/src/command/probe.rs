@@ -1,5 +1,7 @@
 //! `ijepa probe`: classifiers on frozen features.
 
+mod dense;
+
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
@@ -38,6 +40,9 @@ enum Name {
     LowshotLogistic,
     /// V-JEPA's pooling head, which attends to the patches, with AdamW
     Attentive,
+    /// Linear segmentation: a linear layer on each patch, tested by the mean intersection over
+    /// union; data with masks (voc:PATH, scenes:)
+    Dense,
 }
 
 /// What a head sees.
@@ -115,7 +120,7 @@ pub(crate) struct Probe {
     /// Images of a training step of the heads [default: the protocol's]
     #[arg(long, value_name = "N", value_parser = args::positive)]
     head_batch: Option<usize>,
-    /// Learning rates for 256 images, which grow with the batch (of attentive: as they are) [default:
+    /// Learning rates for 256 images, which grow with the batch (of attentive and dense: as they are) [default:
     /// the protocol's]
     #[arg(long, value_name = "LR,LR", value_delimiter = ',')]
     lr: Option<Vec<f64>>,
@@ -160,6 +165,9 @@ impl Probe {
             context.alone("probe --cache")?;
         }
         context.compute()?;
+        if self.protocol == Name::Dense {
+            return self.dense(context);
+        }
         let found = match self.pair.of_files()? {
             Some(pair) => {
                 let heads = self.heads(None, self.pools_of_file(&pair)?, context)?;
@@ -256,7 +264,7 @@ impl Probe {
 
     fn check_flags(&self) -> Result<(), CliError> {
         let protocol = value_name(self.protocol);
-        let needs_tokens = self.protocol == Name::Attentive;
+        let needs_tokens = matches!(self.protocol, Name::Attentive | Name::Dense);
         if needs_tokens && (self.pair.is_of_pixels() || self.pair.is_of_files()) {
             return Err(CliError::NeedsTokens { protocol });
         }
@@ -281,6 +289,15 @@ impl Probe {
             Name::Attentive => {
                 let pool = ("pool", self.pool.is_some());
                 let flags = [penalty, pool, ("batch-norm", self.batch_norm.is_some())];
+                refuse_given(&flags, &place)
+            }
+            Name::Dense => {
+                let flags = [
+                    augment,
+                    penalty,
+                    ("pool", self.pool.is_some()),
+                    ("batch-norm", self.batch_norm.is_some()),
+                ];
                 refuse_given(&flags, &place)
             }
             Name::LowshotLogistic => {
@@ -310,6 +327,7 @@ impl Probe {
             Name::VisslTransfer => data.map_or(Protocol::VisslCifar100, Protocol::transfer),
             Name::Clevr => data.map_or(Protocol::ClevrCount, Protocol::clevr),
             Name::Attentive => Protocol::Attentive,
+            Name::Dense => unreachable!("dense probes have heads of their own"),
             Name::LowshotLogistic => {
                 let defaults = LogisticConfig::default();
                 let config = LogisticConfig {

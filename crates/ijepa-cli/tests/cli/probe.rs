@@ -380,3 +380,44 @@ fn attentive_heads_see_the_patches_of_an_encoder() {
     let pixels = format!("--encoder pixels --train {TRAIN} --test {TEST} --protocol attentive");
     check(&pixels, 2, "`--protocol attentive` needs the patch tokens");
 }
+
+#[test]
+fn a_dense_probe_segments_scenes_with_masks() {
+    let on = |flags: &str| on_images(&format!("--protocol dense --epochs 2 {flags}"));
+    let found = run(&on(""));
+    let promised = [
+        "miou",
+        "pixel_accuracy",
+        "best",
+        "heads",
+        "encoder",
+        "classes",
+    ];
+    assert!(keys(&found).is_superset(&promised.into()), "{found}");
+    assert_eq!(
+        (&found["protocol"], &found["classes"]),
+        (&"dense".into(), &6.into())
+    );
+    assert_eq!(found["preprocess"], "squash");
+    assert_eq!(found["heads"].as_array().unwrap().len(), 3);
+    let heads = run(&on("--lr 0.01 --weight-decay 0,0.1 --head-batch 8"));
+    assert_eq!(heads["heads"].as_array().unwrap().len(), 2);
+    assert_eq!(heads["batch_size"], 8);
+
+    for flag in [
+        "pool mean",
+        "batch-norm mae",
+        "penalty 1",
+        "augment protocol",
+    ] {
+        check(
+            &on(&format!("--{flag}")),
+            2,
+            "changes nothing in protocol dense",
+        );
+    }
+    check(&on("--preprocess eval"), 2, "masks are of whole images");
+    check(&on("--lr 0"), 2, "learning rate is 0");
+    let pixels = format!("--encoder pixels --train {TRAIN} --test {TEST} --protocol dense");
+    check(&pixels, 2, "`--protocol dense` needs the patch tokens");
+}

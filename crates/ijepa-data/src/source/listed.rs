@@ -41,14 +41,14 @@ pub struct ListedSource {
 
 /// An image by its path below the root.
 #[derive(Debug, Clone)]
-struct Listed {
-    name: Box<str>,
-    label: Option<u32>,
+pub(super) struct Listed {
+    pub(super) name: Box<str>,
+    pub(super) label: Option<u32>,
 }
 
 impl ListedSource {
     /// The images that the file `list` names, below the first of `roots` that has one of them.
-    fn new(
+    pub(super) fn new(
         list: &Path,
         roots: &[PathBuf],
         mut files: Vec<Listed>,

@@ -7,7 +7,9 @@ mod scene_count;
 
 pub use config::{Background, SceneKind, ScenesConfig};
 
+use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
+use crate::mask::Mask;
 use crate::source::Source;
 use part_shape::PartShape;
 use scene_count::SceneCount;
@@ -138,7 +140,56 @@ impl Source for ScenesSource {
         Ok(Fetched::Pixels(image?))
     }
 
+    /// Class 0 is the background; that of an object is its shape or texture, or
+    /// [`hero`](SceneLabels::Objects::hero) where there are several, plus 1.
+    fn mask(&self, index: usize) -> Result<Option<Mask>, DataError> {
+        self.check(index);
+        let config = &self.config;
+        Ok(Some(match config.kind {
+            SceneKind::Count | SceneKind::Distance => {
+                let scene = SceneCount::describe(config, index);
+                let class = |object: u32| object as u8 + 1;
+                canvas::mask(config.size, |x, y| scene.object_at(x, y).map_or(0, class))
+            }
+            SceneKind::Shape | SceneKind::Texture => {
+                let part = PartShape::describe(config, index);
+                let class = self.label(index).map_or(0, |label| label as u8 + 1);
+                canvas::mask(config.size, |x, y| if part.shows(x, y) { class } else { 0 })
+            }
+        }))
+    }
+
     fn classes(&self) -> &[String] {
         &self.classes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_show_the_background_and_what_is_labelled() {
+        for kind in ["texture", "shape", "count", "distance"] {
+            let config = format!("kind={kind},n=4,size=32").parse().unwrap();
+            let scenes = ScenesSource::new(config);
+            for index in 0..4 {
+                let mask = scenes.mask(index).unwrap().unwrap();
+                assert_eq!(mask.size(), [32, 32]);
+                let shown: std::collections::BTreeSet<u8> =
+                    mask.classes().iter().copied().collect();
+                assert!(shown.contains(&0) && shown.len() > 1, "{kind}: {shown:?}");
+                match scenes.labels(index) {
+                    SceneLabels::Part { .. } => {
+                        let label = scenes.label(index).unwrap() as u8;
+                        assert_eq!(shown, [0, label + 1].into());
+                    }
+                    SceneLabels::Objects { count, hero, .. } => {
+                        assert!(shown.contains(&(hero as u8 + 1)), "{shown:?}");
+                        assert!(shown.len() <= count as usize + 2);
+                    }
+                }
+            }
+        }
     }
 }

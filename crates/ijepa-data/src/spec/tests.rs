@@ -32,6 +32,7 @@ fn every_form_is_parsed_and_written_back() {
         "clevr-distance",
         "places205",
         "inat18",
+        "voc",
     ] {
         check(&format!("{kind}:d/val"), &format!("{kind}:d/val"));
     }
@@ -64,7 +65,8 @@ fn mistakes_name_what_was_found_and_what_is_valid() {
     assert_eq!(
         message("imagenet:x"),
         "unknown kind of data `imagenet` in `imagenet:x`, expected one of: folder, scenes, \
-         parquet, tar, list, cifar10, cifar100, clevr-count, clevr-distance, places205, inat18"
+         parquet, tar, list, cifar10, cifar100, clevr-count, clevr-distance, places205, inat18, \
+         voc"
     );
     assert_eq!(
         message("scenes:colour=grey"),

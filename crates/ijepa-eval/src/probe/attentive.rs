@@ -5,15 +5,13 @@ use std::ops::Range;
 use burn::{
     module::{Module, Param},
     nn::{LayerNorm, Linear},
-    optim::GradientsParams,
     tensor::{Device, Tensor, TensorData, activation::softmax},
 };
 use ijepa_kernels::layer_norm;
 use ijepa_model::{Compute, InitScheme, Initialization, Initializer, Mlp};
-use ijepa_train::{AdamW, AdamWConfig};
 
 use super::{Bank, HeadNorm, ProbeConfig};
-use crate::finetune::soft_cross_entropy;
+use crate::{finetune::soft_cross_entropy, side_by_side::SideBySide};
 
 /// Added to the variance by both norms (V-JEPA's, PyTorch's default).
 const EPSILON: f64 = 1e-5;
@@ -115,10 +113,7 @@ pub(super) struct AttentiveHeads {
     grid: Vec<(HeadNorm, f64, f64)>,
     tokens: usize,
     classes: usize,
-    heads: Vec<(AttentiveHead, AdamW)>,
-    /// Sum of the losses of the steps since they were last asked for, `[1]` for each head.
-    losses: Vec<Tensor<1>>,
-    steps: usize,
+    heads: SideBySide<AttentiveHead>,
 }
 
 impl AttentiveHeads {
@@ -137,16 +132,12 @@ impl AttentiveHeads {
         let trained = device.clone().autodiff();
         let mut init = Initializer::new(init, &trained);
         let grid = config.grid();
-        let head = |_: &_| {
-            let head = AttentiveHead::new([dim, classes], num_heads, &mut init);
-            (head, AdamW::new(AdamWConfig::default()))
-        };
+        let rates = grid.iter().map(|&(_, lr, decay)| (lr, decay)).collect();
+        let head = || AttentiveHead::new([dim, classes], num_heads, &mut init);
         Self {
             tokens,
             classes,
-            heads: grid.iter().map(head).collect(),
-            losses: vec![Tensor::zeros([1], device); grid.len()],
-            steps: 0,
+            heads: SideBySide::new(rates, head, device),
             grid,
         }
     }
@@ -169,34 +160,24 @@ impl Bank for AttentiveHeads {
         let shape = [targets.len(), self.classes];
         let data = TensorData::new(ones.collect::<Vec<f32>>(), shape);
         let targets = Tensor::<2>::from_data(data, &tokens.device());
-        let settings = self.grid.iter().zip(&mut self.losses);
-        for ((head, optimizer), (&(_, lr, decay), sum)) in self.heads.iter_mut().zip(settings) {
-            let loss = soft_cross_entropy(head.forward(tokens.clone()), targets.clone());
-            *sum = sum.clone() + loss.clone().inner();
-            let gradients = GradientsParams::from_grads(loss.backward(), head);
-            optimizer.step(head, gradients, lr * factor, decay);
-        }
-        self.steps += 1;
+        self.heads.step(factor, |head| {
+            soft_cross_entropy(head.forward(tokens.clone()), targets.clone())
+        });
     }
 
     fn take_losses(&mut self) -> Vec<f32> {
-        let steps = std::mem::take(&mut self.steps).max(1) as f32;
-        let take = |sum: &mut Tensor<1>| {
-            let zero = sum.zeros_like();
-            std::mem::replace(sum, zero).into_scalar::<f32>() / steps
-        };
-        self.losses.iter_mut().map(take).collect()
+        self.heads.take_losses()
     }
 
     fn logits(&self, x: Tensor<2>) -> Tensor<2> {
         let tokens = self.standardized(x);
-        let of_head = |(head, _): &(AttentiveHead, AdamW)| head.valid().forward(tokens.clone());
-        Tensor::cat(self.heads.iter().map(of_head).collect(), 1)
+        let logits = self.heads.tested().map(|head| head.forward(tokens.clone()));
+        Tensor::cat(logits.collect(), 1)
     }
 
     fn blocks(&self, rows: usize) -> Vec<Range<usize>> {
-        let blocks = (0..rows).step_by(BLOCK);
-        blocks.map(|first| first..rows.min(first + BLOCK)).collect()
+        let firsts = (0..rows).step_by(BLOCK);
+        firsts.map(|first| first..rows.min(first + BLOCK)).collect()
     }
 }
 
@@ -247,10 +228,8 @@ mod tests {
         };
         let sizes = [tokens, number("num_heads") as usize];
         let mut heads = AttentiveHeads::new(&config, sizes, [dim, classes], &device());
-        let head = heads.heads.remove(0).0;
-        let head = map_parameters(head, &mut Load(&golden));
-        let optimizer = AdamW::new(AdamWConfig::default());
-        heads.heads.push((head, optimizer));
+        let head = heads.heads.head_mut(0);
+        *head = map_parameters(head.clone(), &mut Load(&golden));
 
         let x = golden.tensor::<4>("x", &device());
         let steps = x.dims()[0];
@@ -267,13 +246,13 @@ mod tests {
             tolerance(1e-5),
         );
 
-        let (head, _) = &heads.heads[0];
+        let head = heads.heads.head_mut(0).clone();
         let one_hot: Vec<f32> = golden.f32s("one_hot");
         let shape = golden.shape("one_hot");
         let targets = Tensor::<2>::from_data(TensorData::new(one_hot, shape), &device());
         let tokens = Tensor::from_inner(heads.standardized(flat(0)));
         let loss = soft_cross_entropy(head.forward(tokens), Tensor::from_inner(targets));
-        let gradients = named_gradients(head, &loss.backward());
+        let gradients = named_gradients(&head, &loss.backward());
         assert_eq!(gradients.len(), golden.names("gradient.").len());
         for gradient in gradients {
             let expected = golden.f32s(&format!("gradient.{}", gradient.name));
@@ -289,7 +268,7 @@ mod tests {
             losses.extend(heads.take_losses());
         }
         assert_close("losses", &losses, &golden.f32s("losses"), tolerance(1e-5));
-        for tensor in named_tensors(&heads.heads[0].0) {
+        for tensor in named_tensors(heads.heads.head_mut(0)) {
             let expected = golden.f32s(&format!("after.{}", tensor.name));
             let found = tensor.read().unwrap();
             assert_close(&tensor.name, &found, &expected, tolerance(1e-5));

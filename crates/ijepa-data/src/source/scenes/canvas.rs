@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use super::{Background, ScenesConfig};
 use crate::error::DataError;
 use crate::image::RgbImage8;
+use crate::mask::Mask;
 use crate::rng::{Purpose, sample_rng, uniform};
 
 /// Linear red, green and blue, 0 to 1 before clamping.
@@ -62,6 +63,13 @@ pub(super) fn render(
         }
     }
     RgbImage8::new(size, size, pixels)
+}
+
+/// The mask whose pixels have the class that `class` gives their centres, see [`render`].
+pub(super) fn mask(size: usize, class: impl Fn(f32, f32) -> u8) -> Mask {
+    let center = |at: usize| (at as f32 + 0.5) / size as f32;
+    let pixels = (0..size * size).map(|at| class(center(at % size), center(at / size)));
+    Mask::new([size, size], pixels.collect())
 }
 
 /// A number of mean 0 and variance 1: the sum of four uniform ones, cheap and without tails.

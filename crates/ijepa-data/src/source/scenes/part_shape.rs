@@ -96,11 +96,18 @@ impl PartShape {
         render(config, FAMILY, index, self.gain, |x, y| self.shade(x, y))
     }
 
+    /// Whether a point of the image lies on the shape.
+    pub(super) fn shows(&self, x: f32, y: f32) -> bool {
+        self.covers(self.relative_to_center(x, y))
+    }
+
+    fn relative_to_center(&self, x: f32, y: f32) -> [f32; 2] {
+        let [right, down] = self.center;
+        [2.0 * x - 1.0 - right, 2.0 * y - 1.0 - down]
+    }
+
     fn shade(&self, x: f32, y: f32) -> Color {
-        let point = [
-            2.0 * x - 1.0 - self.center[0],
-            2.0 * y - 1.0 - self.center[1],
-        ];
+        let point = self.relative_to_center(x, y);
         if self.covers(point) {
             let lit = 1.0 + self.light[0] * point[0] + self.light[1] * point[1];
             return scaled(self.paint.at(self.texture, point), lit);

@@ -73,8 +73,15 @@ impl SceneCount {
         render(config, FAMILY, index, self.gain, |x, y| self.shade(x, y))
     }
 
-    fn shade(&self, x: f32, y: f32) -> Color {
-        let ray = ray(x, y);
+    /// Shape and material of the object at a point of the image, as of
+    /// [`SceneLabels::Objects::hero`].
+    pub(super) fn object_at(&self, x: f32, y: f32) -> Option<u32> {
+        let (_, object) = self.hit(ray(x, y))?;
+        Some(object.shape_and_material())
+    }
+
+    /// The nearest object on a ray from the camera, and its normal there.
+    fn hit(&self, ray: Vector) -> Option<(Vector, &Object)> {
         let mut nearest: Option<(f32, Vector, &Object)> = None;
         for object in &self.objects {
             if let Some((distance, normal)) = object.hit(CAMERA, ray)
@@ -83,7 +90,12 @@ impl SceneCount {
                 nearest = Some((distance, normal, object));
             }
         }
-        if let Some((_, normal, object)) = nearest {
+        nearest.map(|(_, normal, object)| (normal, object))
+    }
+
+    fn shade(&self, x: f32, y: f32) -> Color {
+        let ray = ray(x, y);
+        if let Some((normal, object)) = self.hit(ray) {
             return object.color(normal, ray, &self.light);
         }
         let behind = self.backdrop.at(x, y);

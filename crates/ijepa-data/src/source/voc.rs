@@ -1,0 +1,138 @@
+//! Images with masks in the layout of PASCAL VOC.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::DataError;
+use crate::fetch::{FetchError, Fetched};
+use crate::mask::Mask;
+use crate::source::file::{read_file, read_text};
+use crate::source::listed::Listed;
+use crate::source::split::folder_and_split;
+use crate::source::{ListedSource, Source};
+
+/// The images of `ImageSets/Segmentation/train.txt` (`val.txt`), one name a line, each with
+/// `JPEGImages/NAME.jpg` and the PNG of class indices `SegmentationClass/NAME.png`, in the order of
+/// their names.
+///
+/// # Examples
+///
+/// ```no_run
+/// use ijepa_data::{Source, VocSource};
+///
+/// let val = VocSource::open("VOC2012/val")?;
+/// let mask = val.mask(0)?.expect("every image has a mask");
+/// println!("{:?}", mask.size());
+/// # Ok::<(), ijepa_data::DataError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct VocSource {
+    images: ListedSource,
+    masks: PathBuf,
+}
+
+impl VocSource {
+    /// Lists the images of the split `train`, or, with `/val` behind the folder, of `val`.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::NoFolder`], [`DataError::Read`] if there is no list, [`DataError::SubsetEmpty`],
+    /// [`DataError::BadEntry`] for a name that leads out of the folder or stands twice,
+    /// [`DataError::ListedMissing`] if the first image is not there.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
+        let (folder, split) = folder_and_split(path.as_ref(), &["train", "val"])?;
+        let list = folder.join(format!("ImageSets/Segmentation/{split}.txt"));
+        let text = read_text(&list)?;
+        let names = text.lines().map(str::trim).filter(|name| !name.is_empty());
+        let files = names.map(|name| Listed {
+            name: format!("{name}.jpg").into(),
+            label: None,
+        });
+        let roots = [folder.join("JPEGImages")];
+        Ok(Self {
+            images: ListedSource::new(&list, &roots, files.collect(), Vec::new())?,
+            masks: folder.join("SegmentationClass"),
+        })
+    }
+}
+
+impl Source for VocSource {
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn label(&self, _: usize) -> Option<u32> {
+        None
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.images.name(index)
+    }
+
+    fn file(&self, index: usize) -> Option<PathBuf> {
+        self.images.file(index)
+    }
+
+    fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+        self.images.fetch(index, buffer)
+    }
+
+    fn mask(&self, index: usize) -> Result<Option<Mask>, DataError> {
+        let image = self.images.path(index);
+        let name = Path::new(image.file_name().unwrap_or_default()).with_extension("png");
+        let path = self.masks.join(name);
+        Mask::of_png(&read_file(&path)?, &path.display().to_string()).map(Some)
+    }
+
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Masks are read as places in a palette whatever the palette.
+    #[test]
+    fn images_come_with_their_masks_in_the_order_of_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for part in ["ImageSets/Segmentation", "JPEGImages", "SegmentationClass"] {
+            fs::create_dir_all(root.join(part)).unwrap();
+        }
+        let list = |split: &str, names: &str| {
+            let path = root.join(format!("ImageSets/Segmentation/{split}.txt"));
+            fs::write(path, names).unwrap();
+        };
+        list("train", "b_2\na.1\n\n");
+        list("val", "c\n");
+        for (name, class) in [("a.1", 3), ("b_2", 0), ("c", 255)] {
+            let image = image::RgbImage::from_pixel(3, 2, image::Rgb([9, 9, 9]));
+            image
+                .save(root.join(format!("JPEGImages/{name}.jpg")))
+                .unwrap();
+            let mask = image::GrayImage::from_pixel(3, 2, image::Luma([class]));
+            mask.save(root.join(format!("SegmentationClass/{name}.png")))
+                .unwrap();
+        }
+        let train = VocSource::open(root).unwrap();
+        let classes = |source: &VocSource, index| source.mask(index).unwrap().unwrap().classes()[0];
+        assert_eq!(
+            (train.len(), classes(&train, 0), classes(&train, 1)),
+            (2, 3, 0)
+        );
+        assert!(train.name(0).ends_with("a.1.jpg"), "{}", train.name(0));
+        assert_eq!(train.read(0).unwrap().width(), 3);
+        let val = VocSource::open(root.join("val")).unwrap();
+        assert_eq!((val.len(), classes(&val, 0)), (1, Mask::IGNORED));
+
+        fs::remove_file(root.join("SegmentationClass/c.png")).unwrap();
+        let error = val.mask(0).unwrap_err().to_string();
+        assert!(error.contains("c.png"), "{error}");
+        list("val", "../c\n");
+        let error = VocSource::open(root.join("val")).unwrap_err().to_string();
+        assert!(error.contains("a path below the data folder"), "{error}");
+    }
+}

@@ -1,0 +1,81 @@
+//! What a dense probe is, as data.
+
+use ijepa_model::VisionTransformer;
+
+use crate::probe::{ProbeError, check};
+
+/// A dense probe: every learning rate and weight decay is a linear head of its own, and all heads
+/// learn from the same batches by AdamW with a cosine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DenseConfig {
+    /// Rows and columns of patches.
+    pub grid: [usize; 2],
+    /// `[height, width]` at which heads learn; masks of other sizes get it. They are tested at the
+    /// size of each mask.
+    pub size: [usize; 2],
+    /// Learning rates.
+    pub lrs: Vec<f64>,
+    /// Weight decays.
+    pub weight_decays: Vec<f64>,
+    /// Images of a step; all of them if there are fewer.
+    pub batch_size: usize,
+    /// Passes over the images; of each, the last partial batch is left out.
+    pub epochs: usize,
+    /// Decides initial weights and the order of the images.
+    pub seed: u64,
+}
+
+impl DenseConfig {
+    /// The probe of `encoder` at the size of its images: batches of 16, 20 epochs, learning rates
+    /// 0.0003, 0.001 and 0.003, weight decay 0.0001, seed 0.
+    pub fn of(encoder: &VisionTransformer) -> Self {
+        let grid = encoder.grid();
+        Self {
+            grid: [grid.rows(), grid.cols()],
+            size: encoder.config().image_size,
+            lrs: vec![3e-4, 1e-3, 3e-3],
+            weight_decays: vec![1e-4],
+            batch_size: 16,
+            epochs: 20,
+            seed: 0,
+        }
+    }
+
+    /// Learning rate and weight decay of every head.
+    pub(super) fn heads(&self) -> Vec<(f64, f64)> {
+        let decays = |&lr: &f64| self.weight_decays.iter().map(move |&decay| (lr, decay));
+        self.lrs.iter().flat_map(decays).collect()
+    }
+
+    /// Checks before anything is computed that every list has an element and every number is in
+    /// its range.
+    ///
+    /// # Errors
+    ///
+    /// [`ProbeError::Empty`] or [`ProbeError::Value`].
+    pub fn validate(&self) -> Result<(), ProbeError> {
+        for (what, list) in [
+            ("learning rate", &self.lrs),
+            ("weight decay", &self.weight_decays),
+        ] {
+            if list.is_empty() {
+                return Err(ProbeError::Empty { what });
+            }
+        }
+        let sides = [self.grid, self.size].concat();
+        let counts = [("batch size", self.batch_size), ("epochs", self.epochs)];
+        for (key, count) in counts
+            .into_iter()
+            .chain(sides.into_iter().map(|side| ("side", side)))
+        {
+            check(key, count as f64, count > 0, "at least 1")?;
+        }
+        for (lr, decay) in self.heads() {
+            let valid = lr > 0.0 && lr.is_finite();
+            check("learning rate", lr, valid, "a number above 0")?;
+            let valid = decay >= 0.0 && decay.is_finite();
+            check("weight decay", decay, valid, "a number of at least 0")?;
+        }
+        Ok(())
+    }
+}
