@@ -12,8 +12,10 @@ use std::{
 pub struct Request {
     /// `GET`, `HEAD` and so on.
     pub method: String,
-    /// Path and query.
+    /// Up to the query.
     pub path: String,
+    /// What follows `?`.
+    pub query: String,
     headers: Vec<(String, String)>,
 }
 
@@ -30,8 +32,11 @@ impl Request {
             .header("range")?
             .strip_prefix("bytes=")?
             .split_once('-')?;
-        let last = last.parse().unwrap_or(length.saturating_sub(1));
-        Some([first.parse().ok()?, last])
+        let end = length.saturating_sub(1);
+        Some([
+            first.parse().ok()?,
+            last.parse().map_or(end, |last: usize| last.min(end)),
+        ])
     }
 }
 
@@ -60,7 +65,7 @@ impl Answer {
         let length = bytes.len();
         match request.range(length) {
             None => Self::of(200, bytes),
-            Some([first, last]) if first <= last && last < length => {
+            Some([first, last]) if first <= last && first < length => {
                 let range = format!("bytes {first}-{last}/{length}");
                 Self::of(206, &bytes[first..=last]).header("Content-Range", &range)
             }
@@ -87,6 +92,11 @@ impl Answer {
         self
     }
 
+    /// Bytes of the body that are sent.
+    pub fn sent(&self) -> usize {
+        self.sent.min(self.body.len())
+    }
+
     fn send(&self, stream: &mut TcpStream, with_body: bool) -> io::Result<()> {
         let mut head = format!("HTTP/1.1 {} Told\r\nConnection: close\r\n", self.status);
         let length = ("Content-Length".to_owned(), self.body.len().to_string());
@@ -95,7 +105,7 @@ impl Answer {
         }
         stream.write_all((head + "\r\n").as_bytes())?;
         match with_body {
-            true => stream.write_all(&self.body[..self.sent.min(self.body.len())]),
+            true => stream.write_all(&self.body[..self.sent()]),
             false => Ok(()),
         }
     }
@@ -156,10 +166,12 @@ fn read(stream: &TcpStream) -> Option<Request> {
     let mut line = String::new();
     input.read_line(&mut line).ok()?;
     let mut words = line.split_whitespace();
-    let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let (method, target) = (words.next()?.to_owned(), words.next()?);
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut request = Request {
         method,
-        path,
+        path: path.to_owned(),
+        query: query.to_owned(),
         headers: Vec::new(),
     };
     loop {

@@ -15,7 +15,8 @@ use ijepa_data::{
     Augment, Batch, DataError, DataSpec, FetchError, Loader, LoaderConfig, PackConfig, PackFormat,
     Reading, Retry, Source, pack, verify,
 };
-use server::{Answer, Request, Server};
+use ijepa_testkit::server::Request;
+use server::{Answer, Server};
 use tempfile::TempDir;
 
 /// Tells a process that it is one of ours.
@@ -122,7 +123,7 @@ fn contents(source: &dyn Source) -> Vec<(Option<u32>, u8)> {
 }
 
 fn is_body(request: &Request) -> bool {
-    request.method == "GET" && request.range.is_some()
+    request.method == "GET" && request.header("range").is_some()
 }
 
 #[test]
@@ -144,9 +145,10 @@ fn shards_are_read_by_ranges_and_indexed_once() {
         assert_eq!(contents(source.as_ref()), expected);
         assert_eq!(source.name(61), server.url("/set/a-1.tar/061.ppm"));
         assert_eq!(source.file(61), None);
-        let is_ranged = |it: &Request| it.range.is_some() || it.path.ends_with("classes.txt");
+        let is_ranged =
+            |it: &Request| it.header("range").is_some() || it.path.ends_with("classes.txt");
         let gets = server
-            .requests()
+            .take_requests()
             .into_iter()
             .filter(|it| it.method == "GET");
         assert!(gets.into_iter().all(|it| is_ranged(&it)));
@@ -155,11 +157,11 @@ fn shards_are_read_by_ranges_and_indexed_once() {
         server.answer(|_| Answer::File);
         let again = open(&spec).unwrap();
         assert_eq!(again.len(), 240);
-        assert!(!server.requests().iter().any(is_body));
+        assert!(!server.take_requests().iter().any(is_body));
         // Another shard under the name is indexed anew.
         server.put("/set/a-3.tar", &shard(0..20), "second");
         assert_eq!(open(&spec).unwrap().len(), 200);
-        assert!(server.requests().iter().any(is_body));
+        assert!(server.take_requests().iter().any(is_body));
     });
 }
 
@@ -209,7 +211,11 @@ fn batches_are_those_of_files_also_of_parquet() {
         server.answer(|_| Answer::File);
         assert!(batches(fresh, 3) == batches(expected, 0));
         // Three row groups, of which four are kept.
-        let bodies = server.requests().iter().filter(|it| is_body(it)).count();
+        let bodies = server
+            .take_requests()
+            .iter()
+            .filter(|it| is_body(it))
+            .count();
         assert_eq!(bodies, 3);
     });
 }
@@ -234,7 +240,11 @@ fn headers_are_read_and_not_what_lies_between() {
         server.answer(|_| Answer::File);
         let source = open(&format!("tar:{}", server.url("/small.tar"))).unwrap();
         assert_eq!(source.len(), 200);
-        let bodies = server.requests().iter().filter(|it| is_body(it)).count();
+        let bodies = server
+            .take_requests()
+            .iter()
+            .filter(|it| is_body(it))
+            .count();
         assert!(bodies < 20, "{bodies} requests");
     });
 }
@@ -248,7 +258,11 @@ fn images_in_order_take_few_requests() {
         let bad = verify(source.as_ref(), Reading::default(), 3, |_| ()).unwrap();
         assert_eq!(bad, []);
         // Sixteen of each shard, before it is known that they are read in order.
-        let bodies = server.requests().iter().filter(|it| is_body(it)).count();
+        let bodies = server
+            .take_requests()
+            .iter()
+            .filter(|it| is_body(it))
+            .count();
         assert!(bodies < 240 / 2, "{bodies} requests");
     });
 }
@@ -411,7 +425,7 @@ fn objects_of_s3_are_listed_and_read() {
             ("AWS_REGION", "here"),
         ],
     );
-    assert!(server.requests().iter().any(is_body));
+    assert!(server.take_requests().iter().any(is_body));
 }
 
 /// What a process of its own does.

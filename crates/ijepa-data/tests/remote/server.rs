@@ -1,20 +1,10 @@
 //! A server of files, which does what it is told: HTTP with ranges, and as much of S3 as a list.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-/// What was asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Request {
-    pub(crate) method: String,
-    pub(crate) path: String,
-    pub(crate) query: String,
-    /// First and last byte.
-    pub(crate) range: Option<[u64; 2]>,
-}
+use ijepa_testkit::server::{self as http, Request};
 
 /// How a request is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +27,6 @@ struct State {
     /// Content and ETag by path.
     files: BTreeMap<String, (Vec<u8>, String)>,
     rule: Option<Rule>,
-    requests: Vec<Request>,
     /// Bytes of files that were sent.
     sent: u64,
     /// Ranges that must be asked for together before one is answered, but for the first.
@@ -48,34 +37,24 @@ struct State {
 }
 
 /// Serves until the process ends.
-#[derive(Clone)]
 pub(crate) struct Server {
-    address: String,
+    http: http::Server,
     state: Arc<Mutex<State>>,
-    changed: Arc<Condvar>,
 }
 
 impl Server {
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = Self {
-            address: listener.local_addr().unwrap().to_string(),
-            state: Arc::default(),
-            changed: Arc::default(),
-        };
-        let accepting = server.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let serving = accepting.clone();
-                std::thread::spawn(move || serving.serve(stream.unwrap()));
-            }
-        });
-        server
+        let state = Arc::<Mutex<State>>::default();
+        let (answering, changed) = (Arc::clone(&state), Condvar::new());
+        Self {
+            http: http::Server::start(move |request| respond(&answering, &changed, request)),
+            state,
+        }
     }
 
     /// The URL of a path that begins with a slash.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}{path}", self.http.url())
     }
 
     pub(crate) fn put(&self, path: &str, bytes: &[u8], tag: &str) {
@@ -91,8 +70,8 @@ impl Server {
     pub(crate) fn answer(&self, rule: impl FnMut(&Request) -> Answer + Send + 'static) {
         let mut state = self.state.lock().unwrap();
         state.rule = Some(Box::new(rule));
-        state.requests.clear();
         state.sent = 0;
+        self.http.take_requests();
     }
 
     /// Lets ranges, but for the first, wait until so many are asked for together.
@@ -101,8 +80,9 @@ impl Server {
         (state.together, state.is_first, state.most_under_way) = (together, true, 0);
     }
 
-    pub(crate) fn requests(&self) -> Vec<Request> {
-        self.state.lock().unwrap().requests.clone()
+    /// What was asked since this was last called.
+    pub(crate) fn take_requests(&self) -> Vec<Request> {
+        self.http.take_requests()
     }
 
     pub(crate) fn sent(&self) -> u64 {
@@ -112,93 +92,48 @@ impl Server {
     pub(crate) fn most_under_way(&self) -> usize {
         self.state.lock().unwrap().most_under_way
     }
+}
 
-    /// Answers all requests of a connection; clients may end it at any time.
-    fn serve(&self, stream: TcpStream) {
-        let mut input = BufReader::new(stream.try_clone().unwrap());
-        while let Some(request) = read_request(&mut input) {
-            if self.respond(&request, &stream).is_none() {
-                let _ = stream.shutdown(Shutdown::Both);
-                return;
-            }
-        }
+fn respond(state: &Mutex<State>, changed: &Condvar, request: &Request) -> http::Answer {
+    let mut state = state.lock().unwrap();
+    let waits = request.header("range").is_some() && state.together > 0;
+    if waits && !std::mem::take(&mut state.is_first) {
+        state.under_way += 1;
+        state.most_under_way = state.most_under_way.max(state.under_way);
+        changed.notify_all();
+        // A client that never asks for so many must not keep the test for ever.
+        let patience = Duration::from_secs(20);
+        let alone = |state: &mut State| state.most_under_way < state.together;
+        let waited = changed.wait_timeout_while(state, patience, alone);
+        state = waited.unwrap().0;
+        state.under_way -= 1;
     }
-
-    /// Nothing if the connection is to end.
-    fn respond(&self, request: &Request, mut stream: &TcpStream) -> Option<()> {
-        let (answer, file) = self.decide(request);
-        let Some((bytes, tag)) = file else {
-            let empty = |status: u16, more: &str| {
-                format!("HTTP/1.1 {status} Told\r\nContent-Length: 0\r\n{more}\r\n")
-            };
-            let head = match answer {
-                Answer::Status(status) => empty(status, ""),
-                Answer::Elsewhere(path) => empty(302, &format!("Location: {path}\r\n")),
-                _ => empty(404, ""),
-            };
-            return stream.write_all(head.as_bytes()).ok();
-        };
-        let (size, whole) = (bytes.len() as u64, answer == Answer::Whole);
-        let range = request.range.filter(|_| !whole);
-        let [first, last] = range.unwrap_or([0, size.saturating_sub(1)]);
-        if range.is_some() && first >= size {
-            let head = "HTTP/1.1 416 Too Far\r\nContent-Length: 0\r\n\r\n";
-            return stream.write_all(head.as_bytes()).ok();
-        }
-        let end = (last + 1).min(size);
-        let body = &bytes[first as usize..end as usize];
-        let (status, place) = match range {
-            Some(_) => (
-                206,
-                format!("Content-Range: bytes {first}-{}/{size}\r\n", end - 1),
-            ),
-            None => (200, String::new()),
-        };
-        let head = format!(
-            "HTTP/1.1 {status} Told\r\nContent-Length: {}\r\nETag: \"{tag}\"\r\n\
-             Last-Modified: Tue, 01 Jul 2025 10:00:00 GMT\r\nAccept-Ranges: bytes\r\n{place}\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).ok()?;
-        if request.method == "HEAD" {
-            return Some(());
-        }
-        let sent = match answer {
-            Answer::Cut(bytes) => bytes.min(body.len()),
-            _ => body.len(),
-        };
-        self.state.lock().unwrap().sent += sent as u64;
-        stream.write_all(&body[..sent]).ok()?;
-        matches!(answer, Answer::File | Answer::Whole).then_some(())
+    let told = match &mut state.rule {
+        Some(rule) => rule(request),
+        None => Answer::File,
+    };
+    let file = match request.query.contains("list-type=2") {
+        true => Some(list(&state, request)),
+        false => state.files.get(&request.path).cloned(),
+    };
+    let (bytes, tag) = match (&told, file) {
+        (Answer::Status(status), _) => return http::Answer::of(*status, ""),
+        (Answer::Elsewhere(path), _) => return http::Answer::redirect(302, path),
+        (_, None) => return http::Answer::of(404, ""),
+        (_, Some(file)) => file,
+    };
+    let answer = match told {
+        Answer::Whole => http::Answer::of(200, bytes),
+        Answer::Cut(sent) => http::Answer::file(&bytes, request).cut_after(sent),
+        _ => http::Answer::file(&bytes, request),
+    };
+    if request.method != "HEAD" {
+        state.sent += answer.sent() as u64;
     }
-
-    /// What to answer, and the file if it is answered with one.
-    fn decide(&self, request: &Request) -> (Answer, Option<(Vec<u8>, String)>) {
-        let mut state = self.state.lock().unwrap();
-        state.requests.push(request.clone());
-        let waits = request.range.is_some() && state.together > 0;
-        if waits && !std::mem::take(&mut state.is_first) {
-            state.under_way += 1;
-            state.most_under_way = state.most_under_way.max(state.under_way);
-            self.changed.notify_all();
-            // A client that never asks for so many must not keep the test for ever.
-            let patience = Duration::from_secs(20);
-            let alone = |state: &mut State| state.most_under_way < state.together;
-            let waited = self.changed.wait_timeout_while(state, patience, alone);
-            state = waited.unwrap().0;
-            state.under_way -= 1;
-        }
-        let answer = match &mut state.rule {
-            Some(rule) => rule(request),
-            None => Answer::File,
-        };
-        let file = match answer {
-            Answer::Status(_) | Answer::Elsewhere(_) => None,
-            _ if request.query.contains("list-type=2") => Some(list(&state, request)),
-            _ => state.files.get(&request.path).cloned(),
-        };
-        (answer, file)
-    }
+    answer
+        .header("ETag", &format!("\"{tag}\""))
+        .header("Last-Modified", "Tue, 01 Jul 2025 10:00:00 GMT")
+        .header("Accept-Ranges", "bytes")
 }
 
 /// The files of a bucket below a prefix, as S3 lists them.
@@ -224,35 +159,4 @@ fn list(state: &State, request: &Request) -> (Vec<u8>, String) {
     let xml =
         format!("<ListBucketResult>{keys}<IsTruncated>false</IsTruncated></ListBucketResult>");
     (xml.into_bytes(), "list".to_owned())
-}
-
-fn read_request(input: &mut impl BufRead) -> Option<Request> {
-    let mut line = String::new();
-    input.read_line(&mut line).ok().filter(|&bytes| bytes > 0)?;
-    let mut words = line.split_whitespace();
-    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    let (mut range, mut length) = (None, 0);
-    loop {
-        let mut line = String::new();
-        input.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else {
-            break;
-        };
-        match name.to_lowercase().as_str() {
-            "range" => {
-                let (first, last) = value.strip_prefix("bytes=")?.split_once('-')?;
-                range = Some([first.parse().ok()?, last.parse().ok()?]);
-            }
-            "content-length" => length = value.parse().ok()?,
-            _ => {}
-        }
-    }
-    input.take(length).read_to_end(&mut Vec::new()).ok()?;
-    Some(Request {
-        method,
-        path: path.to_owned(),
-        query: query.to_owned(),
-        range,
-    })
 }
