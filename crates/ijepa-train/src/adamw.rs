@@ -149,6 +149,9 @@ impl AdamW {
     /// parameters that never had a gradient are 0. Ranks that share them call it together: rank 0
     /// gets all, the others none.
     pub fn named_moments<M: Module>(&self, module: &M) -> Vec<NamedTensor> {
+        if self.step == 0 {
+            return Vec::new();
+        }
         let mut collect = CollectMoments {
             optimizer: self,
             found: Vec::new(),
@@ -259,7 +262,7 @@ struct CollectMoments<'a> {
 impl ParameterVisitor for CollectMoments<'_> {
     fn visit<const D: usize>(&mut self, name: String, param: &Param<Tensor<D>>) {
         let optimizer = self.optimizer;
-        if optimizer.step == 0 || !param.is_require_grad() || !optimizer.keeps(&name) {
+        if !param.is_require_grad() || !optimizer.keeps(&name) {
             return;
         }
         let zeros = || Tensor::zeros(param.lazy_shape(), &param.lazy_device().inner());

@@ -1,11 +1,7 @@
 //! Moments that ranks share: each keeps those of its own parameters and updates these (ZeRO-1,
 //! Rajbhandari et al. 2020).
 
-use std::{
-    cmp::Reverse,
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
 use burn::{
     module::{Module, Param},
@@ -16,7 +12,7 @@ use ijepa_model::checkpoint::{
     visit_parameters,
 };
 
-use crate::ranks::{Ranks, told};
+use crate::ranks::Ranks;
 
 /// Who keeps the moments of which parameter.
 #[derive(Debug)]
@@ -73,15 +69,14 @@ impl Shards {
         })
     }
 
-    /// The moments of all parameters of `module` on rank 0, of which each rank has `own` in the
-    /// order of the parameters; nothing on the others. All ranks call it together.
+    /// The moments of all trainable parameters of `module` on rank 0, of which each rank has those
+    /// that it owns, `own`, in the order of the parameters; nothing on the others. All ranks call it
+    /// together.
     pub(super) fn gathered<M: Module>(
         &self,
         module: &M,
         own: Vec<NamedTensor>,
     ) -> Vec<NamedTensor> {
-        let names: Vec<String> = own.iter().map(|moment| moment.name.clone()).collect();
-        let there = told(self.ranks.as_ref(), &names);
         if self.ranks.rank() > 0 {
             for moment in own {
                 let values = moment.read().expect("it is in memory");
@@ -92,7 +87,6 @@ impl Shards {
         let mut gather = Gather {
             shards: self,
             own: own.into_iter(),
-            there: there.into_iter().flatten().collect(),
             moments: Vec::new(),
         };
         visit_parameters(module, &mut gather);
@@ -171,32 +165,30 @@ impl ParameterMapper for Write<'_> {
     }
 }
 
-/// Collects the moments that are there, those of others from their owners.
+/// Collects all moments, those of others from their owners.
 struct Gather<'a> {
     shards: &'a Shards,
     own: std::vec::IntoIter<NamedTensor>,
-    /// Names of the moments that any rank has.
-    there: HashSet<String>,
     moments: Vec<NamedTensor>,
 }
 
 impl ParameterVisitor for Gather<'_> {
     fn visit<const D: usize>(&mut self, name: String, param: &Param<Tensor<D>>) {
+        let Some(owner) = self.shards.owner_of(&name) else {
+            return;
+        };
         for suffix in Moments::SUFFIXES {
-            let moment = format!("{name}.{suffix}");
-            let Some(owner) = self.shards.owner_of(&name) else {
-                return;
-            };
-            if !self.there.contains(&moment) {
-                continue;
-            }
             let found = match self.shards.owns(&name) {
-                true => self.own.next().expect("it said that it is there"),
+                true => self
+                    .own
+                    .next()
+                    .expect("a rank has all moments that it owns"),
                 false => {
                     let mut values = vec![0.0; param.lazy_shape().num_elements()];
                     self.shards.ranks.receive(&mut values, owner);
                     let shape = official_shape(param.lazy_shape().as_slice());
-                    NamedTensor::new(moment, shape, move || Ok(values.clone()))
+                    let name = format!("{name}.{suffix}");
+                    NamedTensor::new(name, shape, move || Ok(values.clone()))
                 }
             };
             self.moments.push(found);
