@@ -21,6 +21,7 @@ pub use config::{HeadNorm, LrSchedule, ProbeConfig, ProbeOptimizer};
 pub use error::ProbeError;
 pub use pools::{Pool, Pools};
 pub use protocol::Protocol;
+pub(crate) use report::first_best;
 pub use report::{HeadChoice, HeadReport, ProbeReport};
 
 use crate::accuracy::{Hits, place};

@@ -1,29 +1,27 @@
 //! `ijepa probe`: classifiers on frozen features.
 
 mod dense;
+mod found;
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, time::Instant};
 
 use clap::{Args, ValueEnum};
-use ijepa_data::{DataSpec, Skipped};
+use ijepa_data::DataSpec;
 use ijepa_eval::{
-    Error, FeatureCache, HeadNorm, HeadReport, LogisticConfig, Pools, ProbeConfig, ProbeReport,
-    Protocol, check_labels, logistic, probe_augmented, probe_with_progress,
+    Error, FeatureCache, HeadNorm, LogisticConfig, Pools, ProbeConfig, ProbeReport, Protocol,
+    check_labels, logistic, probe_augmented, probe_with_progress,
 };
 use ijepa_model::Pooling;
-use serde_json::json;
 
 use crate::{
-    args::{self, Resizing, refuse_given, value_name},
+    args::{self, refuse_given, value_name},
     context::Context,
     error::CliError,
-    features::{Images, Look, Pair, PairArgs, skipped_json, skipped_text},
+    features::{Images, Look, Pair, PairArgs},
     progress::StatusLine,
     report::Report,
 };
+use found::Found;
 
 /// How heads learn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -144,17 +142,6 @@ enum Heads {
     Solved(LogisticConfig),
 }
 
-/// What was found, and on what.
-struct Found {
-    report: ProbeReport,
-    encoder: &'static str,
-    augmented: bool,
-    /// Training and testing of the heads; with augmentation the features, too.
-    took: Duration,
-    skipped: Vec<Skipped>,
-    resizing: Option<Resizing>,
-}
-
 impl Probe {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         self.check_flags()?;
@@ -175,11 +162,13 @@ impl Probe {
             }
             None => self.on_images(context)?,
         };
-        Ok(found.map(|found| self.report(&found)).unwrap_or_default())
+        let protocol = value_name(self.protocol);
+        let report = found.map(|found| found.of_classes(&protocol));
+        Ok(report.unwrap_or_default())
     }
 
     /// Of the first of several processes, which extract features together.
-    fn on_images(&self, context: &Context) -> Result<Option<Found>, CliError> {
+    fn on_images(&self, context: &Context) -> Result<Option<Found<ProbeReport>>, CliError> {
         let images = self
             .pair
             .images(context, |train, test| Ok(check_labels(train, test)?))?;
@@ -234,7 +223,7 @@ impl Probe {
         Ok(Some(Found {
             report: report.map_err(Error::from)?,
             encoder: look.name(),
-            augmented: true,
+            augment: Some("protocol"),
             took: started.elapsed(),
             skipped: test.skipped,
             resizing: Some(extraction.resizing),
@@ -242,7 +231,12 @@ impl Probe {
     }
 
     /// Heads on features that do not change.
-    fn on_features(&self, pair: Pair, heads: &Heads, context: &Context) -> Result<Found, CliError> {
+    fn on_features(
+        &self,
+        pair: Pair,
+        heads: &Heads,
+        context: &Context,
+    ) -> Result<Found<ProbeReport>, CliError> {
         let (train, test, device) = (&pair.train, &pair.test, &context.compute()?.device);
         let started = Instant::now();
         let report = match heads {
@@ -255,7 +249,7 @@ impl Probe {
         Ok(Found {
             report: report.map_err(Error::from)?,
             encoder: pair.encoder,
-            augmented: false,
+            augment: Some("none"),
             took: started.elapsed(),
             skipped: pair.skipped,
             resizing: pair.resizing,
@@ -394,59 +388,4 @@ impl Probe {
             ..published
         }
     }
-
-    fn report(&self, found: &Found) -> Report {
-        let Found {
-            report,
-            encoder,
-            augmented,
-            took,
-            skipped,
-            resizing,
-        } = found;
-        let mut text = format!(
-            "{} on {encoder} features, {} training and {} test images\n",
-            value_name(self.protocol),
-            report.train_images,
-            report.test_images
-        );
-        for head in &report.heads {
-            text += &line(head);
-        }
-        text += &format!(
-            "best: top-1 {:.2} %, top-5 {:.2} %\n",
-            report.top1, report.top5
-        );
-        text += &skipped_text(skipped);
-        let mut json = json!(report);
-        json["encoder"] = json!(encoder);
-        json["protocol"] = json!(value_name(self.protocol));
-        json["augment"] = json!(if *augmented { "protocol" } else { "none" });
-        json["probe_s"] = json!(took.as_secs_f64());
-        json["skipped"] = skipped_json(skipped);
-        if let Some(resizing) = resizing {
-            resizing.add_to(&mut json);
-        }
-        Report { text, json }
-    }
-}
-
-/// One head and what it achieved.
-fn line(report: &HeadReport) -> String {
-    let head = json!(report.head);
-    let rate = report.head.lr.map_or("-".to_owned(), |lr| lr.to_string());
-    let word = |key: &str| head[key].as_str().unwrap_or("-").to_owned();
-    format!(
-        "{:9} norm {:6} lr {rate:6} wd {:<8.3e} top-1 {:5.2} %  top-5 {:5.2} %{}\n",
-        word("pool"),
-        word("batch_norm"),
-        report.head.weight_decay,
-        report.top1,
-        report.top5,
-        if report.loss.is_none() {
-            "  diverged"
-        } else {
-            ""
-        }
-    )
 }

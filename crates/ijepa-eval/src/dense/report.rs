@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::confusion::Confusion;
+use crate::probe::first_best;
 
 /// What tells one head from the others.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -71,12 +72,7 @@ impl DenseReport {
         classes: usize,
         batch_size: usize,
     ) -> Self {
-        let mut best = &heads[0];
-        for head in &heads {
-            if head.miou > best.miou {
-                best = head;
-            }
-        }
+        let best = first_best(&heads, |head| head.miou);
         Self {
             train_images: images[0],
             test_images: images[1],

@@ -11,7 +11,8 @@ pub struct HeadChoice {
     pub pool: Pool,
     /// What happens to them first.
     pub batch_norm: HeadNorm,
-    /// Learning rate for batches of 256, of an attentive head for its own batch; none of a head that was solved instead of trained.
+    /// Learning rate for batches of 256, of an attentive head for its own batch; none of a head that
+    /// was solved instead of trained.
     pub lr: Option<f64>,
     /// Weight decay; of logistic regression the L2 penalty.
     pub weight_decay: f64,
@@ -60,12 +61,7 @@ impl ProbeReport {
         classes: usize,
         batch_size: usize,
     ) -> Self {
-        let mut best = &heads[0];
-        for head in &heads {
-            if head.top1 > best.top1 {
-                best = head;
-            }
-        }
+        let best = first_best(&heads, |head| head.top1);
         Self {
             train_images: images[0],
             test_images: images[1],
@@ -77,4 +73,12 @@ impl ProbeReport {
             heads,
         }
     }
+}
+
+/// The one with the highest score of at least one; the first of several.
+pub(crate) fn first_best<T>(all: &[T], score: impl Fn(&T) -> f64) -> &T {
+    let best = all
+        .iter()
+        .reduce(|best, it| if score(it) > score(best) { it } else { best });
+    best.expect("there is at least one")
 }

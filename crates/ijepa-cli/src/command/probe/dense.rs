@@ -6,7 +6,7 @@ use ijepa_data::Preprocess;
 use ijepa_eval::{DenseConfig, Error, Segmented, check_masks, dense};
 use ijepa_model::Pooling;
 
-use super::{FeatureCache, Look, Probe, StatusLine, json, skipped_json, skipped_text, value_name};
+use super::{FeatureCache, Look, Probe, StatusLine, found::Found, value_name};
 use crate::{context::Context, error::CliError, report::Report};
 
 impl Probe {
@@ -55,41 +55,14 @@ impl Probe {
         let watch = StatusLine::watch(context.quiet, "training heads");
         let device = &context.compute()?.device;
         let found = dense(from, to, &config, device, watch).map_err(Error::from)?;
-        let took = started.elapsed();
-
-        let mut text = format!(
-            "dense on {} features, {} training and {} test images, {} classes\n",
-            images.look.name(),
-            found.train_images,
-            found.test_images,
-            found.classes
-        );
-        for head in &found.heads {
-            text += &format!(
-                "lr {:<6} wd {:<8.3e} mIoU {:5.2} %  pixels {:5.2} %{}\n",
-                head.head.lr,
-                head.head.weight_decay,
-                head.miou,
-                head.pixel_accuracy,
-                if head.loss.is_none() {
-                    "  diverged"
-                } else {
-                    ""
-                }
-            );
-        }
-        text += &format!(
-            "best: mIoU {:.2} %, pixels {:.2} %\n",
-            found.miou, found.pixel_accuracy
-        );
-        let skipped = [train.skipped, test.skipped].concat();
-        text += &skipped_text(&skipped);
-        let mut json = json!(found);
-        json["encoder"] = json!(images.look.name());
-        json["protocol"] = json!("dense");
-        json["probe_s"] = json!(took.as_secs_f64());
-        json["skipped"] = skipped_json(&skipped);
-        extraction.resizing.add_to(&mut json);
-        Ok(Report { text, json })
+        let found = Found {
+            report: found,
+            encoder: images.look.name(),
+            augment: None,
+            took: started.elapsed(),
+            skipped: [train.skipped, test.skipped].concat(),
+            resizing: Some(extraction.resizing),
+        };
+        Ok(found.of_pixels(&value_name(self.protocol)))
     }
 }
