@@ -36,7 +36,7 @@ impl Client<'_> {
     ) -> Result<(), HubError> {
         let mut opened = OpenOptions::new();
         let opened = opened.create(true).read(true).append(true).open(partial);
-        let mut file = opened.map_err(cannot("write", partial))?;
+        let file = opened.map_err(cannot("write", partial))?;
         match file.lock() {
             Err(source) if source.kind() != io::ErrorKind::Unsupported => {
                 return Err(cannot("lock", partial)(source).into());
@@ -48,74 +48,82 @@ impl Client<'_> {
         }
         let here = length(&file).map_err(cannot("read", partial))?;
         ensure_room(partial, about.size.unwrap_or(0).saturating_sub(here))?;
-        let whole = self.whole(url, about, &mut file, watch);
+        let client = self;
+        let whole = Download {
+            client,
+            url,
+            about,
+            file,
+            watch,
+        }
+        .whole();
         whole.map_err(|failure| failure.at(partial))?;
         Ok(fs::rename(partial, to).map_err(cannot("write", to))?)
     }
+}
 
-    /// Makes `file` the one at `url`; what it holds is the beginning of it, or of another file that
-    /// somebody has left there.
-    fn whole(
-        &self,
-        url: &str,
-        about: &About,
-        file: &mut File,
-        watch: &mut dyn FnMut(u64, u64),
-    ) -> Result<(), Failure> {
-        let here = length(file)?;
-        self.complete(url, about, file, watch)?;
-        let mut damage = difference(file, about)?;
+/// One file on its way.
+struct Download<'a> {
+    client: &'a Client<'a>,
+    url: &'a str,
+    about: &'a About,
+    /// What is here of it, or of another file that somebody has left there.
+    file: File,
+    watch: &'a mut dyn FnMut(u64, u64),
+}
+
+impl Download<'_> {
+    /// Makes the file the one at the address.
+    fn whole(mut self) -> Result<(), Failure> {
+        let here = length(&self.file)?;
+        self.complete()?;
+        let mut damage = difference(&mut self.file, self.about)?;
         if damage.is_some() && here > 0 {
-            file.set_len(0)?;
-            self.complete(url, about, file, watch)?;
-            damage = difference(file, about)?;
+            self.file.set_len(0)?;
+            self.complete()?;
+            damage = difference(&mut self.file, self.about)?;
         }
         if let Some(what) = damage {
-            file.set_len(0)?;
-            let file = label(url);
+            self.file.set_len(0)?;
+            let file = label(self.url);
             return Err(Failure::Lasting(HubError::Damaged { file, what }));
         }
-        Ok(file.sync_all()?)
+        Ok(self.file.sync_all()?)
     }
 
-    /// Adds to `file` what is missing of it, in as many connections as that takes.
-    fn complete(
-        &self,
-        url: &str,
-        about: &About,
-        file: &mut File,
-        watch: &mut dyn FnMut(u64, u64),
-    ) -> Result<(), Failure> {
+    /// Adds what is missing, in as many connections as that takes.
+    fn complete(&mut self) -> Result<(), Failure> {
         let mut failures = 0;
         loop {
-            let before = length(file)?;
-            let source = match self.append(url, about, file, watch) {
+            let before = length(&self.file)?;
+            let source = match self.append() {
                 Err(Failure::Passing(source)) => source,
                 done => return done,
             };
-            let done = length(file)?;
+            let done = length(&self.file)?;
             failures = if done > before { 1 } else { failures + 1 };
             if failures > RETRIES {
-                let file = label(url);
+                let file = label(self.url);
                 return Err(Failure::Lasting(HubError::Cut { file, done, source }));
             }
-            sleep(self.hub.pause * 2_u32.pow(failures - 1));
+            sleep(self.client.hub.pause * 2_u32.pow(failures - 1));
         }
     }
 
-    /// Adds to `file` what is missing of it, as far as the connection lasts.
-    fn append(
-        &self,
-        url: &str,
-        about: &About,
-        file: &mut File,
-        watch: &mut dyn FnMut(u64, u64),
-    ) -> Result<(), Failure> {
+    /// Adds what is missing, as far as the connection lasts.
+    fn append(&mut self) -> Result<(), Failure> {
+        let Self {
+            client,
+            url,
+            about,
+            file,
+            watch,
+        } = self;
         let mut done = length(file)?;
         if about.size == Some(done) {
             return Ok(());
         }
-        let mut request = self.agent.get(url);
+        let mut request = client.agent.get(*url);
         if done > 0 {
             request = request.header(header::RANGE, format!("bytes={done}-"));
         }
@@ -123,7 +131,7 @@ impl Client<'_> {
             HubError::Unreachable { source, .. } => Failure::Passing(source),
             other => Failure::Lasting(other),
         };
-        let response = self.call(request, url).map_err(passing)?;
+        let response = client.call(request, url).map_err(passing)?;
         match response.status() {
             StatusCode::PARTIAL_CONTENT if begins_at(&response, done) => {}
             status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
@@ -134,7 +142,7 @@ impl Client<'_> {
             {
                 // Not the rest of what is here: from the start.
                 file.set_len(0)?;
-                return self.append(url, about, file, watch);
+                return self.append();
             }
             _ => check_file(&response, url).map_err(Failure::Lasting)?,
         }
