@@ -24,5 +24,5 @@ RUN apt-get update \
 COPY --from=build /installed/bin/ijepa /usr/local/bin/ijepa
 # mpirun refuses to be root, which it is in most containers, unless it is told that this is meant.
 ENV OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-WORKDIR /work
+WORKDIR /data
 CMD ["ijepa", "--help"]

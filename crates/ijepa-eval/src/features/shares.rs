@@ -61,8 +61,8 @@ pub fn extract_together(
     }))
 }
 
-/// As [`embed`](crate::embed) of which every rank extracts a share, which it holds in memory; rank 0 writes the file, byte for byte that of one process if all images can be
-/// read. All ranks call it
+/// As [`embed`](crate::embed), of which every rank extracts a share, which it holds in memory; rank 0
+/// writes the file, byte for byte that of one process if all images can be read. All ranks call it
 /// together; the others than 0 get nothing.
 ///
 /// # Errors
@@ -121,7 +121,7 @@ struct Rows {
 }
 
 /// What a rank says of its share before it sends the values.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Said {
     failed: bool,
     values: usize,
@@ -147,9 +147,7 @@ fn share_out(
         },
         Err(_) => Said {
             failed: true,
-            values: 0,
-            indices: Vec::new(),
-            skipped: Vec::new(),
+            ..Said::default()
         },
     };
     let all = told(ranks, &said);
