@@ -48,17 +48,19 @@ impl Client<'_> {
         }
         let here = length(&file).map_err(cannot("read", partial))?;
         ensure_room(partial, about.size.unwrap_or(0).saturating_sub(here))?;
-        let client = self;
-        let whole = Download {
-            client,
+        let mut download = Download {
+            client: self,
             url,
             about,
             file,
             watch,
-        }
-        .whole();
+        };
+        let whole = download.whole();
         whole.map_err(|failure| failure.at(partial))?;
-        Ok(fs::rename(partial, to).map_err(cannot("write", to))?)
+        // The lock is held until the file has its name.
+        fs::rename(partial, to).map_err(cannot("write", to))?;
+        drop(download);
+        Ok(())
     }
 }
 
@@ -74,7 +76,7 @@ struct Download<'a> {
 
 impl Download<'_> {
     /// Makes the file the one at the address.
-    fn whole(mut self) -> Result<(), Failure> {
+    fn whole(&mut self) -> Result<(), Failure> {
         let here = length(&self.file)?;
         self.complete()?;
         let mut damage = difference(&mut self.file, self.about)?;
