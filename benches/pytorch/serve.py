@@ -40,8 +40,9 @@ def service(args):
     app, queue = FastAPI(), asyncio.Queue()
 
     def embed(images):
-        with torch.inference_mode():
-            return encoder(torch.stack(images)).mean(1).tolist()
+        bf16 = args.precision == "bf16"
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            return encoder(torch.stack(images)).mean(1).float().tolist()
 
     async def batches():
         while True:
@@ -103,6 +104,7 @@ def main():
     parser.add_argument("--arch", default="vit_s16")
     parser.add_argument("--port", type=int, default=8081)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--client", type=int, metavar="PORT", help="ask the service at this port instead of being one")
     parser.add_argument("--image")
     parser.add_argument("--clients", type=int, default=64)
