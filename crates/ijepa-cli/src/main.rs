@@ -6,6 +6,8 @@ mod args;
 mod bug;
 mod command;
 mod context;
+#[cfg(all(test, unix))]
+mod documented;
 mod error;
 mod exit_code;
 mod features;
