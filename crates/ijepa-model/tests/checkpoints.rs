@@ -282,6 +282,30 @@ mod checkpoints {
         folder
     }
 
+    #[test]
+    fn queries_keys_and_values_of_other_shapes_are_not_joined() {
+        let bytes = fs::read(golden().join("hf_tiny_saved/model.safetensors")).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let key = "encoder.layer.0.attention.attention.key.weight";
+        let flat = |(name, view): (String, TensorView<'_>)| {
+            let shape = match name == key {
+                true => vec![view.shape().iter().product()],
+                false => view.shape().to_vec(),
+            };
+            (name, shape, view.data().to_vec())
+        };
+        let tensors: Vec<_> = file.tensors().into_iter().map(flat).collect();
+        let views = tensors.iter().map(|(name, shape, data)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), data);
+            (name, view.unwrap())
+        });
+        let folder = hugging_face("config.json", str::to_owned);
+        let path = folder.path().join("model.safetensors");
+        safetensors::serialize_to_file(views, None, &path).unwrap();
+        let message = mismatch(&Checkpoint::open(folder.path()).unwrap());
+        assert!(message.contains("blocks.0.attn.qkv.weight"), "{message}");
+    }
+
     /// Nothing is allocated for what a file only claims.
     #[test]
     fn sizes_that_no_network_has_are_refused() {

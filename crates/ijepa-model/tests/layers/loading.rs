@@ -2,8 +2,8 @@
 
 use burn::module::Module;
 use ijepa_model::{
-    Checkpoint, CheckpointError, EmaTarget, IJepaConfig, Initialization, PredictorConfig,
-    VisionTransformer, VisionTransformerConfig,
+    Checkpoint, CheckpointError, Classifier, EmaTarget, IJepaConfig, Initialization, Normalization,
+    PredictorConfig, VisionTransformer, VisionTransformerConfig,
     checkpoint::{EncoderRole, Format, StateDict, named_tensors},
 };
 use ijepa_testkit::device;
@@ -111,4 +111,17 @@ fn what_fits_is_loaded_by_name_and_the_rest_is_told() {
         "blocks.1.mlp.fc2.weight"
     ]));
     assert!(left.unexpected.is_empty());
+}
+
+#[test]
+fn a_classifier_is_written_and_read() {
+    let classes = ["cat", "dog"].map(str::to_owned).to_vec();
+    let classifier = Classifier::new(encoder(&small()), classes, Normalization::IMAGENET, 3);
+    let folder = tempfile::tempdir().unwrap();
+    classifier
+        .save(&folder.path().join(Classifier::FILE))
+        .unwrap();
+    let read = Classifier::from_pretrained(folder.path(), &device()).unwrap();
+    assert_eq!(read.config(), classifier.config());
+    assert_eq!(weights(&read), weights(&classifier));
 }

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use ijepa_model::{
     Compute, Objective, TargetMasking,
-    regularize::{sigreg, variance_and_covariance},
+    regularize::{Sketch, sigreg, variance_and_covariance},
 };
 use ijepa_testkit::{assert_close, device, tolerance, values};
 
@@ -156,4 +156,33 @@ fn several_target_blocks_are_averaged() {
             tolerance(TOLERANCE),
         );
     }
+}
+
+/// Also that the directions of a sketch have length 1, which SIGReg asks for.
+#[test]
+fn terms_are_weighted_added_and_scaled() {
+    let device = device();
+    let context: Tensor<3> = golden("tiny").tensor("target.raw", &device);
+    let sketch = Sketch::for_group(7, 1, 0);
+    let directions = sketch.directions(context.dims()[2], &device);
+    let lengths = values(directions.clone().square().sum_dim(0));
+    let ones = vec![1.0; lengths.len()];
+    assert_close("lengths", &lengths, &ones, tolerance(TOLERANCE));
+
+    let [variance, covariance] = variance_and_covariance(context.clone());
+    let along = sigreg(context.clone(), directions);
+    let expected = variance * 0.3 + covariance * 0.2 + along * 0.1;
+    let objective = Objective {
+        variance: 0.3,
+        covariance: 0.2,
+        sigreg: 0.1,
+        ..Default::default()
+    };
+    let of = |objective: Objective| objective.terms(&context, Some(&sketch));
+    let found = values(of(objective).unwrap());
+    let expected = values(expected);
+    assert_close("sum", &found, &expected, tolerance(TOLERANCE));
+    let half = values(of(objective.with_terms_scaled(0.5)).unwrap() * 2.0);
+    assert_close("half", &half, &expected, tolerance(TOLERANCE));
+    assert!(of(Objective::default()).is_none());
 }
