@@ -230,6 +230,7 @@ fn fine_tuning(error: &FinetuneError) -> u8 {
         FinetuneError::Recipe(_)
         | FinetuneError::ImageSize(_)
         | FinetuneError::Blocks { .. }
+        | FinetuneError::Rank { .. }
         | FinetuneError::Colors { .. }
         | FinetuneError::Batch { .. } => exit_code::RECIPE,
         FinetuneError::Unlabelled { .. }
