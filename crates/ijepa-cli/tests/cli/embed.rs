@@ -220,6 +220,9 @@ fn pooled_features_are_means_of_tokens() {
         let averages: Vec<f32> = (0..48).map(average).collect();
         assert_close("mean", &averages, mean.row(row), 1e-5);
     }
+    let (map, said) = embed(photos.path(), &["--weights", &hf(), "--pool", "map"]);
+    assert_eq!((map.shape, map.values), (vec![4, 4, 4, 48], tokens.values));
+    assert_eq!((&said["tokens"], &said["dim"]), (&16.into(), &48.into()));
 }
 
 #[test]

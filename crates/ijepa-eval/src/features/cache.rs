@@ -226,7 +226,7 @@ fn write(path: &Path, extracted: &Extracted) -> io::Result<()> {
     ];
     let facts: Facts = facts.map(|(key, value)| (key.to_owned(), value)).into();
     let shape = RowShape {
-        tokens: None,
+        vectors: [None; 2],
         dim: features.dim(),
     };
     let mut file = Box::new(SafetensorsFile::create(path, shape, labels.len(), &facts)?);

@@ -21,11 +21,12 @@ pub(super) use safetensors::{SafetensorsFile, f32_bytes, read as read_safetensor
 /// A file format, by the extension of a file's name.
 ///
 /// Rows are the readable images in the order of their source. Beside them stand the labels, -1
-/// where there is none, the names of the classes and the pooling (`mean`, `concat4` or `tokens`):
+/// where there is none, the names of the classes and the pooling (`mean`,
+/// `concat4`, `tokens` or `map`):
 ///
 /// | format | features, labels | `classes`, `pool` |
 /// |---|---|---|
-/// | `.safetensors` | `embedding` f32 `[images, dim]` or `[images, tokens, dim]`, `label` i64 | the header's `__metadata__`, classes as JSON |
+/// | `.safetensors` | `embedding` f32 `[images, dim]`, `[images, tokens, dim]` or `[images, rows, cols, dim]`, `label` i64 | the header's `__metadata__`, classes as JSON |
 /// | `.npy` | the array; labels in `NAME.labels.npy` | `NAME.meta.json` |
 /// | `.parquet` | columns `path`, `label`, `embedding` (a list), `class` | the footer's key-value metadata, classes as JSON |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +63,9 @@ impl FeatureFormat {
     /// As [`of`](Self::of), and [`FeatureFileError::TokensToParquet`].
     pub fn of_new(path: &Path, pooling: Pooling) -> Result<Self, FeatureFileError> {
         match (Self::of(path)?, pooling) {
-            (Self::Parquet, Pooling::Tokens) => Err(FeatureFileError::TokensToParquet),
+            (Self::Parquet, Pooling::Tokens | Pooling::Map) => {
+                Err(FeatureFileError::TokensToParquet)
+            }
             (format, _) => Ok(format),
         }
     }
@@ -208,8 +211,8 @@ pub(super) trait FeatureFile {
 /// Shape of the features of one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RowShape {
-    /// Vectors of an image; none if they are pooled.
-    pub(super) tokens: Option<usize>,
+    /// Vectors of an image: none if they are pooled, else their number or their rows and columns.
+    pub(super) vectors: [Option<usize>; 2],
     /// Length of a vector.
     pub(super) dim: usize,
 }
@@ -217,13 +220,17 @@ pub(super) struct RowShape {
 impl RowShape {
     /// Values of a row.
     fn len(self) -> usize {
-        self.tokens.unwrap_or(1) * self.dim
+        self.inner().product()
     }
 
-    /// `[rows, dim]` or `[rows, tokens, dim]`.
+    /// Sides of the array of an image.
+    fn inner(self) -> impl Iterator<Item = usize> {
+        self.vectors.into_iter().flatten().chain([self.dim])
+    }
+
+    /// The shape of so many rows.
     pub(super) fn with_rows(self, rows: usize) -> Vec<usize> {
-        let inner = self.tokens.into_iter().chain([self.dim]);
-        std::iter::once(rows).chain(inner).collect()
+        std::iter::once(rows).chain(self.inner()).collect()
     }
 }
 

@@ -124,7 +124,8 @@ mod tests {
 
     fn write(path: &Path, values: &[f32]) {
         let dim = values.len() / 4;
-        let shape = RowShape { tokens: None, dim };
+        let vectors = [None; 2];
+        let shape = RowShape { vectors, dim };
         let mut file = Box::new(ParquetFile::create(path, shape, about()).unwrap());
         let names = ["a", "b", "c", "d"].map(str::to_owned);
         let rows = Rows {
