@@ -191,7 +191,9 @@ fn evaluation(error: &ijepa_eval::Error) -> u8 {
             | KnnError::FewerThanVote { .. },
         ) => exit_code::DATA,
         Error::Cache(CacheError::Damaged { .. } | CacheError::Room { .. }) => exit_code::DATA,
-        Error::File(FeatureFileError::Read { .. }) => exit_code::DATA,
+        Error::File(FeatureFileError::Read { .. } | FeatureFileError::OtherWeights { .. }) => {
+            exit_code::DATA
+        }
         Error::File(FeatureFileError::Extension { .. } | FeatureFileError::TokensToParquet) => {
             exit_code::USAGE
         }

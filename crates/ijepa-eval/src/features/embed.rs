@@ -12,6 +12,7 @@ use ijepa_model::{Pooling, VisionTransformer, files::cannot};
 
 use super::{
     ExtractConfig, FeatureFileError, FeatureFormat,
+    digest::weights_digest,
     extract::{on_images, stream, values},
     store::{About, FeatureFile, RowShape, Rows},
 };
@@ -92,6 +93,7 @@ impl<'a> NewFeatures<'a> {
         };
         let about = About {
             pool: Some(name(config.pooling).to_owned()),
+            weights: Some(weights_digest(encoder)),
             classes: source.classes().to_vec(),
         };
         let format = FeatureFormat::of_new(path, config.pooling)?;
