@@ -44,8 +44,8 @@ pub(crate) enum CliError {
     },
     #[error("`--arch` gives sizes only, use it with --encoder random or pass --weights")]
     ArchWithoutRandom,
-    #[error("`--encoder` chooses what a Hugging Face folder holds, use it with --to hf")]
-    EncoderWithoutHuggingFace,
+    #[error("`--encoder` chooses the one encoder of an export, use it with --to hf or onnx")]
+    EncoderOfWholeCheckpoint,
     #[error("`--{flag} {}` is a folder, expected a file name", path.display())]
     OutIsFolder { flag: &'static str, path: PathBuf },
     #[error("`{}` already exists, choose another name", path.display())]
@@ -156,7 +156,7 @@ impl CliError {
             | Self::Flag { .. }
             | Self::MissingFlag { .. }
             | Self::ArchWithoutRandom
-            | Self::EncoderWithoutHuggingFace
+            | Self::EncoderOfWholeCheckpoint
             | Self::OutIsFolder { .. }
             | Self::VariantFile { .. }
             | Self::TaskPairs { .. }
@@ -191,7 +191,9 @@ fn evaluation(error: &ijepa_eval::Error) -> u8 {
             | KnnError::FewerThanVote { .. },
         ) => exit_code::DATA,
         Error::Cache(CacheError::Damaged { .. } | CacheError::Room { .. }) => exit_code::DATA,
-        Error::File(FeatureFileError::Read { .. }) => exit_code::DATA,
+        Error::File(FeatureFileError::Read { .. } | FeatureFileError::OtherWeights { .. }) => {
+            exit_code::DATA
+        }
         Error::File(FeatureFileError::Extension { .. } | FeatureFileError::TokensToParquet) => {
             exit_code::USAGE
         }
@@ -230,6 +232,7 @@ fn fine_tuning(error: &FinetuneError) -> u8 {
         FinetuneError::Recipe(_)
         | FinetuneError::ImageSize(_)
         | FinetuneError::Blocks { .. }
+        | FinetuneError::Rank { .. }
         | FinetuneError::Colors { .. }
         | FinetuneError::Batch { .. } => exit_code::RECIPE,
         FinetuneError::Unlabelled { .. }

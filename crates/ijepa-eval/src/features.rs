@@ -1,6 +1,7 @@
 //! One feature vector per image, with labels: how they are extracted, stored and kept.
 
 mod cache;
+mod digest;
 mod embed;
 mod embedder;
 mod extract;
@@ -16,8 +17,10 @@ pub use extract::{
     extract_pixels, extract_with_progress, for_each_batch, natural_size, preprocess_of,
 };
 pub use shares::{embed_together, extract_together};
+pub(crate) use store::read_names;
 pub use store::{FeatureFileError, FeatureFormat, StoredFeatures, read_features};
 
+pub(crate) use digest::weights_digest;
 pub(crate) use extract::{collect, on_images, values};
 pub(crate) use reader::Reader;
 

@@ -26,6 +26,29 @@ use products::Products;
 use unit_rows::{Neighbour, UnitRows, keep_nearest};
 use vote::Votes;
 
+/// Similarity and index of the `count` rows of `index` that are most like the first row of `query`, the
+/// nearest first; by cosine in f64, without a device.
+pub(crate) fn most_similar(
+    index: &Features,
+    query: &Features,
+    count: usize,
+) -> Result<Vec<Neighbour>, KnnError> {
+    if index.dim() != query.dim() {
+        return Err(KnnError::Width {
+            train: index.dim(),
+            test: query.dim(),
+        });
+    }
+    let rows = UnitRows::new(index, None);
+    let query = UnitRows::new(query, None).row(0);
+    let similar = |buffer: &mut Vec<f64>, image| rows.neighbour(&query, image, buffer);
+    let images = (0..index.images()).into_par_iter();
+    let found = images.map_init(|| vec![0.0; index.dim()], similar);
+    let mut found: Vec<Neighbour> = found.collect();
+    keep_nearest(&mut found, count);
+    Ok(found)
+}
+
 /// Neighbours that vote where runs are judged, during training and in sweeps.
 pub(crate) const NEIGHBOURS: usize = 20;
 

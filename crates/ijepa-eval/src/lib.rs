@@ -77,6 +77,7 @@ mod picked;
 mod probe;
 mod progress;
 mod rank;
+mod search;
 mod side_by_side;
 mod stop;
 pub mod study;
@@ -115,5 +116,6 @@ pub use rank::{
     Centering, RankReport, effective_rank, feature_std, lidar, normalized_std, rank_report, rankme,
     singular_values,
 };
+pub use search::{SearchIndex, Similar};
 pub use views::{alignment, masked_views, uniformity};
 pub use whitening::Whitening;

@@ -18,6 +18,8 @@ pub enum Pooling {
     Concat4,
     /// The tokens of the last layer one after the other: `patches * embed_dim` values.
     Tokens,
+    /// The same, told to be a map: patches row by row, `rows * cols * embed_dim` values.
+    Map,
 }
 
 /// What every layer of an encoder makes of an image: tokens, maps and attention weights, each in
@@ -169,7 +171,7 @@ impl VisionTransformer {
     ///
     /// - `images`: `[batch, in_chans, height, width]`, normalised
     /// - output: `[batch, embed_dim]`, `[batch, 4 * embed_dim]` for [`Pooling::Concat4`], or
-    ///   `[batch, patches * embed_dim]` for [`Pooling::Tokens`]
+    ///   `[batch, patches * embed_dim]` for [`Pooling::Tokens`] and [`Pooling::Map`]
     ///
     /// # Panics
     ///
@@ -181,7 +183,7 @@ impl VisionTransformer {
                 let layers = self.forward_intermediates(images, None, &[-4, -3, -2, -1], true);
                 Tensor::cat(layers.into_iter().map(mean_over_tokens).collect(), 1)
             }
-            Pooling::Tokens => self.forward_features(images).flatten(1, 2),
+            Pooling::Tokens | Pooling::Map => self.forward_features(images).flatten(1, 2),
         }
     }
 

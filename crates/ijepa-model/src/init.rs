@@ -6,9 +6,9 @@ use burn::{
     tensor::{Device, Shape, Tensor, TensorData},
 };
 use ijepa_masking::PatchGrid;
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
+use rand_distr::{Distribution, StandardNormal, StandardUniform};
 use serde::{Deserialize, Serialize};
 
 use crate::pos_embed::sin_cos_positions;
@@ -102,6 +102,11 @@ impl<'a> Initializer<'a> {
         Self::of_network(2, init, device)
     }
 
+    /// For low-rank pairs, whose random numbers are nobody else's.
+    pub(crate) fn lora(init: Initialization, device: &'a Device) -> Self {
+        Self::of_network(4, init, device)
+    }
+
     fn of_network(network: u64, init: Initialization, device: &'a Device) -> Self {
         Self {
             device,
@@ -129,7 +134,7 @@ impl<'a> Initializer<'a> {
         let weight = self.normal([inputs, outputs], std);
         Linear {
             weight,
-            bias: Some(self.zeros(outputs)),
+            bias: Some(self.zeros([outputs])),
         }
     }
 
@@ -139,7 +144,7 @@ impl<'a> Initializer<'a> {
         let scheme = self.init.patch_embed.unwrap_or(self.init.scheme);
         (
             self.normal(shape, scheme.std(channels * rows * cols)),
-            self.zeros(embed_dim),
+            self.zeros([embed_dim]),
         )
     }
 
@@ -165,19 +170,40 @@ impl<'a> Initializer<'a> {
     }
 
     /// A parameter of zeros.
-    pub fn zeros(&self, len: usize) -> Param<Tensor<1>> {
-        lazy_parameter([len], self.device, move |device| {
-            Tensor::zeros([len], device)
+    pub fn zeros<const D: usize>(&self, shape: [usize; D]) -> Param<Tensor<D>> {
+        lazy_parameter(shape, self.device, move |device| {
+            Tensor::zeros(shape, device)
         })
     }
 
     /// A parameter of normal values with mean 0.
     pub fn normal<const D: usize>(&mut self, shape: [usize; D], std: f64) -> Param<Tensor<D>> {
+        self.drawn(shape, move |rng| {
+            let value: f32 = StandardNormal.sample(rng);
+            value * std as f32
+        })
+    }
+
+    /// A parameter of values that are uniform in `±bound`.
+    pub fn uniform<const D: usize>(&mut self, shape: [usize; D], bound: f64) -> Param<Tensor<D>> {
+        self.drawn(shape, move |rng| {
+            let share: f32 = StandardUniform.sample(rng);
+            (2.0 * share - 1.0) * bound as f32
+        })
+    }
+
+    /// A parameter of values that are drawn one by one.
+    fn drawn<const D: usize>(
+        &mut self,
+        shape: [usize; D],
+        draw: impl Fn(&mut ChaCha8Rng) -> f32 + Send + Sync + 'static,
+    ) -> Param<Tensor<D>> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.init.seed);
         rng.set_stream(self.next_stream);
         self.next_stream += 1;
         lazy_parameter(shape, self.device, move |device| {
-            let values = normal_values(&mut rng, shape.iter().product(), std);
+            let count = shape.iter().product();
+            let values: Vec<f32> = (0..count).map(|_| draw(&mut rng)).collect();
             Tensor::from_data(TensorData::new(values, shape), device)
         })
     }
@@ -198,12 +224,4 @@ pub fn lazy_parameter<const D: usize>(
         true,
         Shape::from(shape),
     )
-}
-
-fn normal_values(rng: &mut impl Rng, len: usize, std: f64) -> Vec<f32> {
-    let mut draw = || {
-        let value: f32 = StandardNormal.sample(rng);
-        value * std as f32
-    };
-    (0..len).map(|_| draw()).collect()
 }

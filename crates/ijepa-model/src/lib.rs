@@ -39,6 +39,7 @@ mod features;
 pub mod hub;
 mod ijepa;
 mod init;
+mod lora;
 mod objective;
 #[cfg(test)]
 mod passes;

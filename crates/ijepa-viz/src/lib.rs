@@ -57,6 +57,7 @@
 
 mod attention;
 mod color_map;
+mod contact_sheet;
 mod error;
 mod frame;
 mod grid;
@@ -68,6 +69,7 @@ pub use attention::{
     AttentionConfig, AttentionMap, AttentionPicture, HeadAttention, ImageAttention, attention,
 };
 pub use color_map::magma;
+pub use contact_sheet::contact_sheet;
 pub use error::VizError;
 pub use grid::block_masks;
 pub use ijepa_report::png;

@@ -21,17 +21,17 @@ pub(crate) struct Convert {
     /// `hf:ORG/NAME[@REVISION][/FILE]`
     #[arg(value_name = "IN")]
     from: PathBuf,
-    /// File (official) or folder (native, hf) to create
+    /// File (official, onnx) or folder (native, hf) to create
     #[arg(value_name = "OUT")]
     out: PathBuf,
     /// Format to write
     #[arg(long, value_enum)]
     to: Kind,
-    /// Encoder that a Hugging Face folder gets [default: target, or the only one there is]
+    /// Encoder of a Hugging Face folder or an ONNX file [default: target, or the only one there is]
     #[arg(long, value_enum)]
     encoder: Option<Role>,
-    /// Licence for the model card of a Hugging Face folder, as the hub calls it, such as
-    /// cc-by-nc-4.0 [default: what the card of IN says, else unknown]
+    /// Licence that the model card of a Hugging Face folder or an ONNX file names, as the hub calls
+    /// it, such as cc-by-nc-4.0 [default: what the card of IN says, else unknown]
     #[arg(long, value_name = "ID")]
     license: Option<String>,
     /// Attention heads of an official file of unusual width, which does not record them
@@ -44,6 +44,7 @@ enum Kind {
     Native,
     Official,
     Hf,
+    Onnx,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -54,11 +55,12 @@ enum Role {
 
 impl Convert {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
-        if self.encoder.is_some() && self.to != Kind::Hf {
-            return Err(CliError::EncoderWithoutHuggingFace);
+        let one_encoder = matches!(self.to, Kind::Hf | Kind::Onnx);
+        if self.encoder.is_some() && !one_encoder {
+            return Err(CliError::EncoderOfWholeCheckpoint);
         }
-        let given = self.license.is_some() && self.to != Kind::Hf;
-        args::refuse_given(&[("license", given)], "without --to hf")?;
+        let given = self.license.is_some() && !one_encoder;
+        args::refuse_given(&[("license", given)], "without --to hf or onnx")?;
         if self.out.exists() {
             return Err(CliError::Exists {
                 path: self.out.clone(),
@@ -72,13 +74,13 @@ impl Convert {
             Kind::Native => (Format::Native, "native"),
             Kind::Official => (Format::Official, "official"),
             Kind::Hf => (Format::HuggingFace(role), "hugging_face"),
+            Kind::Onnx => (Format::Onnx(role), "onnx"),
         };
         checkpoint.save(&self.out, format, &args::host_device()?)?;
-        let encoder = match (self.to, role) {
-            (Kind::Hf, EncoderRole::Target) => Some("target"),
-            (Kind::Hf, EncoderRole::Context) => Some("context"),
-            _ => None,
-        };
+        let encoder = one_encoder.then_some(match role {
+            EncoderRole::Target => "target",
+            EncoderRole::Context => "context",
+        });
         let which = encoder.map(|encoder| format!(", {encoder} encoder"));
         Ok(Report {
             text: format!(

@@ -27,6 +27,8 @@ enum Pool {
     Concat4,
     /// All tokens of the last layer
     Tokens,
+    /// The same as a map of rows and columns
+    Map,
 }
 
 impl Pool {
@@ -35,6 +37,7 @@ impl Pool {
             Self::Mean => Pooling::Mean,
             Self::Concat4 => Pooling::Concat4,
             Self::Tokens => Pooling::Tokens,
+            Self::Map => Pooling::Map,
         }
     }
 }
@@ -66,8 +69,13 @@ pub(crate) struct Embed {
 impl Embed {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let pooling = self.pool.pooling();
-        if pooling == Pooling::Tokens {
-            context.alone("embed --pool tokens")?;
+        let many_vectors = match pooling {
+            Pooling::Mean | Pooling::Concat4 => None,
+            Pooling::Tokens => Some("embed --pool tokens"),
+            Pooling::Map => Some("embed --pool map"),
+        };
+        if let Some(command) = many_vectors {
+            context.alone(command)?;
         }
         picture::check_name("out", &self.out)?;
         FeatureFormat::of_new(&self.out, pooling).map_err(Error::from)?;
@@ -88,7 +96,7 @@ impl Embed {
             StatusLine::watch(context.quiet, &self.data.spec()),
         );
         let embedded = match pooling {
-            Pooling::Tokens => {
+            Pooling::Tokens | Pooling::Map => {
                 let source = source.as_ref();
                 Some(embed(encoder, source, config, device, out, watch)?)
             }
@@ -115,7 +123,10 @@ impl Embed {
             skipped,
             elapsed,
         } = embedded;
-        let (images, inner) = (shape[0], &shape[1..]);
+        let (images, vectors, dim) = match shape[..] {
+            [images, ref vectors @ .., dim] => (images, vectors, dim),
+            _ => unreachable!("features have images and values"),
+        };
         let images_per_s = images as f64 / elapsed.as_secs_f64();
         let mut text = format!(
             "wrote {} (embedding {shape:?}, {} classes, {images_per_s:.1} images/s)\n",
@@ -131,8 +142,8 @@ impl Embed {
         }
         let mut json = json!({
             "images": images,
-            "dim": inner.last(),
-            "tokens": (inner.len() > 1).then(|| inner[0]),
+            "dim": dim,
+            "tokens": (!vectors.is_empty()).then(|| vectors.iter().product::<usize>()),
             "images_per_s": images_per_s,
             "classes": classes,
             "skipped": skipped_json(skipped),

@@ -57,6 +57,10 @@ pub(crate) struct Finetune {
     /// Blocks to train, counted from the end, instead of the protocol's model.unfreeze
     #[arg(long, value_name = "all|N")]
     unfreeze: Option<Unfreeze>,
+    /// Train pairs of matrices of this rank instead of the weights of those blocks (LoRA), instead
+    /// of the protocol's model.lora_rank; 0 trains the weights
+    #[arg(long, value_name = "RANK")]
+    lora: Option<usize>,
     /// Epochs, instead of the protocol's optimizer.epochs
     #[arg(long, value_name = "N", value_parser = positive)]
     epochs: Option<usize>,
@@ -93,6 +97,7 @@ impl Finetune {
             Unfreeze::Last(blocks) => format!("model.unfreeze={blocks}"),
         });
         overrides.extend(unfreeze);
+        overrides.extend(self.lora.map(|rank| format!("model.lora_rank={rank}")));
         let size = self.weights.image_size;
         overrides.extend(size.map(|side| format!("model.image_size={side}")));
         overrides.extend(

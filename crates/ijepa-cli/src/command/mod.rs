@@ -16,6 +16,7 @@ mod pretrain;
 mod probe;
 mod recipes;
 mod report;
+mod search;
 mod serve;
 mod study;
 mod sweep;
@@ -45,6 +46,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Weights(weights::Weights),
     Embed(embed::Embed),
+    Search(search::Search),
     Serve(serve::Serve),
     Devices(devices::Devices),
     #[command(subcommand)]
@@ -72,6 +74,7 @@ impl Command {
             Self::Inspect(command) => command.run(context.alone("inspect")?),
             Self::Convert(command) => command.run(context.alone("convert")?),
             Self::Embed(command) => command.run(context),
+            Self::Search(command) => command.run(context.alone("search")?),
             #[cfg(feature = "hub")]
             Self::Weights(command) => command.run(context.alone("weights")?),
             Self::Serve(command) => command.run(context.alone("serve")?),

@@ -183,7 +183,7 @@ fn the_card_of_an_export_names_its_licence() {
         .concat(),
     );
     assert_eq!(run.code, Some(2), "{run:?}");
-    let expected = "error: `--license` changes nothing without --to hf, leave it out\n";
+    let expected = "error: `--license` changes nothing without --to hf or onnx, leave it out\n";
     assert_eq!(run.stderr, expected);
 }
 

@@ -66,8 +66,8 @@ fn command_lines_that_make_no_sense_exit_with_2() {
     }
     check_usage("convert a b", "--to <TO>");
     check_usage(
-        "convert a b --to onnx",
-        "[possible values: native, official, hf]",
+        "convert a b --to gguf",
+        "[possible values: native, official, hf, onnx]",
     );
     let embed = "embed --weights w --data d --out o.npy";
     check_usage(
@@ -86,7 +86,7 @@ fn command_lines_that_make_no_sense_exit_with_2() {
     check_line(
         "convert a b --to native --encoder target",
         2,
-        "use it with --to hf",
+        "use it with --to hf or onnx",
     );
     check_line(
         "embed --weights w --data d --out o.csv",

@@ -85,6 +85,7 @@ fn flags_change_the_settings_of_the_run() {
     for (flags, expected) in [
         ("--unfreeze 1", "unfreeze = 1"),
         ("--unfreeze all", "unfreeze = \"all\""),
+        ("--lora 2", "lora_rank = 2"),
         ("--batch-size 20", "batch_size = 20"),
         ("--seed 3", "seed = 3"),
         ("--image-size 48", "image_size = 48"),
@@ -142,6 +143,7 @@ fn wrong_data_weights_and_settings_have_their_exit_codes() {
     check("--set optimizer.lrr=1", 3, "the nearest is `optimizer.lr`");
     check("--protocol lowshot", 3, "the nearest is `lowshot-1pct`");
     check("--unfreeze 99", 3, "expected at most the");
+    check("--lora 99", 3, "`model.lora_rank` is 99, expected at most");
     check("--image-size 17", 3, "`model.image_size`");
     check(
         "--batch-size 64",

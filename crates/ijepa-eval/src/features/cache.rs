@@ -8,13 +8,14 @@ use std::{
 };
 
 use blake3::Hasher;
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use ijepa_data::{Skipped, Source};
 use ijepa_model::{VisionTransformer, files::free_bytes};
 
 use super::{
-    ExtractConfig, ExtractError, Extracted, extract_with_progress, for_each_batch,
+    ExtractConfig, ExtractError, Extracted,
+    digest::{add, add_weights},
+    extract_with_progress, for_each_batch,
     store::{Facts, FeatureFile, RowShape, Rows, SafetensorsFile, f32_bytes, read_safetensors},
 };
 use crate::{Error, progress::Progress};
@@ -129,14 +130,6 @@ fn fingerprint(
     source: &dyn Source,
     config: &ExtractConfig,
 ) -> Result<String, ExtractError> {
-    struct Weights<'a>(&'a mut Hasher);
-    impl ModuleVisitor for Weights<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let data = param.val().into_data();
-            add(self.0, format!("{:?}", data.shape()).as_bytes());
-            add(self.0, data.as_bytes());
-        }
-    }
     let mut hasher = Hasher::new();
     // The configuration names sizes and precision; batches and threads change no feature.
     let how = format!(
@@ -146,7 +139,7 @@ fn fingerprint(
         encoder.compute()
     );
     add(&mut hasher, how.as_bytes());
-    encoder.visit(&mut Weights(&mut hasher));
+    add_weights(&mut hasher, encoder);
     add_images(&mut hasher, encoder, source, config)?;
     Ok(hasher.finalize().to_hex().to_string())
 }
@@ -189,12 +182,6 @@ fn state(file: Metadata) -> String {
     format!("{} {:?}", file.len(), modified.duration_since(UNIX_EPOCH))
 }
 
-/// Adds bytes so that they do not run into those before.
-fn add(hasher: &mut Hasher, bytes: &[u8]) {
-    hasher.update(&(bytes.len() as u64).to_le_bytes());
-    hasher.update(bytes);
-}
-
 fn file(path: &Path, source: io::Error) -> CacheError {
     CacheError::File {
         path: path.to_owned(),
@@ -226,7 +213,7 @@ fn write(path: &Path, extracted: &Extracted) -> io::Result<()> {
     ];
     let facts: Facts = facts.map(|(key, value)| (key.to_owned(), value)).into();
     let shape = RowShape {
-        tokens: None,
+        vectors: [None; 2],
         dim: features.dim(),
     };
     let mut file = Box::new(SafetensorsFile::create(path, shape, labels.len(), &facts)?);

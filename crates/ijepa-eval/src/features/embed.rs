@@ -12,6 +12,7 @@ use ijepa_model::{Pooling, VisionTransformer, files::cannot};
 
 use super::{
     ExtractConfig, FeatureFileError, FeatureFormat,
+    digest::weights_digest,
     extract::{on_images, stream, values},
     store::{About, FeatureFile, RowShape, Rows},
 };
@@ -20,7 +21,8 @@ use crate::{Error, progress::Progress};
 /// A file of features that was written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedded {
-    /// Shape of the features: `[images, dim]` or `[images, tokens, dim]`.
+    /// Shape of the features: `[images, dim]`, `[images, tokens, dim]` or
+    /// `[images, rows, cols, dim]`.
     pub shape: Vec<usize>,
     /// Names of the classes by label, as the file has them; empty if the source has none.
     pub classes: Vec<String>,
@@ -79,16 +81,19 @@ impl<'a> NewFeatures<'a> {
         path: &'a Path,
     ) -> Result<Self, Error> {
         config.check(encoder)?;
-        let is_pooled = config.pooling != Pooling::Tokens;
+        let grid = encoder.grid();
+        let vectors = match config.pooling {
+            Pooling::Mean | Pooling::Concat4 => [None; 2],
+            Pooling::Tokens => [Some(grid.num_patches()), None],
+            Pooling::Map => [Some(grid.rows()), Some(grid.cols())],
+        };
         let shape = RowShape {
-            tokens: (!is_pooled).then(|| encoder.grid().num_patches()),
-            dim: match is_pooled {
-                true => config.dim(encoder),
-                false => encoder.embed_dim(),
-            },
+            vectors,
+            dim: config.dim(encoder) / vectors.iter().flatten().product::<usize>(),
         };
         let about = About {
             pool: Some(name(config.pooling).to_owned()),
+            weights: Some(weights_digest(encoder)),
             classes: source.classes().to_vec(),
         };
         let format = FeatureFormat::of_new(path, config.pooling)?;
@@ -155,5 +160,6 @@ fn name(pooling: Pooling) -> &'static str {
         Pooling::Mean => "mean",
         Pooling::Concat4 => "concat4",
         Pooling::Tokens => "tokens",
+        Pooling::Map => "map",
     }
 }

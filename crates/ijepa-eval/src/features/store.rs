@@ -21,11 +21,12 @@ pub(super) use safetensors::{SafetensorsFile, f32_bytes, read as read_safetensor
 /// A file format, by the extension of a file's name.
 ///
 /// Rows are the readable images in the order of their source. Beside them stand the labels, -1
-/// where there is none, the names of the classes and the pooling (`mean`, `concat4` or `tokens`):
+/// where there is none, the names of the classes, a digest of the encoder and the pooling (`mean`,
+/// `concat4`, `tokens` or `map`):
 ///
-/// | format | features, labels | `classes`, `pool` |
+/// | format | features, labels | `classes`, `pool`, `weights` |
 /// |---|---|---|
-/// | `.safetensors` | `embedding` f32 `[images, dim]` or `[images, tokens, dim]`, `label` i64 | the header's `__metadata__`, classes as JSON |
+/// | `.safetensors` | `embedding` f32 `[images, dim]`, `[images, tokens, dim]` or `[images, rows, cols, dim]`, `label` i64 | the header's `__metadata__`, classes as JSON |
 /// | `.npy` | the array; labels in `NAME.labels.npy` | `NAME.meta.json` |
 /// | `.parquet` | columns `path`, `label`, `embedding` (a list), `class` | the footer's key-value metadata, classes as JSON |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +63,9 @@ impl FeatureFormat {
     /// As [`of`](Self::of), and [`FeatureFileError::TokensToParquet`].
     pub fn of_new(path: &Path, pooling: Pooling) -> Result<Self, FeatureFileError> {
         match (Self::of(path)?, pooling) {
-            (Self::Parquet, Pooling::Tokens) => Err(FeatureFileError::TokensToParquet),
+            (Self::Parquet, Pooling::Tokens | Pooling::Map) => {
+                Err(FeatureFileError::TokensToParquet)
+            }
             (format, _) => Ok(format),
         }
     }
@@ -109,6 +112,12 @@ pub enum FeatureFileError {
         /// What is wrong with it.
         why: String,
     },
+    /// A file that other weights made than those to search with.
+    #[error("`{}` was made by another encoder; search with its own weights, or embed the images again", path.display())]
+    OtherWeights {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file that cannot be written.
     #[error(transparent)]
     Write(#[from] FileError),
@@ -123,6 +132,8 @@ pub struct StoredFeatures {
     pub classes: Vec<String>,
     /// `mean` or `concat4` if the file says how tokens became a vector.
     pub pool: Option<String>,
+    /// A digest of the encoder's sizes and weights, if the file has it.
+    pub weights: Option<String>,
 }
 
 /// Reads pooled features from a file that [`embed`](crate::embed) wrote, now or before it kept
@@ -150,7 +161,22 @@ pub fn read_features(path: &Path) -> Result<StoredFeatures, FeatureFileError> {
         features,
         classes: about.classes,
         pool: about.pool,
+        weights: about.weights,
     })
+}
+
+/// The paths or ids of the images of a Parquet file that [`embed`](crate::embed) wrote.
+///
+/// # Errors
+///
+/// [`FeatureFileError::Read`] if the file is damaged or of another format.
+pub(crate) fn read_names(path: &Path) -> Result<Vec<String>, FeatureFileError> {
+    let names = match FeatureFormat::of(path) {
+        Ok(FeatureFormat::Parquet) => parquet_read::names(path),
+        _ => Err("expected a .parquet file, which has the paths of images".to_owned()),
+    };
+    let path = path.to_owned();
+    names.map_err(|why| FeatureFileError::Read { path, why })
 }
 
 /// What a file says of its features beside labels.
@@ -159,6 +185,9 @@ pub(super) struct About {
     /// How tokens became features.
     #[serde(default)]
     pub(super) pool: Option<String>,
+    /// A digest of the encoder.
+    #[serde(default)]
+    pub(super) weights: Option<String>,
     /// Names of the classes by label.
     #[serde(default)]
     pub(super) classes: Vec<String>,
@@ -174,15 +203,21 @@ impl About {
         });
         Ok(Self {
             pool: facts.get("pool").cloned(),
+            weights: facts.get("weights").cloned(),
             classes: classes.transpose()?.unwrap_or_default(),
         })
     }
 
     fn facts(&self) -> Facts {
         let classes = serde_json::to_string(&self.classes).expect("texts are JSON");
-        let pool = self.pool.clone().map(|pool| ("pool".to_owned(), pool));
-        pool.into_iter()
-            .chain([("classes".to_owned(), classes)])
+        let texts = [
+            ("pool", self.pool.clone()),
+            ("weights", self.weights.clone()),
+            ("classes", Some(classes)),
+        ];
+        let texts = texts.into_iter();
+        texts
+            .filter_map(|(key, text)| Some((key.to_owned(), text?)))
             .collect()
     }
 }
@@ -208,8 +243,8 @@ pub(super) trait FeatureFile {
 /// Shape of the features of one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RowShape {
-    /// Vectors of an image; none if they are pooled.
-    pub(super) tokens: Option<usize>,
+    /// Vectors of an image: none if they are pooled, else their number or their rows and columns.
+    pub(super) vectors: [Option<usize>; 2],
     /// Length of a vector.
     pub(super) dim: usize,
 }
@@ -217,13 +252,17 @@ pub(super) struct RowShape {
 impl RowShape {
     /// Values of a row.
     fn len(self) -> usize {
-        self.tokens.unwrap_or(1) * self.dim
+        self.inner().product()
     }
 
-    /// `[rows, dim]` or `[rows, tokens, dim]`.
+    /// Sides of the array of an image.
+    fn inner(self) -> impl Iterator<Item = usize> {
+        self.vectors.into_iter().flatten().chain([self.dim])
+    }
+
+    /// The shape of so many rows.
     pub(super) fn with_rows(self, rows: usize) -> Vec<usize> {
-        let inner = self.tokens.into_iter().chain([self.dim]);
-        std::iter::once(rows).chain(inner).collect()
+        std::iter::once(rows).chain(self.inner()).collect()
     }
 }
 

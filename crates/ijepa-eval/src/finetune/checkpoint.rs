@@ -22,7 +22,8 @@ pub(crate) fn snapshot(
         ..
     } = learner;
     let moments = Moments::file(optimizer.named_moments(classifier), optimizer.steps());
-    Snapshot::take([classifier.file(), moments], state)
+    let files = [classifier.file(), moments].into_iter();
+    Snapshot::take(files.chain(classifier.lora_file()), state)
 }
 
 /// The learner of a checkpoint, which must classify as `fresh` does, and its state.
@@ -50,6 +51,10 @@ pub(crate) fn open(
         let [found, expected] = [found, expected].map(|config| format!("{:?}", config.encoder));
         return Err(other("model", found, expected).into());
     }
+    let mut classifier = plan.trainable(classifier);
+    if plan.recipe.model.lora_rank > 0 {
+        classifier = classifier.load_lora(path)?;
+    }
     let mut learner = learner(plan, classifier, device);
     let moments = Moments::open(&path.join(Moments::FILE))?;
     learner
@@ -58,12 +63,8 @@ pub(crate) fn open(
     Ok((learner, state))
 }
 
-/// A learner that has seen no gradient.
+/// A learner of a trainable classifier that has seen no gradient.
 pub(crate) fn learner(plan: &FinetunePlan, classifier: Classifier, device: &Device) -> Learner {
-    let mut classifier = classifier;
-    if let Some(blocks) = plan.frozen_blocks {
-        classifier.encoder = classifier.encoder.with_frozen_blocks(blocks);
-    }
     Learner {
         classifier: classifier.with_compute(plan.compute()).train(),
         optimizer: AdamW::new(plan.adamw()),

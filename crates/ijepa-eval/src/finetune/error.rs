@@ -33,6 +33,14 @@ pub enum FinetuneError {
         /// Blocks of the encoder.
         depth: usize,
     },
+    /// Low-rank pairs would not be of low rank.
+    #[error("`model.lora_rank` is {found}, expected at most the width of the encoder, {width}")]
+    Rank {
+        /// Rank asked for.
+        found: usize,
+        /// Width of the encoder.
+        width: usize,
+    },
     /// The data has fewer images than one batch.
     #[error("`run.batch_size` is {batch_size}, expected at most the {images} training images")]
     Batch {

@@ -36,8 +36,9 @@ impl FinetunePlan {
     /// # Errors
     ///
     /// [`FinetuneError::Colors`] if the encoder takes other images and colours are to be changed,
-    /// [`FinetuneError::Recipe`] if the recipe is invalid or the encoder has fewer blocks than
-    /// are to be trained, [`FinetuneError::Batch`] if the data is smaller than one batch.
+    /// [`FinetuneError::Recipe`] if the recipe is invalid, [`FinetuneError::Blocks`] if the encoder
+    /// has fewer blocks than are to be trained, [`FinetuneError::Rank`] if it is narrower than
+    /// low-rank pairs, [`FinetuneError::Batch`] if the data is smaller than one batch.
     pub fn new(
         recipe: FinetuneRecipe,
         encoder: &VisionTransformerConfig,
@@ -58,6 +59,10 @@ impl FinetunePlan {
                 });
             }
         };
+        let (found, width) = (recipe.model.lora_rank, encoder.embed_dim);
+        if found > width {
+            return Err(FinetuneError::Rank { found, width });
+        }
         let (images, batch_size) = (data.train().len(), recipe.run.batch_size);
         if images < batch_size {
             return Err(FinetuneError::Batch { batch_size, images });
@@ -139,6 +144,20 @@ impl FinetunePlan {
             .with_drop_path(self.recipe.model.drop_path)?;
         let (classes, seed) = (data.classes().to_vec(), self.recipe.run.seed);
         Ok(Classifier::new(encoder, classes, normalization, seed))
+    }
+
+    /// `classifier` with what is not to be trained frozen, and its low-rank pairs if it has any.
+    pub(crate) fn trainable(&self, mut classifier: Classifier) -> Classifier {
+        let (rank, seed) = (self.recipe.model.lora_rank, self.recipe.run.seed);
+        classifier.encoder = match (rank, self.frozen_blocks) {
+            (0, None) => classifier.encoder,
+            (0, Some(frozen)) => classifier.encoder.with_frozen_blocks(frozen),
+            (rank, frozen) => {
+                let first = frozen.unwrap_or(0);
+                classifier.encoder.with_lora(rank, first, seed)
+            }
+        };
+        classifier
     }
 
     pub(crate) fn compute(&self) -> Compute {

@@ -46,6 +46,9 @@ pub struct FinetuneRecipe {
 pub struct Model {
     /// Trainable blocks, counted from the end; norm and head always are.
     pub unfreeze: Unfreeze,
+    /// Rank of the pairs of matrices that are trained instead of the weights of those blocks
+    /// (LoRA); 0 trains the weights.
+    pub lora_rank: usize,
     /// Largest probability of dropping a residual branch, reached in the last block; in `[0, 1)`.
     pub drop_path: f64,
     /// Side of the images, to which positions are resampled; 0 leaves the weights' own.
@@ -56,6 +59,7 @@ impl Default for Model {
     fn default() -> Self {
         Self {
             unfreeze: Unfreeze::All,
+            lora_rank: 0,
             drop_path: 0.0,
             image_size: 0,
         }

@@ -2,7 +2,10 @@
 
 use std::{ops::Range, path::Path, sync::atomic::AtomicBool};
 
-use burn::tensor::{Device, Tensor};
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor},
+};
 use ijepa_data::{Batch, Loader, Reading, Skipped};
 use ijepa_model::{
     CheckpointError, Classifier,
@@ -60,7 +63,8 @@ pub struct FinetuneSummary {
 }
 
 /// Trains a classifier, as [`FinetunePlan::classifier`] begins it, on labels and judges it after
-/// each epoch; the ranks of the folder share the passes of each batch.
+/// each epoch; the ranks of the folder share the passes of each batch. Low-rank pairs are part of
+/// the weights of the classifier that it returns.
 ///
 /// Everything random is a function of the seed, the step and the place in the batch, so a run
 /// that is resumed, in passes of any size and with any number of workers, sees the same numbers.
@@ -87,7 +91,7 @@ pub fn finetune(
         let (learner, state) = match from {
             Some(path) => checkpoint::open(path, plan, data, &fresh, device)?,
             None => {
-                let learner = checkpoint::learner(plan, fresh, device);
+                let learner = checkpoint::learner(plan, plan.trainable(fresh), device);
                 (learner, TrainingState::default())
             }
         };
@@ -129,7 +133,7 @@ pub fn finetune(
         best,
         run,
     };
-    Ok((summary, task.learner.classifier))
+    Ok((summary, task.learner.classifier.materialize()))
 }
 
 /// A row of `epochs.csv`.

@@ -24,6 +24,7 @@ impl FinetuneRecipe {
     pub fn validate(&self) -> Result<(), RecipeError> {
         within("model.drop_path", self.model.drop_path, 0.0..1.0, BELOW_ONE)?;
         integer("model.image_size", self.model.image_size as u64)?;
+        integer("model.lora_rank", self.model.lora_rank as u64)?;
         self.data.validate()?;
         self.optimizer.validate()?;
         self.run.validate()?;

@@ -122,6 +122,10 @@ fn settings_that_break_a_rule_are_named() {
             "`model.unfreeze` is 3, expected at most the 2 blocks of the encoder",
         ),
         (
+            &["model.lora_rank=17"],
+            "`model.lora_rank` is 17, expected at most the width of the encoder, 16",
+        ),
+        (
             &["model.unfreeze=some"],
             "override `model.unfreeze=some`: `model.unfreeze` is string \"some\", expected \
              \"all\" or a whole number of blocks",

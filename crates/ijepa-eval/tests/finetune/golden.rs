@@ -1,11 +1,15 @@
-//! Numbers of timm's ViT, mixup and losses and of PyTorch's AdamW; see `golden/finetune.py`.
+//! Numbers of timm's ViT, mixup and losses and of PyTorch's AdamW; see `golden/finetune.py` and
+//! `golden/lora.py`.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use burn::{module::Module, optim::GradientsParams, tensor::Tensor};
 use ijepa_data::{CropRect, Mixing};
 use ijepa_eval::finetune::{layer_scale, mix_images, soft_cross_entropy};
-use ijepa_model::Classifier;
+use ijepa_model::{
+    Classifier, Compute, Kernels,
+    checkpoint::{StateDict, named_gradients, named_tensors},
+};
 use ijepa_testkit::{Golden, assert_close, device, tolerance, values};
 use ijepa_train::{AdamW, AdamWConfig, WarmupCosine};
 use serde_json::Value;
@@ -16,6 +20,84 @@ fn folder() -> std::path::PathBuf {
 
 fn golden() -> Golden {
     Golden::load(folder(), "finetune")
+}
+
+/// Logits, gradients and three steps of pairs beside frozen weights, with fused kernels and with
+/// Burn's operations.
+#[test]
+fn low_rank_pairs_learn_as_in_pytorch() {
+    let (golden, device) = (Golden::load(folder(), "lora"), device());
+    let of = |key: &str| golden.json[key].as_f64().unwrap();
+    let labels = golden.json["labels"].as_array().unwrap().iter();
+    let labels: Vec<u32> = labels.map(|label| label.as_u64().unwrap() as u32).collect();
+    let losses = golden.json["losses"].as_array().unwrap();
+    let in_module = |name: &str| match name.strip_prefix("fc_norm.") {
+        Some(end) => format!("encoder.norm.{end}"),
+        None if name.starts_with("head.") => name.to_owned(),
+        None => format!("encoder.{name}"),
+    };
+    let tensors = |start: &str| -> BTreeMap<String, Vec<f32>> {
+        let names = golden.names(start).into_iter();
+        names
+            .map(|name| (in_module(&name), golden.f32s(&format!("{start}{name}"))))
+            .collect()
+    };
+    for kernels in [Kernels::Fused, Kernels::Reference] {
+        let mut model = classifier("classifier.safetensors");
+        model.encoder = model.encoder.with_lora(of("rank") as usize, 0, 0);
+        let before = StateDict::open(folder().join("lora.safetensors")).unwrap();
+        let before = before.renamed(|name| Some(in_module(name.strip_prefix("before.")?)));
+        let (model, left) = before.load_fitting(model).unwrap();
+        assert!(
+            left.unexpected.is_empty() && left.misshaped.is_empty(),
+            "{left}"
+        );
+        let compute = Compute {
+            kernels,
+            ..Compute::default()
+        };
+        let mut model = model.with_compute(compute).train();
+        let mut optimizer = AdamW::new(AdamWConfig::default());
+        let classes = model.classes().len();
+        let targets = Mixing::None.targets(&labels, classes, 0.0);
+        let targets = Tensor::<1>::from_floats(&targets[..], &device);
+        let targets = Tensor::from_inner(targets.reshape([labels.len(), classes]));
+        for (step, expected) in losses.iter().enumerate() {
+            let images = golden.tensor::<4>("images", &device);
+            // As torch.roll along the channels.
+            let channels = (0..3).map(|c| images.clone().narrow(1, (c + 3 - step) % 3, 1));
+            let images = Tensor::from_inner(Tensor::cat(channels.collect(), 1));
+            let logits = model.forward(images);
+            if step == 0 {
+                let found = values(logits.clone());
+                assert_close("logits", &found, &golden.f32s("logits"), tolerance(1e-5));
+            }
+            let loss = soft_cross_entropy(logits, targets.clone());
+            let expected = expected.as_f64().unwrap() as f32;
+            assert_close("loss", &values(loss.clone()), &[expected], tolerance(1e-5));
+            let gradients = loss.backward();
+            if step == 0 {
+                let found = named_gradients(&model, &gradients).into_iter();
+                let found: BTreeMap<_, _> = found
+                    .map(|it| (it.name.clone(), it.read().unwrap()))
+                    .collect();
+                let expected = tensors("gradient.");
+                assert!(found.keys().eq(expected.keys()), "{:?}", found.keys());
+                for (name, expected) in expected {
+                    assert_close(&name, &found[&name], &expected, tolerance(1e-5));
+                }
+            }
+            let gradients = GradientsParams::from_grads(gradients, &model);
+            optimizer.step(&mut model, gradients, of("lr"), of("weight_decay"));
+        }
+        let after = named_tensors(&model).into_iter();
+        let after: BTreeMap<_, _> = after
+            .map(|it| (it.name.clone(), it.read().unwrap()))
+            .collect();
+        for (name, expected) in tensors("after.") {
+            assert_close(&name, &after[&name], &expected, tolerance(1e-5));
+        }
+    }
 }
 
 fn classifier(name: &str) -> Classifier {

@@ -10,6 +10,7 @@ use crate::support::{SMALL, data_of_files, encoder_of, plan, run, run_in, run_of
 /// Keys whose value changes the weights of a small run, with the settings they need to matter.
 const LEARNED: &[(&str, &[&str])] = &[
     ("model.unfreeze=1", &[]),
+    ("model.lora_rank=2", &[]),
     ("model.drop_path=0.5", &[]),
     ("model.image_size=20", &[]),
     ("data.crop_scale=[0.5, 1.0]", &[]),

@@ -1,9 +1,14 @@
 //! What runs learn, leave alone and leave behind.
 
-use std::{collections::BTreeSet, fs, path::Path, thread};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    thread,
+};
 
 use ijepa_eval::{ExtractConfig, FinetuneData, evaluate};
-use ijepa_model::{Classifier, Normalization};
+use ijepa_model::{Classifier, Normalization, checkpoint::StateDict};
 use ijepa_testkit::{assert_close, device};
 use ijepa_train::{
     Resume, TrainOptions,
@@ -82,6 +87,78 @@ fn written(folder: &Path) -> (Vec<String>, Vec<u8>, Vec<u8>, String) {
         fs::read(latest.join("optimizer.safetensors")).unwrap(),
         fs::read_to_string(folder.join("epochs.csv")).unwrap(),
     )
+}
+
+/// The low-rank pairs and weights of the last checkpoint, by name.
+fn pairs(folder: &Path) -> BTreeMap<String, Vec<f32>> {
+    let file = folder
+        .join("checkpoints/latest")
+        .join(Classifier::LORA_FILE);
+    let dict = StateDict::open(file).unwrap();
+    let tensors = dict
+        .iter()
+        .map(|(name, tensor)| (name.to_owned(), tensor.read().unwrap()));
+    tensors.collect()
+}
+
+#[test]
+fn low_rank_pairs_go_on_from_their_own_file_and_end_in_the_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = data();
+    let overrides = [EVERYTHING, &["model.lora_rank=2"]].concat();
+    let run = |name: &str, last: Option<u64>| {
+        let options = TrainOptions {
+            max_steps: last,
+            ..TrainOptions::default()
+        };
+        run_in(&folder.path().join(name), &data, &overrides, &options).unwrap()
+    };
+    let (_, trained, _) = run("whole", None);
+    for last in [Some(1), Some(4), None] {
+        run("parts", last);
+    }
+    let [whole, parts] = ["whole", "parts"].map(|name| folder.path().join(name));
+    assert_eq!(written(&parts), written(&whole));
+    let tensors = pairs(&whole);
+    assert_eq!(pairs(&parts), tensors);
+    let qkv = "blocks.1.attn.qkv.weight";
+    let [a, b] = ["a", "b"].map(|matrix| format!("{qkv}.lora.{matrix}"));
+    // The first block is frozen by `model.unfreeze`.
+    assert!(tensors.keys().eq([qkv, &a, &b]), "{:?}", tensors.keys());
+
+    let plan = crate::support::plan(&overrides, &data).unwrap();
+    let fresh = plan.classifier(encoder(2), Normalization::IMAGENET, &data);
+    let learned = ["encoder.norm.", "head."];
+    let latest = Classifier::from_pretrained(&whole, &device()).unwrap();
+    assert_eq!(weights(&latest), weights(&trained));
+    for ((name, before), (_, after)) in weights(&fresh.unwrap()).iter().zip(weights(&trained)) {
+        if *name == format!("encoder.{qkv}") {
+            assert_eq!(tensors[qkv], *before);
+            // `[48, 16]` in files.
+            let product = |row: usize, column: usize| -> f32 {
+                (0..2)
+                    .map(|rank| tensors[&b][row * 2 + rank] * tensors[&a][rank * 16 + column])
+                    .sum()
+            };
+            let sums = (0..48 * 16).map(|at| before[at] + product(at / 16, at % 16));
+            assert_close(name, &after, &sums.collect::<Vec<_>>(), 1e-6);
+            assert_ne!(*before, after);
+        } else {
+            let is_learned = learned.iter().any(|start| name.starts_with(start));
+            assert_eq!(*before != after, is_learned, "{name}");
+        }
+    }
+
+    let error = |rank: usize| {
+        let rank = format!("model.lora_rank={rank}");
+        let overrides = [EVERYTHING, &[&rank, "optimizer.epochs=3"]].concat();
+        run_in(&whole, &data, &overrides, &TrainOptions::default())
+            .unwrap_err()
+            .to_string()
+    };
+    for rank in [0, 3] {
+        assert!(error(rank).contains("does not fit"), "{}", error(rank));
+    }
 }
 
 /// Mixing, erasing, drop path, accumulation and a frozen block at once.

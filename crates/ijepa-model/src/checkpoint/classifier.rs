@@ -1,11 +1,18 @@
 //! Classifiers in safetensors files with timm's names.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
 
-use burn::tensor::Device;
+use burn::{module::Module, tensor::Device};
 
 use super::{
-    error::CheckpointError, infer, params, safetensors_file::SafetensorsFile, snapshot::TensorFile,
+    error::CheckpointError,
+    infer,
+    params::{self, named_shapes, named_tensors},
+    safetensors_file::SafetensorsFile,
+    snapshot::TensorFile,
     state_dict::StateDict,
 };
 use crate::{Classifier, ClassifierConfig};
@@ -17,15 +24,65 @@ impl Classifier {
     /// Name of the file in a checkpoint folder.
     pub const FILE: &str = "classifier.safetensors";
 
-    /// All weights and the configuration, as one safetensors file.
+    /// Name of the file of low-rank pairs in a checkpoint folder.
+    pub const LORA_FILE: &str = "lora.safetensors";
+
+    /// All weights and the configuration, as one safetensors file; low-rank pairs are added to
+    /// the weights that they belong to.
     pub fn file(&self) -> TensorFile {
         let config = serde_json::to_string(&self.config()).expect("it is plain data");
         let metadata = HashMap::from([(CONFIG_METADATA.to_owned(), config)]);
-        let mut file = TensorFile::of_module(Self::FILE, self, metadata);
+        let mut file = TensorFile::of_module(Self::FILE, &self.clone().materialize(), metadata);
         for tensor in &mut file.tensors {
             tensor.name = name_in_file(&tensor.name);
         }
         file
+    }
+
+    /// The low-rank pairs and the weights beside them, from which training goes on, or none
+    /// without pairs; see [`VisionTransformer::with_lora`](crate::VisionTransformer::with_lora).
+    pub fn lora_file(&self) -> Option<TensorFile> {
+        let adapted = self.adapted();
+        let mut tensors = named_tensors(self);
+        tensors.retain(|tensor| adapted.contains(&tensor.name));
+        for tensor in &mut tensors {
+            tensor.name = name_in_file(&tensor.name);
+        }
+        (!tensors.is_empty()).then(|| TensorFile {
+            name: Self::LORA_FILE,
+            tensors,
+            metadata: HashMap::new(),
+        })
+    }
+
+    /// The same classifier with the pairs and weights of [`lora_file`](Self::lora_file) from the
+    /// checkpoint `folder`; it has pairs of the same rank already.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Mismatch`] if they are others, other variants if the file cannot be read.
+    pub fn load_lora(self, folder: &Path) -> Result<Self, CheckpointError> {
+        let path = folder.join(Self::LORA_FILE);
+        let dict = StateDict::open(&path)?.renamed(|name| Some(name_in_module(name)));
+        let adapted = self.adapted();
+        let mut mismatch = Box::new(params::mismatch(&self, &dict));
+        mismatch.missing.retain(|name| adapted.contains(name));
+        let what = "low-rank pairs";
+        match mismatch.is_empty() {
+            true => params::read_into(self, dict.iter().collect()),
+            false => Err(CheckpointError::Mismatch {
+                path,
+                what,
+                mismatch,
+            }),
+        }
+    }
+
+    /// Names of low-rank pairs and of the weights that they belong to.
+    fn adapted(&self) -> HashSet<String> {
+        let names = named_shapes(self).into_iter().map(|(name, _)| name);
+        let pairs = names.filter_map(|name| Some([name.split_once(".lora.")?.0.to_owned(), name]));
+        pairs.flatten().collect()
     }
 
     /// Writes [`file`](Self::file) to `path`, where it appears as a whole.

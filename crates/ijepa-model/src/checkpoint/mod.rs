@@ -5,6 +5,7 @@
 //! | native folder | both encoders, predictor, optimizer, state | [`Checkpoint::save`], training |
 //! | official `.pth.tar` | the same | the reference, [`Checkpoint::save`] |
 //! | Hugging Face folder | one encoder | `transformers`, [`Checkpoint::save`] |
+//! | ONNX file, not read | one encoder | [`Checkpoint::save`] |
 //!
 //! Whatever the kind, tensors have the official names (`blocks.0.attn.qkv.weight`) and stay in
 //! their files until a network asks for them. Loading is strict: a checkpoint that does not fit
@@ -27,6 +28,7 @@ mod named;
 mod names;
 mod native;
 mod official;
+mod onnx;
 mod order;
 mod params;
 mod safetensors_file;

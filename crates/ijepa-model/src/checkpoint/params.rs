@@ -135,7 +135,7 @@ fn first_two(dims: &[usize]) -> [usize; 2] {
 }
 
 /// `values`, `[rows, cols]`, as `[cols, rows]`.
-fn transposed(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
+pub(crate) fn transposed(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
     // Tiles keep both sides in cache; weights have up to ten million values.
     const TILE: usize = 32;
     let mut out = vec![0.0; values.len()];

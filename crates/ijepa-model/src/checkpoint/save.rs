@@ -12,6 +12,7 @@ use super::{
     moments::{Moments, OptimizerGroup},
     native::{Parts, write_native},
     official::{NOTE, PREFIX},
+    onnx::OnnxEncoder,
     order, params,
     state::{GradScaler, TrainingState},
     state_dict::StateDict,
@@ -32,6 +33,9 @@ pub enum Format {
     Official,
     /// A folder that `transformers` loads, with a model card; holds the given encoder only.
     HuggingFace(EncoderRole),
+    /// An ONNX file that computes features of the given encoder, for any runtime; weights of more
+    /// than 2 GB lie in a file beside it, `NAME.data`. It cannot be read back.
+    Onnx(EncoderRole),
 }
 
 impl Checkpoint {
@@ -50,6 +54,7 @@ impl Checkpoint {
             Format::Native => self.save_native(path),
             Format::Official => self.save_official(path),
             Format::HuggingFace(role) => self.save_hugging_face(path, role),
+            Format::Onnx(role) => self.save_onnx(path, role),
         }
     }
 
@@ -93,16 +98,34 @@ impl Checkpoint {
         })
     }
 
-    fn save_hugging_face(self, path: &Path, role: EncoderRole) -> Result<(), CheckpointError> {
+    /// The tensors of one encoder.
+    fn take_encoder(&mut self, role: EncoderRole) -> Result<Vec<NamedTensor>, CheckpointError> {
         let (dict, what) = match role {
-            EncoderRole::Target => (self.target_encoder, "target encoder"),
-            EncoderRole::Context => (self.context_encoder, "context encoder"),
+            EncoderRole::Target => (self.target_encoder.take(), "target encoder"),
+            EncoderRole::Context => (self.context_encoder.take(), "context encoder"),
         };
         let dict = dict.ok_or_else(|| CheckpointError::Absent {
             path: self.path.clone(),
             what,
         })?;
-        let tensors = NamedTensor::from_dict(dict);
+        Ok(NamedTensor::from_dict(dict))
+    }
+
+    fn save_onnx(mut self, path: &Path, role: EncoderRole) -> Result<(), CheckpointError> {
+        let mut tensors = self.take_encoder(role)?;
+        tensors.sort_by_key(|tensor| order::position(&tensor.name));
+        let encoder = OnnxEncoder {
+            config: &self.encoder_config,
+            tensors,
+            normalization: self.normalization.unwrap_or(Normalization::IMAGENET),
+            resize: self.resize.unwrap_or(Resize::EVALUATION),
+            licence: self.licence,
+        };
+        encoder.write(path)
+    }
+
+    fn save_hugging_face(mut self, path: &Path, role: EncoderRole) -> Result<(), CheckpointError> {
+        let tensors = self.take_encoder(role)?;
         let card = model_card::text(path, &self.encoder_config, role, self.licence.as_deref());
         let normalization = self.normalization.unwrap_or(Normalization::IMAGENET);
         let resize = self.resize.unwrap_or(Resize::EVALUATION);
@@ -206,7 +229,9 @@ impl VisionTransformer {
         let path = path.as_ref();
         let dict = Some(StateDict::of_module(self));
         let (target_encoder, context_encoder) = match format {
-            Format::HuggingFace(EncoderRole::Target) => (dict, None),
+            Format::HuggingFace(EncoderRole::Target) | Format::Onnx(EncoderRole::Target) => {
+                (dict, None)
+            }
             _ => (None, dict),
         };
         let checkpoint = Checkpoint {

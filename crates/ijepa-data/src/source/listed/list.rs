@@ -1,13 +1,26 @@
 //! A text file that names images anywhere.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Listed, ListedSource};
 use crate::error::DataError;
 use crate::source::file::read_text;
 
 impl ListedSource {
+    /// These image files without labels, in this order, which are looked for when they are read.
+    pub fn files<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Self {
+        let file = |path: P| Listed {
+            name: path.as_ref().to_string_lossy().into(),
+            label: None,
+        };
+        Self {
+            root: PathBuf::new(),
+            files: paths.into_iter().map(file).collect(),
+            classes: Vec::new(),
+        }
+    }
+
     /// The images that the text file `list` names, one path a line, in its order. Paths count from
     /// the folder of the file; a path may stand twice.
     ///

@@ -126,7 +126,7 @@ impl ExtractConfig {
         match self.pooling {
             Pooling::Mean => encoder.embed_dim(),
             Pooling::Concat4 => CONCAT_LAYERS * encoder.embed_dim(),
-            Pooling::Tokens => encoder.grid().num_patches() * encoder.embed_dim(),
+            Pooling::Tokens | Pooling::Map => encoder.grid().num_patches() * encoder.embed_dim(),
         }
     }
 }

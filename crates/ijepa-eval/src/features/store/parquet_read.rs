@@ -5,13 +5,14 @@ use std::{fs::File, panic::catch_unwind, path::Path};
 use parquet::{
     basic::Compression,
     column::reader::{ColumnReaderImpl, get_typed_column_reader},
-    data_type::{DataType, FloatType, Int64Type},
+    data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int64Type},
     errors::ParquetError,
     file::reader::{FileReader, RowGroupReader, SerializedFileReader},
 };
 
 use super::{About, Facts, Table};
 
+const NAME: &str = "path";
 const LABEL: &str = "label";
 const EMBEDDING: &str = "embedding.list.element";
 
@@ -51,6 +52,31 @@ pub(super) fn read(path: &Path) -> Result<(Table, About), String> {
         labels,
     };
     Ok((table, About::of(&facts)?))
+}
+
+/// The names of the images of such a table.
+pub(super) fn names(path: &Path) -> Result<Vec<String>, String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let names = catch_unwind(|| name_column(file));
+    let names = names.map_err(|_| "damaged Parquet file".to_owned())?;
+    let names = names.map_err(|error| error.to_string())?.into_iter();
+    let text = |name: ByteArray| String::from_utf8(name.data().to_vec());
+    let names = names.map(text).collect::<Result<_, _>>();
+    names.map_err(|_| format!("`{NAME}` is no text"))
+}
+
+fn name_column(file: File) -> Result<Vec<ByteArray>, ParquetError> {
+    // A name takes four bytes and more.
+    let mut left = file.metadata()?.len() / size_of::<u32>() as u64;
+    let file = SerializedFileReader::new(file)?;
+    let mut names = Vec::new();
+    for number in 0..file.num_row_groups() {
+        let group = file.get_row_group(number)?;
+        let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
+        let mut column = column::<ByteArrayType>(group.as_ref(), NAME, &mut left)?;
+        column.read_records(rows, None, None, &mut names)?;
+    }
+    Ok(names)
 }
 
 fn columns(file: File) -> Result<Columns, ParquetError> {
@@ -118,13 +144,15 @@ mod tests {
     fn about() -> About {
         About {
             pool: Some("mean".to_owned()),
+            weights: Some("0a1b".to_owned()),
             classes: vec!["cat".to_owned(); 4],
         }
     }
 
     fn write(path: &Path, values: &[f32]) {
         let dim = values.len() / 4;
-        let shape = RowShape { tokens: None, dim };
+        let vectors = [None; 2];
+        let shape = RowShape { vectors, dim };
         let mut file = Box::new(ParquetFile::create(path, shape, about()).unwrap());
         let names = ["a", "b", "c", "d"].map(str::to_owned);
         let rows = Rows {
@@ -149,6 +177,7 @@ mod tests {
             (&[4, 5][..], vec![3, -1, 0, 7])
         );
         assert_eq!(found.values, values);
+        assert_eq!(names(&path).unwrap(), ["a", "b", "c", "d"]);
     }
 
     #[test]
@@ -162,7 +191,7 @@ mod tests {
                 let mut bytes = good.clone();
                 bytes[place] ^= change;
                 std::fs::write(&path, bytes).unwrap();
-                let _ = read(&path);
+                let _ = (read(&path), names(&path));
             }
         }
     }

@@ -151,7 +151,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.parquet");
         let shape = RowShape {
-            tokens: None,
+            vectors: [None; 2],
             dim: 2,
         };
         let about = About {

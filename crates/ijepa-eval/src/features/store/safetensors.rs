@@ -154,8 +154,8 @@ mod tests {
         let path = folder.path().join("a.safetensors");
         let facts: Facts = [("classes".to_owned(), "[\"é\"]".to_owned())].into();
         for rows in [0, 1, 3, 1000] {
-            let (tokens, dim) = (Some(2), 3);
-            let shape = RowShape { tokens, dim };
+            let (vectors, dim) = ([Some(2), None], 3);
+            let shape = RowShape { vectors, dim };
             let file = SafetensorsFile::create(&path, shape, 1000, &facts);
             let mut file = Box::new(file.unwrap());
             for row in 0..rows {

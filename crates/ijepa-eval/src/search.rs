@@ -1,0 +1,113 @@
+//! Images of a file of features that are most like another one.
+
+use std::path::{Path, PathBuf};
+
+use ijepa_model::{Pooling, VisionTransformer};
+
+use crate::{
+    Error, FeatureFileError, Features, StoredFeatures,
+    features::{read_names, weights_digest},
+    knn::most_similar,
+    read_features,
+};
+
+/// A Parquet file of [`embed`](crate::embed) to search in.
+#[derive(Debug)]
+pub struct SearchIndex {
+    path: PathBuf,
+    stored: StoredFeatures,
+    names: Vec<String>,
+    pooling: Pooling,
+}
+
+/// An image that was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Similar<'a> {
+    /// Path or id, as the file has it.
+    pub name: &'a str,
+    /// Class, if it is known.
+    pub label: Option<u32>,
+    /// Name of the class, if it has one.
+    pub class: Option<&'a str>,
+    /// Cosine of its features and those of the image asked for, in `[-1, 1]`.
+    pub similarity: f64,
+}
+
+impl SearchIndex {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// [`FeatureFileError::Read`] if it is damaged, has no names of images, or does not say how it
+    /// was made.
+    pub fn open(path: &Path) -> Result<Self, FeatureFileError> {
+        let names = read_names(path)?;
+        let stored = read_features(path)?;
+        let pooling = match stored.pool.as_deref() {
+            Some("mean") => Some(Pooling::Mean),
+            Some("concat4") => Some(Pooling::Concat4),
+            _ => None,
+        };
+        let bad = |why: &str| FeatureFileError::Read {
+            path: path.to_owned(),
+            why: why.to_owned(),
+        };
+        let unsaid = "it does not say which encoder made it; embed the images again";
+        let pooling = pooling.ok_or_else(|| bad(unsaid))?;
+        stored.weights.as_ref().ok_or_else(|| bad(unsaid))?;
+        if names.len() != stored.features.images() {
+            return Err(bad("it has not as many paths as features"));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            stored,
+            names,
+            pooling,
+        })
+    }
+
+    /// How tokens became its features.
+    pub fn pooling(&self) -> Pooling {
+        self.pooling
+    }
+
+    /// Number of its images.
+    pub fn images(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Checks that `encoder` made it.
+    ///
+    /// # Errors
+    ///
+    /// [`FeatureFileError::OtherWeights`].
+    pub fn check(&self, encoder: &VisionTransformer) -> Result<(), FeatureFileError> {
+        match self.stored.weights == Some(weights_digest(encoder)) {
+            true => Ok(()),
+            false => Err(FeatureFileError::OtherWeights {
+                path: self.path.clone(),
+            }),
+        }
+    }
+
+    /// The `count` images that are most like the first one of `query`, the most similar first, of
+    /// equally similar ones that which stands first; fewer if there are no more.
+    ///
+    /// # Errors
+    ///
+    /// A [`KnnError`](crate::KnnError) if its features have another length.
+    pub fn search(&self, query: &Features, count: usize) -> Result<Vec<Similar<'_>>, Error> {
+        let found = most_similar(&self.stored.features, query, count)?;
+        let similar = |(similarity, image): (f64, usize)| {
+            let label = self.stored.features.labels()[image];
+            let class = label.and_then(|label| self.stored.classes.get(label as usize));
+            Similar {
+                name: &self.names[image],
+                label,
+                class: class.map(String::as_str),
+                similarity,
+            }
+        };
+        Ok(found.into_iter().map(similar).collect())
+    }
+}
