@@ -322,3 +322,30 @@ impl ParameterVisitor for LoadMoments<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::nn::LinearConfig;
+    use ijepa_model::checkpoint::StateDict;
+    use ijepa_testkit::device;
+
+    use super::*;
+
+    #[test]
+    fn moments_of_other_shapes_are_listed() {
+        let [small, large] = [3, 4].map(|width| LinearConfig::new(2, width).init(&device()));
+        let tensors = StateDict::of_module(&large);
+        let [first, _] = Moments::SUFFIXES;
+        let tensors = tensors.renamed(|name| Some(format!("{name}.{first}")));
+        let moments = Moments { step: 1, tensors };
+        let mut adamw = AdamW::new(AdamWConfig::default());
+        let error = adamw.restore(&small, &moments, Path::new("optimizer"));
+        let Err(CheckpointError::Mismatch { mismatch, .. }) = error else {
+            panic!("{error:?}");
+        };
+        let mut misshaped: Vec<_> = mismatch.misshaped.iter().map(|(key, ..)| key).collect();
+        misshaped.sort();
+        assert_eq!(misshaped, ["bias.exp_avg", "weight.exp_avg"]);
+        assert_eq!(mismatch.missing.len(), 2, "{mismatch:?}");
+    }
+}
