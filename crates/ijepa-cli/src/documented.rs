@@ -125,8 +125,12 @@ fn printed_commands_are_understood() {
     for Text { place, blocks } in texts() {
         for call in blocks.iter().flat_map(|block| calls(block)) {
             let line = call.join(" ");
-            let matches = crate::command().try_get_matches_from(&call);
-            let matches = matches.unwrap_or_else(|error| panic!("{place}: {line}\n{error}"));
+            let matches = match crate::command().try_get_matches_from(&call) {
+                Ok(matches) => matches,
+                // Understood, but not by a program that was built without it.
+                Err(error) if error.to_string().contains("the Cargo feature") => continue,
+                Err(error) => panic!("{place}: {line}\n{error}"),
+            };
             if let Err(error) = check_recipe(leaf(&matches)) {
                 panic!("{place}: {line}\n{error}");
             }

@@ -6,7 +6,8 @@ mod args;
 mod bug;
 mod command;
 mod context;
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod documented;
 mod error;
 mod exit_code;

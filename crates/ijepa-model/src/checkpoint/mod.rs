@@ -14,6 +14,7 @@
 mod classifier;
 mod decode;
 mod error;
+mod export;
 mod folder;
 mod folder_config;
 #[cfg(feature = "hub")]

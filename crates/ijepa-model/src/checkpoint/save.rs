@@ -5,23 +5,19 @@ use std::path::Path;
 use burn::tensor::Device;
 
 use super::{
-    Checkpoint, CheckpointKind, EncoderRole, NamedTensor, Resize,
+    Checkpoint, CheckpointKind, EncoderRole, NamedTensor,
     error::CheckpointError,
-    folder::README,
-    hugging_face, model_card,
     moments::{Moments, OptimizerGroup},
     native::{Parts, write_native},
     official::{NOTE, PREFIX},
-    onnx::OnnxEncoder,
     order, params,
     state::{GradScaler, TrainingState},
     state_dict::StateDict,
     torch::{Dtype, Item, write_torch},
 };
 use crate::{
-    EmaTarget, IJepa, Initialization, Normalization, PredictorConfig, PredictorContext, Target,
-    VisionTransformer,
-    files::{create_folder, write_bytes},
+    EmaTarget, IJepa, Initialization, PredictorConfig, PredictorContext, Target, VisionTransformer,
+    files::create_folder,
 };
 
 /// A format to write.
@@ -95,49 +91,6 @@ impl Checkpoint {
         };
         create_folder(path, |folder| {
             write_native(folder, &self.encoder_config, parts, &state)
-        })
-    }
-
-    /// The tensors of one encoder.
-    fn take_encoder(&mut self, role: EncoderRole) -> Result<Vec<NamedTensor>, CheckpointError> {
-        let (dict, what) = match role {
-            EncoderRole::Target => (self.target_encoder.take(), "target encoder"),
-            EncoderRole::Context => (self.context_encoder.take(), "context encoder"),
-        };
-        let dict = dict.ok_or_else(|| CheckpointError::Absent {
-            path: self.path.clone(),
-            what,
-        })?;
-        Ok(NamedTensor::from_dict(dict))
-    }
-
-    fn save_onnx(mut self, path: &Path, role: EncoderRole) -> Result<(), CheckpointError> {
-        let mut tensors = self.take_encoder(role)?;
-        tensors.sort_by_key(|tensor| order::position(&tensor.name));
-        let encoder = OnnxEncoder {
-            config: &self.encoder_config,
-            tensors,
-            normalization: self.normalization.unwrap_or(Normalization::IMAGENET),
-            resize: self.resize.unwrap_or(Resize::EVALUATION),
-            licence: self.licence,
-        };
-        encoder.write(path)
-    }
-
-    fn save_hugging_face(mut self, path: &Path, role: EncoderRole) -> Result<(), CheckpointError> {
-        let tensors = self.take_encoder(role)?;
-        let card = model_card::text(path, &self.encoder_config, role, self.licence.as_deref());
-        let normalization = self.normalization.unwrap_or(Normalization::IMAGENET);
-        let resize = self.resize.unwrap_or(Resize::EVALUATION);
-        create_folder(path, |folder| {
-            hugging_face::write(
-                folder,
-                &self.encoder_config,
-                &tensors,
-                normalization,
-                resize,
-            )?;
-            Ok(write_bytes(&folder.join(README), &card)?)
         })
     }
 

@@ -1,0 +1,65 @@
+//! One encoder in the formats of others.
+
+use std::path::Path;
+
+use super::{
+    Checkpoint, EncoderRole, NamedTensor, Resize, error::CheckpointError, folder::README,
+    hugging_face, model_card, onnx::OnnxEncoder, order,
+};
+use crate::{
+    Normalization,
+    files::{create_folder, write_bytes},
+};
+
+impl Checkpoint {
+    /// The tensors of one encoder.
+    fn take_encoder(&mut self, role: EncoderRole) -> Result<Vec<NamedTensor>, CheckpointError> {
+        let (dict, what) = match role {
+            EncoderRole::Target => (self.target_encoder.take(), "target encoder"),
+            EncoderRole::Context => (self.context_encoder.take(), "context encoder"),
+        };
+        let dict = dict.ok_or_else(|| CheckpointError::Absent {
+            path: self.path.clone(),
+            what,
+        })?;
+        Ok(NamedTensor::from_dict(dict))
+    }
+
+    pub(super) fn save_onnx(
+        mut self,
+        path: &Path,
+        role: EncoderRole,
+    ) -> Result<(), CheckpointError> {
+        let mut tensors = self.take_encoder(role)?;
+        tensors.sort_by_key(|tensor| order::position(&tensor.name));
+        let encoder = OnnxEncoder {
+            config: &self.encoder_config,
+            tensors,
+            normalization: self.normalization.unwrap_or(Normalization::IMAGENET),
+            resize: self.resize.unwrap_or(Resize::EVALUATION),
+            licence: self.licence,
+        };
+        encoder.write(path)
+    }
+
+    pub(super) fn save_hugging_face(
+        mut self,
+        path: &Path,
+        role: EncoderRole,
+    ) -> Result<(), CheckpointError> {
+        let tensors = self.take_encoder(role)?;
+        let card = model_card::text(path, &self.encoder_config, role, self.licence.as_deref());
+        let normalization = self.normalization.unwrap_or(Normalization::IMAGENET);
+        let resize = self.resize.unwrap_or(Resize::EVALUATION);
+        create_folder(path, |folder| {
+            hugging_face::write(
+                folder,
+                &self.encoder_config,
+                &tensors,
+                normalization,
+                resize,
+            )?;
+            Ok(write_bytes(&folder.join(README), &card)?)
+        })
+    }
+}
