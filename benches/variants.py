@@ -5,7 +5,7 @@ operations and memory. Everything after `--` goes to both.
 
     cargo build --release -p ijepa-cli
     python benches/variants.py --a objective.kind=jepa --b objective.kind=mae -- \\
-        --recipe cifar10_vit_nano --threads 1
+        --recipe cifar10_vit_nano_plain --threads 1
 """
 
 import argparse
