@@ -25,6 +25,7 @@ SETTINGS = """model.embed_dim=16 model.depth=1 model.predictor_dim=8 model.predi
     run.checkpoint_every_steps=2 optimizer.epochs=100""".split()
 PARTS = ["encoder", "target_encoder", "predictor", "optimizer"]
 ENDS_WITHIN = 30
+MPIRUN = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
 
 
 def run_command(args, out, steps=STEPS):
@@ -34,8 +35,7 @@ def run_command(args, out, steps=STEPS):
 
 
 def job_command(args, out, steps=STEPS):
-    mpirun = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
-    return [*mpirun, "-n", str(args.ranks), *run_command(args, out, steps)]
+    return [*MPIRUN, "-n", str(args.ranks), *run_command(args, out, steps)]
 
 
 def environment():
@@ -44,8 +44,7 @@ def environment():
 
 
 class Job:
-    def __init__(self, args, out):
-        command = job_command(args, out)
+    def __init__(self, command):
         self.started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment())
 
     def ranks(self):
@@ -103,7 +102,7 @@ def finish(args, out):
 
 
 def late(args, out):
-    job = Job(args, out)
+    job = Job(job_command(args, out))
     wait_for(out, 4, job)
     process = job.ranks()[1]
     os.kill(process, signal.SIGSTOP)
@@ -115,7 +114,7 @@ def late(args, out):
 
 
 def signalled(args, out, number, codes):
-    job = Job(args, out)
+    job = Job(job_command(args, out))
     wait_for(out, 4, job)
     os.kill(job.ranks()[args.ranks - 1], number)
     code, said, seconds = job.end(ENDS_WITHIN)
@@ -127,7 +126,7 @@ def killed(args, out):
     chance = random.Random(0)
     reached = []
     for kill in range(args.kills):
-        job = Job(args, out)
+        job = Job(job_command(args, out))
         wait_for(out, step(out) + chance.randint(0, 4), job)
         time.sleep(chance.random())
         job.kill()

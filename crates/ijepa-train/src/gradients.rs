@@ -1,5 +1,6 @@
 //! Sums and norms over the gradients of a whole network.
 
+mod buckets;
 mod flat;
 mod tree;
 
@@ -76,19 +77,18 @@ impl SumOfGradients {
         if ranks.size() == 1 {
             return self;
         }
-        let parts = std::mem::take(&mut self.parts).into_iter();
-        let mut parts: Vec<Part<Flat>> = parts
-            .map(|part| part.map(|gradients| Flat::of(module, gradients)))
-            .collect();
-        let flat = match self.summation {
+        let mut parts = std::mem::take(&mut self.parts);
+        let sum = match self.summation {
             Summation::Running => {
-                let mut flat = parts.pop().expect("at least one pass").sum;
-                ranks.sum(&mut flat.values);
-                flat
+                let own = parts.pop().expect("at least one pass").sum;
+                buckets::summed(module, own, ranks)
             }
-            Summation::Tree => tree::sum(parts, ranks, passes),
+            Summation::Tree => {
+                let flat = |part: Part<_>| part.map(|gradients| Flat::of(module, gradients));
+                let parts = parts.into_iter().map(flat).collect();
+                tree::sum(parts, ranks, passes).into_gradients(module)
+            }
         };
-        let sum = flat.into_gradients(module);
         self.parts.push(Part::of_pass(0, sum));
         self
     }

@@ -81,7 +81,7 @@ impl Command {
             Self::Devices(command) => command.run(context.alone("devices")?),
             Self::Data(command) => command.run(context.alone("data")?),
             Self::Visualize(command) => command.run(context.alone("visualize")?),
-            Self::Bench(command) => command.run(context.alone("bench")?),
+            Self::Bench(command) => command.run(context),
             Self::Completions(command) => command.run(context.alone("completions")?),
             Self::Man(command) => command.run(context.alone("man")?),
         }

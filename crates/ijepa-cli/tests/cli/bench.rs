@@ -94,3 +94,18 @@ fn runs_on_many_gpus_are_predicted() {
     let run = ijepa(&words("bench scale --recipe in1k_vith14_ep300"));
     assert_eq!(run.code, Some(2), "{run:?}");
 }
+
+#[test]
+fn sums_are_timed() {
+    let line = "bench sum --values 1000 --rounds 3";
+    let found = json(&words(line));
+    let expected = ["ms", "gb_per_s", "values", "processes", "by", "device"];
+    assert_eq!(keys(&found), BTreeSet::from(expected));
+    assert_eq!(
+        (&found["values"], &found["processes"]),
+        (&1000.into(), &1.into())
+    );
+    assert_eq!(found["by"], "host memory");
+    assert!(found["ms"]["median"].as_f64().unwrap() > 0.0);
+    assert!(text(&words(line)).starts_with("sums      median "));
+}

@@ -70,7 +70,7 @@ fn connected(size: usize) -> Result<Arc<dyn Ranks>, RanksError> {
     let ranks = super::mpi::Mpi::start().ok_or(RanksError::NotStarted)?;
     match ranks.size() {
         known if known != size => Err(RanksError::Strangers { size, known }),
-        _ => Ok(Arc::new(ranks)),
+        _ => Ok(super::on_device(Arc::new(ranks))),
     }
 }
 

@@ -3,16 +3,26 @@
 //! [`start`] finds out who this process is; a run in a [`Folder`](crate::run::Folder) that knows
 //! its ranks is theirs. Rank 0 owns all files.
 
+mod host;
 mod launch;
 #[cfg(feature = "mpi")]
 mod mpi;
+#[cfg(feature = "nccl")]
+mod nccl;
+#[cfg_attr(
+    not(any(feature = "nccl", test)),
+    expect(dead_code, reason = "what adds up on devices is optional")
+)]
+mod on_device;
 mod threads;
 
 use std::{fmt::Debug, ops::Range, sync::Arc};
 
+use burn::tensor::{Device, Tensor};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use launch::{RanksError, device_of, start};
+pub use on_device::on_device;
 pub use threads::threads;
 
 /// The processes of a run. All of them call the same methods in the same order, from one thread at
@@ -64,6 +74,19 @@ pub trait Ranks: Debug + Send + Sync {
             _ => self.send(values, 0),
         }
         self.broadcast(values, 0);
+    }
+
+    /// Gets ready to add up tensors of `device`; a warning if that will be slower than it could be.
+    /// All ranks call it together, before the first [`sum_tensors`](Self::sum_tensors).
+    fn prepare(&self, device: &Device) -> Option<String> {
+        let _ = device;
+        None
+    }
+
+    /// The sums over all ranks of f32 tensors, each `[values]` and as long on all of them, on their
+    /// device; the same everywhere.
+    fn sum_tensors(&self, tensors: &mut dyn Iterator<Item = Tensor<1>>) -> Vec<Tensor<1>> {
+        host::sum_tensors(self, tensors)
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     thread::{Scope, scope},
 };
 
-use burn::tensor::Tensor;
+use burn::{module::Module, tensor::Tensor};
 use ijepa_data::{Fingerprint, Loader};
 use ijepa_model::checkpoint::TrainingState;
 
@@ -29,7 +29,9 @@ use super::{
     writer::Writer,
 };
 use crate::{
+    device::is_cpu,
     error::TrainError,
+    gradients::Summation,
     ranks::{Ranks, share, told},
     recipe::Settings,
 };
@@ -54,6 +56,15 @@ pub fn train<T: Task, E: From<TrainError>>(
         Run::begin(task, from, state, folder, options, observers, scope)?.go_on()
     });
     Ok(run?)
+}
+
+/// Has ranks get ready to add up gradients on their GPUs, where their order is free; a warning if
+/// that will be slower than it could be.
+fn prepared<T: Task>(task: &T, ranks: &dyn Ranks) -> Option<String> {
+    let device = task.network().devices().swap_remove(0).inner();
+    let running = task.rhythm().summation == Summation::Running;
+    let on_gpus = ranks.size() > 1 && running && !is_cpu(&device);
+    on_gpus.then(|| ranks.prepare(&device)).flatten()
 }
 
 /// A run as far as it is.
@@ -134,6 +145,7 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             rhythm,
         };
         let warnings = [
+            prepared(&task, ranks.as_ref()),
             folder.warning(),
             differences.data(&data),
             differences.batch_size(),

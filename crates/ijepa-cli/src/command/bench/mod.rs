@@ -8,6 +8,7 @@ mod peak;
 mod rates;
 mod scale;
 mod step;
+mod sum;
 
 use clap::Subcommand;
 
@@ -21,16 +22,18 @@ pub(crate) enum Bench {
     Masks(masks::Masks),
     Data(data::Data),
     Scale(scale::Scale),
+    Sum(sum::Sum),
 }
 
 impl Bench {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         match self {
-            Self::Step(step) => step.run(context),
-            Self::Encode(encode) => encode.run(context),
-            Self::Masks(masks) => masks.run(context),
-            Self::Data(data) => data.run(context),
-            Self::Scale(scale) => scale.run(context),
+            Self::Step(step) => step.run(context.alone("bench step")?),
+            Self::Encode(encode) => encode.run(context.alone("bench encode")?),
+            Self::Masks(masks) => masks.run(context.alone("bench masks")?),
+            Self::Data(data) => data.run(context.alone("bench data")?),
+            Self::Scale(scale) => scale.run(context.alone("bench scale")?),
+            Self::Sum(sum) => sum.run(context),
         }
     }
 }
