@@ -6,33 +6,35 @@
 //! Needs:   nothing, or a folder of images (class sub-folders or flat) and a recipe of
 //!          `ijepa recipes list` (default in1k_vitb16_ep600)
 //! Time:    about three minutes on two cores without arguments
-//! Writes:  runs/quickstart: metrics.csv, masks.png, loss.png, feature_std.png, checkpoints,
-//!          TensorBoard events (FOLDER: runs/RECIPE); a run that was stopped goes on where it was
+//! Writes:  runs/quickstart: metrics.csv, masks.png, loss.png, feature_std.png, pca_before.png,
+//!          pca_after.png, checkpoints, TensorBoard events (FOLDER: runs/RECIPE, without the last
+//!          two); a run that was stopped goes on where it was
 //! Prints:  loss and speed, and without arguments what the features are worth beside random weights
 //!          and pixels
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 use std::{
     error::Error,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
 };
 
 use burn::tensor::Device;
-use ijepa_data::{DataSpec, Source};
-use ijepa_eval::{EpochEvaluation, ExtractConfig};
+use ijepa_data::{DataSpec, Preprocess, Reading, Source};
+use ijepa_eval::{EpochEvaluation, ExtractConfig, pick_images};
 use ijepa_masking::MaskRng;
-use ijepa_model::Checkpoint;
+use ijepa_model::{Checkpoint, VisionTransformer};
 use ijepa_train::{
     DeviceSpec, Learner, PretrainPlan, Recipe, TrainOptions, pretrain,
     run::{Folder, Measured, Observer, Row},
 };
+use ijepa_viz::{PcaConfig, pca};
 use image::{Rgb, RgbImage};
 
 /// Rendered images of the quick start; `seed` keeps training and test images apart.
 const TRAINING: &str = "scenes:kind=texture,n=20000,size=32,seed=0";
 /// The label tasks that the features are tried on.
-const TASKS: [&str; 2] = ["texture", "shape"];
+const TASKS: [&str; 4] = ["texture", "shape", "count", "distance"];
 
 struct Progress {
     total_steps: u64,
@@ -135,16 +137,49 @@ fn draw_curve(values: &[f64], path: PathBuf) -> Result<(), Box<dyn Error>> {
     Ok(picture.save(path)?)
 }
 
+/// Eight images and the first three principal components of their patches as colours.
+fn draw_features(
+    encoder: &VisionTransformer,
+    path: &Path,
+    device: &Device,
+) -> Result<(), Box<dyn Error>> {
+    let source = open("scenes:kind=texture,n=8,size=32,seed=4")?;
+    let (indices, size) = (Vec::from_iter(0..8), encoder.config().image_size);
+    let images = pick_images(
+        source.as_ref(),
+        &indices,
+        Preprocess::Squash,
+        size,
+        Reading::default(),
+    )?;
+    let config = PcaConfig {
+        columns: 4,
+        scale: Some(4),
+        ..PcaConfig::default()
+    };
+    let drawn = pca(encoder, &images.images, &config, device)?.picture;
+    let (width, height) = (drawn.width as u32, drawn.height as u32);
+    let picture = RgbImage::from_raw(width, height, drawn.pixels).ok_or("a picture has pixels")?;
+    Ok(picture.save(path)?)
+}
+
 fn open(spec: &str) -> Result<Arc<dyn Source>, Box<dyn Error>> {
     Ok(Arc::from(spec.parse::<DataSpec>()?.open()?))
 }
 
-/// The encoder beside random weights and pixels, on every task.
-fn compare(plan: &PretrainPlan, out: &str, device: &Device) -> Result<(), Box<dyn Error>> {
+/// The encoder beside random weights and pixels, in pictures and on every task.
+fn compare(plan: &PretrainPlan, out: &Path, device: &Device) -> Result<(), Box<dyn Error>> {
     let initialization = plan.recipe().initialization();
     let untrained = plan.model().encoder.init_with(initialization, device);
     // Read back what was written: this is what any other program would load.
     let trained = Checkpoint::open(out)?.feature_encoder(device)?;
+    for (name, encoder) in [("before", &untrained), ("after", &trained)] {
+        draw_features(encoder, &out.join(format!("pca_{name}.png")), device)?;
+    }
+    println!(
+        "principal components of patches, before and after, are in {}",
+        out.display()
+    );
     for task in TASKS {
         let images =
             |n: usize, seed: u64| open(&format!("scenes:kind={task},n={n},size=32,seed={seed}"));
@@ -215,5 +250,5 @@ fn main() -> Result<(), Box<dyn Error>> {
     if folder {
         return Ok(());
     }
-    compare(&plan, &out, &device)
+    compare(&plan, Path::new(&out), &device)
 }

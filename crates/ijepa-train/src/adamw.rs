@@ -333,7 +333,8 @@ mod tests {
 
     #[test]
     fn moments_of_other_shapes_are_listed() {
-        let [small, large] = [3, 4].map(|width| LinearConfig::new(2, width).init(&device()));
+        let device = device().autodiff();
+        let [small, large] = [3, 4].map(|width| LinearConfig::new(2, width).init(&device));
         let tensors = StateDict::of_module(&large);
         let [first, _] = Moments::SUFFIXES;
         let tensors = tensors.renamed(|name| Some(format!("{name}.{first}")));

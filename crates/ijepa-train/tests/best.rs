@@ -39,7 +39,7 @@ impl Observer<Learner> for Scores {
 
 /// Trains until `epochs` of one step each are over.
 fn train(run: &Path, epochs: u64, scores: &'static [(f64, Option<f64>)]) {
-    let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+    let recipe = Recipe::preset("scenes_vit_nano_plain").unwrap();
     let tiny = [
         "model.embed_dim=16",
         "model.depth=1",

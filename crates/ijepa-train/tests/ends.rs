@@ -75,7 +75,7 @@ fn train_on(
         "run.on_collapse=warn",
         "optimizer.steps_per_epoch=2",
     ];
-    let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+    let recipe = Recipe::preset("scenes_vit_nano_plain").unwrap();
     let recipe = recipe.with_overrides(&tiny).unwrap();
     let plan = PretrainPlan::new(recipe.with_overrides(overrides).unwrap(), source.len()).unwrap();
     let folder = Folder::open(run).unwrap();

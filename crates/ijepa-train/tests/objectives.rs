@@ -52,7 +52,7 @@ mod objectives {
     }
 
     fn train(run: &Path, overrides: &[&str], last: u64) -> Result<Seen, TrainError> {
-        let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+        let recipe = Recipe::preset("scenes_vit_nano_plain").unwrap();
         let recipe = recipe.with_overrides(&TINY).unwrap();
         let recipe = recipe.with_overrides(overrides).unwrap();
         let spec: DataSpec = "scenes:kind=texture,n=48,size=32".parse().unwrap();
@@ -187,7 +187,7 @@ mod objectives {
     /// the step, by hand.
     #[test]
     fn the_running_mean_of_the_targets_follows_all_groups() {
-        let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+        let recipe = Recipe::preset("scenes_vit_nano_plain").unwrap();
         let recipe = recipe.with_overrides(&TINY).unwrap();
         let recipe = recipe.with_overrides(OPTIONS[1]).unwrap();
         let plan = PretrainPlan::new(recipe.clone(), 48).unwrap();
@@ -292,7 +292,7 @@ mod objectives {
 
     #[test]
     fn a_predictor_of_your_own_is_trained_by_the_same_step() {
-        let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+        let recipe = Recipe::preset("scenes_vit_nano_plain").unwrap();
         let recipe = recipe.with_overrides(&TINY).unwrap();
         let plan = PretrainPlan::new(recipe.clone(), 48).unwrap();
         let (sizes, device) = (&plan.model().encoder, device().autodiff());
@@ -358,7 +358,7 @@ mod objectives {
     #[should_panic(expected = "predictor and objective differ in their target")]
     fn a_predictor_of_features_is_not_asked_for_pixels() {
         let device = device().autodiff();
-        let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+        let recipe = Recipe::preset("scenes_vit_nano_plain").unwrap();
         let plan = PretrainPlan::new(recipe.with_overrides(&TINY).unwrap(), 48).unwrap();
         let model = plan.model().init(Initialization::default(), &device);
         let objective = Objective {

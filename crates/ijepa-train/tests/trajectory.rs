@@ -320,7 +320,7 @@ mod trajectory {
     /// The expected losses were computed on flex; the message of a failure has those found.
     #[test]
     fn twenty_steps_of_a_run_are_the_same_on_every_device() {
-        let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+        let recipe = Recipe::preset("scenes_vit_nano_plain").unwrap();
         let recipe = recipe.with_overrides(RUN).unwrap();
         let spec: DataSpec = "scenes:kind=texture,n=160,size=32".parse().unwrap();
         let source: Arc<dyn Source> = Arc::from(spec.open().unwrap());

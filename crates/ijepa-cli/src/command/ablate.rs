@@ -42,7 +42,11 @@ pub(crate) struct Ablate {
     #[arg(long, value_name = "SPEC", requires = "data")]
     eval_test: Option<String>,
     /// The small recipe that rows change: name of a preset or path of a .toml file
-    #[arg(long, value_name = "NAME|FILE", default_value = "cifar10_vit_nano_plain")]
+    #[arg(
+        long,
+        value_name = "NAME|FILE",
+        default_value = "cifar10_vit_nano_plain"
+    )]
     recipe: String,
     /// Rows to train now; the others are taken from earlier calls [default: all]
     #[arg(

@@ -8,7 +8,7 @@ const QUICK: &str = "bench data --recipe scenes_vit_nano --seconds 0.05 --rounds
 
 #[test]
 fn the_speed_of_loading_is_measured() {
-    let line = format!("{QUICK} --data scenes:n=20,size=24 --workers 1");
+    let line = format!("{QUICK} --data scenes:n=12,size=24 --workers 1");
     let found = json(&words(&line));
     let expected = BTreeSet::from([
         "images_per_s",
@@ -42,7 +42,7 @@ fn the_speed_of_loading_is_measured() {
     // The recipe's batch is larger than the data.
     assert_eq!(
         (&found["images"], &found["batch_size"]),
-        (&20.into(), &20.into())
+        (&12.into(), &12.into())
     );
     assert_eq!(found["image_size"], serde_json::json!([32, 32]));
     assert!(text(&words(&line)).starts_with("images/s  median "));

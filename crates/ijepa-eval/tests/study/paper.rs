@@ -32,7 +32,7 @@ fn named(spec: &str) -> NamedSource {
 }
 
 fn tiny() -> Recipe {
-    let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+    let recipe = Recipe::preset("scenes_vit_nano_plain").unwrap();
     recipe.with_overrides(&TINY).unwrap()
 }
 
@@ -111,7 +111,7 @@ fn every_row_can_be_carried_out_at_full_size() {
 
 #[test]
 fn every_row_can_be_carried_out_with_both_small_recipes() {
-    for preset in ["cifar10_vit_nano", "scenes_vit_nano"] {
+    for preset in ["cifar10_vit_nano_plain", "scenes_vit_nano_plain"] {
         for table in tables() {
             let small = Recipe::preset(preset).unwrap();
             let mut recipes = Vec::new();
@@ -137,7 +137,7 @@ fn every_row_can_be_carried_out_with_both_small_recipes() {
 fn small_contexts_grow_and_shrink_as_the_papers_do() {
     // Mean share of the patches in a context, over groups; the paper's is 0.25 and 0.4.
     let share = |table: u8, name: &str| {
-        let small = Recipe::preset("cifar10_vit_nano").unwrap();
+        let small = Recipe::preset("cifar10_vit_nano_plain").unwrap();
         let table = PaperTable::find(table).unwrap();
         let row = table.rows.iter().find(|row| row.name == name);
         let changes = table.small_changes(row.unwrap(), &small);

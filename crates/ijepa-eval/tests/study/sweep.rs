@@ -42,7 +42,7 @@ fn measures(tasks: &[&str]) -> Vec<Measure> {
 }
 
 fn study(variants: &[&str]) -> Study {
-    let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+    let recipe = Recipe::preset("scenes_vit_nano_plain").unwrap();
     let variants = variants.iter().map(|text| text.parse().unwrap()).collect();
     Study {
         seeds: vec![0, 1],

@@ -40,7 +40,7 @@ mod pretrain {
     ];
 
     fn recipe(overrides: &[&str]) -> Recipe {
-        let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+        let recipe = Recipe::preset("scenes_vit_nano_plain").unwrap();
         recipe
             .with_overrides(&TINY)
             .unwrap()

@@ -34,7 +34,7 @@ const TINY: [&str; 12] = [
 ];
 
 fn recipe(overrides: &[&str]) -> Recipe {
-    let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+    let recipe = Recipe::preset("scenes_vit_nano_plain").unwrap();
     let recipe = recipe.with_overrides(&TINY).unwrap();
     recipe.with_overrides(overrides).unwrap()
 }
