@@ -45,7 +45,9 @@ def environment():
 
 class Job:
     def __init__(self, command):
-        self.started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment())
+        self.started = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment()
+        )
 
     def ranks(self):
         """Process ids by rank."""

@@ -85,10 +85,10 @@ impl Sum {
         let [most] = bucket.dims();
         let mut tensors = (0..self.values).step_by(most).map(|first| {
             let values = most.min(self.values - first);
-            bucket.clone().slice([0..values])
+            bucket.clone().narrow(0, 0, values)
         });
         // Reading a value waits for all of them.
-        let wait = |tensor: Tensor<1>| std::hint::black_box(tensor.slice([0..1]).into_data());
+        let wait = |tensor: Tensor<1>| std::hint::black_box(tensor.narrow(0, 0, 1).into_data());
         wait(bucket.clone());
         ranks.meet();
         let started = Instant::now();
