@@ -34,7 +34,7 @@ use image::{Rgb, RgbImage};
 /// Rendered images of the quick start; `seed` keeps training and test images apart.
 const TRAINING: &str = "scenes:kind=texture,n=20000,size=32,seed=0";
 /// The label tasks that the features are tried on.
-const TASKS: [&str; 4] = ["texture", "shape", "count", "distance"];
+const TASKS: [&str; 2] = ["texture", "shape"];
 
 struct Progress {
     total_steps: u64,
