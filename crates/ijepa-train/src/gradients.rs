@@ -11,7 +11,7 @@ use burn::{
 };
 use ijepa_model::kernels::squared_norm;
 
-use crate::{device::is_cpu, ranks::Ranks, recipe::Reduce};
+use crate::{device::is_cpu, finite::first_gradient_not_finite, ranks::Ranks, recipe::Reduce};
 use flat::Flat;
 use tree::{Part, join_all, join_siblings};
 
@@ -91,6 +91,15 @@ impl SumOfGradients {
         };
         self.parts.push(Part::of_pass(0, sum));
         self
+    }
+
+    /// What of the sum is not finite. Waits for the device.
+    pub(crate) fn first_not_finite<M: Module>(&self, module: &M) -> Option<String> {
+        self.parts.iter().find_map(|part| {
+            let norm = global_norm(module, &part.sum)?.into_scalar::<f32>();
+            let first = || first_gradient_not_finite(module, &part.sum);
+            (!norm.is_finite()).then(|| first().unwrap_or_else(|| "the gradient norm".to_owned()))
+        })
     }
 
     /// The sum divided by the number of parts that count the same: mask groups, micro-batches.

@@ -110,6 +110,7 @@ impl Task for Pretraining<'_> {
             keep_last: run.keep_last,
             eval_every_epochs: run.eval_every_epochs as u64,
             stop_if_collapsed: run.on_collapse == OnCollapse::Stop,
+            on_nan: run.on_nan,
             seed: run.seed,
             lr: self.plan.schedules.peak_lr(),
         }

@@ -14,7 +14,7 @@ use ijepa_model::{
 use ijepa_train::{
     AdamW, ResolveError, SumOfGradients, TrainError, TrainOptions, TrainSummary, first_not_finite,
     ranks::share,
-    recipe::Reduce,
+    recipe::{OnNan, Reduce},
     run::{
         self, Columns, Folder, Gradients, Measured, Observer, ObserverError, Position, Rhythm, Row,
         Task,
@@ -188,6 +188,7 @@ impl Task for FineTuning<'_> {
             keep_last: run.keep_last,
             eval_every_epochs: run.eval_every_epochs as u64,
             stop_if_collapsed: false,
+            on_nan: OnNan::Stop,
             seed: run.seed,
             lr: self.plan.schedule.lr,
         }

@@ -94,6 +94,17 @@ pub enum OnCollapse {
     Stop,
 }
 
+/// Reaction to a gradient that is not finite.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnNan {
+    /// End the run with an error; the last checkpoint stays.
+    #[default]
+    Stop,
+    /// Leave the step out and go on, with a warning.
+    Skip,
+}
+
 /// A value as recipes spell it.
 pub(super) fn spelt(value: &impl Serialize) -> String {
     let value = toml::Value::try_from(value).expect("choices are strings");

@@ -21,8 +21,8 @@ mod validate;
 
 pub use choices::{
     DecaySchedule, Decode, InitScheme, Kernels, Loss, MaskMode, MaskStrategy, ObjectiveKind,
-    OnCollapse, Orientation, PatchEmbedInit, Precision, PredictorContext, Reduce, SixteenBit,
-    Target, TargetMasking,
+    OnCollapse, OnNan, Orientation, PatchEmbedInit, Precision, PredictorContext, Reduce,
+    SixteenBit, Target, TargetMasking,
 };
 pub use error::{RecipeError, suggestion};
 pub use image_size::ImageSize;

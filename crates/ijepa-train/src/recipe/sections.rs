@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     DecaySchedule, ImageSize, InitScheme, Kernels, Loss, MaskMode, MaskStrategy, ObjectiveKind,
-    OnCollapse, PatchEmbedInit, Precision, PredictorContext, Reduce, Target, TargetMasking,
+    OnCollapse, OnNan, PatchEmbedInit, Precision, PredictorContext, Reduce, Target, TargetMasking,
 };
 
 /// Every setting of a pretraining run.
@@ -393,6 +393,8 @@ pub struct Run {
     pub shard_optimizer: bool,
     /// Reaction to representations that collapse.
     pub on_collapse: OnCollapse,
+    /// Reaction to a gradient that is not finite.
+    pub on_nan: OnNan,
 }
 
 impl Default for Run {
@@ -412,6 +414,7 @@ impl Default for Run {
             reduce: Reduce::Auto,
             shard_optimizer: false,
             on_collapse: OnCollapse::Warn,
+            on_nan: OnNan::Stop,
         }
     }
 }

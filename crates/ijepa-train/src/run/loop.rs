@@ -10,7 +10,10 @@ use std::{
     thread::{Scope, scope},
 };
 
-use burn::{module::Module, tensor::Tensor};
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor},
+};
 use ijepa_data::{Fingerprint, Loader};
 use ijepa_model::checkpoint::TrainingState;
 
@@ -33,7 +36,7 @@ use crate::{
     error::TrainError,
     gradients::Summation,
     ranks::{Ranks, share, told},
-    recipe::Settings,
+    recipe::{OnNan, Settings},
 };
 
 /// Carries out a run in `folder`, together with the ranks of the folder: each computes its share of
@@ -58,10 +61,15 @@ pub fn train<T: Task, E: From<TrainError>>(
     Ok(run?)
 }
 
+/// Where the task computes.
+fn device<T: Task>(task: &T) -> Device {
+    task.network().devices().swap_remove(0).inner()
+}
+
 /// Has ranks get ready to add up gradients on their GPUs, where their order is free; a warning if
 /// that will be slower than it could be.
 fn prepared<T: Task>(task: &T, ranks: &dyn Ranks) -> Option<String> {
-    let device = task.network().devices().swap_remove(0).inner();
+    let device = device(task);
     let running = task.rhythm().summation == Summation::Running;
     let on_gpus = ranks.size() > 1 && running && !is_cpu(&device);
     on_gpus.then(|| ranks.prepare(&device)).flatten()
@@ -97,6 +105,11 @@ struct Run<'s, 'e, 'o, T: Task> {
     logged: Option<Row>,
     /// Loss of the checkpoint that the run goes on from.
     resumed_loss: Option<f64>,
+    /// Whether gradients are looked at before they are used: on a CPU, where that costs next to
+    /// nothing, and where steps may be left out.
+    watches: bool,
+    /// Steps left out since the last that was made.
+    left_out: u32,
 }
 
 impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
@@ -175,6 +188,8 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             measured: None,
             logged: None,
             resumed_loss: state.loss,
+            watches: is_cpu(&device(&task)) || rhythm.on_nan == OnNan::Skip,
+            left_out: 0,
             task,
             rhythm,
             ranks,
@@ -184,6 +199,17 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             writer: Writer::new(scope),
             observers,
         })
+    }
+
+    /// Says and writes down a warning about the next step.
+    fn warn(&mut self, warning: &str) -> Result<(), TrainError> {
+        self.observers
+            .iter_mut()
+            .for_each(|o| o.on_warning(warning));
+        match &mut self.tables {
+            Some(tables) => Ok(tables.warned(self.step, warning)?),
+            None => Ok(()),
+        }
     }
 
     /// The tables of a run at `step`, with what is to be known of it from there on.
@@ -276,24 +302,31 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
     /// Reads loss and gradient norm of the last step and what it saw, unless that was done; the
     /// only place that waits for the device.
     fn measure(&mut self) -> Result<Option<(f64, f64)>, TrainError> {
-        self.losses.settle();
+        if let Some(ago) = self.losses.settle() {
+            return Err(self.diverged(ago, "the loss"));
+        }
         let Some((seen, grad_norm)) = self.seen.take() else {
             return Ok(None);
         };
         let loss = self.losses.last.unwrap_or(f64::NAN);
         let grad_norm = f64::from(grad_norm.into_scalar::<f32>());
-        let values = [("the loss", loss), ("the gradient norm", grad_norm)];
-        if let Some((name, _)) = values.iter().find(|(_, value)| !value.is_finite()) {
-            let tensor = self.task.first_not_finite();
-            return Err(self.diverged(tensor.unwrap_or_else(|| (*name).to_owned())));
+        if !grad_norm.is_finite() {
+            return Err(self.diverged(1, "the gradient norm"));
         }
         self.measured = Some(self.task.measure(self.step - 1, &seen, loss));
         Ok(Some((loss, grad_norm)))
     }
 
-    fn diverged(&self, tensor: String) -> TrainError {
-        let step = self.step.saturating_sub(1);
-        TrainError::Diverged { step, tensor }
+    /// The error of a run in which `found` is not finite, of the step `ago` steps ago; the first
+    /// tensor of which that is true by now says more.
+    fn diverged(&self, ago: u64, found: &str) -> TrainError {
+        TrainError::Diverged {
+            step: self.step.saturating_sub(ago),
+            tensor: self
+                .task
+                .first_not_finite()
+                .unwrap_or_else(|| found.to_owned()),
+        }
     }
 
     /// An error if the last measured step was collapsed and the settings say to stop then.

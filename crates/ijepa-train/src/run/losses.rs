@@ -26,16 +26,20 @@ impl Losses {
         self.waiting.push(loss);
     }
 
-    /// Reads those that wait, which waits for the device.
-    pub(super) fn settle(&mut self) {
+    /// Reads those that wait, which waits for the device. How many steps ago the first of them was
+    /// that is not finite; the last step is 1.
+    pub(super) fn settle(&mut self) -> Option<u64> {
         if self.waiting.is_empty() {
-            return;
+            return None;
         }
         let losses = Tensor::cat(std::mem::take(&mut self.waiting), 0).into_data();
         let new: Vec<f32> = losses.iter::<f32>().collect();
         self.first = self.first.or(new.first().copied().map(f64::from));
         self.last = new.last().copied().map(f64::from);
+        let lost = new.iter().position(|loss| !loss.is_finite());
+        let lost = lost.map(|at| (new.len() - at) as u64);
         self.read.extend(new);
+        lost
     }
 
     /// The mean since the last row; the next begins from here.

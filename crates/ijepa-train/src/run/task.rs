@@ -13,7 +13,7 @@ use super::{options::TrainOptions, row::Columns};
 use crate::{
     AdamW, TrainError,
     gradients::{SumOfGradients, Summation},
-    recipe::Settings,
+    recipe::{OnNan, Settings},
 };
 
 /// What a run trains: pretraining, fine-tuning and decoder training are tasks.
@@ -24,7 +24,7 @@ pub trait Task {
     /// Its settings.
     type Settings: Settings;
     /// What has gradients.
-    type Network: Module;
+    type Network: Module + Sync;
     /// What observers measure.
     type Learner;
     /// What a step leaves on the device to be measured, beside its losses.
@@ -121,6 +121,8 @@ pub struct Rhythm {
     pub eval_every_epochs: u64,
     /// Whether a collapse ends the run.
     pub stop_if_collapsed: bool,
+    /// What a gradient that is not finite does.
+    pub on_nan: OnNan,
     /// Seed of the run.
     pub seed: u64,
     /// Peak learning rate.

@@ -1,8 +1,8 @@
 //! For every key of the recipe: other values, and where a run shows that it heard them.
 
 use Evidence::{
-    Checkpoints, Column, Computed, Epochs, Error, Network, NotBuilt, Pictures, Rounding, Sharing,
-    Weights,
+    Checkpoints, Column, Computed, Cured, Epochs, Error, Network, NotBuilt, Pictures, Rounding,
+    Sharing, Weights,
 };
 
 /// What of a run differs from the run it is compared with.
@@ -20,6 +20,8 @@ pub(crate) enum Evidence {
     Epochs,
     /// The run stops with an error that says this.
     Error(&'static str),
+    /// The run that it is compared with stops with an error that says this, and this one does not.
+    Cured(&'static str),
     /// Only rounding: weights at the end differ, losses agree.
     Rounding,
     /// How all networks of the learner were computed; losses agree.
@@ -90,6 +92,9 @@ const COLLAPSING: &[&str] = &[
     "optimizer.weight_decay_schedule=constant",
     "ema.start=0",
 ];
+
+/// From the second update on no weight can be computed with.
+const EXPLODING: &[&str] = &["optimizer.start_lr=1e-3", "optimizer.lr=1e30"];
 
 /// A context that is read before it has seen anything is the same for all.
 const TWO_DEEP: &[&str] = &["model.predictor_depth=2"];
@@ -291,4 +296,5 @@ pub(crate) const TABLE: &[Entry] = &[
     entry("run.keep_last", &["1"], &[], Checkpoints),
     entry("run.eval_every_epochs", &["2"], &[], Epochs),
     entry("run.on_collapse", &["stop"], COLLAPSING, Error("collapsed")),
+    entry("run.on_nan", &["skip"], EXPLODING, Cured("diverged")),
 ];

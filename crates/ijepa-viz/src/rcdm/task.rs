@@ -10,6 +10,7 @@ use ijepa_model::{
 };
 use ijepa_train::{
     AdamW, SumOfGradients, Summation, TrainError, TrainOptions, TrainSummary, first_not_finite,
+    recipe::OnNan,
     run::{self, Columns, Folder, Gradients, Measured, Observer, Rhythm, Task},
 };
 
@@ -171,6 +172,7 @@ impl Task for DecoderTraining<'_> {
             // Nothing is measured of a decoder but its loss.
             eval_every_epochs: u64::MAX,
             stop_if_collapsed: false,
+            on_nan: OnNan::Stop,
             seed: run.seed,
             lr: optimizer.lr,
         }

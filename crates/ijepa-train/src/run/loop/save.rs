@@ -45,7 +45,8 @@ impl<T: Task> Run<'_, '_, '_, T> {
         self.measure()?;
         self.clock.stop();
         if let Some(tensor) = self.task.first_not_finite() {
-            return Err(self.diverged(tensor));
+            let step = self.step.saturating_sub(1);
+            return Err(TrainError::Diverged { step, tensor });
         }
         self.saved = Some(self.step);
         if !leads {

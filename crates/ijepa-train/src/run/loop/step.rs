@@ -3,17 +3,22 @@
 use std::time::Instant;
 
 use burn::tensor::Tensor;
+use ijepa_model::kernels::on_workers;
 
-use super::Run;
+use super::{Run, device};
 use crate::{
     error::TrainError,
     gradients::SumOfGradients,
     ranks::told,
+    recipe::OnNan,
     run::{
         agreement::{Half, Outcome},
         task::{Gradients, Task},
     },
 };
+
+/// Steps in a row that may be left out: weights whose every gradient is not finite learn nothing.
+const MOST_LEFT_OUT: u32 = 10;
 
 /// The gradients of the passes of this rank, and the losses of all groups of the step, `[groups]`.
 type Halfway<T> = (Gradients<<T as Task>::Seen>, Tensor<1>);
@@ -37,11 +42,13 @@ impl<T: Task> Run<'_, '_, '_, T> {
         let (ranks, passes) = (self.ranks.as_ref(), self.rhythm.passes());
         let sum = sum.over_ranks(self.task.network(), ranks, passes);
         self.clock.talked(talking.elapsed());
+        let (sum, not_finite) = self.checked(sum);
+        if let Some(tensor) = not_finite {
+            return self.leave_out(tensor);
+        }
         let grad_norm = self.task.apply(self.step, sum, groups);
-        self.clock.stepped(self.rhythm.batch_size);
-        self.images += self.rhythm.batch_size;
-        self.step += 1;
-        self.next_batch += 1;
+        self.left_out = 0;
+        self.pass();
         if !self.leads() {
             return Ok(());
         }
@@ -51,6 +58,45 @@ impl<T: Task> Run<'_, '_, '_, T> {
         if last || (self.step - 1).is_multiple_of(self.rhythm.log_every_steps) {
             self.log()?;
         }
+        Ok(())
+    }
+
+    /// Counts a step.
+    fn pass(&mut self) {
+        self.clock.stepped(self.rhythm.batch_size);
+        self.images += self.rhythm.batch_size;
+        self.step += 1;
+        self.next_batch += 1;
+    }
+
+    /// The gradients, and what of them is not finite, where they are looked at.
+    fn checked(&self, sum: SumOfGradients) -> (SumOfGradients, Option<String>) {
+        if !self.watches {
+            return (sum, None);
+        }
+        let network = self.task.network();
+        on_workers(&device(&self.task), move || {
+            let found = sum.first_not_finite(network);
+            (sum, found)
+        })
+    }
+
+    /// A step with gradients that are not finite, the same on all ranks: leaves everything as it
+    /// is and goes on or ends the run, as the settings say.
+    fn leave_out(&mut self, tensor: String) -> Result<(), TrainError> {
+        self.left_out += 1;
+        if self.rhythm.on_nan == OnNan::Stop || self.left_out > MOST_LEFT_OUT {
+            let written = self.writer.finish();
+            // Whoever ends the others lets rank 0 write first.
+            self.ranks.meet();
+            let step = self.step;
+            return written.and(Err(TrainError::Diverged { step, tensor }));
+        }
+        self.warn(&format!(
+            "step {} is left out: {tensor} is not finite",
+            self.step
+        ))?;
+        self.pass();
         Ok(())
     }
 
