@@ -1,6 +1,6 @@
 //! How processes that were started together end together.
 
-use std::{process::ExitCode, thread::sleep, time::Duration};
+use std::{thread::sleep, time::Duration};
 
 use ijepa_eval::{Error, FinetuneError};
 use ijepa_train::{TrainError, ranks::Ranks};
@@ -48,8 +48,9 @@ pub(crate) fn signature(ranks: &dyn Ranks) -> String {
     }
 }
 
-/// Ends this process with `code`, and with it all others unless they end by themselves.
-pub(crate) fn end(ranks: &dyn Ranks, code: u8) -> ExitCode {
+/// Says goodbye before this process ends with `code`, and ends all others unless they end by
+/// themselves.
+pub(crate) fn end(ranks: &dyn Ranks, code: u8) -> u8 {
     if ranks.size() > 1 {
         match code {
             // Who is done before the others waits for them here, where that costs nothing.
@@ -57,5 +58,5 @@ pub(crate) fn end(ranks: &dyn Ranks, code: u8) -> ExitCode {
             code => ranks.abort(code),
         }
     }
-    ExitCode::from(code)
+    code
 }

@@ -94,6 +94,11 @@ impl Features {
         &self.values
     }
 
+    /// All values, `[images, dim]`, without a copy.
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+
     /// The class of each image where it is known.
     pub fn labels(&self) -> &[Option<u32>] {
         &self.labels

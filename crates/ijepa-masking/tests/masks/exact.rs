@@ -2,10 +2,9 @@
 
 use crate::golden::{Golden, STATISTICS};
 use ijepa_masking::{
-    MaskGroup, MaskMode, MaskRng, MaskSampler, MultiBlockConfig, MultiBlockSampler, PatchGrid,
-    Range,
+    MaskGroup, MaskMode, MaskSampler, MultiBlockConfig, MultiBlockSampler, PatchGrid, Range,
+    ReferenceStreams,
 };
-use rand_mt::Mt as Mt19937;
 use serde_json::Value;
 
 fn number(value: &Value) -> usize {
@@ -33,38 +32,10 @@ fn sampler(case: &Value, image_size: &str, patch_size: &str) -> MultiBlockSample
     config.build(grid).unwrap()
 }
 
-/// A position stream that several groups share, as the reference's global generator is shared.
-#[derive(Clone)]
-struct Shared(std::sync::Arc<std::sync::Mutex<Mt19937>>);
-
-impl rand::TryRng for Shared {
-    type Error = std::convert::Infallible;
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        Ok(self.0.lock().unwrap().next_u32())
-    }
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        Ok(self.0.lock().unwrap().next_u64())
-    }
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-        self.0.lock().unwrap().fill_bytes(bytes);
-        Ok(())
-    }
-}
-
-/// Draws batches `0..batches` with the reference's generators: sizes from one seeded with the
-/// batch number, positions from one that runs on.
 fn draw(sampler: &MultiBlockSampler, images: usize, batches: u32, seed: u32) -> Vec<MaskGroup> {
-    let positions = Shared(std::sync::Arc::new(std::sync::Mutex::new(Mt19937::new(
-        seed,
-    ))));
-    (0..batches)
-        .map(|batch| {
-            sampler.sample(
-                images,
-                &mut MaskRng::new(Mt19937::new(batch), positions.clone()),
-            )
-        })
-        .collect()
+    let streams = ReferenceStreams::new(seed);
+    let batch = |number| sampler.sample(images, &mut streams.batch(number));
+    (0..batches).map(batch).collect()
 }
 
 #[test]

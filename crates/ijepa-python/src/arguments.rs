@@ -1,0 +1,89 @@
+//! Arguments that several functions take.
+
+use std::{path::PathBuf, thread::available_parallelism};
+
+use ijepa_train::{Backend, DeviceError, DeviceSpec, Recipe};
+use pyo3::{
+    Bound, FromPyObject, PyAny, PyResult,
+    types::{PyAnyMethods, PyDict, PyDictMethods},
+};
+
+use crate::raise::Raise;
+
+/// A size in pixels: the side of a square, or height and width.
+#[derive(Debug, Clone, Copy, FromPyObject)]
+pub(crate) enum Size {
+    Square(usize),
+    Sides([usize; 2]),
+}
+
+impl Size {
+    /// `[height, width]`.
+    pub(crate) fn sides(self) -> [usize; 2] {
+        match self {
+            Self::Square(side) => [side; 2],
+            Self::Sides(sides) => sides,
+        }
+    }
+}
+
+/// One or several paths or texts that name data.
+#[derive(Debug, FromPyObject)]
+pub(crate) enum Paths {
+    One(PathBuf),
+    Several(Vec<PathBuf>),
+}
+
+impl Paths {
+    pub(crate) fn all(self) -> Vec<PathBuf> {
+        match self {
+            Self::One(path) => vec![path],
+            Self::Several(paths) => paths,
+        }
+    }
+}
+
+/// A device as the command names it, or `cpu`.
+pub(crate) fn device_spec(name: &str) -> Result<DeviceSpec, DeviceError> {
+    let cpu = || Backend::compiled_in().find(|backend| !backend.is_gpu());
+    match name {
+        "cpu" => match cpu() {
+            Some(backend) => Ok(DeviceSpec { backend, index: 0 }),
+            None => Err(DeviceError::NoBackend),
+        },
+        name => name.parse(),
+    }
+}
+
+/// Threads that decode images unless told otherwise, as the command has it.
+pub(crate) fn workers(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| available_parallelism().map_or(1, |cores| cores.get().min(8)))
+}
+
+/// The recipe of this name, or else the default one with the changes `unnamed`, and with
+/// `overrides`, if it can be carried out.
+pub(crate) fn recipe(
+    name: Option<&str>,
+    overrides: Option<&Bound<'_, PyDict>>,
+    unnamed: &[&str],
+) -> PyResult<Recipe> {
+    let recipe = match name {
+        Some(name) => Recipe::load(name),
+        None => Recipe::default().with_overrides(unnamed),
+    };
+    let overrides = overrides.map_or(Ok(Vec::new()), in_toml)?;
+    let recipe = recipe.and_then(|recipe| recipe.with_overrides(&overrides));
+    let recipe = recipe.and_then(|recipe| recipe.validate().map(|()| recipe));
+    let recipe = recipe.or_raise()?;
+    recipe.unbuilt().map_or(Ok(recipe), Err).or_raise()
+}
+
+/// `key=value` of each item: TOML writes what values can be as JSON does.
+fn in_toml(overrides: &Bound<'_, PyDict>) -> PyResult<Vec<String>> {
+    let dumps = overrides.py().import("json")?.getattr("dumps")?;
+    let text = |(key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
+        let value: String = dumps.call1((value,))?.extract()?;
+        Ok(format!("{key}={value}"))
+    };
+    overrides.iter().map(text).collect()
+}

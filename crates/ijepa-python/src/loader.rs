@@ -1,0 +1,190 @@
+//! Batches as arrays.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ijepa_data::{Batch, DataSpec, IndexCache, LoaderConfig, Reading, Source};
+use ijepa_train::Recipe;
+use numpy::{PyArray1, PyArrayMethods};
+use pyo3::{
+    Bound, PyAny, PyRefMut, PyResult, Python, pyclass, pymethods,
+    types::{PyAnyMethods, PyDict},
+};
+
+use crate::{
+    arguments::{self, Paths, Size},
+    raise::Raise,
+};
+
+/// What the recipe of no name says beside its defaults.
+const DEFAULTS: [&str; 1] = ["run.batch_size=256"];
+
+/// Random crops of a data set in shuffled batches.
+///
+/// `data` is what the command's `--data` takes, or several of them. `iter()` gives the batches of
+/// an epoch, each as `(images, labels)`: uint8 [batch, height, width, 3] (float32 for other channels)
+/// and int64 [batch], -1 where an image has no label. The next `iter()` gives the next epoch, or what
+/// is left of one that was not finished. What a step contains follows from the data, `batch_size`,
+/// `seed` and the step alone, whatever the number of `workers`, and is what `ijepa pretrain` sees.
+///
+/// Without a `recipe`, crops of 0.3 to 1 of the area are resized to `size` (224), nothing else is
+/// changed, and a batch has 256 images. `overrides` changes keys of the recipe, such as
+/// `{"data.flip": True}`. `start_step` begins later, in any epoch.
+///
+/// Raises FileNotFoundError or another OSError for data that is not there or cannot be read, and
+/// ValueError for data that cannot be used.
+#[pyclass(module = "ijepa")]
+pub(crate) struct Loader {
+    batches: Mutex<ijepa_data::Loader>,
+    source: Arc<dyn Source>,
+    /// `[height, width, channels]`.
+    image: [usize; 3],
+    is_float: bool,
+    steps_per_epoch: u64,
+    /// Step after the last one of this epoch.
+    end: u64,
+}
+
+#[pymethods]
+impl Loader {
+    #[new]
+    #[pyo3(signature = (
+        data, *, size=None, recipe=None, overrides=None, batch_size=None, workers=None, seed=None,
+        start_step=0
+    ))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they have names where they are given"
+    )]
+    fn new(
+        py: Python<'_>,
+        data: Paths,
+        size: Option<Size>,
+        recipe: Option<&str>,
+        overrides: Option<&Bound<'_, PyDict>>,
+        batch_size: Option<usize>,
+        workers: Option<usize>,
+        seed: Option<u64>,
+        start_step: u64,
+    ) -> PyResult<Self> {
+        let mut config = of_recipe(&arguments::recipe(recipe, overrides, &DEFAULTS)?)?;
+        config.augment.size = size.map_or(config.augment.size, Size::sides);
+        config.batch_size = batch_size.unwrap_or(config.batch_size);
+        config.workers = arguments::workers(workers);
+        config.seed = seed.unwrap_or(config.seed);
+        config.start_step = start_step;
+        let ([height, width], decoding) = (config.augment.size, config.reading.decoding);
+        py.detach(|| {
+            let specs = data.all().into_iter();
+            let specs = specs.map(|spec| spec.to_string_lossy().parse::<DataSpec>());
+            let specs = specs.collect::<Result<Vec<_>, _>>().or_raise()?;
+            let source = DataSpec::open_all(&specs, IndexCache::of_user().as_ref());
+            let source: Arc<dyn Source> = source.or_raise()?.into();
+            ijepa_data::check_channels(source.as_ref(), decoding).or_raise()?;
+            let batches = ijepa_data::Loader::new(Arc::clone(&source), config).or_raise()?;
+            Ok(Self {
+                steps_per_epoch: batches.steps_per_epoch(),
+                batches: Mutex::new(batches),
+                source,
+                image: [height, width, decoding.channels],
+                is_float: decoding.is_float(),
+                end: 0,
+            })
+        })
+    }
+
+    fn __iter__(mut this: PyRefMut<'_, Self>) -> PyRefMut<'_, Self> {
+        let epoch = this.step() / this.steps_per_epoch;
+        this.end = (epoch + 1) * this.steps_per_epoch;
+        this
+    }
+
+    #[expect(clippy::type_complexity, reason = "images and labels")]
+    fn __next__<'py>(
+        &mut self,
+        py: Python<'py>,
+    ) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>)>> {
+        if self.step() >= self.end {
+            return Ok(None);
+        }
+        let batches = &mut self.batches;
+        let batch = py.detach(|| {
+            let batches = batches.get_mut().unwrap_or_else(PoisonError::into_inner);
+            batches.next_batch().or_raise()
+        })?;
+        let label = |&index: &u32| self.source.label(index as usize).map_or(-1, i64::from);
+        let labels = batch.indices.iter().map(label).collect();
+        Ok(Some((
+            self.images(py, batch)?,
+            PyArray1::from_vec(py, labels),
+        )))
+    }
+
+    /// Batches of an epoch.
+    fn __len__(&self) -> usize {
+        self.steps_per_epoch as usize
+    }
+
+    /// The step of the next batch, from 0 over all epochs; `start_step` of a loader that goes on.
+    #[getter]
+    fn step(&self) -> u64 {
+        self.with(ijepa_data::Loader::next_step)
+    }
+
+    /// Names of the classes by label; empty where the data names none.
+    #[getter]
+    fn classes(&self) -> Vec<String> {
+        self.source.classes().to_vec()
+    }
+
+    /// Images of the data.
+    #[getter]
+    fn num_images(&self) -> usize {
+        self.source.len()
+    }
+
+    /// Path and reason of every image found unreadable so far; others took their places.
+    #[getter]
+    fn skipped(&self) -> Vec<(String, String)> {
+        self.with(|batches| {
+            let skipped = batches.skipped().iter();
+            let pair = |image: &ijepa_data::Skipped| (image.path.clone(), image.why.clone());
+            skipped.map(pair).collect()
+        })
+    }
+}
+
+impl Loader {
+    fn with<T>(&self, ask: impl FnOnce(&ijepa_data::Loader) -> T) -> T {
+        ask(&self.batches.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The pixels of a batch as an array that takes over their memory.
+    fn images<'py>(&self, py: Python<'py>, batch: Batch) -> PyResult<Bound<'py, PyAny>> {
+        let [height, width, channels] = self.image;
+        let shape = (batch.indices.len(), height, width, channels);
+        let bytes = PyArray1::from_vec(py, batch.images);
+        match self.is_float {
+            true => bytes
+                .call_method1("view", ("float32",))?
+                .call_method1("reshape", (shape,)),
+            false => Ok(bytes.reshape(<[usize; 4]>::from(shape))?.into_any()),
+        }
+    }
+}
+
+/// What a recipe says of batches.
+fn of_recipe(recipe: &Recipe) -> PyResult<LoaderConfig> {
+    Ok(LoaderConfig {
+        batch_size: recipe.run.batch_size,
+        places: None,
+        seed: recipe.run.seed,
+        start_step: 0,
+        workers: 0,
+        augment: recipe.augment().or_raise()?,
+        max_bad_fraction: recipe.data.max_bad_fraction,
+        reading: Reading {
+            decoding: recipe.data.decoding(),
+            ..Reading::default()
+        },
+    })
+}

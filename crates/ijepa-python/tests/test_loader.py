@@ -1,0 +1,86 @@
+"""Batches of the loader."""
+
+import ijepa
+import numpy as np
+import pytest
+
+SCENES = "scenes:kind=texture,n=20,size=32"
+
+
+def loader(workers=2, **settings):
+    return ijepa.Loader(SCENES, size=24, batch_size=6, workers=workers, seed=5, **settings)
+
+
+def test_batches_do_not_depend_on_the_number_of_workers():
+    one, two = list(loader(workers=1)), list(loader(workers=2))
+    assert len(one) == len(two) == len(loader()) == 3
+    for (images, labels), (same_images, same_labels) in zip(one, two):
+        assert (images.shape, images.dtype) == ((6, 24, 24, 3), np.uint8)
+        assert (labels.shape, labels.dtype) == ((6,), np.int64)
+        np.testing.assert_array_equal(images, same_images)
+        np.testing.assert_array_equal(labels, same_labels)
+    assert not np.array_equal(one[0][0], one[1][0])
+
+
+def test_every_epoch_has_its_order_and_can_be_begun_with():
+    batches = loader()
+    first, second = list(batches), list(batches)
+    assert batches.step == 6
+    assert not np.array_equal(first[0][0], second[0][0])
+    resumed = loader(start_step=4)
+    rest = list(resumed)
+    assert len(rest) == 2
+    np.testing.assert_array_equal(rest[0][0], second[1][0])
+    # One that was broken off goes on.
+    broken = loader()
+    next(iter(broken))
+    assert len(list(broken)) == 2
+
+
+def test_arrays_take_over_the_memory_of_batches():
+    (images, _), *_ = loader()
+    assert not images.flags.owndata
+    assert images.flags.writeable
+    owner = images
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    assert type(owner).__name__ == "PySliceContainer"
+
+
+def test_labels_are_those_of_the_data():
+    batches = loader()
+    assert batches.num_images == 20
+    assert batches.classes == [] or len(batches.classes) > 1
+    labels = np.concatenate([labels for _, labels in batches])
+    assert labels.min() >= 0
+    assert len(np.unique(labels)) > 1
+
+
+def test_a_folder_without_classes_has_no_labels_and_bad_images_are_listed(photos):
+    folder, paths = photos
+    paths[2].write_bytes(b"no image")
+    batches = ijepa.Loader(folder, size=16, batch_size=4)
+    ((images, labels),) = batches
+    assert images.shape == (4, 16, 16, 3)
+    assert labels.tolist() == [-1] * 4
+    assert batches.classes == []
+    assert [(path.endswith("2.ppm"), bool(why)) for path, why in batches.skipped] == [(True, True)]
+
+
+def test_a_recipe_says_size_batch_and_crops():
+    changes = {"run.batch_size": 12, "mask.group_size": 6, "data.crop_scale": [0.9, 1.0]}
+    batches = ijepa.Loader([SCENES, SCENES], recipe="scenes_vit_nano", overrides=changes)
+    assert len(batches) == 40 // 12
+    images, _ = next(iter(batches))
+    assert images.shape == (12, 32, 32, 3)
+
+
+def test_data_that_cannot_be_used_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        ijepa.Loader("nowhere")
+    with pytest.raises(ValueError, match="kind"):
+        ijepa.Loader("scenes:kind=people")
+    with pytest.raises(ValueError, match="20 images"):
+        ijepa.Loader(SCENES, batch_size=21)
+    with pytest.raises(ValueError, match="crop_scale"):
+        ijepa.Loader(SCENES, overrides={"data.crop_scale": [0.0, 1.0]})
