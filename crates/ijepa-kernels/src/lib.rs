@@ -26,6 +26,7 @@ mod flex;
 mod functions;
 #[cfg(feature = "heads")]
 mod heads;
+mod list;
 #[cfg(feature = "maps")]
 mod maps;
 mod memory;
@@ -47,6 +48,7 @@ pub use heads::{
     HeadRule, HeadStep, SteppedHeads, add_product, column_sums, cross_entropy, fold_heads,
     step_heads,
 };
+pub use list::TensorList;
 #[cfg(feature = "maps")]
 pub use maps::{Activation, GroupNormOptions, conv3x3, group_norm};
 pub use memory::keep_freed_memory;

@@ -11,6 +11,7 @@ use burn::{
 
 use crate::{
     block::{self, BlockOptions, BlockTensors},
+    list::Tensors,
     plain,
     update::{AdamWRule, AdamWTensors},
 };
@@ -226,25 +227,29 @@ pub(crate) trait Primitives: Backend {
         block::infer::<Self>(x, &tensors, &options)
     }
 
-    /// One AdamW update of a parameter and its two moments.
-    #[fusion(meta = |tensors, _gradient, _rule| tensors.clone())]
-    fn adamw_update(
+    /// One AdamW update of every parameter and its two moments.
+    #[fusion(meta = |tensors, _gradients, _rules| tensors.clone())]
+    fn adamw(
         #[extension_type] tensors: AdamWTensors<Self>,
-        gradient: FloatTensor<Self>,
-        rule: AdamWRule,
+        #[extension_type] gradients: Tensors<Self>,
+        rules: Vec<AdamWRule>,
     ) -> AdamWTensors<Self> {
-        plain::adamw_update::<Self>(tensors, gradient, rule)
+        plain::adamw::<Self>(tensors, gradients, &rules)
     }
 
-    /// `x + weight * (towards - x)`.
-    #[fusion(dtype = x, shape = x)]
-    fn lerp(x: FloatTensor<Self>, towards: FloatTensor<Self>, weight: f64) -> FloatTensor<Self> {
+    /// `x + weight * (towards - x)` of every tensor.
+    #[fusion(meta = |x, _towards, _weight| x.clone())]
+    fn lerp(
+        #[extension_type] x: Tensors<Self>,
+        #[extension_type] towards: Tensors<Self>,
+        weight: f64,
+    ) -> Tensors<Self> {
         plain::lerp::<Self>(x, towards, weight)
     }
 
-    /// The sum of the squares of all elements, `[1]`.
-    #[fusion(meta = |x| TensorSpec::new(Shape::new([1]), x.dtype))]
-    fn squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self> {
+    /// The sum of the squares of all elements of all tensors, `[1]`.
+    #[fusion(meta = |x| TensorSpec::new(Shape::new([1]), x[0].dtype))]
+    fn squared_norm(#[extension_type] x: Tensors<Self>) -> FloatTensor<Self> {
         plain::squared_norm::<Self>(x)
     }
 }

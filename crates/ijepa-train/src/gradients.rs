@@ -9,7 +9,7 @@ use burn::{
     optim::GradientsParams,
     tensor::{Device, Tensor},
 };
-use ijepa_model::kernels::squared_norm;
+use ijepa_model::kernels::{TensorList, squared_norm};
 
 use crate::{device::is_cpu, finite::first_gradient_not_finite, ranks::Ranks, recipe::Reduce};
 use flat::Flat;
@@ -182,27 +182,24 @@ impl ModuleVisitor for Scale {
 
 /// Root of the sum of squares of all gradients, left on the device: `[1]`.
 pub fn global_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Option<Tensor<1>> {
-    let mut squares = SumOfSquares {
+    let mut list = ListGradients {
         gradients,
-        sum: None,
+        list: TensorList::new(),
     };
-    module.visit(&mut squares);
-    squares.sum.map(Tensor::sqrt)
+    module.visit(&mut list);
+    let list = list.list;
+    (!list.is_empty()).then(|| squared_norm(list).sqrt())
 }
 
-struct SumOfSquares<'a> {
+struct ListGradients<'a> {
     gradients: &'a GradientsParams,
-    sum: Option<Tensor<1>>,
+    list: TensorList,
 }
 
-impl ModuleVisitor for SumOfSquares<'_> {
+impl ModuleVisitor for ListGradients<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            let square = squared_norm(gradient);
-            self.sum = Some(match self.sum.take() {
-                Some(sum) => sum + square,
-                None => square,
-            });
+            self.list.push(gradient);
         }
     }
 }

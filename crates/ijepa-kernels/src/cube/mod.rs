@@ -19,7 +19,9 @@ mod gelu;
 mod heads;
 mod lanes;
 mod norm;
+mod slots;
 mod softmax;
+mod squares;
 #[cfg(test)]
 mod testing;
 mod update;
@@ -28,6 +30,7 @@ use burn::tensor::{DType, FloatDType};
 use burn_cubecl::{CubeBackend, cubecl::ir::ElemType, tensor::CubeTensor};
 
 use crate::{
+    list::Tensors,
     plain::{self, or_plain},
     primitives::{BiasGeluGradients, NormGradients, NormTensors, Primitives, Residual},
     update::{AdamWRule, AdamWTensors},
@@ -53,9 +56,10 @@ fn alike<const N: usize>(tensors: [&CubeTensor; N]) -> bool {
         .all(|tensor| tensor.dtype == tensors[0].dtype)
 }
 
-/// Whether all tensors are f32.
-fn all_f32<const N: usize>(tensors: [&CubeTensor; N]) -> bool {
-    fit(tensors) && tensors.iter().all(|tensor| tensor.dtype == DType::F32)
+/// Whether all tensors of all lists are f32.
+fn lists_of_f32<const N: usize>(lists: [&Tensors<CubeBackend>; N]) -> bool {
+    let mut tensors = lists.into_iter().flat_map(|list| &list.0);
+    tensors.all(|tensor| tensor.dtype == DType::F32)
 }
 
 impl Primitives for CubeBackend {
@@ -129,24 +133,24 @@ impl Primitives for CubeBackend {
         attention::mix_backward(&qkv, grad, num_heads, first)
     }
 
-    fn adamw_update(
+    fn adamw(
         tensors: AdamWTensors<Self>,
-        gradient: CubeTensor,
-        rule: AdamWRule,
+        gradients: Tensors<Self>,
+        rules: Vec<AdamWRule>,
     ) -> AdamWTensors<Self> {
-        let [parameter, first, second] = [&tensors.parameter, &tensors.first, &tensors.second];
-        let usable = all_f32([parameter, first, second, &gradient]);
-        or_plain!(usable, adamw_update(tensors, gradient, rule));
-        update::adamw(tensors, gradient, rule)
+        let [parameters, firsts] = [&tensors.parameters, &tensors.firsts];
+        let usable = lists_of_f32([parameters, firsts, &tensors.seconds, &gradients]);
+        or_plain!(usable, adamw(tensors, gradients, &rules));
+        update::adamw(tensors, gradients, &rules)
     }
 
-    fn lerp(x: CubeTensor, towards: CubeTensor, weight: f64) -> CubeTensor {
-        or_plain!(all_f32([&x, &towards]), lerp(x, towards, weight));
+    fn lerp(x: Tensors<Self>, towards: Tensors<Self>, weight: f64) -> Tensors<Self> {
+        or_plain!(lists_of_f32([&x, &towards]), lerp(x, towards, weight));
         update::lerp(x, towards, weight)
     }
 
-    fn squared_norm(x: CubeTensor) -> CubeTensor {
-        or_plain!(all_f32([&x]), squared_norm(x));
-        update::squared_norm(x)
+    fn squared_norm(x: Tensors<Self>) -> CubeTensor {
+        or_plain!(lists_of_f32([&x]), squared_norm(x));
+        squares::squared_norm(x)
     }
 }

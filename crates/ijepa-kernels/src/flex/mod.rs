@@ -35,7 +35,8 @@ pub(crate) use product::multiplies_bf16;
 use product::Operands;
 
 use crate::{
-    plain::or_plain,
+    list::Tensors,
+    plain::{self, or_plain},
     primitives::{
         BiasGeluGradients, LinearTensors, NormGradients, NormTensors, Primitives, Residual,
     },
@@ -153,25 +154,29 @@ impl Primitives for Flex {
         attention::mix_backward(&qkv, &mixed, &grad, num_heads, first, operands)
     }
 
-    fn adamw_update(
+    fn adamw(
         tensors: AdamWTensors<Self>,
-        gradient: FlexTensor,
-        rule: AdamWRule,
+        gradients: Tensors<Self>,
+        rules: Vec<AdamWRule>,
     ) -> AdamWTensors<Self> {
-        let [parameter, first, second] = [&tensors.parameter, &tensors.first, &tensors.second];
-        let fits = all_f32([parameter, first, second, &gradient]);
-        or_plain!(fits, adamw_update(tensors, gradient, rule));
-        update::adamw_update(tensors, &gradient, rule)
+        tensors.map(gradients, &rules, |tensors, gradient, rule| {
+            let fits = all_f32(tensors.each_ref()) && all_f32([&gradient]);
+            or_plain!(fits, adamw_one(tensors, gradient, rule));
+            update::adamw(tensors, &gradient, rule)
+        })
     }
 
-    fn lerp(x: FlexTensor, towards: FlexTensor, weight: f64) -> FlexTensor {
-        let fits = all_f32([&x, &towards]);
-        or_plain!(fits, lerp(x, towards, weight));
-        update::lerp(x, &towards, weight)
+    fn lerp(x: Tensors<Self>, towards: Tensors<Self>, weight: f64) -> Tensors<Self> {
+        x.zip_map(towards, |x, towards| {
+            or_plain!(all_f32([&x, &towards]), lerp_one(x, towards, weight));
+            update::lerp(x, &towards, weight)
+        })
     }
 
-    fn squared_norm(x: FlexTensor) -> FlexTensor {
-        or_plain!(all_f32([&x]), squared_norm(x));
-        update::squared_norm(&x)
+    fn squared_norm(x: Tensors<Self>) -> FlexTensor {
+        plain::total::<Self>(x, |x| {
+            or_plain!(all_f32([&x]), squared_norm_one(x));
+            update::squared_norm(&x)
+        })
     }
 }

@@ -1,16 +1,13 @@
 //! Optimizer steps: one pass over each weight, in place.
 
-use burn::{
-    backend::{Flex, flex::FlexTensor},
-    tensor::Shape,
-};
+use burn::{backend::flex::FlexTensor, tensor::Shape};
 use rayon::prelude::*;
 
 use super::{
     buffer::{TASK, contiguous, from_vec, make_own, values},
     simd::{Kernel, sum, vectorized},
 };
-use crate::update::{AdamWRule, AdamWTensors};
+use crate::update::AdamWRule;
 
 /// AdamW over pieces of a parameter, its moments and its gradient.
 struct AdamW<'a> {
@@ -40,16 +37,17 @@ impl Kernel for AdamW<'_> {
     }
 }
 
-pub(super) fn adamw_update(
-    mut tensors: AdamWTensors<Flex>,
+/// The new parameter and its new moments.
+pub(super) fn adamw(
+    [mut parameter, mut first, mut second]: [FlexTensor; 3],
     gradient: &FlexTensor,
     rule: AdamWRule,
-) -> AdamWTensors<Flex> {
+) -> [FlexTensor; 3] {
     let gradient = contiguous(gradient);
-    make_own(&mut tensors.parameter)
+    make_own(&mut parameter)
         .par_chunks_mut(TASK)
-        .zip(make_own(&mut tensors.first).par_chunks_mut(TASK))
-        .zip(make_own(&mut tensors.second).par_chunks_mut(TASK))
+        .zip(make_own(&mut first).par_chunks_mut(TASK))
+        .zip(make_own(&mut second).par_chunks_mut(TASK))
         .zip(values(&gradient).par_chunks(TASK))
         .for_each(|(((parameter, first), second), gradient)| {
             vectorized(AdamW {
@@ -60,7 +58,7 @@ pub(super) fn adamw_update(
                 rule,
             });
         });
-    tensors
+    [parameter, first, second]
 }
 
 /// A step of a moving average.
