@@ -194,8 +194,12 @@ impl<B: Primitives> Block<'_, B> {
     }
 
     fn norm(&self, norm: &NormTensors<B>, x: &FloatTensor<B>) -> FloatTensor<B> {
-        let normed = B::norm(x.clone(), norm.clone(), self.options.epsilon);
-        self.narrow(&normed)
+        let BlockOptions {
+            epsilon,
+            compute_dtype,
+            ..
+        } = *self.options;
+        B::norm(x.clone(), norm.clone(), epsilon, compute_dtype)
     }
 
     fn mix(&self, qkv: FloatTensor<B>) -> FloatTensor<B> {
@@ -222,7 +226,7 @@ impl<B: Primitives> Block<'_, B> {
 
     /// The output, from the residual stream between the branches and the hidden layer.
     fn finish(&self, middle: FloatTensor<B>, hidden: FloatTensor<B>) -> FloatTensor<B> {
-        let activated = B::biased_gelu(hidden, self.narrow(&self.tensors.fc1.bias));
+        let activated = B::biased_gelu(hidden, self.tensors.fc1.bias.clone());
         self.add_branch(Branch::Mlp, middle, activated)
     }
 
@@ -258,7 +262,12 @@ impl<B: Primitives> Block<'_, B> {
         grad: FloatTensor<B>,
         residual: Residual<B>,
     ) -> NormGradients<B> {
-        B::norm_backward(x, norm.clone(), self.options.epsilon, grad, residual)
+        let BlockOptions {
+            epsilon,
+            compute_dtype,
+            ..
+        } = *self.options;
+        B::norm_backward(x, norm.clone(), epsilon, grad, residual, compute_dtype)
     }
 
     fn backward(
@@ -278,16 +287,16 @@ impl<B: Primitives> Block<'_, B> {
         let d_mlp = self.scale(Branch::Mlp, grad.clone());
         let narrow = self.narrow(&d_mlp);
         let d_activated = self.input_backward(&narrow, &t.fc2.weight);
-        let gelu = B::biased_gelu_backward(kept.hidden, self.narrow(&t.fc1.bias), d_activated);
+        let gelu = B::biased_gelu_backward(kept.hidden, t.fc1.bias.clone(), d_activated);
         let fc2 = LinearTensors {
             weight: self.weight_backward(&gelu.output, &narrow),
             bias: B::column_sums(d_mlp),
         };
-        let d_normed = self.widen(self.input_backward(&gelu.x, &t.fc1.weight));
+        let d_normed = self.input_backward(&gelu.x, &t.fc1.weight);
         let norm2 = self.norm_backward(kept.middle, &t.norm2, d_normed, Residual::Some(grad));
         let fc1 = LinearTensors {
             weight: self.weight_backward(&norm2.output, &gelu.x),
-            bias: self.widen(gelu.bias),
+            bias: gelu.bias,
         };
 
         let d_middle = norm2.x;
@@ -306,7 +315,7 @@ impl<B: Primitives> Block<'_, B> {
             outputs_from,
             compute_dtype,
         );
-        let d_normed = self.widen(self.input_backward(&d_qkv, &t.qkv.weight));
+        let d_normed = self.input_backward(&d_qkv, &t.qkv.weight);
         let (residual, rest) = match outputs_from {
             0 => (Residual::Some(d_middle), None),
             _ => (Residual::None, Some(d_middle)),

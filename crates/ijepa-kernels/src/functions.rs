@@ -161,7 +161,7 @@ pub fn layer_norm<const D: usize>(
     let parameters = NormParameters { gamma, beta };
     parameters.check("a layer norm", x.dims()[D - 1]);
     let norm = parameters.into_dispatch();
-    Tensor::from_dispatch(Dispatch::norm(operand(x), norm, epsilon))
+    Tensor::from_dispatch(Dispatch::norm(operand(x), norm, epsilon, None))
 }
 
 /// `gelu(x + bias)` with `gelu(x) = x (1 + erf(x / sqrt(2))) / 2` and its exact gradient.

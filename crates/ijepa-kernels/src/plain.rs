@@ -135,27 +135,30 @@ fn standardize<B: Backend>(x: FloatTensor<B>, epsilon: f64) -> (FloatTensor<B>, 
     (B::float_mul(centered, scale.clone()), scale)
 }
 
-pub(crate) fn norm<B: Backend>(
+pub(crate) fn norm<B: Primitives>(
     x: FloatTensor<B>,
     norm: NormTensors<B>,
     epsilon: f64,
+    dtype: Option<FloatDType>,
 ) -> FloatTensor<B> {
     let shape = x.shape();
     let (standard, _) = standardize::<B>(rows::<B>(x), epsilon);
     let scaled = B::float_mul(standard, one_row::<B>(norm.gamma));
-    unrows::<B>(B::float_add(scaled, one_row::<B>(norm.beta)), &shape)
+    let output = unrows::<B>(B::float_add(scaled, one_row::<B>(norm.beta)), &shape);
+    B::narrow(output, dtype)
 }
 
-pub(crate) fn norm_backward<B: Backend>(
+pub(crate) fn norm_backward<B: Primitives>(
     x: FloatTensor<B>,
     norm: NormTensors<B>,
     epsilon: f64,
     grad: FloatTensor<B>,
     residual: Residual<B>,
+    dtype: Option<FloatDType>,
 ) -> NormGradients<B> {
-    let shape = x.shape();
+    let (shape, wide) = (x.shape(), x.dtype());
     let (standard, scale) = standardize::<B>(rows::<B>(x), epsilon);
-    let grad = rows::<B>(grad);
+    let grad = cast::<B>(rows::<B>(grad), wide);
     let gamma = one_row::<B>(norm.gamma);
     let weighted = B::float_mul(grad.clone(), gamma.clone());
     let mean = B::float_mean_dim(weighted.clone(), 1);
@@ -163,7 +166,10 @@ pub(crate) fn norm_backward<B: Backend>(
     let inner = B::float_sub(weighted, mean);
     let inner = B::float_sub(inner, B::float_mul(standard.clone(), slope));
     let x = unrows::<B>(B::float_mul(inner, scale), &shape);
-    let output = B::float_mul(standard.clone(), gamma);
+    let output = B::float_add(
+        B::float_mul(standard.clone(), gamma),
+        one_row::<B>(norm.beta),
+    );
     NormGradients {
         x: match residual {
             Residual::Some(residual) => B::float_add(residual, x),
@@ -173,7 +179,7 @@ pub(crate) fn norm_backward<B: Backend>(
             gamma: sum_of_rows::<B>(B::float_mul(grad.clone(), standard)),
             beta: sum_of_rows::<B>(grad),
         },
-        output: unrows::<B>(B::float_add(output, one_row::<B>(norm.beta)), &shape),
+        output: B::narrow(unrows::<B>(output, &shape), dtype),
     }
 }
 
@@ -199,7 +205,7 @@ pub(crate) fn biased_gelu_backward<B: Backend>(
     bias: FloatTensor<B>,
     grad: FloatTensor<B>,
 ) -> BiasGeluGradients<B> {
-    let (shape, dtype) = (x.shape(), x.dtype());
+    let (shape, dtype, bias_dtype) = (x.shape(), x.dtype(), bias.dtype());
     let (biased, cdf) = biased_cdf::<B>(x, bias);
     let square = B::float_mul(biased.clone(), biased.clone());
     let density = B::float_mul_scalar(
@@ -210,7 +216,7 @@ pub(crate) fn biased_gelu_backward<B: Backend>(
     let slope = B::float_add(cdf, B::float_mul(biased, density));
     let x = B::float_mul(widen::<B>(rows::<B>(grad)), slope);
     BiasGeluGradients {
-        bias: cast::<B>(sum_of_rows::<B>(x.clone()), dtype),
+        bias: cast::<B>(sum_of_rows::<B>(x.clone()), bias_dtype),
         x: unrows::<B>(cast::<B>(x, dtype), &shape),
         output: unrows::<B>(cast::<B>(output, dtype), &shape),
     }

@@ -61,6 +61,13 @@ pub(crate) struct BiasGeluGradients<B: Backend> {
     pub(crate) output: FloatTensor<B>,
 }
 
+/// Shape and type of `x` [narrowed](Primitives::narrow).
+#[cfg(feature = "fusion")]
+fn narrow_spec(x: &TensorSpec, dtype: &Option<FloatDType>) -> TensorSpec {
+    let dtype = dtype.map_or(x.dtype, Into::into);
+    TensorSpec::new(x.shape.clone(), dtype)
+}
+
 /// Shape and type of the attention's output for `qkv`.
 #[cfg(feature = "fusion")]
 fn mixed_spec(
@@ -144,21 +151,23 @@ pub(crate) trait Primitives: Backend {
         plain::column_sums::<Self>(x)
     }
 
-    /// Layer norm over the last dimension.
-    #[fusion(dtype = x, shape = x)]
+    /// Layer norm over the last dimension, [narrowed](Self::narrow).
+    #[fusion(meta = |x, _norm, _epsilon, dtype| narrow_spec(x, dtype))]
     fn norm(
         x: FloatTensor<Self>,
         #[extension_type] norm: NormTensors<Self>,
         epsilon: f64,
+        dtype: Option<FloatDType>,
     ) -> FloatTensor<Self> {
-        plain::norm::<Self>(x, norm, epsilon)
+        plain::norm::<Self>(x, norm, epsilon, dtype)
     }
 
-    /// Backward pass of [`norm`](Self::norm); `residual` is added to the gradient of `x`.
-    #[fusion(meta = |x, norm, _epsilon, _grad, _residual| NormGradientsMetadata {
+    /// Backward pass of [`norm`](Self::norm), whose `grad` may be narrower than `x`; `residual` is
+    /// added to the gradient of `x`.
+    #[fusion(meta = |x, norm, _epsilon, _grad, _residual, dtype| NormGradientsMetadata {
         x: x.clone(),
         norm: norm.clone(),
-        output: x.clone(),
+        output: narrow_spec(x, dtype),
     })]
     fn norm_backward(
         x: FloatTensor<Self>,
@@ -166,11 +175,12 @@ pub(crate) trait Primitives: Backend {
         epsilon: f64,
         grad: FloatTensor<Self>,
         #[extension_type] residual: Residual<Self>,
+        dtype: Option<FloatDType>,
     ) -> NormGradients<Self> {
-        plain::norm_backward::<Self>(x, norm, epsilon, grad, residual)
+        plain::norm_backward::<Self>(x, norm, epsilon, grad, residual, dtype)
     }
 
-    /// `gelu(x + bias)` with the exact (erf) GELU.
+    /// `gelu(x + bias)` with the exact (erf) GELU; `x` may be narrower than `bias`.
     #[fusion(dtype = x, shape = x)]
     fn biased_gelu(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
         plain::biased_gelu::<Self>(x, bias)

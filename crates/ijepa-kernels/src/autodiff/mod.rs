@@ -52,16 +52,21 @@ impl<B: Primitives, C: CheckpointStrategy> Primitives for Autodiff<B, C> {
         )
     }
 
-    fn norm(x: FloatTensor<Self>, norm: NormTensors<Self>, epsilon: f64) -> FloatTensor<Self> {
+    fn norm(
+        x: FloatTensor<Self>,
+        norm: NormTensors<Self>,
+        epsilon: f64,
+        dtype: Option<FloatDType>,
+    ) -> FloatTensor<Self> {
         node::<_, B, C, _>(
             [x, norm.gamma, norm.beta],
             |[x, gamma, beta], keep| {
                 let norm = NormTensors { gamma, beta };
                 let kept = keep.then(|| (x.clone(), norm.clone(), epsilon));
-                (B::norm(x, norm, epsilon), kept)
+                (B::norm(x, norm, epsilon, dtype), kept)
             },
             |(x, norm, epsilon), grad, _| {
-                let gradients = B::norm_backward(x, norm, epsilon, grad, Residual::None);
+                let gradients = B::norm_backward(x, norm, epsilon, grad, Residual::None, None);
                 let norm = gradients.norm;
                 [gradients.x, norm.gamma, norm.beta].map(Some)
             },

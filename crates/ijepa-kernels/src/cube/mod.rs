@@ -49,6 +49,11 @@ fn fit<const N: usize>(tensors: [&CubeTensor; N]) -> bool {
         .all(|tensor| is_narrow_float(tensor.dtype) && tensor.meta.num_elements() > 0)
 }
 
+/// Whether the kernels write `dtype`.
+fn takes(dtype: Option<FloatDType>) -> bool {
+    dtype.is_none_or(|dtype| is_narrow_float(dtype.into()))
+}
+
 /// Whether all tensors have the type of the first.
 fn alike<const N: usize>(tensors: [&CubeTensor; N]) -> bool {
     tensors
@@ -63,11 +68,18 @@ fn lists_of_f32<const N: usize>(lists: [&Tensors<CubeBackend>; N]) -> bool {
 }
 
 impl Primitives for CubeBackend {
-    fn norm(x: CubeTensor, norm: NormTensors<Self>, epsilon: f64) -> CubeTensor {
+    fn norm(
+        x: CubeTensor,
+        norm: NormTensors<Self>,
+        epsilon: f64,
+        dtype: Option<FloatDType>,
+    ) -> CubeTensor {
         let NormTensors { gamma, beta } = &norm;
-        let usable = fit([&x, gamma, beta]) && alike([gamma, beta]);
-        or_plain!(usable, norm(x, norm, epsilon));
-        norm::norm(&x, &norm, epsilon).unwrap_or_else(|| plain::norm::<Self>(x, norm, epsilon))
+        let usable = fit([&x, gamma, beta]) && alike([gamma, beta]) && takes(dtype);
+        let fused = usable
+            .then(|| norm::norm(&x, &norm, epsilon, dtype))
+            .flatten();
+        fused.unwrap_or_else(|| plain::norm::<Self>(x, norm, epsilon, dtype))
     }
 
     fn norm_backward(
@@ -76,24 +88,25 @@ impl Primitives for CubeBackend {
         epsilon: f64,
         grad: CubeTensor,
         residual: Residual<Self>,
+        dtype: Option<FloatDType>,
     ) -> NormGradients<Self> {
         let NormTensors { gamma, beta } = &norm;
         let (onto, residual_fits) = match &residual {
             Residual::Some(onto) => (Some(onto), fit([onto]) && alike([&x, onto])),
             Residual::None => (None, true),
         };
-        let usable = residual_fits
-            && fit([&x, gamma, beta, &grad])
-            && alike([&x, &grad])
-            && alike([gamma, beta]);
+        let usable =
+            residual_fits && fit([&x, gamma, beta, &grad]) && alike([gamma, beta]) && takes(dtype);
         let fused = usable
-            .then(|| norm::norm_backward(&x, &norm, epsilon, &grad, onto))
+            .then(|| norm::norm_backward(&x, &norm, epsilon, &grad, onto, dtype))
             .flatten();
-        fused.unwrap_or_else(|| plain::norm_backward::<Self>(x, norm, epsilon, grad, residual))
+        fused.unwrap_or_else(|| {
+            plain::norm_backward::<Self>(x, norm, epsilon, grad, residual, dtype)
+        })
     }
 
     fn biased_gelu(x: CubeTensor, bias: CubeTensor) -> CubeTensor {
-        let usable = fit([&x, &bias]) && alike([&x, &bias]);
+        let usable = fit([&x, &bias]);
         or_plain!(usable, biased_gelu(x, bias));
         gelu::gelu(&x, &bias)
     }
@@ -103,7 +116,7 @@ impl Primitives for CubeBackend {
         bias: CubeTensor,
         grad: CubeTensor,
     ) -> BiasGeluGradients<Self> {
-        let usable = fit([&x, &bias, &grad]) && alike([&x, &bias, &grad]);
+        let usable = fit([&x, &bias, &grad]) && alike([&x, &grad]);
         or_plain!(usable, biased_gelu_backward(x, bias, grad));
         gelu::gelu_backward(&x, &bias, &grad)
     }

@@ -1,6 +1,6 @@
 //! Layer norm and its gradient: a row stays in registers from its one read on.
 
-use burn::tensor::DType;
+use burn::tensor::{DType, FloatDType};
 use burn_cubecl::{
     CubeBackend,
     cubecl::{self, prelude::*},
@@ -53,11 +53,11 @@ fn standardize<N: Size>(
 }
 
 #[cube(launch_unchecked, address_type = "dynamic")]
-fn norm_kernel<X: Float, P: Float, N: Size>(
+fn norm_kernel<X: Float, P: Float, O: Float, N: Size>(
     x: &Tensor<Vector<X, N>>,
     gamma: &Tensor<Vector<P, N>>,
     beta: &Tensor<Vector<P, N>>,
-    output: &mut Tensor<Vector<X, N>>,
+    output: &mut Tensor<Vector<O, N>>,
     rows: usize,
     vectors: usize,
     epsilon: f32,
@@ -65,6 +65,7 @@ fn norm_kernel<X: Float, P: Float, N: Size>(
     #[comptime] lanes: Lanes,
     #[define(X)] _x: ElemType,
     #[define(P)] _p: ElemType,
+    #[define(O)] _o: ElemType,
 ) {
     let row = CUBE_POS * comptime!(lanes.height) + UNIT_POS_Y as usize;
     let read = select(row < rows, row, 0);
@@ -83,14 +84,14 @@ fn norm_kernel<X: Float, P: Float, N: Size>(
 }
 
 #[cube(launch_unchecked, address_type = "dynamic")]
-fn norm_backward_kernel<X: Float, P: Float, N: Size>(
+fn norm_backward_kernel<X: Float, P: Float, G: Float, O: Float, N: Size>(
     x: &Tensor<Vector<X, N>>,
     gamma: &Tensor<Vector<P, N>>,
     beta: &Tensor<Vector<P, N>>,
-    grad: &Tensor<Vector<X, N>>,
+    grad: &Tensor<Vector<G, N>>,
     residual: &Tensor<Vector<X, N>>,
     d_x: &mut Tensor<Vector<X, N>>,
-    output: &mut Tensor<Vector<X, N>>,
+    output: &mut Tensor<Vector<O, N>>,
     partials: &mut Tensor<Vector<f32, N>>,
     rows: usize,
     vectors: usize,
@@ -101,6 +102,8 @@ fn norm_backward_kernel<X: Float, P: Float, N: Size>(
     #[comptime] lanes: Lanes,
     #[define(X)] _x: ElemType,
     #[define(P)] _p: ElemType,
+    #[define(G)] _g: ElemType,
+    #[define(O)] _o: ElemType,
 ) {
     let width = comptime!(lanes.width);
     let lane = UNIT_POS_X as usize;
@@ -176,13 +179,21 @@ fn norm_backward_kernel<X: Float, P: Float, N: Size>(
     }
 }
 
-/// Layer norm of every row of `x`; nothing if it does not fit the kernel.
+/// An output for `x`, in `dtype` if there is one.
+fn output_for(x: &CubeTensor, dtype: Option<FloatDType>) -> CubeTensor {
+    let dtype = dtype.map_or(x.dtype, DType::from);
+    empty(x, x.meta.shape().clone(), dtype)
+}
+
+/// Layer norm of every row of `x`, in `dtype` if there is one; nothing if it does not fit the
+/// kernel.
 pub(super) fn norm(
     x: &CubeTensor,
     norm: &NormTensors<CubeBackend>,
     epsilon: f64,
+    dtype: Option<FloatDType>,
 ) -> Option<CubeTensor> {
-    let output = empty(x, x.meta.shape().clone(), x.dtype);
+    let output = output_for(x, dtype);
     let inputs = [x, &norm.gamma, &norm.beta].map(|tensor| as_rows(tensor.clone()));
     let plan = Plan::new(&inputs.each_ref())?;
     let [x, gamma, beta] = inputs;
@@ -207,24 +218,27 @@ pub(super) fn norm(
             plan.lanes,
             x_elem,
             p_elem,
+            elem(&output),
         );
     }
     Some(output)
 }
 
-/// Gradients of `x`, `gamma` and `beta`, and the output; nothing if they do not fit the kernel.
+/// Gradients of `x`, `gamma` and `beta`, and the output, in `dtype` if there is one; nothing if
+/// they do not fit the kernel.
 pub(super) fn norm_backward(
     x: &CubeTensor,
     norm: &NormTensors<CubeBackend>,
     epsilon: f64,
     grad: &CubeTensor,
     residual: Option<&CubeTensor>,
+    dtype: Option<FloatDType>,
 ) -> Option<NormGradients<CubeBackend>> {
-    let [d_x, output] = [(); 2].map(|()| empty(x, x.meta.shape().clone(), x.dtype));
+    let (d_x, output) = (output_for(x, None), output_for(x, dtype));
     let has_residual = residual.is_some();
     let [d_gamma, d_beta] = [&norm.gamma, &norm.beta]
         .map(|parameter| empty(x, parameter.meta.shape().clone(), parameter.dtype));
-    let inputs = [x, &norm.gamma, &norm.beta, grad, residual.unwrap_or(grad)];
+    let inputs = [x, &norm.gamma, &norm.beta, grad, residual.unwrap_or(x)];
     let inputs = inputs.map(|tensor| as_rows(tensor.clone()));
     let plan = Plan::new(&inputs.each_ref())?;
     let [x, gamma, beta, grad, residual] = inputs;
@@ -234,7 +248,7 @@ pub(super) fn norm_backward(
     let parts = parts_of(plan.rows);
     let partials = empty(&x, [2, parts, plan.vectors * plan.size], DType::F32);
     let client = x.client.clone();
-    let (x_elem, p_elem) = (elem(&x), elem(&gamma));
+    let (x_elem, p_elem, g_elem) = (elem(&x), elem(&gamma), elem(&grad));
     // SAFETY: every index is below the rows, parts and vectors of the tensors it is used on.
     unsafe {
         norm_backward_kernel::launch_unchecked(
@@ -260,6 +274,8 @@ pub(super) fn norm_backward(
             plan.lanes,
             x_elem,
             p_elem,
+            g_elem,
+            elem(&output),
         );
     }
     column_sums(partials, &d_gamma, Some(&d_beta));

@@ -93,10 +93,15 @@ impl Primitives for Flex {
         affine::column_sums(&x)
     }
 
-    fn norm(x: FlexTensor, norm: NormTensors<Self>, epsilon: f64) -> FlexTensor {
+    fn norm(
+        x: FlexTensor,
+        norm: NormTensors<Self>,
+        epsilon: f64,
+        dtype: Option<FloatDType>,
+    ) -> FlexTensor {
         let NormTensors { gamma, beta } = &norm;
-        or_plain!(all_f32([&x, gamma, beta]), norm(x, norm, epsilon));
-        norm::norm(&x, gamma, beta, epsilon as f32)
+        or_plain!(all_f32([&x, gamma, beta]), norm(x, norm, epsilon, dtype));
+        Self::narrow(norm::norm(&x, gamma, beta, epsilon as f32), dtype)
     }
 
     fn norm_backward(
@@ -105,14 +110,19 @@ impl Primitives for Flex {
         epsilon: f64,
         grad: FlexTensor,
         residual: Residual<Self>,
+        dtype: Option<FloatDType>,
     ) -> NormGradients<Self> {
         let fits = all_f32([&x, &norm.gamma, &norm.beta, &grad])
             && match &residual {
                 Residual::Some(residual) => all_f32([residual]),
                 Residual::None => true,
             };
-        or_plain!(fits, norm_backward(x, norm, epsilon, grad, residual));
-        norm::norm_backward(&x, &norm, epsilon as f32, grad, residual)
+        or_plain!(fits, norm_backward(x, norm, epsilon, grad, residual, dtype));
+        let gradients = norm::norm_backward(&x, &norm, epsilon as f32, grad, residual);
+        NormGradients {
+            output: Self::narrow(gradients.output, dtype),
+            ..gradients
+        }
     }
 
     fn biased_gelu(x: FlexTensor, bias: FlexTensor) -> FlexTensor {
