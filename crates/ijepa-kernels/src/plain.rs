@@ -4,6 +4,7 @@
 mod heads;
 #[cfg(feature = "maps")]
 mod maps;
+mod update;
 
 /// Leaves an operation to Burn's unless a backend's own kernel fits its tensors.
 #[cfg(any(feature = "flex", feature = "cube"))]
@@ -22,18 +23,16 @@ use burn::{
     tensor::{DType, FloatDType, Shape},
 };
 
-use crate::{
-    list::Tensors,
-    primitives::{
-        BiasGeluGradients, LinearTensors, NormGradients, NormTensors, Primitives, Residual,
-    },
-    update::{AdamWRule, AdamWTensors},
+use crate::primitives::{
+    BiasGeluGradients, LinearTensors, NormGradients, NormTensors, NormedSum, Primitives, Residual,
+    SummedNormGradients,
 };
 
 #[cfg(feature = "heads")]
 pub(crate) use heads::{add_product, cross_entropy, fold, step_heads};
 #[cfg(feature = "maps")]
 pub(crate) use maps::{conv3x3, conv3x3_weight_backward, group_norm, group_norm_backward};
+pub(crate) use update::{adamw, adamw_one, lerp, lerp_one, squared_norm, squared_norm_one, total};
 
 /// `[.., features]` as `[rows, features]`.
 fn rows<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
@@ -111,16 +110,36 @@ pub(crate) fn product_weight_backward<B: Backend>(
 pub(crate) fn affine<B: Backend>(x: FloatTensor<B>, linear: LinearTensors<B>) -> FloatTensor<B> {
     let shape = x.shape();
     let product = B::float_matmul(rows::<B>(x), linear.weight);
-    unrows::<B>(B::float_add(product, one_row::<B>(linear.bias)), &shape)
+    unrows::<B>(add_to_rows::<B>(product, linear.bias), &shape)
 }
 
-pub(crate) fn affine_onto<B: Backend>(
+/// `bias`, in the type of `rows`, added to each of them.
+fn add_to_rows<B: Backend>(rows: FloatTensor<B>, bias: FloatTensor<B>) -> FloatTensor<B> {
+    let dtype = rows.dtype();
+    B::float_add(rows, one_row::<B>(cast::<B>(bias, dtype)))
+}
+
+pub(crate) fn add_onto<B: Backend>(
     residual: FloatTensor<B>,
     x: FloatTensor<B>,
-    linear: LinearTensors<B>,
+    bias: FloatTensor<B>,
 ) -> FloatTensor<B> {
-    let dtype = residual.dtype();
-    B::float_add(residual, cast::<B>(affine::<B>(x, linear), dtype))
+    let (shape, dtype) = (x.shape(), residual.dtype());
+    let biased = unrows::<B>(add_to_rows::<B>(rows::<B>(x), bias), &shape);
+    B::float_add(residual, cast::<B>(biased, dtype))
+}
+
+pub(crate) fn add_onto_and_norm<B: Primitives>(
+    residual: FloatTensor<B>,
+    x: FloatTensor<B>,
+    bias: FloatTensor<B>,
+    norm: NormTensors<B>,
+    epsilon: f64,
+    dtype: Option<FloatDType>,
+) -> NormedSum<B> {
+    let sum = B::add_onto(residual, x, bias);
+    let normed = B::norm(sum.clone(), norm, epsilon, dtype);
+    NormedSum { sum, normed }
 }
 
 pub(crate) fn column_sums<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
@@ -180,6 +199,26 @@ pub(crate) fn norm_backward<B: Primitives>(
             beta: sum_of_rows::<B>(grad),
         },
         output: B::narrow(unrows::<B>(output, &shape), dtype),
+    }
+}
+
+pub(crate) fn norm_backward_and_sums<B: Primitives>(
+    x: FloatTensor<B>,
+    norm: NormTensors<B>,
+    epsilon: f64,
+    grad: FloatTensor<B>,
+    residual: FloatTensor<B>,
+    dtype: Option<FloatDType>,
+) -> SummedNormGradients<B> {
+    let sums = |x: &FloatTensor<B>, dtype| cast::<B>(B::column_sums(x.clone()), dtype);
+    let parameters = norm.gamma.dtype();
+    let residual_sums = sums(&residual, parameters);
+    let residual = Residual::Some(residual);
+    let gradients = B::norm_backward(x, norm, epsilon, grad, residual, dtype);
+    SummedNormGradients {
+        residual_sums,
+        x_sums: sums(&gradients.x, parameters),
+        gradients,
     }
 }
 
@@ -309,64 +348,4 @@ pub(crate) fn mix_backward<B: Backend>(
         d_q = B::float_cat(vec![unused, d_q], 2);
     }
     join_heads::<B, 3>([d_q, d_k, d_v])
-}
-
-pub(crate) fn adamw<B: Backend>(
-    tensors: AdamWTensors<B>,
-    gradients: Tensors<B>,
-    rules: &[AdamWRule],
-) -> AdamWTensors<B> {
-    tensors.map(gradients, rules, adamw_one::<B>)
-}
-
-/// The new parameter and its new moments.
-pub(crate) fn adamw_one<B: Backend>(
-    [parameter, first, second]: [FloatTensor<B>; 3],
-    gradient: FloatTensor<B>,
-    rule: AdamWRule,
-) -> [FloatTensor<B>; 3] {
-    let [beta_1, beta_2] = rule.betas;
-    let mix = |old, new, beta: f64| {
-        let old = B::float_mul_scalar(old, beta.into());
-        B::float_add(old, B::float_mul_scalar(new, (1.0 - beta).into()))
-    };
-    let square = B::float_mul(gradient.clone(), gradient.clone());
-    let first = mix(first, gradient, beta_1);
-    let second = mix(second, square, beta_2);
-    let root = B::float_sqrt(second.clone());
-    let root = B::float_mul_scalar(root, rule.second_correction.recip().into());
-    let direction = B::float_div(first.clone(), B::float_add_scalar(root, rule.eps.into()));
-    let decayed = B::float_mul_scalar(parameter, rule.decay.into());
-    let step = B::float_mul_scalar(direction, rule.step_size.into());
-    [B::float_sub(decayed, step), first, second]
-}
-
-pub(crate) fn lerp<B: Backend>(x: Tensors<B>, towards: Tensors<B>, weight: f64) -> Tensors<B> {
-    x.zip_map(towards, |x, towards| lerp_one::<B>(x, towards, weight))
-}
-
-pub(crate) fn lerp_one<B: Backend>(
-    x: FloatTensor<B>,
-    towards: FloatTensor<B>,
-    weight: f64,
-) -> FloatTensor<B> {
-    let kept = B::float_mul_scalar(x, (1.0 - weight).into());
-    B::float_add(kept, B::float_mul_scalar(towards, weight.into()))
-}
-
-pub(crate) fn squared_norm<B: Backend>(x: Tensors<B>) -> FloatTensor<B> {
-    total::<B>(x, squared_norm_one::<B>)
-}
-
-pub(crate) fn squared_norm_one<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
-    B::float_sum(B::float_mul(x.clone(), x))
-}
-
-/// The sum of what `measure` gives for every tensor, in order.
-pub(crate) fn total<B: Backend>(
-    x: Tensors<B>,
-    measure: impl Fn(FloatTensor<B>) -> FloatTensor<B>,
-) -> FloatTensor<B> {
-    let sum = x.0.into_iter().map(measure).reduce(B::float_add);
-    sum.expect("at least one tensor")
 }

@@ -51,6 +51,26 @@ pub(crate) struct NormGradients<B: Backend> {
     pub(crate) output: FloatTensor<B>,
 }
 
+/// The sum that ends a branch, and its layer norm.
+#[derive(Debug, Clone, ExtensionType)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
+pub(crate) struct NormedSum<B: Backend> {
+    pub(crate) sum: FloatTensor<B>,
+    pub(crate) normed: FloatTensor<B>,
+}
+
+/// Gradients of a layer norm past which a residual goes, and sums over all rows, `[features]`.
+#[derive(Debug, Clone, ExtensionType)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
+pub(crate) struct SummedNormGradients<B: Backend> {
+    #[extension_type]
+    pub(crate) gradients: NormGradients<B>,
+    /// Of the residual gradient.
+    pub(crate) residual_sums: FloatTensor<B>,
+    /// Of the gradient with respect to the input.
+    pub(crate) x_sums: FloatTensor<B>,
+}
+
 /// Gradients of `gelu(x + bias)`, and its output.
 #[derive(Debug, Clone, ExtensionType)]
 #[extension_type(fusion: cfg(feature = "fusion"))]
@@ -133,6 +153,32 @@ pub(crate) trait Primitives: Backend {
         plain::affine::<Self>(x, linear)
     }
 
+    /// `residual + x + bias` in the type of `residual`; `x` may be narrower.
+    #[fusion(dtype = residual, shape = residual)]
+    fn add_onto(
+        residual: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        plain::add_onto::<Self>(residual, x, bias)
+    }
+
+    /// [`add_onto`](Self::add_onto) and the [`norm`](Self::norm) of the sum.
+    #[fusion(meta = |residual, _x, _bias, _norm, _epsilon, dtype| NormedSumMetadata {
+        sum: residual.clone(),
+        normed: narrow_spec(residual, dtype),
+    })]
+    fn add_onto_and_norm(
+        residual: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        #[extension_type] norm: NormTensors<Self>,
+        epsilon: f64,
+        dtype: Option<FloatDType>,
+    ) -> NormedSum<Self> {
+        plain::add_onto_and_norm::<Self>(residual, x, bias, norm, epsilon, dtype)
+    }
+
     /// `residual + x W + bias` in the type of `residual`.
     #[fusion(default)]
     fn affine_onto(
@@ -141,8 +187,22 @@ pub(crate) trait Primitives: Backend {
         #[extension_type] linear: LinearTensors<Self>,
         dtype: Option<FloatDType>,
     ) -> FloatTensor<Self> {
-        let _ = dtype;
-        plain::affine_onto::<Self>(residual, x, linear)
+        let product = Self::product(x, linear.weight, dtype);
+        Self::add_onto(residual, product, linear.bias)
+    }
+
+    /// [`affine_onto`](Self::affine_onto) and the [`norm`](Self::norm) of the sum.
+    #[fusion(default)]
+    fn affine_onto_and_norm(
+        residual: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        #[extension_type] linear: LinearTensors<Self>,
+        #[extension_type] norm: NormTensors<Self>,
+        epsilon: f64,
+        dtype: Option<FloatDType>,
+    ) -> NormedSum<Self> {
+        let product = Self::product(x, linear.weight, dtype);
+        Self::add_onto_and_norm(residual, product, linear.bias, norm, epsilon, dtype)
     }
 
     /// The sum over all leading dimensions: the gradient with respect to a bias.
@@ -178,6 +238,28 @@ pub(crate) trait Primitives: Backend {
         dtype: Option<FloatDType>,
     ) -> NormGradients<Self> {
         plain::norm_backward::<Self>(x, norm, epsilon, grad, residual, dtype)
+    }
+
+    /// [`norm_backward`](Self::norm_backward) with sums over rows in the type of the norm's
+    /// parameters.
+    #[fusion(meta = |x, norm, _epsilon, _grad, _residual, dtype| SummedNormGradientsMetadata {
+        gradients: NormGradientsMetadata {
+            x: x.clone(),
+            norm: norm.clone(),
+            output: narrow_spec(x, dtype),
+        },
+        residual_sums: norm.gamma.clone(),
+        x_sums: norm.gamma.clone(),
+    })]
+    fn norm_backward_and_sums(
+        x: FloatTensor<Self>,
+        #[extension_type] norm: NormTensors<Self>,
+        epsilon: f64,
+        grad: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        dtype: Option<FloatDType>,
+    ) -> SummedNormGradients<Self> {
+        plain::norm_backward_and_sums::<Self>(x, norm, epsilon, grad, residual, dtype)
     }
 
     /// `gelu(x + bias)` with the exact (erf) GELU; `x` may be narrower than `bias`.

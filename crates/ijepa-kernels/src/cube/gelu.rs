@@ -156,7 +156,7 @@ pub(super) fn gelu_backward(
             bias_kind,
         );
     }
-    column_sums(partials, &d_bias, None);
+    column_sums(partials, &[&d_bias]);
     BiasGeluGradients {
         x: d_x,
         bias: d_bias,

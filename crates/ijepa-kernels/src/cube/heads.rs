@@ -66,14 +66,17 @@ fn write<X: Float, N: Size>(
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn split_kernel<X: Float, N: Size>(
     qkv: &Tensor<Vector<X, N>>,
+    grad: &Tensor<Vector<X, N>>,
     q: &mut Tensor<Vector<X, N>>,
     k: &mut Tensor<Vector<X, N>>,
     v: &mut Tensor<Vector<X, N>>,
+    d: &mut Tensor<Vector<X, N>>,
     total: usize,
     tokens: usize,
     heads: usize,
     vectors: usize,
     first: usize,
+    #[comptime] has_grad: bool,
     #[define(X)] _x: ElemType,
 ) {
     if ABSOLUTE_POS >= total {
@@ -86,6 +89,11 @@ fn split_kernel<X: Float, N: Size>(
     if at.part == 0 {
         if at.token >= first {
             write(q, &at, at.token - first, value);
+            if comptime!(has_grad) {
+                let row = at.batch * (tokens - first) + at.token - first;
+                let value = grad[row * (grad.stride(0) / N::value()) + column];
+                write(d, &at, at.token - first, value);
+            }
         }
     } else if at.part == 1 {
         write(k, &at, at.token, value);
@@ -138,12 +146,43 @@ fn vector_size(head_dim: usize, tensors: &[&CubeTensor]) -> usize {
 /// `[batch, tokens, 3 * dim]` as queries from token `first` on, keys and values, each
 /// `[batch, heads, tokens, head_dim]`.
 pub(super) fn split(qkv: &CubeTensor, heads: usize, first: usize) -> [CubeTensor; 3] {
+    let [q, k, v, _] = split_all(qkv, None, heads, first);
+    [q, k, v]
+}
+
+/// As [`split`], and so the gradient of what attention gives, `[batch, tokens - first, dim]`.
+pub(super) fn split_with(
+    qkv: &CubeTensor,
+    grad: &CubeTensor,
+    heads: usize,
+    first: usize,
+) -> [CubeTensor; 4] {
+    split_all(qkv, Some(grad), heads, first)
+}
+
+/// Place of the queries among the arguments of the kernel.
+const QUERIES: usize = 2;
+
+fn split_all(
+    qkv: &CubeTensor,
+    grad: Option<&CubeTensor>,
+    heads: usize,
+    first: usize,
+) -> [CubeTensor; 4] {
     let [batch, tokens, features] = qkv.meta.shape().dims::<3>();
     let head_dim = features / 3 / heads;
     let part = |tokens: usize| empty(qkv, [batch, heads, tokens, head_dim], qkv.dtype);
     let [q, k, v] = [part(tokens - first), part(tokens), part(tokens)];
-    let qkv = as_rows(qkv.clone());
-    let size = vector_size(head_dim, &[&qkv]);
+    let (d, d_arg) = match grad {
+        Some(_) => {
+            let d = part(tokens - first);
+            (d.clone(), d.into_tensor_arg())
+        }
+        None => (q.clone(), q.as_tensor_alias(QUERIES)),
+    };
+    let has_grad = grad.is_some();
+    let [qkv, grad] = [qkv, grad.unwrap_or(qkv)].map(|tensor| as_rows(tensor.clone()));
+    let size = vector_size(head_dim, &[&qkv, &grad]);
     let (client, kind) = (qkv.client.clone(), elem(&qkv));
     let total = batch * tokens * features / size;
     let (count, dim) = elementwise(&client, total);
@@ -153,21 +192,24 @@ pub(super) fn split(qkv: &CubeTensor, heads: usize, first: usize) -> [CubeTensor
             &client,
             count,
             dim,
-            address_type(&[&qkv]),
+            address_type(&[&qkv, &grad]),
             size,
             qkv.into_tensor_arg(),
+            grad.into_tensor_arg(),
             q.clone().into_tensor_arg(),
             k.clone().into_tensor_arg(),
             v.clone().into_tensor_arg(),
+            d_arg,
             total,
             tokens,
             heads,
             head_dim / size,
             first,
+            has_grad,
             kind,
         );
     }
-    [q, k, v]
+    [q, k, v, d]
 }
 
 /// The inverse of [`split`], zero for queries before `first`.

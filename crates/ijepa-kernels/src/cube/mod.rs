@@ -13,6 +13,7 @@
     reason = "the kernel language has no such operator, and makes arguments of its own"
 )]
 
+mod add;
 mod attention;
 mod columns;
 mod gelu;
@@ -32,7 +33,10 @@ use burn_cubecl::{CubeBackend, cubecl::ir::ElemType, tensor::CubeTensor};
 use crate::{
     list::Tensors,
     plain::{self, or_plain},
-    primitives::{BiasGeluGradients, NormGradients, NormTensors, Primitives, Residual},
+    primitives::{
+        BiasGeluGradients, NormGradients, NormTensors, NormedSum, Primitives, Residual,
+        SummedNormGradients,
+    },
     update::{AdamWRule, AdamWTensors},
 };
 use lanes::is_narrow_float;
@@ -68,6 +72,30 @@ fn lists_of_f32<const N: usize>(lists: [&Tensors<CubeBackend>; N]) -> bool {
 }
 
 impl Primitives for CubeBackend {
+    fn add_onto(residual: CubeTensor, x: CubeTensor, bias: CubeTensor) -> CubeTensor {
+        or_plain!(fit([&residual, &x, &bias]), add_onto(residual, x, bias));
+        add::add_onto(residual, x, bias)
+    }
+
+    fn add_onto_and_norm(
+        residual: CubeTensor,
+        x: CubeTensor,
+        bias: CubeTensor,
+        norm: NormTensors<Self>,
+        epsilon: f64,
+        dtype: Option<FloatDType>,
+    ) -> NormedSum<Self> {
+        let NormTensors { gamma, beta } = &norm;
+        let usable =
+            fit([&residual, &x, &bias, gamma, beta]) && alike([&bias, gamma, beta]) && takes(dtype);
+        let fused = usable
+            .then(|| add::add_norm(&residual, &x, &bias, &norm, epsilon, dtype))
+            .flatten();
+        fused.unwrap_or_else(|| {
+            plain::add_onto_and_norm::<Self>(residual, x, bias, norm, epsilon, dtype)
+        })
+    }
+
     fn norm(
         x: CubeTensor,
         norm: NormTensors<Self>,
@@ -98,11 +126,40 @@ impl Primitives for CubeBackend {
         let usable =
             residual_fits && fit([&x, gamma, beta, &grad]) && alike([gamma, beta]) && takes(dtype);
         let fused = usable
-            .then(|| norm::norm_backward(&x, &norm, epsilon, &grad, onto, dtype))
+            .then(|| norm::norm_backward(&x, &norm, epsilon, &grad, onto, dtype, &[]))
             .flatten();
         fused.unwrap_or_else(|| {
             plain::norm_backward::<Self>(x, norm, epsilon, grad, residual, dtype)
         })
+    }
+
+    fn norm_backward_and_sums(
+        x: CubeTensor,
+        norm: NormTensors<Self>,
+        epsilon: f64,
+        grad: CubeTensor,
+        residual: CubeTensor,
+        dtype: Option<FloatDType>,
+    ) -> SummedNormGradients<Self> {
+        let NormTensors { gamma, beta } = &norm;
+        let usable = fit([&x, gamma, beta, &grad, &residual])
+            && alike([&x, &residual])
+            && alike([gamma, beta])
+            && takes(dtype);
+        let sums = [(); 2].map(|()| lanes::empty(&x, gamma.meta.shape().clone(), gamma.dtype));
+        let onto = Some(&residual);
+        let fused = usable
+            .then(|| norm::norm_backward(&x, &norm, epsilon, &grad, onto, dtype, &sums))
+            .flatten();
+        let Some(gradients) = fused else {
+            return plain::norm_backward_and_sums::<Self>(x, norm, epsilon, grad, residual, dtype);
+        };
+        let [residual_sums, x_sums] = sums;
+        SummedNormGradients {
+            gradients,
+            residual_sums,
+            x_sums,
+        }
     }
 
     fn biased_gelu(x: CubeTensor, bias: CubeTensor) -> CubeTensor {
@@ -143,7 +200,7 @@ impl Primitives for CubeBackend {
         let usable =
             fit([&qkv, &grad]) && alike([&qkv, &grad]) && softmax::fits(&qkv, qkv.meta.shape()[1]);
         or_plain!(usable, mix_backward(qkv, mixed, grad, num_heads, first));
-        attention::mix_backward(&qkv, grad, num_heads, first)
+        attention::mix_backward(&qkv, &grad, num_heads, first)
     }
 
     fn adamw(

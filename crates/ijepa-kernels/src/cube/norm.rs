@@ -19,7 +19,7 @@ const BINDINGS: u32 = 10;
 
 /// Subtracts the mean of a row and scales it to variance 1; returns the scale.
 #[cube]
-fn standardize<N: Size>(
+pub(super) fn standardize<N: Size>(
     values: &mut Array<Vector<f32, N>>,
     vectors: usize,
     epsilon: f32,
@@ -83,6 +83,16 @@ fn norm_kernel<X: Float, P: Float, O: Float, N: Size>(
     }
 }
 
+#[cube]
+fn zeros<N: Size>(#[comptime] vectors: usize) -> Array<Vector<f32, N>> {
+    let mut zeros = Array::<Vector<f32, N>>::new(vectors);
+    #[unroll]
+    for index in 0..vectors {
+        zeros[index] = Vector::new(0.0f32);
+    }
+    zeros
+}
+
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn norm_backward_kernel<X: Float, P: Float, G: Float, O: Float, N: Size>(
     x: &Tensor<Vector<X, N>>,
@@ -98,6 +108,7 @@ fn norm_backward_kernel<X: Float, P: Float, G: Float, O: Float, N: Size>(
     parts: usize,
     epsilon: f32,
     #[comptime] has_residual: bool,
+    #[comptime] with_sums: bool,
     #[comptime] per_lane: usize,
     #[comptime] lanes: Lanes,
     #[define(X)] _x: ElemType,
@@ -112,13 +123,10 @@ fn norm_backward_kernel<X: Float, P: Float, G: Float, O: Float, N: Size>(
     let x_stride = x.stride(0) / N::value();
     let grad_stride = grad.stride(0) / N::value();
     let residual_stride = residual.stride(0) / N::value();
-    let mut d_gamma = Array::<Vector<f32, N>>::new(per_lane);
-    let mut d_beta = Array::<Vector<f32, N>>::new(per_lane);
-    #[unroll]
-    for index in 0..per_lane {
-        d_gamma[index] = Vector::new(0.0f32);
-        d_beta[index] = Vector::new(0.0f32);
-    }
+    let mut d_gamma = zeros::<N>(per_lane);
+    let mut d_beta = zeros::<N>(per_lane);
+    let mut residual_sums = zeros::<N>(per_lane);
+    let mut x_sums = zeros::<N>(per_lane);
     // Every lane takes every turn: they wait for each other in the sums.
     let turns = rows.div_ceil(parts);
     for turn in 0..turns {
@@ -163,7 +171,13 @@ fn norm_backward_kernel<X: Float, P: Float, G: Float, O: Float, N: Size>(
                     weighted[index] - Vector::new(mean) - values[index] * Vector::new(slope);
                 let mut own = inner * Vector::new(scale);
                 if comptime!(has_residual) {
-                    own += Vector::cast_from(residual[row * residual_stride + vector]);
+                    let past =
+                        Vector::<f32, N>::cast_from(residual[row * residual_stride + vector]);
+                    own += past;
+                    if comptime!(with_sums) {
+                        residual_sums[index] += past;
+                        x_sums[index] += own;
+                    }
                 }
                 d_x[row * vectors + vector] = Vector::cast_from(own);
             }
@@ -175,12 +189,16 @@ fn norm_backward_kernel<X: Float, P: Float, G: Float, O: Float, N: Size>(
         if vector < vectors && part < parts {
             partials[part * vectors + vector] = d_gamma[index];
             partials[(parts + part) * vectors + vector] = d_beta[index];
+            if comptime!(with_sums) {
+                partials[(2 * parts + part) * vectors + vector] = residual_sums[index];
+                partials[(3 * parts + part) * vectors + vector] = x_sums[index];
+            }
         }
     }
 }
 
 /// An output for `x`, in `dtype` if there is one.
-fn output_for(x: &CubeTensor, dtype: Option<FloatDType>) -> CubeTensor {
+pub(super) fn narrowed(x: &CubeTensor, dtype: Option<FloatDType>) -> CubeTensor {
     let dtype = dtype.map_or(x.dtype, DType::from);
     empty(x, x.meta.shape().clone(), dtype)
 }
@@ -193,7 +211,7 @@ pub(super) fn norm(
     epsilon: f64,
     dtype: Option<FloatDType>,
 ) -> Option<CubeTensor> {
-    let output = output_for(x, dtype);
+    let output = narrowed(x, dtype);
     let inputs = [x, &norm.gamma, &norm.beta].map(|tensor| as_rows(tensor.clone()));
     let plan = Plan::new(&inputs.each_ref())?;
     let [x, gamma, beta] = inputs;
@@ -225,7 +243,8 @@ pub(super) fn norm(
 }
 
 /// Gradients of `x`, `gamma` and `beta`, and the output, in `dtype` if there is one; nothing if
-/// they do not fit the kernel.
+/// they do not fit the kernel. `sums` are tensors for the sums over rows of `residual` and of the
+/// gradient of `x`, in the type of `gamma`, if they are wanted.
 pub(super) fn norm_backward(
     x: &CubeTensor,
     norm: &NormTensors<CubeBackend>,
@@ -233,8 +252,9 @@ pub(super) fn norm_backward(
     grad: &CubeTensor,
     residual: Option<&CubeTensor>,
     dtype: Option<FloatDType>,
+    sums: &[CubeTensor],
 ) -> Option<NormGradients<CubeBackend>> {
-    let (d_x, output) = (output_for(x, None), output_for(x, dtype));
+    let (d_x, output) = (narrowed(x, None), narrowed(x, dtype));
     let has_residual = residual.is_some();
     let [d_gamma, d_beta] = [&norm.gamma, &norm.beta]
         .map(|parameter| empty(x, parameter.meta.shape().clone(), parameter.dtype));
@@ -246,7 +266,10 @@ pub(super) fn norm_backward(
         return None;
     }
     let parts = parts_of(plan.rows);
-    let partials = empty(&x, [2, parts, plan.vectors * plan.size], DType::F32);
+    let mut all_sums = vec![&d_gamma, &d_beta];
+    all_sums.extend(sums);
+    let columns = plan.vectors * plan.size;
+    let partials = empty(&x, [all_sums.len(), parts, columns], DType::F32);
     let client = x.client.clone();
     let (x_elem, p_elem, g_elem) = (elem(&x), elem(&gamma), elem(&grad));
     // SAFETY: every index is below the rows, parts and vectors of the tensors it is used on.
@@ -270,6 +293,7 @@ pub(super) fn norm_backward(
             parts,
             epsilon as f32,
             has_residual,
+            !sums.is_empty(),
             plan.per_lane,
             plan.lanes,
             x_elem,
@@ -278,7 +302,7 @@ pub(super) fn norm_backward(
             elem(&output),
         );
     }
-    column_sums(partials, &d_gamma, Some(&d_beta));
+    column_sums(partials, &all_sums);
     Some(NormGradients {
         x: d_x,
         norm: NormTensors {

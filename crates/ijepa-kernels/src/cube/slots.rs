@@ -8,7 +8,7 @@ use burn_cubecl::{
     tensor::CubeTensor,
 };
 
-use super::lanes::{empty, longest_vector};
+use super::lanes::{longest_vector, output_for, with_shape};
 use crate::list::Tensors;
 
 /// Tensors of a launch at most; more make longer kernels, not faster ones.
@@ -26,15 +26,8 @@ pub(super) fn flat(tensors: Tensors<CubeBackend>) -> Vec<CubeTensor> {
 
 /// The inverse of [`flat`].
 pub(super) fn shaped(tensors: Vec<CubeTensor>, shapes: &[Shape]) -> Tensors<CubeBackend> {
-    let tensors = tensors.into_iter().zip(shapes).map(|(flat, shape)| {
-        CubeTensor::new_contiguous(
-            flat.client,
-            flat.device,
-            shape.clone(),
-            flat.handle,
-            flat.dtype,
-        )
-    });
+    let tensors = tensors.into_iter().zip(shapes);
+    let tensors = tensors.map(|(flat, shape)| with_shape(flat, shape.clone()));
     Tensors(tensors.collect())
 }
 
@@ -64,14 +57,10 @@ pub(super) fn outputs_for(
     tensors: &[CubeTensor],
     position: usize,
 ) -> (Vec<CubeTensor>, Vec<TensorArg>) {
-    let outputs = tensors.iter().zip(position..).map(|(tensor, position)| {
-        if tensor.can_mut() {
-            return (tensor.clone(), tensor.as_tensor_alias(position));
-        }
-        let output = empty(tensor, tensor.meta.shape().clone(), tensor.dtype);
-        (output.clone(), output.into_tensor_arg())
-    });
-    outputs.unzip()
+    let outputs = tensors.iter().zip(position..);
+    outputs
+        .map(|(tensor, position)| output_for(tensor, position, tensor.dtype))
+        .unzip()
 }
 
 pub(super) fn arguments<T: LaunchArg<RuntimeArg = TensorArg>>(

@@ -75,7 +75,8 @@ fn squares_kernel<N: Size>(
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn sum_kernel(x: &Tensor<f32>, output: &mut Tensor<f32>, total: usize, #[comptime] units: usize) {
     let mut sum = 0.0f32;
-    for turn in 0..total.div_ceil(units) {
+    let turns = total.div_ceil(units);
+    for turn in 0..turns {
         let at = turn * units + UNIT_POS as usize;
         if at < total {
             sum += x[at];

@@ -38,7 +38,8 @@ use crate::{
     list::Tensors,
     plain::{self, or_plain},
     primitives::{
-        BiasGeluGradients, LinearTensors, NormGradients, NormTensors, Primitives, Residual,
+        BiasGeluGradients, LinearTensors, NormGradients, NormTensors, NormedSum, Primitives,
+        Residual,
     },
     update::{AdamWRule, AdamWTensors},
 };
@@ -84,8 +85,24 @@ impl Primitives for Flex {
     ) -> FlexTensor {
         let LinearTensors { weight, bias } = &linear;
         let fits = all_f32([&residual, &x, weight, bias]);
-        or_plain!(fits, affine_onto(residual, x, linear));
+        if !fits {
+            let product = Self::product(x, linear.weight, dtype);
+            return Self::add_onto(residual, product, linear.bias);
+        }
         affine::affine_onto(residual, &x, weight, bias, Operands::of(dtype))
+    }
+
+    fn affine_onto_and_norm(
+        residual: FlexTensor,
+        x: FlexTensor,
+        linear: LinearTensors<Self>,
+        norm: NormTensors<Self>,
+        epsilon: f64,
+        dtype: Option<FloatDType>,
+    ) -> NormedSum<Self> {
+        let sum = Self::affine_onto(residual, x, linear, dtype);
+        let normed = Self::norm(sum.clone(), norm, epsilon, dtype);
+        NormedSum { sum, normed }
     }
 
     fn column_sums(x: FlexTensor) -> FlexTensor {
