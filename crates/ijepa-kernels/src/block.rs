@@ -8,7 +8,7 @@ use burn::{
 use crate::{
     plain,
     primitives::{
-        LinearTensors, NormGradients, NormTensors, NormedSum, Primitives, Residual,
+        LinearTensors, NormGradients, NormTensors, NormedSum, Optional, Primitives, Projected,
         SummedNormGradients,
     },
 };
@@ -108,7 +108,7 @@ impl<B: Backend> BlockTensors<B> {
 #[derive(Debug, Clone)]
 pub(crate) struct Activations<B: Backend> {
     /// Queries, keys and values.
-    qkv: FloatTensor<B>,
+    qkv: Projected<B>,
     /// Output of the attention before its projection.
     mixed: FloatTensor<B>,
     /// Residual stream between the two branches.
@@ -199,7 +199,7 @@ impl<B: Primitives> Block<'_, B> {
         B::norm(x.clone(), norm.clone(), epsilon, dtype)
     }
 
-    fn mix(&self, qkv: FloatTensor<B>) -> FloatTensor<B> {
+    fn mix(&self, qkv: Projected<B>) -> FloatTensor<B> {
         let BlockOptions {
             num_heads,
             outputs_from,
@@ -209,10 +209,10 @@ impl<B: Primitives> Block<'_, B> {
         B::mix(qkv, num_heads, outputs_from, compute_dtype)
     }
 
-    fn qkv(&self, x: &FloatTensor<B>) -> FloatTensor<B> {
+    fn qkv(&self, x: &FloatTensor<B>) -> Projected<B> {
         let normed = self.norm(&self.tensors.norm1, x);
         let linear = self.narrow_linear(&self.tensors.qkv);
-        B::affine(normed, linear, self.options.compute_dtype)
+        B::projected(normed, linear, self.options.compute_dtype)
     }
 
     /// The residual stream after the attention branch, and its norm.
@@ -272,7 +272,7 @@ impl<B: Primitives> Block<'_, B> {
         x: FloatTensor<B>,
         norm: &NormTensors<B>,
         grad: FloatTensor<B>,
-        residual: Residual<B>,
+        residual: Optional<B>,
     ) -> NormGradients<B> {
         let (epsilon, dtype) = self.norm_options();
         B::norm_backward(x, norm.clone(), epsilon, grad, residual, dtype)
@@ -300,7 +300,7 @@ impl<B: Primitives> Block<'_, B> {
             return (gradients, d_attention, [residual_sums, x_sums]);
         }
         let mlp_bias = B::column_sums(d_mlp);
-        let gradients = self.norm_backward(middle, norm, d_normed, Residual::Some(grad));
+        let gradients = self.norm_backward(middle, norm, d_normed, Optional::Some(grad));
         let d_attention = self.scale(Branch::Attention, gradients.x.clone());
         let biases = [mlp_bias, B::column_sums(d_attention.clone())];
         (gradients, d_attention, biases)
@@ -354,8 +354,8 @@ impl<B: Primitives> Block<'_, B> {
         );
         let d_normed = self.input_backward(&d_qkv, &t.qkv.weight);
         let (residual, rest) = match outputs_from {
-            0 => (Residual::Some(d_middle), None),
-            _ => (Residual::None, Some(d_middle)),
+            0 => (Optional::Some(d_middle), None),
+            _ => (Optional::None, Some(d_middle)),
         };
         let norm1 = self.norm_backward(x, &t.norm1, d_normed, residual);
         let d_x = match rest {

@@ -7,7 +7,7 @@ use burn::{
 
 use crate::{
     block::{BlockOptions, BlockTensors},
-    primitives::{LinearTensors, NormTensors, Primitives},
+    primitives::{LinearTensors, NormTensors, Primitives, Projected},
     tensors::operand,
 };
 
@@ -216,7 +216,7 @@ pub fn attention_from(
         "{triple} features are not queries, keys and values of {num_heads} heads"
     );
     assert!(first < tokens, "queries from token {first} of {tokens}");
-    let qkv = narrow(operand(qkv), dtype);
+    let qkv = Projected::whole(narrow(operand(qkv), dtype));
     widen(Dispatch::mix(qkv, num_heads, first, dtype), dtype)
 }
 

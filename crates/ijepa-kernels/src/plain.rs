@@ -24,8 +24,8 @@ use burn::{
 };
 
 use crate::primitives::{
-    BiasGeluGradients, LinearTensors, NormGradients, NormTensors, NormedSum, Primitives, Residual,
-    SummedNormGradients,
+    BiasGeluGradients, LinearTensors, NormGradients, NormTensors, NormedSum, Optional, Primitives,
+    Projected, SummedNormGradients,
 };
 
 #[cfg(feature = "heads")]
@@ -172,7 +172,7 @@ pub(crate) fn norm_backward<B: Primitives>(
     norm: NormTensors<B>,
     epsilon: f64,
     grad: FloatTensor<B>,
-    residual: Residual<B>,
+    residual: Optional<B>,
     dtype: Option<FloatDType>,
 ) -> NormGradients<B> {
     let (shape, wide) = (x.shape(), x.dtype());
@@ -191,8 +191,8 @@ pub(crate) fn norm_backward<B: Primitives>(
     );
     NormGradients {
         x: match residual {
-            Residual::Some(residual) => B::float_add(residual, x),
-            Residual::None => x,
+            Optional::Some(residual) => B::float_add(residual, x),
+            Optional::None => x,
         },
         norm: NormTensors {
             gamma: sum_of_rows::<B>(B::float_mul(grad.clone(), standard)),
@@ -213,7 +213,7 @@ pub(crate) fn norm_backward_and_sums<B: Primitives>(
     let sums = |x: &FloatTensor<B>, dtype| cast::<B>(B::column_sums(x.clone()), dtype);
     let parameters = norm.gamma.dtype();
     let residual_sums = sums(&residual, parameters);
-    let residual = Residual::Some(residual);
+    let residual = Optional::Some(residual);
     let gradients = B::norm_backward(x, norm, epsilon, grad, residual, dtype);
     SummedNormGradients {
         residual_sums,
@@ -307,6 +307,18 @@ fn attention_weights<B: Backend>(q: FloatTensor<B>, k: FloatTensor<B>) -> FloatT
     let scale = attention_scale::<B>(&q);
     let scores = B::float_matmul(B::float_mul_scalar(q, scale.into()), B::float_transpose(k));
     cast::<B>(B::softmax(widen::<B>(scores), 3), dtype)
+}
+
+/// Queries, keys and values with their bias.
+pub(crate) fn whole<B: Backend>(qkv: Projected<B>) -> FloatTensor<B> {
+    let Projected { product, bias } = qkv;
+    match bias {
+        Optional::Some(bias) => {
+            let shape = product.shape();
+            unrows::<B>(add_to_rows::<B>(rows::<B>(product), bias), &shape)
+        }
+        Optional::None => product,
+    }
 }
 
 pub(crate) fn mix<B: Backend>(

@@ -31,12 +31,30 @@ pub(crate) struct LinearTensors<B: Backend> {
     pub(crate) bias: FloatTensor<B>,
 }
 
-/// A gradient that reaches the input of a norm past it, if there is one.
+/// A tensor, if there is one.
 #[derive(Debug, Clone, ExtensionType)]
 #[extension_type(fusion: cfg(feature = "fusion"))]
-pub(crate) enum Residual<B: Backend> {
+pub(crate) enum Optional<B: Backend> {
     Some(FloatTensor<B>),
     None,
+}
+
+/// Queries, keys and values of all tokens, each by head, `[batch, tokens, 3 * dim]`, and their bias if
+/// it is still to be added.
+#[derive(Debug, Clone, ExtensionType)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
+pub(crate) struct Projected<B: Backend> {
+    pub(crate) product: FloatTensor<B>,
+    #[extension_type]
+    pub(crate) bias: Optional<B>,
+}
+
+impl<B: Backend> Projected<B> {
+    /// What has its bias.
+    pub(crate) fn whole(product: FloatTensor<B>) -> Self {
+        let bias = Optional::None;
+        Self { product, bias }
+    }
 }
 
 /// Gradients of a layer norm, and its output, which the backward pass computes on the way.
@@ -90,12 +108,7 @@ fn narrow_spec(x: &TensorSpec, dtype: &Option<FloatDType>) -> TensorSpec {
 
 /// Shape and type of the attention's output for `qkv`.
 #[cfg(feature = "fusion")]
-fn mixed_spec(
-    qkv: &TensorSpec,
-    _num_heads: &usize,
-    first: &usize,
-    _dtype: &Option<FloatDType>,
-) -> TensorSpec {
+fn mixed_spec(qkv: &TensorSpec, first: &usize) -> TensorSpec {
     let [batch, tokens, triple] = qkv.shape.dims::<3>();
     TensorSpec::new(Shape::new([batch, tokens - first, triple / 3]), qkv.dtype)
 }
@@ -151,6 +164,19 @@ pub(crate) trait Primitives: Backend {
     ) -> FloatTensor<Self> {
         let _ = dtype;
         plain::affine::<Self>(x, linear)
+    }
+
+    /// `x W + bias` for [`mix`](Self::mix), which adds the bias where that costs less.
+    #[fusion(default)]
+    fn projected(
+        x: FloatTensor<Self>,
+        #[extension_type] linear: LinearTensors<Self>,
+        dtype: Option<FloatDType>,
+    ) -> Projected<Self> {
+        Projected {
+            product: Self::product(x, linear.weight, dtype),
+            bias: Optional::Some(linear.bias),
+        }
     }
 
     /// `residual + x + bias` in the type of `residual`; `x` may be narrower.
@@ -234,7 +260,7 @@ pub(crate) trait Primitives: Backend {
         #[extension_type] norm: NormTensors<Self>,
         epsilon: f64,
         grad: FloatTensor<Self>,
-        #[extension_type] residual: Residual<Self>,
+        #[extension_type] residual: Optional<Self>,
         dtype: Option<FloatDType>,
     ) -> NormGradients<Self> {
         plain::norm_backward::<Self>(x, norm, epsilon, grad, residual, dtype)
@@ -282,23 +308,22 @@ pub(crate) trait Primitives: Backend {
         plain::biased_gelu_backward::<Self>(x, bias, grad)
     }
 
-    /// Self-attention of `[batch, tokens, 3 * dim]` (queries, keys and values, each by head) for
-    /// the queries from token `first` on, giving `[batch, tokens - first, dim]`.
-    #[fusion(meta = mixed_spec)]
+    /// Self-attention for the queries from token `first` on, giving `[batch, tokens - first, dim]`.
+    #[fusion(meta = |qkv, _num_heads, first, _dtype| mixed_spec(&qkv.product, first))]
     fn mix(
-        qkv: FloatTensor<Self>,
+        #[extension_type] qkv: Projected<Self>,
         num_heads: usize,
         first: usize,
         dtype: Option<FloatDType>,
     ) -> FloatTensor<Self> {
         let _ = dtype;
-        plain::mix::<Self>(qkv, num_heads, first)
+        plain::mix::<Self>(plain::whole::<Self>(qkv), num_heads, first)
     }
 
     /// Backward pass of [`mix`](Self::mix), whose output is `mixed`.
-    #[fusion(meta = |qkv, _mixed, _grad, _num_heads, _first, _dtype| qkv.clone())]
+    #[fusion(meta = |qkv, _mixed, _grad, _num_heads, _first, _dtype| qkv.product.clone())]
     fn mix_backward(
-        qkv: FloatTensor<Self>,
+        #[extension_type] qkv: Projected<Self>,
         mixed: FloatTensor<Self>,
         grad: FloatTensor<Self>,
         num_heads: usize,
@@ -306,6 +331,7 @@ pub(crate) trait Primitives: Backend {
         dtype: Option<FloatDType>,
     ) -> FloatTensor<Self> {
         let _ = dtype;
+        let qkv = plain::whole::<Self>(qkv);
         plain::mix_backward::<Self>(qkv, mixed, grad, num_heads, first)
     }
 

@@ -16,7 +16,7 @@ use self::node::node;
 use crate::{
     block::{self, BlockOptions, BlockTensors},
     plain,
-    primitives::{LinearTensors, NormTensors, Primitives, Residual},
+    primitives::{LinearTensors, NormTensors, Optional, Primitives, Projected},
 };
 
 impl<B: Primitives, C: CheckpointStrategy> Primitives for Autodiff<B, C> {
@@ -66,7 +66,7 @@ impl<B: Primitives, C: CheckpointStrategy> Primitives for Autodiff<B, C> {
                 (B::norm(x, norm, epsilon, dtype), kept)
             },
             |(x, norm, epsilon), grad, _| {
-                let gradients = B::norm_backward(x, norm, epsilon, grad, Residual::None, None);
+                let gradients = B::norm_backward(x, norm, epsilon, grad, Optional::None, None);
                 let norm = gradients.norm;
                 [gradients.x, norm.gamma, norm.beta].map(Some)
             },
@@ -88,20 +88,21 @@ impl<B: Primitives, C: CheckpointStrategy> Primitives for Autodiff<B, C> {
     }
 
     fn mix(
-        qkv: FloatTensor<Self>,
+        qkv: Projected<Self>,
         num_heads: usize,
         first: usize,
         dtype: Option<FloatDType>,
     ) -> FloatTensor<Self> {
         node::<_, B, C, _>(
-            [qkv],
+            [plain::whole::<Self>(qkv)],
             |[qkv], keep| {
                 let kept = keep.then(|| qkv.clone());
-                let mixed = B::mix(qkv, num_heads, first, dtype);
+                let mixed = B::mix(Projected::whole(qkv), num_heads, first, dtype);
                 let kept = kept.map(|qkv| (qkv, mixed.clone(), [num_heads, first], dtype));
                 (mixed, kept)
             },
             |(qkv, mixed, [num_heads, first], dtype), grad, _| {
+                let qkv = Projected::whole(qkv);
                 let grad = B::mix_backward(qkv, mixed, grad, num_heads, first, dtype);
                 [Some(grad)]
             },

@@ -3,7 +3,8 @@
 use burn::{backend::ops::FloatTensorOps, tensor::Shape};
 use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 
-use super::{heads, softmax};
+use super::{fit, heads, softmax};
+use crate::primitives::{Optional, Projected};
 
 type Ops = CubeBackend;
 
@@ -24,8 +25,18 @@ fn join_one(x: CubeTensor) -> CubeTensor {
     Ops::float_reshape(joined, Shape::new([batch, tokens, heads * head_dim]))
 }
 
+/// Whether the kernels take `qkv`.
+pub(super) fn fits(qkv: &Projected<Ops>) -> bool {
+    let Projected { product, bias } = qkv;
+    let bias_fits = match bias {
+        Optional::Some(bias) => fit([bias]),
+        Optional::None => true,
+    };
+    bias_fits && fit([product]) && softmax::fits(product, product.meta.shape()[1])
+}
+
 /// See [`Primitives::mix`](crate::primitives::Primitives::mix).
-pub(super) fn mix(qkv: &CubeTensor, num_heads: usize, first: usize) -> CubeTensor {
+pub(super) fn mix(qkv: &Projected<Ops>, num_heads: usize, first: usize) -> CubeTensor {
     let [q, k, v] = heads::split(qkv, num_heads, first);
     let scale = scale_of(&q);
     let weights = softmax::softmax(times_transposed(q, k), scale);
@@ -34,7 +45,7 @@ pub(super) fn mix(qkv: &CubeTensor, num_heads: usize, first: usize) -> CubeTenso
 
 /// See [`Primitives::mix_backward`](crate::primitives::Primitives::mix_backward).
 pub(super) fn mix_backward(
-    qkv: &CubeTensor,
+    qkv: &Projected<Ops>,
     grad: &CubeTensor,
     num_heads: usize,
     first: usize,

@@ -34,7 +34,7 @@ use crate::{
     list::Tensors,
     plain::{self, or_plain},
     primitives::{
-        BiasGeluGradients, NormGradients, NormTensors, NormedSum, Primitives, Residual,
+        BiasGeluGradients, NormGradients, NormTensors, NormedSum, Optional, Primitives, Projected,
         SummedNormGradients,
     },
     update::{AdamWRule, AdamWTensors},
@@ -115,13 +115,13 @@ impl Primitives for CubeBackend {
         norm: NormTensors<Self>,
         epsilon: f64,
         grad: CubeTensor,
-        residual: Residual<Self>,
+        residual: Optional<Self>,
         dtype: Option<FloatDType>,
     ) -> NormGradients<Self> {
         let NormTensors { gamma, beta } = &norm;
         let (onto, residual_fits) = match &residual {
-            Residual::Some(onto) => (Some(onto), fit([onto]) && alike([&x, onto])),
-            Residual::None => (None, true),
+            Optional::Some(onto) => (Some(onto), fit([onto]) && alike([&x, onto])),
+            Optional::None => (None, true),
         };
         let usable =
             residual_fits && fit([&x, gamma, beta, &grad]) && alike([gamma, beta]) && takes(dtype);
@@ -179,28 +179,30 @@ impl Primitives for CubeBackend {
     }
 
     fn mix(
-        qkv: CubeTensor,
+        qkv: Projected<Self>,
         num_heads: usize,
         first: usize,
         _dtype: Option<FloatDType>,
     ) -> CubeTensor {
-        let usable = fit([&qkv]) && softmax::fits(&qkv, qkv.meta.shape()[1]);
-        or_plain!(usable, mix(qkv, num_heads, first));
-        attention::mix(&qkv, num_heads, first)
+        if attention::fits(&qkv) {
+            return attention::mix(&qkv, num_heads, first);
+        }
+        plain::mix::<Self>(plain::whole::<Self>(qkv), num_heads, first)
     }
 
     fn mix_backward(
-        qkv: CubeTensor,
+        qkv: Projected<Self>,
         mixed: CubeTensor,
         grad: CubeTensor,
         num_heads: usize,
         first: usize,
         _dtype: Option<FloatDType>,
     ) -> CubeTensor {
-        let usable =
-            fit([&qkv, &grad]) && alike([&qkv, &grad]) && softmax::fits(&qkv, qkv.meta.shape()[1]);
-        or_plain!(usable, mix_backward(qkv, mixed, grad, num_heads, first));
-        attention::mix_backward(&qkv, &grad, num_heads, first)
+        if attention::fits(&qkv) && fit([&grad]) && alike([&qkv.product, &grad]) {
+            return attention::mix_backward(&qkv, &grad, num_heads, first);
+        }
+        let qkv = plain::whole::<Self>(qkv);
+        plain::mix_backward::<Self>(qkv, mixed, grad, num_heads, first)
     }
 
     fn adamw(

@@ -38,8 +38,8 @@ use crate::{
     list::Tensors,
     plain::{self, or_plain},
     primitives::{
-        BiasGeluGradients, LinearTensors, NormGradients, NormTensors, NormedSum, Primitives,
-        Residual,
+        BiasGeluGradients, LinearTensors, NormGradients, NormTensors, NormedSum, Optional,
+        Primitives, Projected,
     },
     update::{AdamWRule, AdamWTensors},
 };
@@ -75,6 +75,14 @@ impl Primitives for Flex {
         let LinearTensors { weight, bias } = &linear;
         or_plain!(all_f32([&x, weight, bias]), affine(x, linear));
         affine::affine(&x, weight, Some(bias), Operands::of(dtype))
+    }
+
+    fn projected(
+        x: FlexTensor,
+        linear: LinearTensors<Self>,
+        dtype: Option<FloatDType>,
+    ) -> Projected<Self> {
+        Projected::whole(Self::affine(x, linear, dtype))
     }
 
     fn affine_onto(
@@ -126,13 +134,13 @@ impl Primitives for Flex {
         norm: NormTensors<Self>,
         epsilon: f64,
         grad: FlexTensor,
-        residual: Residual<Self>,
+        residual: Optional<Self>,
         dtype: Option<FloatDType>,
     ) -> NormGradients<Self> {
         let fits = all_f32([&x, &norm.gamma, &norm.beta, &grad])
             && match &residual {
-                Residual::Some(residual) => all_f32([residual]),
-                Residual::None => true,
+                Optional::Some(residual) => all_f32([residual]),
+                Optional::None => true,
             };
         or_plain!(fits, norm_backward(x, norm, epsilon, grad, residual, dtype));
         let gradients = norm::norm_backward(&x, &norm, epsilon as f32, grad, residual);
@@ -158,23 +166,25 @@ impl Primitives for Flex {
     }
 
     fn mix(
-        qkv: FlexTensor,
+        qkv: Projected<Self>,
         num_heads: usize,
         first: usize,
         dtype: Option<FloatDType>,
     ) -> FlexTensor {
+        let qkv = plain::whole::<Self>(qkv);
         or_plain!(all_f32([&qkv]), mix(qkv, num_heads, first));
         attention::mix(&qkv, num_heads, first, Operands::of(dtype))
     }
 
     fn mix_backward(
-        qkv: FlexTensor,
+        qkv: Projected<Self>,
         mixed: FlexTensor,
         grad: FlexTensor,
         num_heads: usize,
         first: usize,
         dtype: Option<FloatDType>,
     ) -> FlexTensor {
+        let qkv = plain::whole::<Self>(qkv);
         let fits = all_f32([&qkv, &mixed, &grad]);
         or_plain!(fits, mix_backward(qkv, mixed, grad, num_heads, first));
         let operands = Operands::of(dtype);
