@@ -53,5 +53,5 @@ pub use list::TensorList;
 pub use maps::{Activation, GroupNormOptions, conv3x3, group_norm};
 pub use memory::keep_freed_memory;
 pub use processor::has_bf16_products;
-pub use update::{AdamWRule, adamw, lerp, squared_norm};
+pub use update::{AdamWRule, adamw, add, lerp, scale, squared_norm};
 pub use workers::on_workers;

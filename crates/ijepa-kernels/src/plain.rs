@@ -32,7 +32,9 @@ use crate::primitives::{
 pub(crate) use heads::{add_product, cross_entropy, fold, step_heads};
 #[cfg(feature = "maps")]
 pub(crate) use maps::{conv3x3, conv3x3_weight_backward, group_norm, group_norm_backward};
-pub(crate) use update::{adamw, adamw_one, lerp, lerp_one, squared_norm, squared_norm_one, total};
+pub(crate) use update::{
+    adamw, adamw_one, blend, blend_one, scale, squared_norm, squared_norm_one, total,
+};
 
 /// `[.., features]` as `[rows, features]`.
 fn rows<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {

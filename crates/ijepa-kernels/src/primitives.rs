@@ -355,14 +355,20 @@ pub(crate) trait Primitives: Backend {
         plain::adamw::<Self>(tensors, gradients, &rules)
     }
 
-    /// `x + weight * (towards - x)` of every tensor.
-    #[fusion(meta = |x, _towards, _weight| x.clone())]
-    fn lerp(
+    /// `a x + b y` of every tensor, given `[a, b]`.
+    #[fusion(meta = |x, _y, _weights| x.clone())]
+    fn blend(
         #[extension_type] x: Tensors<Self>,
-        #[extension_type] towards: Tensors<Self>,
-        weight: f64,
+        #[extension_type] y: Tensors<Self>,
+        weights: [f64; 2],
     ) -> Tensors<Self> {
-        plain::lerp::<Self>(x, towards, weight)
+        plain::blend::<Self>(x, y, weights)
+    }
+
+    /// Every tensor times `factor`, `[1]`.
+    #[fusion(meta = |x, _factor| x.clone())]
+    fn scale(#[extension_type] x: Tensors<Self>, factor: FloatTensor<Self>) -> Tensors<Self> {
+        plain::scale::<Self>(x, factor)
     }
 
     /// The sum of the squares of all elements of all tensors, `[1]`.

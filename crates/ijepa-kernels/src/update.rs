@@ -8,6 +8,7 @@ use burn::{
 use crate::{
     list::{TensorList, Tensors},
     primitives::Primitives,
+    tensors::constant,
 };
 
 /// Constants of one AdamW update (Loshchilov and Hutter 2019), as PyTorch computes it.
@@ -113,11 +114,37 @@ pub fn adamw(
 ///
 /// Panics if the lists differ in length or the tensors of a place in shape.
 pub fn lerp(x: TensorList, towards: TensorList, weight: f64) -> TensorList {
-    assert_eq!(x.shapes(), towards.shapes(), "shapes of a moving average");
+    blend(x, towards, [1.0 - weight, weight])
+}
+
+/// `x + y` of every tensor.
+///
+/// # Panics
+///
+/// Panics if the lists differ in length or the tensors of a place in shape.
+pub fn add(x: TensorList, y: TensorList) -> TensorList {
+    blend(x, y, [1.0; 2])
+}
+
+fn blend(x: TensorList, y: TensorList, weights: [f64; 2]) -> TensorList {
+    assert_eq!(x.shapes(), y.shapes(), "shapes of a sum");
     if x.is_empty() {
         return x;
     }
-    Dispatch::lerp(x.into(), towards.into(), weight).into()
+    Dispatch::blend(x.into(), y.into(), weights).into()
+}
+
+/// Every tensor times `factor`, `[1]`.
+///
+/// # Panics
+///
+/// Panics on a factor that records gradients.
+pub fn scale(x: TensorList, factor: Tensor<1>) -> TensorList {
+    assert_eq!(factor.dims(), [1], "shape of a factor");
+    if x.is_empty() {
+        return x;
+    }
+    Dispatch::scale(x.into(), constant(factor)).into()
 }
 
 /// The sum of the squares of all elements of all tensors, `[1]`.

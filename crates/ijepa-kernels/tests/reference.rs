@@ -218,6 +218,9 @@ fn many_tensors_are_updated_as_each_alone() {
     let [parameters, firsts, seconds, gradients] = lists;
     let norm: f32 = ijepa_kernels::squared_norm(gradients.clone()).into_scalar();
     let mut moved = ijepa_kernels::lerp(parameters.clone(), gradients.clone(), 0.25);
+    let mut sums = ijepa_kernels::add(parameters.clone(), gradients.clone());
+    let factor = Tensor::from_data([0.75], &device());
+    let mut scaled = ijepa_kernels::scale(gradients.clone(), factor);
     let (mut parameters, [mut firsts, mut seconds]) =
         ijepa_kernels::adamw(parameters, [firsts, seconds], gradients, rules.clone());
     let mut squares = 0.0;
@@ -225,6 +228,11 @@ fn many_tensors_are_updated_as_each_alone() {
         let [parameter, first, second, gradient] = tensors(index).map(TensorList::of);
         let alone: f32 = ijepa_kernels::squared_norm(gradient.clone()).into_scalar();
         squares += f64::from(alone);
+        let [a, b] = [&parameter, &gradient].map(|x| first_of::<3>(x.clone()));
+        let expected: Vec<f32> = a.iter().zip(&b).map(|(a, b)| a + b).collect();
+        assert_eq!(take::<3>(&mut sums), expected, "{index}");
+        let expected: Vec<f32> = b.iter().map(|b| b * 0.75).collect();
+        assert_eq!(take::<3>(&mut scaled), expected, "{index}");
         let expected = ijepa_kernels::lerp(parameter.clone(), gradient.clone(), 0.25);
         assert_eq!(take::<3>(&mut moved), first_of::<3>(expected), "{index}");
         let (parameter, [first, second]) =

@@ -216,9 +216,15 @@ impl Primitives for CubeBackend {
         update::adamw(tensors, gradients, &rules)
     }
 
-    fn lerp(x: Tensors<Self>, towards: Tensors<Self>, weight: f64) -> Tensors<Self> {
-        or_plain!(lists_of_f32([&x, &towards]), lerp(x, towards, weight));
-        update::lerp(x, towards, weight)
+    fn blend(x: Tensors<Self>, y: Tensors<Self>, weights: [f64; 2]) -> Tensors<Self> {
+        or_plain!(lists_of_f32([&x, &y]), blend(x, y, weights));
+        update::blend(x, y, weights)
+    }
+
+    fn scale(x: Tensors<Self>, factor: CubeTensor) -> Tensors<Self> {
+        let usable = lists_of_f32([&x]) && factor.dtype == DType::F32;
+        or_plain!(usable, scale(x, factor));
+        update::scale(x, factor)
     }
 
     fn squared_norm(x: Tensors<Self>) -> CubeTensor {

@@ -43,6 +43,11 @@ pub(super) fn slots_of(tensor: &CubeTensor, each: usize) -> usize {
     (bindings.saturating_sub(2) / each).clamp(1, SLOTS)
 }
 
+/// The tensors of the next launch.
+pub(super) fn next(list: &mut Vec<CubeTensor>, slots: usize) -> Vec<CubeTensor> {
+    list.drain(..slots.min(list.len())).collect()
+}
+
 /// The longest vectors that divide all tensors, and the vectors of each.
 pub(super) fn vectors_of(tensors: &[CubeTensor]) -> (usize, Vec<usize>) {
     let lengths = || tensors.iter().map(|tensor| tensor.meta.num_elements());

@@ -9,7 +9,7 @@ use burn_cubecl::{
 
 use super::{
     lanes::{address_type, empty},
-    slots::{arguments, flat, slots_of, vectors_of},
+    slots::{arguments, flat, next, slots_of, vectors_of},
 };
 use crate::list::Tensors;
 
@@ -97,7 +97,7 @@ pub(super) fn squared_norm(x: Tensors<CubeBackend>) -> CubeTensor {
     let sums = empty(&x[0], [all_parts], DType::F32);
     let mut from = 0;
     while !x.is_empty() {
-        let of_launch: Vec<CubeTensor> = x.drain(..slots.min(x.len())).collect();
+        let of_launch = next(&mut x, slots);
         let parts: Vec<usize> = of_launch.iter().map(parts_of).collect();
         let next = from + parts.iter().sum::<usize>();
         squares_launch(of_launch, &sums, from, parts);

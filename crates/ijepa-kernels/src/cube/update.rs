@@ -9,7 +9,7 @@ use burn_cubecl::{
 
 use super::{
     lanes::{address_type, elementwise},
-    slots::{arguments, flat, outputs_for, shaped, shapes_of, slots_of, vectors_of},
+    slots::{arguments, flat, next, outputs_for, shaped, shapes_of, slots_of, vectors_of},
 };
 use crate::{
     list::Tensors,
@@ -82,12 +82,12 @@ fn adamw_kernel<N: Size>(
 }
 
 #[cube(launch_unchecked, address_type = "dynamic")]
-fn lerp_kernel<N: Size>(
+fn blend_kernel<N: Size>(
     x: &Sequence<OwnedTensor<Vector<f32, N>>>,
-    towards: &Sequence<OwnedTensor<Vector<f32, N>>>,
+    y: &Sequence<OwnedTensor<Vector<f32, N>>>,
     outputs: &mut Sequence<OwnedTensor<Vector<f32, N>>>,
-    kept: f32,
-    weight: f32,
+    a: f32,
+    b: f32,
     totals: &Sequence<usize>,
     #[comptime] slots: usize,
 ) {
@@ -97,8 +97,29 @@ fn lerp_kernel<N: Size>(
         let end = start + totals[slot];
         if ABSOLUTE_POS >= start && ABSOLUTE_POS < end {
             let at = ABSOLUTE_POS - start;
-            let kept = x[slot][at] * Vector::new(kept);
-            outputs.index_mut(slot)[at] = kept + towards[slot][at] * Vector::new(weight);
+            let own = x[slot][at] * Vector::new(a);
+            outputs.index_mut(slot)[at] = own + y[slot][at] * Vector::new(b);
+        }
+        start = end;
+    }
+}
+
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn scale_kernel<N: Size>(
+    x: &Sequence<OwnedTensor<Vector<f32, N>>>,
+    outputs: &mut Sequence<OwnedTensor<Vector<f32, N>>>,
+    factor: &Tensor<f32>,
+    totals: &Sequence<usize>,
+    #[comptime] slots: usize,
+) {
+    let factor = factor[0];
+    let mut start = 0usize;
+    #[unroll]
+    for slot in 0..slots {
+        let end = start + totals[slot];
+        if ABSOLUTE_POS >= start && ABSOLUTE_POS < end {
+            let at = ABSOLUTE_POS - start;
+            outputs.index_mut(slot)[at] = x[slot][at] * Vector::new(factor);
         }
         start = end;
     }
@@ -121,9 +142,7 @@ pub(super) fn adamw(
     let mut lists = lists.map(flat);
     let mut updated = [(); 3].map(|()| Vec::new());
     for rules in rules.chunks(slots) {
-        let of_launch = lists
-            .each_mut()
-            .map(|list| list.drain(..rules.len()).collect());
+        let of_launch = lists.each_mut().map(|list| next(list, slots));
         for (all, new) in updated.iter_mut().zip(adamw_launch(of_launch, rules)) {
             all.extend(new);
         }
@@ -169,25 +188,23 @@ fn adamw_launch(tensors: [Vec<CubeTensor>; 4], rules: &[AdamWRule]) -> [Vec<Cube
     [new_parameters, new_firsts, new_seconds]
 }
 
-/// `x + weight * (towards - x)`.
-pub(super) fn lerp(
+/// `a x + b y`.
+pub(super) fn blend(
     x: Tensors<CubeBackend>,
-    towards: Tensors<CubeBackend>,
-    weight: f64,
+    y: Tensors<CubeBackend>,
+    weights: [f64; 2],
 ) -> Tensors<CubeBackend> {
-    let shapes = shapes_of(&x);
-    let slots = slots_of(&x.0[0], 3);
-    let mut lists = [x, towards].map(flat);
-    let mut moved = Vec::new();
-    while !lists[0].is_empty() {
-        let slots = slots.min(lists[0].len());
-        let of_launch = lists.each_mut().map(|list| list.drain(..slots).collect());
-        moved.extend(lerp_launch(of_launch, weight));
+    let (shapes, slots) = (shapes_of(&x), slots_of(&x.0[0], 3));
+    let [mut x, mut y] = [x, y].map(flat);
+    let mut sums = Vec::new();
+    while !x.is_empty() {
+        let [x, y] = [&mut x, &mut y].map(|list| next(list, slots));
+        sums.extend(blend_launch(x, y, weights));
     }
-    shaped(moved, &shapes)
+    shaped(sums, &shapes)
 }
 
-fn lerp_launch([x, towards]: [Vec<CubeTensor>; 2], weight: f64) -> Vec<CubeTensor> {
+fn blend_launch(x: Vec<CubeTensor>, y: Vec<CubeTensor>, [a, b]: [f64; 2]) -> Vec<CubeTensor> {
     let client = x[0].client.clone();
     let slots = x.len();
     let (size, totals) = vectors_of(&x);
@@ -196,17 +213,53 @@ fn lerp_launch([x, towards]: [Vec<CubeTensor>; 2], weight: f64) -> Vec<CubeTenso
     let (outputs, outputs_out) = outputs_for(&x, 0);
     // SAFETY: units past the last vector do nothing; tensors of a place have the same size.
     unsafe {
-        lerp_kernel::launch_unchecked(
+        blend_kernel::launch_unchecked(
             &client,
             count,
             dim,
             address,
             size,
             arguments(x),
-            arguments(towards),
+            arguments(y),
             outputs_out.into_iter().collect(),
-            (1.0 - weight) as f32,
-            weight as f32,
+            a as f32,
+            b as f32,
+            totals.into_iter().collect(),
+            slots,
+        );
+    }
+    outputs
+}
+
+/// Every tensor times `factor`.
+pub(super) fn scale(x: Tensors<CubeBackend>, factor: CubeTensor) -> Tensors<CubeBackend> {
+    let (shapes, slots) = (shapes_of(&x), slots_of(&x.0[0], 2));
+    let mut x = flat(x);
+    let mut scaled = Vec::new();
+    while !x.is_empty() {
+        scaled.extend(scale_launch(next(&mut x, slots), factor.clone()));
+    }
+    shaped(scaled, &shapes)
+}
+
+fn scale_launch(x: Vec<CubeTensor>, factor: CubeTensor) -> Vec<CubeTensor> {
+    let client = x[0].client.clone();
+    let slots = x.len();
+    let (size, totals) = vectors_of(&x);
+    let (count, dim) = elementwise(&client, totals.iter().sum());
+    let address = address_type(&x.iter().collect::<Vec<_>>());
+    let (outputs, outputs_out) = outputs_for(&x, 0);
+    // SAFETY: units past the last vector do nothing; tensors of a place have the same size.
+    unsafe {
+        scale_kernel::launch_unchecked(
+            &client,
+            count,
+            dim,
+            address,
+            size,
+            arguments(x),
+            outputs_out.into_iter().collect(),
+            factor.into_tensor_arg(),
             totals.into_iter().collect(),
             slots,
         );

@@ -26,7 +26,7 @@ mod simd;
 mod update;
 
 use burn::{
-    backend::{Flex, flex::FlexTensor},
+    backend::{Flex, flex::FlexTensor, ops::FloatTensorOps},
     tensor::{DType, FloatDType},
 };
 
@@ -203,11 +203,19 @@ impl Primitives for Flex {
         })
     }
 
-    fn lerp(x: Tensors<Self>, towards: Tensors<Self>, weight: f64) -> Tensors<Self> {
-        x.zip_map(towards, |x, towards| {
-            or_plain!(all_f32([&x, &towards]), lerp_one(x, towards, weight));
-            update::lerp(x, &towards, weight)
+    fn blend(x: Tensors<Self>, y: Tensors<Self>, weights: [f64; 2]) -> Tensors<Self> {
+        x.zip_map(y, |x, y| {
+            or_plain!(all_f32([&x, &y]), blend_one(x, y, weights));
+            update::blend(x, &y, weights)
         })
+    }
+
+    fn scale(x: Tensors<Self>, factor: FlexTensor) -> Tensors<Self> {
+        or_plain!(all_f32([&factor]), scale(x, factor));
+        let factor = update::number(&factor);
+        let scaled = x.0.into_iter();
+        let scaled = scaled.map(|x| Self::float_mul_scalar(x, factor.into()));
+        Tensors(scaled.collect())
     }
 
     fn squared_norm(x: Tensors<Self>) -> FlexTensor {

@@ -61,30 +61,35 @@ pub(super) fn adamw(
     [parameter, first, second]
 }
 
-/// A step of a moving average.
-struct Lerp<'a> {
+/// A weighted sum.
+struct Blend<'a> {
     x: &'a mut [f32],
-    towards: &'a [f32],
-    weight: f64,
+    y: &'a [f32],
+    weights: [f64; 2],
 }
 
-impl Kernel for Lerp<'_> {
+impl Kernel for Blend<'_> {
     #[inline(always)]
     fn run(self) {
-        let (kept, weight) = ((1.0 - self.weight) as f32, self.weight as f32);
-        for (x, towards) in self.x.iter_mut().zip(self.towards) {
-            *x = *x * kept + towards * weight;
+        let [a, b] = self.weights.map(|weight| weight as f32);
+        for (x, y) in self.x.iter_mut().zip(self.y) {
+            *x = *x * a + y * b;
         }
     }
 }
 
-pub(super) fn lerp(mut x: FlexTensor, towards: &FlexTensor, weight: f64) -> FlexTensor {
-    let towards = contiguous(towards);
+pub(super) fn blend(mut x: FlexTensor, y: &FlexTensor, weights: [f64; 2]) -> FlexTensor {
+    let y = contiguous(y);
     make_own(&mut x)
         .par_chunks_mut(TASK)
-        .zip(values(&towards).par_chunks(TASK))
-        .for_each(|(x, towards)| vectorized(Lerp { x, towards, weight }));
+        .zip(values(&y).par_chunks(TASK))
+        .for_each(|(x, y)| vectorized(Blend { x, y, weights }));
     x
+}
+
+/// The first element.
+pub(super) fn number(x: &FlexTensor) -> f32 {
+    values(&contiguous(x))[0]
 }
 
 /// The sum of squares of a piece.

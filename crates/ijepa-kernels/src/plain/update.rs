@@ -1,6 +1,9 @@
 //! Optimizer steps.
 
-use burn::backend::{Backend, tensor::FloatTensor};
+use burn::{
+    backend::{Backend, TensorMetadata, tensor::FloatTensor},
+    tensor::Shape,
+};
 
 use crate::{
     list::Tensors,
@@ -37,17 +40,25 @@ pub(crate) fn adamw_one<B: Backend>(
     [B::float_sub(decayed, step), first, second]
 }
 
-pub(crate) fn lerp<B: Backend>(x: Tensors<B>, towards: Tensors<B>, weight: f64) -> Tensors<B> {
-    x.zip_map(towards, |x, towards| lerp_one::<B>(x, towards, weight))
+pub(crate) fn blend<B: Backend>(x: Tensors<B>, y: Tensors<B>, weights: [f64; 2]) -> Tensors<B> {
+    x.zip_map(y, |x, y| blend_one::<B>(x, y, weights))
 }
 
-pub(crate) fn lerp_one<B: Backend>(
+pub(crate) fn blend_one<B: Backend>(
     x: FloatTensor<B>,
-    towards: FloatTensor<B>,
-    weight: f64,
+    y: FloatTensor<B>,
+    [a, b]: [f64; 2],
 ) -> FloatTensor<B> {
-    let kept = B::float_mul_scalar(x, (1.0 - weight).into());
-    B::float_add(kept, B::float_mul_scalar(towards, weight.into()))
+    let own = B::float_mul_scalar(x, a.into());
+    B::float_add(own, B::float_mul_scalar(y, b.into()))
+}
+
+pub(crate) fn scale<B: Backend>(x: Tensors<B>, factor: FloatTensor<B>) -> Tensors<B> {
+    let scaled = x.0.into_iter().map(|x| {
+        let ones = Shape::from(vec![1; x.shape().num_dims()]);
+        B::float_mul(x, B::float_reshape(factor.clone(), ones))
+    });
+    Tensors(scaled.collect())
 }
 
 pub(crate) fn squared_norm<B: Backend>(x: Tensors<B>) -> FloatTensor<B> {
