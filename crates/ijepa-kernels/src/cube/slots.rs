@@ -36,11 +36,14 @@ pub(super) fn shapes_of(tensors: &Tensors<CubeBackend>) -> Vec<Shape> {
     tensors.map(|tensor| tensor.meta.shape().clone()).collect()
 }
 
-/// Tensors of a launch that binds `each` buffers for every one of them.
-pub(super) fn slots_of(tensor: &CubeTensor, each: usize) -> usize {
-    let bindings = tensor.client.properties().hardware.max_bindings as usize;
-    // Two more hold sums and what a launch is told.
-    (bindings.saturating_sub(2) / each).clamp(1, SLOTS)
+/// How many tensors fit a launch that reads `read` buffers for each and changes those of `updated`,
+/// in place if it can.
+pub(super) fn slots_of(like: &CubeTensor, read: usize, updated: &[Vec<CubeTensor>]) -> usize {
+    let in_place = |list: &Vec<CubeTensor>| list.iter().all(CubeTensor::can_mut);
+    let written = updated.iter().filter(|list| !in_place(list)).count();
+    let bindings = like.client.properties().hardware.max_bindings as usize;
+    // Two more hold a number and what a launch is told.
+    (bindings.saturating_sub(2) / (read + written)).clamp(1, SLOTS)
 }
 
 /// The tensors of the next launch.

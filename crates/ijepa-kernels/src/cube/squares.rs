@@ -90,7 +90,7 @@ fn sum_kernel(x: &Tensor<f32>, output: &mut Tensor<f32>, total: usize, #[comptim
 
 /// The sum of the squares of all elements, `[1]`: of parts first, then of their sums.
 pub(super) fn squared_norm(x: Tensors<CubeBackend>) -> CubeTensor {
-    let slots = slots_of(&x.0[0], 1);
+    let slots = slots_of(&x.0[0], 1, &[]);
     let mut x = flat(x);
     let parts_of = |x: &CubeTensor| x.meta.num_elements().div_ceil(64 * UNITS).clamp(1, 512);
     let all_parts: usize = x.iter().map(parts_of).sum();

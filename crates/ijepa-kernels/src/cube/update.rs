@@ -1,6 +1,8 @@
 //! What an optimizer step computes: one pass over each tensor, in place where nobody else holds
 //! it, and many tensors in a launch.
 
+use std::slice::from_ref;
+
 use burn_cubecl::{
     CubeBackend,
     cubecl::{self, prelude::*},
@@ -132,7 +134,6 @@ pub(super) fn adamw(
     rules: &[AdamWRule],
 ) -> AdamWTensors<CubeBackend> {
     let shapes = shapes_of(&gradients);
-    let slots = slots_of(&gradients.0[0], 7);
     let lists = [
         tensors.parameters,
         tensors.firsts,
@@ -140,6 +141,7 @@ pub(super) fn adamw(
         gradients,
     ];
     let mut lists = lists.map(flat);
+    let slots = slots_of(&lists[3][0], 4, &lists[..3]);
     let mut updated = [(); 3].map(|()| Vec::new());
     for rules in rules.chunks(slots) {
         let of_launch = lists.each_mut().map(|list| next(list, slots));
@@ -194,8 +196,9 @@ pub(super) fn blend(
     y: Tensors<CubeBackend>,
     weights: [f64; 2],
 ) -> Tensors<CubeBackend> {
-    let (shapes, slots) = (shapes_of(&x), slots_of(&x.0[0], 3));
+    let shapes = shapes_of(&x);
     let [mut x, mut y] = [x, y].map(flat);
+    let slots = slots_of(&y[0], 2, from_ref(&x));
     let mut sums = Vec::new();
     while !x.is_empty() {
         let [x, y] = [&mut x, &mut y].map(|list| next(list, slots));
@@ -233,8 +236,9 @@ fn blend_launch(x: Vec<CubeTensor>, y: Vec<CubeTensor>, [a, b]: [f64; 2]) -> Vec
 
 /// Every tensor times `factor`.
 pub(super) fn scale(x: Tensors<CubeBackend>, factor: CubeTensor) -> Tensors<CubeBackend> {
-    let (shapes, slots) = (shapes_of(&x), slots_of(&x.0[0], 2));
+    let shapes = shapes_of(&x);
     let mut x = flat(x);
+    let slots = slots_of(&factor, 1, from_ref(&x));
     let mut scaled = Vec::new();
     while !x.is_empty() {
         scaled.extend(scale_launch(next(&mut x, slots), factor.clone()));

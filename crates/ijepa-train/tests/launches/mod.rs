@@ -46,8 +46,12 @@ fn group() -> GroupBatch {
     }
 }
 
-/// The launches of the second step, which has moments and a target encoder of its own.
-fn launches_of_a_step(groups: usize, clip_grad: f64) -> BTreeMap<String, usize> {
+/// The launches of a step on as many groups.
+fn launches_of_a_step(
+    learner: &mut Learner,
+    groups: usize,
+    clip_grad: f64,
+) -> BTreeMap<String, usize> {
     let settings = StepSettings {
         lr: 1e-3,
         weight_decay: 0.05,
@@ -55,15 +59,10 @@ fn launches_of_a_step(groups: usize, clip_grad: f64) -> BTreeMap<String, usize> 
         clip_grad,
         groups_per_pass: 1,
     };
-    let mut learner = learner();
-    let mut step = || {
-        let groups: Vec<GroupBatch> = (0..groups).map(|_| group()).collect();
-        launches(|| {
-            learner.step(groups, settings);
-        })
-    };
-    step();
-    step()
+    let groups: Vec<GroupBatch> = (0..groups).map(|_| group()).collect();
+    launches(|| {
+        learner.step(groups, settings);
+    })
 }
 
 /// A new kernel in every block, or one for each parameter, costs time on every GPU: whoever adds
@@ -73,8 +72,11 @@ fn a_step_launches_no_more_kernels_than_before() {
     if device_name() != "wgpu" {
         return;
     }
-    for (groups, clip_grad, most) in [(1, 0.0, 9999), (2, 1.0, 9999)] {
-        let found = launches_of_a_step(groups, clip_grad);
+    let mut learner = learner();
+    // The first step makes moments, and parts the target encoder from the context encoder.
+    launches_of_a_step(&mut learner, 1, 0.0);
+    for (groups, clip_grad, most) in [(1, 0.0, 942), (2, 1.0, 1872)] {
+        let found = launches_of_a_step(&mut learner, groups, clip_grad);
         let total: usize = found.values().sum();
         println!("{groups} groups, gradients clipped to {clip_grad}: {total} launches");
         for (kernel, launches) in &found {
