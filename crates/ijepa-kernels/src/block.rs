@@ -7,7 +7,10 @@ use burn::{
 
 use crate::{
     plain,
-    primitives::{LinearTensors, NormGradients, NormTensors, Primitives, Residual},
+    primitives::{
+        LinearTensors, NormGradients, NormTensors, NormedSum, Optional, Primitives, Projected,
+        SummedNormGradients,
+    },
 };
 
 /// How a transformer block is computed.
@@ -105,7 +108,7 @@ impl<B: Backend> BlockTensors<B> {
 #[derive(Debug, Clone)]
 pub(crate) struct Activations<B: Backend> {
     /// Queries, keys and values.
-    qkv: FloatTensor<B>,
+    qkv: Projected<B>,
     /// Output of the attention before its projection.
     mixed: FloatTensor<B>,
     /// Residual stream between the two branches.
@@ -129,7 +132,7 @@ impl<B: Primitives> Block<'_, B> {
     fn narrow_linear(&self, linear: &LinearTensors<B>) -> LinearTensors<B> {
         LinearTensors {
             weight: self.narrow(&linear.weight),
-            bias: self.narrow(&linear.bias),
+            bias: linear.bias.clone(),
         }
     }
 
@@ -152,22 +155,15 @@ impl<B: Primitives> Block<'_, B> {
         B::float_mul(x, factors)
     }
 
-    /// Projects a branch and adds it to the residual stream.
-    fn add_branch(
+    /// Projects a branch whose samples have factors and adds it to the residual stream.
+    fn add_scaled(
         &self,
         branch: Branch,
         stream: FloatTensor<B>,
         x: FloatTensor<B>,
+        linear: LinearTensors<B>,
     ) -> FloatTensor<B> {
-        let linear = self.narrow_linear(match branch {
-            Branch::Attention => &self.tensors.proj,
-            Branch::Mlp => &self.tensors.fc2,
-        });
-        let dtype = self.options.compute_dtype;
-        if self.options.branch_factors.is_none() {
-            return B::affine_onto(stream, x, linear, dtype);
-        }
-        let projected = self.widen(B::affine(x, linear, dtype));
+        let projected = self.widen(B::affine(x, linear, self.options.compute_dtype));
         B::float_add(stream, self.scale(branch, projected))
     }
 
@@ -193,12 +189,17 @@ impl<B: Primitives> Block<'_, B> {
         B::float_slice_assign(all, &slices, sum)
     }
 
-    fn norm(&self, norm: &NormTensors<B>, x: &FloatTensor<B>) -> FloatTensor<B> {
-        let normed = B::norm(x.clone(), norm.clone(), self.options.epsilon);
-        self.narrow(&normed)
+    /// What both norms add to the variance, and the type that they write.
+    fn norm_options(&self) -> (f64, Option<FloatDType>) {
+        (self.options.epsilon, self.options.compute_dtype)
     }
 
-    fn mix(&self, qkv: FloatTensor<B>) -> FloatTensor<B> {
+    fn norm(&self, norm: &NormTensors<B>, x: &FloatTensor<B>) -> FloatTensor<B> {
+        let (epsilon, dtype) = self.norm_options();
+        B::norm(x.clone(), norm.clone(), epsilon, dtype)
+    }
+
+    fn mix(&self, qkv: Projected<B>) -> FloatTensor<B> {
         let BlockOptions {
             num_heads,
             outputs_from,
@@ -208,34 +209,49 @@ impl<B: Primitives> Block<'_, B> {
         B::mix(qkv, num_heads, outputs_from, compute_dtype)
     }
 
-    fn qkv(&self, x: &FloatTensor<B>) -> FloatTensor<B> {
+    fn qkv(&self, x: &FloatTensor<B>) -> Projected<B> {
         let normed = self.norm(&self.tensors.norm1, x);
         let linear = self.narrow_linear(&self.tensors.qkv);
-        B::affine(normed, linear, self.options.compute_dtype)
+        B::projected(normed, linear, self.options.compute_dtype)
     }
 
-    fn hidden(&self, middle: &FloatTensor<B>) -> FloatTensor<B> {
-        let normed = self.norm(&self.tensors.norm2, middle);
+    /// The residual stream after the attention branch, and its norm.
+    fn middle(&self, x: FloatTensor<B>, mixed: FloatTensor<B>) -> NormedSum<B> {
+        let linear = self.narrow_linear(&self.tensors.proj);
+        let (stream, norm) = (self.wanted(x), &self.tensors.norm2);
+        if self.options.branch_factors.is_none() {
+            let (norm, (epsilon, dtype)) = (norm.clone(), self.norm_options());
+            return B::affine_onto_and_norm(stream, mixed, linear, norm, epsilon, dtype);
+        }
+        let sum = self.add_scaled(Branch::Attention, stream, mixed, linear);
+        let normed = self.norm(norm, &sum);
+        NormedSum { sum, normed }
+    }
+
+    fn hidden(&self, normed: FloatTensor<B>) -> FloatTensor<B> {
         let weight = self.narrow(&self.tensors.fc1.weight);
         B::product(normed, weight, self.options.compute_dtype)
     }
 
     /// The output, from the residual stream between the branches and the hidden layer.
     fn finish(&self, middle: FloatTensor<B>, hidden: FloatTensor<B>) -> FloatTensor<B> {
-        let activated = B::biased_gelu(hidden, self.narrow(&self.tensors.fc1.bias));
-        self.add_branch(Branch::Mlp, middle, activated)
+        let activated = B::biased_gelu(hidden, self.tensors.fc1.bias.clone());
+        let linear = self.narrow_linear(&self.tensors.fc2);
+        match self.options.branch_factors {
+            None => B::affine_onto(middle, activated, linear, self.options.compute_dtype),
+            Some(_) => self.add_scaled(Branch::Mlp, middle, activated, linear),
+        }
     }
 
     fn activations(&self, x: FloatTensor<B>) -> Activations<B> {
         let qkv = self.qkv(&x);
         let mixed = self.mix(qkv.clone());
-        let middle = self.add_branch(Branch::Attention, self.wanted(x), mixed.clone());
-        let hidden = self.hidden(&middle);
+        let middle = self.middle(x, mixed.clone());
         Activations {
             qkv,
             mixed,
-            middle,
-            hidden,
+            middle: middle.sum,
+            hidden: self.hidden(middle.normed),
         }
     }
 
@@ -256,9 +272,38 @@ impl<B: Primitives> Block<'_, B> {
         x: FloatTensor<B>,
         norm: &NormTensors<B>,
         grad: FloatTensor<B>,
-        residual: Residual<B>,
+        residual: Optional<B>,
     ) -> NormGradients<B> {
-        B::norm_backward(x, norm.clone(), self.options.epsilon, grad, residual)
+        let (epsilon, dtype) = self.norm_options();
+        B::norm_backward(x, norm.clone(), epsilon, grad, residual, dtype)
+    }
+
+    /// The gradients of the second norm, that of the attention branch, and those of the biases of
+    /// the MLP's and the attention's projection, given the gradients of the norm's output, of the
+    /// block's output and of the MLP branch.
+    fn middle_backward(
+        &self,
+        middle: FloatTensor<B>,
+        d_normed: FloatTensor<B>,
+        grad: FloatTensor<B>,
+        d_mlp: FloatTensor<B>,
+    ) -> (NormGradients<B>, FloatTensor<B>, [FloatTensor<B>; 2]) {
+        let norm = &self.tensors.norm2;
+        if self.options.branch_factors.is_none() {
+            let (norm, (epsilon, dtype)) = (norm.clone(), self.norm_options());
+            let SummedNormGradients {
+                gradients,
+                residual_sums,
+                x_sums,
+            } = B::norm_backward_and_sums(middle, norm, epsilon, d_normed, grad, dtype);
+            let d_attention = gradients.x.clone();
+            return (gradients, d_attention, [residual_sums, x_sums]);
+        }
+        let mlp_bias = B::column_sums(d_mlp);
+        let gradients = self.norm_backward(middle, norm, d_normed, Optional::Some(grad));
+        let d_attention = self.scale(Branch::Attention, gradients.x.clone());
+        let biases = [mlp_bias, B::column_sums(d_attention.clone())];
+        (gradients, d_attention, biases)
     }
 
     fn backward(
@@ -278,25 +323,26 @@ impl<B: Primitives> Block<'_, B> {
         let d_mlp = self.scale(Branch::Mlp, grad.clone());
         let narrow = self.narrow(&d_mlp);
         let d_activated = self.input_backward(&narrow, &t.fc2.weight);
-        let gelu = B::biased_gelu_backward(kept.hidden, self.narrow(&t.fc1.bias), d_activated);
+        let gelu = B::biased_gelu_backward(kept.hidden, t.fc1.bias.clone(), d_activated);
+        let d_fc2 = self.weight_backward(&gelu.output, &narrow);
+        let d_normed = self.input_backward(&gelu.x, &t.fc1.weight);
+        let (norm2, d_attention, [fc2_bias, proj_bias]) =
+            self.middle_backward(kept.middle, d_normed, grad, d_mlp);
         let fc2 = LinearTensors {
-            weight: self.weight_backward(&gelu.output, &narrow),
-            bias: B::column_sums(d_mlp),
+            weight: d_fc2,
+            bias: fc2_bias,
         };
-        let d_normed = self.widen(self.input_backward(&gelu.x, &t.fc1.weight));
-        let norm2 = self.norm_backward(kept.middle, &t.norm2, d_normed, Residual::Some(grad));
         let fc1 = LinearTensors {
             weight: self.weight_backward(&norm2.output, &gelu.x),
-            bias: self.widen(gelu.bias),
+            bias: gelu.bias,
         };
 
         let d_middle = norm2.x;
-        let d_attention = self.scale(Branch::Attention, d_middle.clone());
         let narrow = self.narrow(&d_attention);
         let d_mixed = self.input_backward(&narrow, &t.proj.weight);
         let proj = LinearTensors {
             weight: self.weight_backward(&kept.mixed, &narrow),
-            bias: B::column_sums(d_attention),
+            bias: proj_bias,
         };
         let d_qkv = B::mix_backward(
             kept.qkv,
@@ -306,10 +352,10 @@ impl<B: Primitives> Block<'_, B> {
             outputs_from,
             compute_dtype,
         );
-        let d_normed = self.widen(self.input_backward(&d_qkv, &t.qkv.weight));
+        let d_normed = self.input_backward(&d_qkv, &t.qkv.weight);
         let (residual, rest) = match outputs_from {
-            0 => (Residual::Some(d_middle), None),
-            _ => (Residual::None, Some(d_middle)),
+            0 => (Optional::Some(d_middle), None),
+            _ => (Optional::None, Some(d_middle)),
         };
         let norm1 = self.norm_backward(x, &t.norm1, d_normed, residual);
         let d_x = match rest {
@@ -340,9 +386,8 @@ pub(crate) fn infer<B: Primitives>(
 ) -> FloatTensor<B> {
     let block = Block { tensors, options };
     let mixed = block.mix(block.qkv(&x));
-    let middle = block.add_branch(Branch::Attention, block.wanted(x), mixed);
-    let hidden = block.hidden(&middle);
-    block.finish(middle, hidden)
+    let NormedSum { sum, normed } = block.middle(x, mixed);
+    block.finish(sum, block.hidden(normed))
 }
 
 /// The block with what its backward pass needs.

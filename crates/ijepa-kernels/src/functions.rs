@@ -7,7 +7,7 @@ use burn::{
 
 use crate::{
     block::{BlockOptions, BlockTensors},
-    primitives::{LinearTensors, NormTensors, Primitives},
+    primitives::{LinearTensors, NormTensors, Primitives, Projected},
     tensors::operand,
 };
 
@@ -161,7 +161,7 @@ pub fn layer_norm<const D: usize>(
     let parameters = NormParameters { gamma, beta };
     parameters.check("a layer norm", x.dims()[D - 1]);
     let norm = parameters.into_dispatch();
-    Tensor::from_dispatch(Dispatch::norm(operand(x), norm, epsilon))
+    Tensor::from_dispatch(Dispatch::norm(operand(x), norm, epsilon, None))
 }
 
 /// `gelu(x + bias)` with `gelu(x) = x (1 + erf(x / sqrt(2))) / 2` and its exact gradient.
@@ -216,7 +216,7 @@ pub fn attention_from(
         "{triple} features are not queries, keys and values of {num_heads} heads"
     );
     assert!(first < tokens, "queries from token {first} of {tokens}");
-    let qkv = narrow(operand(qkv), dtype);
+    let qkv = Projected::whole(narrow(operand(qkv), dtype));
     widen(Dispatch::mix(qkv, num_heads, first, dtype), dtype)
 }
 

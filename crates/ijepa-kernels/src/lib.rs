@@ -26,6 +26,7 @@ mod flex;
 mod functions;
 #[cfg(feature = "heads")]
 mod heads;
+mod list;
 #[cfg(feature = "maps")]
 mod maps;
 mod memory;
@@ -47,9 +48,10 @@ pub use heads::{
     HeadRule, HeadStep, SteppedHeads, add_product, column_sums, cross_entropy, fold_heads,
     step_heads,
 };
+pub use list::TensorList;
 #[cfg(feature = "maps")]
 pub use maps::{Activation, GroupNormOptions, conv3x3, group_norm};
 pub use memory::keep_freed_memory;
 pub use processor::has_bf16_products;
-pub use update::{AdamWRule, adamw, lerp, squared_norm};
+pub use update::{AdamWRule, adamw, add, lerp, scale, squared_norm};
 pub use workers::on_workers;

@@ -4,6 +4,7 @@
 mod heads;
 #[cfg(feature = "maps")]
 mod maps;
+mod update;
 
 /// Leaves an operation to Burn's unless a backend's own kernel fits its tensors.
 #[cfg(any(feature = "flex", feature = "cube"))]
@@ -22,17 +23,18 @@ use burn::{
     tensor::{DType, FloatDType, Shape},
 };
 
-use crate::{
-    primitives::{
-        BiasGeluGradients, LinearTensors, NormGradients, NormTensors, Primitives, Residual,
-    },
-    update::{AdamWRule, AdamWTensors},
+use crate::primitives::{
+    BiasGeluGradients, LinearTensors, NormGradients, NormTensors, NormedSum, Optional, Primitives,
+    Projected, SummedNormGradients,
 };
 
 #[cfg(feature = "heads")]
 pub(crate) use heads::{add_product, cross_entropy, fold, step_heads};
 #[cfg(feature = "maps")]
 pub(crate) use maps::{conv3x3, conv3x3_weight_backward, group_norm, group_norm_backward};
+pub(crate) use update::{
+    adamw, adamw_one, blend, blend_one, scale, squared_norm, squared_norm_one, total,
+};
 
 /// `[.., features]` as `[rows, features]`.
 fn rows<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
@@ -110,16 +112,36 @@ pub(crate) fn product_weight_backward<B: Backend>(
 pub(crate) fn affine<B: Backend>(x: FloatTensor<B>, linear: LinearTensors<B>) -> FloatTensor<B> {
     let shape = x.shape();
     let product = B::float_matmul(rows::<B>(x), linear.weight);
-    unrows::<B>(B::float_add(product, one_row::<B>(linear.bias)), &shape)
+    unrows::<B>(add_to_rows::<B>(product, linear.bias), &shape)
 }
 
-pub(crate) fn affine_onto<B: Backend>(
+/// `bias`, in the type of `rows`, added to each of them.
+fn add_to_rows<B: Backend>(rows: FloatTensor<B>, bias: FloatTensor<B>) -> FloatTensor<B> {
+    let dtype = rows.dtype();
+    B::float_add(rows, one_row::<B>(cast::<B>(bias, dtype)))
+}
+
+pub(crate) fn add_onto<B: Backend>(
     residual: FloatTensor<B>,
     x: FloatTensor<B>,
-    linear: LinearTensors<B>,
+    bias: FloatTensor<B>,
 ) -> FloatTensor<B> {
-    let dtype = residual.dtype();
-    B::float_add(residual, cast::<B>(affine::<B>(x, linear), dtype))
+    let (shape, dtype) = (x.shape(), residual.dtype());
+    let biased = unrows::<B>(add_to_rows::<B>(rows::<B>(x), bias), &shape);
+    B::float_add(residual, cast::<B>(biased, dtype))
+}
+
+pub(crate) fn add_onto_and_norm<B: Primitives>(
+    residual: FloatTensor<B>,
+    x: FloatTensor<B>,
+    bias: FloatTensor<B>,
+    norm: NormTensors<B>,
+    epsilon: f64,
+    dtype: Option<FloatDType>,
+) -> NormedSum<B> {
+    let sum = B::add_onto(residual, x, bias);
+    let normed = B::norm(sum.clone(), norm, epsilon, dtype);
+    NormedSum { sum, normed }
 }
 
 pub(crate) fn column_sums<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
@@ -134,27 +156,30 @@ fn standardize<B: Backend>(x: FloatTensor<B>, epsilon: f64) -> (FloatTensor<B>, 
     (B::float_mul(centered, scale.clone()), scale)
 }
 
-pub(crate) fn norm<B: Backend>(
+pub(crate) fn norm<B: Primitives>(
     x: FloatTensor<B>,
     norm: NormTensors<B>,
     epsilon: f64,
+    dtype: Option<FloatDType>,
 ) -> FloatTensor<B> {
     let shape = x.shape();
     let (standard, _) = standardize::<B>(rows::<B>(x), epsilon);
     let scaled = B::float_mul(standard, one_row::<B>(norm.gamma));
-    unrows::<B>(B::float_add(scaled, one_row::<B>(norm.beta)), &shape)
+    let output = unrows::<B>(B::float_add(scaled, one_row::<B>(norm.beta)), &shape);
+    B::narrow(output, dtype)
 }
 
-pub(crate) fn norm_backward<B: Backend>(
+pub(crate) fn norm_backward<B: Primitives>(
     x: FloatTensor<B>,
     norm: NormTensors<B>,
     epsilon: f64,
     grad: FloatTensor<B>,
-    residual: Residual<B>,
+    residual: Optional<B>,
+    dtype: Option<FloatDType>,
 ) -> NormGradients<B> {
-    let shape = x.shape();
+    let (shape, wide) = (x.shape(), x.dtype());
     let (standard, scale) = standardize::<B>(rows::<B>(x), epsilon);
-    let grad = rows::<B>(grad);
+    let grad = cast::<B>(rows::<B>(grad), wide);
     let gamma = one_row::<B>(norm.gamma);
     let weighted = B::float_mul(grad.clone(), gamma.clone());
     let mean = B::float_mean_dim(weighted.clone(), 1);
@@ -162,17 +187,40 @@ pub(crate) fn norm_backward<B: Backend>(
     let inner = B::float_sub(weighted, mean);
     let inner = B::float_sub(inner, B::float_mul(standard.clone(), slope));
     let x = unrows::<B>(B::float_mul(inner, scale), &shape);
-    let output = B::float_mul(standard.clone(), gamma);
+    let output = B::float_add(
+        B::float_mul(standard.clone(), gamma),
+        one_row::<B>(norm.beta),
+    );
     NormGradients {
         x: match residual {
-            Residual::Some(residual) => B::float_add(residual, x),
-            Residual::None => x,
+            Optional::Some(residual) => B::float_add(residual, x),
+            Optional::None => x,
         },
         norm: NormTensors {
             gamma: sum_of_rows::<B>(B::float_mul(grad.clone(), standard)),
             beta: sum_of_rows::<B>(grad),
         },
-        output: unrows::<B>(B::float_add(output, one_row::<B>(norm.beta)), &shape),
+        output: B::narrow(unrows::<B>(output, &shape), dtype),
+    }
+}
+
+pub(crate) fn norm_backward_and_sums<B: Primitives>(
+    x: FloatTensor<B>,
+    norm: NormTensors<B>,
+    epsilon: f64,
+    grad: FloatTensor<B>,
+    residual: FloatTensor<B>,
+    dtype: Option<FloatDType>,
+) -> SummedNormGradients<B> {
+    let sums = |x: &FloatTensor<B>, dtype| cast::<B>(B::column_sums(x.clone()), dtype);
+    let parameters = norm.gamma.dtype();
+    let residual_sums = sums(&residual, parameters);
+    let residual = Optional::Some(residual);
+    let gradients = B::norm_backward(x, norm, epsilon, grad, residual, dtype);
+    SummedNormGradients {
+        residual_sums,
+        x_sums: sums(&gradients.x, parameters),
+        gradients,
     }
 }
 
@@ -198,7 +246,7 @@ pub(crate) fn biased_gelu_backward<B: Backend>(
     bias: FloatTensor<B>,
     grad: FloatTensor<B>,
 ) -> BiasGeluGradients<B> {
-    let (shape, dtype) = (x.shape(), x.dtype());
+    let (shape, dtype, bias_dtype) = (x.shape(), x.dtype(), bias.dtype());
     let (biased, cdf) = biased_cdf::<B>(x, bias);
     let square = B::float_mul(biased.clone(), biased.clone());
     let density = B::float_mul_scalar(
@@ -209,7 +257,7 @@ pub(crate) fn biased_gelu_backward<B: Backend>(
     let slope = B::float_add(cdf, B::float_mul(biased, density));
     let x = B::float_mul(widen::<B>(rows::<B>(grad)), slope);
     BiasGeluGradients {
-        bias: cast::<B>(sum_of_rows::<B>(x.clone()), dtype),
+        bias: cast::<B>(sum_of_rows::<B>(x.clone()), bias_dtype),
         x: unrows::<B>(cast::<B>(x, dtype), &shape),
         output: unrows::<B>(cast::<B>(output, dtype), &shape),
     }
@@ -263,6 +311,18 @@ fn attention_weights<B: Backend>(q: FloatTensor<B>, k: FloatTensor<B>) -> FloatT
     cast::<B>(B::softmax(widen::<B>(scores), 3), dtype)
 }
 
+/// Queries, keys and values with their bias.
+pub(crate) fn whole<B: Backend>(qkv: Projected<B>) -> FloatTensor<B> {
+    let Projected { product, bias } = qkv;
+    match bias {
+        Optional::Some(bias) => {
+            let shape = product.shape();
+            unrows::<B>(add_to_rows::<B>(rows::<B>(product), bias), &shape)
+        }
+        Optional::None => product,
+    }
+}
+
 pub(crate) fn mix<B: Backend>(
     qkv: FloatTensor<B>,
     num_heads: usize,
@@ -302,45 +362,4 @@ pub(crate) fn mix_backward<B: Backend>(
         d_q = B::float_cat(vec![unused, d_q], 2);
     }
     join_heads::<B, 3>([d_q, d_k, d_v])
-}
-
-pub(crate) fn adamw_update<B: Backend>(
-    tensors: AdamWTensors<B>,
-    gradient: FloatTensor<B>,
-    rule: AdamWRule,
-) -> AdamWTensors<B> {
-    let [beta_1, beta_2] = rule.betas;
-    let mix = |old, new, beta: f64| {
-        let old = B::float_mul_scalar(old, beta.into());
-        B::float_add(old, B::float_mul_scalar(new, (1.0 - beta).into()))
-    };
-    let square = B::float_mul(gradient.clone(), gradient.clone());
-    let first = mix(tensors.first, gradient, beta_1);
-    let second = mix(tensors.second, square, beta_2);
-    let root = B::float_sqrt(second.clone());
-    let root = B::float_mul_scalar(root, rule.second_correction.recip().into());
-    let direction = B::float_div(first.clone(), B::float_add_scalar(root, rule.eps.into()));
-    let decayed = B::float_mul_scalar(tensors.parameter, rule.decay.into());
-    let parameter = B::float_sub(
-        decayed,
-        B::float_mul_scalar(direction, rule.step_size.into()),
-    );
-    AdamWTensors {
-        parameter,
-        first,
-        second,
-    }
-}
-
-pub(crate) fn lerp<B: Backend>(
-    x: FloatTensor<B>,
-    towards: FloatTensor<B>,
-    weight: f64,
-) -> FloatTensor<B> {
-    let kept = B::float_mul_scalar(x, (1.0 - weight).into());
-    B::float_add(kept, B::float_mul_scalar(towards, weight.into()))
-}
-
-pub(crate) fn squared_norm<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
-    B::float_sum(B::float_mul(x.clone(), x))
 }

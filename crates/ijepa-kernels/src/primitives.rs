@@ -11,6 +11,7 @@ use burn::{
 
 use crate::{
     block::{self, BlockOptions, BlockTensors},
+    list::Tensors,
     plain,
     update::{AdamWRule, AdamWTensors},
 };
@@ -30,12 +31,30 @@ pub(crate) struct LinearTensors<B: Backend> {
     pub(crate) bias: FloatTensor<B>,
 }
 
-/// A gradient that reaches the input of a norm past it, if there is one.
+/// A tensor, if there is one.
 #[derive(Debug, Clone, ExtensionType)]
 #[extension_type(fusion: cfg(feature = "fusion"))]
-pub(crate) enum Residual<B: Backend> {
+pub(crate) enum Optional<B: Backend> {
     Some(FloatTensor<B>),
     None,
+}
+
+/// Queries, keys and values of all tokens, each by head, `[batch, tokens, 3 * dim]`, and their bias if
+/// it is still to be added.
+#[derive(Debug, Clone, ExtensionType)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
+pub(crate) struct Projected<B: Backend> {
+    pub(crate) product: FloatTensor<B>,
+    #[extension_type]
+    pub(crate) bias: Optional<B>,
+}
+
+impl<B: Backend> Projected<B> {
+    /// What has its bias.
+    pub(crate) fn whole(product: FloatTensor<B>) -> Self {
+        let bias = Optional::None;
+        Self { product, bias }
+    }
 }
 
 /// Gradients of a layer norm, and its output, which the backward pass computes on the way.
@@ -50,6 +69,26 @@ pub(crate) struct NormGradients<B: Backend> {
     pub(crate) output: FloatTensor<B>,
 }
 
+/// The sum that ends a branch, and its layer norm.
+#[derive(Debug, Clone, ExtensionType)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
+pub(crate) struct NormedSum<B: Backend> {
+    pub(crate) sum: FloatTensor<B>,
+    pub(crate) normed: FloatTensor<B>,
+}
+
+/// Gradients of a layer norm past which a residual goes, and sums over all rows, `[features]`.
+#[derive(Debug, Clone, ExtensionType)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
+pub(crate) struct SummedNormGradients<B: Backend> {
+    #[extension_type]
+    pub(crate) gradients: NormGradients<B>,
+    /// Of the residual gradient.
+    pub(crate) residual_sums: FloatTensor<B>,
+    /// Of the gradient with respect to the input.
+    pub(crate) x_sums: FloatTensor<B>,
+}
+
 /// Gradients of `gelu(x + bias)`, and its output.
 #[derive(Debug, Clone, ExtensionType)]
 #[extension_type(fusion: cfg(feature = "fusion"))]
@@ -60,14 +99,16 @@ pub(crate) struct BiasGeluGradients<B: Backend> {
     pub(crate) output: FloatTensor<B>,
 }
 
+/// Shape and type of `x` [narrowed](Primitives::narrow).
+#[cfg(feature = "fusion")]
+fn narrow_spec(x: &TensorSpec, dtype: &Option<FloatDType>) -> TensorSpec {
+    let dtype = dtype.map_or(x.dtype, Into::into);
+    TensorSpec::new(x.shape.clone(), dtype)
+}
+
 /// Shape and type of the attention's output for `qkv`.
 #[cfg(feature = "fusion")]
-fn mixed_spec(
-    qkv: &TensorSpec,
-    _num_heads: &usize,
-    first: &usize,
-    _dtype: &Option<FloatDType>,
-) -> TensorSpec {
+fn mixed_spec(qkv: &TensorSpec, first: &usize) -> TensorSpec {
     let [batch, tokens, triple] = qkv.shape.dims::<3>();
     TensorSpec::new(Shape::new([batch, tokens - first, triple / 3]), qkv.dtype)
 }
@@ -125,6 +166,45 @@ pub(crate) trait Primitives: Backend {
         plain::affine::<Self>(x, linear)
     }
 
+    /// `x W + bias` for [`mix`](Self::mix), which adds the bias where that costs less.
+    #[fusion(default)]
+    fn projected(
+        x: FloatTensor<Self>,
+        #[extension_type] linear: LinearTensors<Self>,
+        dtype: Option<FloatDType>,
+    ) -> Projected<Self> {
+        Projected {
+            product: Self::product(x, linear.weight, dtype),
+            bias: Optional::Some(linear.bias),
+        }
+    }
+
+    /// `residual + x + bias` in the type of `residual`; `x` may be narrower.
+    #[fusion(dtype = residual, shape = residual)]
+    fn add_onto(
+        residual: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        plain::add_onto::<Self>(residual, x, bias)
+    }
+
+    /// [`add_onto`](Self::add_onto) and the [`norm`](Self::norm) of the sum.
+    #[fusion(meta = |residual, _x, _bias, _norm, _epsilon, dtype| NormedSumMetadata {
+        sum: residual.clone(),
+        normed: narrow_spec(residual, dtype),
+    })]
+    fn add_onto_and_norm(
+        residual: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        #[extension_type] norm: NormTensors<Self>,
+        epsilon: f64,
+        dtype: Option<FloatDType>,
+    ) -> NormedSum<Self> {
+        plain::add_onto_and_norm::<Self>(residual, x, bias, norm, epsilon, dtype)
+    }
+
     /// `residual + x W + bias` in the type of `residual`.
     #[fusion(default)]
     fn affine_onto(
@@ -133,8 +213,22 @@ pub(crate) trait Primitives: Backend {
         #[extension_type] linear: LinearTensors<Self>,
         dtype: Option<FloatDType>,
     ) -> FloatTensor<Self> {
-        let _ = dtype;
-        plain::affine_onto::<Self>(residual, x, linear)
+        let product = Self::product(x, linear.weight, dtype);
+        Self::add_onto(residual, product, linear.bias)
+    }
+
+    /// [`affine_onto`](Self::affine_onto) and the [`norm`](Self::norm) of the sum.
+    #[fusion(default)]
+    fn affine_onto_and_norm(
+        residual: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        #[extension_type] linear: LinearTensors<Self>,
+        #[extension_type] norm: NormTensors<Self>,
+        epsilon: f64,
+        dtype: Option<FloatDType>,
+    ) -> NormedSum<Self> {
+        let product = Self::product(x, linear.weight, dtype);
+        Self::add_onto_and_norm(residual, product, linear.bias, norm, epsilon, dtype)
     }
 
     /// The sum over all leading dimensions: the gradient with respect to a bias.
@@ -143,33 +237,58 @@ pub(crate) trait Primitives: Backend {
         plain::column_sums::<Self>(x)
     }
 
-    /// Layer norm over the last dimension.
-    #[fusion(dtype = x, shape = x)]
+    /// Layer norm over the last dimension, [narrowed](Self::narrow).
+    #[fusion(meta = |x, _norm, _epsilon, dtype| narrow_spec(x, dtype))]
     fn norm(
         x: FloatTensor<Self>,
         #[extension_type] norm: NormTensors<Self>,
         epsilon: f64,
+        dtype: Option<FloatDType>,
     ) -> FloatTensor<Self> {
-        plain::norm::<Self>(x, norm, epsilon)
+        plain::norm::<Self>(x, norm, epsilon, dtype)
     }
 
-    /// Backward pass of [`norm`](Self::norm); `residual` is added to the gradient of `x`.
-    #[fusion(meta = |x, norm, _epsilon, _grad, _residual| NormGradientsMetadata {
+    /// Backward pass of [`norm`](Self::norm), whose `grad` may be narrower than `x`; `residual` is
+    /// added to the gradient of `x`.
+    #[fusion(meta = |x, norm, _epsilon, _grad, _residual, dtype| NormGradientsMetadata {
         x: x.clone(),
         norm: norm.clone(),
-        output: x.clone(),
+        output: narrow_spec(x, dtype),
     })]
     fn norm_backward(
         x: FloatTensor<Self>,
         #[extension_type] norm: NormTensors<Self>,
         epsilon: f64,
         grad: FloatTensor<Self>,
-        #[extension_type] residual: Residual<Self>,
+        #[extension_type] residual: Optional<Self>,
+        dtype: Option<FloatDType>,
     ) -> NormGradients<Self> {
-        plain::norm_backward::<Self>(x, norm, epsilon, grad, residual)
+        plain::norm_backward::<Self>(x, norm, epsilon, grad, residual, dtype)
     }
 
-    /// `gelu(x + bias)` with the exact (erf) GELU.
+    /// [`norm_backward`](Self::norm_backward) with sums over rows in the type of the norm's
+    /// parameters.
+    #[fusion(meta = |x, norm, _epsilon, _grad, _residual, dtype| SummedNormGradientsMetadata {
+        gradients: NormGradientsMetadata {
+            x: x.clone(),
+            norm: norm.clone(),
+            output: narrow_spec(x, dtype),
+        },
+        residual_sums: norm.gamma.clone(),
+        x_sums: norm.gamma.clone(),
+    })]
+    fn norm_backward_and_sums(
+        x: FloatTensor<Self>,
+        #[extension_type] norm: NormTensors<Self>,
+        epsilon: f64,
+        grad: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        dtype: Option<FloatDType>,
+    ) -> SummedNormGradients<Self> {
+        plain::norm_backward_and_sums::<Self>(x, norm, epsilon, grad, residual, dtype)
+    }
+
+    /// `gelu(x + bias)` with the exact (erf) GELU; `x` may be narrower than `bias`.
     #[fusion(dtype = x, shape = x)]
     fn biased_gelu(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
         plain::biased_gelu::<Self>(x, bias)
@@ -189,23 +308,22 @@ pub(crate) trait Primitives: Backend {
         plain::biased_gelu_backward::<Self>(x, bias, grad)
     }
 
-    /// Self-attention of `[batch, tokens, 3 * dim]` (queries, keys and values, each by head) for
-    /// the queries from token `first` on, giving `[batch, tokens - first, dim]`.
-    #[fusion(meta = mixed_spec)]
+    /// Self-attention for the queries from token `first` on, giving `[batch, tokens - first, dim]`.
+    #[fusion(meta = |qkv, _num_heads, first, _dtype| mixed_spec(&qkv.product, first))]
     fn mix(
-        qkv: FloatTensor<Self>,
+        #[extension_type] qkv: Projected<Self>,
         num_heads: usize,
         first: usize,
         dtype: Option<FloatDType>,
     ) -> FloatTensor<Self> {
         let _ = dtype;
-        plain::mix::<Self>(qkv, num_heads, first)
+        plain::mix::<Self>(plain::whole::<Self>(qkv), num_heads, first)
     }
 
     /// Backward pass of [`mix`](Self::mix), whose output is `mixed`.
-    #[fusion(meta = |qkv, _mixed, _grad, _num_heads, _first, _dtype| qkv.clone())]
+    #[fusion(meta = |qkv, _mixed, _grad, _num_heads, _first, _dtype| qkv.product.clone())]
     fn mix_backward(
-        qkv: FloatTensor<Self>,
+        #[extension_type] qkv: Projected<Self>,
         mixed: FloatTensor<Self>,
         grad: FloatTensor<Self>,
         num_heads: usize,
@@ -213,6 +331,7 @@ pub(crate) trait Primitives: Backend {
         dtype: Option<FloatDType>,
     ) -> FloatTensor<Self> {
         let _ = dtype;
+        let qkv = plain::whole::<Self>(qkv);
         plain::mix_backward::<Self>(qkv, mixed, grad, num_heads, first)
     }
 
@@ -226,25 +345,35 @@ pub(crate) trait Primitives: Backend {
         block::infer::<Self>(x, &tensors, &options)
     }
 
-    /// One AdamW update of a parameter and its two moments.
-    #[fusion(meta = |tensors, _gradient, _rule| tensors.clone())]
-    fn adamw_update(
+    /// One AdamW update of every parameter and its two moments.
+    #[fusion(meta = |tensors, _gradients, _rules| tensors.clone())]
+    fn adamw(
         #[extension_type] tensors: AdamWTensors<Self>,
-        gradient: FloatTensor<Self>,
-        rule: AdamWRule,
+        #[extension_type] gradients: Tensors<Self>,
+        rules: Vec<AdamWRule>,
     ) -> AdamWTensors<Self> {
-        plain::adamw_update::<Self>(tensors, gradient, rule)
+        plain::adamw::<Self>(tensors, gradients, &rules)
     }
 
-    /// `x + weight * (towards - x)`.
-    #[fusion(dtype = x, shape = x)]
-    fn lerp(x: FloatTensor<Self>, towards: FloatTensor<Self>, weight: f64) -> FloatTensor<Self> {
-        plain::lerp::<Self>(x, towards, weight)
+    /// `a x + b y` of every tensor, given `[a, b]`.
+    #[fusion(meta = |x, _y, _weights| x.clone())]
+    fn blend(
+        #[extension_type] x: Tensors<Self>,
+        #[extension_type] y: Tensors<Self>,
+        weights: [f64; 2],
+    ) -> Tensors<Self> {
+        plain::blend::<Self>(x, y, weights)
     }
 
-    /// The sum of the squares of all elements, `[1]`.
-    #[fusion(meta = |x| TensorSpec::new(Shape::new([1]), x.dtype))]
-    fn squared_norm(x: FloatTensor<Self>) -> FloatTensor<Self> {
+    /// Every tensor times `factor`, `[1]`.
+    #[fusion(meta = |x, _factor| x.clone())]
+    fn scale(#[extension_type] x: Tensors<Self>, factor: FloatTensor<Self>) -> Tensors<Self> {
+        plain::scale::<Self>(x, factor)
+    }
+
+    /// The sum of the squares of all elements of all tensors, `[1]`.
+    #[fusion(meta = |x| TensorSpec::new(Shape::new([1]), x[0].dtype))]
+    fn squared_norm(#[extension_type] x: Tensors<Self>) -> FloatTensor<Self> {
         plain::squared_norm::<Self>(x)
     }
 }

@@ -5,7 +5,11 @@ use burn::{
     tensor::Tensor,
 };
 
-use crate::{primitives::Primitives, tensors::constant};
+use crate::{
+    list::{TensorList, Tensors},
+    primitives::Primitives,
+    tensors::constant,
+};
 
 /// Constants of one AdamW update (Loshchilov and Hutter 2019), as PyTorch computes it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,55 +40,119 @@ impl AdamWRule {
     }
 }
 
-/// A parameter and its moments.
+/// Parameters and their moments.
 #[derive(Debug, Clone, ExtensionType)]
 #[extension_type(fusion: cfg(feature = "fusion"))]
 pub(crate) struct AdamWTensors<B: Backend> {
-    pub(crate) parameter: FloatTensor<B>,
-    pub(crate) first: FloatTensor<B>,
-    pub(crate) second: FloatTensor<B>,
+    #[extension_type]
+    pub(crate) parameters: Tensors<B>,
+    #[extension_type]
+    pub(crate) firsts: Tensors<B>,
+    #[extension_type]
+    pub(crate) seconds: Tensors<B>,
 }
 
-/// One AdamW update: the new parameter and its new moments.
+impl<B: Backend> AdamWTensors<B> {
+    /// Every parameter and its moments as `update` changes them.
+    pub(crate) fn map(
+        self,
+        gradients: Tensors<B>,
+        rules: &[AdamWRule],
+        update: impl Fn([FloatTensor<B>; 3], FloatTensor<B>, AdamWRule) -> [FloatTensor<B>; 3],
+    ) -> Self {
+        let moments = self.firsts.0.into_iter().zip(self.seconds.0);
+        let tensors = self.parameters.0.into_iter().zip(moments);
+        let changes = gradients.0.into_iter().zip(rules);
+        let [mut parameters, mut firsts, mut seconds] = [(); 3].map(|()| Vec::new());
+        for ((parameter, (first, second)), (gradient, rule)) in tensors.zip(changes) {
+            let [parameter, first, second] = update([parameter, first, second], gradient, *rule);
+            parameters.push(parameter);
+            firsts.push(first);
+            seconds.push(second);
+        }
+        Self {
+            parameters: Tensors(parameters),
+            firsts: Tensors(firsts),
+            seconds: Tensors(seconds),
+        }
+    }
+}
+
+/// One AdamW update of every parameter by its own rule: the new parameters and their new moments.
 ///
 /// # Panics
 ///
-/// Panics on tensors that record gradients, have different shapes or are empty.
-pub fn adamw<const D: usize>(
-    parameter: Tensor<D>,
-    moments: [Tensor<D>; 2],
-    gradient: Tensor<D>,
-    rule: AdamWRule,
-) -> (Tensor<D>, [Tensor<D>; 2]) {
-    let [first, second] = moments;
-    let shapes = [first.dims(), second.dims(), gradient.dims()];
-    assert_eq!(shapes, [parameter.dims(); 3], "shapes of an update");
+/// Panics if the lists differ in length or the tensors of a place in shape.
+pub fn adamw(
+    parameters: TensorList,
+    moments: [TensorList; 2],
+    gradients: TensorList,
+    rules: Vec<AdamWRule>,
+) -> (TensorList, [TensorList; 2]) {
+    let shapes = parameters.shapes();
+    for other in [&moments[0], &moments[1], &gradients] {
+        assert_eq!(other.shapes(), shapes, "shapes of an update");
+    }
+    assert_eq!(rules.len(), shapes.len(), "rules of an update");
+    if parameters.is_empty() {
+        return (parameters, moments);
+    }
+    let [firsts, seconds] = moments.map(Tensors::from);
     let tensors = AdamWTensors {
-        parameter: constant(parameter),
-        first: constant(first),
-        second: constant(second),
+        parameters: parameters.into(),
+        firsts,
+        seconds,
     };
-    let updated = Dispatch::adamw_update(tensors, constant(gradient), rule);
-    let moments = [updated.first, updated.second].map(Tensor::from_dispatch);
-    (Tensor::from_dispatch(updated.parameter), moments)
+    let updated = Dispatch::adamw(tensors, gradients.into(), rules);
+    let moments = [updated.firsts, updated.seconds].map(TensorList::from);
+    (updated.parameters.into(), moments)
 }
 
-/// `x + weight * (towards - x)`, a step of an exponential moving average.
+/// `x + weight * (towards - x)` of every tensor, a step of an exponential moving average.
 ///
 /// # Panics
 ///
-/// Panics on tensors that record gradients, have different shapes or are empty.
-pub fn lerp<const D: usize>(x: Tensor<D>, towards: Tensor<D>, weight: f64) -> Tensor<D> {
-    assert_eq!(x.dims(), towards.dims(), "shapes of a moving average");
-    let moved = Dispatch::lerp(constant(x), constant(towards), weight);
-    Tensor::from_dispatch(moved)
+/// Panics if the lists differ in length or the tensors of a place in shape.
+pub fn lerp(x: TensorList, towards: TensorList, weight: f64) -> TensorList {
+    blend(x, towards, [1.0 - weight, weight])
 }
 
-/// The sum of the squares of all elements, `[1]`.
+/// `x + y` of every tensor.
 ///
 /// # Panics
 ///
-/// Panics on a tensor that records gradients or is empty.
-pub fn squared_norm<const D: usize>(x: Tensor<D>) -> Tensor<1> {
-    Tensor::from_dispatch(Dispatch::squared_norm(constant(x)))
+/// Panics if the lists differ in length or the tensors of a place in shape.
+pub fn add(x: TensorList, y: TensorList) -> TensorList {
+    blend(x, y, [1.0; 2])
+}
+
+fn blend(x: TensorList, y: TensorList, weights: [f64; 2]) -> TensorList {
+    assert_eq!(x.shapes(), y.shapes(), "shapes of a sum");
+    if x.is_empty() {
+        return x;
+    }
+    Dispatch::blend(x.into(), y.into(), weights).into()
+}
+
+/// Every tensor times `factor`, `[1]`.
+///
+/// # Panics
+///
+/// Panics on a factor that records gradients.
+pub fn scale(x: TensorList, factor: Tensor<1>) -> TensorList {
+    assert_eq!(factor.dims(), [1], "shape of a factor");
+    if x.is_empty() {
+        return x;
+    }
+    Dispatch::scale(x.into(), constant(factor)).into()
+}
+
+/// The sum of the squares of all elements of all tensors, `[1]`.
+///
+/// # Panics
+///
+/// Panics on a list without tensors.
+pub fn squared_norm(x: TensorList) -> Tensor<1> {
+    assert!(!x.is_empty(), "the norm of no tensor");
+    Tensor::from_dispatch(Dispatch::squared_norm(x.into()))
 }

@@ -2,11 +2,14 @@
 
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
-    tensor::{Tensor, container::TensorContainer},
+    tensor::Tensor,
 };
-use ijepa_kernels::lerp;
+use ijepa_kernels::{TensorList, lerp};
 
-use crate::{encoder::VisionTransformer, taken::taken};
+use crate::{
+    encoder::VisionTransformer,
+    taken::{taken, without_value},
+};
 
 /// The position table is an encoder's first parameter and its only fixed one.
 const FIXED: usize = 1;
@@ -50,53 +53,65 @@ impl EmaTarget {
 ///
 /// Panics if `online` has other sizes.
 pub fn average<M: Module>(average: &mut M, online: &M, momentum: f64, fixed: usize) {
-    let mut weights = Collect {
-        tensors: TensorContainer::new(),
-        count: 0,
-        fixed,
+    let mut towards = Collect {
+        tensors: TensorList::new(),
+        skip: fixed,
     };
-    online.visit(&mut weights);
-    let mut mapper = Average {
-        online: weights.tensors,
-        next: 0,
-        momentum,
+    online.visit(&mut towards);
+    let mut from = Collect {
+        tensors: TensorList::new(),
+        skip: fixed,
     };
-    *average = taken(average).map(&mut mapper);
-    assert_eq!(
-        mapper.next, weights.count,
-        "the average and the network that it follows differ in depth"
-    );
+    let emptied = taken(average).map(&mut from);
+    let mut moved = Assign {
+        tensors: lerp(from.tensors, towards.tensors, 1.0 - momentum),
+        skip: fixed,
+    };
+    *average = emptied.map(&mut moved);
 }
 
-/// Takes the trainable tensors of a network in the order of its fields.
+/// Lists the trainable tensors of a network in the order of its fields.
 struct Collect {
-    tensors: TensorContainer<usize>,
-    count: usize,
-    fixed: usize,
+    tensors: TensorList,
+    skip: usize,
 }
 
 impl ModuleVisitor for Collect {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.count >= self.fixed {
-            self.tensors
-                .register(self.count, param.val().without_autodiff());
+        if self.skip > 0 {
+            self.skip -= 1;
+            return;
         }
-        self.count += 1;
+        self.tensors.push(param.val().without_autodiff());
     }
 }
 
-struct Average {
-    online: TensorContainer<usize>,
-    next: usize,
-    momentum: f64,
+/// Takes the tensors out.
+impl ModuleMapper for Collect {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.skip > 0 {
+            self.skip -= 1;
+            return param;
+        }
+        let emptied = without_value(&param);
+        self.tensors.push(param.into_value());
+        emptied
+    }
 }
 
-impl ModuleMapper for Average {
+/// Puts back what [`Collect`] took out.
+struct Assign {
+    tensors: TensorList,
+    skip: usize,
+}
+
+impl ModuleMapper for Assign {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let online = self.online.remove::<Tensor<D>>(&self.next);
-        self.next += 1;
-        let Some(online) = online else { return param };
-        let momentum = self.momentum;
-        param.map(|target| lerp(target, online, 1.0 - momentum))
+        if self.skip > 0 {
+            self.skip -= 1;
+            return param;
+        }
+        let moved = self.tensors.take().expect("a tensor of every parameter");
+        Param::initialized(param.id, moved)
     }
 }

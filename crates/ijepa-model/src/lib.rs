@@ -76,7 +76,7 @@ pub use per_channel::PerChannel;
 pub use pos_embed::{PositionResampling, sin_cos_positions};
 pub use predictor::{Predictor, PredictorConfig, PredictorContext, VisionTransformerPredictor};
 pub use preprocess::Normalization;
-pub use taken::taken;
+pub use taken::{taken, without_value};
 pub use tokens::{MaskTensors, TokenIndices};
 pub use variant::VitVariant;
 pub use views::{Views, ViewsOutput};

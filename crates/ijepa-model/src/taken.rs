@@ -15,13 +15,18 @@ pub fn taken<M: Module>(module: &mut M) -> M {
     std::mem::replace(module, sizes)
 }
 
+/// What stays behind of a parameter whose value is taken.
+pub fn without_value<const D: usize>(param: &Param<Tensor<D>>) -> Param<Tensor<D>> {
+    let (device, shape) = (param.lazy_device(), param.lazy_shape());
+    let init = |_: &_, _| panic!("the weights were taken and not put back");
+    Param::uninitialized(param.id, init, device, false, shape)
+}
+
 struct Sizes;
 
 impl ModuleMapper for Sizes {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let (device, shape) = (param.lazy_device(), param.lazy_shape());
-        let init = |_: &_, _| panic!("the weights were taken and not put back");
-        Param::uninitialized(param.id, init, device, false, shape)
+        without_value(&param)
     }
 }
 

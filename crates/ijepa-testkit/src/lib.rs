@@ -8,6 +8,8 @@ mod device;
 #[cfg(feature = "tensors")]
 mod golden;
 pub mod hub;
+#[cfg(feature = "tensors")]
+mod launches;
 mod pictures;
 pub mod server;
 mod source;
@@ -20,6 +22,8 @@ pub use close::{assert_close, max_abs_difference, relative_difference};
 pub use device::{device, device_name, tolerance};
 #[cfg(feature = "tensors")]
 pub use golden::Golden;
+#[cfg(feature = "tensors")]
+pub use launches::launches;
 pub use pictures::{TURNED_JPEG, twelve_bits};
 pub use source::Replaced;
 #[cfg(feature = "tensors")]

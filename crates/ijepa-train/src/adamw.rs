@@ -5,10 +5,10 @@
 
 mod shards;
 
-use std::{path::Path, sync::Arc};
+use std::{collections::VecDeque, path::Path, sync::Arc};
 
 use burn::{
-    module::{Module, Param},
+    module::{Module, Param, ParamId},
     optim::GradientsParams,
     tensor::{Tensor, container::TensorContainer},
 };
@@ -18,8 +18,8 @@ use ijepa_model::{
         Mismatch, Moments, NamedTensor, ParameterMapper, ParameterVisitor, map_parameters,
         official_shape, tensor_from_official, visit_parameters,
     },
-    kernels::{AdamWRule, adamw},
-    taken,
+    kernels::{AdamWRule, TensorList, adamw},
+    taken, without_value,
 };
 
 use crate::ranks::Ranks;
@@ -119,15 +119,31 @@ impl AdamW {
         weight_decay: f64,
         scale_of: impl Fn(&str) -> f64,
     ) {
-        let mut update = Update {
+        let mut collect = CollectUpdates {
             optimizer: self,
             gradients,
             lr,
             weight_decay,
             scale_of,
+            updates: Updates::default(),
         };
-        *module = map_parameters(taken(module), &mut update);
+        let emptied = map_parameters(taken(module), &mut collect);
+        let Updates {
+            ids,
+            parameters,
+            moments,
+            gradients,
+            rules,
+        } = collect.updates;
+        let (parameters, moments) = adamw(parameters, moments, gradients, rules);
         self.step += 1;
+        let mut assign = Assign {
+            containers: &mut self.moments,
+            ids,
+            parameters,
+            moments,
+        };
+        *module = map_parameters(emptied, &mut assign);
     }
 
     /// Gives `module`, which was just updated, the updates of all ranks that share the moments; they
@@ -207,50 +223,73 @@ impl AdamW {
     }
 }
 
-/// One update of every parameter.
-struct Update<'a, F> {
+/// What an update needs of every parameter that has a gradient, in their order.
+#[derive(Default)]
+struct Updates {
+    ids: VecDeque<ParamId>,
+    parameters: TensorList,
+    moments: [TensorList; 2],
+    gradients: TensorList,
+    rules: Vec<AdamWRule>,
+}
+
+struct CollectUpdates<'a, F> {
     optimizer: &'a mut AdamW,
     gradients: GradientsParams,
     lr: f64,
     weight_decay: f64,
     scale_of: F,
+    updates: Updates,
 }
 
-impl<F: Fn(&str) -> f64> Update<'_, F> {
-    fn updated<const D: usize>(
-        &mut self,
-        name: String,
-        parameter: Tensor<D>,
-        gradient: Tensor<D>,
-    ) -> Tensor<D> {
-        let [first, second] = &mut self.optimizer.moments;
-        let zeros = || Tensor::zeros(parameter.dims(), &parameter.device());
-        let moments =
-            [&mut *first, &mut *second].map(|moments| moments.remove(&name).unwrap_or_else(zeros));
-        // Norms and biases are not decayed.
-        let weight_decay = if D == 1 { 0.0 } else { self.weight_decay };
-        let AdamWConfig { betas, eps } = self.optimizer.config;
-        let step = self.optimizer.step + 1;
-        let lr = self.lr * (self.scale_of)(&name);
-        let rule = AdamWRule::new(lr, weight_decay, betas, eps, step);
-        let (updated, moments) = adamw(parameter, moments, gradient, rule);
-        let [moment_1, moment_2] = moments;
-        first.register(name.clone(), moment_1);
-        second.register(name, moment_2);
-        updated
-    }
-}
-
-impl<F: Fn(&str) -> f64> ParameterMapper for Update<'_, F> {
+/// Takes the parameters and their moments out.
+impl<F: Fn(&str) -> f64> ParameterMapper for CollectUpdates<'_, F> {
     fn map<const D: usize>(&mut self, name: String, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let gradient = self.gradients.remove::<D>(param.id);
         let Some(gradient) = gradient.filter(|_| self.optimizer.keeps(&name)) else {
             return param;
         };
-        param.map(|parameter| {
-            let updated = self.updated(name, parameter.inner(), gradient);
-            Tensor::from_inner(updated).require_grad()
-        })
+        let emptied = without_value(&param);
+        // Norms and biases are not decayed.
+        let weight_decay = if D == 1 { 0.0 } else { self.weight_decay };
+        let AdamWConfig { betas, eps } = self.optimizer.config;
+        let step = self.optimizer.step + 1;
+        let lr = self.lr * (self.scale_of)(&name);
+        let parameter = param.into_value().inner();
+        let containers = &mut self.optimizer.moments;
+        for (container, moments) in containers.iter_mut().zip(&mut self.updates.moments) {
+            let zeros = || Tensor::<D>::zeros(parameter.dims(), &parameter.device());
+            moments.push(container.remove(&name).unwrap_or_else(zeros));
+        }
+        let rule = AdamWRule::new(lr, weight_decay, betas, eps, step);
+        self.updates.ids.push_back(emptied.id);
+        self.updates.parameters.push(parameter);
+        self.updates.gradients.push(gradient);
+        self.updates.rules.push(rule);
+        emptied
+    }
+}
+
+/// Puts updated parameters and their moments where they belong.
+struct Assign<'a> {
+    containers: &'a mut [TensorContainer<String>; 2],
+    ids: VecDeque<ParamId>,
+    parameters: TensorList,
+    moments: [TensorList; 2],
+}
+
+impl ParameterMapper for Assign<'_> {
+    fn map<const D: usize>(&mut self, name: String, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.ids.front() != Some(&param.id) {
+            return param;
+        }
+        self.ids.pop_front();
+        for (container, moments) in self.containers.iter_mut().zip(&mut self.moments) {
+            let moment = moments.take::<D>().expect("both moments of every update");
+            container.register(name.clone(), moment);
+        }
+        let updated = self.parameters.take().expect("a parameter of every update");
+        Param::initialized(param.id, Tensor::from_inner(updated).require_grad())
     }
 }
 

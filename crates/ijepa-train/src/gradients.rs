@@ -4,12 +4,14 @@ mod buckets;
 mod flat;
 mod tree;
 
+use std::collections::VecDeque;
+
 use burn::{
-    module::{Module, ModuleVisitor, Param},
+    module::{Module, ModuleVisitor, Param, ParamId},
     optim::GradientsParams,
     tensor::{Device, Tensor},
 };
-use ijepa_model::kernels::squared_norm;
+use ijepa_model::kernels::{TensorList, add, scale, squared_norm};
 
 use crate::{device::is_cpu, finite::first_gradient_not_finite, ranks::Ranks, recipe::Reduce};
 use flat::Flat;
@@ -113,7 +115,8 @@ impl SumOfGradients {
         if parts == 1 {
             sum
         } else {
-            scaled(module, sum, 1.0 / parts as f64)
+            let share = (1.0 / parts as f64) as f32;
+            scaled(module, sum, |device| Tensor::from_data([share], device))
         }
     }
 }
@@ -123,86 +126,133 @@ fn combined<M: Module>(
     result: GradientsParams,
     other: GradientsParams,
 ) -> GradientsParams {
-    let mut add = Combine { result, other };
-    module.visit(&mut add);
-    add.result
+    let mut pairs = TakePairs {
+        result,
+        other,
+        ids: VecDeque::new(),
+        lists: Default::default(),
+    };
+    module.visit(&mut pairs);
+    let [result, other] = pairs.lists;
+    let sums = add(result, other);
+    with_listed(module, pairs.result, pairs.ids, sums)
 }
 
-struct Combine {
+/// Takes gradients that both have; `result` is left with those of one.
+struct TakePairs {
     result: GradientsParams,
     other: GradientsParams,
+    ids: VecDeque<ParamId>,
+    lists: [TensorList; 2],
 }
 
-impl ModuleVisitor for Combine {
+impl ModuleVisitor for TakePairs {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let (a, b) = (
-            self.result.remove::<D>(param.id),
-            self.other.remove::<D>(param.id),
-        );
-        let sum = match (a, b) {
-            (Some(a), Some(b)) => Some(a + b),
-            (a, b) => a.or(b),
-        };
-        if let Some(sum) = sum {
-            self.result.register(param.id, sum);
+        let gradients = [&mut self.result, &mut self.other];
+        match gradients.map(|gradients| gradients.remove::<D>(param.id)) {
+            [Some(a), Some(b)] => {
+                self.ids.push_back(param.id);
+                self.lists[0].push(a);
+                self.lists[1].push(b);
+            }
+            [a, b] => {
+                if let Some(gradient) = a.or(b) {
+                    self.result.register(param.id, gradient);
+                }
+            }
         }
     }
 }
 
-fn scaled<M: Module>(module: &M, gradients: GradientsParams, factor: f64) -> GradientsParams {
-    let mut scale = Scale {
-        gradients,
-        factor: Factor::Number(factor),
-    };
-    module.visit(&mut scale);
-    scale.gradients
-}
-
-struct Scale {
+/// `gradients` and those of a list, whose parameters are `ids`.
+fn with_listed<M: Module>(
+    module: &M,
     gradients: GradientsParams,
-    factor: Factor,
+    ids: VecDeque<ParamId>,
+    list: TensorList,
+) -> GradientsParams {
+    let mut register = RegisterListed {
+        gradients,
+        ids,
+        list,
+    };
+    module.visit(&mut register);
+    register.gradients
 }
 
-enum Factor {
-    Number(f64),
-    OnDevice(Box<Tensor<1>>),
+struct RegisterListed {
+    gradients: GradientsParams,
+    ids: VecDeque<ParamId>,
+    list: TensorList,
 }
 
-impl ModuleVisitor for Scale {
+impl ModuleVisitor for RegisterListed {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.ids.front() == Some(&param.id) {
+            self.ids.pop_front();
+            let gradient = self.list.take::<D>().expect("a tensor for every parameter");
+            self.gradients.register(param.id, gradient);
+        }
+    }
+}
+
+/// All gradients times the factor, `[1]`, that `factor` gives on their device.
+fn scaled<M: Module>(
+    module: &M,
+    gradients: GradientsParams,
+    factor: impl FnOnce(&Device) -> Tensor<1>,
+) -> GradientsParams {
+    let mut all = TakeAll {
+        gradients,
+        ids: VecDeque::new(),
+        list: TensorList::new(),
+        device: None,
+    };
+    module.visit(&mut all);
+    let Some(device) = all.device else {
+        return all.gradients;
+    };
+    let list = scale(all.list, factor(&device));
+    with_listed(module, all.gradients, all.ids, list)
+}
+
+struct TakeAll {
+    gradients: GradientsParams,
+    ids: VecDeque<ParamId>,
+    list: TensorList,
+    device: Option<Device>,
+}
+
+impl ModuleVisitor for TakeAll {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.remove::<D>(param.id) {
-            let scaled = match &self.factor {
-                Factor::Number(factor) => gradient.mul_scalar(*factor),
-                Factor::OnDevice(factor) => gradient * factor.as_ref().clone().reshape([1; D]),
-            };
-            self.gradients.register(param.id, scaled);
+            self.device.get_or_insert_with(|| gradient.device());
+            self.ids.push_back(param.id);
+            self.list.push(gradient);
         }
     }
 }
 
 /// Root of the sum of squares of all gradients, left on the device: `[1]`.
 pub fn global_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Option<Tensor<1>> {
-    let mut squares = SumOfSquares {
+    let mut list = ListGradients {
         gradients,
-        sum: None,
+        list: TensorList::new(),
     };
-    module.visit(&mut squares);
-    squares.sum.map(Tensor::sqrt)
+    module.visit(&mut list);
+    let list = list.list;
+    (!list.is_empty()).then(|| squared_norm(list).sqrt())
 }
 
-struct SumOfSquares<'a> {
+struct ListGradients<'a> {
     gradients: &'a GradientsParams,
-    sum: Option<Tensor<1>>,
+    list: TensorList,
 }
 
-impl ModuleVisitor for SumOfSquares<'_> {
+impl ModuleVisitor for ListGradients<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            let square = squared_norm(gradient);
-            self.sum = Some(match self.sum.take() {
-                Some(sum) => sum + square,
-                None => square,
-            });
+            self.list.push(gradient);
         }
     }
 }
@@ -220,10 +270,5 @@ pub fn clipped<M: Module>(
         .recip()
         .mul_scalar(limit)
         .clamp_max(1.0);
-    let mut scale = Scale {
-        gradients,
-        factor: Factor::OnDevice(Box::new(factor)),
-    };
-    module.visit(&mut scale);
-    scale.gradients
+    scaled(module, gradients, |_| factor)
 }

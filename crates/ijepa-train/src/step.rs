@@ -9,7 +9,7 @@ use ijepa_model::{
     Initialization, MaskTensors, Objective, Predictor, Target, Views, ViewsOutput,
     VisionTransformerPredictor,
     checkpoint::{EncoderRole, Parts, Snapshot, TrainingState, named_tensors, native_files},
-    kernels::{lerp, on_workers},
+    kernels::{TensorList, lerp, on_workers},
     regularize::Sketch,
 };
 
@@ -335,7 +335,9 @@ impl<P: Predictor> Learner<P> {
         let seen = gradients.remove::<3>(mean.id);
         let seen = seen.expect("every pass leaves the mean of its targets");
         let share = 1.0 - self.objective.center_momentum;
-        let moved = lerp(mean.val().without_autodiff(), seen, share);
+        let [mean, seen] = [mean.val().without_autodiff(), seen].map(TensorList::of);
+        let moved = lerp(mean, seen, share).take();
+        let moved = moved.expect("one tensor was moved");
         self.model.predictor.set_target_mean(moved);
     }
 

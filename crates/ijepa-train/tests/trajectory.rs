@@ -2,6 +2,9 @@
 //! a run of our own, the same on every device.
 
 #[cfg(test)]
+mod launches;
+
+#[cfg(test)]
 mod trajectory {
     use std::{
         path::{Path, PathBuf},

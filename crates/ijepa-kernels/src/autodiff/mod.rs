@@ -16,7 +16,7 @@ use self::node::node;
 use crate::{
     block::{self, BlockOptions, BlockTensors},
     plain,
-    primitives::{LinearTensors, NormTensors, Primitives, Residual},
+    primitives::{LinearTensors, NormTensors, Optional, Primitives, Projected},
 };
 
 impl<B: Primitives, C: CheckpointStrategy> Primitives for Autodiff<B, C> {
@@ -52,16 +52,21 @@ impl<B: Primitives, C: CheckpointStrategy> Primitives for Autodiff<B, C> {
         )
     }
 
-    fn norm(x: FloatTensor<Self>, norm: NormTensors<Self>, epsilon: f64) -> FloatTensor<Self> {
+    fn norm(
+        x: FloatTensor<Self>,
+        norm: NormTensors<Self>,
+        epsilon: f64,
+        dtype: Option<FloatDType>,
+    ) -> FloatTensor<Self> {
         node::<_, B, C, _>(
             [x, norm.gamma, norm.beta],
             |[x, gamma, beta], keep| {
                 let norm = NormTensors { gamma, beta };
                 let kept = keep.then(|| (x.clone(), norm.clone(), epsilon));
-                (B::norm(x, norm, epsilon), kept)
+                (B::norm(x, norm, epsilon, dtype), kept)
             },
             |(x, norm, epsilon), grad, _| {
-                let gradients = B::norm_backward(x, norm, epsilon, grad, Residual::None);
+                let gradients = B::norm_backward(x, norm, epsilon, grad, Optional::None, None);
                 let norm = gradients.norm;
                 [gradients.x, norm.gamma, norm.beta].map(Some)
             },
@@ -83,20 +88,21 @@ impl<B: Primitives, C: CheckpointStrategy> Primitives for Autodiff<B, C> {
     }
 
     fn mix(
-        qkv: FloatTensor<Self>,
+        qkv: Projected<Self>,
         num_heads: usize,
         first: usize,
         dtype: Option<FloatDType>,
     ) -> FloatTensor<Self> {
         node::<_, B, C, _>(
-            [qkv],
+            [plain::whole::<Self>(qkv)],
             |[qkv], keep| {
                 let kept = keep.then(|| qkv.clone());
-                let mixed = B::mix(qkv, num_heads, first, dtype);
+                let mixed = B::mix(Projected::whole(qkv), num_heads, first, dtype);
                 let kept = kept.map(|qkv| (qkv, mixed.clone(), [num_heads, first], dtype));
                 (mixed, kept)
             },
             |(qkv, mixed, [num_heads, first], dtype), grad, _| {
+                let qkv = Projected::whole(qkv);
                 let grad = B::mix_backward(qkv, mixed, grad, num_heads, first, dtype);
                 [Some(grad)]
             },

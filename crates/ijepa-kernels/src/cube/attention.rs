@@ -3,7 +3,8 @@
 use burn::{backend::ops::FloatTensorOps, tensor::Shape};
 use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 
-use super::{heads, softmax};
+use super::{fit, heads, softmax};
+use crate::primitives::{Optional, Projected};
 
 type Ops = CubeBackend;
 
@@ -17,25 +18,25 @@ fn scale_of(q: &CubeTensor) -> f64 {
     (q.meta.shape()[3] as f64).sqrt().recip()
 }
 
-/// `[batch, tokens, dim]` as `[batch, heads, tokens, head_dim]`, in that order in memory.
-fn split_one(x: CubeTensor, num_heads: usize) -> CubeTensor {
-    let [batch, tokens, dim] = x.meta.shape().dims::<3>();
-    let shape = Shape::new([batch, tokens, num_heads, dim / num_heads]);
-    into_contiguous(Ops::float_permute(
-        Ops::float_reshape(x, shape),
-        &[0, 2, 1, 3],
-    ))
-}
-
-/// The inverse of [`split_one`].
+/// `[batch, heads, tokens, head_dim]` as `[batch, tokens, dim]`, in that order in memory.
 fn join_one(x: CubeTensor) -> CubeTensor {
     let [batch, heads, tokens, head_dim] = x.meta.shape().dims::<4>();
     let joined = into_contiguous(Ops::float_permute(x, &[0, 2, 1, 3]));
     Ops::float_reshape(joined, Shape::new([batch, tokens, heads * head_dim]))
 }
 
+/// Whether the kernels take `qkv`.
+pub(super) fn fits(qkv: &Projected<Ops>) -> bool {
+    let Projected { product, bias } = qkv;
+    let bias_fits = match bias {
+        Optional::Some(bias) => fit([bias]),
+        Optional::None => true,
+    };
+    bias_fits && fit([product]) && softmax::fits(product, product.meta.shape()[1])
+}
+
 /// See [`Primitives::mix`](crate::primitives::Primitives::mix).
-pub(super) fn mix(qkv: &CubeTensor, num_heads: usize, first: usize) -> CubeTensor {
+pub(super) fn mix(qkv: &Projected<Ops>, num_heads: usize, first: usize) -> CubeTensor {
     let [q, k, v] = heads::split(qkv, num_heads, first);
     let scale = scale_of(&q);
     let weights = softmax::softmax(times_transposed(q, k), scale);
@@ -44,13 +45,12 @@ pub(super) fn mix(qkv: &CubeTensor, num_heads: usize, first: usize) -> CubeTenso
 
 /// See [`Primitives::mix_backward`](crate::primitives::Primitives::mix_backward).
 pub(super) fn mix_backward(
-    qkv: &CubeTensor,
-    grad: CubeTensor,
+    qkv: &Projected<Ops>,
+    grad: &CubeTensor,
     num_heads: usize,
     first: usize,
 ) -> CubeTensor {
-    let [q, k, v] = heads::split(qkv, num_heads, first);
-    let grad = split_one(grad, num_heads);
+    let [q, k, v, grad] = heads::split_with(qkv, grad, num_heads, first);
     let scale = scale_of(&q);
     let scores = times_transposed(q.clone(), k.clone());
     let d_weights = times_transposed(grad.clone(), v);

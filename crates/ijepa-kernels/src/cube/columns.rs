@@ -8,7 +8,8 @@ use burn_cubecl::{
 
 use super::{
     elem,
-    lanes::{address_type, empty, longest_vector},
+    lanes::{address_type, longest_vector},
+    slots::arguments,
 };
 
 /// Columns (vectors) and parts that a cube sums side by side.
@@ -22,10 +23,10 @@ pub(super) fn parts_of(rows: usize) -> usize {
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn column_sums_kernel<O: Float, N: Size>(
     partials: &Tensor<Vector<f32, N>>,
-    first: &mut Tensor<Vector<O, N>>,
-    second: &mut Tensor<Vector<O, N>>,
+    sums: &mut Sequence<OwnedTensor<Vector<O, N>>>,
     parts: usize,
     vectors: usize,
+    #[comptime] sets: usize,
     #[comptime] width: usize,
     #[comptime] height: usize,
     #[define(O)] _o: ElemType,
@@ -50,39 +51,40 @@ fn column_sums_kernel<O: Float, N: Size>(
         for part in 0..height {
             total += scratch[UNIT_POS_X as usize + part * width];
         }
-        if CUBE_POS_Y == 0 {
-            first[vector] = Vector::cast_from(total);
-        } else {
-            second[vector] = Vector::cast_from(total);
+        #[unroll]
+        for set in 0..sets {
+            if CUBE_POS_Y as usize == set {
+                sums.index_mut(set)[vector] = Vector::cast_from(total);
+            }
         }
     }
 }
 
-/// Sums `partials`, `[sets, parts, columns]`, over the parts of its one or two sets.
-pub(super) fn column_sums(partials: CubeTensor, first: &CubeTensor, second: Option<&CubeTensor>) {
+/// Sums every set of `partials`, `[sets, parts, columns]`, over its parts into its tensor of `sums`,
+/// which have one type.
+pub(super) fn column_sums(partials: CubeTensor, sums: &[&CubeTensor]) {
     let [sets, parts, columns] = partials.meta.shape().dims::<3>();
     let fits = |size| columns.is_multiple_of(size);
     let size = longest_vector(&partials, DType::F32.size(), fits);
     let vectors = columns / size;
     let [width, height] = CUBE;
-    let unused = || empty(first, [size], first.dtype);
-    let second = second.cloned().unwrap_or_else(unused);
+    let (client, kind) = (partials.client.clone(), elem(sums[0]));
     // SAFETY: `vector` is below the columns and `part` below the parts of their tensors.
     unsafe {
         column_sums_kernel::launch_unchecked(
-            &first.client,
+            &client,
             CubeCount::Static(vectors.div_ceil(width) as u32, sets as u32, 1),
             CubeDim::new_2d(width as u32, height as u32),
-            address_type(&[&partials, first]),
+            address_type(&[&partials, sums[0]]),
             size,
             partials.into_tensor_arg(),
-            first.clone().into_tensor_arg(),
-            second.into_tensor_arg(),
+            arguments(sums.iter().copied().cloned().collect()),
             parts,
             vectors,
+            sums.len(),
             width,
             height,
-            elem(first),
+            kind,
         );
     }
 }

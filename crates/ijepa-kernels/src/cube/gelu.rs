@@ -31,13 +31,14 @@ fn density<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
 }
 
 #[cube(launch_unchecked, address_type = "dynamic")]
-fn gelu_kernel<X: Float, N: Size>(
+fn gelu_kernel<X: Float, P: Float, N: Size>(
     x: &Tensor<Vector<X, N>>,
-    bias: &Tensor<Vector<X, N>>,
+    bias: &Tensor<Vector<P, N>>,
     output: &mut Tensor<Vector<X, N>>,
     total: usize,
     vectors: usize,
     #[define(X)] _x: ElemType,
+    #[define(P)] _p: ElemType,
 ) {
     if ABSOLUTE_POS >= total {
         terminate!();
@@ -50,9 +51,9 @@ fn gelu_kernel<X: Float, N: Size>(
 }
 
 #[cube(launch_unchecked, address_type = "dynamic")]
-fn gelu_backward_kernel<X: Float, N: Size>(
+fn gelu_backward_kernel<X: Float, P: Float, N: Size>(
     x: &Tensor<Vector<X, N>>,
-    bias: &Tensor<Vector<X, N>>,
+    bias: &Tensor<Vector<P, N>>,
     grad: &Tensor<Vector<X, N>>,
     d_x: &mut Tensor<Vector<X, N>>,
     output: &mut Tensor<Vector<X, N>>,
@@ -61,6 +62,7 @@ fn gelu_backward_kernel<X: Float, N: Size>(
     vectors: usize,
     parts: usize,
     #[define(X)] _x: ElemType,
+    #[define(P)] _p: ElemType,
 ) {
     let vector = (CUBE_POS_X * CUBE_DIM_X + UNIT_POS_X) as usize;
     let part = (CUBE_POS_Y * CUBE_DIM_Y + UNIT_POS_Y) as usize;
@@ -91,7 +93,7 @@ pub(super) fn gelu(x: &CubeTensor, bias: &CubeTensor) -> CubeTensor {
     let [x, bias] = [x, bias].map(|tensor| as_rows(tensor.clone()));
     let size = vector_size(&[&x, &bias]);
     let [rows, columns] = [x.meta.shape()[0], x.meta.shape()[1]];
-    let (client, kind) = (x.client.clone(), elem(&x));
+    let (client, kind, bias_kind) = (x.client.clone(), elem(&x), elem(&bias));
     let (vectors, total) = (columns / size, rows * columns / size);
     let (count, dim) = elementwise(&client, total);
     // SAFETY: units past the last vector return before they read or write.
@@ -108,6 +110,7 @@ pub(super) fn gelu(x: &CubeTensor, bias: &CubeTensor) -> CubeTensor {
             total,
             vectors,
             kind,
+            bias_kind,
         );
     }
     output
@@ -126,7 +129,7 @@ pub(super) fn gelu_backward(
     let [rows, columns] = [x.meta.shape()[0], x.meta.shape()[1]];
     let (parts, vectors) = (parts_of(rows), columns / size);
     let partials = empty(&x, [1, parts, columns], DType::F32);
-    let (client, kind) = (x.client.clone(), elem(&x));
+    let (client, kind, bias_kind) = (x.client.clone(), elem(&x), elem(&bias));
     let [width, height] = CUBE;
     // SAFETY: units past the last vector or part return before they read or write.
     unsafe {
@@ -150,9 +153,10 @@ pub(super) fn gelu_backward(
             vectors,
             parts,
             kind,
+            bias_kind,
         );
     }
-    column_sums(partials, &d_bias, None);
+    column_sums(partials, &[&d_bias]);
     BiasGeluGradients {
         x: d_x,
         bias: d_bias,

@@ -172,6 +172,21 @@ pub(super) fn empty(like: &CubeTensor, shape: impl Into<Shape>, dtype: DType) ->
     )
 }
 
+/// Where a result in `dtype` goes: the memory of `x`, which is argument `position`, if it has this
+/// type, lies in order and is held by nobody else; or a new tensor of its shape.
+pub(super) fn output_for(x: &CubeTensor, position: usize, dtype: DType) -> (CubeTensor, TensorArg) {
+    if x.dtype == dtype && x.can_mut() && x.is_contiguous() {
+        return (x.clone(), x.as_tensor_alias(position));
+    }
+    let output = empty(x, x.meta.shape().clone(), dtype);
+    (output.clone(), output.into_tensor_arg())
+}
+
+/// A contiguous tensor in another shape.
+pub(super) fn with_shape(x: CubeTensor, shape: Shape) -> CubeTensor {
+    CubeTensor::new_contiguous(x.client, x.device, shape, x.handle, x.dtype)
+}
+
 /// The sum of `value` over the lanes of a row, for each of them.
 #[cube]
 pub(super) fn sum_over_lanes(value: f32, #[comptime] lanes: Lanes) -> f32 {

@@ -13,13 +13,16 @@
     reason = "the kernel language has no such operator, and makes arguments of its own"
 )]
 
+mod add;
 mod attention;
 mod columns;
 mod gelu;
 mod heads;
 mod lanes;
 mod norm;
+mod slots;
 mod softmax;
+mod squares;
 #[cfg(test)]
 mod testing;
 mod update;
@@ -28,8 +31,12 @@ use burn::tensor::{DType, FloatDType};
 use burn_cubecl::{CubeBackend, cubecl::ir::ElemType, tensor::CubeTensor};
 
 use crate::{
+    list::Tensors,
     plain::{self, or_plain},
-    primitives::{BiasGeluGradients, NormGradients, NormTensors, Primitives, Residual},
+    primitives::{
+        BiasGeluGradients, NormGradients, NormTensors, NormedSum, Optional, Primitives, Projected,
+        SummedNormGradients,
+    },
     update::{AdamWRule, AdamWTensors},
 };
 use lanes::is_narrow_float;
@@ -46,6 +53,11 @@ fn fit<const N: usize>(tensors: [&CubeTensor; N]) -> bool {
         .all(|tensor| is_narrow_float(tensor.dtype) && tensor.meta.num_elements() > 0)
 }
 
+/// Whether the kernels write `dtype`.
+fn takes(dtype: Option<FloatDType>) -> bool {
+    dtype.is_none_or(|dtype| is_narrow_float(dtype.into()))
+}
+
 /// Whether all tensors have the type of the first.
 fn alike<const N: usize>(tensors: [&CubeTensor; N]) -> bool {
     tensors
@@ -53,17 +65,49 @@ fn alike<const N: usize>(tensors: [&CubeTensor; N]) -> bool {
         .all(|tensor| tensor.dtype == tensors[0].dtype)
 }
 
-/// Whether all tensors are f32.
-fn all_f32<const N: usize>(tensors: [&CubeTensor; N]) -> bool {
-    fit(tensors) && tensors.iter().all(|tensor| tensor.dtype == DType::F32)
+/// Whether all tensors of all lists are f32.
+fn lists_of_f32<const N: usize>(lists: [&Tensors<CubeBackend>; N]) -> bool {
+    let mut tensors = lists.into_iter().flat_map(|list| &list.0);
+    tensors.all(|tensor| tensor.dtype == DType::F32)
 }
 
 impl Primitives for CubeBackend {
-    fn norm(x: CubeTensor, norm: NormTensors<Self>, epsilon: f64) -> CubeTensor {
+    fn add_onto(residual: CubeTensor, x: CubeTensor, bias: CubeTensor) -> CubeTensor {
+        or_plain!(fit([&residual, &x, &bias]), add_onto(residual, x, bias));
+        add::add_onto(residual, x, bias)
+    }
+
+    fn add_onto_and_norm(
+        residual: CubeTensor,
+        x: CubeTensor,
+        bias: CubeTensor,
+        norm: NormTensors<Self>,
+        epsilon: f64,
+        dtype: Option<FloatDType>,
+    ) -> NormedSum<Self> {
         let NormTensors { gamma, beta } = &norm;
-        let usable = fit([&x, gamma, beta]) && alike([gamma, beta]);
-        or_plain!(usable, norm(x, norm, epsilon));
-        norm::norm(&x, &norm, epsilon).unwrap_or_else(|| plain::norm::<Self>(x, norm, epsilon))
+        let usable =
+            fit([&residual, &x, &bias, gamma, beta]) && alike([&bias, gamma, beta]) && takes(dtype);
+        let fused = usable
+            .then(|| add::add_norm(&residual, &x, &bias, &norm, epsilon, dtype))
+            .flatten();
+        fused.unwrap_or_else(|| {
+            plain::add_onto_and_norm::<Self>(residual, x, bias, norm, epsilon, dtype)
+        })
+    }
+
+    fn norm(
+        x: CubeTensor,
+        norm: NormTensors<Self>,
+        epsilon: f64,
+        dtype: Option<FloatDType>,
+    ) -> CubeTensor {
+        let NormTensors { gamma, beta } = &norm;
+        let usable = fit([&x, gamma, beta]) && alike([gamma, beta]) && takes(dtype);
+        let fused = usable
+            .then(|| norm::norm(&x, &norm, epsilon, dtype))
+            .flatten();
+        fused.unwrap_or_else(|| plain::norm::<Self>(x, norm, epsilon, dtype))
     }
 
     fn norm_backward(
@@ -71,25 +115,55 @@ impl Primitives for CubeBackend {
         norm: NormTensors<Self>,
         epsilon: f64,
         grad: CubeTensor,
-        residual: Residual<Self>,
+        residual: Optional<Self>,
+        dtype: Option<FloatDType>,
     ) -> NormGradients<Self> {
         let NormTensors { gamma, beta } = &norm;
         let (onto, residual_fits) = match &residual {
-            Residual::Some(onto) => (Some(onto), fit([onto]) && alike([&x, onto])),
-            Residual::None => (None, true),
+            Optional::Some(onto) => (Some(onto), fit([onto]) && alike([&x, onto])),
+            Optional::None => (None, true),
         };
-        let usable = residual_fits
-            && fit([&x, gamma, beta, &grad])
-            && alike([&x, &grad])
-            && alike([gamma, beta]);
+        let usable =
+            residual_fits && fit([&x, gamma, beta, &grad]) && alike([gamma, beta]) && takes(dtype);
         let fused = usable
-            .then(|| norm::norm_backward(&x, &norm, epsilon, &grad, onto))
+            .then(|| norm::norm_backward(&x, &norm, epsilon, &grad, onto, dtype, &[]))
             .flatten();
-        fused.unwrap_or_else(|| plain::norm_backward::<Self>(x, norm, epsilon, grad, residual))
+        fused.unwrap_or_else(|| {
+            plain::norm_backward::<Self>(x, norm, epsilon, grad, residual, dtype)
+        })
+    }
+
+    fn norm_backward_and_sums(
+        x: CubeTensor,
+        norm: NormTensors<Self>,
+        epsilon: f64,
+        grad: CubeTensor,
+        residual: CubeTensor,
+        dtype: Option<FloatDType>,
+    ) -> SummedNormGradients<Self> {
+        let NormTensors { gamma, beta } = &norm;
+        let usable = fit([&x, gamma, beta, &grad, &residual])
+            && alike([&x, &residual])
+            && alike([gamma, beta])
+            && takes(dtype);
+        let sums = [(); 2].map(|()| lanes::empty(&x, gamma.meta.shape().clone(), gamma.dtype));
+        let onto = Some(&residual);
+        let fused = usable
+            .then(|| norm::norm_backward(&x, &norm, epsilon, &grad, onto, dtype, &sums))
+            .flatten();
+        let Some(gradients) = fused else {
+            return plain::norm_backward_and_sums::<Self>(x, norm, epsilon, grad, residual, dtype);
+        };
+        let [residual_sums, x_sums] = sums;
+        SummedNormGradients {
+            gradients,
+            residual_sums,
+            x_sums,
+        }
     }
 
     fn biased_gelu(x: CubeTensor, bias: CubeTensor) -> CubeTensor {
-        let usable = fit([&x, &bias]) && alike([&x, &bias]);
+        let usable = fit([&x, &bias]);
         or_plain!(usable, biased_gelu(x, bias));
         gelu::gelu(&x, &bias)
     }
@@ -99,54 +173,62 @@ impl Primitives for CubeBackend {
         bias: CubeTensor,
         grad: CubeTensor,
     ) -> BiasGeluGradients<Self> {
-        let usable = fit([&x, &bias, &grad]) && alike([&x, &bias, &grad]);
+        let usable = fit([&x, &bias, &grad]) && alike([&x, &grad]);
         or_plain!(usable, biased_gelu_backward(x, bias, grad));
         gelu::gelu_backward(&x, &bias, &grad)
     }
 
     fn mix(
-        qkv: CubeTensor,
+        qkv: Projected<Self>,
         num_heads: usize,
         first: usize,
         _dtype: Option<FloatDType>,
     ) -> CubeTensor {
-        let usable = fit([&qkv]) && softmax::fits(&qkv, qkv.meta.shape()[1]);
-        or_plain!(usable, mix(qkv, num_heads, first));
-        attention::mix(&qkv, num_heads, first)
+        if attention::fits(&qkv) {
+            return attention::mix(&qkv, num_heads, first);
+        }
+        plain::mix::<Self>(plain::whole::<Self>(qkv), num_heads, first)
     }
 
     fn mix_backward(
-        qkv: CubeTensor,
+        qkv: Projected<Self>,
         mixed: CubeTensor,
         grad: CubeTensor,
         num_heads: usize,
         first: usize,
         _dtype: Option<FloatDType>,
     ) -> CubeTensor {
-        let usable =
-            fit([&qkv, &grad]) && alike([&qkv, &grad]) && softmax::fits(&qkv, qkv.meta.shape()[1]);
-        or_plain!(usable, mix_backward(qkv, mixed, grad, num_heads, first));
-        attention::mix_backward(&qkv, grad, num_heads, first)
+        if attention::fits(&qkv) && fit([&grad]) && alike([&qkv.product, &grad]) {
+            return attention::mix_backward(&qkv, &grad, num_heads, first);
+        }
+        let qkv = plain::whole::<Self>(qkv);
+        plain::mix_backward::<Self>(qkv, mixed, grad, num_heads, first)
     }
 
-    fn adamw_update(
+    fn adamw(
         tensors: AdamWTensors<Self>,
-        gradient: CubeTensor,
-        rule: AdamWRule,
+        gradients: Tensors<Self>,
+        rules: Vec<AdamWRule>,
     ) -> AdamWTensors<Self> {
-        let [parameter, first, second] = [&tensors.parameter, &tensors.first, &tensors.second];
-        let usable = all_f32([parameter, first, second, &gradient]);
-        or_plain!(usable, adamw_update(tensors, gradient, rule));
-        update::adamw(tensors, gradient, rule)
+        let [parameters, firsts] = [&tensors.parameters, &tensors.firsts];
+        let usable = lists_of_f32([parameters, firsts, &tensors.seconds, &gradients]);
+        or_plain!(usable, adamw(tensors, gradients, &rules));
+        update::adamw(tensors, gradients, &rules)
     }
 
-    fn lerp(x: CubeTensor, towards: CubeTensor, weight: f64) -> CubeTensor {
-        or_plain!(all_f32([&x, &towards]), lerp(x, towards, weight));
-        update::lerp(x, towards, weight)
+    fn blend(x: Tensors<Self>, y: Tensors<Self>, weights: [f64; 2]) -> Tensors<Self> {
+        or_plain!(lists_of_f32([&x, &y]), blend(x, y, weights));
+        update::blend(x, y, weights)
     }
 
-    fn squared_norm(x: CubeTensor) -> CubeTensor {
-        or_plain!(all_f32([&x]), squared_norm(x));
-        update::squared_norm(x)
+    fn scale(x: Tensors<Self>, factor: CubeTensor) -> Tensors<Self> {
+        let usable = lists_of_f32([&x]) && factor.dtype == DType::F32;
+        or_plain!(usable, scale(x, factor));
+        update::scale(x, factor)
+    }
+
+    fn squared_norm(x: Tensors<Self>) -> CubeTensor {
+        or_plain!(lists_of_f32([&x]), squared_norm(x));
+        squares::squared_norm(x)
     }
 }

@@ -1,6 +1,6 @@
 //! Layer norm and its gradient: a row stays in registers from its one read on.
 
-use burn::tensor::DType;
+use burn::tensor::{DType, FloatDType};
 use burn_cubecl::{
     CubeBackend,
     cubecl::{self, prelude::*},
@@ -19,7 +19,7 @@ const BINDINGS: u32 = 10;
 
 /// Subtracts the mean of a row and scales it to variance 1; returns the scale.
 #[cube]
-fn standardize<N: Size>(
+pub(super) fn standardize<N: Size>(
     values: &mut Array<Vector<f32, N>>,
     vectors: usize,
     epsilon: f32,
@@ -53,11 +53,11 @@ fn standardize<N: Size>(
 }
 
 #[cube(launch_unchecked, address_type = "dynamic")]
-fn norm_kernel<X: Float, P: Float, N: Size>(
+fn norm_kernel<X: Float, P: Float, O: Float, N: Size>(
     x: &Tensor<Vector<X, N>>,
     gamma: &Tensor<Vector<P, N>>,
     beta: &Tensor<Vector<P, N>>,
-    output: &mut Tensor<Vector<X, N>>,
+    output: &mut Tensor<Vector<O, N>>,
     rows: usize,
     vectors: usize,
     epsilon: f32,
@@ -65,6 +65,7 @@ fn norm_kernel<X: Float, P: Float, N: Size>(
     #[comptime] lanes: Lanes,
     #[define(X)] _x: ElemType,
     #[define(P)] _p: ElemType,
+    #[define(O)] _o: ElemType,
 ) {
     let row = CUBE_POS * comptime!(lanes.height) + UNIT_POS_Y as usize;
     let read = select(row < rows, row, 0);
@@ -82,25 +83,38 @@ fn norm_kernel<X: Float, P: Float, N: Size>(
     }
 }
 
+#[cube]
+fn zeros<N: Size>(#[comptime] vectors: usize) -> Array<Vector<f32, N>> {
+    let mut zeros = Array::<Vector<f32, N>>::new(vectors);
+    #[unroll]
+    for index in 0..vectors {
+        zeros[index] = Vector::new(0.0f32);
+    }
+    zeros
+}
+
 #[cube(launch_unchecked, address_type = "dynamic")]
-fn norm_backward_kernel<X: Float, P: Float, N: Size>(
+fn norm_backward_kernel<X: Float, P: Float, G: Float, O: Float, N: Size>(
     x: &Tensor<Vector<X, N>>,
     gamma: &Tensor<Vector<P, N>>,
     beta: &Tensor<Vector<P, N>>,
-    grad: &Tensor<Vector<X, N>>,
+    grad: &Tensor<Vector<G, N>>,
     residual: &Tensor<Vector<X, N>>,
     d_x: &mut Tensor<Vector<X, N>>,
-    output: &mut Tensor<Vector<X, N>>,
+    output: &mut Tensor<Vector<O, N>>,
     partials: &mut Tensor<Vector<f32, N>>,
     rows: usize,
     vectors: usize,
     parts: usize,
     epsilon: f32,
     #[comptime] has_residual: bool,
+    #[comptime] with_sums: bool,
     #[comptime] per_lane: usize,
     #[comptime] lanes: Lanes,
     #[define(X)] _x: ElemType,
     #[define(P)] _p: ElemType,
+    #[define(G)] _g: ElemType,
+    #[define(O)] _o: ElemType,
 ) {
     let width = comptime!(lanes.width);
     let lane = UNIT_POS_X as usize;
@@ -109,13 +123,10 @@ fn norm_backward_kernel<X: Float, P: Float, N: Size>(
     let x_stride = x.stride(0) / N::value();
     let grad_stride = grad.stride(0) / N::value();
     let residual_stride = residual.stride(0) / N::value();
-    let mut d_gamma = Array::<Vector<f32, N>>::new(per_lane);
-    let mut d_beta = Array::<Vector<f32, N>>::new(per_lane);
-    #[unroll]
-    for index in 0..per_lane {
-        d_gamma[index] = Vector::new(0.0f32);
-        d_beta[index] = Vector::new(0.0f32);
-    }
+    let mut d_gamma = zeros::<N>(per_lane);
+    let mut d_beta = zeros::<N>(per_lane);
+    let mut residual_sums = zeros::<N>(per_lane);
+    let mut x_sums = zeros::<N>(per_lane);
     // Every lane takes every turn: they wait for each other in the sums.
     let turns = rows.div_ceil(parts);
     for turn in 0..turns {
@@ -160,7 +171,13 @@ fn norm_backward_kernel<X: Float, P: Float, N: Size>(
                     weighted[index] - Vector::new(mean) - values[index] * Vector::new(slope);
                 let mut own = inner * Vector::new(scale);
                 if comptime!(has_residual) {
-                    own += Vector::cast_from(residual[row * residual_stride + vector]);
+                    let past =
+                        Vector::<f32, N>::cast_from(residual[row * residual_stride + vector]);
+                    own += past;
+                    if comptime!(with_sums) {
+                        residual_sums[index] += past;
+                        x_sums[index] += own;
+                    }
                 }
                 d_x[row * vectors + vector] = Vector::cast_from(own);
             }
@@ -172,17 +189,29 @@ fn norm_backward_kernel<X: Float, P: Float, N: Size>(
         if vector < vectors && part < parts {
             partials[part * vectors + vector] = d_gamma[index];
             partials[(parts + part) * vectors + vector] = d_beta[index];
+            if comptime!(with_sums) {
+                partials[(2 * parts + part) * vectors + vector] = residual_sums[index];
+                partials[(3 * parts + part) * vectors + vector] = x_sums[index];
+            }
         }
     }
 }
 
-/// Layer norm of every row of `x`; nothing if it does not fit the kernel.
+/// An output for `x`, in `dtype` if there is one.
+pub(super) fn narrowed(x: &CubeTensor, dtype: Option<FloatDType>) -> CubeTensor {
+    let dtype = dtype.map_or(x.dtype, DType::from);
+    empty(x, x.meta.shape().clone(), dtype)
+}
+
+/// Layer norm of every row of `x`, in `dtype` if there is one; nothing if it does not fit the
+/// kernel.
 pub(super) fn norm(
     x: &CubeTensor,
     norm: &NormTensors<CubeBackend>,
     epsilon: f64,
+    dtype: Option<FloatDType>,
 ) -> Option<CubeTensor> {
-    let output = empty(x, x.meta.shape().clone(), x.dtype);
+    let output = narrowed(x, dtype);
     let inputs = [x, &norm.gamma, &norm.beta].map(|tensor| as_rows(tensor.clone()));
     let plan = Plan::new(&inputs.each_ref())?;
     let [x, gamma, beta] = inputs;
@@ -207,24 +236,29 @@ pub(super) fn norm(
             plan.lanes,
             x_elem,
             p_elem,
+            elem(&output),
         );
     }
     Some(output)
 }
 
-/// Gradients of `x`, `gamma` and `beta`, and the output; nothing if they do not fit the kernel.
+/// Gradients of `x`, `gamma` and `beta`, and the output, in `dtype` if there is one; nothing if
+/// they do not fit the kernel. `sums` are tensors for the sums over rows of `residual` and of the
+/// gradient of `x`, in the type of `gamma`, if they are wanted.
 pub(super) fn norm_backward(
     x: &CubeTensor,
     norm: &NormTensors<CubeBackend>,
     epsilon: f64,
     grad: &CubeTensor,
     residual: Option<&CubeTensor>,
+    dtype: Option<FloatDType>,
+    sums: &[CubeTensor],
 ) -> Option<NormGradients<CubeBackend>> {
-    let [d_x, output] = [(); 2].map(|()| empty(x, x.meta.shape().clone(), x.dtype));
+    let (d_x, output) = (narrowed(x, None), narrowed(x, dtype));
     let has_residual = residual.is_some();
     let [d_gamma, d_beta] = [&norm.gamma, &norm.beta]
         .map(|parameter| empty(x, parameter.meta.shape().clone(), parameter.dtype));
-    let inputs = [x, &norm.gamma, &norm.beta, grad, residual.unwrap_or(grad)];
+    let inputs = [x, &norm.gamma, &norm.beta, grad, residual.unwrap_or(x)];
     let inputs = inputs.map(|tensor| as_rows(tensor.clone()));
     let plan = Plan::new(&inputs.each_ref())?;
     let [x, gamma, beta, grad, residual] = inputs;
@@ -232,9 +266,12 @@ pub(super) fn norm_backward(
         return None;
     }
     let parts = parts_of(plan.rows);
-    let partials = empty(&x, [2, parts, plan.vectors * plan.size], DType::F32);
+    let mut all_sums = vec![&d_gamma, &d_beta];
+    all_sums.extend(sums);
+    let columns = plan.vectors * plan.size;
+    let partials = empty(&x, [all_sums.len(), parts, columns], DType::F32);
     let client = x.client.clone();
-    let (x_elem, p_elem) = (elem(&x), elem(&gamma));
+    let (x_elem, p_elem, g_elem) = (elem(&x), elem(&gamma), elem(&grad));
     // SAFETY: every index is below the rows, parts and vectors of the tensors it is used on.
     unsafe {
         norm_backward_kernel::launch_unchecked(
@@ -256,13 +293,16 @@ pub(super) fn norm_backward(
             parts,
             epsilon as f32,
             has_residual,
+            !sums.is_empty(),
             plan.per_lane,
             plan.lanes,
             x_elem,
             p_elem,
+            g_elem,
+            elem(&output),
         );
     }
-    column_sums(partials, &d_gamma, Some(&d_beta));
+    column_sums(partials, &all_sums);
     Some(NormGradients {
         x: d_x,
         norm: NormTensors {

@@ -1,16 +1,22 @@
-//! What an optimizer step computes: one pass over each parameter, in place where nobody else
-//! holds it.
+//! What an optimizer step computes: one pass over each tensor, in place where nobody else holds
+//! it, and many tensors in a launch.
 
-use burn::tensor::DType;
+use std::slice::from_ref;
+
 use burn_cubecl::{
     CubeBackend,
     cubecl::{self, prelude::*},
-    kernel::into_contiguous,
     tensor::CubeTensor,
 };
 
-use super::lanes::{address_type, elementwise, empty, longest_vector};
-use crate::update::{AdamWRule, AdamWTensors};
+use super::{
+    lanes::{address_type, elementwise},
+    slots::{arguments, flat, next, outputs_for, shaped, shapes_of, slots_of, vectors_of},
+};
+use crate::{
+    list::Tensors,
+    update::{AdamWRule, AdamWTensors},
+};
 
 /// Constants of an update; `rest` is `1 - beta`, which f32 cannot subtract without loss.
 #[derive(CubeType, CubeLaunch)]
@@ -25,131 +31,143 @@ struct Rule {
     root_factor: f32,
 }
 
+impl RuleLaunch {
+    fn of(rule: &AdamWRule) -> Self {
+        Self::new(
+            rule.decay as f32,
+            rule.betas[0] as f32,
+            (1.0 - rule.betas[0]) as f32,
+            rule.betas[1] as f32,
+            (1.0 - rule.betas[1]) as f32,
+            rule.eps as f32,
+            rule.step_size as f32,
+            rule.second_correction.recip() as f32,
+        )
+    }
+}
+
+/// Units take the vectors of the tensors one tensor after the other; `totals` are their vectors.
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn adamw_kernel<N: Size>(
-    parameter: &Tensor<Vector<f32, N>>,
-    first: &Tensor<Vector<f32, N>>,
-    second: &Tensor<Vector<f32, N>>,
-    gradient: &Tensor<Vector<f32, N>>,
-    new_parameter: &mut Tensor<Vector<f32, N>>,
-    new_first: &mut Tensor<Vector<f32, N>>,
-    new_second: &mut Tensor<Vector<f32, N>>,
-    rule: &Rule,
-    total: usize,
+    parameters: &Sequence<OwnedTensor<Vector<f32, N>>>,
+    firsts: &Sequence<OwnedTensor<Vector<f32, N>>>,
+    seconds: &Sequence<OwnedTensor<Vector<f32, N>>>,
+    gradients: &Sequence<OwnedTensor<Vector<f32, N>>>,
+    new_parameters: &mut Sequence<OwnedTensor<Vector<f32, N>>>,
+    new_firsts: &mut Sequence<OwnedTensor<Vector<f32, N>>>,
+    new_seconds: &mut Sequence<OwnedTensor<Vector<f32, N>>>,
+    rules: &Sequence<Rule>,
+    totals: &Sequence<usize>,
+    #[comptime] slots: usize,
 ) {
-    if ABSOLUTE_POS >= total {
-        terminate!();
-    }
-    let gradient = gradient[ABSOLUTE_POS];
-    let first =
-        Vector::new(rule.beta_1) * first[ABSOLUTE_POS] + Vector::new(rule.rest_1) * gradient;
-    let second = Vector::new(rule.beta_2) * second[ABSOLUTE_POS]
-        + Vector::new(rule.rest_2) * gradient * gradient;
-    let root = second.sqrt() * Vector::new(rule.root_factor) + Vector::new(rule.eps);
-    let decayed = parameter[ABSOLUTE_POS] * Vector::new(rule.decay);
-    new_parameter[ABSOLUTE_POS] = decayed - Vector::new(rule.step_size) * first / root;
-    new_first[ABSOLUTE_POS] = first;
-    new_second[ABSOLUTE_POS] = second;
-}
-
-#[cube(launch_unchecked, address_type = "dynamic")]
-fn lerp_kernel<N: Size>(
-    x: &Tensor<Vector<f32, N>>,
-    towards: &Tensor<Vector<f32, N>>,
-    output: &mut Tensor<Vector<f32, N>>,
-    kept: f32,
-    weight: f32,
-    total: usize,
-) {
-    if ABSOLUTE_POS >= total {
-        terminate!();
-    }
-    let kept = x[ABSOLUTE_POS] * Vector::new(kept);
-    output[ABSOLUTE_POS] = kept + towards[ABSOLUTE_POS] * Vector::new(weight);
-}
-
-/// Units of the one cube that adds the squares of a part.
-const UNITS: usize = 256;
-
-#[cube(launch_unchecked, address_type = "dynamic")]
-fn sum_kernel<N: Size>(
-    x: &Tensor<Vector<f32, N>>,
-    output: &mut Tensor<f32>,
-    total: usize,
-    #[comptime] squared: bool,
-    #[comptime] units: usize,
-) {
-    let mut scratch = Shared::<[f32]>::new_slice(units);
-    let unit = UNIT_POS as usize;
-    let step = CUBE_COUNT * units;
-    let mut sum = Vector::<f32, N>::new(0.0f32);
-    let turns = total.div_ceil(step);
-    for turn in 0..turns {
-        let index = turn * step + CUBE_POS * units + unit;
-        if index < total {
-            let value = x[index];
-            if comptime!(squared) {
-                sum += value * value;
-            } else {
-                sum += value;
-            }
-        }
-    }
-    scratch[unit] = sum.vector_sum();
-    sync_cube();
+    let mut start = 0usize;
     #[unroll]
-    for step in 0..comptime!(units.ilog2() as usize) {
-        let half = comptime!(units >> (step + 1));
-        if unit < half {
-            let other = scratch[unit + half];
-            scratch[unit] += other;
+    for slot in 0..slots {
+        let end = start + totals[slot];
+        if ABSOLUTE_POS >= start && ABSOLUTE_POS < end {
+            let at = ABSOLUTE_POS - start;
+            let rule = rules.index(slot);
+            let gradient = gradients[slot][at];
+            let first =
+                Vector::new(rule.beta_1) * firsts[slot][at] + Vector::new(rule.rest_1) * gradient;
+            let second = Vector::new(rule.beta_2) * seconds[slot][at]
+                + Vector::new(rule.rest_2) * gradient * gradient;
+            let root = second.sqrt() * Vector::new(rule.root_factor) + Vector::new(rule.eps);
+            let decayed = parameters[slot][at] * Vector::new(rule.decay);
+            new_parameters.index_mut(slot)[at] =
+                decayed - Vector::new(rule.step_size) * first / root;
+            new_firsts.index_mut(slot)[at] = first;
+            new_seconds.index_mut(slot)[at] = second;
         }
-        sync_cube();
-    }
-    if unit == 0 {
-        output[CUBE_POS] = scratch[0];
+        start = end;
     }
 }
 
-/// The longest vectors that divide a contiguous tensor.
-fn vector_size(tensor: &CubeTensor) -> usize {
-    let total = tensor.meta.num_elements();
-    longest_vector(tensor, tensor.dtype.size(), |size| {
-        total.is_multiple_of(size)
-    })
-}
-
-/// Where the new value of `tensor` goes: its own memory, the argument at `position`, if nobody
-/// else holds it.
-fn output_for(tensor: &CubeTensor, position: usize) -> (CubeTensor, TensorArg) {
-    if tensor.can_mut() {
-        return (tensor.clone(), tensor.as_tensor_alias(position));
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn blend_kernel<N: Size>(
+    x: &Sequence<OwnedTensor<Vector<f32, N>>>,
+    y: &Sequence<OwnedTensor<Vector<f32, N>>>,
+    outputs: &mut Sequence<OwnedTensor<Vector<f32, N>>>,
+    a: f32,
+    b: f32,
+    totals: &Sequence<usize>,
+    #[comptime] slots: usize,
+) {
+    let mut start = 0usize;
+    #[unroll]
+    for slot in 0..slots {
+        let end = start + totals[slot];
+        if ABSOLUTE_POS >= start && ABSOLUTE_POS < end {
+            let at = ABSOLUTE_POS - start;
+            let own = x[slot][at] * Vector::new(a);
+            outputs.index_mut(slot)[at] = own + y[slot][at] * Vector::new(b);
+        }
+        start = end;
     }
-    let output = empty(tensor, tensor.meta.shape().clone(), tensor.dtype);
-    (output.clone(), output.into_tensor_arg())
 }
 
-/// The new parameter and moments.
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn scale_kernel<N: Size>(
+    x: &Sequence<OwnedTensor<Vector<f32, N>>>,
+    outputs: &mut Sequence<OwnedTensor<Vector<f32, N>>>,
+    factor: &Tensor<f32>,
+    totals: &Sequence<usize>,
+    #[comptime] slots: usize,
+) {
+    let factor = factor[0];
+    let mut start = 0usize;
+    #[unroll]
+    for slot in 0..slots {
+        let end = start + totals[slot];
+        if ABSOLUTE_POS >= start && ABSOLUTE_POS < end {
+            let at = ABSOLUTE_POS - start;
+            outputs.index_mut(slot)[at] = x[slot][at] * Vector::new(factor);
+        }
+        start = end;
+    }
+}
+
+/// The new parameters and moments.
 pub(super) fn adamw(
     tensors: AdamWTensors<CubeBackend>,
-    gradient: CubeTensor,
-    rule: AdamWRule,
+    gradients: Tensors<CubeBackend>,
+    rules: &[AdamWRule],
 ) -> AdamWTensors<CubeBackend> {
-    let tensors = [tensors.parameter, tensors.first, tensors.second].map(into_contiguous);
-    let gradient = into_contiguous(gradient);
-    let client = gradient.client.clone();
-    let size = vector_size(&gradient);
-    let total = gradient.meta.num_elements() / size;
-    let (count, dim) = elementwise(&client, total);
-    let address = address_type(&[&gradient]);
-    let outputs = [0, 1, 2].map(|position| output_for(&tensors[position], position));
-    let [parameter, first, second] = tensors.map(CubeTensor::into_tensor_arg);
-    let [
-        (new_parameter, parameter_out),
-        (new_first, first_out),
-        (new_second, second_out),
-    ] = outputs;
-    // SAFETY: units past the last vector return; all tensors have the size of the gradient.
+    let shapes = shapes_of(&gradients);
+    let lists = [
+        tensors.parameters,
+        tensors.firsts,
+        tensors.seconds,
+        gradients,
+    ];
+    let mut lists = lists.map(flat);
+    let slots = slots_of(&lists[3][0], 4, &lists[..3]);
+    let mut updated = [(); 3].map(|()| Vec::new());
+    for rules in rules.chunks(slots) {
+        let of_launch = lists.each_mut().map(|list| next(list, slots));
+        for (all, new) in updated.iter_mut().zip(adamw_launch(of_launch, rules)) {
+            all.extend(new);
+        }
+    }
+    let [parameters, firsts, seconds] = updated.map(|list| shaped(list, &shapes));
+    AdamWTensors {
+        parameters,
+        firsts,
+        seconds,
+    }
+}
+
+fn adamw_launch(tensors: [Vec<CubeTensor>; 4], rules: &[AdamWRule]) -> [Vec<CubeTensor>; 3] {
+    let [parameters, firsts, seconds, gradients] = tensors;
+    let client = gradients[0].client.clone();
+    let slots = rules.len();
+    let (size, totals) = vectors_of(&gradients);
+    let (count, dim) = elementwise(&client, totals.iter().sum());
+    let address = address_type(&gradients.iter().collect::<Vec<_>>());
+    let (new_parameters, parameters_out) = outputs_for(&parameters, 0);
+    let (new_firsts, firsts_out) = outputs_for(&firsts, slots);
+    let (new_seconds, seconds_out) = outputs_for(&seconds, 2 * slots);
+    // SAFETY: units past the last vector do nothing; tensors of a place have the same size.
     unsafe {
         adamw_kernel::launch_unchecked(
             &client,
@@ -157,92 +175,98 @@ pub(super) fn adamw(
             dim,
             address,
             size,
-            parameter,
-            first,
-            second,
-            gradient.into_tensor_arg(),
-            parameter_out,
-            first_out,
-            second_out,
-            RuleLaunch::new(
-                rule.decay as f32,
-                rule.betas[0] as f32,
-                (1.0 - rule.betas[0]) as f32,
-                rule.betas[1] as f32,
-                (1.0 - rule.betas[1]) as f32,
-                rule.eps as f32,
-                rule.step_size as f32,
-                rule.second_correction.recip() as f32,
-            ),
-            total,
+            arguments(parameters),
+            arguments(firsts),
+            arguments(seconds),
+            arguments(gradients),
+            parameters_out.into_iter().collect(),
+            firsts_out.into_iter().collect(),
+            seconds_out.into_iter().collect(),
+            rules.iter().map(RuleLaunch::of).collect(),
+            totals.into_iter().collect(),
+            slots,
         );
     }
-    AdamWTensors {
-        parameter: new_parameter,
-        first: new_first,
-        second: new_second,
-    }
+    [new_parameters, new_firsts, new_seconds]
 }
 
-/// `x + weight * (towards - x)`.
-pub(super) fn lerp(x: CubeTensor, towards: CubeTensor, weight: f64) -> CubeTensor {
-    let [x, towards] = [x, towards].map(into_contiguous);
-    let client = x.client.clone();
-    let size = vector_size(&x);
-    let total = x.meta.num_elements() / size;
-    let (count, dim) = elementwise(&client, total);
-    let address = address_type(&[&x]);
-    let (output, output_arg) = output_for(&x, 0);
-    // SAFETY: units past the last vector return; all tensors have one size.
+/// `a x + b y`.
+pub(super) fn blend(
+    x: Tensors<CubeBackend>,
+    y: Tensors<CubeBackend>,
+    weights: [f64; 2],
+) -> Tensors<CubeBackend> {
+    let shapes = shapes_of(&x);
+    let [mut x, mut y] = [x, y].map(flat);
+    let slots = slots_of(&y[0], 2, from_ref(&x));
+    let mut sums = Vec::new();
+    while !x.is_empty() {
+        let [x, y] = [&mut x, &mut y].map(|list| next(list, slots));
+        sums.extend(blend_launch(x, y, weights));
+    }
+    shaped(sums, &shapes)
+}
+
+fn blend_launch(x: Vec<CubeTensor>, y: Vec<CubeTensor>, [a, b]: [f64; 2]) -> Vec<CubeTensor> {
+    let client = x[0].client.clone();
+    let slots = x.len();
+    let (size, totals) = vectors_of(&x);
+    let (count, dim) = elementwise(&client, totals.iter().sum());
+    let address = address_type(&x.iter().collect::<Vec<_>>());
+    let (outputs, outputs_out) = outputs_for(&x, 0);
+    // SAFETY: units past the last vector do nothing; tensors of a place have the same size.
     unsafe {
-        lerp_kernel::launch_unchecked(
+        blend_kernel::launch_unchecked(
             &client,
             count,
             dim,
             address,
             size,
-            x.into_tensor_arg(),
-            towards.into_tensor_arg(),
-            output_arg,
-            (1.0 - weight) as f32,
-            weight as f32,
-            total,
+            arguments(x),
+            arguments(y),
+            outputs_out.into_iter().collect(),
+            a as f32,
+            b as f32,
+            totals.into_iter().collect(),
+            slots,
         );
     }
-    output
+    outputs
 }
 
-/// The sum of the squares of all elements, `[1]`: of parts first, then of their sums.
-pub(super) fn squared_norm(x: CubeTensor) -> CubeTensor {
-    let x = into_contiguous(x);
-    let parts = x.meta.num_elements().div_ceil(64 * UNITS).clamp(1, 512);
-    let sums = sum(x, parts, true);
-    if parts == 1 {
-        return sums;
+/// Every tensor times `factor`.
+pub(super) fn scale(x: Tensors<CubeBackend>, factor: CubeTensor) -> Tensors<CubeBackend> {
+    let shapes = shapes_of(&x);
+    let mut x = flat(x);
+    let slots = slots_of(&factor, 1, from_ref(&x));
+    let mut scaled = Vec::new();
+    while !x.is_empty() {
+        scaled.extend(scale_launch(next(&mut x, slots), factor.clone()));
     }
-    sum(sums, 1, false)
+    shaped(scaled, &shapes)
 }
 
-/// The sums of `parts` parts of all elements, or of their squares.
-fn sum(x: CubeTensor, parts: usize, squared: bool) -> CubeTensor {
-    let output = empty(&x, [parts], DType::F32);
-    let client = x.client.clone();
-    let size = vector_size(&x);
-    let total = x.meta.num_elements() / size;
-    // SAFETY: units past the last vector read nothing; each cube writes its own part.
+fn scale_launch(x: Vec<CubeTensor>, factor: CubeTensor) -> Vec<CubeTensor> {
+    let client = x[0].client.clone();
+    let slots = x.len();
+    let (size, totals) = vectors_of(&x);
+    let (count, dim) = elementwise(&client, totals.iter().sum());
+    let address = address_type(&x.iter().collect::<Vec<_>>());
+    let (outputs, outputs_out) = outputs_for(&x, 0);
+    // SAFETY: units past the last vector do nothing; tensors of a place have the same size.
     unsafe {
-        sum_kernel::launch_unchecked(
+        scale_kernel::launch_unchecked(
             &client,
-            CubeCount::Static(parts as u32, 1, 1),
-            CubeDim::new_1d(UNITS as u32),
-            address_type(&[&x]),
+            count,
+            dim,
+            address,
             size,
-            x.into_tensor_arg(),
-            output.clone().into_tensor_arg(),
-            total,
-            squared,
-            UNITS,
+            arguments(x),
+            outputs_out.into_iter().collect(),
+            factor.into_tensor_arg(),
+            totals.into_iter().collect(),
+            slots,
         );
     }
-    output
+    outputs
 }

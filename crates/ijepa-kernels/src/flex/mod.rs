@@ -26,7 +26,7 @@ mod simd;
 mod update;
 
 use burn::{
-    backend::{Flex, flex::FlexTensor},
+    backend::{Flex, flex::FlexTensor, ops::FloatTensorOps},
     tensor::{DType, FloatDType},
 };
 
@@ -35,9 +35,11 @@ pub(crate) use product::multiplies_bf16;
 use product::Operands;
 
 use crate::{
-    plain::or_plain,
+    list::Tensors,
+    plain::{self, or_plain},
     primitives::{
-        BiasGeluGradients, LinearTensors, NormGradients, NormTensors, Primitives, Residual,
+        BiasGeluGradients, LinearTensors, NormGradients, NormTensors, NormedSum, Optional,
+        Primitives, Projected,
     },
     update::{AdamWRule, AdamWTensors},
 };
@@ -75,6 +77,14 @@ impl Primitives for Flex {
         affine::affine(&x, weight, Some(bias), Operands::of(dtype))
     }
 
+    fn projected(
+        x: FlexTensor,
+        linear: LinearTensors<Self>,
+        dtype: Option<FloatDType>,
+    ) -> Projected<Self> {
+        Projected::whole(Self::affine(x, linear, dtype))
+    }
+
     fn affine_onto(
         residual: FlexTensor,
         x: FlexTensor,
@@ -83,8 +93,24 @@ impl Primitives for Flex {
     ) -> FlexTensor {
         let LinearTensors { weight, bias } = &linear;
         let fits = all_f32([&residual, &x, weight, bias]);
-        or_plain!(fits, affine_onto(residual, x, linear));
+        if !fits {
+            let product = Self::product(x, linear.weight, dtype);
+            return Self::add_onto(residual, product, linear.bias);
+        }
         affine::affine_onto(residual, &x, weight, bias, Operands::of(dtype))
+    }
+
+    fn affine_onto_and_norm(
+        residual: FlexTensor,
+        x: FlexTensor,
+        linear: LinearTensors<Self>,
+        norm: NormTensors<Self>,
+        epsilon: f64,
+        dtype: Option<FloatDType>,
+    ) -> NormedSum<Self> {
+        let sum = Self::affine_onto(residual, x, linear, dtype);
+        let normed = Self::norm(sum.clone(), norm, epsilon, dtype);
+        NormedSum { sum, normed }
     }
 
     fn column_sums(x: FlexTensor) -> FlexTensor {
@@ -92,10 +118,15 @@ impl Primitives for Flex {
         affine::column_sums(&x)
     }
 
-    fn norm(x: FlexTensor, norm: NormTensors<Self>, epsilon: f64) -> FlexTensor {
+    fn norm(
+        x: FlexTensor,
+        norm: NormTensors<Self>,
+        epsilon: f64,
+        dtype: Option<FloatDType>,
+    ) -> FlexTensor {
         let NormTensors { gamma, beta } = &norm;
-        or_plain!(all_f32([&x, gamma, beta]), norm(x, norm, epsilon));
-        norm::norm(&x, gamma, beta, epsilon as f32)
+        or_plain!(all_f32([&x, gamma, beta]), norm(x, norm, epsilon, dtype));
+        Self::narrow(norm::norm(&x, gamma, beta, epsilon as f32), dtype)
     }
 
     fn norm_backward(
@@ -103,15 +134,20 @@ impl Primitives for Flex {
         norm: NormTensors<Self>,
         epsilon: f64,
         grad: FlexTensor,
-        residual: Residual<Self>,
+        residual: Optional<Self>,
+        dtype: Option<FloatDType>,
     ) -> NormGradients<Self> {
         let fits = all_f32([&x, &norm.gamma, &norm.beta, &grad])
             && match &residual {
-                Residual::Some(residual) => all_f32([residual]),
-                Residual::None => true,
+                Optional::Some(residual) => all_f32([residual]),
+                Optional::None => true,
             };
-        or_plain!(fits, norm_backward(x, norm, epsilon, grad, residual));
-        norm::norm_backward(&x, &norm, epsilon as f32, grad, residual)
+        or_plain!(fits, norm_backward(x, norm, epsilon, grad, residual, dtype));
+        let gradients = norm::norm_backward(&x, &norm, epsilon as f32, grad, residual);
+        NormGradients {
+            output: Self::narrow(gradients.output, dtype),
+            ..gradients
+        }
     }
 
     fn biased_gelu(x: FlexTensor, bias: FlexTensor) -> FlexTensor {
@@ -130,48 +166,62 @@ impl Primitives for Flex {
     }
 
     fn mix(
-        qkv: FlexTensor,
+        qkv: Projected<Self>,
         num_heads: usize,
         first: usize,
         dtype: Option<FloatDType>,
     ) -> FlexTensor {
+        let qkv = plain::whole::<Self>(qkv);
         or_plain!(all_f32([&qkv]), mix(qkv, num_heads, first));
         attention::mix(&qkv, num_heads, first, Operands::of(dtype))
     }
 
     fn mix_backward(
-        qkv: FlexTensor,
+        qkv: Projected<Self>,
         mixed: FlexTensor,
         grad: FlexTensor,
         num_heads: usize,
         first: usize,
         dtype: Option<FloatDType>,
     ) -> FlexTensor {
+        let qkv = plain::whole::<Self>(qkv);
         let fits = all_f32([&qkv, &mixed, &grad]);
         or_plain!(fits, mix_backward(qkv, mixed, grad, num_heads, first));
         let operands = Operands::of(dtype);
         attention::mix_backward(&qkv, &mixed, &grad, num_heads, first, operands)
     }
 
-    fn adamw_update(
+    fn adamw(
         tensors: AdamWTensors<Self>,
-        gradient: FlexTensor,
-        rule: AdamWRule,
+        gradients: Tensors<Self>,
+        rules: Vec<AdamWRule>,
     ) -> AdamWTensors<Self> {
-        let [parameter, first, second] = [&tensors.parameter, &tensors.first, &tensors.second];
-        let fits = all_f32([parameter, first, second, &gradient]);
-        or_plain!(fits, adamw_update(tensors, gradient, rule));
-        update::adamw_update(tensors, &gradient, rule)
+        tensors.map(gradients, &rules, |tensors, gradient, rule| {
+            let fits = all_f32(tensors.each_ref()) && all_f32([&gradient]);
+            or_plain!(fits, adamw_one(tensors, gradient, rule));
+            update::adamw(tensors, &gradient, rule)
+        })
     }
 
-    fn lerp(x: FlexTensor, towards: FlexTensor, weight: f64) -> FlexTensor {
-        let fits = all_f32([&x, &towards]);
-        or_plain!(fits, lerp(x, towards, weight));
-        update::lerp(x, &towards, weight)
+    fn blend(x: Tensors<Self>, y: Tensors<Self>, weights: [f64; 2]) -> Tensors<Self> {
+        x.zip_map(y, |x, y| {
+            or_plain!(all_f32([&x, &y]), blend_one(x, y, weights));
+            update::blend(x, &y, weights)
+        })
     }
 
-    fn squared_norm(x: FlexTensor) -> FlexTensor {
-        or_plain!(all_f32([&x]), squared_norm(x));
-        update::squared_norm(&x)
+    fn scale(x: Tensors<Self>, factor: FlexTensor) -> Tensors<Self> {
+        or_plain!(all_f32([&factor]), scale(x, factor));
+        let factor = update::number(&factor);
+        let scaled = x.0.into_iter();
+        let scaled = scaled.map(|x| Self::float_mul_scalar(x, factor.into()));
+        Tensors(scaled.collect())
+    }
+
+    fn squared_norm(x: Tensors<Self>) -> FlexTensor {
+        plain::total::<Self>(x, |x| {
+            or_plain!(all_f32([&x]), squared_norm_one(x));
+            update::squared_norm(&x)
+        })
     }
 }

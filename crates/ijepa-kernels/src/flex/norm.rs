@@ -11,7 +11,7 @@ use super::{
     buffer::{BackwardRows, build_from_rows, contiguous, for_backward_rows, from_vec, values},
     simd::{Kernel, sum, sum2, vectorized},
 };
-use crate::primitives::{NormGradients, NormTensors, Residual};
+use crate::primitives::{NormGradients, NormTensors, Optional};
 
 /// Mean of a row, and 1 over its standard deviation.
 #[inline(always)]
@@ -129,13 +129,13 @@ pub(super) fn norm_backward(
     norm: &NormTensors<Flex>,
     epsilon: f32,
     mut grad: FlexTensor,
-    residual: Residual<Flex>,
+    residual: Optional<Flex>,
 ) -> NormGradients<Flex> {
     let (gamma, beta) = (contiguous(&norm.gamma), contiguous(&norm.beta));
     let (gamma, beta) = (values(&gamma), values(&beta));
     let residual = match &residual {
-        Residual::Some(residual) => Some(contiguous(residual)),
-        Residual::None => None,
+        Optional::Some(residual) => Some(contiguous(residual)),
+        Optional::None => None,
     };
     let residual = residual.as_ref().map(values);
     let dim = gamma.len();

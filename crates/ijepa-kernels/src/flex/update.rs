@@ -1,16 +1,13 @@
 //! Optimizer steps: one pass over each weight, in place.
 
-use burn::{
-    backend::{Flex, flex::FlexTensor},
-    tensor::Shape,
-};
+use burn::{backend::flex::FlexTensor, tensor::Shape};
 use rayon::prelude::*;
 
 use super::{
     buffer::{TASK, contiguous, from_vec, make_own, values},
     simd::{Kernel, sum, vectorized},
 };
-use crate::update::{AdamWRule, AdamWTensors};
+use crate::update::AdamWRule;
 
 /// AdamW over pieces of a parameter, its moments and its gradient.
 struct AdamW<'a> {
@@ -40,16 +37,17 @@ impl Kernel for AdamW<'_> {
     }
 }
 
-pub(super) fn adamw_update(
-    mut tensors: AdamWTensors<Flex>,
+/// The new parameter and its new moments.
+pub(super) fn adamw(
+    [mut parameter, mut first, mut second]: [FlexTensor; 3],
     gradient: &FlexTensor,
     rule: AdamWRule,
-) -> AdamWTensors<Flex> {
+) -> [FlexTensor; 3] {
     let gradient = contiguous(gradient);
-    make_own(&mut tensors.parameter)
+    make_own(&mut parameter)
         .par_chunks_mut(TASK)
-        .zip(make_own(&mut tensors.first).par_chunks_mut(TASK))
-        .zip(make_own(&mut tensors.second).par_chunks_mut(TASK))
+        .zip(make_own(&mut first).par_chunks_mut(TASK))
+        .zip(make_own(&mut second).par_chunks_mut(TASK))
         .zip(values(&gradient).par_chunks(TASK))
         .for_each(|(((parameter, first), second), gradient)| {
             vectorized(AdamW {
@@ -60,33 +58,38 @@ pub(super) fn adamw_update(
                 rule,
             });
         });
-    tensors
+    [parameter, first, second]
 }
 
-/// A step of a moving average.
-struct Lerp<'a> {
+/// A weighted sum.
+struct Blend<'a> {
     x: &'a mut [f32],
-    towards: &'a [f32],
-    weight: f64,
+    y: &'a [f32],
+    weights: [f64; 2],
 }
 
-impl Kernel for Lerp<'_> {
+impl Kernel for Blend<'_> {
     #[inline(always)]
     fn run(self) {
-        let (kept, weight) = ((1.0 - self.weight) as f32, self.weight as f32);
-        for (x, towards) in self.x.iter_mut().zip(self.towards) {
-            *x = *x * kept + towards * weight;
+        let [a, b] = self.weights.map(|weight| weight as f32);
+        for (x, y) in self.x.iter_mut().zip(self.y) {
+            *x = *x * a + y * b;
         }
     }
 }
 
-pub(super) fn lerp(mut x: FlexTensor, towards: &FlexTensor, weight: f64) -> FlexTensor {
-    let towards = contiguous(towards);
+pub(super) fn blend(mut x: FlexTensor, y: &FlexTensor, weights: [f64; 2]) -> FlexTensor {
+    let y = contiguous(y);
     make_own(&mut x)
         .par_chunks_mut(TASK)
-        .zip(values(&towards).par_chunks(TASK))
-        .for_each(|(x, towards)| vectorized(Lerp { x, towards, weight }));
+        .zip(values(&y).par_chunks(TASK))
+        .for_each(|(x, y)| vectorized(Blend { x, y, weights }));
     x
+}
+
+/// The first element.
+pub(super) fn number(x: &FlexTensor) -> f32 {
+    values(&contiguous(x))[0]
 }
 
 /// The sum of squares of a piece.
