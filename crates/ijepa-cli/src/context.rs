@@ -41,7 +41,8 @@ pub(crate) struct Context {
     /// [default: the best one compiled in]
     #[arg(long, global = true)]
     device: Option<DeviceSpec>,
-    /// Number type of matrix products [default: f32; of a run on a GPU: its recipe's]
+    /// Number type of matrix products; int8 is for features, on CPUs with AVX512-VNNI
+    /// [default: f32; of a run on a GPU: its recipe's]
     #[arg(long, value_parser = precision(), global = true)]
     precision: Option<Precision>,
     /// CPU threads that compute [default: all cores]
@@ -111,7 +112,10 @@ impl Context {
         let precision = match precision.is_supported(&device) {
             true => precision,
             false if spec.backend == Backend::Flex => {
-                report::line("warning: this processor has no bf16 products, f32 is used");
+                let name = precision.name();
+                report::line(&format!(
+                    "warning: this processor has no {name} products, f32 is used"
+                ));
                 Precision::F32
             }
             false => {
@@ -196,10 +200,10 @@ fn seed(text: &str) -> Result<u64, String> {
 }
 
 fn precision() -> impl TypedValueParser<Value = Precision> {
-    let names = [Precision::F32, Precision::Bf16].map(Precision::name);
-    PossibleValuesParser::new(names).map(|name| match name == Precision::Bf16.name() {
-        true => Precision::Bf16,
-        false => Precision::F32,
+    const ALL: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
+    PossibleValuesParser::new(ALL.map(Precision::name)).map(|name| {
+        let named = ALL.into_iter().find(|it| it.name() == name);
+        named.expect("it is one of them")
     })
 }
 

@@ -98,6 +98,7 @@ fn block(criterion: &mut Criterion) {
         num_heads: HEADS,
         epsilon: 1e-6,
         compute_dtype: None,
+        int8: false,
         recompute: false,
         branch_factors: None,
         outputs_from: 0,

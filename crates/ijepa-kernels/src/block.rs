@@ -24,6 +24,9 @@ pub struct BlockOptions {
     /// them; `None` keeps that of the weights. Norms, softmax and residual stream stay as they
     /// are.
     pub compute_dtype: Option<FloatDType>,
+    /// Round the operands of products with weights to 8 bits on processors that multiply such
+    /// numbers; where nothing is kept for a backward pass only.
+    pub int8: bool,
     /// Keep only the input for the backward pass and compute the activations again there
     /// (activation checkpointing): about a third more work for a tenth of the memory.
     pub recompute: bool,
@@ -243,6 +246,29 @@ impl<B: Primitives> Block<'_, B> {
         }
     }
 
+    /// The output, of weights and what they are multiplied by in 8 bits.
+    fn in_int8(&self, x: FloatTensor<B>) -> FloatTensor<B> {
+        let Block {
+            tensors: t,
+            options,
+        } = self;
+        let affine = |residual, x, linear: &LinearTensors<B>| {
+            B::affine_int8(residual, x, linear.clone(), options.compute_dtype)
+        };
+        let normed = self.norm(&t.norm1, &x);
+        let mixed = self.mix(Projected::whole(affine(Optional::None, normed, &t.qkv)));
+        let middle = affine(Optional::Some(self.wanted(x)), mixed, &t.proj);
+        let normed = self.norm(&t.norm2, &middle);
+        let no_bias = B::float_mul_scalar(t.fc1.bias.clone(), 0.0.into());
+        let hidden = LinearTensors {
+            weight: t.fc1.weight.clone(),
+            bias: no_bias,
+        };
+        let hidden = affine(Optional::None, normed, &hidden);
+        let activated = B::biased_gelu(hidden, t.fc1.bias.clone());
+        affine(Optional::Some(middle), activated, &t.fc2)
+    }
+
     fn activations(&self, x: FloatTensor<B>) -> Activations<B> {
         let qkv = self.qkv(&x);
         let mixed = self.mix(qkv.clone());
@@ -385,6 +411,9 @@ pub(crate) fn infer<B: Primitives>(
     options: &BlockOptions,
 ) -> FloatTensor<B> {
     let block = Block { tensors, options };
+    if options.int8 && options.branch_factors.is_none() {
+        return block.in_int8(x);
+    }
     let mixed = block.mix(block.qkv(&x));
     let NormedSum { sum, normed } = block.middle(x, mixed);
     block.finish(sum, block.hidden(normed))
@@ -454,6 +483,7 @@ mod tests {
                 num_heads: 2,
                 epsilon: 1e-6,
                 compute_dtype: None,
+                int8: false,
                 recompute,
                 branch_factors: None,
                 outputs_from: 0,

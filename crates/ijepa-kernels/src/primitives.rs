@@ -231,6 +231,21 @@ pub(crate) trait Primitives: Backend {
         Self::add_onto_and_norm(residual, product, linear.bias, norm, epsilon, dtype)
     }
 
+    /// `x W + bias`, added to `residual` if there is one, of `x` and `W` rounded to 8 bits; backends
+    /// without such products compute it in `dtype`.
+    #[fusion(default)]
+    fn affine_int8(
+        #[extension_type] residual: Optional<Self>,
+        x: FloatTensor<Self>,
+        #[extension_type] linear: LinearTensors<Self>,
+        dtype: Option<FloatDType>,
+    ) -> FloatTensor<Self> {
+        match residual {
+            Optional::Some(residual) => Self::affine_onto(residual, x, linear, dtype),
+            Optional::None => Self::affine(x, linear, dtype),
+        }
+    }
+
     /// The sum over all leading dimensions: the gradient with respect to a bias.
     #[fusion(default)]
     fn column_sums(x: FloatTensor<Self>) -> FloatTensor<Self> {

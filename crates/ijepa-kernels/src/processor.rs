@@ -8,14 +8,25 @@ use burn::tensor::{DType, Device};
 /// bf16.
 pub fn has_bf16_products(device: &Device) -> bool {
     #[cfg(feature = "flex")]
-    {
-        use burn::backend::DispatchDevice;
-        if matches!(
-            device.clone().inner().as_dispatch(),
-            DispatchDevice::Flex(_)
-        ) {
-            return crate::flex::multiplies_bf16();
-        }
+    if is_flex(device) {
+        return crate::flex::multiplies_bf16();
     }
     device.supports_dtype(DType::BF16)
+}
+
+/// Whether `device` has matrix products of operands of 8 bits: flex on x86-64 with AVX512-VNNI.
+pub fn has_int8_products(device: &Device) -> bool {
+    #[cfg(feature = "flex")]
+    if is_flex(device) {
+        return crate::flex::multiplies_int8();
+    }
+    let _ = device;
+    false
+}
+
+#[cfg(feature = "flex")]
+fn is_flex(device: &Device) -> bool {
+    use burn::backend::DispatchDevice;
+    let device = device.clone().inner();
+    matches!(device.as_dispatch(), DispatchDevice::Flex(_))
 }

@@ -320,6 +320,7 @@ fn options(num_heads: usize) -> BlockOptions {
         num_heads,
         epsilon: 1e-6,
         compute_dtype: None,
+        int8: false,
         recompute: false,
         branch_factors: None,
         outputs_from: 0,

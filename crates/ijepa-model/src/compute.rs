@@ -19,6 +19,11 @@ pub enum Precision {
     F32,
     /// bfloat16 matrix products, summed in f32.
     Bf16,
+    /// For features, not for training: products with the weights of blocks of numbers of 8 bits,
+    /// each row of activations and each column of weights with a scale of its own; the rest as
+    /// [`Bf16`](Self::Bf16).
+    #[serde(skip_deserializing)]
+    Int8,
 }
 
 impl Precision {
@@ -27,20 +32,25 @@ impl Precision {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
         }
     }
 
-    /// Whether `device` can compute in this precision. On a CPU bf16 takes AVX512-BF16; on others
-    /// products are computed in f32.
+    /// Whether `device` can compute in this precision. On a CPU bf16 takes AVX512-BF16 and int8
+    /// AVX512-VNNI; on others products are computed in f32.
     pub fn is_supported(self, device: &Device) -> bool {
-        self == Self::F32 || ijepa_kernels::has_bf16_products(device)
+        match self {
+            Self::F32 => true,
+            Self::Bf16 => ijepa_kernels::has_bf16_products(device),
+            Self::Int8 => ijepa_kernels::has_int8_products(device),
+        }
     }
 
     /// The type to cast to before a matrix product, if it is not that of the weights.
     fn dtype(self) -> Option<FloatDType> {
         match self {
             Self::F32 => None,
-            Self::Bf16 => Some(FloatDType::BF16),
+            Self::Bf16 | Self::Int8 => Some(FloatDType::BF16),
         }
     }
 }
@@ -176,6 +186,7 @@ impl Compute {
             num_heads,
             epsilon,
             compute_dtype: self.precision.dtype(),
+            int8: self.precision == Precision::Int8,
             recompute: self.recompute,
             branch_factors: None,
             outputs_from: 0,

@@ -10,8 +10,6 @@
 
 mod affine;
 mod attention;
-#[cfg(target_arch = "x86_64")]
-mod bf16;
 mod buffer;
 mod gelu;
 #[cfg(feature = "heads")]
@@ -19,6 +17,8 @@ mod heads;
 #[cfg(feature = "maps")]
 mod maps;
 mod matrix;
+#[cfg(target_arch = "x86_64")]
+mod narrow;
 mod norm;
 mod pieces;
 mod product;
@@ -30,7 +30,7 @@ use burn::{
     tensor::{DType, FloatDType},
 };
 
-pub(crate) use product::multiplies_bf16;
+pub(crate) use product::{multiplies_bf16, multiplies_int8};
 
 use product::Operands;
 
@@ -111,6 +111,28 @@ impl Primitives for Flex {
         let sum = Self::affine_onto(residual, x, linear, dtype);
         let normed = Self::norm(sum.clone(), norm, epsilon, dtype);
         NormedSum { sum, normed }
+    }
+
+    fn affine_int8(
+        residual: Optional<Self>,
+        x: FlexTensor,
+        linear: LinearTensors<Self>,
+        dtype: Option<FloatDType>,
+    ) -> FlexTensor {
+        let operands = match multiplies_int8() {
+            true => Operands::Int8,
+            false => Operands::of(dtype),
+        };
+        let LinearTensors { weight, bias } = &linear;
+        let fits = all_f32([&x, weight, bias]);
+        match residual {
+            Optional::Some(residual) if fits && all_f32([&residual]) => {
+                affine::affine_onto(residual, &x, weight, bias, operands)
+            }
+            Optional::Some(residual) => Self::affine_onto(residual, x, linear, dtype),
+            Optional::None if fits => affine::affine(&x, weight, Some(bias), operands),
+            Optional::None => Self::affine(x, linear, dtype),
+        }
     }
 
     fn column_sums(x: FlexTensor) -> FlexTensor {

@@ -7,7 +7,7 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
-use super::bf16;
+use super::narrow::{self, Format};
 use super::{matrix::Matrix, pieces::piece};
 
 /// How a product takes its operands; it sums in f32 either way.
@@ -17,6 +17,9 @@ pub(super) enum Operands {
     Exact,
     /// Rounded to bf16 where the processor multiplies such numbers, else as they are.
     Bf16,
+    /// Rounded to 8 bits, each row of the left and each column of the right one with a scale of its
+    /// own, where the processor multiplies such numbers, else as they are.
+    Int8,
 }
 
 impl Operands {
@@ -26,6 +29,17 @@ impl Operands {
             Some(FloatDType::BF16) => Self::Bf16,
             _ => Self::Exact,
         }
+    }
+
+    /// What this processor rounds them to.
+    #[cfg(target_arch = "x86_64")]
+    fn format(self) -> Option<Format> {
+        let format = match self {
+            Self::Exact => return None,
+            Self::Bf16 => Format::Bf16,
+            Self::Int8 => Format::Int8,
+        };
+        format.is_supported().then_some(format)
     }
 }
 
@@ -57,7 +71,15 @@ impl Onto<'_> {
 /// Whether this processor multiplies bf16 numbers: x86-64 with AVX512-BF16.
 pub(crate) fn multiplies_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return bf16::is_supported();
+    return Format::Bf16.is_supported();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Whether this processor multiplies numbers of 8 bits: x86-64 with AVX512-VNNI.
+pub(crate) fn multiplies_int8() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return Format::Int8.is_supported();
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
@@ -120,10 +142,10 @@ impl<'a> Output<'a> {
             assert_eq!(row.len(), rhs.cols, "a row for all rows of a product");
         }
         #[cfg(target_arch = "x86_64")]
-        if operands == Operands::Bf16 && lhs.cols > 0 && bf16::is_supported() {
+        if let Some(format) = operands.format().filter(|_| lhs.cols > 0) {
             // SAFETY: the processor can, and the output has room and is ours.
             return unsafe {
-                bf16::multiply(self.start.add(offset), stride, onto, [lhs, rhs]);
+                narrow::multiply(self.start.add(offset), stride, onto, [lhs, rhs], format);
             };
         }
         if let Onto::Row(row) = onto {
@@ -314,9 +336,18 @@ mod tests {
         ]
     }
 
-    /// One thread, pieces of two and of three, for inner dimensions of one block and of several.
     #[test]
     fn products_in_bf16_are_close_and_the_same_for_any_number_of_threads() {
+        check_narrow(Operands::Bf16, 1e-2, multiplies_bf16());
+    }
+
+    #[test]
+    fn products_in_8_bits_are_close_and_the_same_for_any_number_of_threads() {
+        check_narrow(Operands::Int8, 2e-2, multiplies_int8());
+    }
+
+    /// One thread, pieces of two and of three, for inner dimensions of one block and of several.
+    fn check_narrow(narrow: Operands, tolerance: f64, rounds: bool) {
         for (rows, inner, cols) in [(1, 1, 1), (17, 33, 49), (150, 64, 150), (97, 3200, 65)] {
             let (left, right) = (noise(2 * rows * inner + 1), noise(2 * inner * cols + 1));
             for lhs in operands(rows, inner, &left) {
@@ -324,25 +355,41 @@ mod tests {
                     let mut exact = vec![1.0; rows * cols];
                     product_here(&mut exact, true, [lhs, rhs], Operands::Exact);
                     let mut expected = vec![1.0; rows * cols];
-                    product_here(&mut expected, true, [lhs, rhs], Operands::Bf16);
-                    ijepa_testkit::assert_close("bf16", &expected, &exact, 1e-2);
+                    product_here(&mut expected, true, [lhs, rhs], narrow);
+                    ijepa_testkit::assert_close("narrow", &expected, &exact, tolerance);
                     let mut onto_row = vec![0.0; rows * cols];
                     let room = Output::of(&mut onto_row);
                     let row = vec![1.0; cols];
                     // SAFETY: the values are initialised and ours alone.
-                    unsafe { room.write(0, cols, Onto::Row(&row), [lhs, rhs], Operands::Bf16) };
+                    unsafe { room.write(0, cols, Onto::Row(&row), [lhs, rhs], narrow) };
                     assert_eq!(onto_row, expected);
                     let rounded = expected != exact;
-                    assert!(rows == 1 || rounded == multiplies_bf16(), "rounding shows");
+                    assert!(rows == 1 || rounded == rounds, "rounding shows");
                     for threads in 1..=3 {
                         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
                         let mut found = vec![1.0; rows * cols];
                         pool.build().unwrap().install(|| {
-                            add_product(&mut found, [lhs, rhs], Operands::Bf16);
+                            add_product(&mut found, [lhs, rhs], narrow);
                         });
                         assert_eq!(found, expected, "{threads} threads");
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_stay_so_in_8_bits() {
+        for spoilt in [f32::NAN, f32::INFINITY] {
+            for side in 0..2 {
+                let mut operands = [vec![1.0; 3 * 70], vec![1.0; 70 * 20]];
+                operands[side][5] = spoilt;
+                let [lhs, rhs] = &operands;
+                let mut found = vec![0.0; 3 * 20];
+                let matrices = [Matrix::of_rows(lhs, 70), Matrix::of_rows(rhs, 20)];
+                product_here(&mut found, false, matrices, Operands::Int8);
+                let lost = found.iter().filter(|value| !value.is_finite()).count();
+                assert_eq!(lost, [20, 3][side], "{spoilt}");
             }
         }
     }

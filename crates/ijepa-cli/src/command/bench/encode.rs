@@ -2,6 +2,7 @@
 
 use burn::tensor::{Distribution, Tensor};
 use clap::Args;
+use ijepa_model::Compute;
 use ijepa_train::flops;
 
 use super::model::{ModelArgs, Subject};
@@ -17,7 +18,7 @@ pub(crate) struct Encode {
 
 impl Encode {
     pub(super) fn run(&self, context: &Context) -> Result<Report, CliError> {
-        let subject = self.model.open(context)?;
+        let subject = self.model.open(context, None)?;
         let Subject {
             recipe,
             compute,
@@ -28,7 +29,10 @@ impl Encode {
         let config = &model.encoder;
         let encoder = config
             .init(&compute.device)
-            .with_compute(recipe.compute())
+            .with_compute(Compute {
+                precision: compute.precision,
+                ..recipe.compute()
+            })
             .frozen();
         let [height, width] = config.image_size;
         let images = Tensor::<4>::random(

@@ -53,12 +53,15 @@ pub(super) struct Subject<'a> {
 }
 
 impl ModelArgs {
-    pub(super) fn open<'a>(&self, context: &'a Context) -> Result<Subject<'a>, CliError> {
+    /// What is measured, of a recipe with `run.precision` as `precision` says, if it does.
+    pub(super) fn open<'a>(
+        &self,
+        context: &'a Context,
+        precision: Option<String>,
+    ) -> Result<Subject<'a>, CliError> {
         let compute = context.compute()?;
-        let mut overrides = vec![
-            format!("run.batch_size={BATCH_SIZE}"),
-            compute.precision_override(),
-        ];
+        let mut overrides = vec![format!("run.batch_size={BATCH_SIZE}")];
+        overrides.extend(precision);
         overrides.extend(context.run_overrides());
         let recipe = match (&self.arch, &self.recipe) {
             (Some(arch), _) => {

@@ -16,7 +16,7 @@ const REPEATS: usize = 6;
 pub(super) fn matmul_flops(device: &Device, precision: Precision) -> f64 {
     let dtype = match precision {
         Precision::F32 => FloatDType::F32,
-        Precision::Bf16 => FloatDType::BF16,
+        Precision::Bf16 | Precision::Int8 => FloatDType::BF16,
     };
     let mut best = 0.0;
     for side in SIDES {

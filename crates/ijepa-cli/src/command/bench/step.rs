@@ -36,7 +36,9 @@ const SETTINGS: StepSettings = StepSettings {
 
 impl Step {
     pub(super) fn run(&self, context: &Context) -> Result<Report, CliError> {
-        let subject = self.model.open(context)?;
+        // Training knows fewer number types, and says so.
+        let precision = context.compute()?.precision_override();
+        let subject = self.model.open(context, Some(precision))?;
         let Subject {
             recipe,
             compute,

@@ -2,64 +2,21 @@
 
 use std::{
     arch::x86_64::{
-        __m512, __m512i, _mm512_cvtne2ps_pbh, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16,
-        _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_si512,
-        _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+        __m512, __m512i, _mm512_cvtne2ps_pbh, _mm512_permutexvar_epi16, _mm512_setzero_ps,
+        _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_si512, _mm512_unpackhi_epi32,
+        _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
     },
     mem::transmute,
 };
 
-use super::LANES;
+use super::{LANES, Strides, load, pitch};
 use crate::flex::matrix::Matrix;
-
-/// Where packed rows of the left operand lie: steps from row to row and from pair to pair.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Steps {
-    pub(super) row: usize,
-    pub(super) pair: usize,
-}
-
-impl Steps {
-    /// Where the pairs of row `row`, a multiple of [`ROWS`], begin.
-    pub(super) fn start(self, row: usize, pairs: usize) -> usize {
-        match self.row {
-            1 => row / LANES * LANES * pairs + row % LANES,
-            step => row * step,
-        }
-    }
-}
-
-/// Elements from one packed row to the next: whole vectors, and one more so that rows of a power
-/// of two do not share their sets of the cache.
-pub(super) fn pitch(pairs: usize) -> usize {
-    pairs.next_multiple_of(LANES) + LANES
-}
-
-/// The first `count` lanes, all if there are less.
-pub(super) fn first_lanes(count: usize) -> u16 {
-    if count >= LANES {
-        u16::MAX
-    } else {
-        (1 << count) - 1
-    }
-}
 
 /// 32 values in bf16, `low` first.
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn round(low: __m512, high: __m512) -> __m512i {
     // SAFETY: both are 512 bits.
     unsafe { transmute(_mm512_cvtne2ps_pbh(high, low)) }
-}
-
-/// The first `count` values from `place` on, at most a vector, then zeroes.
-///
-/// # Safety
-///
-/// The values are there.
-#[target_feature(enable = "avx512f")]
-unsafe fn load(place: *const f32, count: usize) -> __m512 {
-    // SAFETY: the caller vouches for the values; no others are read.
-    unsafe { _mm512_maskz_loadu_ps(first_lanes(count), place) }
 }
 
 /// Pairs of neighbours among the first `count` values from `place` on, at most a vector, then
@@ -81,13 +38,13 @@ unsafe fn pairs_of_row(place: *const f32, count: usize) -> __m512i {
 ///
 /// There is room for `rows` rounded up to the lanes, `pitch` apart.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) unsafe fn pack_rows(matrix: Matrix<'_>, packed: *mut u32) -> Steps {
+pub(super) unsafe fn pack_rows(matrix: Matrix<'_>, packed: *mut u32) -> Strides {
     if matrix.row_stride == 1 {
         // SAFETY: pairs take less room than rows `pitch` apart.
         unsafe { pack_panels(matrix, packed, LANES) };
-        return Steps {
+        return Strides {
             row: 1,
-            pair: LANES,
+            step: LANES,
         };
     }
     let pitch = pitch(matrix.cols.div_ceil(2));
@@ -100,9 +57,9 @@ pub(super) unsafe fn pack_rows(matrix: Matrix<'_>, packed: *mut u32) -> Steps {
             }
         }
     }
-    Steps {
+    Strides {
         row: pitch,
-        pair: 1,
+        step: 1,
     }
 }
 
