@@ -66,7 +66,8 @@ fn launches_of_a_step(
 }
 
 /// A new kernel in every block, or one for each parameter, costs time on every GPU: whoever adds
-/// one says so here.
+/// one says so here. The numbers are those of a software device; one that binds fewer buffers to a
+/// launch has more.
 #[test]
 fn a_step_launches_no_more_kernels_than_before() {
     if device_name() != "wgpu" {
