@@ -121,7 +121,7 @@ def _worker_seed() -> int | None:
 def _torch_or_numpy() -> tuple[Callable[[Sequence[Any]], Any], Callable[[NDArray[np.int64]], Any]]:
     """How samples are collated and what masks are given as."""
     try:
-        import torch
+        import torch  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         return _stack, lambda mask: mask
     return torch.utils.data.default_collate, torch.from_numpy

@@ -1,8 +1,10 @@
 from os import PathLike
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any, Iterator, Mapping, Sequence, final
 
 import numpy as np
 from numpy.typing import NDArray
+
+__all__ = ["Encoder", "Loader", "MaskSampler", "__version__", "load", "run"]
 
 __version__: str
 
@@ -21,6 +23,7 @@ def load(
     preprocess: str | None = None,
 ) -> Encoder: ...
 
+@final
 class Encoder:
     def encode(
         self,
@@ -46,6 +49,7 @@ class Encoder:
     @property
     def device(self) -> str: ...
 
+@final
 class MaskSampler:
     def __new__(
         cls,
@@ -65,6 +69,7 @@ class MaskSampler:
     @property
     def group_size(self) -> int: ...
 
+@final
 class Loader(Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]):
     def __new__(
         cls,
