@@ -342,15 +342,25 @@ fn larger_images_have_more_tokens() {
 
 #[test]
 fn a_narrow_number_type_is_close_and_not_equal() {
-    if device_name() != "flex" || !Precision::Bf16.is_supported(&device()) {
-        return;
-    }
     let photos = photos();
     let (full, _) = embed(photos.path(), &["--weights", &hf()]);
-    let (narrow, said) = embed(photos.path(), &["--weights", &hf(), "--precision", "bf16"]);
-    assert_eq!(said["precision"], "bf16");
-    let difference = relative_difference(&narrow.values, &full.values);
-    assert!(difference > 1e-5 && difference < 5e-2, "{difference}");
+    let can = |precision: &Precision| device_name() == "flex" && precision.is_supported(&device());
+    let mut found = vec![full.values.clone()];
+    for precision in [Precision::Bf16, Precision::Int8].into_iter().filter(can) {
+        let name = precision.name();
+        let (narrow, said) = embed(photos.path(), &["--weights", &hf(), "--precision", name]);
+        assert_eq!(said["precision"], name);
+        let difference = relative_difference(&narrow.values, &full.values);
+        assert!(
+            difference > 1e-5 && difference < 5e-2,
+            "{name}: {difference}"
+        );
+        assert!(
+            !found.contains(&narrow.values),
+            "{name} is a type of its own"
+        );
+        found.push(narrow.values);
+    }
 }
 
 #[test]

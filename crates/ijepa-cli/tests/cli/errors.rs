@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use ijepa_data::Decode;
+use ijepa_model::Precision;
+use ijepa_testkit::device;
 
 use crate::support::{command, finished, golden, ijepa, path_text, words};
 
@@ -43,6 +45,12 @@ fn command_lines_that_make_no_sense_exit_with_2() {
         "expected a whole number of at least 0",
     );
     let compared = "nothing to compare; pass --weights W --train SPEC --test SPEC, or";
+    // A number type for features is none to train in, on a processor that has it.
+    let training = "pretrain --recipe scenes_vit_nano --data scenes:n=8,size=32 --out o";
+    if Precision::Int8.is_supported(&device()) {
+        let message = "`run.precision` is string \"int8\", expected one of \"f32\", \"bf16\"";
+        check_line(&format!("{training} --precision int8"), 3, message);
+    }
     check_line("knn", 2, compared);
     check_line("probe", 2, compared);
     check_usage("masks --groups 0", "expected a whole number of at least 1");
@@ -76,7 +84,7 @@ fn command_lines_that_make_no_sense_exit_with_2() {
     );
     check_usage(
         &format!("{embed} --precision f16"),
-        "[possible values: f32, bf16]",
+        "[possible values: f32, bf16, int8]",
     );
     check_usage(
         &format!("{embed} --preprocess crop"),

@@ -5,7 +5,7 @@
 //! `unit * (step * sum(u q) + least * sum(q))`. Whatever is not finite makes a scale that is not.
 
 use std::arch::x86_64::{
-    __m128i, __m512, __m512i, _mm_storeu_si128, _mm512_abs_ps, _mm512_add_epi32, _mm512_add_ps,
+    __m128i, __m512, _mm_storeu_si128, _mm512_abs_ps, _mm512_add_epi32, _mm512_add_ps,
     _mm512_and_si512, _mm512_cvtepi32_ps, _mm512_cvtps_epi32, _mm512_cvtusepi32_epi8,
     _mm512_loadu_ps, _mm512_mask_max_ps, _mm512_mask_min_ps, _mm512_max_epi32, _mm512_max_ps,
     _mm512_mul_ps, _mm512_or_si512, _mm512_reduce_add_ps, _mm512_reduce_max_ps,
