@@ -218,7 +218,7 @@ fn weights_that_are_no_numbers_are_not_saved() {
         let error = run_in(folder.path(), &data(), &overrides, &TrainOptions::default());
         let message = error.unwrap_err().to_string();
         assert!(
-            message.starts_with("diverged at step 2: parameter "),
+            message.starts_with("diverged at step 2: gradient of "),
             "{message}"
         );
         assert!(!folder.path().join("checkpoints/latest").exists());
