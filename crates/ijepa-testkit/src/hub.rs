@@ -1,5 +1,7 @@
 //! A hub of models, as far as a client of it can tell.
 
+mod uploads;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
@@ -22,6 +24,14 @@ const LARGE: usize = 256;
 pub struct HubState {
     /// Contents by repository and path, whose only special characters are spaces.
     files: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+    /// Large files that were sent, by their hash.
+    pub sent: BTreeMap<String, Vec<u8>>,
+    /// Whether those repositories are private that clients have made.
+    pub private: BTreeMap<String, bool>,
+    /// How many of the next uploads of large files fail for now.
+    pub lost_uploads: usize,
+    /// Whether the token may not write.
+    pub is_read_only: bool,
     /// The token without which nothing is told.
     pub token: Option<String>,
     /// Whether the terms of repositories are not accepted.
@@ -56,6 +66,11 @@ impl HubServer {
         }
     }
 
+    /// The content of a file of a repository.
+    pub fn content(&self, repository: &str, path: &str) -> Option<Vec<u8>> {
+        self.state().files.get(repository)?.get(path).cloned()
+    }
+
     /// Adds a file to a repository `ORG/NAME`.
     pub fn add(&self, repository: &str, path: &str, content: impl Into<Vec<u8>>) {
         let mut state = self.state();
@@ -84,6 +99,9 @@ impl HubServer {
 
 impl HubState {
     fn answer(&mut self, request: &Request) -> Answer {
+        if let Some(answer) = self.upload(request) {
+            return answer;
+        }
         if let Some(hash) = request.path.strip_prefix("/cdn/") {
             return self.large(hash, request);
         }

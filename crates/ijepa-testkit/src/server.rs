@@ -17,6 +17,8 @@ pub struct Request {
     /// What follows `?`.
     pub query: String,
     headers: Vec<(String, String)>,
+    /// What came with it.
+    pub body: Vec<u8>,
 }
 
 impl Request {
@@ -173,6 +175,7 @@ fn read(stream: &TcpStream) -> Option<Request> {
         path: path.to_owned(),
         query: query.to_owned(),
         headers: Vec::new(),
+        body: Vec::new(),
     };
     loop {
         let mut line = String::new();
@@ -189,7 +192,7 @@ fn read(stream: &TcpStream) -> Option<Request> {
         .and_then(|it| it.parse().ok());
     input
         .take(length.unwrap_or(0))
-        .read_to_end(&mut Vec::new())
+        .read_to_end(&mut request.body)
         .ok()?;
     Some(request)
 }

@@ -6,11 +6,9 @@ use burn::{
 };
 use ijepa_model::{
     Checkpoint, CheckpointError, Compute, EmaTarget, GroupSeed, IJepa, IJepaConfig, IJepaOutput,
-    Initialization, MaskTensors, Objective, Predictor, Target, Views, ViewsOutput,
-    VisionTransformerPredictor,
+    Initialization, MaskTensors, Objective, Predictor, Target, VisionTransformerPredictor,
     checkpoint::{EncoderRole, Parts, Snapshot, TrainingState, named_tensors, native_files},
     kernels::{TensorList, lerp, on_workers},
-    regularize::Sketch,
 };
 
 use crate::{
@@ -18,6 +16,10 @@ use crate::{
     gradients::{SumOfGradients, clipped, global_norm},
     run::Gradients,
 };
+
+mod views;
+
+pub use views::ViewBatch;
 
 /// Everything that training changes, and the objective it follows.
 ///
@@ -44,15 +46,6 @@ pub struct GroupBatch {
     pub masks: MaskTensors,
     /// Seed of what is random in it, such as drop path; without, nothing is.
     pub seed: Option<GroupSeed>,
-}
-
-/// Views of the images of one group, for LeJEPA.
-#[derive(Debug)]
-pub struct ViewBatch {
-    /// The views.
-    pub views: Views,
-    /// Seed of the directions along which they are compared with a Gaussian.
-    pub seed: GroupSeed,
 }
 
 /// What a group adds to a step.
@@ -151,24 +144,6 @@ impl Learner {
             optimizer.restore(model, moments, &checkpoint.path)?;
         }
         Ok(learner)
-    }
-
-    /// As [`gradients`](Self::gradients), of LeJEPA's loss with the weight of the objective's
-    /// SIGReg; what is returned in place of targets are projections of all views, and the features
-    /// are those of the large ones (see [`ViewsOutput`]).
-    ///
-    /// # Panics
-    ///
-    /// As [`gradients`](Self::gradients), and if there is no large view.
-    pub fn view_gradients(
-        &mut self,
-        groups: impl IntoIterator<Item = ViewBatch>,
-        groups_per_pass: usize,
-        sum: SumOfGradients,
-    ) -> Gradients<[Tensor<3>; 2]> {
-        let (model, weight) = (&self.model, self.objective.sigreg);
-        let output = |group| output_of_views(model, weight, group);
-        self.added_up(groups, groups_per_pass, sum, output)
     }
 
     /// A checkpoint, with `state`, as it is now.
@@ -380,25 +355,5 @@ fn output_of_group<P: Predictor>(
         distance,
         target_mean,
         seen: [targets, features],
-    }
-}
-
-fn output_of_views(model: &IJepa, weight: f64, group: ViewBatch) -> GroupOutput {
-    let ViewBatch { views, seed } = group;
-    let GroupSeed { seed, step, group } = seed;
-    let outputs = model.predictor.config().outputs(model.encoder.config());
-    let sketch = Sketch::for_group(seed, step, group);
-    let directions = sketch.directions(outputs, &views.global.device());
-    let ViewsOutput {
-        loss,
-        distance,
-        projected,
-        features,
-    } = model.forward_views(views, weight, directions);
-    GroupOutput {
-        loss,
-        distance,
-        target_mean: None,
-        seen: [projected, features],
     }
 }

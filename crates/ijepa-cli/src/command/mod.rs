@@ -14,6 +14,8 @@ mod man;
 mod masks;
 mod pretrain;
 mod probe;
+#[cfg(feature = "hub")]
+mod push;
 mod recipes;
 mod report;
 mod search;
@@ -45,6 +47,8 @@ pub(crate) enum Command {
     #[cfg(feature = "hub")]
     #[command(subcommand)]
     Weights(weights::Weights),
+    #[cfg(feature = "hub")]
+    Push(push::Push),
     Embed(embed::Embed),
     Search(search::Search),
     Serve(serve::Serve),
@@ -77,6 +81,8 @@ impl Command {
             Self::Search(command) => command.run(context.alone("search")?),
             #[cfg(feature = "hub")]
             Self::Weights(command) => command.run(context.alone("weights")?),
+            #[cfg(feature = "hub")]
+            Self::Push(command) => command.run(context.alone("push")?),
             Self::Serve(command) => command.run(context.alone("serve")?),
             Self::Devices(command) => command.run(context.alone("devices")?),
             Self::Data(command) => command.run(context.alone("data")?),

@@ -180,6 +180,43 @@ fn weights_that_cannot_be_had_exit_with_5_and_say_why() {
 }
 
 #[test]
+fn weights_that_were_pushed_are_had_by_their_name() {
+    let case = Case::new();
+    case.server.state().token = Some("secret".into());
+    let token = [("HF_TOKEN", "secret")];
+    let (official, folder) = (golden("torch/tiny_ckpt.pth.tar"), case.at("tiny"));
+    let converted = format!("convert {official} {folder} --to hf --license mit --num-heads 3");
+    assert_eq!(case.run(&converted).code, Some(0));
+    let push = format!("push {folder} hf:org/tiny --json");
+    let pushed = result(&case.run_with(&push, &token));
+    let url = format!("https://hub/org/tiny/commit/{COMMIT}");
+    assert_eq!(
+        (&pushed["url"], &pushed["name"]),
+        (&url.into(), &"hf:org/tiny".into())
+    );
+    let out = |name: &str| case.at(name);
+    for (weights, name) in [(folder.as_str(), "a"), ("hf:org/tiny", "b")] {
+        let device = device_name();
+        let embed = format!(
+            "embed --device {device} --data scenes:n=3,size=32 --out {}.safetensors --weights {weights}",
+            out(name)
+        );
+        let run = case.run_with(&embed, &token);
+        assert_eq!(run.code, Some(0), "{run:?}");
+    }
+    let features = |name: &str| Features::read(out(name) + ".safetensors");
+    assert_eq!(features("a"), features("b"));
+
+    let alone = case.refusal(&push, &[]);
+    assert!(
+        alone.starts_with("error: uploading needs an account: "),
+        "{alone}"
+    );
+    let file = case.run(&format!("push {folder} hf:org/tiny/model.safetensors"));
+    assert_eq!(file.code, Some(2), "{file:?}");
+}
+
+#[test]
 fn published_weights_are_listed_and_got() {
     let listed = text(&["weights", "list"]);
     let first = listed.lines().next().unwrap();

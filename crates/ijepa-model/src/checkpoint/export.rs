@@ -25,6 +25,12 @@ impl Checkpoint {
         Ok(NamedTensor::from_dict(dict))
     }
 
+    /// How images become inputs; as in the paper's evaluation unless the checkpoint says otherwise.
+    fn preprocessing(&self) -> (Normalization, Resize) {
+        let normalization = self.normalization.unwrap_or(Normalization::IMAGENET);
+        (normalization, self.resize.unwrap_or(Resize::EVALUATION))
+    }
+
     pub(super) fn save_onnx(
         mut self,
         path: &Path,
@@ -32,11 +38,12 @@ impl Checkpoint {
     ) -> Result<(), CheckpointError> {
         let mut tensors = self.take_encoder(role)?;
         tensors.sort_by_key(|tensor| order::position(&tensor.name));
+        let (normalization, resize) = self.preprocessing();
         let encoder = OnnxEncoder {
             config: &self.encoder_config,
             tensors,
-            normalization: self.normalization.unwrap_or(Normalization::IMAGENET),
-            resize: self.resize.unwrap_or(Resize::EVALUATION),
+            normalization,
+            resize,
             licence: self.licence,
         };
         encoder.write(path)
@@ -49,8 +56,7 @@ impl Checkpoint {
     ) -> Result<(), CheckpointError> {
         let tensors = self.take_encoder(role)?;
         let card = model_card::text(path, &self.encoder_config, role, self.licence.as_deref());
-        let normalization = self.normalization.unwrap_or(Normalization::IMAGENET);
-        let resize = self.resize.unwrap_or(Resize::EVALUATION);
+        let (normalization, resize) = self.preprocessing();
         create_folder(path, |folder| {
             hugging_face::write(
                 folder,

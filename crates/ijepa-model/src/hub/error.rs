@@ -1,10 +1,10 @@
-//! Why weights cannot be had from the hub.
+//! Why weights cannot be had from the hub, or sent to it.
 
 use std::{error::Error, path::PathBuf};
 
 use crate::files::FileError;
 
-/// Weights that cannot be downloaded.
+/// Weights that cannot be downloaded or uploaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {
@@ -121,6 +121,54 @@ pub enum HubError {
         file: String,
         /// What differs.
         what: String,
+    },
+    /// Nothing may be uploaded.
+    #[error("HF_HUB_OFFLINE forbids to upload anything")]
+    OfflinePush,
+    /// Nothing can be uploaded without an account.
+    #[error(
+        "uploading needs an account: set HF_TOKEN to a token of it that may write ({endpoint}/settings/tokens)"
+    )]
+    NoToken {
+        /// Address of the hub.
+        endpoint: String,
+    },
+    /// A folder of other things than weights.
+    #[error(
+        "`{}` is no folder of weights; `ijepa convert IN OUT --to hf` writes one", folder.display()
+    )]
+    NotWeights {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The account of the token may not write to the repository.
+    #[error("{endpoint} does not let the account of HF_TOKEN write to `{repository}`: {said}")]
+    ReadOnly {
+        /// Address of the hub.
+        endpoint: String,
+        /// Organisation and name.
+        repository: String,
+        /// The hub's words.
+        said: String,
+    },
+    /// The hub does not take what is uploaded.
+    #[error("{url} answers with status {status}: {said}")]
+    Refused {
+        /// What was asked for.
+        url: String,
+        /// Status of HTTP.
+        status: u16,
+        /// The server's words.
+        said: String,
+    },
+    /// The connection ended too often before all was sent.
+    #[error("the upload of `{file}` was cut off; the same command sends what the hub lacks")]
+    CutPush {
+        /// The file.
+        file: String,
+        /// What went wrong.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
     },
     /// Reading or writing a file failed.
     #[error(transparent)]

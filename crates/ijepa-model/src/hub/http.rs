@@ -142,13 +142,18 @@ impl<'a> Client<'a> {
         request: RequestBuilder<WithoutBody>,
         url: &str,
     ) -> Result<Response<Body>, HubError> {
+        let request = self.authorized(request, url);
+        request.call().map_err(|source| unreachable(url, source))
+    }
+
+    /// A request with the token if it goes to the hub.
+    pub(super) fn authorized<T>(&self, request: RequestBuilder<T>, url: &str) -> RequestBuilder<T> {
         let token = self.hub.token.as_ref();
         let token = token.filter(|_| url.starts_with(&format!("{}/", self.hub.endpoint)));
-        let request = match token {
+        match token {
             Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
             None => request,
-        };
-        request.call().map_err(|source| unreachable(url, source))
+        }
     }
 
     /// Says what an error of the hub means.
@@ -196,7 +201,7 @@ impl<'a> Client<'a> {
     }
 }
 
-fn unreachable(url: &str, source: ureq::Error) -> HubError {
+pub(super) fn unreachable(url: &str, source: ureq::Error) -> HubError {
     HubError::Unreachable {
         url: url.to_owned(),
         source: source.into(),
@@ -232,7 +237,7 @@ fn joined(url: &str, link: &str) -> String {
 }
 
 /// `text` as a part of an address, where the characters of `kept` stay as they are.
-fn encoded(text: &str, kept: &str) -> String {
+pub(super) fn encoded(text: &str, kept: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         let is_plain = byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);

@@ -1,4 +1,4 @@
-//! Weights by name from the Hugging Face hub, and files of other servers.
+//! Weights by name from the Hugging Face hub, files of other servers, and weights sent to the hub.
 //!
 //! Downloads go into the cache that `huggingface_hub` has, in its layout, so that both find what the
 //! other has downloaded. They go on where they were cut off, and large files are compared with the
@@ -18,6 +18,7 @@ mod error;
 mod http;
 mod known;
 mod name;
+mod push;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -58,19 +59,19 @@ pub struct Hub {
     pub pause: Duration,
 }
 
-/// What a download has to say.
+/// What a download or an upload has to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// It begins.
+    /// A download begins.
     Begins {
         /// Licence of the weights as the hub calls it, if it knows one.
         licence: Option<&'a str>,
     },
-    /// A part of a file is here.
+    /// A part of a file has passed.
     Bytes {
         /// Path in the repository, or name of the file.
         file: &'a str,
-        /// Bytes that are here.
+        /// Bytes that have passed.
         done: u64,
         /// Bytes of the file, 0 if the server does not say.
         total: u64,

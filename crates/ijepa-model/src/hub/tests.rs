@@ -9,6 +9,8 @@ use ijepa_testkit::{
 };
 use tempfile::TempDir;
 
+mod push;
+
 use super::{Event, Hub, HubError, HubName};
 use crate::VisionTransformer;
 

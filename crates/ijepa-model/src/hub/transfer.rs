@@ -21,7 +21,7 @@ use super::{
 use crate::files::{cannot, ensure_room};
 
 /// Attempts more after one that brought nothing.
-const RETRIES: u32 = 4;
+pub(super) const RETRIES: u32 = 4;
 const PIECE: usize = 1 << 18;
 
 impl Client<'_> {
@@ -170,8 +170,8 @@ impl Download<'_> {
     }
 }
 
-/// Why a file did not come as a whole.
-enum Failure {
+/// Why a file did not pass as a whole.
+pub(super) enum Failure {
     /// Another attempt may help.
     Passing(Box<dyn Error + Send + Sync>),
     Lasting(HubError),
@@ -180,7 +180,7 @@ enum Failure {
 
 impl Failure {
     /// What it is of the file `partial`.
-    fn at(self, partial: &Path) -> HubError {
+    pub(super) fn at(self, partial: &Path) -> HubError {
         match self {
             Self::Lasting(error) => error,
             Self::File(source) => cannot("write", partial)(source).into(),
@@ -216,6 +216,13 @@ fn difference(file: &mut File, about: &About) -> io::Result<Option<String>> {
     if about.etag.len() != 64 {
         return Ok(None);
     }
+    let found = sha256(file)?;
+    let expected = about.etag.to_lowercase();
+    Ok((found != expected).then(|| format!("SHA-256 {found} instead of {expected}")))
+}
+
+/// The SHA-256 of a file, in hexadecimal digits.
+pub(super) fn sha256(file: &mut File) -> io::Result<String> {
     file.rewind()?;
     let mut hasher = Sha256::new();
     let mut piece = vec![0; PIECE];
@@ -225,13 +232,8 @@ fn difference(file: &mut File, about: &About) -> io::Result<Option<String>> {
             bytes => hasher.update(&piece[..bytes]),
         }
     }
-    let found: String = hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let expected = about.etag.to_lowercase();
-    Ok((found != expected).then(|| format!("SHA-256 {found} instead of {expected}")))
+    let digits = hasher.finalize();
+    Ok(digits.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The last part of an address.
