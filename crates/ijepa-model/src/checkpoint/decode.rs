@@ -1,5 +1,7 @@
 //! From stored bytes to f32 values and back.
 
+use std::borrow::Cow;
+
 /// Float types that weights are stored in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FloatType {
@@ -32,8 +34,13 @@ fn values<const SIZE: usize>(bytes: &[u8], value: impl Fn([u8; SIZE]) -> f32) ->
 
 /// `values` as little-endian bytes.
 pub(crate) fn encode_f32(values: &[f32]) -> Vec<u8> {
-    values
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect()
+    f32_bytes(values).into_owned()
+}
+
+/// The same, which on most machines are those that they have in memory.
+pub(crate) fn f32_bytes(values: &[f32]) -> Cow<'_, [u8]> {
+    match cfg!(target_endian = "little") {
+        true => Cow::Borrowed(bytemuck::cast_slice(values)),
+        false => Cow::Owned(values.iter().flat_map(|it| it.to_le_bytes()).collect()),
+    }
 }

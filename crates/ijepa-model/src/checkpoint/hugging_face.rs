@@ -111,7 +111,7 @@ pub(crate) fn write(
     folder_config::write(folder, config, normalization, resize)?;
     let tensors: Vec<NamedTensor> = encoder.iter().flat_map(hugging_face_tensors).collect();
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors_file::write(&folder.join(WEIGHTS), &tensors, metadata)
+    safetensors_file::write(&folder.join(WEIGHTS), &tensors, metadata, &|_| {})
 }
 
 /// A tensor under its Hugging Face name; queries, keys and values are taken apart.

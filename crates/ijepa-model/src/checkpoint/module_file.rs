@@ -34,7 +34,7 @@ impl ModuleFile {
         module: &M,
         metadata: HashMap<String, String>,
     ) -> Result<(), CheckpointError> {
-        safetensors_file::write(path, &named_tensors(module), metadata)
+        safetensors_file::write(path, &named_tensors(module), metadata, &|_| {})
     }
 
     /// Opens a file; its tensors stay there until a network asks for them.

@@ -4,7 +4,7 @@
 //! and `beta`; files have `[outputs, inputs]`, `weight` and `bias`. Every rank-2 parameter of
 //! our networks is a linear weight.
 
-use std::{collections::HashMap, fmt, path::Path, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, fmt, path::Path, sync::Arc};
 
 use burn::{
     module::{Module, Param},
@@ -24,7 +24,15 @@ pub struct NamedTensor {
     pub name: String,
     /// Official shape.
     pub shape: Vec<usize>,
-    read: Reader,
+    values: Values,
+}
+
+#[derive(Clone)]
+enum Values {
+    /// Computed when written.
+    Computed(Reader),
+    /// In host memory.
+    Held(Arc<Vec<f32>>),
 }
 
 type Reader = Arc<dyn Fn() -> Result<Vec<f32>, CheckpointError> + Send + Sync>;
@@ -39,7 +47,7 @@ impl NamedTensor {
         Self {
             name,
             shape,
-            read: Arc::new(read),
+            values: Values::Computed(Arc::new(read)),
         }
     }
 
@@ -68,9 +76,10 @@ impl NamedTensor {
 
     /// The same with its values in host memory.
     pub(crate) fn in_memory(&self) -> Result<Self, CheckpointError> {
-        let values = self.read()?;
-        let read = move || Ok(values.clone());
-        Ok(Self::new(self.name.clone(), self.shape.clone(), read))
+        Ok(Self {
+            values: Values::Held(Arc::new(self.read()?)),
+            ..self.clone()
+        })
     }
 
     /// Its values.
@@ -79,7 +88,15 @@ impl NamedTensor {
     ///
     /// If they come from a file that cannot be read.
     pub fn read(&self) -> Result<Vec<f32>, CheckpointError> {
-        (self.read)()
+        self.values().map(Cow::into_owned)
+    }
+
+    /// The same without a copy of what is in host memory.
+    pub(crate) fn values(&self) -> Result<Cow<'_, [f32]>, CheckpointError> {
+        match &self.values {
+            Values::Computed(read) => read().map(Cow::Owned),
+            Values::Held(values) => Ok(Cow::Borrowed(values)),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use safetensors::{Dtype, SafeTensorError, View, tensor::Metadata};
 
 use super::{
-    decode::{FloatType, encode_f32},
+    decode::{FloatType, encode_f32, f32_bytes},
     error::CheckpointError,
     params::NamedTensor,
     state_dict::{LazyTensor, StateDict},
@@ -124,11 +124,13 @@ impl Source {
     }
 }
 
-/// Writes `tensors` and `metadata` to `path` atomically, one tensor in memory at a time.
+/// Writes `tensors` and `metadata` to `path` atomically, one tensor in memory at a time; `before` is
+/// told the bytes of each of them.
 pub(crate) fn write(
     path: &Path,
     tensors: &[NamedTensor],
     metadata: HashMap<String, String>,
+    before: &dyn Fn(usize),
 ) -> Result<(), CheckpointError> {
     let failed = Mutex::new(None);
     write_file(path, |file| {
@@ -137,6 +139,7 @@ pub(crate) fn write(
                 &tensor.name,
                 TensorView {
                     tensor,
+                    before,
                     failed: &failed,
                 },
             )
@@ -161,6 +164,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A tensor that is read when it is written; the format's interface has no way to fail.
 struct TensorView<'a> {
     tensor: &'a NamedTensor,
+    before: &'a dyn Fn(usize),
     failed: &'a Mutex<Option<CheckpointError>>,
 }
 
@@ -174,8 +178,10 @@ impl View for TensorView<'_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        match self.tensor.read() {
-            Ok(values) => Cow::Owned(encode_f32(&values)),
+        (self.before)(self.data_len());
+        match self.tensor.values() {
+            Ok(Cow::Borrowed(values)) => f32_bytes(values),
+            Ok(Cow::Owned(values)) => Cow::Owned(encode_f32(&values)),
             Err(error) => {
                 *lock(self.failed) = Some(error);
                 Cow::Owned(vec![0; self.data_len()])

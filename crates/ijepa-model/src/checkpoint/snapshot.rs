@@ -42,7 +42,12 @@ impl TensorFile {
     ///
     /// [`CheckpointError::Io`] if it cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), CheckpointError> {
-        safetensors_file::write(path, &self.tensors, self.metadata.clone())
+        self.write_paced(path, &|_| {})
+    }
+
+    /// The same; `before` is told the bytes of each tensor before it is written.
+    fn write_paced(&self, path: &Path, before: &dyn Fn(usize)) -> Result<(), CheckpointError> {
+        safetensors_file::write(path, &self.tensors, self.metadata.clone(), before)
     }
 
     /// The same with all values in host memory.
@@ -96,8 +101,22 @@ impl Snapshot {
     ///
     /// [`CheckpointError::Io`] if a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), CheckpointError> {
+        self.write_paced(folder, |_| {})
+    }
+
+    /// The same; `before` is told the bytes of each tensor before it is written, and may wait so that
+    /// training keeps its processors.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn write_paced(
+        &self,
+        folder: &Path,
+        before: impl Fn(usize),
+    ) -> Result<(), CheckpointError> {
         for file in &self.files {
-            file.write(&folder.join(file.name))?;
+            file.write_paced(&folder.join(file.name), &before)?;
         }
         self.state.save(&folder.join(TrainingState::FILE))
     }

@@ -1,8 +1,9 @@
 //! Weights on their way to the hub: large files first (Git LFS), the others within the commit that
 //! names them all.
 
+mod answers;
+
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
@@ -10,7 +11,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use ureq::{
     Body, RequestBuilder, SendBody,
@@ -28,6 +29,7 @@ use crate::{
     checkpoint::hub_files,
     files::{FileError, cannot},
 };
+use answers::{Action, Actions, Committed, Object, Objects, Plans};
 
 /// Bytes of a file by which the hub decides how it keeps it.
 const SAMPLE: u64 = 512;
@@ -79,50 +81,6 @@ struct Outgoing {
 struct Hashed {
     file: Outgoing,
     hash: String,
-}
-
-#[derive(Deserialize)]
-struct Plans {
-    files: Vec<Plan>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Plan {
-    path: String,
-    upload_mode: String,
-}
-
-#[derive(Deserialize)]
-struct Objects {
-    objects: Vec<Object>,
-}
-
-/// What is to be done about a large file.
-#[derive(Deserialize)]
-struct Object {
-    oid: String,
-    actions: Option<Actions>,
-    error: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Actions {
-    upload: Option<Action>,
-    verify: Option<Action>,
-}
-
-#[derive(Deserialize)]
-struct Action {
-    href: String,
-    #[serde(default)]
-    header: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Committed {
-    commit_url: String,
 }
 
 /// One upload to a repository.

@@ -71,8 +71,11 @@ impl<T: Task> Run<'_, '_, '_, T> {
         let snapshot = self.task.snapshot(state)?;
         self.folder.ensure_room(self.step, snapshot.bytes())?;
         let (folder, step, keep_last) = (self.folder, self.step, self.rhythm.keep_last);
-        self.writer
-            .start(move || folder.save(step, keep_last, |folder| snapshot.write(folder)))
+        self.writer.start(move |pace| {
+            folder.save(step, keep_last, |folder| {
+                snapshot.write_paced(folder, |bytes| pace.wait(bytes))
+            })
+        })
     }
 
     pub(super) fn evaluate_if_due(&mut self) -> Result<(), TrainError> {
