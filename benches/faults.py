@@ -19,7 +19,6 @@ import subprocess
 import tempfile
 import time
 
-STEPS = 200
 SETTINGS = """model.embed_dim=16 model.depth=1 model.predictor_dim=8 model.predictor_depth=1
     mask.group_size=3 run.batch_size=12 optimizer.steps_per_epoch=10 run.log_every_steps=1
     run.checkpoint_every_steps=2 optimizer.epochs=100""".split()
@@ -28,14 +27,14 @@ ENDS_WITHIN = 30
 MPIRUN = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
 
 
-def run_command(args, out, steps=STEPS):
-    data = ["--data", args.data, "--out", str(out), "--max-steps", str(steps)]
+def run_command(args, out):
+    data = ["--data", args.data, "--out", str(out), "--max-steps", str(args.steps)]
     common = ["--quiet", "--threads", "1", "--workers", "1"]
     return [args.ijepa, "pretrain", "--recipe", "scenes_vit_nano", *data, *common, "--set", *SETTINGS]
 
 
-def job_command(args, out, steps=STEPS):
-    return [*MPIRUN, "-n", str(args.ranks), *run_command(args, out, steps)]
+def job_command(args, out):
+    return [*MPIRUN, "-n", str(args.ranks), *run_command(args, out)]
 
 
 def environment():
@@ -140,11 +139,13 @@ def killed(args, out):
 def full_disk(args, out):
     """The run on a small disk: it fails when that is filled, and goes on once it is not."""
     job = shlex.join(job_command(args, out / "run"))
+    # Tables grow with the steps.
+    size = 1 + args.steps // 400
     script = f"""
-        mount -t tmpfs -o size=1m tmpfs {out} || exit 77
+        mount -t tmpfs -o size={size}m tmpfs {out} || exit 77
         {job} 2> {out}.said &
         until [ -e {out}/run/checkpoints/latest ]; do sleep 0.05; done
-        head -c 2m /dev/zero > {out}/filler 2> /dev/null
+        head -c {2 * size}m /dev/zero > {out}/filler 2> /dev/null
         wait $!; echo $? > {out}.code
         rm {out}/filler
         {job} || exit 79
@@ -167,6 +168,7 @@ def main():
     parser.add_argument("--ijepa", default="target/release/ijepa")
     parser.add_argument("--ranks", type=int, default=3)
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=200, help="of a run; a fast machine takes more for 20 kills")
     parser.add_argument("--data", default="scenes:n=48,size=32")
     args = parser.parse_args()
     faults = {
