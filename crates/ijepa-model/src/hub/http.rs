@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use ureq::{
     Agent, Body, RequestBuilder,
     config::RedirectAuthHeaders,
@@ -72,16 +72,10 @@ impl<'a> Client<'a> {
         let url = format!("{endpoint}/api/models/{repository}/revision/{revision}");
         let mut response = self.call(self.agent.get(&url), &url)?;
         self.check(&response, &url, name, None)?;
-        let wrong = |what: String| HubError::Answer {
-            url: url.clone(),
-            what,
-        };
-        let read = response.body_mut().read_to_vec();
-        let bytes = read.map_err(|source| unreachable(&url, source))?;
-        let model = serde_json::from_slice(&bytes);
-        let model: Model = model.map_err(|source| wrong(source.to_string()))?;
+        let model: Model = parsed(&mut response, &url)?;
         if !is_commit(&model.sha) {
-            return Err(wrong(format!("`{}` is no commit", model.sha)));
+            let what = format!("`{}` is no commit", model.sha);
+            return Err(HubError::Answer { url, what });
         }
         let licence = model
             .card
@@ -199,6 +193,24 @@ impl<'a> Client<'a> {
             },
         })
     }
+}
+
+/// What the JSON of a response says.
+pub(super) fn parsed<T: DeserializeOwned>(
+    response: &mut Response<Body>,
+    url: &str,
+) -> Result<T, HubError> {
+    let read = response.body_mut().read_to_vec();
+    let bytes = read.map_err(|source| unreachable(url, source))?;
+    serde_json::from_slice(&bytes).map_err(|source| HubError::Answer {
+        url: url.to_owned(),
+        what: source.to_string(),
+    })
+}
+
+/// Whether another attempt may have a better answer.
+pub(super) fn is_passing(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
 pub(super) fn unreachable(url: &str, source: ureq::Error) -> HubError {

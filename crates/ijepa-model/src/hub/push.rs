@@ -22,7 +22,7 @@ use ureq::{
 use super::{
     Event, Hub, HubName,
     error::HubError,
-    http::{Client, encoded, unreachable},
+    http::{Client, encoded, is_passing, parsed, unreachable},
     transfer::{Failure, RETRIES, sha256},
 };
 use crate::{
@@ -113,7 +113,7 @@ impl Push<'_> {
         let (organization, name) = self.name.repository().split_once('/').unwrap_or_default();
         let what = json!({"type": "model", "name": name, "organization": organization, "private": private});
         let url = self.url("api/repos/create");
-        let response = self.post(&url, JSON, what.to_string().as_bytes())?;
+        let response = self.post(&url, JSON, &what.to_string())?;
         match response.status() {
             StatusCode::CONFLICT => Ok(()),
             _ => self.accepted(response, &url).map(drop),
@@ -211,10 +211,7 @@ impl Push<'_> {
         };
         let sent = json!({"oid": file.hash, "size": file.file.size}).to_string();
         let request = with_headers(self.client.agent.post(&action.href), action);
-        let request = request.header(header::CONTENT_TYPE, LFS);
-        let request = self.client.authorized(request, &action.href);
-        let response = request.send(sent.as_bytes());
-        let response = response.map_err(|source| unreachable(&action.href, source))?;
+        let response = self.sent(request, &action.href, LFS, &sent)?;
         self.accepted(response, &action.href).map(drop)
     }
 
@@ -238,7 +235,7 @@ impl Push<'_> {
         let response = request.send(SendBody::from_reader(&mut body));
         let response = response.map_err(|source| Failure::Passing(source.into()))?;
         let status = response.status();
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        if is_passing(status) {
             return Err(Failure::Passing(status.to_string().into()));
         }
         let taken = taken(response, &action.href);
@@ -264,17 +261,25 @@ impl Push<'_> {
         Ok(committed.commit_url)
     }
 
-    fn post(&self, url: &str, kind: &str, body: &[u8]) -> Result<Response<Body>, HubError> {
-        let request = self.client.agent.post(url);
+    fn post(&self, url: &str, kind: &str, body: &str) -> Result<Response<Body>, HubError> {
+        self.sent(self.client.agent.post(url), url, kind, body)
+    }
+
+    /// The response to a request with a body of some kind; Git LFS answers in its own.
+    fn sent(
+        &self,
+        request: RequestBuilder<WithBody>,
+        url: &str,
+        kind: &str,
+        body: &str,
+    ) -> Result<Response<Body>, HubError> {
         let request = request.header(header::CONTENT_TYPE, kind);
         let request = match kind {
             LFS => request.header(header::ACCEPT, LFS),
             _ => request,
         };
-        let request = self.client.authorized(request, url);
-        request
-            .send(body)
-            .map_err(|source| unreachable(url, source))
+        let response = self.client.authorized(request, url).send(body.as_bytes());
+        response.map_err(|source| unreachable(url, source))
     }
 
     /// What the hub answers to `body`.
@@ -284,13 +289,8 @@ impl Push<'_> {
         kind: &str,
         body: &str,
     ) -> Result<T, HubError> {
-        let mut response = self.accepted(self.post(url, kind, body.as_bytes())?, url)?;
-        let read = response.body_mut().read_to_vec();
-        let bytes = read.map_err(|source| unreachable(url, source))?;
-        serde_json::from_slice(&bytes).map_err(|source| HubError::Answer {
-            url: url.to_owned(),
-            what: source.to_string(),
-        })
+        let response = self.post(url, kind, body)?;
+        parsed(&mut self.accepted(response, url)?, url)
     }
 
     /// Says what an error of the hub means for who uploads.

@@ -16,7 +16,7 @@ use ureq::{
 
 use super::{
     error::HubError,
-    http::{About, Client, check_file},
+    http::{About, Client, check_file, is_passing},
 };
 use crate::files::{cannot, ensure_room};
 
@@ -136,7 +136,7 @@ impl Download<'_> {
         let response = client.call(request, url).map_err(passing)?;
         match response.status() {
             StatusCode::PARTIAL_CONTENT if begins_at(&response, done) => {}
-            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+            status if is_passing(status) => {
                 return Err(Failure::Passing(status.to_string().into()));
             }
             StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE

@@ -160,6 +160,7 @@ mod tests {
             }
         });
     }
+
     /// As many bytes as take longer than any test.
     const ENDLESS: usize = usize::MAX >> 16;
 
