@@ -6,19 +6,19 @@
 //! also by a panic, removes its own; [`clean_up`] sees to those of processes that were killed.
 
 use std::{
-    env,
-    ffi::OsStr,
-    fs::{self, File},
-    io::{self, BufWriter, Seek, SeekFrom, Write},
+    env, fs,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
-use tempfile::{Builder, TempDir, TempPath};
+mod hidden;
+mod new_file;
 
-/// Ends the name of what is being written or deleted.
-const UNFINISHED: &str = ".tmp";
-/// Ends the name of a folder that holds what is being replaced, under its own name.
-const REPLACED: &str = ".old";
+use hidden::{
+    REPLACED, UNFINISHED, hidden, hidden_folder, hidden_kind, parent, put_back, set_aside,
+    sync_folder,
+};
+pub use new_file::NewFile;
 
 /// A file or folder that cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -45,95 +45,6 @@ pub fn cannot(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Fi
         action,
         path: path.to_owned(),
         source,
-    }
-}
-
-/// A buffered file that gets its name by [`commit`](Self::commit).
-///
-/// Dropped before that, it is removed, and a file that had the name before is untouched. A link
-/// stays one: what it points at is replaced. Devices and pipes are written to as they are.
-#[derive(Debug)]
-pub struct NewFile {
-    writer: BufWriter<File>,
-    path: PathBuf,
-    /// None for devices and pipes.
-    unfinished: Option<TempPath>,
-}
-
-impl NewFile {
-    /// Begins the file `path`; the folders above it are created if need be.
-    ///
-    /// # Errors
-    ///
-    /// [`FileError`] if it cannot be created.
-    pub fn create(path: &Path) -> Result<Self, FileError> {
-        let target = match path.is_symlink() {
-            true => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
-            false => path.to_owned(),
-        };
-        let is_special = fs::metadata(&target).is_ok_and(|it| !it.is_file() && !it.is_dir());
-        let opened = match is_special {
-            true => File::create(&target).map(|file| (file, None)),
-            false => hidden(&target, UNFINISHED, 0o666, |builder, folder| {
-                let (file, unfinished) = builder.tempfile_in(folder)?.into_parts();
-                Ok((file, Some(unfinished)))
-            }),
-        };
-        let (file, unfinished) = opened.map_err(cannot("write", path))?;
-        Ok(Self {
-            writer: BufWriter::new(file),
-            path: target,
-            unfinished,
-        })
-    }
-
-    /// The name that the file will have.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Where the bytes are until then, for writers that open a path themselves.
-    pub fn unfinished_path(&self) -> &Path {
-        self.unfinished.as_deref().unwrap_or(&self.path)
-    }
-
-    /// Syncs the file and gives it its name.
-    ///
-    /// # Errors
-    ///
-    /// [`FileError`] if that fails; the file is removed then.
-    pub fn commit(self) -> Result<(), FileError> {
-        let Self {
-            writer,
-            path,
-            unfinished,
-        } = self;
-        let publish = || -> io::Result<()> {
-            let file = writer.into_inner().map_err(io::Error::from)?;
-            let Some(unfinished) = unfinished else {
-                return Ok(());
-            };
-            file.sync_all()?;
-            unfinished.persist(&path)?;
-            sync_folder(parent(&path))
-        };
-        publish().map_err(cannot("write", &path))
-    }
-}
-
-impl Write for NewFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.writer.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
-    }
-}
-
-impl Seek for NewFile {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.writer.seek(to)
     }
 }
 
@@ -318,86 +229,4 @@ pub fn user_caches() -> Option<PathBuf> {
     let set = set.filter(|path| path.is_absolute());
     let home = || env::home_dir().filter(|home| !home.as_os_str().is_empty());
     set.or_else(|| Some(home()?.join(".cache")))
-}
-
-fn hidden_folder(path: &Path, ending: &str) -> io::Result<TempDir> {
-    hidden(path, ending, 0o777, |builder, folder| {
-        builder.tempdir_in(folder)
-    })
-}
-
-/// Has `make` make something beside `path` under a hidden name that nothing else has. Who may use
-/// it follows from `mode` and the mask of the process, as for any other file.
-fn hidden<T>(
-    path: &Path,
-    ending: &str,
-    mode: u32,
-    make: impl FnOnce(&Builder<'_, '_>, &Path) -> io::Result<T>,
-) -> io::Result<T> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut prefix = OsStr::new(".").to_owned();
-    prefix.push(name);
-    prefix.push(".");
-    let mut builder = Builder::new();
-    builder.prefix(&prefix).suffix(ending);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
-    #[cfg(not(unix))]
-    let _ = mode;
-    fs::create_dir_all(parent(path))?;
-    make(&builder, parent(path))
-}
-
-/// The ending of a hidden name, if `name` is one.
-fn hidden_kind(name: &OsStr) -> Option<&'static str> {
-    let name = name.to_str()?.strip_prefix('.')?;
-    let kinds = [UNFINISHED, REPLACED];
-    let kind = kinds.into_iter().find(|kind| name.ends_with(kind))?;
-    let (_, random) = name.strip_suffix(kind)?.rsplit_once('.')?;
-    let is_random = !random.is_empty() && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    is_random.then_some(kind)
-}
-
-/// Moves `path` into a hidden folder.
-fn set_aside(path: &Path, ending: &str) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let aside = hidden_folder(path, ending)?;
-    fs::rename(path, aside.path().join(name))?;
-    Ok(aside.keep())
-}
-
-/// Moves what was set aside back into `folder`, unless its name is taken again.
-fn put_back(aside: &Path, folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(aside)? {
-        let entry = entry?;
-        let target = folder.join(entry.file_name());
-        if !target.exists() {
-            fs::rename(entry.path(), target)?;
-        }
-    }
-    Ok(())
-}
-
-/// The folder of `path`, which a bare name has too.
-fn parent(path: &Path) -> &Path {
-    let named = path.parent().filter(|it| !it.as_os_str().is_empty());
-    named.unwrap_or(Path::new("."))
-}
-
-/// Puts the names in a folder on disk, where the file system can.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    if !cfg!(unix) {
-        return Ok(());
-    }
-    match File::open(folder)?.sync_all() {
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
-            ) =>
-        {
-            Ok(())
-        }
-        synced => synced,
-    }
 }

@@ -8,18 +8,18 @@ use std::{
 
 use ijepa_model::{
     CheckpointError,
-    checkpoint::{Moments, TrainingState},
     files::{
         cannot, clean_up, ensure_room, link_target, point_link, remove_folder, write_bytes,
         write_folder,
     },
 };
 
-use super::{options::Resume, tables};
 use crate::{
     error::TrainError,
     ranks::{Ranks, Single},
 };
+
+mod start;
 
 const CHECKPOINTS: &str = "checkpoints";
 const LATEST: &str = "latest";
@@ -118,44 +118,6 @@ impl Folder {
         }
     }
 
-    /// The checkpoint that a run begins from, if it begins from one; all ranks ask together.
-    ///
-    /// # Errors
-    ///
-    /// Of rank 0, which decides:
-    /// [`TrainError::Exists`] if it holds a run that was not to be resumed,
-    /// [`TrainError::OtherRun`] if it holds another run than the checkpoint's,
-    /// [`TrainError::Unclear`] if it does not say where its run is.
-    pub fn start_from(&self, resume: &Resume) -> Result<Option<PathBuf>, TrainError> {
-        let own = match self.ranks.rank() {
-            0 => self.checkpoint_to_start_from(resume)?,
-            _ => None,
-        };
-        let own = own.map(|path| path.to_string_lossy().into_owned());
-        let said = serde_json::to_vec(&own).expect("it is a text");
-        let decided: Option<String> =
-            serde_json::from_slice(&self.ranks.gather(&said)[0]).expect("rank 0 wrote it");
-        Ok(decided.map(PathBuf::from))
-    }
-
-    fn checkpoint_to_start_from(&self, resume: &Resume) -> Result<Option<PathBuf>, TrainError> {
-        match resume {
-            Resume::Never if self.is_used()? => Err(TrainError::Exists {
-                path: self.path.clone(),
-            }),
-            Resume::Never => Ok(None),
-            Resume::Auto => self.latest(),
-            Resume::File(path) if self.holds(path) || !self.is_used()? => {
-                self.settle_copies()?;
-                Ok(Some(path.clone()))
-            }
-            Resume::File(path) => Err(TrainError::OtherRun {
-                path: path.clone(),
-                run: self.path.clone(),
-            }),
-        }
-    }
-
     /// Has `fill` write the checkpoint of `step` completed steps into an empty folder and keeps
     /// the newest `keep_last` and the best. Of a run that went back, checkpoints of steps that it
     /// has yet to reach again go first.
@@ -233,24 +195,6 @@ impl Folder {
         step_of(&link_target(&self.link(name))?)
     }
 
-    /// Whether it holds a run already.
-    fn is_used(&self) -> Result<bool, TrainError> {
-        let logged = self.path.join(tables::METRICS).exists();
-        Ok(logged || self.link(LATEST).is_dir() || !self.steps()?.is_empty())
-    }
-
-    /// Whether `path` is a checkpoint of this run.
-    fn holds(&self, path: &Path) -> bool {
-        let inside = || {
-            let (path, run) = (
-                fs::canonicalize(path).ok()?,
-                fs::canonicalize(&self.path).ok()?,
-            );
-            Some(path.starts_with(run))
-        };
-        inside().unwrap_or(false)
-    }
-
     /// The steps of all checkpoints, ascending.
     fn steps(&self) -> Result<Vec<u64>, TrainError> {
         let folder = self.path.join(CHECKPOINTS);
@@ -259,60 +203,6 @@ impl Folder {
         let mut steps: Vec<u64> = paths.filter_map(|path| step_of(&path)).collect();
         steps.sort_unstable();
         Ok(steps)
-    }
-
-    /// The newest checkpoint, if there is one: the one that `latest` points at, or without it the
-    /// complete one of the most steps.
-    fn latest(&self) -> Result<Option<PathBuf>, TrainError> {
-        self.settle_copies()?;
-        let linked = self.linked(LATEST).filter(|&step| self.has(step));
-        let steps = self.steps()?;
-        if steps.is_empty() || linked.is_some() {
-            return Ok(linked.map(|step| self.checkpoint(step)));
-        }
-        let complete = steps.iter().rev().copied();
-        let complete = complete.filter(|&step| is_complete(&self.checkpoint(step), step));
-        match complete.into_iter().next() {
-            Some(step) if !self.is_abandoned(step) => {
-                self.point(LATEST, step)?;
-                Ok(Some(self.checkpoint(step)))
-            }
-            _ => Err(TrainError::Unclear {
-                path: self.path.join(CHECKPOINTS),
-            }),
-        }
-    }
-
-    /// Whether the rows of the run end long before `step`, because it went back from there.
-    fn is_abandoned(&self, step: u64) -> bool {
-        let logged = tables::last_two_logged(&self.path);
-        logged.is_some_and(|[before, last]| step > 2 * last + 1 - before)
-    }
-
-    /// Makes links again of what a copy that followed links has made of them.
-    fn settle_copies(&self) -> Result<(), TrainError> {
-        for name in [LATEST, BEST] {
-            let copy = self.link(name);
-            if !copy.is_dir() || copy.is_symlink() {
-                continue;
-            }
-            let state = TrainingState::open(&copy.join(TrainingState::FILE))?;
-            let step = state
-                .step
-                .ok_or_else(|| TrainError::Unclear { path: copy.clone() })?;
-            match is_complete(&self.checkpoint(step), step) {
-                true => remove_folder(&copy)?,
-                false => {
-                    let target = self.checkpoint(step);
-                    if target.exists() {
-                        remove_folder(&target)?;
-                    }
-                    fs::rename(&copy, &target).map_err(cannot("rename", &copy))?;
-                }
-            }
-            self.point(name, step)?;
-        }
-        Ok(())
     }
 
     fn remove_old(&self, keep_last: usize) -> Result<(), TrainError> {
@@ -354,13 +244,6 @@ fn why_unlocked(taken: Result<(), fs::TryLockError>) -> Option<String> {
 fn step_of(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?;
     name.strip_prefix("step-")?.parse().ok()
-}
-
-/// Whether a folder is the whole checkpoint of `step`.
-fn is_complete(folder: &Path, step: u64) -> bool {
-    let state = TrainingState::open(&folder.join(TrainingState::FILE));
-    let of_step = state.is_ok_and(|state| state.step == Some(step));
-    of_step && (step == 0 || folder.join(Moments::FILE).is_file())
 }
 
 #[cfg(test)]

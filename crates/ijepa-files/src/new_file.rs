@@ -1,0 +1,103 @@
+//! A file that appears when it is complete.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use tempfile::TempPath;
+
+use crate::{
+    FileError, cannot,
+    hidden::{UNFINISHED, hidden, parent, sync_folder},
+};
+
+/// A buffered file that gets its name by [`commit`](Self::commit).
+///
+/// Dropped before that, it is removed, and a file that had the name before is untouched. A link
+/// stays one: what it points at is replaced. Devices and pipes are written to as they are.
+#[derive(Debug)]
+pub struct NewFile {
+    writer: BufWriter<File>,
+    path: PathBuf,
+    /// None for devices and pipes.
+    unfinished: Option<TempPath>,
+}
+
+impl NewFile {
+    /// Begins the file `path`; the folders above it are created if need be.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] if it cannot be created.
+    pub fn create(path: &Path) -> Result<Self, FileError> {
+        let target = match path.is_symlink() {
+            true => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+            false => path.to_owned(),
+        };
+        let is_special = fs::metadata(&target).is_ok_and(|it| !it.is_file() && !it.is_dir());
+        let opened = match is_special {
+            true => File::create(&target).map(|file| (file, None)),
+            false => hidden(&target, UNFINISHED, 0o666, |builder, folder| {
+                let (file, unfinished) = builder.tempfile_in(folder)?.into_parts();
+                Ok((file, Some(unfinished)))
+            }),
+        };
+        let (file, unfinished) = opened.map_err(cannot("write", path))?;
+        Ok(Self {
+            writer: BufWriter::new(file),
+            path: target,
+            unfinished,
+        })
+    }
+
+    /// The name that the file will have.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the bytes are until then, for writers that open a path themselves.
+    pub fn unfinished_path(&self) -> &Path {
+        self.unfinished.as_deref().unwrap_or(&self.path)
+    }
+
+    /// Syncs the file and gives it its name.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] if that fails; the file is removed then.
+    pub fn commit(self) -> Result<(), FileError> {
+        let Self {
+            writer,
+            path,
+            unfinished,
+        } = self;
+        let publish = || -> io::Result<()> {
+            let file = writer.into_inner().map_err(io::Error::from)?;
+            let Some(unfinished) = unfinished else {
+                return Ok(());
+            };
+            file.sync_all()?;
+            unfinished.persist(&path)?;
+            sync_folder(parent(&path))
+        };
+        publish().map_err(cannot("write", &path))
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+impl Seek for NewFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.writer.seek(to)
+    }
+}
