@@ -115,15 +115,7 @@ impl Features {
 
     /// Mean feature vector, `[dim]`.
     pub(crate) fn mean(&self) -> Vec<f64> {
-        let mut mean = vec![0.0; self.dim];
-        for row in self.values.chunks_exact(self.dim) {
-            for (sum, &value) in mean.iter_mut().zip(row) {
-                *sum += f64::from(value);
-            }
-        }
-        let images = self.images() as f64;
-        mean.iter_mut().for_each(|sum| *sum /= images);
-        mean
+        ijepa_patches::mean_row(&self.values, self.dim)
     }
 }
 

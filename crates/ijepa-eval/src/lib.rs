@@ -68,11 +68,9 @@ mod features;
 pub mod finetune;
 mod knn;
 mod labels;
-mod lanes;
 mod linalg;
 mod logistic;
 mod patch_colors;
-mod pca;
 mod picked;
 mod probe;
 mod progress;
@@ -105,7 +103,6 @@ pub use knn::{KnnConfig, KnnError, KnnReport, knn};
 pub use labels::{LabelsError, Split, check_class_names, check_labels, check_voters};
 pub use logistic::{LogisticConfig, logistic};
 pub use patch_colors::{Components, PatchColors, patch_colors};
-pub use pca::Pca;
 pub use picked::{Picked, PickedImage, evenly_spread, image_tensor, patch_features, pick_images};
 pub use probe::{
     HeadChoice, HeadNorm, HeadReport, LrSchedule, Pool, Pools, ProbeConfig, ProbeError,

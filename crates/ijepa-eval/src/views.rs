@@ -4,11 +4,9 @@ use burn::tensor::{Device, Tensor};
 use ijepa_data::Source;
 use ijepa_masking::{MaskRng, MaskSampler};
 use ijepa_model::{TokenIndices, VisionTransformer};
+use ijepa_patches::dot;
 
-use crate::{
-    features::{ExtractConfig, ExtractError, Features, collect, on_images, values},
-    lanes::dot,
-};
+use crate::features::{ExtractConfig, ExtractError, Features, collect, on_images, values};
 
 /// Features compared in pairs at most, spread over the set: the number of pairs is its square.
 const MOST_PAIRED: usize = 1024;

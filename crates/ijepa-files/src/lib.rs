@@ -15,8 +15,7 @@ mod hidden;
 mod new_file;
 
 use hidden::{
-    REPLACED, UNFINISHED, hidden, hidden_folder, hidden_kind, parent, put_back, set_aside,
-    sync_folder,
+    REPLACED, UNFINISHED, hidden_folder, hidden_kind, parent, put_back, set_aside, sync_folder,
 };
 pub use new_file::NewFile;
 
@@ -165,7 +164,7 @@ pub fn clean_up(folder: &Path) -> Result<(), FileError> {
 /// [`FileError`] if it cannot be written.
 pub fn point_link(link: &Path, target: &Path) -> Result<(), FileError> {
     #[cfg(unix)]
-    let made = hidden(link, UNFINISHED, 0o777, |builder, folder| {
+    let made = hidden::hidden(link, UNFINISHED, 0o777, |builder, folder| {
         let made = builder.make_in(folder, |at| std::os::unix::fs::symlink(target, at))?;
         Ok(made.into_temp_path().persist(link)?)
     });

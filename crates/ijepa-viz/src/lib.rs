@@ -76,5 +76,5 @@ pub use ijepa_report::png;
 pub use pca::{PcaConfig, PcaPicture, pca};
 pub use predictor::{
     MeanPrediction, NearPatch, NeighbourSearch, Neighbours, Networks, PatchPrediction, Prediction,
-    PredictionConfig, PredictionMeans, PredictorPicture, cosine_map, nearest_patches, predictor,
+    PredictionConfig, PredictionMeans, PredictorPicture, nearest_patches, predictor,
 };

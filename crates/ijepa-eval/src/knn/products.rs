@@ -1,10 +1,10 @@
 //! Similarities computed in low precision, and how far they may be off.
 
 use burn::tensor::{Device, Tensor};
+use ijepa_patches::dot;
 use rayon::prelude::*;
 
 use super::unit_rows::UnitRows;
-use crate::lanes::dot;
 
 /// Relative error of a product whose factors a device rounds to 11 bits (TF32), the least that any
 /// device does with f32.

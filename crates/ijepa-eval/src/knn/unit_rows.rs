@@ -1,10 +1,10 @@
 //! Features of unit length, made on the fly so that they need no second copy.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use ijepa_patches::dot;
 use rayon::prelude::*;
 
 use crate::features::Features;
-use crate::lanes::dot;
 
 /// Smallest norm divided by, as in PyTorch's `normalize`.
 const LEAST_NORM: f64 = 1e-12;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::lanes::dot;
+use ijepa_patches::dot;
 
 /// Past steps that approximate the curvature.
 const MEMORY: usize = 10;

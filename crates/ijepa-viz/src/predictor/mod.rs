@@ -1,6 +1,5 @@
 //! What the predictor says about a hidden block, and what that is like.
 
-mod cosine;
 mod draw;
 mod nearest;
 mod networks;
@@ -13,7 +12,6 @@ use ijepa_masking::{MaskGroup, RgbPicture};
 use ijepa_model::Objective;
 use serde::Serialize;
 
-pub use cosine::cosine_map;
 pub use nearest::{NearPatch, nearest_patches};
 pub use networks::Networks;
 pub use prediction::{MeanPrediction, PatchPrediction, Prediction, PredictionMeans};

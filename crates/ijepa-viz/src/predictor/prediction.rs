@@ -4,12 +4,10 @@ use burn::{module::Module, tensor::Device};
 use ijepa_eval::{ExtractError, Features, PickedImage, image_tensor};
 use ijepa_masking::{MaskGroup, PatchGrid, PatchIndices};
 use ijepa_model::{MaskTensors, Target};
+use ijepa_patches::{cosine_map, mean, rank, separation};
 use serde::Serialize;
 
-use super::{
-    Networks, PredictionConfig,
-    cosine::{cosine_map, mean, rank, separation},
-};
+use super::{Networks, PredictionConfig};
 use crate::{error::VizError, frame::range};
 
 /// How good the prediction of a block in one image is.

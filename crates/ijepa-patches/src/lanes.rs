@@ -1,10 +1,10 @@
-//! Sums in f64 that the compiler can vectorise.
+//! Sums in f64 that the compiler can vectorise, and means.
 
 /// Partial sums kept side by side; floating-point addition may not be reordered by the compiler.
 const LANES: usize = 8;
 
-/// Inner product of two vectors of one length.
-pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+/// Inner product of two vectors of one length, in eight sums that the compiler can vectorise.
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0; LANES];
     let (a_chunks, a_rest) = a.as_chunks::<LANES>();
     let (b_chunks, b_rest) = b.as_chunks::<LANES>();
@@ -15,6 +15,28 @@ pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     }
     let rest: f64 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
     sums.iter().sum::<f64>() + rest
+}
+
+/// The mean row; not finite if there is none.
+///
+/// # Shapes
+///
+/// - `features`: `[rows, dim]`
+/// - output: `[dim]`
+///
+/// # Panics
+///
+/// Panics if `dim` is 0.
+pub fn mean_row(features: &[f32], dim: usize) -> Vec<f64> {
+    let mut mean = vec![0.0; dim];
+    for row in features.chunks_exact(dim) {
+        for (sum, &value) in mean.iter_mut().zip(row) {
+            *sum += f64::from(value);
+        }
+    }
+    let rows = (features.len() / dim) as f64;
+    mean.iter_mut().for_each(|sum| *sum /= rows);
+    mean
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@
 ///
 /// ```
 /// let rows = [3.0, 0.0, 0.0, 5.0, -1.0, -1.0];
-/// let map = ijepa_viz::cosine_map(&[2.0, 0.0], &rows);
+/// let map = ijepa_patches::cosine_map(&[2.0, 0.0], &rows);
 /// assert_eq!(map[..2], [1.0, 0.0]);
 /// assert!((map[2] + 0.5f64.sqrt()).abs() < 1e-12);
 /// ```
@@ -37,7 +37,7 @@ pub fn cosine_map(query: &[f32], features: &[f32]) -> Vec<f64> {
 /// # Panics
 ///
 /// Panics if there is no such value.
-pub(crate) fn rank(values: &[f64], own: usize) -> f64 {
+pub fn rank(values: &[f64], own: usize) -> f64 {
     let count = |test: fn(&f64, &f64) -> bool| {
         let found = values.iter().filter(|value| test(value, &values[own]));
         found.count() as f64
@@ -48,7 +48,7 @@ pub(crate) fn rank(values: &[f64], own: usize) -> f64 {
 
 /// How often a value inside is larger than one outside, equal ones counted half: 0.5 by chance, 1
 /// if the largest values are those inside.
-pub(crate) fn separation(inside: &[f64], outside: &[f64]) -> f64 {
+pub fn separation(inside: &[f64], outside: &[f64]) -> f64 {
     let pairs = inside
         .iter()
         .flat_map(|a| outside.iter().map(move |b| (a, b)));
@@ -61,7 +61,7 @@ pub(crate) fn separation(inside: &[f64], outside: &[f64]) -> f64 {
 }
 
 /// The mean of some values.
-pub(crate) fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
+pub fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
     let (mut sum, mut count) = (0.0, 0usize);
     for value in values {
         sum += value;

@@ -1,6 +1,6 @@
 //! The directions in which features vary most.
 
-use crate::{features::Features, lanes::dot};
+use crate::{dot, mean_row};
 
 /// Rounds of orthogonal iteration; each shrinks errors by the ratio of neighbouring eigenvalues.
 const ROUNDS: usize = 50;
@@ -8,14 +8,13 @@ const ROUNDS: usize = 50;
 /// Principal components of a set of features.
 ///
 /// ```
-/// use ijepa_eval::{Features, Pca};
+/// use ijepa_patches::Pca;
 ///
-/// let line = Features::new(2, vec![0.0, 1.0, 3.0, 5.0, 6.0, 9.0], vec![None; 3])?;
-/// let pca = Pca::fit(&line, 1);
+/// let line = [0.0, 1.0, 3.0, 5.0, 6.0, 9.0];
+/// let pca = Pca::fit(&line, 2, 1);
 /// let length = |x: [f32; 2]| pca.project(&x)[0];
 /// assert!((length([3.0, 5.0]) - 0.0).abs() < 1e-9);
 /// assert!((length([6.0, 9.0]) - 5.0).abs() < 1e-9);
-/// # Ok::<(), ijepa_eval::FeaturesError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pca {
@@ -29,10 +28,19 @@ impl Pca {
     ///
     /// Orthogonal iteration (Golub and Van Loan, section 8.2.4) from a fixed start: equal features
     /// give equal directions. Each has its largest element positive.
-    pub fn fit(features: &Features, components: usize) -> Self {
-        let (mean, dim) = (features.mean(), features.dim());
-        let centered: Vec<Vec<f64>> = (0..features.images())
-            .map(|row| minus(features.row(row), &mean))
+    ///
+    /// # Shapes
+    ///
+    /// - `features`: `[rows, dim]`, at least one row
+    ///
+    /// # Panics
+    ///
+    /// Panics if `dim` is 0.
+    pub fn fit(features: &[f32], dim: usize, components: usize) -> Self {
+        let mean = mean_row(features, dim);
+        let centered: Vec<Vec<f64>> = features
+            .chunks_exact(dim)
+            .map(|row| minus(row, &mean))
             .collect();
         let start = |number: usize| -> Vec<f64> {
             // A rising pitch: shifts of one sine wave would all lie in a plane.
@@ -77,11 +85,12 @@ impl Pca {
     ///
     /// # Shapes
     ///
+    /// - `features`: `[rows, dim]`
     /// - output: `[components]`
-    pub fn explained(&self, features: &Features) -> Vec<f64> {
+    pub fn explained(&self, features: &[f32]) -> Vec<f64> {
         let mut along = vec![0.0; self.directions.len()];
         let mut total = 0.0;
-        for row in (0..features.images()).map(|row| features.row(row)) {
+        for row in features.chunks_exact(self.mean.len()) {
             let centered = minus(row, &self.mean);
             total += dot(&centered, &centered);
             for (sum, direction) in along.iter_mut().zip(&self.directions) {
@@ -150,9 +159,8 @@ mod tests {
                 values.extend(axis.iter().map(|value| (10.0 + length * value) as f32));
             }
         }
-        let features = Features::new(4, values, vec![None; 8]).unwrap();
-        let pca = Pca::fit(&features, 3);
-        for (found, expected) in pca.explained(&features).into_iter().zip([64.0, 16.0, 4.0]) {
+        let pca = Pca::fit(&values, 4, 3);
+        for (found, expected) in pca.explained(&values).into_iter().zip([64.0, 16.0, 4.0]) {
             assert!((found - expected / 85.0).abs() < 1e-6, "{found}");
         }
         for (number, axis) in axes[..3].iter().enumerate() {
@@ -172,8 +180,8 @@ mod tests {
 
     #[test]
     fn features_without_variance_have_no_directions() {
-        let constant = Features::new(3, vec![2.0; 12], vec![None; 4]).unwrap();
-        let pca = Pca::fit(&constant, 5);
+        let constant = [2.0; 12];
+        let pca = Pca::fit(&constant, 3, 5);
         assert_eq!(pca.project(&[2.0, 9.0, 2.0]), [0.0; 3]);
         assert_eq!(pca.explained(&constant), [0.0; 3]);
     }
