@@ -1,0 +1,100 @@
+//! Features that were kept on disk, and when they are computed again.
+
+use std::time::{Duration, SystemTime};
+
+use ijepa_data::Source;
+use ijepa_eval::{CacheError, Error, ExtractConfig, FeatureCache, extract};
+use ijepa_model::{Pooling, VisionTransformer};
+use ijepa_testkit::device;
+
+use crate::{encoder, scenes};
+
+#[test]
+fn features_come_back_from_the_cache_until_something_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = FeatureCache::new(folder.path().join("kept"));
+    let config = ExtractConfig::default();
+    let (encoder, device) = (encoder(), device());
+    let source = scenes("scenes:n=20,size=16");
+    let take = |encoder: &VisionTransformer, source: &dyn Source, config: &ExtractConfig| {
+        let mut computed = false;
+        let found = cache.extract(encoder, source, config, &device, |_| computed = true);
+        found.map(|extracted| (extracted, computed))
+    };
+    let (first, computed) = take(&encoder, source.as_ref(), &config).unwrap();
+    assert!(computed);
+    assert_eq!(
+        first,
+        extract(&encoder, source.as_ref(), &config, &device).unwrap()
+    );
+    assert_eq!(
+        take(&encoder, source.as_ref(), &config).unwrap(),
+        (first, false)
+    );
+
+    let other = scenes("scenes:n=20,size=16,seed=1");
+    let pooled = ExtractConfig {
+        pooling: Pooling::Concat4,
+        ..config
+    };
+    let trained = VisionTransformer::clone(&encoder).with_image_size([24, 16], Default::default());
+    let changes = [
+        take(&encoder, other.as_ref(), &config),
+        take(&encoder, source.as_ref(), &pooled),
+        take(&trained.unwrap(), source.as_ref(), &config),
+    ];
+    assert!(changes.into_iter().all(|change| change.unwrap().1));
+
+    for entry in std::fs::read_dir(folder.path().join("kept")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    }
+    let error = take(&encoder, source.as_ref(), &config).unwrap_err();
+    assert!(
+        matches!(error, Error::Cache(CacheError::Damaged { .. })),
+        "{error}"
+    );
+    let text = error.to_string();
+    assert!(
+        text.ends_with(
+            "are damaged (its checksum is another); delete the file to compute them again"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
+fn cached_features_of_a_file_that_was_overwritten_are_computed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = FeatureCache::new(folder.path().join("kept"));
+    let images = folder.path().join("images");
+    std::fs::create_dir(&images).unwrap();
+    let draw = |number: u8, level: u8| {
+        let mut image = b"P6 16 16 255\n".to_vec();
+        image.resize(image.len() + 16 * 16 * 3, level);
+        let path = images.join(format!("{number:02}.ppm"));
+        std::fs::write(&path, &image).unwrap();
+        let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(level.into());
+        let file = std::fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(changed).unwrap();
+    };
+    (0..20).for_each(|number| draw(number, number));
+    let source = scenes(&format!("folder:{}", images.display()));
+    let (encoder, device) = (encoder(), device());
+    let take = || {
+        let (mut computed, config) = (false, ExtractConfig::default());
+        let tell = |_| computed = true;
+        let found = cache.extract(&encoder, source.as_ref(), &config, &device, tell);
+        (found.unwrap().features, computed)
+    };
+    let (old, _) = take();
+    assert_eq!(take(), (old.clone(), false));
+    draw(4, 200);
+    let (new, computed) = take();
+    assert!(computed);
+    assert_eq!(old.row(3), new.row(3));
+    assert_ne!(old.row(4), new.row(4));
+}

@@ -1,0 +1,119 @@
+//! Folders of `transformers`.
+
+use std::{fs, path::PathBuf};
+
+use ijepa_model::{
+    Checkpoint, Normalization,
+    checkpoint::{EncoderRole, Format},
+};
+use ijepa_testkit::device;
+use safetensors::{Dtype, tensor::TensorView};
+
+use crate::support::{contents, golden, hugging_face, mismatch, official};
+
+#[test]
+fn a_hugging_face_export_has_the_keys_and_values_of_transformers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hf");
+    official()
+        .save(&path, Format::HuggingFace(EncoderRole::Context), &device())
+        .unwrap();
+    let exported = Checkpoint::open(&path).unwrap();
+    let saved = Checkpoint::open(golden().join("hf_tiny_saved")).unwrap();
+    assert_eq!(
+        contents(exported.context_encoder.as_ref()),
+        contents(saved.context_encoder.as_ref())
+    );
+    assert_eq!(exported.encoder_config, saved.encoder_config);
+    let names = |path: PathBuf| {
+        let bytes = fs::read(path.join("model.safetensors")).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let mut names: Vec<String> = file.names().into_iter().map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(path), names(golden().join("hf_tiny_saved")));
+}
+
+#[test]
+fn the_other_spelling_of_hugging_face_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = golden().join("hf_tiny_saved");
+    let bytes = fs::read(saved.join("model.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let spelled = |name: String| {
+        name.replace("encoder.layer.", "layers.")
+            .replace("attention.attention.query", "attention.q_proj")
+            .replace("attention.attention.key", "attention.k_proj")
+            .replace("attention.attention.value", "attention.v_proj")
+            .replace("attention.output.dense", "attention.o_proj")
+            .replace("intermediate.dense", "mlp.fc1")
+            .replace("output.dense", "mlp.fc2")
+    };
+    let mut tensors: Vec<_> = file
+        .tensors()
+        .into_iter()
+        .map(|(name, view)| (spelled(name), view))
+        .collect();
+    // A classification model has a prefix and a head.
+    tensors
+        .iter_mut()
+        .for_each(|(name, _)| *name = format!("ijepa.{name}"));
+    let head = tensors[0].1.clone();
+    tensors.push(("classifier.weight".to_owned(), head));
+    let path = folder.path().join("model.safetensors");
+    safetensors::serialize_to_file(tensors, None, &path).unwrap();
+    fs::copy(saved.join("config.json"), folder.path().join("config.json")).unwrap();
+    let opened = Checkpoint::open(folder.path()).unwrap();
+    let expected = Checkpoint::open(saved).unwrap();
+    assert_eq!(
+        contents(opened.context_encoder.as_ref()),
+        contents(expected.context_encoder.as_ref())
+    );
+}
+
+#[test]
+fn queries_keys_and_values_of_other_shapes_are_not_joined() {
+    let bytes = fs::read(golden().join("hf_tiny_saved/model.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let key = "encoder.layer.0.attention.attention.key.weight";
+    let flat = |(name, view): (String, TensorView<'_>)| {
+        let shape = match name == key {
+            true => vec![view.shape().iter().product()],
+            false => view.shape().to_vec(),
+        };
+        (name, shape, view.data().to_vec())
+    };
+    let tensors: Vec<_> = file.tensors().into_iter().map(flat).collect();
+    let views = tensors.iter().map(|(name, shape, data)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), data);
+        (name, view.unwrap())
+    });
+    let folder = hugging_face("config.json", str::to_owned);
+    let path = folder.path().join("model.safetensors");
+    safetensors::serialize_to_file(views, None, &path).unwrap();
+    let message = mismatch(&Checkpoint::open(folder.path()).unwrap());
+    assert!(message.contains("blocks.0.attn.qkv.weight"), "{message}");
+}
+
+#[test]
+fn preprocessors_scale_and_normalise_as_they_say() {
+    let found = |text: &str| {
+        let folder = hugging_face("preprocessor_config.json", |_| text.to_owned());
+        Checkpoint::open(folder.path()).unwrap().normalization
+    };
+    let half = r#""image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]"#;
+    let of_bytes = Normalization {
+        mean: [127.5 / 255.0; 3].into(),
+        std: [0.25; 3].into(),
+    };
+    let scaled = r#""image_mean": [127.5, 127.5, 127.5], "image_std": [63.75, 63.75, 63.75]"#;
+    assert_eq!(found("{}"), None);
+    assert_eq!(found(&format!("{{{half}}}")), Some(Normalization::HALF));
+    let exact = format!(r#"{{{half}, "rescale_factor": 0.00392156862745098}}"#);
+    assert_eq!(found(&exact), Some(Normalization::HALF));
+    let bytes = format!(r#"{{{scaled}, "do_rescale": false, "rescale_factor": 0.5}}"#);
+    assert_eq!(found(&bytes), Some(of_bytes));
+    let off = format!(r#"{{{half}, "do_normalize": false}}"#);
+    assert_eq!(found(&off), Some(Normalization::NONE));
+}
