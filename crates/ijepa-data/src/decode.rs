@@ -110,6 +110,9 @@ pub(crate) fn decode_part<H>(
             found: bytes.len(),
         });
     }
+    if format == Some(ImageFormat::Tiff) {
+        tiff::check_entries(bytes).map_err(failed)?;
+    }
     let Some(format) = format.filter(|_| !decoding.is_float()) else {
         let decode = || channels::decode(bytes, format, decoding, hold);
         let (image, held) = guard(name, decode)?.map_err(failed)?;
@@ -282,7 +285,11 @@ pub fn size(bytes: &[u8]) -> Option<[u64; 2]> {
         let array = npy::Array::open(bytes).ok()?;
         return Some([array.width, array.height].map(u64::from));
     }
-    let reader = ImageReader::with_format(Cursor::new(bytes), format_of(bytes).ok()?);
+    let format = format_of(bytes).ok()?;
+    if format == ImageFormat::Tiff {
+        tiff::check_entries(bytes).ok()?;
+    }
+    let reader = ImageReader::with_format(Cursor::new(bytes), format);
     let dimensions = || reader.into_dimensions().ok();
     let [width, height] = guard("", dimensions).ok().flatten()?.into();
     Some([u64::from(width), u64::from(height)])
