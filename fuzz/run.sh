@@ -30,10 +30,15 @@ export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 
 CORPUS=corpus "$built/seeds"
+broken=()
 for target in "${targets[@]}"; do
   echo "== $target"
   mkdir -p "artifacts/$target"
   "$built/$target" "corpus/$target" -artifact_prefix="artifacts/$target/" \
     -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
-    -print_final_stats=1 -verbosity=0
+    -print_final_stats=1 -verbosity=0 || broken+=("$target")
 done
+if [[ ${#broken[@]} -gt 0 ]]; then
+  echo "promises were broken: ${broken[*]}" >&2
+  exit 1
+fi
