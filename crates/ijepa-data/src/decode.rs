@@ -286,12 +286,15 @@ pub fn size(bytes: &[u8]) -> Option<[u64; 2]> {
         return Some([array.width, array.height].map(u64::from));
     }
     let format = format_of(bytes).ok()?;
-    if format == ImageFormat::Tiff {
-        tiff::check_entries(bytes).ok()?;
-    }
-    let reader = ImageReader::with_format(Cursor::new(bytes), format);
-    let dimensions = || reader.into_dimensions().ok();
-    let [width, height] = guard("", dimensions).ok().flatten()?.into();
+    let dimensions = || match format {
+        ImageFormat::Gif => gif::size(bytes).ok(),
+        ImageFormat::Tiff if tiff::check_entries(bytes).is_err() => None,
+        _ => {
+            let reader = ImageReader::with_format(Cursor::new(bytes), format);
+            reader.into_dimensions().ok().map(Into::into)
+        }
+    };
+    let [width, height] = guard("", dimensions).ok().flatten()?;
     Some([u64::from(width), u64::from(height)])
 }
 
