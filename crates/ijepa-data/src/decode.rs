@@ -110,6 +110,9 @@ pub(crate) fn decode_part<H>(
             found: bytes.len(),
         });
     }
+    if format == Some(ImageFormat::Tiff) {
+        tiff::check_entries(bytes).map_err(failed)?;
+    }
     let Some(format) = format.filter(|_| !decoding.is_float()) else {
         let decode = || channels::decode(bytes, format, decoding, hold);
         let (image, held) = guard(name, decode)?.map_err(failed)?;
@@ -282,9 +285,16 @@ pub fn size(bytes: &[u8]) -> Option<[u64; 2]> {
         let array = npy::Array::open(bytes).ok()?;
         return Some([array.width, array.height].map(u64::from));
     }
-    let reader = ImageReader::with_format(Cursor::new(bytes), format_of(bytes).ok()?);
-    let dimensions = || reader.into_dimensions().ok();
-    let [width, height] = guard("", dimensions).ok().flatten()?.into();
+    let format = format_of(bytes).ok()?;
+    let dimensions = || match format {
+        ImageFormat::Gif => gif::size(bytes).ok(),
+        ImageFormat::Tiff if tiff::check_entries(bytes).is_err() => None,
+        _ => {
+            let reader = ImageReader::with_format(Cursor::new(bytes), format);
+            reader.into_dimensions().ok().map(Into::into)
+        }
+    };
+    let [width, height] = guard("", dimensions).ok().flatten()?;
     Some([u64::from(width), u64::from(height)])
 }
 

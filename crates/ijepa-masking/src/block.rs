@@ -139,7 +139,16 @@ impl BlockSizes {
 
     /// Every size that [`Self::at`] can give when both places are the same number.
     pub fn possible_when_tied(&self) -> BTreeSet<(usize, usize)> {
-        let by_patches = |patches: f64| {
+        self.each_when_tied().collect()
+    }
+
+    /// The one of these with the fewest patches.
+    pub(crate) fn smallest_when_tied(&self) -> (usize, usize) {
+        smallest(self.each_when_tied())
+    }
+
+    fn each_when_tied(&self) -> impl Iterator<Item = (usize, usize)> {
+        let aspects = |patches: f64| {
             if self.scale.min == self.scale.max {
                 return self.aspect;
             }
@@ -147,42 +156,59 @@ impl BlockSizes {
             let unit_to = self.scale.position((patches + 1.0) / self.patches);
             Range::new(self.aspect.at(unit_from), self.aspect.at(unit_to))
         };
-        self.sizes_over(by_patches)
+        let [first, last] = self.fewest_and_most();
+        (first..=last).flat_map(move |patches| self.sizes_of(patches, aspects(patches as f64)))
     }
 
     /// Every size that [`Self::at`] can give when the two places are independent.
     pub fn possible_when_independent(&self) -> BTreeSet<(usize, usize)> {
-        self.sizes_over(|_| self.aspect)
+        let [first, last] = self.fewest_and_most();
+        let sizes = (first..=last).flat_map(|patches| self.sizes_of(patches, self.aspect));
+        sizes.collect()
     }
 
-    /// All sizes for each whole number of patches over the aspect ratios it can meet.
+    /// Patches of the smallest and of the largest size when the two places are independent: rows and
+    /// columns never fall with the number of patches.
+    pub(crate) fn extremes_when_independent(&self) -> [(usize, usize); 2] {
+        let [first, last] = self.fewest_and_most();
+        let smallest = smallest(self.sizes_of(first, self.aspect));
+        let largest = self.sizes_of(last, self.aspect);
+        let largest = largest.max_by_key(|(rows, cols)| rows * cols);
+        [smallest, largest.unwrap_or_default()]
+    }
+
+    /// Whole numbers of patches at the ends of the scale.
+    fn fewest_and_most(&self) -> [usize; 2] {
+        [self.scale.min, self.scale.max].map(|scale| (self.patches * scale).trunc() as usize)
+    }
+
+    /// The sizes of a whole number of patches over a range of aspect ratios.
     ///
     /// Rows and columns are step functions of the aspect ratio, so it is enough to look behind every
     /// step, and at the ends. (They never step together: a block of `r + 0.5` rows and `c + 0.5`
     /// columns has no whole number of patches.)
-    fn sizes_over(&self, aspects: impl Fn(f64) -> Range) -> BTreeSet<(usize, usize)> {
-        let mut sizes = BTreeSet::new();
-        let first = (self.patches * self.scale.min).trunc() as usize;
-        let last = (self.patches * self.scale.max).trunc() as usize;
-        for patches in (first..=last).map(|patches| patches as f64) {
-            let range = aspects(patches);
-            // Larger sides are cut, so that steps beyond the grid change nothing.
-            let steps = |from: f64, to: f64, most: usize| {
-                let side = |area: f64| (area.sqrt().round_ties_even() as usize).min(most);
-                (side(from)..side(to)).map(|side| (side as f64 + 0.5).powi(2))
-            };
-            let row_steps = steps(patches * range.min, patches * range.max, self.max_rows)
-                .map(|area| area / patches);
-            let col_steps = steps(patches / range.max, patches / range.min, self.max_cols)
-                .map(|area| patches / area);
-            let behind = row_steps.chain(col_steps).map(|step| step * (1.0 + 1e-12));
-            let inside = behind.filter(|aspect| (range.min..range.max).contains(aspect));
-            for aspect in [range.min, range.max].into_iter().chain(inside) {
-                sizes.insert(self.size(patches, aspect));
-            }
-        }
-        sizes
+    fn sizes_of(&self, patches: usize, range: Range) -> impl Iterator<Item = (usize, usize)> {
+        let patches = patches as f64;
+        // Larger sides are cut, so that steps beyond the grid change nothing.
+        let steps = |from: f64, to: f64, most: usize| {
+            let side = |area: f64| (area.sqrt().round_ties_even() as usize).min(most);
+            (side(from)..side(to)).map(|side| (side as f64 + 0.5).powi(2))
+        };
+        let row_steps = steps(patches * range.min, patches * range.max, self.max_rows)
+            .map(move |area| area / patches);
+        let col_steps = steps(patches / range.max, patches / range.min, self.max_cols)
+            .map(move |area| patches / area);
+        let behind = row_steps.chain(col_steps).map(|step| step * (1.0 + 1e-12));
+        let inside = behind.filter(move |aspect| (range.min..range.max).contains(aspect));
+        let aspects = [range.min, range.max].into_iter().chain(inside);
+        aspects.map(move |aspect| self.size(patches, aspect))
     }
+}
+
+/// The size with the fewest patches, of several the one with the fewest rows.
+fn smallest(sizes: impl Iterator<Item = (usize, usize)>) -> (usize, usize) {
+    let smallest = sizes.min_by_key(|(rows, cols)| (rows * cols, *rows));
+    smallest.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -230,6 +256,25 @@ mod tests {
             (8, 0),
         ];
         assert_eq!(sizes.possible_when_independent(), expected.into());
+    }
+
+    #[test]
+    fn extremes_are_those_of_all_sizes() {
+        for (scale, aspect) in [((0.1, 0.4), (0.3, 3.0)), ((0.01, 0.9), (0.01, 100.0))] {
+            let [scale, aspect] = [scale, aspect].map(|(min, max)| Range::new(min, max));
+            let sizes = BlockSizes::covering(grid(14, 9), scale, aspect);
+            let areas = |sizes: BTreeSet<(usize, usize)>| {
+                let areas = sizes.into_iter().map(|(rows, cols)| rows * cols);
+                areas.collect::<BTreeSet<usize>>()
+            };
+            let free = areas(sizes.possible_when_independent());
+            let found = sizes.extremes_when_independent();
+            let found = found.map(|(rows, cols)| Some(rows * cols));
+            assert_eq!(found, [free.first().copied(), free.last().copied()]);
+            let (rows, cols) = sizes.smallest_when_tied();
+            let tied = areas(sizes.possible_when_tied());
+            assert_eq!(Some(&(rows * cols)), tied.first());
+        }
     }
 
     /// Few numbers of patches, so that no other one hides a size that is missed.

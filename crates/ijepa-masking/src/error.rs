@@ -22,6 +22,16 @@ pub enum MaskError {
         /// Patch columns.
         cols: usize,
     },
+    /// A grid of more patches than any network sees.
+    #[error("the patches of a grid must be at most {most}, found {rows}x{cols}")]
+    GridTooLarge {
+        /// Patch rows.
+        rows: usize,
+        /// Patch columns.
+        cols: usize,
+        /// The most patches.
+        most: usize,
+    },
     /// A range is empty, reversed or outside what its key allows.
     #[error("`{key}` must satisfy {rule}, found [{min}, {max}]")]
     Range {
@@ -39,6 +49,16 @@ pub enum MaskError {
     Zero {
         /// The configuration key.
         key: &'static str,
+    },
+    /// More blocks than anybody draws; their masks would fill the memory.
+    #[error("`{key}` must be at most {most}, found {found}")]
+    TooManyBlocks {
+        /// The configuration key.
+        key: &'static str,
+        /// The number found.
+        found: usize,
+        /// The most blocks.
+        most: usize,
     },
     /// Some blocks would have too few patches, and the reference would search for ever.
     #[error(

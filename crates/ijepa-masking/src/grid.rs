@@ -28,14 +28,22 @@ impl TryFrom<Sides> for PatchGrid {
 }
 
 impl PatchGrid {
+    /// Patches of the largest grid: 1,048,576.
+    pub const MOST_PATCHES: usize = 1 << 20;
+
     /// A grid of `rows` times `cols` patches.
     ///
     /// # Errors
     ///
-    /// [`MaskError::EmptyGrid`] if either is zero.
+    /// [`MaskError::EmptyGrid`] if either is zero, [`MaskError::GridTooLarge`] if there are more than
+    /// [`MOST_PATCHES`](Self::MOST_PATCHES).
     pub fn new(rows: usize, cols: usize) -> Result<Self, MaskError> {
         if rows == 0 || cols == 0 {
             return Err(MaskError::EmptyGrid { rows, cols });
+        }
+        let most = Self::MOST_PATCHES;
+        if rows.saturating_mul(cols) > most {
+            return Err(MaskError::GridTooLarge { rows, cols, most });
         }
         Ok(Self { rows, cols })
     }
@@ -44,7 +52,8 @@ impl PatchGrid {
     ///
     /// # Errors
     ///
-    /// [`MaskError::PatchSize`] if a side is not a positive multiple of `patch_size`.
+    /// [`MaskError::PatchSize`] if a side is not a positive multiple of `patch_size`, and as
+    /// [`new`](Self::new).
     pub fn from_image([height, width]: [usize; 2], patch_size: usize) -> Result<Self, MaskError> {
         let divides = |side: usize| side > 0 && side.is_multiple_of(patch_size);
         if !divides(height) || !divides(width) {
@@ -84,6 +93,16 @@ mod tests {
         for (size, patch_size) in [([0, 48], 16), ([32, 0], 16), ([32, 47], 16), ([32, 48], 0)] {
             let error = PatchGrid::from_image(size, patch_size).unwrap_err();
             assert!(matches!(error, MaskError::PatchSize { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_grid_is_no_larger_than_its_bound() {
+        assert!(PatchGrid::new(1024, 1024).is_ok());
+        for (rows, cols) in [(1024, 1025), (usize::MAX, 2)] {
+            let error = PatchGrid::new(rows, cols).unwrap_err();
+            let most = PatchGrid::MOST_PATCHES;
+            assert_eq!(error, MaskError::GridTooLarge { rows, cols, most });
         }
     }
 

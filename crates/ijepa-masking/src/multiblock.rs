@@ -1,7 +1,5 @@
 //! Configuration of the paper's multi-block strategy.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -65,6 +63,8 @@ impl Default for MultiBlockConfig {
     }
 }
 
+/// Blocks of a kind; the paper has four.
+const MOST_BLOCKS: usize = 1024;
 /// Contexts are drawn square.
 pub(crate) const CONTEXT_ASPECT: Range = Range::new(1.0, 1.0);
 
@@ -92,16 +92,12 @@ impl MultiBlockConfig {
     fn official(&self, grid: PatchGrid) -> Result<OfficialSampler, MaskError> {
         let target_sizes = BlockSizes::within(grid, self.target_scale, self.target_aspect);
         let context_sizes = BlockSizes::within(grid, self.context_scale, CONTEXT_ASPECT);
-        self.smallest(
-            grid,
-            "mask.target_scale",
-            &target_sizes.possible_when_tied(),
-        )?;
-        self.smallest(
-            grid,
-            "mask.context_scale",
-            &context_sizes.possible_when_tied(),
-        )?;
+        for (key, sizes) in [
+            ("mask.target_scale", &target_sizes),
+            ("mask.context_scale", &context_sizes),
+        ] {
+            self.check_smallest(grid, key, sizes.smallest_when_tied())?;
+        }
         Ok(OfficialSampler {
             config: self.clone(),
             grid,
@@ -113,13 +109,10 @@ impl MultiBlockConfig {
     fn uniform(&self, grid: PatchGrid) -> Result<UniformSampler, MaskError> {
         let target_sizes = BlockSizes::covering(grid, self.target_scale, self.target_aspect);
         let context_sizes = BlockSizes::covering(grid, self.context_scale, CONTEXT_ASPECT);
-        self.smallest(
-            grid,
-            "mask.target_scale",
-            &target_sizes.possible_when_independent(),
-        )?;
-        let context_sizes_possible = context_sizes.possible_when_independent();
-        let patches = self.smallest(grid, "mask.context_scale", &context_sizes_possible)?;
+        let [target, _] = target_sizes.extremes_when_independent();
+        self.check_smallest(grid, "mask.target_scale", target)?;
+        let [context, _] = context_sizes.extremes_when_independent();
+        let patches = self.check_smallest(grid, "mask.context_scale", context)?;
         let least_context = (self.min_keep / self.length_multiple + 1) * self.length_multiple;
         if least_context > patches {
             return Err(MaskError::MultipleTooLong {
@@ -142,25 +135,28 @@ impl MultiBlockConfig {
         self.target_aspect.check_aspect("mask.target_aspect")?;
         self.context_scale.check_scale("mask.context_scale")?;
         let counts = [
-            ("mask.num_targets", self.num_targets),
-            ("mask.num_contexts", self.num_contexts),
-            ("mask.length_multiple", self.length_multiple),
+            ("mask.num_targets", self.num_targets, MOST_BLOCKS),
+            ("mask.num_contexts", self.num_contexts, MOST_BLOCKS),
+            ("mask.length_multiple", self.length_multiple, usize::MAX),
         ];
-        match counts.into_iter().find(|(_, count)| *count == 0) {
-            Some((key, _)) => Err(MaskError::Zero { key }),
-            None => Ok(()),
+        for (key, found, most) in counts {
+            if found == 0 {
+                return Err(MaskError::Zero { key });
+            }
+            if found > most {
+                return Err(MaskError::TooManyBlocks { key, found, most });
+            }
         }
+        Ok(())
     }
 
-    /// Patches of the smallest of `sizes`, all of which must exceed `min_keep`.
-    fn smallest(
+    /// Patches of the smallest size of a block, which must exceed `min_keep`.
+    fn check_smallest(
         &self,
         grid: PatchGrid,
         key: &'static str,
-        sizes: &BTreeSet<(usize, usize)>,
+        (height, width): (usize, usize),
     ) -> Result<usize, MaskError> {
-        let smallest = sizes.iter().min_by_key(|(height, width)| height * width);
-        let (height, width) = smallest.copied().unwrap_or((0, 0));
         if height * width <= self.min_keep {
             let (rows, cols, min_keep) = (grid.rows(), grid.cols(), self.min_keep);
             return Err(MaskError::BlockTooSmall {

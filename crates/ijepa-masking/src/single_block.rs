@@ -30,10 +30,9 @@ impl SingleBlockSampler {
         scale.check_scale("mask.target_scale")?;
         aspect.check_aspect("mask.target_aspect")?;
         let sizes = BlockSizes::covering(grid, scale, aspect);
-        let empty = |&(height, width): &(usize, usize)| {
-            height * width == 0 || height * width == grid.num_patches()
-        };
-        if sizes.possible_when_independent().iter().any(empty) {
+        let areas = sizes.extremes_when_independent();
+        let [smallest, largest] = areas.map(|(height, width)| height * width);
+        if smallest == 0 || largest == grid.num_patches() {
             return Err(MaskError::EmptyMask {
                 strategy: "block",
                 rows: grid.rows(),

@@ -11,12 +11,21 @@ const IMAGES: usize = 6;
 const GROUPS: usize = 16;
 /// Images of a drawn group at most: enough for the picture, quick for groups of any size.
 const MOST_IMAGES: usize = 128;
+/// Patches of an image, counted in each of its masks, beyond which nothing is drawn.
+const MOST_PATCHES: usize = 1 << 16;
 
 /// Masks of the run's first step and how often patches are in them; `None` if the recipe breaks
-/// its rules.
+/// its rules or has too many patches to be shown.
 pub(crate) fn pictures(recipe: &Recipe) -> Option<String> {
     recipe.validate().ok()?;
     let sampler = recipe.mask_sampler().ok()?;
+    let masks = recipe
+        .mask
+        .num_targets
+        .saturating_add(recipe.mask.num_contexts);
+    if sampler.grid().num_patches().saturating_mul(masks) > MOST_PATCHES {
+        return None;
+    }
     let (size, seed) = (recipe.mask_group_size().min(MOST_IMAGES), recipe.run.seed);
     let group = sampler.sample(size, &mut MaskRng::for_group(seed, 0, 0));
     let report = MaskReport::draw(sampler.as_ref(), size, GROUPS, seed);

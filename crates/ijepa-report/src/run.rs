@@ -247,7 +247,8 @@ impl RunRecord {
 
     /// Completed steps, as far as they were logged, evaluated or saved.
     pub fn steps(&self) -> u64 {
-        let logged = self.metrics.last("step").map_or(0, |step| step as u64 + 1);
+        let logged = self.metrics.last("step");
+        let logged = logged.map_or(0, |step| (step as u64).saturating_add(1));
         let evaluated = self.epochs.last("step").map_or(0, |step| step as u64);
         let saved = fs::read_dir(self.path.join("checkpoints"))
             .into_iter()

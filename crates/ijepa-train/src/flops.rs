@@ -20,59 +20,55 @@ pub struct StepTokens {
     pub target: usize,
 }
 
-/// A block of width `dim` on `tokens` tokens that see each other.
-fn block(tokens: usize, dim: usize, hidden: usize) -> f64 {
+/// A block of width `dim` on `tokens` tokens that see each other. Sizes are numbers of any size, as
+/// recipes and the tables of runs may have them.
+fn block(tokens: f64, dim: f64, hidden: f64) -> f64 {
     layers(tokens, dim, hidden) + attention(tokens, tokens, dim)
 }
 
 /// What a block of width `dim` does with each token: four projections of the attention and the MLP.
-fn layers(tokens: usize, dim: usize, hidden: usize) -> f64 {
-    let (tokens, dim, hidden) = (tokens as f64, dim as f64, hidden as f64);
+fn layers(tokens: f64, dim: f64, hidden: f64) -> f64 {
     2.0 * tokens * (4.0 * dim * dim + 2.0 * dim * hidden)
 }
 
 /// The two products of an attention with its scores.
-fn attention(queries: usize, keys: usize, dim: usize) -> f64 {
-    4.0 * queries as f64 * keys as f64 * dim as f64
+fn attention(queries: f64, keys: f64, dim: f64) -> f64 {
+    4.0 * queries * keys * dim
 }
 
 /// The patch projection of an encoder on `tokens` patches.
 fn patch_embed(config: &VisionTransformerConfig, tokens: usize) -> f64 {
-    2.0 * (tokens * config.patch_pixels() * config.embed_dim) as f64
+    2.0 * tokens as f64 * config.patch_pixels() as f64 * config.embed_dim as f64
 }
 
 /// Operations of an encoder's forward pass on `tokens` patches of one image.
 pub fn encoder_forward(config: &VisionTransformerConfig, tokens: usize) -> f64 {
-    let block = block(tokens, config.embed_dim, config.hidden_dim());
+    let (dim, hidden) = (config.embed_dim as f64, config.hidden_dim() as f64);
+    let block = block(tokens as f64, dim, hidden);
     patch_embed(config, tokens) + config.depth as f64 * block
 }
 
 /// Operations of a predictor's forward pass on one context block and all target blocks.
 fn predictor_forward(config: &IJepaConfig, tokens: StepTokens) -> f64 {
     let IJepaConfig { encoder, predictor } = config;
-    let StepTokens {
-        context,
-        targets,
-        target,
-        ..
-    } = tokens;
-    let dim = predictor.dim;
-    let (inputs, outputs) = (encoder.embed_dim, predictor.outputs(encoder));
+    let sizes = [tokens.context, tokens.targets, tokens.target, predictor.dim];
+    let [context, targets, target, dim] = sizes.map(|size| size as f64);
+    let [inputs, outputs] = [encoder.embed_dim, predictor.outputs(encoder)].map(|it| it as f64);
     let sequence = context + target;
     let (contexts, block) = match predictor.context {
         PredictorContext::Separate => {
-            let block = targets as f64 * block(sequence, dim, 4 * dim);
+            let block = targets * block(sequence, dim, 4.0 * dim);
             (targets, block)
         }
         PredictorContext::Shared => {
-            let layers = layers(context + targets * target, dim, 4 * dim);
+            let layers = layers(context + targets * target, dim, 4.0 * dim);
             let seen = attention(context, context, dim);
             let seeing = attention(targets * target, sequence, dim);
-            (1, layers + seen + seeing)
+            (1.0, layers + seen + seeing)
         }
     };
     let ends = (contexts * context * inputs + targets * target * outputs) * dim;
-    2.0 * ends as f64 + predictor.depth as f64 * block
+    2.0 * ends + predictor.depth as f64 * block
 }
 
 /// Operations of a training step for one image: the backward pass costs two forward passes (one
@@ -96,15 +92,17 @@ pub fn step(config: &IJepaConfig, tokens: StepTokens) -> f64 {
 /// Operations of a step of LeJEPA for one image whose views have as many patches as `views` says: as
 /// [`step`], the encoder and the projector's one token for each view.
 pub fn views_step(config: &IJepaConfig, views: impl IntoIterator<Item = usize>) -> f64 {
-    let IJepaConfig { encoder, predictor } = config;
-    let ends = 2 * predictor.dim * (encoder.embed_dim + predictor.outputs(encoder));
-    let blocks = predictor.depth as f64 * block(1, predictor.dim, 4 * predictor.dim);
-    let projector = ends as f64 + blocks;
-    let of_view = |patches| {
-        let encoding = encoder_forward(encoder, patches);
-        3.0 * (encoding + projector) - patch_embed(encoder, patches)
-    };
+    let of_view = |patches| view_step(config, patches);
     views.into_iter().map(of_view).sum()
+}
+
+fn view_step(config: &IJepaConfig, patches: usize) -> f64 {
+    let IJepaConfig { encoder, predictor } = config;
+    let sizes = [predictor.dim, encoder.embed_dim, predictor.outputs(encoder)];
+    let [dim, inputs, outputs] = sizes.map(|size| size as f64);
+    let blocks = predictor.depth as f64 * block(1.0, dim, 4.0 * dim);
+    let projector = 2.0 * dim * (inputs + outputs) + blocks;
+    3.0 * (encoder_forward(encoder, patches) + projector) - patch_embed(encoder, patches)
 }
 
 /// Operations of a step of `recipe` for one image with these tokens, which views do not need.
@@ -119,9 +117,9 @@ pub fn recipe_step(recipe: &Recipe, tokens: StepTokens) -> Result<f64, ResolveEr
     };
     let side = config.encoder.patch_size;
     let patches = |augment: &Augment| augment.size.iter().map(|it| it / side).product();
-    let large = std::iter::repeat_n(patches(&views.global), views.globals);
-    let small = std::iter::repeat_n(patches(&views.local), views.locals);
-    Ok(views_step(&config, large.chain(small)))
+    // A recipe may ask for any number of them.
+    let cost = |views: usize, of| views as f64 * view_step(&config, patches(of));
+    Ok(cost(views.globals, &views.global) + cost(views.locals, &views.local))
 }
 
 #[cfg(test)]
@@ -213,6 +211,21 @@ mod tests {
             of_recipe,
             views_step(&lejepa.model_config().unwrap(), views)
         );
+    }
+
+    #[test]
+    fn numbers_of_any_size_are_multiplied() {
+        let config = IJepaConfig {
+            encoder: VisionTransformerConfig::variant("vit_s16").unwrap(),
+            predictor: PredictorConfig::new(384, 6),
+        };
+        let tokens = StepTokens {
+            contexts: usize::MAX,
+            context: usize::MAX,
+            targets: usize::MAX,
+            target: usize::MAX,
+        };
+        assert!(step(&config, tokens) > 1e60);
     }
 
     #[test]

@@ -5,7 +5,9 @@ use tiff::decoder::DecodingResult;
 use tiff::tags::{PhotometricInterpretation as Photometric, Tag};
 
 use super::npy::{Array, Kind};
-use super::{Decoding, Failure, MAX_PIXELS, decode_common, gif, sixteen, tiff as tiffs};
+use super::{
+    Decoding, Failure, MAX_PIXELS, check_size, decode_common, gif, sixteen, tiff as tiffs,
+};
 use crate::image::{FloatImage, Image, RgbImage8};
 
 /// Most samples of an image: as f32 they take as many bytes as the largest RGB image.
@@ -30,8 +32,10 @@ pub(super) fn decode<H>(
     let (image, held) = match format {
         ImageFormat::Tiff => bands(bytes, expected, hold)?,
         ImageFormat::Gif => {
+            let [width, height] = gif::size(bytes)?;
+            check_size(width, height)?;
+            let held = hold(u64::from(width) * u64::from(height), 3)?;
             let image = DynamicImage::from(gif::decode(bytes)?);
-            let held = hold(pixels_of(&image), 3)?;
             (samples(image, expected)?, held)
         }
         _ => {
@@ -42,10 +46,6 @@ pub(super) fn decode<H>(
         }
     };
     Ok((image.into(), held))
-}
-
-fn pixels_of(image: &DynamicImage) -> u64 {
-    u64::from(image.width()) * u64::from(image.height())
 }
 
 fn check_samples(pixels: u64, channels: usize) -> Result<(), Failure> {

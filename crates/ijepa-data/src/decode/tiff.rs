@@ -8,7 +8,7 @@ use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::{PhotometricInterpretation, Tag};
 use tiff::{ColorType, TiffError};
 
-use super::{Failure, MAX_PIXELS, check_size};
+use super::{FREE_BYTES, Failure, MAX_PIXELS, check_size};
 
 /// A tag that DNG files have in their first directory.
 const DNG_VERSION: Tag = Tag::Unknown(50_706);
@@ -146,28 +146,83 @@ impl Value {
     }
 }
 
-/// Finds an entry of the first directory, of a TIFF or a BigTIFF file.
-fn directory_value(bytes: &[u8], tag: Tag) -> Option<Value> {
-    let little_endian = bytes.starts_with(b"II");
-    let number = |at: usize, length: usize| -> Option<usize> {
-        let bytes = bytes.get(at..at.checked_add(length)?)?;
+/// The first directory of a TIFF or a BigTIFF file.
+struct Directory<'a> {
+    bytes: &'a [u8],
+    little_endian: bool,
+    is_big: bool,
+}
+
+impl<'a> Directory<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        let mut directory = Self {
+            bytes,
+            little_endian: bytes.starts_with(b"II"),
+            is_big: false,
+        };
+        directory.is_big = directory.number(2, 2) == Some(43);
+        directory
+    }
+
+    fn number(&self, at: usize, length: usize) -> Option<usize> {
+        let bytes = self.bytes.get(at..at.checked_add(length)?)?;
         let add = |sum: usize, &byte: &u8| sum << 8 | usize::from(byte);
-        Some(match little_endian {
+        Some(match self.little_endian {
             true => bytes.iter().rev().fold(0, add),
             false => bytes.iter().fold(0, add),
         })
+    }
+
+    /// Where its entries stand: a tag and a type of 2 bytes, a count, a value.
+    fn places(&self) -> impl Iterator<Item = usize> {
+        // BigTIFF has numbers of 8 bytes for 4 and for the 2 of the count.
+        let (start, count, entry) = match self.is_big {
+            true => (self.number(8, 8), 8, 20),
+            false => (self.number(4, 4), 2, 12),
+        };
+        let entries = start.and_then(|start| {
+            let entries = self.number(start, count)?.min(self.bytes.len() / entry);
+            Some((start.checked_add(count)?, entries))
+        });
+        let (first, entries) = entries.unwrap_or((0, 0));
+        (0..entries).filter_map(move |index| first.checked_add(index * entry))
+    }
+
+    /// Bytes of a number of values, and of an address.
+    fn long(&self) -> usize {
+        if self.is_big { 8 } else { 4 }
+    }
+}
+
+/// Refuses entries of more values than the file has bytes, for which a decoder would make more room
+/// than a header may take; of others it does not matter whether they are whole.
+pub(super) fn check_entries(bytes: &[u8]) -> Result<(), Failure> {
+    const TEXT: usize = 2;
+    /// Bytes of a value in memory that is no letter of a text.
+    const VALUE: usize = 24;
+    let directory = Directory::of(bytes);
+    let long = directory.long();
+    let is_beyond = |at: usize| -> Option<bool> {
+        let is_text = directory.number(at.checked_add(2)?, 2)? == TEXT;
+        let count = directory.number(at.checked_add(4)?, long)?;
+        let room = count.saturating_mul(if is_text { 1 } else { VALUE });
+        Some(count > bytes.len() && room > FREE_BYTES as usize)
     };
-    // BigTIFF has version 43, numbers of 8 bytes for 4 and for the 2 of the count.
-    let (directory, count, entry, value) = match number(2, 2)? {
-        43 => (number(8, 8)?, 8, 20, 12),
-        _ => (number(4, 4)?, 2, 12, 8),
-    };
-    let first = directory.checked_add(count)?;
-    let entries = number(directory, count)?.min(bytes.len() / entry);
-    let place = |index: usize| first.checked_add(index * entry);
-    let found = (0..entries).filter_map(place);
-    let mut found = found.filter(|&at| number(at, 2) == Some(usize::from(tag.to_u16())));
-    let at = found.next()?.checked_add(value)?;
+    match directory.places().filter_map(is_beyond).any(|is| is) {
+        true => Err(Failure::broken("an entry is longer than the file")),
+        false => Ok(()),
+    }
+}
+
+/// Finds an entry of the first directory.
+fn directory_value(bytes: &[u8], tag: Tag) -> Option<Value> {
+    let directory = Directory::of(bytes);
+    let number = |at: usize, length: usize| directory.number(at, length);
+    let little_endian = directory.little_endian;
+    let value = 4 + directory.long();
+    let mut found = directory.places();
+    let at = found.find(|&at| number(at, 2) == Some(usize::from(tag.to_u16())));
+    let at = at?.checked_add(value)?;
     bytes.get(at..at.checked_add(4)?)?;
     // A short number stands in the first two bytes; a long one in big-endian order does not.
     const LONG: usize = 4;
@@ -182,5 +237,41 @@ impl From<TiffError> for Failure {
             TiffError::UnsupportedError(kind) => Self::Unread(format!("TIFF ({kind})")),
             cause => Self::broken(cause),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::super::{decode, size};
+    use super::*;
+
+    /// A directory of one entry of so many values of a type where the number of columns should be.
+    fn announcing(kind: u8, values: u32) -> Vec<u8> {
+        let mut file = b"II*\0\x08\0\0\0\x01\0\0\x01".to_vec();
+        file.extend([kind, 0]);
+        file.extend(values.to_le_bytes());
+        file.extend([0; 8]);
+        file
+    }
+
+    #[test]
+    fn entries_take_no_more_room_than_headers_may() {
+        const FREE: u32 = FREE_BYTES as u32;
+        for (kind, most) in [(2, FREE), (4, FREE / 24)] {
+            let within = announcing(kind, most);
+            assert!(check_entries(&within).is_ok() && decode(&within, "a").is_err());
+            let beyond = announcing(kind, most + 1);
+            let cause = decode(&beyond, "a").unwrap_err();
+            let cause = cause.source().unwrap().to_string();
+            assert_eq!(cause, "an entry is longer than the file");
+            assert_eq!(size(&beyond), None);
+        }
+        // Those of BigTIFF.
+        let mut big = b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\x01\x02\0".to_vec();
+        big.extend([0xff; 8]);
+        big.extend([0; 8]);
+        assert!(check_entries(&big).is_err());
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use ijepa_data::{DataError, ParquetSource, Source};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, ParquetMetaDataWriter};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
@@ -61,6 +62,34 @@ fn a_page_cannot_ask_for_gigabytes() {
         panic!("{error}")
     };
     assert_eq!((what, found), ("the size of a page", announced));
+}
+
+#[test]
+fn groups_that_share_their_bytes_are_no_more_rows_than_the_file_can_hold() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.parquet");
+    let rows = (0..100).map(|level| row(level, 0)).collect();
+    let mut bytes = file(PLAIN, &vec![rows], None);
+    let mut reader = ParquetMetaDataReader::new();
+    reader
+        .try_parse(&bytes::Bytes::from(bytes.clone()))
+        .unwrap();
+    let honest = reader.finish().unwrap();
+    let group = honest.row_group(0).clone();
+    let most = group.column(0).compressed_size() * 64;
+    let group = group.into_builder().set_num_rows(most).build().unwrap();
+    // Each claims more rows than its part of the footer could hold.
+    let groups = vec![group; 1000];
+    let forged = ParquetMetaData::new(honest.file_metadata().clone(), groups);
+    ParquetMetaDataWriter::new(&mut bytes, &forged)
+        .finish()
+        .unwrap();
+    fs::write(&path, &bytes).unwrap();
+    let error = ParquetSource::open(&path).unwrap_err();
+    let DataError::Inconsistent { what, found, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!((what, found), ("the number of rows", 1000 * most));
 }
 
 #[test]

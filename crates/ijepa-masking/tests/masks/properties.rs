@@ -255,6 +255,16 @@ fn configurations_that_cannot_be_sampled_are_refused_with_the_reason() {
         ),
         "`mask.num_targets` must be at least 1, found 0"
     );
+    assert_eq!(
+        refusal(
+            MultiBlockConfig {
+                num_contexts: usize::MAX,
+                ..default.clone()
+            },
+            grid(14, 14)
+        ),
+        "`mask.num_contexts` must be at most 1024, found 18446744073709551615"
+    );
     let target_scale = Range::new(0.2, 0.1);
     assert_eq!(
         refusal(
@@ -274,4 +284,24 @@ fn configurations_that_cannot_be_sampled_are_refused_with_the_reason() {
             patch_size: 16
         }
     );
+}
+
+/// What is checked when a sampler is built grows with the patches alone, whatever the shapes of
+/// blocks: a recipe of a few lines could ask for days of it.
+#[test]
+fn the_largest_grid_is_as_quickly_checked_as_it_is_made() {
+    let largest = grid(1024, 1024);
+    let (scale, aspect) = (Range::new(0.01, 1.0), Range::new(1e-7, 1e7));
+    for mode in [MaskMode::Official, MaskMode::Uniform] {
+        let config = MultiBlockConfig {
+            mode,
+            target_scale: scale,
+            target_aspect: aspect,
+            ..MultiBlockConfig::default()
+        };
+        let refused = config.build(largest).unwrap_err();
+        assert!(matches!(refused, MaskError::BlockTooSmall { .. }));
+    }
+    let refused = SingleBlockSampler::new(largest, scale, aspect).unwrap_err();
+    assert!(matches!(refused, MaskError::EmptyMask { .. }));
 }

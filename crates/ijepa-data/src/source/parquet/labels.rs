@@ -1,10 +1,33 @@
 //! What a label column may hold.
 
 use parquet::basic::{ConvertedType, LogicalType, Type};
-use parquet::schema::types::ColumnDescriptor;
+use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 
 /// Columns that can hold labels, in the order of preference.
-pub(super) const LABEL_COLUMNS: [&str; 3] = ["label", "labels", "fine_label"];
+const LABEL_COLUMNS: [&str; 3] = ["label", "labels", "fine_label"];
+
+/// The place of the label column among the leaves, and what it holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LabelColumn {
+    pub(super) leaf: usize,
+    pub(super) kind: LabelKind,
+}
+
+/// The label column, if there is one; its name and type if it holds no classes.
+pub(super) fn label_column(
+    schema: &SchemaDescriptor,
+) -> Result<Option<LabelColumn>, (&'static str, String)> {
+    let of_name = |name: &&'static str| {
+        let mut columns = schema.columns().iter();
+        let leaf = columns.position(|column| column.path().parts()[0] == *name)?;
+        Some((*name, leaf))
+    };
+    let Some((name, leaf)) = LABEL_COLUMNS.iter().find_map(of_name) else {
+        return Ok(None);
+    };
+    let kind = LabelKind::of(&schema.column(leaf)).map_err(|found| (name, found))?;
+    Ok(Some(LabelColumn { leaf, kind }))
+}
 
 /// The values of a label column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

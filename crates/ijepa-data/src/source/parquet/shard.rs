@@ -9,13 +9,12 @@ use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, Int32Type
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::serialized_reader::SerializedPageReader;
-use parquet::schema::types::SchemaDescriptor;
 
 use crate::decode::guard;
 use crate::error::DataError;
 use crate::source::labels::Labels;
 use crate::source::parquet::chunk::Chunk;
-use crate::source::parquet::labels::{LABEL_COLUMNS, LabelKind};
+use crate::source::parquet::labels::{LabelColumn, LabelKind, label_column};
 use crate::source::parquet::pages::{self, BadPage};
 use crate::source::stamp::Stamp;
 use crate::source::storage::{Blob, Storage, patiently};
@@ -25,6 +24,8 @@ const IMAGE_COLUMNS: [&str; 4] = ["image.bytes", "img.bytes", "image", "img"];
 const IMAGE_COLUMNS_TEXT: &str = "`image`, `img` or with a field `bytes` in one of these";
 /// Bytes at the end of a file that are read first: the whole footer, as a rule.
 const FOOTER: u64 = 64 << 10;
+/// Rows that a byte of images may have: nulls and runs cost next to nothing, but images do not.
+const ROWS_A_BYTE: i64 = 64;
 /// Rows decoded at a time, so that memory follows what a file holds and not what it announces.
 const ROWS_AT_ONCE: usize = 256;
 
@@ -36,13 +37,6 @@ pub(super) struct Shard {
     metadata: ParquetMetaData,
     image: usize,
     label: Option<LabelColumn>,
-}
-
-/// The place of the label column among the leaves, and what it holds.
-#[derive(Debug, Clone, Copy)]
-struct LabelColumn {
-    leaf: usize,
-    kind: LabelKind,
 }
 
 /// The encoded images of one row group, end to end.
@@ -194,8 +188,10 @@ impl Shard {
                 expected,
             })
         };
+        let mut all: i64 = 0;
         for group in self.metadata.row_groups() {
             let rows = group.num_rows();
+            all = all.saturating_add(rows);
             if rows < 0 || rows > i64::from(u32::MAX) {
                 return wrong("the number of rows in a group", rows, i64::from(u32::MAX));
             }
@@ -210,13 +206,17 @@ impl Shard {
                 if start < 0 || length < 0 || end as u64 > file_bytes {
                     return wrong("the end of a column", end, file_bytes as i64);
                 }
-                // Nulls and runs cost next to nothing, but images do not.
-                if leaf == self.image && rows > length.saturating_mul(64) {
+                if leaf == self.image && rows > length.saturating_mul(ROWS_A_BYTE) {
                     return wrong("the number of rows in a group", rows, length);
                 }
             }
         }
-        Ok(())
+        // Groups that share their bytes could be any number of rows.
+        let most = (file_bytes as i64).saturating_mul(ROWS_A_BYTE);
+        match all > most {
+            true => wrong("the number of rows", all, most),
+            false => Ok(()),
+        }
     }
 
     fn group_labels(
@@ -344,20 +344,6 @@ impl Shard {
             expected: rows as i64,
         })
     }
-}
-
-/// The label column, if there is one; its name and type if it holds no classes.
-fn label_column(schema: &SchemaDescriptor) -> Result<Option<LabelColumn>, (&'static str, String)> {
-    let of_name = |name: &&'static str| {
-        let mut columns = schema.columns().iter();
-        let leaf = columns.position(|column| column.path().parts()[0] == *name)?;
-        Some((*name, leaf))
-    };
-    let Some((name, leaf)) = LABEL_COLUMNS.iter().find_map(of_name) else {
-        return Ok(None);
-    };
-    let kind = LabelKind::of(&schema.column(leaf)).map_err(|found| (name, found))?;
-    Ok(Some(LabelColumn { leaf, kind }))
 }
 
 /// Where a column chunk starts in its file, and its length, in bytes.
