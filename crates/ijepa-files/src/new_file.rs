@@ -57,11 +57,6 @@ impl NewFile {
         &self.path
     }
 
-    /// Where the bytes are until then, for writers that open a path themselves.
-    pub fn unfinished_path(&self) -> &Path {
-        self.unfinished.as_deref().unwrap_or(&self.path)
-    }
-
     /// Syncs the file and gives it its name.
     ///
     /// # Errors

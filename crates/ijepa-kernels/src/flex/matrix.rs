@@ -69,6 +69,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// Where the element of a row and a column lies.
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn place(&self, row: usize, col: usize) -> *const f32 {
         let offset = row as isize * self.row_stride + col as isize * self.col_stride;
         self.values

@@ -148,6 +148,8 @@ impl<'a> Output<'a> {
                 narrow::multiply(self.start.add(offset), stride, onto, [lhs, rhs], format);
             };
         }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = operands;
         if let Onto::Row(row) = onto {
             for index in 0..lhs.rows {
                 // SAFETY: the output has room and is ours.

@@ -7,8 +7,15 @@ use crate::files::{cannot, write_bytes};
 
 /// Reads and parses a JSON file.
 pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, CheckpointError> {
-    let text = fs::read(path).map_err(cannot("read", path))?;
-    serde_json::from_slice(&text).map_err(|source| CheckpointError::Json {
+    parse_json(path, &fs::read(path).map_err(cannot("read", path))?)
+}
+
+/// Parses the bytes of a JSON file that errors call `path`.
+pub(crate) fn parse_json<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<T, CheckpointError> {
+    serde_json::from_slice(bytes).map_err(|source| CheckpointError::Json {
         path: path.into(),
         source,
     })

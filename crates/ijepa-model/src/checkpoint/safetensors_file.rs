@@ -1,18 +1,20 @@
 //! Safetensors files, read tensor by tensor and written tensor by tensor.
 
 use std::{
-    borrow::Cow,
     collections::HashMap,
     fs::File,
-    io::{self, Read, Seek, SeekFrom},
+    io::{self, Cursor, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use safetensors::{Dtype, SafeTensorError, View, tensor::Metadata};
+use safetensors::{
+    Dtype,
+    tensor::{Metadata, TensorInfo},
+};
 
 use super::{
-    decode::{FloatType, encode_f32, f32_bytes},
+    decode::{FloatType, f32_bytes},
     error::CheckpointError,
     params::NamedTensor,
     state_dict::{LazyTensor, StateDict},
@@ -32,12 +34,26 @@ pub(crate) struct SafetensorsFile {
 impl SafetensorsFile {
     /// Reads the header of `path` and checks it against the file's length.
     pub(crate) fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let file = File::open(path).map_err(cannot("open", path))?;
+        let file_bytes = file.metadata().map_err(cannot("read", path))?.len();
+        Self::read(path, file, file_bytes)
+    }
+
+    /// As [`open`](Self::open), of a file in memory that errors call `name`.
+    pub(crate) fn in_memory(name: &Path, bytes: Vec<u8>) -> Result<Self, CheckpointError> {
+        let length = bytes.len() as u64;
+        Self::read(name, Cursor::new(bytes), length)
+    }
+
+    fn read(
+        path: &Path,
+        mut file: impl Read + Seek + Send + 'static,
+        file_bytes: u64,
+    ) -> Result<Self, CheckpointError> {
         let invalid = |reason: String| CheckpointError::Safetensors {
             path: path.into(),
             reason,
         };
-        let mut file = File::open(path).map_err(cannot("open", path))?;
-        let file_bytes = file.metadata().map_err(cannot("read", path))?.len();
         let mut length = [0; 8];
         file.read_exact(&mut length)
             .map_err(|_| invalid("it is shorter than 8 bytes".into()))?;
@@ -64,7 +80,7 @@ impl SafetensorsFile {
         }
         let source = Arc::new(Source {
             path: path.into(),
-            file: Mutex::new(file),
+            file: Mutex::new(Box::new(file)),
         });
         let metadata = header.metadata().clone().unwrap_or_default();
         let mut tensors = Vec::new();
@@ -107,10 +123,13 @@ fn float_type(dtype: Dtype) -> Option<FloatType> {
     }
 }
 
-#[derive(Debug)]
+trait Bytes: Read + Seek + Send {}
+
+impl<T: Read + Seek + Send> Bytes for T {}
+
 struct Source {
     path: PathBuf,
-    file: Mutex<File>,
+    file: Mutex<Box<dyn Bytes>>,
 }
 
 impl Source {
@@ -126,70 +145,53 @@ impl Source {
 
 /// Writes `tensors` and `metadata` to `path` atomically, one tensor in memory at a time; `before` is
 /// told the bytes of each of them.
+///
+/// Not by the format's own writer, which replaces the file that it is given by one of its own: that
+/// is readable for its owner alone, and is not what is synced before it gets its name.
 pub(crate) fn write(
     path: &Path,
     tensors: &[NamedTensor],
     metadata: HashMap<String, String>,
     before: &dyn Fn(usize),
 ) -> Result<(), CheckpointError> {
-    let failed = Mutex::new(None);
+    let mut tensors: Vec<&NamedTensor> = tensors.iter().collect();
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    let header = header(&tensors, metadata).map_err(cannot("write", path))?;
     write_file(path, |file| {
-        let views = tensors.iter().map(|tensor| {
-            (
-                &tensor.name,
-                TensorView {
-                    tensor,
-                    before,
-                    failed: &failed,
-                },
-            )
-        });
-        let written = safetensors::serialize_to_file(views, Some(metadata), file.unfinished_path());
-        // A file with a tensor that could not be read must not get its final name.
-        if let Some(error) = lock(&failed).take() {
-            return Err(error);
+        let mut put = |bytes: &[u8]| file.write_all(bytes).map_err(cannot("write", path));
+        put(&(header.len() as u64).to_le_bytes())?;
+        put(&header)?;
+        for tensor in tensors {
+            before(bytes_of(tensor));
+            put(&f32_bytes(&tensor.values()?))?;
         }
-        let written = written.map_err(|error| match error {
-            SafeTensorError::IoError(source) => source,
-            other => io::Error::other(other),
-        });
-        Ok(written.map_err(cannot("write", path))?)
+        Ok(())
     })
+}
+
+fn bytes_of(tensor: &NamedTensor) -> usize {
+    tensor.shape.iter().product::<usize>() * size_of::<f32>()
+}
+
+/// What is where, as JSON whose end is a multiple of 8 bytes.
+fn header(tensors: &[&NamedTensor], metadata: HashMap<String, String>) -> io::Result<Vec<u8>> {
+    let mut end = 0;
+    let infos = tensors.iter().map(|tensor| {
+        let start = end;
+        end += bytes_of(tensor);
+        let info = TensorInfo {
+            dtype: Dtype::F32,
+            shape: tensor.shape.clone(),
+            data_offsets: (start, end),
+        };
+        (tensor.name.clone(), info)
+    });
+    let header = Metadata::new(Some(metadata), infos.collect()).map_err(io::Error::other)?;
+    let mut json = serde_json::to_vec(&header).map_err(io::Error::other)?;
+    json.resize(json.len().next_multiple_of(8), b' ');
+    Ok(json)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A tensor that is read when it is written; the format's interface has no way to fail.
-struct TensorView<'a> {
-    tensor: &'a NamedTensor,
-    before: &'a dyn Fn(usize),
-    failed: &'a Mutex<Option<CheckpointError>>,
-}
-
-impl View for TensorView<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.tensor.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        (self.before)(self.data_len());
-        match self.tensor.values() {
-            Ok(Cow::Borrowed(values)) => f32_bytes(values),
-            Ok(Cow::Owned(values)) => Cow::Owned(encode_f32(&values)),
-            Err(error) => {
-                *lock(self.failed) = Some(error);
-                Cow::Owned(vec![0; self.data_len()])
-            }
-        }
-    }
-
-    fn data_len(&self) -> usize {
-        self.tensor.shape.iter().product::<usize>() * size_of::<f32>()
-    }
 }

@@ -73,16 +73,30 @@ impl TrainingState {
     /// [`CheckpointError::Version`] if a newer version wrote it, [`CheckpointError::Io`] or
     /// [`CheckpointError::Json`] if it cannot be read.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let state: Self = json::read_json(path)?;
-        if state.format_version > FORMAT_VERSION {
-            let (found, supported) = (state.format_version, FORMAT_VERSION);
+        json::read_json::<Self>(path)?.known(path)
+    }
+
+    /// The `state.json` that these bytes are: for places without a file system.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let path = Path::new(Self::FILE);
+        json::parse_json::<Self>(path, bytes)?.known(path)
+    }
+
+    /// Itself, unless a newer version wrote it.
+    fn known(self, path: &Path) -> Result<Self, CheckpointError> {
+        if self.format_version > FORMAT_VERSION {
+            let (found, supported) = (self.format_version, FORMAT_VERSION);
             return Err(CheckpointError::Version {
                 path: path.into(),
                 found,
                 supported,
             });
         }
-        Ok(state)
+        Ok(self)
     }
 
     /// Writes a `state.json`, which appears as a whole.

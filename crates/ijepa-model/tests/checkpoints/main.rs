@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod hugging_face;
 #[cfg(test)]
+mod native;
+#[cfg(test)]
 mod official;
 #[cfg(test)]
 mod refused;

@@ -1,0 +1,167 @@
+"use strict";
+
+const SCALE = 384; // pixels of a panel on its longer side
+const COLORS = ["#e4572e", "#29a19c", "#f3a712", "#7b5ea7"];
+const FILES = ["state.json", "encoder.safetensors", "target_encoder.safetensors", "predictor.safetensors"];
+const byId = (id) => document.getElementById(id);
+const say = (text) => { byId("status").textContent = text; };
+
+let page, pixels, colors, chosen = 0, number = 0;
+
+function inlined(id) {
+  const element = byId(id);
+  return element && Uint8Array.from(atob(element.textContent), (c) => c.charCodeAt(0));
+}
+
+// The sizes of a panel and of a patch in it.
+function sizes() {
+  const scale = SCALE / Math.max(page.width(), page.height());
+  return {
+    width: page.width() * scale,
+    height: page.height() * scale,
+    cell: (page.width() * scale) / page.cols(),
+  };
+}
+
+function panel(id) {
+  const canvas = byId(id), { width, height } = sizes();
+  canvas.width = width;
+  canvas.height = height;
+  return canvas.getContext("2d");
+}
+
+function cells(context, patches, draw) {
+  const { cell } = sizes();
+  for (const patch of patches) {
+    draw(context, (patch % page.cols()) * cell, Math.floor(patch / page.cols()) * cell, cell, patch);
+  }
+}
+
+// The border of a block: sides of its patches that no other patch of it shares.
+function outline(context, patches, color, width) {
+  const own = new Set(patches), cols = page.cols();
+  context.strokeStyle = color;
+  context.lineWidth = width;
+  context.beginPath();
+  cells(context, patches, (context, x, y, cell, patch) => {
+    const line = (open, x1, y1, x2, y2) => { if (open) { context.moveTo(x1, y1); context.lineTo(x2, y2); } };
+    line(!own.has(patch - cols), x, y, x + cell, y);
+    line(!own.has(patch + cols), x, y + cell, x + cell, y + cell);
+    line(!own.has(patch - 1) || patch % cols === 0, x, y, x, y + cell);
+    line(!own.has(patch + 1) || (patch + 1) % cols === 0, x + cell, y, x + cell, y + cell);
+  });
+  context.stroke();
+}
+
+function drawPicture() {
+  const context = panel("picture"), { width, height } = sizes();
+  context.drawImage(pixels, 0, 0, width, height);
+  const seen = new Set(page.context()), all = page.cols() * page.rows();
+  const hidden = [...Array(all).keys()].filter((patch) => !seen.has(patch));
+  context.fillStyle = "rgb(20 20 25 / 72%)";
+  cells(context, hidden, (context, x, y, cell) => context.fillRect(x, y, cell, cell));
+  for (let block = 0; block < page.blocks(); block++) {
+    outline(context, page.block(block), COLORS[block % COLORS.length], block === chosen ? 6 : 2);
+  }
+}
+
+function drawFeatures() {
+  const all = [...Array(page.cols() * page.rows()).keys()];
+  cells(panel("features"), all, (context, x, y, cell, patch) => {
+    context.fillStyle = `rgb(${colors.slice(3 * patch, 3 * patch + 3).join(" ")})`;
+    context.fillRect(x, y, cell + 1, cell + 1);
+  });
+}
+
+function drawPrediction() {
+  const all = page.cols() * page.rows(), found = page.predict(chosen);
+  const map = found.slice(0, all), nearest = found.slice(all), context = panel("prediction");
+  const low = Math.min(...map), high = Math.max(...map);
+  cells(context, map.keys(), (context, x, y, cell, patch) => {
+    const share = high > low ? (map[patch] - low) / (high - low) : 0.5;
+    context.fillStyle = `hsl(${250 - 200 * share} 70% ${12 + 60 * share}%)`;
+    context.fillRect(x, y, cell + 1, cell + 1);
+  });
+  outline(context, page.block(chosen), COLORS[chosen % COLORS.length], 4);
+  context.strokeStyle = "white";
+  context.lineWidth = 2;
+  cells(context, new Set(nearest), (context, x, y, cell) => {
+    const [a, b] = [0.3 * cell, 0.7 * cell];
+    context.beginPath();
+    context.moveTo(x + a, y + a); context.lineTo(x + b, y + b);
+    context.moveTo(x + b, y + a); context.lineTo(x + a, y + b);
+    context.stroke();
+  });
+  document.body.dataset.prediction = [...found].map((value) => value.toFixed(4)).join(" ");
+}
+
+function look(image) {
+  const width = page.width(), height = page.height(), began = performance.now();
+  pixels = document.createElement("canvas");
+  [pixels.width, pixels.height] = [width, height];
+  const context = pixels.getContext("2d", { willReadFrequently: true });
+  const scale = Math.max(width / image.width, height / image.height);
+  const [w, h] = [image.width * scale, image.height * scale];
+  context.imageSmoothingQuality = "high";
+  context.drawImage(image, (width - w) / 2, (height - h) / 2, w, h);
+  colors = page.look(new Uint8Array(context.getImageData(0, 0, width, height).data.buffer));
+  drawPicture();
+  drawFeatures();
+  drawPrediction();
+  document.body.dataset.colors = colors.join(" ");
+  say(`Computed in ${Math.round(performance.now() - began)} ms`);
+}
+
+function choose(event) {
+  if (!pixels) return;
+  const box = event.target.getBoundingClientRect();
+  const col = Math.floor(((event.clientX - box.left) / box.width) * page.cols());
+  const row = Math.floor(((event.clientY - box.top) / box.height) * page.rows());
+  const patch = row * page.cols() + col;
+  for (let block = 0; block < page.blocks(); block++) {
+    if (page.block(block).includes(patch)) chosen = block;
+  }
+  drawPicture();
+  drawPrediction();
+}
+
+async function open(state, encoder, target, predictor) {
+  page?.free();
+  page = new wasm_bindgen.Page(state, encoder, target, predictor);
+  const example = byId("example");
+  if (example) {
+    const image = new Image();
+    image.src = example.textContent.trim();
+    await image.decode();
+    look(image);
+    document.body.dataset.firstPicture = Math.round(performance.now());
+  } else {
+    say("Choose a picture");
+  }
+}
+
+async function openFiles(files) {
+  const named = new Map([...files].map((file) => [file.name, file]));
+  const missing = FILES.filter((name) => !named.has(name));
+  if (missing.length) throw new Error(`missing ${missing.join(", ")}`);
+  const bytes = FILES.map(async (name) => new Uint8Array(await named.get(name).arrayBuffer()));
+  await open(...(await Promise.all(bytes)));
+}
+
+const attempt = (work) => (...given) => Promise.resolve().then(() => work(...given)).catch((error) => say(`Error: ${error.message ?? error}`));
+
+byId("picture").addEventListener("click", attempt(choose));
+byId("masks").addEventListener("click", attempt(() => {
+  page.draw_masks(++number);
+  chosen = 0;
+  if (pixels) { drawPicture(); drawPrediction(); }
+}));
+byId("file").addEventListener("change", attempt(async (event) => look(await createImageBitmap(event.target.files[0]))));
+byId("model").addEventListener("change", attempt((event) => openFiles(event.target.files)));
+
+attempt(async () => {
+  await wasm_bindgen({ module_or_path: inlined("wasm") });
+  const model = FILES.map(inlined);
+  if (model.every(Boolean)) await open(...model);
+  else say("Choose the files of a model: ijepa convert RUN FOLDER --to native");
+})();

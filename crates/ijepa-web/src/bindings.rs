@@ -1,0 +1,105 @@
+//! The model for JavaScript: numbers and byte arrays.
+
+use burn::tensor::Device;
+use ijepa_masking::MaskGroup;
+use wasm_bindgen::prelude::*;
+
+use crate::{Model, ModelFiles, Picture, WebError};
+
+/// A model with the picture and the masks that are shown.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Page {
+    model: Model,
+    picture: Option<Picture>,
+    masks: MaskGroup,
+}
+
+fn error(error: WebError) -> JsError {
+    JsError::new(&error.to_string())
+}
+
+#[wasm_bindgen]
+impl Page {
+    /// Opens the files of a checkpoint folder.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        state: &[u8],
+        encoder: Vec<u8>,
+        target_encoder: Vec<u8>,
+        predictor: Vec<u8>,
+    ) -> Result<Page, JsError> {
+        let files = ModelFiles {
+            state,
+            encoder,
+            target_encoder,
+            predictor,
+        };
+        let model = Model::open(files, &Device::flex()).map_err(error)?;
+        Ok(Self {
+            masks: model.masks(0),
+            picture: None,
+            model,
+        })
+    }
+
+    /// Columns of patches.
+    pub fn cols(&self) -> usize {
+        self.model.grid().cols()
+    }
+
+    /// Rows of patches.
+    pub fn rows(&self) -> usize {
+        self.model.grid().rows()
+    }
+
+    /// Columns of the pictures, in pixels.
+    pub fn width(&self) -> usize {
+        self.model.image_size()[1]
+    }
+
+    /// Rows of the pictures, in pixels.
+    pub fn height(&self) -> usize {
+        self.model.image_size()[0]
+    }
+
+    /// Encodes a picture: red, green and blue of every patch.
+    pub fn look(&mut self, rgba: &[u8]) -> Result<Vec<u8>, JsError> {
+        let picture = self.model.look(rgba).map_err(error)?;
+        let colors = picture.colors.patches.concat();
+        self.picture = Some(picture);
+        Ok(colors)
+    }
+
+    /// Draws masks anew.
+    pub fn draw_masks(&mut self, number: u32) {
+        self.masks = self.model.masks(u64::from(number));
+    }
+
+    /// Blocks to predict.
+    pub fn blocks(&self) -> usize {
+        self.masks.targets.len()
+    }
+
+    /// Patches of the context.
+    pub fn context(&self) -> Vec<u32> {
+        self.masks.contexts[0].row(0).to_vec()
+    }
+
+    /// Patches of a block; none if there is no such block.
+    pub fn block(&self, block: usize) -> Vec<u32> {
+        let block = self.masks.targets.get(block);
+        block.map_or_else(Vec::new, |block| block.row(0).to_vec())
+    }
+
+    /// Predicts a block: the cosine of the mean prediction with every patch, and then for each patch
+    /// of the block the number of the patch that its prediction is most like.
+    pub fn predict(&self, block: usize) -> Result<Vec<f64>, JsError> {
+        let picture = self.picture.as_ref();
+        let picture = picture.ok_or_else(|| JsError::new("there is no picture yet"))?;
+        let found = self.model.predict(picture, &self.masks, block);
+        let found = found.map_err(error)?;
+        let nearest = found.nearest.into_iter().map(|patch| patch as f64);
+        Ok(found.mean.into_iter().chain(nearest).collect())
+    }
+}

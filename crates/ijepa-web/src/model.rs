@@ -1,0 +1,241 @@
+//! Networks, one picture, and what they make of it.
+
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor},
+};
+use ijepa_masking::{
+    MaskError, MaskGroup, MaskMode, MaskRng, MaskSampler, MultiBlockConfig, MultiBlockSampler,
+    PatchGrid,
+};
+use ijepa_model::{
+    CheckpointError, ConfigError, IJepa, Initialization, MaskTensors, Normalization, Objective,
+    VisionTransformer,
+    checkpoint::{ModuleFile, TrainingState},
+};
+use ijepa_patches::{Colors, cosine_map, mean_row};
+
+/// A model that cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum WebError {
+    /// One of its files is broken or does not fit.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Sizes that no network has.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Images too small for masks.
+    #[error(transparent)]
+    Masks(#[from] MaskError),
+    /// A checkpoint of an encoder alone, or of images that are no colours.
+    #[error("{0}")]
+    Unfit(&'static str),
+    /// Bytes that are no picture of the model's size.
+    #[error("{found} bytes are no picture of {width}x{height} in red, green, blue and alpha")]
+    Picture {
+        /// Bytes given.
+        found: usize,
+        /// Columns.
+        width: usize,
+        /// Rows.
+        height: usize,
+    },
+    /// A block that the masks do not have.
+    #[error("there is no block {block}, the masks have {blocks}")]
+    Block {
+        /// The block asked for, counted from 0.
+        block: usize,
+        /// Blocks of the masks.
+        blocks: usize,
+    },
+}
+
+/// The files of a checkpoint folder of ours, as `ijepa convert --to native` writes it.
+#[derive(Debug)]
+pub struct ModelFiles<'a> {
+    /// `state.json`.
+    pub state: &'a [u8],
+    /// `encoder.safetensors`.
+    pub encoder: Vec<u8>,
+    /// `target_encoder.safetensors`.
+    pub target_encoder: Vec<u8>,
+    /// `predictor.safetensors`.
+    pub predictor: Vec<u8>,
+}
+
+/// Encoder, target encoder and predictor.
+#[derive(Debug)]
+pub struct Model {
+    networks: IJepa,
+    target: VisionTransformer,
+    normalization: Normalization,
+    objective: Objective,
+    sampler: MultiBlockSampler,
+    device: Device,
+}
+
+/// A picture and what does not depend on a block.
+#[derive(Debug)]
+pub struct Picture {
+    images: Tensor<4>,
+    /// Target features, layer-normed as the predictor is to match them, `[patches, dim]`.
+    features: Vec<f32>,
+    /// First principal components of the features, a colour each patch.
+    pub colors: Colors,
+}
+
+/// What the predictor makes of a hidden block.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// Cosine of the mean prediction and the target features of every patch, `[patches]`.
+    pub mean: Vec<f64>,
+    /// For each patch of the block the patch of the whole picture that is most like its prediction.
+    pub nearest: Vec<usize>,
+}
+
+impl Model {
+    /// Opens a model.
+    ///
+    /// # Errors
+    ///
+    /// A [`WebError`] if the files are broken, do not fit, or lack a network.
+    pub fn open(files: ModelFiles<'_>, device: &Device) -> Result<Self, WebError> {
+        let state = TrainingState::from_bytes(files.state)?;
+        let missing = WebError::Unfit("`state.json` has no sizes of encoder and predictor");
+        let config = state.model.ok_or(missing)?;
+        config.validate()?;
+        if config.encoder.in_chans != 3 {
+            return Err(WebError::Unfit("the encoder takes no red, green and blue"));
+        }
+        let grid = config.encoder.grid()?;
+        let networks = config.init(Initialization::default(), device);
+        let target = config.encoder.init(device);
+        let file = |name: &str, bytes| ModuleFile::from_bytes(name, bytes);
+        let encoder = file("encoder.safetensors", files.encoder)?;
+        let predictor = file("predictor.safetensors", files.predictor)?;
+        let target_file = file("target_encoder.safetensors", files.target_encoder)?;
+        Ok(Self {
+            networks: IJepa {
+                encoder: encoder.load(networks.encoder, "context encoder")?,
+                predictor: predictor.load(networks.predictor, "predictor")?,
+            }
+            .no_grad(),
+            target: target_file.load(target, "target encoder")?.no_grad(),
+            normalization: state.normalization.unwrap_or(Normalization::IMAGENET),
+            objective: Objective::default(),
+            sampler: sampler(grid)?,
+            device: device.clone(),
+        })
+    }
+
+    /// The grid of patches.
+    pub fn grid(&self) -> PatchGrid {
+        self.target.grid()
+    }
+
+    /// `[height, width]` of the pictures that it takes, in pixels.
+    pub fn image_size(&self) -> [usize; 2] {
+        self.target.config().image_size
+    }
+
+    /// Encodes a picture.
+    ///
+    /// # Shapes
+    ///
+    /// - `rgba`: `[height, width, 4]`, bytes; alpha is left out
+    ///
+    /// # Errors
+    ///
+    /// [`WebError::Picture`] if there are more or fewer bytes.
+    pub fn look(&self, rgba: &[u8]) -> Result<Picture, WebError> {
+        let [height, width] = self.image_size();
+        if rgba.len() != height * width * 4 {
+            let found = rgba.len();
+            return Err(WebError::Picture {
+                found,
+                width,
+                height,
+            });
+        }
+        let rgb: Vec<u8> = rgba
+            .chunks_exact(4)
+            .flat_map(|pixel| &pixel[..3])
+            .copied()
+            .collect();
+        let images = self
+            .normalization
+            .images(&rgb, [1, height, width], &self.device);
+        let features = self.target.forward_features(images.clone());
+        let features = self.objective.normed(features);
+        let features: Vec<f32> = features.into_data().iter::<f32>().collect();
+        Ok(Picture {
+            images,
+            colors: Colors::of(&features, self.target.embed_dim()),
+            features,
+        })
+    }
+
+    /// Masks number `number`: one context and four blocks to predict.
+    pub fn masks(&self, number: u64) -> MaskGroup {
+        self.sampler
+            .sample(1, &mut MaskRng::for_group(0, number, 0))
+    }
+
+    /// Predicts block `block` of the masks from their context, and finds what that is like.
+    ///
+    /// # Errors
+    ///
+    /// [`WebError::Block`] if there is no such block.
+    pub fn predict(
+        &self,
+        picture: &Picture,
+        masks: &MaskGroup,
+        block: usize,
+    ) -> Result<Prediction, WebError> {
+        let blocks = masks.targets.len();
+        let target = masks
+            .targets
+            .get(block)
+            .ok_or(WebError::Block { block, blocks })?;
+        let one = MaskGroup {
+            grid: masks.grid,
+            contexts: masks.contexts.clone(),
+            targets: vec![target.clone()],
+            relaxations: 0,
+        };
+        let masks = MaskTensors::new(&one, &self.device);
+        let predicted = self.networks.predict(picture.images.clone(), &masks, None);
+        let predicted: Vec<f32> = predicted.into_data().iter::<f32>().collect();
+        let dim = self.target.embed_dim();
+        let mean: Vec<f32> = mean_row(&predicted, dim)
+            .into_iter()
+            .map(|value| value as f32)
+            .collect();
+        let nearest = predicted
+            .chunks_exact(dim)
+            .map(|row| largest(&cosine_map(row, &picture.features)))
+            .collect();
+        Ok(Prediction {
+            mean: cosine_map(&mean, &picture.features),
+            nearest,
+        })
+    }
+}
+
+/// The paper's masks, by the rules without quirks, which fit small grids too.
+fn sampler(grid: PatchGrid) -> Result<MultiBlockSampler, MaskError> {
+    let masks = MultiBlockConfig {
+        mode: MaskMode::Uniform,
+        min_keep: 1,
+        ..MultiBlockConfig::default()
+    };
+    masks.build(grid)
+}
+
+/// Where the largest of some values is.
+fn largest(values: &[f64]) -> usize {
+    let places = 0..values.len();
+    places
+        .max_by(|&a, &b| values[a].total_cmp(&values[b]))
+        .unwrap_or(0)
+}

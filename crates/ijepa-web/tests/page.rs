@@ -1,0 +1,143 @@
+//! What the page shows is what the networks give.
+
+use std::{fs, path::Path};
+
+use burn::tensor::{Device, Tensor};
+use ijepa_model::{
+    Checkpoint, IJepa, IJepaConfig, Initialization, MaskTensors, Normalization, Objective,
+    PredictorConfig, VisionTransformerConfig,
+    checkpoint::{Parts, Snapshot, TrainingState, named_tensors, native_files},
+};
+use ijepa_patches::{cosine_map, mean_row};
+use ijepa_testkit::device;
+use ijepa_web::{Model, ModelFiles, WebError};
+
+const SIDE: usize = 32;
+
+fn config() -> IJepaConfig {
+    let encoder = VisionTransformerConfig {
+        patch_size: 4,
+        embed_dim: 16,
+        depth: 2,
+        num_heads: 2,
+        ..VisionTransformerConfig::variant("vit_ti16").expect("it is one")
+    };
+    IJepaConfig {
+        encoder: encoder.with_image_size([SIDE, SIDE]),
+        predictor: PredictorConfig::new(8, 1),
+    }
+}
+
+/// Networks whose encoders differ, in a folder.
+fn saved(folder: &Path, device: &Device) -> IJepa {
+    let init = |seed| Initialization {
+        seed,
+        ..Initialization::default()
+    };
+    let (config, model) = (config(), config().init(init(1), device));
+    let target = config.encoder.init_with(init(2), device);
+    let parts = Parts {
+        encoder: named_tensors(&model.encoder),
+        target_encoder: named_tensors(&target),
+        predictor: named_tensors(&model.predictor),
+        ..Parts::default()
+    };
+    let state = TrainingState {
+        model: Some(config.clone()),
+        ..TrainingState::default()
+    };
+    let files = native_files(&config.encoder, parts);
+    let snapshot = Snapshot::take(files, state).expect("it is in memory");
+    snapshot.write(folder).expect("the folder is there");
+    model
+}
+
+fn files(folder: &Path) -> [Vec<u8>; 4] {
+    let names = [
+        "state.json",
+        "encoder.safetensors",
+        "target_encoder.safetensors",
+        "predictor.safetensors",
+    ];
+    names.map(|name| fs::read(folder.join(name)).expect("it was saved"))
+}
+
+fn open([state, encoder, target_encoder, predictor]: [Vec<u8>; 4]) -> Result<Model, WebError> {
+    let files = ModelFiles {
+        state: &state,
+        encoder,
+        target_encoder,
+        predictor,
+    };
+    Model::open(files, &device())
+}
+
+fn picture() -> Vec<u8> {
+    let pixel = |at: usize| [(at * 7) as u8, (at / SIDE * 5) as u8, (at * at) as u8, 255];
+    (0..SIDE * SIDE).flat_map(pixel).collect()
+}
+
+#[test]
+fn the_page_shows_what_the_networks_give() {
+    let (folder, device) = (tempfile::tempdir().unwrap(), device());
+    let networks = saved(folder.path(), &device);
+    let model = open(files(folder.path())).unwrap();
+    let picture_bytes = picture();
+    let picture = model.look(&picture_bytes).unwrap();
+    let masks = model.masks(3);
+    let shown = model.predict(&picture, &masks, 1).unwrap();
+
+    let rgb: Vec<u8> = picture_bytes
+        .chunks_exact(4)
+        .flat_map(|it| it[..3].to_vec())
+        .collect();
+    let images = Normalization::IMAGENET.images(&rgb, [1, SIDE, SIDE], &device);
+    let target = Checkpoint::open(folder.path()).unwrap();
+    let target = target.feature_encoder(&device).unwrap();
+    let values = |x: Tensor<3>| -> Vec<f32> { x.into_data().iter::<f32>().collect() };
+    let features = values(Objective::default().normed(target.forward_features(images.clone())));
+    // All blocks at once, of which the second is what was asked for.
+    let predicted = values(networks.predict(images, &MaskTensors::new(&masks, &device), None));
+    let block = predicted.len() / 4;
+    let predicted = &predicted[block..2 * block];
+    let mean: Vec<f32> = mean_row(predicted, 16)
+        .iter()
+        .map(|&it| it as f32)
+        .collect();
+    for (shown, expected) in shown.mean.iter().zip(cosine_map(&mean, &features)) {
+        assert!((shown - expected).abs() < 1e-5, "{shown} {expected}");
+    }
+    let patches = masks.targets[1].row(0);
+    assert_eq!(shown.nearest.len(), patches.len());
+    for (nearest, row) in shown.nearest.iter().zip(predicted.chunks_exact(16)) {
+        let map = cosine_map(row, &features);
+        assert!(map.iter().all(|&other| other <= map[*nearest] + 1e-5));
+    }
+    assert_eq!(picture.colors.patches.len(), 64);
+}
+
+#[test]
+fn what_cannot_be_shown_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    saved(folder.path(), &device());
+    let whole = files(folder.path());
+    let model = open(whole.clone()).unwrap();
+    let error = model.look(&picture()[1..]).unwrap_err().to_string();
+    assert!(error.contains("32x32"), "{error}");
+    let picture = model.look(&picture()).unwrap();
+    let error = model.predict(&picture, &model.masks(0), 4).unwrap_err();
+    assert!(error.to_string().contains("no block 4"), "{error}");
+    for (file, name) in [(1, "encoder"), (2, "target_encoder"), (3, "predictor")] {
+        let mut cut = whole.clone();
+        cut[file].truncate(100);
+        let error = open(cut).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+    }
+    let mut swapped = whole.clone();
+    swapped.swap(1, 3);
+    assert!(open(swapped).is_err());
+    let mut empty = whole;
+    empty[0] = b"{\"format_version\": 1}".to_vec();
+    let error = open(empty).unwrap_err().to_string();
+    assert!(error.contains("state.json"), "{error}");
+}
