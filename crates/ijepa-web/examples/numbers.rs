@@ -7,21 +7,14 @@
 use std::{env, error::Error, fs, io::Write, path::PathBuf};
 
 use burn::tensor::Device;
-use ijepa_web::{Model, ModelFiles};
+use ijepa_model::Checkpoint;
+use ijepa_web::Model;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut paths = env::args_os().skip(1).map(PathBuf::from);
     let (folder, picture) = (paths.next(), paths.next());
     let folder = folder.ok_or("name the folder of a model")?;
-    let read = |name: &str| fs::read(folder.join(name));
-    let state = read("state.json")?;
-    let files = ModelFiles {
-        state: &state,
-        encoder: read("encoder.safetensors")?,
-        target_encoder: read("target_encoder.safetensors")?,
-        predictor: read("predictor.safetensors")?,
-    };
-    let model = Model::open(files, &Device::flex())?;
+    let model = Model::open(&Checkpoint::open(folder)?, &Device::flex())?;
 
     let picture = fs::File::open(picture.ok_or("name a PNG file")?)?;
     let mut reader = png::Decoder::new(std::io::BufReader::new(picture)).read_info()?;

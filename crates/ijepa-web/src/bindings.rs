@@ -1,10 +1,13 @@
 //! The model for JavaScript: numbers and byte arrays.
 
+use std::error::Error;
+
 use burn::tensor::Device;
 use ijepa_masking::MaskGroup;
+use ijepa_model::{Checkpoint, checkpoint::NATIVE_FILES};
 use wasm_bindgen::prelude::*;
 
-use crate::{Model, ModelFiles, Picture, WebError};
+use crate::{Model, Picture};
 
 /// A model with the picture and the masks that are shown.
 #[wasm_bindgen]
@@ -15,27 +18,24 @@ pub struct Page {
     masks: MaskGroup,
 }
 
-fn error(error: WebError) -> JsError {
+fn error(error: impl Error) -> JsError {
     JsError::new(&error.to_string())
 }
 
 #[wasm_bindgen]
 impl Page {
-    /// Opens the files of a checkpoint folder.
+    /// Opens the files of a checkpoint folder, in the order of [`NATIVE_FILES`].
     #[wasm_bindgen(constructor)]
     pub fn new(
-        state: &[u8],
+        state: Vec<u8>,
         encoder: Vec<u8>,
         target_encoder: Vec<u8>,
         predictor: Vec<u8>,
     ) -> Result<Page, JsError> {
-        let files = ModelFiles {
-            state,
-            encoder,
-            target_encoder,
-            predictor,
-        };
-        let model = Model::open(files, &Device::flex()).map_err(error)?;
+        let names = NATIVE_FILES.map(str::to_owned).into_iter();
+        let files = names.zip([state, encoder, target_encoder, predictor]);
+        let checkpoint = Checkpoint::from_memory(files.collect()).map_err(error)?;
+        let model = Model::open(&checkpoint, &Device::flex()).map_err(error)?;
         Ok(Self {
             masks: model.masks(0),
             picture: None,

@@ -7,4 +7,4 @@
 mod bindings;
 mod model;
 
-pub use model::{Model, ModelFiles, Picture, Prediction, WebError};
+pub use model::{Model, Picture, Prediction, WebError};

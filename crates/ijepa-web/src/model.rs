@@ -9,27 +9,26 @@ use ijepa_masking::{
     PatchGrid,
 };
 use ijepa_model::{
-    CheckpointError, ConfigError, IJepa, Initialization, MaskTensors, Normalization, Objective,
-    VisionTransformer,
-    checkpoint::{ModuleFile, TrainingState},
+    Checkpoint, CheckpointError, IJepa, MaskTensors, Normalization, Objective, VisionTransformer,
+    checkpoint::EncoderRole,
 };
 use ijepa_patches::{Colors, cosine_map, mean_row};
 
 /// A model that cannot be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum WebError {
-    /// One of its files is broken or does not fit.
+    /// Its networks do not fit, or there is one too few.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// Sizes that no network has.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
     /// Images too small for masks.
     #[error(transparent)]
     Masks(#[from] MaskError),
-    /// A checkpoint of an encoder alone, or of images that are no colours.
-    #[error("{0}")]
-    Unfit(&'static str),
+    /// It does not say what its predictor was trained to do.
+    #[error("`state.json` has no sizes of encoder and predictor")]
+    NoSizes,
+    /// Its encoders take images of so many channels, which are no colours.
+    #[error("the encoder takes images of {0} channels, expected red, green and blue")]
+    Channels(usize),
     /// Bytes that are no picture of the model's size.
     #[error("{found} bytes are no picture of {width}x{height} in red, green, blue and alpha")]
     Picture {
@@ -48,19 +47,6 @@ pub enum WebError {
         /// Blocks of the masks.
         blocks: usize,
     },
-}
-
-/// The files of a checkpoint folder of ours, as `ijepa convert --to native` writes it.
-#[derive(Debug)]
-pub struct ModelFiles<'a> {
-    /// `state.json`.
-    pub state: &'a [u8],
-    /// `encoder.safetensors`.
-    pub encoder: Vec<u8>,
-    /// `target_encoder.safetensors`.
-    pub target_encoder: Vec<u8>,
-    /// `predictor.safetensors`.
-    pub predictor: Vec<u8>,
 }
 
 /// Encoder, target encoder and predictor.
@@ -94,36 +80,30 @@ pub struct Prediction {
 }
 
 impl Model {
-    /// Opens a model.
+    /// Opens a checkpoint.
     ///
     /// # Errors
     ///
-    /// A [`WebError`] if the files are broken, do not fit, or lack a network.
-    pub fn open(files: ModelFiles<'_>, device: &Device) -> Result<Self, WebError> {
-        let state = TrainingState::from_bytes(files.state)?;
-        let missing = WebError::Unfit("`state.json` has no sizes of encoder and predictor");
-        let config = state.model.ok_or(missing)?;
-        config.validate()?;
-        if config.encoder.in_chans != 3 {
-            return Err(WebError::Unfit("the encoder takes no red, green and blue"));
+    /// A [`WebError`] if its networks do not fit, it lacks one, or they take no colours.
+    pub fn open(checkpoint: &Checkpoint, device: &Device) -> Result<Self, WebError> {
+        // Sizes can be told from tensors, but not what the context of a predictor sees.
+        if checkpoint.state.model.is_none() {
+            return Err(WebError::NoSizes);
         }
-        let grid = config.encoder.grid()?;
-        let networks = config.init(Initialization::default(), device);
-        let target = config.encoder.init(device);
-        let file = |name: &str, bytes| ModuleFile::from_bytes(name, bytes);
-        let encoder = file("encoder.safetensors", files.encoder)?;
-        let predictor = file("predictor.safetensors", files.predictor)?;
-        let target_file = file("target_encoder.safetensors", files.target_encoder)?;
+        if checkpoint.encoder_config.in_chans != 3 {
+            return Err(WebError::Channels(checkpoint.encoder_config.in_chans));
+        }
+        let target = checkpoint.encoder(EncoderRole::Target, device)?.no_grad();
         Ok(Self {
             networks: IJepa {
-                encoder: encoder.load(networks.encoder, "context encoder")?,
-                predictor: predictor.load(networks.predictor, "predictor")?,
+                encoder: checkpoint.encoder(EncoderRole::Context, device)?,
+                predictor: checkpoint.predictor(device)?,
             }
             .no_grad(),
-            target: target_file.load(target, "target encoder")?.no_grad(),
-            normalization: state.normalization.unwrap_or(Normalization::IMAGENET),
+            sampler: sampler(target.grid())?,
+            target,
+            normalization: checkpoint.normalization.unwrap_or(Normalization::IMAGENET),
             objective: Objective::default(),
-            sampler: sampler(grid)?,
             device: device.clone(),
         })
     }

@@ -1,16 +1,16 @@
 //! What the page shows is what the networks give.
 
-use std::{fs, path::Path};
+use std::{collections::HashMap, fs, path::Path};
 
 use burn::tensor::{Device, Tensor};
 use ijepa_model::{
     Checkpoint, IJepa, IJepaConfig, Initialization, MaskTensors, Normalization, Objective,
     PredictorConfig, VisionTransformerConfig,
-    checkpoint::{Parts, Snapshot, TrainingState, named_tensors, native_files},
+    checkpoint::{NATIVE_FILES, Parts, Snapshot, TrainingState, named_tensors, native_files},
 };
 use ijepa_patches::{cosine_map, mean_row};
 use ijepa_testkit::device;
-use ijepa_web::{Model, ModelFiles, WebError};
+use ijepa_web::{Model, WebError};
 
 const SIDE: usize = 32;
 
@@ -52,24 +52,16 @@ fn saved(folder: &Path, device: &Device) -> IJepa {
     model
 }
 
-fn files(folder: &Path) -> [Vec<u8>; 4] {
-    let names = [
-        "state.json",
-        "encoder.safetensors",
-        "target_encoder.safetensors",
-        "predictor.safetensors",
-    ];
-    names.map(|name| fs::read(folder.join(name)).expect("it was saved"))
+/// The files that the page is given.
+fn files(folder: &Path) -> HashMap<String, Vec<u8>> {
+    let read = |name: &str| fs::read(folder.join(name)).expect("it was saved");
+    NATIVE_FILES
+        .map(|name| (name.to_owned(), read(name)))
+        .into()
 }
 
-fn open([state, encoder, target_encoder, predictor]: [Vec<u8>; 4]) -> Result<Model, WebError> {
-    let files = ModelFiles {
-        state: &state,
-        encoder,
-        target_encoder,
-        predictor,
-    };
-    Model::open(files, &device())
+fn open(files: HashMap<String, Vec<u8>>) -> Result<Model, WebError> {
+    Model::open(&Checkpoint::from_memory(files)?, &device())
 }
 
 fn picture() -> Vec<u8> {
@@ -127,17 +119,35 @@ fn what_cannot_be_shown_is_an_error() {
     let picture = model.look(&picture()).unwrap();
     let error = model.predict(&picture, &model.masks(0), 4).unwrap_err();
     assert!(error.to_string().contains("no block 4"), "{error}");
-    for (file, name) in [(1, "encoder"), (2, "target_encoder"), (3, "predictor")] {
+    for name in &NATIVE_FILES[1..] {
         let mut cut = whole.clone();
-        cut[file].truncate(100);
+        cut.get_mut(*name).unwrap().truncate(100);
         let error = open(cut).unwrap_err().to_string();
         assert!(error.contains(name), "{error}");
+        let mut missing = whole.clone();
+        missing.remove(*name);
+        assert!(open(missing).is_err(), "{name}");
     }
     let mut swapped = whole.clone();
-    swapped.swap(1, 3);
+    swapped.insert(NATIVE_FILES[1].to_owned(), whole[NATIVE_FILES[3]].clone());
     assert!(open(swapped).is_err());
-    let mut empty = whole;
-    empty[0] = b"{\"format_version\": 1}".to_vec();
-    let error = open(empty).unwrap_err().to_string();
-    assert!(error.contains("state.json"), "{error}");
+    for state in ["{\"format_version\": 1}", "{"] {
+        let mut empty = whole.clone();
+        empty.insert(NATIVE_FILES[0].to_owned(), state.into());
+        let error = open(empty).unwrap_err().to_string();
+        assert!(error.contains("state.json"), "{error}");
+    }
+}
+
+/// Statistics of another number of channels than the encoder's are left out, as on a disk.
+#[test]
+fn a_normalisation_that_does_not_fit_is_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    saved(folder.path(), &device());
+    let mut files = files(folder.path());
+    let state = files.get_mut(NATIVE_FILES[0]).unwrap();
+    let mut json: serde_json::Value = serde_json::from_slice(state).unwrap();
+    json["normalization"] = serde_json::json!({"mean": [0.5], "std": [0.5]});
+    *state = json.to_string().into_bytes();
+    assert!(open(files).unwrap().look(&picture()).is_ok());
 }

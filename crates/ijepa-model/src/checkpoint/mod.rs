@@ -40,6 +40,7 @@ mod state_dict;
 pub mod torch;
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -51,7 +52,7 @@ pub use folder_config::Resize;
 pub use module_file::ModuleFile;
 pub use moments::{Moments, OptimizerGroup};
 pub use named::{ParameterMapper, ParameterVisitor, map_parameters, visit_parameters};
-pub use native::{Parts, native_files};
+pub use native::{NATIVE_FILES, Parts, native_files};
 pub use params::{
     NamedTensor, named_gradients, named_tensors, official_shape, tensor_from_official,
 };
@@ -175,6 +176,16 @@ impl Checkpoint {
             }),
             None => Ok(opened),
         }
+    }
+
+    /// As [`open`](Self::open), of a folder of ours whose files are in memory, by their names
+    /// ([`NATIVE_FILES`]): for places without a file system. Moments are left out.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn from_memory(files: HashMap<String, Vec<u8>>) -> Result<Self, CheckpointError> {
+        native::in_memory(files)
     }
 
     fn open_any(path: &Path, options: OpenOptions) -> Result<Self, CheckpointError> {

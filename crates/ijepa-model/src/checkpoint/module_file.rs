@@ -43,26 +43,12 @@ impl ModuleFile {
     ///
     /// A [`CheckpointError`] if it cannot be read.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        Ok(Self::of(path, SafetensorsFile::open(path)?))
-    }
-
-    /// The file that these bytes are, which errors call `name`: for places without a file system.
-    ///
-    /// # Errors
-    ///
-    /// As [`open`](Self::open).
-    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, CheckpointError> {
-        let name = Path::new(name);
-        Ok(Self::of(name, SafetensorsFile::in_memory(name, bytes)?))
-    }
-
-    fn of(path: &Path, file: SafetensorsFile) -> Self {
-        let SafetensorsFile { metadata, tensors } = file;
-        Self {
+        let SafetensorsFile { metadata, tensors } = SafetensorsFile::open(path)?;
+        Ok(Self {
             path: path.into(),
             metadata,
             tensors,
-        }
+        })
     }
 
     /// `module` with the parameters of the file; errors call it `what`.

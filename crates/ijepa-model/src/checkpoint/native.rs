@@ -23,27 +23,57 @@ pub(crate) fn is_native(folder: &Path) -> bool {
         .any(|name| folder.join(name).is_file())
 }
 
+/// The files of a folder of ours but the moments.
+pub const NATIVE_FILES: [&str; 4] = [TrainingState::FILE, ENCODER, TARGET_ENCODER, PREDICTOR];
+
 /// Opens a native folder; a lone target encoder will do.
 pub(crate) fn open(folder: &Path, options: OpenOptions) -> Result<Checkpoint, CheckpointError> {
     let folder = &folder.canonicalize().map_err(cannot("open", folder))?;
-    let optional = |name: &str| -> Result<Option<SafetensorsFile>, CheckpointError> {
-        let path = folder.join(name);
-        path.is_file()
-            .then(|| SafetensorsFile::open(&path))
-            .transpose()
-    };
-    let encoder = optional(ENCODER)?;
-    let target_encoder = optional(TARGET_ENCODER)?;
-    let any = encoder.as_ref().or(target_encoder.as_ref());
-    let any = any.ok_or_else(|| CheckpointError::UnknownKind {
-        path: folder.clone(),
-    })?;
     let state_path = folder.join(TrainingState::FILE);
     let state = if state_path.is_file() {
         TrainingState::open(&state_path)?
     } else {
         TrainingState::default()
     };
+    let optional = |name: &str| {
+        let path = folder.join(name);
+        let file = path.is_file().then(|| SafetensorsFile::open(&path));
+        file.transpose()
+    };
+    Ok(Checkpoint {
+        moments: moments(&folder.join(Moments::FILE))?,
+        ..of_files(folder, state, optional, options)?
+    })
+}
+
+/// As [`open`], of files in memory; moments are left out.
+pub(crate) fn in_memory(
+    mut files: HashMap<String, Vec<u8>>,
+) -> Result<Checkpoint, CheckpointError> {
+    let state = files.remove(TrainingState::FILE);
+    let state = state.map(|bytes| TrainingState::from_bytes(&bytes));
+    let state = state.transpose()?.unwrap_or_default();
+    let optional = |name: &str| {
+        let bytes = files.remove(name);
+        let file = bytes.map(|bytes| SafetensorsFile::in_memory(Path::new(name), bytes));
+        file.transpose()
+    };
+    of_files(Path::new("memory"), state, optional, OpenOptions::default())
+}
+
+/// The checkpoint that a state and the files are that `optional` gives by their names.
+fn of_files(
+    folder: &Path,
+    state: TrainingState,
+    mut optional: impl FnMut(&str) -> Result<Option<SafetensorsFile>, CheckpointError>,
+    options: OpenOptions,
+) -> Result<Checkpoint, CheckpointError> {
+    let encoder = optional(ENCODER)?;
+    let target_encoder = optional(TARGET_ENCODER)?;
+    let any = encoder.as_ref().or(target_encoder.as_ref());
+    let any = any.ok_or_else(|| CheckpointError::UnknownKind {
+        path: folder.into(),
+    })?;
     let (encoder_config, warnings) = match (&state.model, config_of(any, folder)?) {
         (Some(model), _) => (infer::checked(model.encoder.clone(), folder)?, Vec::new()),
         (None, Some(config)) => (config, Vec::new()),
@@ -60,7 +90,6 @@ pub(crate) fn open(folder: &Path, options: OpenOptions) -> Result<Checkpoint, Ch
         context_encoder: encoder.map(|file| file.tensors),
         target_encoder: target_encoder.map(|file| file.tensors),
         predictor,
-        moments: moments(&folder.join(Moments::FILE))?,
         normalization: state.normalization.filter(|it| it.fits(channels)),
         resize: state.resize,
         state,

@@ -76,12 +76,8 @@ impl TrainingState {
         json::read_json::<Self>(path)?.known(path)
     }
 
-    /// The `state.json` that these bytes are: for places without a file system.
-    ///
-    /// # Errors
-    ///
-    /// As [`open`](Self::open).
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CheckpointError> {
+    /// As [`open`](Self::open), of the bytes of a file in memory.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, CheckpointError> {
         let path = Path::new(Self::FILE);
         json::parse_json::<Self>(path, bytes)?.known(path)
     }

@@ -1,10 +1,10 @@
 //! Folders of our own: who may read them, and the same from memory.
 
-use std::fs;
+use std::{collections::HashMap, fs, path::Path};
 
 use ijepa_model::{
-    VisionTransformerConfig,
-    checkpoint::{Format, ModuleFile, StateDict, TrainingState},
+    Checkpoint,
+    checkpoint::{Format, NATIVE_FILES, StateDict, TrainingState},
 };
 use ijepa_testkit::device;
 use safetensors::SafeTensors;
@@ -59,28 +59,40 @@ fn files_are_what_the_format_says() {
     }
 }
 
-#[test]
-fn a_file_in_memory_is_read_as_one_on_a_disk() {
-    let (_folder, path) = saved();
-    let bytes = fs::read(path.join(NETWORKS[0])).unwrap();
-    let on_disk = ModuleFile::open(&path.join(NETWORKS[0])).unwrap();
-    let in_memory = ModuleFile::from_bytes("theirs", bytes.clone()).unwrap();
-    assert_eq!(in_memory.metadata, on_disk.metadata);
-    let sizes = &in_memory.metadata["ijepa_encoder"];
-    let sizes: VisionTransformerConfig = serde_json::from_str(sizes).unwrap();
-    let loaded = [on_disk, in_memory].map(|file| {
-        let encoder = file.load(sizes.init(&device()), "encoder").unwrap();
-        contents(Some(&StateDict::of_module(&encoder)))
-    });
-    assert_eq!(loaded[0], loaded[1]);
-    let cut = ModuleFile::from_bytes("theirs", bytes[..bytes.len() - 1].to_vec());
-    let error = cut.unwrap_err().to_string();
-    assert!(error.contains("`theirs`"), "{error}");
+fn in_memory(path: &Path) -> HashMap<String, Vec<u8>> {
+    let file = |name: &str| (name.to_owned(), fs::read(path.join(name)).unwrap());
+    NATIVE_FILES.map(file).into()
+}
 
-    let state = path.join(TrainingState::FILE);
-    let read = TrainingState::from_bytes(&fs::read(&state).unwrap()).unwrap();
-    assert_eq!(read, TrainingState::open(&state).unwrap());
-    let newer = br#"{"format_version": 99}"#;
-    let error = TrainingState::from_bytes(newer).unwrap_err().to_string();
+#[test]
+fn files_in_memory_are_read_as_those_on_a_disk() {
+    let (_folder, path) = saved();
+    let files = in_memory(&path);
+    let on_disk = Checkpoint::open(&path).unwrap();
+    let in_memory = Checkpoint::from_memory(files.clone()).unwrap();
+    assert_eq!(in_memory.encoder_config, on_disk.encoder_config);
+    assert_eq!(in_memory.predictor_config, on_disk.predictor_config);
+    assert_eq!(in_memory.state, on_disk.state);
+    let networks = |checkpoint: &Checkpoint| {
+        let Checkpoint {
+            context_encoder,
+            target_encoder,
+            predictor,
+            ..
+        } = checkpoint;
+        [context_encoder, target_encoder, predictor].map(|dict| contents(dict.as_ref()))
+    };
+    assert_eq!(networks(&in_memory), networks(&on_disk));
+
+    for name in NETWORKS {
+        let mut cut = files.clone();
+        cut.get_mut(name).unwrap().pop();
+        let error = Checkpoint::from_memory(cut).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{name}`")), "{error}");
+    }
+    let mut newer = files;
+    let state = br#"{"format_version": 99}"#;
+    newer.insert(TrainingState::FILE.to_owned(), state.to_vec());
+    let error = Checkpoint::from_memory(newer).unwrap_err().to_string();
     assert!(error.contains("99"), "{error}");
 }
