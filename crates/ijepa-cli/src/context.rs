@@ -8,7 +8,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use ijepa_data::Reading;
-use ijepa_model::Precision;
+use ijepa_model::{Precision, kernels::share_freed_memory};
 use ijepa_train::{
     Backend, DeviceSpec,
     ranks::{Ranks, Single, device_of},
@@ -90,11 +90,6 @@ impl Context {
     }
 
     fn open(&self, on_gpu: Precision) -> Result<Compute, CliError> {
-        if let Some(threads) = self.threads {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-            let started = pool.build_global();
-            started.map_err(|source| CliError::Threads { threads, source })?;
-        }
         let spec = match self.device {
             Some(spec) => spec,
             None => DeviceSpec::best()?,
@@ -103,6 +98,14 @@ impl Context {
             1 => spec,
             _ => device_of(spec),
         };
+        if !spec.backend.is_gpu() {
+            share_freed_memory();
+        }
+        if let Some(threads) = self.threads {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let started = pool.build_global();
+            started.map_err(|source| CliError::Threads { threads, source })?;
+        }
         let device = spec.open()?;
         let precision = self.precision.unwrap_or(if spec.backend.is_gpu() {
             on_gpu

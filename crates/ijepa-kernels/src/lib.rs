@@ -51,7 +51,7 @@ pub use heads::{
 pub use list::TensorList;
 #[cfg(feature = "maps")]
 pub use maps::{Activation, GroupNormOptions, conv3x3, group_norm};
-pub use memory::keep_freed_memory;
+pub use memory::{keep_freed_memory, share_freed_memory};
 pub use processor::{has_bf16_products, has_int8_products};
 pub use update::{AdamWRule, adamw, add, lerp, scale, squared_norm};
 pub use workers::on_workers;
