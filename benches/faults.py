@@ -1,5 +1,6 @@
-"""Faults of runs of several processes: each ends with a message or recovers, and the same command
-goes on to the weights of a run that nothing happened to.
+"""Faults of runs: each ends with a message or recovers, and the same command goes on to the weights
+of a run that nothing happened to. Runs evaluate features every ten steps and write a checkpoint
+every two, while they go on.
 
     cargo build -p ijepa-cli --features mpi
     python benches/faults.py --ijepa target/debug/ijepa --ranks 3 --kills 10
@@ -9,6 +10,8 @@ Exits with 1 if anything is not as it should be.
 """
 
 import argparse
+import collections
+import csv
 import hashlib
 import os
 import pathlib
@@ -29,11 +32,14 @@ MPIRUN = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none
 
 def run_command(args, out):
     data = ["--data", args.data, "--out", str(out), "--max-steps", str(args.steps)]
+    data += ["--eval-data", "scenes:n=400,size=32,seed=1", "--eval-test", "scenes:n=100,size=32,seed=2"]
     common = ["--quiet", "--threads", "1", "--workers", "1"]
     return [args.ijepa, "pretrain", "--recipe", "scenes_vit_nano", *data, *common, "--set", *SETTINGS]
 
 
 def job_command(args, out):
+    if args.ranks == 1:
+        return run_command(args, out)
     return [*MPIRUN, "-n", str(args.ranks), *run_command(args, out)]
 
 
@@ -75,6 +81,28 @@ class Job:
             except ProcessLookupError:
                 pass
         self.started.communicate()
+
+
+def last(path, column):
+    """What the last whole row of a table says."""
+    try:
+        rows = list(csv.DictReader(path.read_text().splitlines()))
+    except OSError:
+        return None
+    return rows[-1][column] if rows else None
+
+
+def moment(out):
+    """What a killed run was doing, by what it left."""
+    left = [path.name for path in out.glob("checkpoints/.*.tmp")]
+    if any(list((out / "checkpoints" / name).glob("step-*")) for name in left):
+        return "deleting a checkpoint"
+    if left:
+        return "writing a checkpoint"
+    done, evaluated = last(out / "metrics.csv", "step"), last(out / "epochs.csv", "step")
+    if done is not None and (int(done) + 1) % 10 == 0 and evaluated != str(int(done) + 1):
+        return "evaluating"
+    return "starting" if done is None else "computing"
 
 
 def step(out):
@@ -124,16 +152,23 @@ def signalled(args, out, number, codes):
 
 
 def killed(args, out):
-    chance = random.Random(0)
-    reached = []
+    chance = random.Random(args.ranks)
+    moments = collections.Counter()
+    first = None
     for kill in range(args.kills):
         job = Job(job_command(args, out))
         wait_for(out, step(out) + chance.randint(0, 4), job)
         time.sleep(chance.random())
         job.kill()
+        moments[moment(out)] += 1
         subprocess.run([args.ijepa, "inspect", str(out)], check=step(out) > 0, capture_output=True)
-        reached.append(str(step(out)))
-    return f"killed {args.kills} times, at steps {', '.join(reached)}"
+        first = first or step(out)
+    said = ", ".join(f"{count} while {name}" for name, count in moments.most_common())
+    return f"killed {args.kills} times from step {first} to {step(out)}: {said}"
+
+
+def alone_killed(args, out):
+    return killed(argparse.Namespace(**vars(args) | {"ranks": 1}), out)
 
 
 def full_disk(args, out):
@@ -177,6 +212,7 @@ def main():
         "SIGKILL to one": lambda *run: signalled(*run, signal.SIGKILL, lambda code: code != 0),
         "a full disk": full_disk,
         "the whole job": killed,
+        "one process": alone_killed,
     }
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)

@@ -62,20 +62,24 @@ pub(crate) struct Activations<B: Backend> {
 
 /// Parameters of a block and how to run it.
 struct Block<'a, B: Backend> {
-    tensors: &'a BlockTensors<B>,
+    /// Weights are as matrix products take them.
+    tensors: BlockTensors<B>,
     options: &'a BlockOptions,
 }
 
-impl<B: Primitives> Block<'_, B> {
-    /// `x` as matrix products take it.
-    fn narrow(&self, x: &FloatTensor<B>) -> FloatTensor<B> {
-        B::narrow(x.clone(), self.options.compute_dtype)
+impl<'a, B: Primitives> Block<'a, B> {
+    fn new(tensors: &BlockTensors<B>, options: &'a BlockOptions) -> Self {
+        Self {
+            tensors: tensors.clone().narrowed(options.compute_dtype),
+            options,
+        }
     }
 
-    fn narrow_linear(&self, linear: &LinearTensors<B>) -> LinearTensors<B> {
-        LinearTensors {
-            weight: self.narrow(&linear.weight),
-            bias: linear.bias.clone(),
+    /// `x` as matrix products take it.
+    fn narrow(&self, x: &FloatTensor<B>) -> FloatTensor<B> {
+        match self.options.compute_dtype {
+            None => x.clone(),
+            dtype => B::narrow(x.clone(), dtype),
         }
     }
 
@@ -147,13 +151,12 @@ impl<B: Primitives> Block<'_, B> {
 
     fn qkv(&self, x: &FloatTensor<B>) -> Projected<B> {
         let normed = self.norm(&self.tensors.norm1, x);
-        let linear = self.narrow_linear(&self.tensors.qkv);
-        B::projected(normed, linear, self.options.compute_dtype)
+        B::projected(normed, self.tensors.qkv.clone(), self.options.compute_dtype)
     }
 
     /// The residual stream after the attention branch, and its norm.
     fn middle(&self, x: FloatTensor<B>, mixed: FloatTensor<B>) -> NormedSum<B> {
-        let linear = self.narrow_linear(&self.tensors.proj);
+        let linear = self.tensors.proj.clone();
         let (stream, norm) = (self.wanted(x), &self.tensors.norm2);
         if self.options.branch_factors.is_none() {
             let (norm, (epsilon, dtype)) = (norm.clone(), self.norm_options());
@@ -165,14 +168,14 @@ impl<B: Primitives> Block<'_, B> {
     }
 
     fn hidden(&self, normed: FloatTensor<B>) -> FloatTensor<B> {
-        let weight = self.narrow(&self.tensors.fc1.weight);
+        let weight = self.tensors.fc1.weight.clone();
         B::product(normed, weight, self.options.compute_dtype)
     }
 
     /// The output, from the residual stream between the branches and the hidden layer.
     fn finish(&self, middle: FloatTensor<B>, hidden: FloatTensor<B>) -> FloatTensor<B> {
         let activated = B::biased_gelu(hidden, self.tensors.fc1.bias.clone());
-        let linear = self.narrow_linear(&self.tensors.fc2);
+        let linear = self.tensors.fc2.clone();
         match self.options.branch_factors {
             None => B::affine_onto(middle, activated, linear, self.options.compute_dtype),
             Some(_) => self.add_scaled(Branch::Mlp, middle, activated, linear),
@@ -221,7 +224,7 @@ pub(crate) fn infer<B: Primitives>(
     tensors: &BlockTensors<B>,
     options: &BlockOptions,
 ) -> FloatTensor<B> {
-    let block = Block { tensors, options };
+    let block = Block::new(tensors, options);
     if options.int8 && options.branch_factors.is_none() {
         return block.in_int8(x);
     }
@@ -239,7 +242,7 @@ pub(crate) fn forward<B: Primitives>(
     if options.recompute {
         return (infer::<B>(x, tensors, options), None);
     }
-    let block = Block { tensors, options };
+    let block = Block::new(tensors, options);
     let kept = block.activations(x);
     let output = block.finish(kept.middle.clone(), kept.hidden.clone());
     (output, Some(kept))
@@ -253,7 +256,7 @@ pub(crate) fn backward<B: Primitives>(
     options: &BlockOptions,
     grad: FloatTensor<B>,
 ) -> (FloatTensor<B>, BlockTensors<B>) {
-    let block = Block { tensors, options };
+    let block = Block::new(tensors, options);
     let kept = kept.unwrap_or_else(|| block.activations(x.clone()));
     block.backward(x, kept, grad)
 }

@@ -23,9 +23,12 @@ use burn::{
     tensor::{DType, FloatDType, Shape},
 };
 
-use crate::primitives::{
-    BiasGeluGradients, LinearTensors, NormGradients, NormTensors, NormedSum, Optional, Primitives,
-    Projected, SummedNormGradients,
+use crate::{
+    list::Tensors,
+    primitives::{
+        BiasGeluGradients, LinearTensors, NormGradients, NormTensors, NormedSum, Optional,
+        Primitives, Projected, SummedNormGradients,
+    },
 };
 
 #[cfg(feature = "heads")]
@@ -86,6 +89,11 @@ pub(crate) fn narrow<B: Backend>(x: FloatTensor<B>, dtype: Option<FloatDType>) -
         Some(dtype) => cast::<B>(x, dtype.into()),
         None => x,
     }
+}
+
+pub(crate) fn narrow_all<B: Primitives>(x: Tensors<B>, dtype: FloatDType) -> Tensors<B> {
+    let narrow = x.0.into_iter().map(|x| B::narrow(x, Some(dtype)));
+    Tensors(narrow.collect())
 }
 
 pub(crate) fn product<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>) -> FloatTensor<B> {

@@ -128,9 +128,15 @@ fn mixed_spec(qkv: &TensorSpec, first: &usize) -> TensorSpec {
 )]
 pub(crate) trait Primitives: Backend {
     /// `x` as products in `dtype` take it: in that type, unless they round it themselves.
-    #[fusion(default)]
+    #[fusion(meta = |x, dtype| narrow_spec(x, dtype))]
     fn narrow(x: FloatTensor<Self>, dtype: Option<FloatDType>) -> FloatTensor<Self> {
         plain::narrow::<Self>(x, dtype)
+    }
+
+    /// Every tensor [narrowed](Self::narrow).
+    #[fusion(meta = |x, dtype| x.iter().map(|x| narrow_spec(x, &Some(*dtype))).collect())]
+    fn narrow_all(#[extension_type] x: Tensors<Self>, dtype: FloatDType) -> Tensors<Self> {
+        plain::narrow_all::<Self>(x, dtype)
     }
 
     /// `x W`.

@@ -14,7 +14,7 @@ impl<B: Primitives> Block<'_, B> {
     /// Gradient of a product with respect to its input, in the type of matrix products.
     fn input_backward(&self, grad: &FloatTensor<B>, weight: &FloatTensor<B>) -> FloatTensor<B> {
         let dtype = self.options.compute_dtype;
-        plain::product_x_backward::<B>(grad.clone(), self.narrow(weight), dtype)
+        plain::product_x_backward::<B>(grad.clone(), weight.clone(), dtype)
     }
 
     /// Gradient of a product with respect to its weight, in f32.
@@ -68,7 +68,7 @@ impl<B: Primitives> Block<'_, B> {
         kept: Activations<B>,
         grad: FloatTensor<B>,
     ) -> (FloatTensor<B>, BlockTensors<B>) {
-        let t = self.tensors;
+        let t = &self.tensors;
         let BlockOptions {
             num_heads,
             outputs_from,

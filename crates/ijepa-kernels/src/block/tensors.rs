@@ -1,8 +1,14 @@
 //! The parameters of a block, in the order in which operations take them.
 
-use burn::backend::{Backend, ExtensionType, tensor::FloatTensor};
+use burn::{
+    backend::{Backend, ExtensionType, tensor::FloatTensor},
+    tensor::FloatDType,
+};
 
-use crate::primitives::{LinearTensors, NormTensors};
+use crate::{
+    list::Tensors,
+    primitives::{LinearTensors, NormTensors, Primitives},
+};
 
 /// Parameters of a block, or their gradients.
 #[derive(Debug, Clone, ExtensionType)]
@@ -63,5 +69,21 @@ impl<B: Backend> BlockTensors<B> {
             fc2: linear(w2, c2),
         };
         (x, tensors)
+    }
+}
+
+impl<B: Primitives> BlockTensors<B> {
+    /// With weights as products in `dtype` take them.
+    pub(super) fn narrowed(mut self, dtype: Option<FloatDType>) -> Self {
+        let Some(dtype) = dtype else {
+            return self;
+        };
+        let linears = [&mut self.qkv, &mut self.proj, &mut self.fc1, &mut self.fc2];
+        let weights = linears.each_ref().map(|linear| linear.weight.clone());
+        let narrow = B::narrow_all(Tensors(weights.into()), dtype);
+        for (linear, weight) in linears.into_iter().zip(narrow.0) {
+            linear.weight = weight;
+        }
+        self
     }
 }

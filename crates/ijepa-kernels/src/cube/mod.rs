@@ -15,6 +15,7 @@
 
 mod add;
 mod attention;
+mod cast;
 mod columns;
 mod gelu;
 mod heads;
@@ -72,6 +73,20 @@ fn lists_of_f32<const N: usize>(lists: [&Tensors<CubeBackend>; N]) -> bool {
 }
 
 impl Primitives for CubeBackend {
+    fn narrow(x: CubeTensor, dtype: Option<FloatDType>) -> CubeTensor {
+        let narrower = dtype.filter(|_| fit([&x]) && x.dtype == DType::F32);
+        match narrower.filter(|&dtype| cast::writes(dtype)) {
+            Some(dtype) => cast::cast(x, dtype.into()),
+            None => plain::narrow::<Self>(x, dtype),
+        }
+    }
+
+    fn narrow_all(x: Tensors<Self>, dtype: FloatDType) -> Tensors<Self> {
+        let usable = lists_of_f32([&x]) && cast::writes(dtype);
+        or_plain!(usable, narrow_all(x, dtype));
+        cast::cast_all(x, dtype.into())
+    }
+
     fn add_onto(residual: CubeTensor, x: CubeTensor, bias: CubeTensor) -> CubeTensor {
         or_plain!(fit([&residual, &x, &bias]), add_onto(residual, x, bias));
         add::add_onto(residual, x, bias)

@@ -12,7 +12,7 @@ use super::lanes::{longest_vector, output_for, with_shape};
 use crate::list::Tensors;
 
 /// Tensors of a launch at most; more make longer kernels, not faster ones.
-const SLOTS: usize = 16;
+const SLOTS: usize = 32;
 
 /// Tensors in one dimension, in order in memory, so that shapes make no further kernels.
 pub(super) fn flat(tensors: Tensors<CubeBackend>) -> Vec<CubeTensor> {

@@ -116,18 +116,21 @@ fn a_block_for_some_tokens_agrees() {
     }
 }
 
-/// bfloat16 keeps 8 bits, so that orders of rounding show.
+/// bfloat16 keeps 8 bits and half precision 11, so that orders of rounding show.
 #[test]
-fn a_block_in_bf16_agrees_within_its_rounding() {
-    if !device().supports_dtype(DType::BF16) {
-        return;
+fn a_block_in_16_bits_agrees_within_its_rounding() {
+    for (dtype, tolerance) in [(FloatDType::BF16, 3e-2), (FloatDType::F16, 4e-3)] {
+        if !device().supports_dtype(DType::from(dtype)) {
+            continue;
+        }
+        let inputs = block_case(&mut Noise::new(6), 2, 17, 48);
+        let options = BlockOptions {
+            compute_dtype: Some(dtype),
+            ..options(2)
+        };
+        let name = format!("block in {dtype:?}");
+        block_agrees(&name, inputs, &options, tolerance);
     }
-    let inputs = block_case(&mut Noise::new(6), 2, 17, 48);
-    let options = BlockOptions {
-        compute_dtype: Some(FloatDType::BF16),
-        ..options(2)
-    };
-    block_agrees("block in bf16", inputs, &options, 3e-2);
 }
 
 #[test]
