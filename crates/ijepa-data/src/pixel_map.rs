@@ -85,7 +85,6 @@ pub(crate) fn png(
     [height, width]: [u32; 2],
     data: &[u8],
 ) -> Vec<u8> {
-    #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width, height);
     encoder.set_depth(depth);

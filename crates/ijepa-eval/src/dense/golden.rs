@@ -1,5 +1,4 @@
 //! Comparison with PyTorch, see `tests/golden/dense.py` and `depth.py`.
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use burn::{module::Param, nn::Linear, tensor::Tensor};
 use ijepa_model::checkpoint::named_gradients;

@@ -154,7 +154,7 @@ fn a_depth_probe_says_how_far_the_pixels_of_scenes_are() {
     let flat = on_images("--protocol depth");
     check(
         &flat,
-        3,
+        4,
         "#0` has no depths; they come with voc: and with scenes: of kind count",
     );
 }
