@@ -102,8 +102,11 @@ pub(crate) enum CliError {
          files of features have"
     )]
     NeedsTokens { protocol: String },
-    #[error("masks are of whole images: `--protocol dense` goes with --preprocess squash or none")]
-    NeedsWholeImages,
+    #[error(
+        "masks and depths are of whole images: `--protocol {protocol}` goes with --preprocess squash \
+         or none"
+    )]
+    NeedsWholeImages { protocol: String },
     #[error("{bad} of {images} images cannot be used")]
     BadImages { bad: usize, images: usize },
     #[error(transparent)]
@@ -164,7 +167,7 @@ impl CliError {
             | Self::NothingToCompare
             | Self::PoolOfFile { .. }
             | Self::NeedsTokens { .. }
-            | Self::NeedsWholeImages
+            | Self::NeedsWholeImages { .. }
             | Self::Statistics { .. }
             | Self::NoBand { .. }
             | Self::MissingFeatures => exit_code::USAGE,

@@ -144,6 +144,14 @@ pub enum DataError {
         /// What it is instead.
         found: String,
     },
+    /// A map of depths that is no PNG of millimetres.
+    #[error("cannot use depths `{name}`: found {found}, expected a PNG of grey levels of 16 bits")]
+    Depth {
+        /// Its path.
+        name: String,
+        /// What it is instead.
+        found: String,
+    },
     /// Pixels that cannot be written as a file of an image, such as a JPEG of a side above 65,535.
     #[error("cannot encode image `{name}`")]
     Encode {

@@ -55,6 +55,7 @@
 
 mod color;
 mod decode;
+mod depth;
 mod error;
 mod fetch;
 mod fingerprint;
@@ -63,6 +64,7 @@ mod loader;
 mod mask;
 mod order;
 mod pack;
+mod pixel_map;
 mod preprocess;
 mod reading;
 mod resize;
@@ -78,6 +80,7 @@ pub use decode::{
     Decode, Decoding, JPEG_DECODER, Orientation, SixteenBit, check_channels, decode, decode_as,
     extension, size,
 };
+pub use depth::Depth;
 pub use error::{Cause, DataError};
 pub use fetch::{FetchError, Fetched};
 pub use fingerprint::Fingerprint;

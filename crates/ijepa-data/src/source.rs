@@ -34,6 +34,7 @@ pub use voc::VocSource;
 use std::path::PathBuf;
 
 use crate::decode::decode;
+use crate::depth::Depth;
 use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
 use crate::image::RgbImage8;
@@ -126,6 +127,20 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     ///
     /// Panics if `index` is not below [`len`](Self::len).
     fn mask(&self, index: usize) -> Result<Option<Mask>, DataError> {
+        let _ = index;
+        Ok(None)
+    }
+
+    /// How far every pixel of image `index` is; `None` if the source has no depths.
+    ///
+    /// # Errors
+    ///
+    /// A [`DataError`] naming the depths if they cannot be read.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `index` is not below [`len`](Self::len).
+    fn depth(&self, index: usize) -> Result<Option<Depth>, DataError> {
         let _ = index;
         Ok(None)
     }

@@ -1,39 +1,43 @@
-//! Linear segmentation of frozen patch features.
+//! Linear layers on frozen patch features that say something about every pixel.
 
 mod config;
-mod confusion;
+mod depth;
 mod error;
+#[cfg(test)]
+mod golden;
 mod heads;
-mod report;
+mod segmentation;
+mod task;
 mod upsample;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use ijepa_data::{Mask, Source, epoch_order};
+use ijepa_data::{Source, epoch_order};
 use ijepa_model::kernels::on_workers;
 
-pub use config::DenseConfig;
+pub use config::{DenseConfig, DenseHead};
+pub use depth::{DepthHeadReport, DepthReport, DepthScores, check_depths, depth};
 pub use error::DenseError;
-pub use report::{DenseHead, DenseHeadReport, DenseReport};
+pub use segmentation::{DenseHeadReport, DenseReport, check_masks, dense};
 
 use crate::features::Extracted;
 use crate::labels::Split;
 use crate::probe::{LrSchedule, ProbeError};
 use crate::progress::{Progress, ProgressUnit};
-use confusion::Confusion;
-use heads::SegmentationHeads;
+use heads::PatchHeads;
+use task::{PixelLabels, Task};
 use upsample::Upsample;
 
-/// Patch features of images and where their masks are.
+/// Patch features of images and where their masks or depths are.
 #[derive(Debug, Clone, Copy)]
-pub struct Segmented<'a> {
-    /// Features of [`Pooling::Tokens`](ijepa_model::Pooling::Tokens) of whole images: masks know no
-    /// crops.
+pub struct DenseSet<'a> {
+    /// Features of [`Pooling::Tokens`](ijepa_model::Pooling::Tokens) of whole images: masks and
+    /// depths know no crops.
     pub extracted: &'a Extracted,
     /// The images that they are of.
     pub source: &'a dyn Source,
 }
 
-impl Segmented<'_> {
+impl DenseSet<'_> {
     fn images(self) -> usize {
         self.extracted.indices.len()
     }
@@ -42,12 +46,10 @@ impl Segmented<'_> {
         self.source.name(self.extracted.indices[row])
     }
 
-    /// The mask of the image of row `row`.
-    fn mask(self, row: usize) -> Result<Mask, DenseError> {
-        let mask = self.source.mask(self.extracted.indices[row])?;
-        mask.ok_or_else(|| DenseError::NoMask {
-            name: self.name(row),
-        })
+    /// What is known about the image of row `row`.
+    fn labels<L: PixelLabels>(self, row: usize) -> Result<L, DenseError> {
+        let labels = L::read(self.source, self.extracted.indices[row])?;
+        labels.ok_or_else(|| L::missing(self.name(row)))
     }
 
     /// The patches of some rows, `[images, patches, dim]`.
@@ -61,41 +63,39 @@ impl Segmented<'_> {
     }
 }
 
-/// Checks before anything is computed that both sets have masks.
-///
-/// # Errors
-///
-/// [`DenseError::NoMask`] with the first image, or [`DenseError::Data`].
-pub fn check_masks(train: &dyn Source, test: &dyn Source) -> Result<(), DenseError> {
+/// That the first image of both sets has labels, if there is one.
+fn check_labels<L: PixelLabels>(train: &dyn Source, test: &dyn Source) -> Result<(), DenseError> {
     for source in [train, test]
         .into_iter()
         .filter(|source| !source.is_empty())
     {
-        if source.mask(0)?.is_none() {
-            let name = source.name(0);
-            return Err(DenseError::NoMask { name });
+        if L::read(source, 0)?.is_none() {
+            return Err(L::missing(source.name(0)));
         }
     }
     Ok(())
 }
 
-/// Trains a linear layer on the patches of images and tests it on those of others.
-///
-/// The logits of a patch grid are interpolated bilinearly to the size of a mask (corners not
-/// aligned, as PyTorch's `align_corners=False`), and the loss is the cross-entropy of all pixels of
-/// a batch that have a class. `progress` is told after each step.
-///
-/// # Errors
-///
-/// A [`DenseError`] if the configuration is out of range, the features are no patches, masks are
-/// missing or damaged, or all heads diverge.
-pub fn dense(
-    train: Segmented<'_>,
-    test: Segmented<'_>,
+/// What the heads of a task achieved.
+#[derive(Debug)]
+struct Found<T: Task> {
+    task: T,
+    /// Each with its mean training loss in the last epoch, none if it diverged.
+    heads: Vec<(DenseHead, T::Scores, Option<f64>)>,
+    /// Of training and test.
+    images: [usize; 2],
+    /// Images of a step.
+    batch_size: usize,
+}
+
+/// Trains the heads of a task on the patches of images and tests them on those of others.
+fn run<T: Task>(
+    train: DenseSet<'_>,
+    test: DenseSet<'_>,
     config: &DenseConfig,
     device: &Device,
     mut progress: impl FnMut(Progress) + Send,
-) -> Result<DenseReport, DenseError> {
+) -> Result<Found<T>, DenseError> {
     config.validate()?;
     let [dim, test_dim] = [train, test].map(|set| set.extracted.features.dim());
     if dim != test_dim {
@@ -106,49 +106,57 @@ pub fn dense(
     if !dim.is_multiple_of(patches) {
         return Err(DenseError::Patches { dim, patches });
     }
-    let masks = (0..train.images()).map(|row| Ok(train.mask(row)?.resized(config.size)));
-    let masks = masks.collect::<Result<Vec<Mask>, DenseError>>()?;
-    let last = masks.iter().filter_map(Mask::last_class).max();
-    let last = last.ok_or(DenseError::NoClass {
-        split: Split::Train,
-    })?;
+    let labels = (0..train.images()).map(|row| {
+        let labels: T::Labels = train.labels(row)?;
+        Ok(labels.resized(config.size))
+    });
+    let labels = labels.collect::<Result<Vec<T::Labels>, DenseError>>()?;
+    let task = T::of(&labels).ok_or_else(|| T::Labels::none_known(Split::Train))?;
     let device = device.clone().without_autodiff();
-    let sizes = [dim / patches, usize::from(last) + 1];
-    let mut heads = SegmentationHeads::new(config, sizes, &device);
-    let losses = learn(&mut heads, train, &masks, config, &device, &mut progress);
-    let tables = on_workers(&device, || judge(heads, test, config.grid, last, &device))?;
-    let reports = tables.iter().zip(config.heads()).zip(losses);
-    let reports = reports.map(|((table, head), loss)| DenseHeadReport::new(head, table, loss));
-    let reports: Vec<DenseHeadReport> = reports.collect();
-    if reports.iter().all(|head| head.loss.is_none()) {
-        let heads = reports.len();
+    let mut heads = PatchHeads::new(config, [dim / patches, task.channels()], &device);
+    let known = (&task, labels.as_slice());
+    let losses = learn(&mut heads, train, known, config, &device, &mut progress);
+    let (task, scores) = on_workers(&device, || judge(heads, task, test, config, &device))?;
+    let heads = config.heads().into_iter().zip(scores).zip(losses);
+    let heads = heads.map(|((head, scores), loss)| {
+        let loss = loss.is_finite().then_some(f64::from(loss));
+        (head, scores, loss)
+    });
+    let heads: Vec<_> = heads.collect();
+    if heads.iter().all(|(.., loss)| loss.is_none()) {
+        let heads = heads.len();
         return Err(ProbeError::Diverged { heads }.into());
     }
-    let images = [train.images(), test.images()];
-    let batch_size = config.batch_size.min(train.images());
-    Ok(DenseReport::new(reports, images, sizes[1], batch_size))
+    Ok(Found {
+        task,
+        heads,
+        images: [train.images(), test.images()],
+        batch_size: config.batch_size.min(train.images()),
+    })
 }
 
 /// Trains all heads; gives their mean losses in the last epoch.
-fn learn(
-    heads: &mut SegmentationHeads,
-    train: Segmented<'_>,
-    masks: &[Mask],
+fn learn<T: Task>(
+    heads: &mut PatchHeads,
+    train: DenseSet<'_>,
+    (task, labels): (&T, &[T::Labels]),
     config: &DenseConfig,
     device: &Device,
     progress: &mut (impl FnMut(Progress) + Send),
 ) -> Vec<f32> {
     let upsample = Upsample::new(config.grid, config.size, &device.clone().autodiff());
-    let batch_size = config.batch_size.min(masks.len());
-    let in_epoch = masks.len() / batch_size;
+    let batch_size = config.batch_size.min(labels.len());
+    let in_epoch = labels.len() / batch_size;
     let mut losses = Vec::new();
     for epoch in 0..config.epochs {
-        let order = epoch_order(config.seed, epoch as u64, masks.len());
+        let order = epoch_order(config.seed, epoch as u64, labels.len());
         let factor = LrSchedule::Cosine(0.0).factor(epoch, config.epochs);
         for (step, rows) in order.chunks_exact(batch_size).enumerate() {
-            let masks: Vec<&Mask> = rows.iter().map(|&row| &masks[row as usize]).collect();
+            let labels: Vec<&T::Labels> = rows.iter().map(|&row| &labels[row as usize]).collect();
             let tokens = train.tokens(rows, config.grid, device);
-            on_workers(device, || heads.step(tokens, &masks, &upsample, factor));
+            on_workers(device, || {
+                heads.step(task, tokens, &labels, &upsample, factor)
+            });
             progress(Progress {
                 done: epoch * in_epoch + step + 1,
                 total: config.epochs * in_epoch,
@@ -160,36 +168,31 @@ fn learn(
     losses
 }
 
-/// What each head makes of the test images, each at the size of its mask.
-fn judge(
-    heads: SegmentationHeads,
-    test: Segmented<'_>,
-    grid: [usize; 2],
-    last: u8,
+/// What each head makes of the test images, each at the size of its labels.
+fn judge<T: Task>(
+    heads: PatchHeads,
+    mut task: T,
+    test: DenseSet<'_>,
+    config: &DenseConfig,
     device: &Device,
-) -> Result<Vec<Confusion>, DenseError> {
-    let mut tables = vec![Confusion::new(usize::from(last) + 1); heads.count()];
+) -> Result<(T, Vec<T::Scores>), DenseError> {
+    let mut all: Vec<T::Scores> = config.heads().iter().map(|_| task.scores()).collect();
     let mut upsample: Option<Upsample> = None;
-    let mut seen = None;
+    let mut any_known = false;
     for row in 0..test.images() {
-        let mask = test.mask(row)?;
-        if let Some(class) = mask.last_class().filter(|&class| class > last) {
-            let name = test.name(row);
-            return Err(DenseError::UnknownClass { name, class, last });
-        }
-        seen = seen.max(mask.last_class());
-        let upsample = match upsample.take().filter(|it| it.size() == mask.size()) {
+        let labels: T::Labels = test.labels(row)?;
+        any_known |= task.look(&labels, || test.name(row))?;
+        let upsample = match upsample.take().filter(|it| it.size() == labels.size()) {
             Some(same) => upsample.insert(same),
-            None => upsample.insert(Upsample::new(grid, mask.size(), device)),
+            None => upsample.insert(Upsample::new(config.grid, labels.size(), device)),
         };
-        let tokens = test.tokens(&[row as u32], grid, device);
-        let found = heads.classes(tokens, upsample);
-        for (table, found) in tables.iter_mut().zip(found) {
-            table.count(mask.classes(), &found);
+        let tokens = test.tokens(&[row as u32], config.grid, device);
+        for (scores, outputs) in all.iter_mut().zip(heads.outputs(tokens, upsample)) {
+            task.count(scores, &labels, outputs);
         }
     }
-    match seen {
-        Some(_) => Ok(tables),
-        None => Err(DenseError::NoClass { split: Split::Test }),
+    if !any_known {
+        return Err(T::Labels::none_known(Split::Test));
     }
+    Ok((task, all))
 }

@@ -37,7 +37,7 @@ pub enum Error {
     /// Heads cannot be trained.
     #[error(transparent)]
     Probe(#[from] ProbeError),
-    /// Segmentation cannot be learned or judged.
+    /// Segmentation or depths cannot be learned or judged.
     #[error(transparent)]
     Dense(#[from] DenseError),
     /// Features cannot be kept or taken back.

@@ -45,7 +45,8 @@
 //!   [`Whitening`] gives all directions the same weight first.
 //! - [`probe`] trains linear heads on features, [`probe_augmented`] on images that change every
 //!   epoch; a [`Protocol`] is a published one, or attentive heads on patches. [`logistic`] solves logistic regression.
-//! - [`dense`] trains linear segmentation of patches and gives its mean intersection over union.
+//! - [`dense`] trains linear segmentation of patches and gives its mean intersection over union,
+//!   [`depth()`] linear regression of depths and its errors.
 //! - [`Baselines`] sets a trained encoder beside random weights and pixels; [`EpochEvaluation`]
 //!   makes them and watches a run.
 //! - A [`FeatureCache`] keeps features on disk.
@@ -86,7 +87,8 @@ mod whitening;
 pub use accuracy::Accuracy;
 pub use baselines::{Baselines, Neighbours, Worth};
 pub use dense::{
-    DenseConfig, DenseError, DenseHead, DenseHeadReport, DenseReport, Segmented, check_masks, dense,
+    DenseConfig, DenseError, DenseHead, DenseHeadReport, DenseReport, DenseSet, DepthHeadReport,
+    DepthReport, DepthScores, check_depths, check_masks, dense, depth,
 };
 pub use during_training::EpochEvaluation;
 pub use error::Error;

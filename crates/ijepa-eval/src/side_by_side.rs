@@ -37,10 +37,6 @@ impl<M: Module> SideBySide<M> {
         }
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.heads.len()
-    }
-
     /// One step of every head down its `loss`; `factor` is that of the learning rates.
     pub(crate) fn step(&mut self, factor: f64, loss: impl Fn(&M) -> Tensor<1>) {
         let settings = self.rates.iter().zip(&mut self.losses);

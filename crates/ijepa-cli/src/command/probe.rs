@@ -41,6 +41,9 @@ enum Name {
     /// Linear segmentation: a linear layer on each patch, tested by the mean intersection over
     /// union; data with masks (voc:PATH, scenes:)
     Dense,
+    /// Linear depth regression: a linear layer from each patch to metres, tested by the root mean
+    /// squared error; data with depths (voc:PATH, scenes:kind=distance)
+    Depth,
 }
 
 /// What a head sees.
@@ -118,7 +121,7 @@ pub(crate) struct Probe {
     /// Images of a training step of the heads [default: the protocol's]
     #[arg(long, value_name = "N", value_parser = args::positive)]
     head_batch: Option<usize>,
-    /// Learning rates for 256 images, which grow with the batch (of attentive and dense: as they are) [default:
+    /// Learning rates for 256 images, which grow with the batch (of attentive, dense and depth: as they are) [default:
     /// the protocol's]
     #[arg(long, value_name = "LR,LR", value_delimiter = ',')]
     lr: Option<Vec<f64>>,
@@ -152,8 +155,10 @@ impl Probe {
             context.alone("probe --cache")?;
         }
         context.compute()?;
-        if self.protocol == Name::Dense {
-            return self.dense(context);
+        match self.protocol {
+            Name::Dense => return self.dense(context),
+            Name::Depth => return self.depth(context),
+            _ => {}
         }
         let found = match self.pair.of_files()? {
             Some(pair) => {
@@ -258,7 +263,7 @@ impl Probe {
 
     fn check_flags(&self) -> Result<(), CliError> {
         let protocol = value_name(self.protocol);
-        let needs_tokens = matches!(self.protocol, Name::Attentive | Name::Dense);
+        let needs_tokens = matches!(self.protocol, Name::Attentive | Name::Dense | Name::Depth);
         if needs_tokens && (self.pair.is_of_pixels() || self.pair.is_of_files()) {
             return Err(CliError::NeedsTokens { protocol });
         }
@@ -285,7 +290,7 @@ impl Probe {
                 let flags = [penalty, pool, ("batch-norm", self.batch_norm.is_some())];
                 refuse_given(&flags, &place)
             }
-            Name::Dense => {
+            Name::Dense | Name::Depth => {
                 let flags = [
                     augment,
                     penalty,
@@ -321,7 +326,7 @@ impl Probe {
             Name::VisslTransfer => data.map_or(Protocol::VisslCifar100, Protocol::transfer),
             Name::Clevr => data.map_or(Protocol::ClevrCount, Protocol::clevr),
             Name::Attentive => Protocol::Attentive,
-            Name::Dense => unreachable!("dense probes have heads of their own"),
+            Name::Dense | Name::Depth => unreachable!("they have heads of their own"),
             Name::LowshotLogistic => {
                 let defaults = LogisticConfig::default();
                 let config = LogisticConfig {

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use crate::depth::Depth;
+use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
+use crate::mask::Mask;
 use crate::order::Layout;
 use crate::source::Source;
 
@@ -120,6 +123,16 @@ impl Source for ConcatSource {
         part.source.fetch(index, buffer)
     }
 
+    fn mask(&self, index: usize) -> Result<Option<Mask>, DataError> {
+        let (part, index) = self.locate(index);
+        part.source.mask(index)
+    }
+
+    fn depth(&self, index: usize) -> Result<Option<Depth>, DataError> {
+        let (part, index) = self.locate(index);
+        part.source.depth(index)
+    }
+
     fn layout(&self) -> Layout {
         let parts = self.parts.iter().map(|part| part.source.layout());
         Layout::Parts(parts.collect())
@@ -145,5 +158,26 @@ impl Source for ConcatSource {
             notes.push(note.to_owned());
         }
         notes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{ScenesConfig, ScenesSource};
+
+    #[test]
+    fn masks_and_depths_are_those_of_the_parts() {
+        let part = |config: &str| -> Box<dyn Source> {
+            Box::new(ScenesSource::new(config.parse::<ScenesConfig>().unwrap()))
+        };
+        let specs = ["kind=texture,n=2,size=16", "kind=count,n=2,size=16"];
+        let both = ConcatSource::new(specs.map(part).into());
+        let [first, second] = specs.map(part);
+        assert_eq!(both.mask(1).unwrap(), first.mask(1).unwrap());
+        assert_eq!(both.mask(3).unwrap(), second.mask(1).unwrap());
+        assert_eq!(both.depth(1).unwrap(), None);
+        assert_eq!(both.depth(3).unwrap(), second.depth(1).unwrap());
+        assert!(both.depth(3).unwrap().is_some() && both.mask(1).unwrap().is_some());
     }
 }

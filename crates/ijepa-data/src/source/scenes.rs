@@ -7,6 +7,7 @@ mod scene_count;
 
 pub use config::{Background, SceneKind, ScenesConfig};
 
+use crate::depth::Depth;
 use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
 use crate::mask::Mask;
@@ -145,18 +146,35 @@ impl Source for ScenesSource {
     fn mask(&self, index: usize) -> Result<Option<Mask>, DataError> {
         self.check(index);
         let config = &self.config;
-        Ok(Some(match config.kind {
+        let classes = match config.kind {
             SceneKind::Count | SceneKind::Distance => {
                 let scene = SceneCount::describe(config, index);
                 let class = |object: u32| object as u8 + 1;
-                canvas::mask(config.size, |x, y| scene.object_at(x, y).map_or(0, class))
+                canvas::at_centers(config.size, |x, y| scene.object_at(x, y).map_or(0, class))
             }
             SceneKind::Shape | SceneKind::Texture => {
                 let part = PartShape::describe(config, index);
                 let class = self.label(index).map_or(0, |label| label as u8 + 1);
-                canvas::mask(config.size, |x, y| if part.shows(x, y) { class } else { 0 })
+                canvas::at_centers(config.size, |x, y| if part.shows(x, y) { class } else { 0 })
             }
-        }))
+        };
+        Ok(Some(Mask::new([config.size; 2], classes)))
+    }
+
+    /// Depths along the axis of the camera, not along each ray, of objects and of the ground up to
+    /// 20 m, a unit of the scene being 1 m; what is farther, the sky among it, is unknown. A single
+    /// shape has none.
+    fn depth(&self, index: usize) -> Result<Option<Depth>, DataError> {
+        self.check(index);
+        let config = &self.config;
+        Ok(match config.kind {
+            SceneKind::Count | SceneKind::Distance => {
+                let scene = SceneCount::describe(config, index);
+                let metres = canvas::at_centers(config.size, |x, y| scene.depth_at(x, y));
+                Some(Depth::new([config.size; 2], metres))
+            }
+            SceneKind::Shape | SceneKind::Texture => None,
+        })
     }
 
     fn classes(&self) -> &[String] {
@@ -167,6 +185,17 @@ impl Source for ScenesSource {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_scenes_with_objects_have_depths() {
+        let depth = |kind: &str| {
+            let config = format!("kind={kind},n=1,size=32").parse().unwrap();
+            ScenesSource::new(config).depth(0).unwrap()
+        };
+        assert_eq!((depth("texture"), depth("shape")), (None, None));
+        let found = depth("distance").unwrap();
+        assert_eq!((found.size(), depth("count").unwrap()), ([32, 32], found));
+    }
 
     #[test]
     fn masks_show_the_background_and_what_is_labelled() {

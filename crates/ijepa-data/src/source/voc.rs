@@ -1,7 +1,8 @@
-//! Images with masks in the layout of PASCAL VOC.
+//! Images with masks or depths in the layout of PASCAL VOC.
 
 use std::path::{Path, PathBuf};
 
+use crate::depth::Depth;
 use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
 use crate::mask::Mask;
@@ -11,8 +12,9 @@ use crate::source::split::folder_and_split;
 use crate::source::{ListedSource, Source};
 
 /// The images of `ImageSets/Segmentation/train.txt` (`val.txt`), one name a line, each with
-/// `JPEGImages/NAME.jpg` and the PNG of class indices `SegmentationClass/NAME.png`, in the order of
-/// their names.
+/// `JPEGImages/NAME.jpg`, in the order of their names. Masks are the PNG files of class indices
+/// `SegmentationClass/NAME.png`, depths the PNG files of millimetres `Depth/NAME.png`; only those
+/// that are asked for have to be there.
 ///
 /// # Examples
 ///
@@ -27,7 +29,7 @@ use crate::source::{ListedSource, Source};
 #[derive(Debug, Clone)]
 pub struct VocSource {
     images: ListedSource,
-    masks: PathBuf,
+    folder: PathBuf,
 }
 
 impl VocSource {
@@ -50,8 +52,16 @@ impl VocSource {
         let roots = [folder.join("JPEGImages")];
         Ok(Self {
             images: ListedSource::new(&list, &roots, files.collect(), Vec::new())?,
-            masks: folder.join("SegmentationClass"),
+            folder,
         })
+    }
+
+    /// The bytes and the path of the PNG file in `folder` that goes with image `index`.
+    fn png(&self, folder: &str, index: usize) -> Result<(Vec<u8>, String), DataError> {
+        let image = self.images.path(index);
+        let name = Path::new(image.file_name().unwrap_or_default()).with_extension("png");
+        let path = self.folder.join(folder).join(name);
+        Ok((read_file(&path)?, path.display().to_string()))
     }
 }
 
@@ -77,10 +87,13 @@ impl Source for VocSource {
     }
 
     fn mask(&self, index: usize) -> Result<Option<Mask>, DataError> {
-        let image = self.images.path(index);
-        let name = Path::new(image.file_name().unwrap_or_default()).with_extension("png");
-        let path = self.masks.join(name);
-        Mask::of_png(&read_file(&path)?, &path.display().to_string()).map(Some)
+        let (file, name) = self.png("SegmentationClass", index)?;
+        Mask::of_png(&file, &name).map(Some)
+    }
+
+    fn depth(&self, index: usize) -> Result<Option<Depth>, DataError> {
+        let (file, name) = self.png("Depth", index)?;
+        Depth::of_png(&file, &name).map(Some)
     }
 
     fn classes(&self) -> &[String] {
@@ -94,12 +107,16 @@ mod tests {
 
     use super::*;
 
-    /// Masks are read as places in a palette whatever the palette.
     #[test]
-    fn images_come_with_their_masks_in_the_order_of_their_names() {
+    fn images_come_with_their_masks_and_depths_in_the_order_of_their_names() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        for part in ["ImageSets/Segmentation", "JPEGImages", "SegmentationClass"] {
+        for part in [
+            "ImageSets/Segmentation",
+            "JPEGImages",
+            "SegmentationClass",
+            "Depth",
+        ] {
             fs::create_dir_all(root.join(part)).unwrap();
         }
         let list = |split: &str, names: &str| {
@@ -116,6 +133,9 @@ mod tests {
             let mask = image::GrayImage::from_pixel(3, 2, image::Luma([class]));
             mask.save(root.join(format!("SegmentationClass/{name}.png")))
                 .unwrap();
+            type Millimetres = image::ImageBuffer<image::Luma<u16>, Vec<u16>>;
+            let depth = Millimetres::from_pixel(3, 2, image::Luma([1000 + u16::from(class)]));
+            depth.save(root.join(format!("Depth/{name}.png"))).unwrap();
         }
         let train = VocSource::open(root).unwrap();
         let classes = |source: &VocSource, index| source.mask(index).unwrap().unwrap().classes()[0];
@@ -128,9 +148,16 @@ mod tests {
         let val = VocSource::open(root.join("val")).unwrap();
         assert_eq!((val.len(), classes(&val, 0)), (1, Mask::IGNORED));
 
-        fs::remove_file(root.join("SegmentationClass/c.png")).unwrap();
+        let metres = |source: &VocSource, index| source.depth(index).unwrap().unwrap().metres()[0];
+        assert_eq!([metres(&train, 0), metres(&train, 1)], [1.003, 1.0]);
+
+        for part in ["SegmentationClass/c.png", "Depth/c.png"] {
+            fs::remove_file(root.join(part)).unwrap();
+        }
         let error = val.mask(0).unwrap_err().to_string();
-        assert!(error.contains("c.png"), "{error}");
+        assert!(error.contains("SegmentationClass/c.png"), "{error}");
+        let error = val.depth(0).unwrap_err().to_string();
+        assert!(error.contains("Depth/c.png"), "{error}");
         list("val", "../c\n");
         let error = VocSource::open(root.join("val")).unwrap_err().to_string();
         assert!(error.contains("a path below the data folder"), "{error}");

@@ -1,17 +1,27 @@
 //! What a dense probe is, as data.
 
 use ijepa_model::VisionTransformer;
+use serde::Serialize;
 
 use crate::probe::{ProbeError, check};
 
-/// A dense probe: every learning rate and weight decay is a linear head of its own, and all heads
+/// What tells one head from the others.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct DenseHead {
+    /// Learning rate.
+    pub lr: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+}
+
+/// A probe of pixels: every learning rate and weight decay is a linear head of its own, and all heads
 /// learn from the same batches by AdamW with a cosine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DenseConfig {
     /// Rows and columns of patches.
     pub grid: [usize; 2],
-    /// `[height, width]` at which heads learn; masks of other sizes get it. They are tested at the
-    /// size of each mask.
+    /// `[height, width]` at which heads learn; masks and depths of other sizes get it. They are
+    /// tested at the size of each of those.
     pub size: [usize; 2],
     /// Learning rates.
     pub lrs: Vec<f64>,
@@ -41,10 +51,13 @@ impl DenseConfig {
         }
     }
 
-    /// Learning rate and weight decay of every head.
-    pub(super) fn heads(&self) -> Vec<(f64, f64)> {
-        let decays = |&lr: &f64| self.weight_decays.iter().map(move |&decay| (lr, decay));
-        self.lrs.iter().flat_map(decays).collect()
+    /// Every head.
+    pub(super) fn heads(&self) -> Vec<DenseHead> {
+        let of_lr = |&lr: &f64| {
+            let decays = self.weight_decays.iter();
+            decays.map(move |&weight_decay| DenseHead { lr, weight_decay })
+        };
+        self.lrs.iter().flat_map(of_lr).collect()
     }
 
     /// Checks before anything is computed that every list has an element and every number is in
@@ -70,11 +83,16 @@ impl DenseConfig {
         {
             check(key, count as f64, count > 0, "at least 1")?;
         }
-        for (lr, decay) in self.heads() {
+        for DenseHead { lr, weight_decay } in self.heads() {
             let valid = lr > 0.0 && lr.is_finite();
             check("learning rate", lr, valid, "a number above 0")?;
-            let valid = decay >= 0.0 && decay.is_finite();
-            check("weight decay", decay, valid, "a number of at least 0")?;
+            let valid = weight_decay >= 0.0 && weight_decay.is_finite();
+            check(
+                "weight decay",
+                weight_decay,
+                valid,
+                "a number of at least 0",
+            )?;
         }
         Ok(())
     }

@@ -1,7 +1,9 @@
-//! Heads that say the class of every patch.
+//! Heads that say the class or the depth of every patch.
 
-use ijepa_data::{DataError, FetchError, Fetched, Mask, Source};
-use ijepa_eval::{DenseConfig, Extracted, Features, Segmented, check_masks, dense};
+use ijepa_data::{DataError, Depth, FetchError, Fetched, Mask, Source};
+use ijepa_eval::{
+    DenseConfig, DenseSet, Extracted, Features, check_depths, check_masks, dense, depth,
+};
 use ijepa_testkit::{Replaced, device, noise};
 
 use crate::scenes;
@@ -63,8 +65,31 @@ impl Source for Masked {
         Ok(Some(Mask::new([3, 4], (0..12).map(class).collect())))
     }
 
+    /// A metre more than the number of the class, and nothing of the upper left pixel.
+    fn depth(&self, index: usize) -> Result<Option<Depth>, DataError> {
+        let metres = |patch| match patch {
+            0 => Depth::UNKNOWN,
+            _ if self.classes == 0 => Depth::UNKNOWN,
+            _ => self.class(index, patch) as f32 + 1.0,
+        };
+        Ok(Some(Depth::new([3, 4], (0..12).map(metres).collect())))
+    }
+
     fn classes(&self) -> &[String] {
         &[]
+    }
+}
+
+/// A head that hardly learns and one that learns well.
+fn config() -> DenseConfig {
+    DenseConfig {
+        grid: [3, 4],
+        size: [3, 4],
+        lrs: vec![1e-6, 0.1],
+        weight_decays: vec![0.0],
+        batch_size: 16,
+        epochs: 10,
+        seed: 0,
     }
 }
 
@@ -75,18 +100,10 @@ fn a_dense_probe_learns_what_patches_show() {
         images,
         classes,
     };
-    let config = DenseConfig {
-        grid: [3, 4],
-        size: [3, 4],
-        lrs: vec![1e-6, 0.1],
-        weight_decays: vec![0.0],
-        batch_size: 16,
-        epochs: 10,
-        seed: 0,
-    };
+    let config = config();
     let run = |train: &Masked, test: &Masked, config: &DenseConfig| {
         let (learned, tested) = (train.extracted(), test.extracted());
-        let of = |extracted, source| Segmented { extracted, source };
+        let of = |extracted, source| DenseSet { extracted, source };
         let (train, test) = (of(&learned, train), of(&tested, test));
         dense(train, test, config, &device(), |_| ())
     };
@@ -116,4 +133,75 @@ fn a_dense_probe_learns_what_patches_show() {
     let plain = Replaced::with_files(plain, |_| None);
     let error = check_masks(&train, &plain).unwrap_err();
     assert!(message(&error).contains("has no mask"), "{error}");
+}
+
+#[test]
+fn a_depth_probe_learns_how_far_patches_are() {
+    let set = |seed, images, classes| Masked {
+        seed,
+        images,
+        classes,
+    };
+    let config = DenseConfig {
+        epochs: 40,
+        ..config()
+    };
+    let (train, test) = (set(1, 64, 4), set(2, 10, 4));
+    let (learned, tested) = (train.extracted(), test.extracted());
+    let run = |train: &dyn Source, test: &dyn Source, config: &DenseConfig| {
+        let of = |extracted, source| DenseSet { extracted, source };
+        let sets = [of(&learned, train), of(&tested, test)];
+        depth(sets[0], sets[1], config, &device(), |_| ())
+    };
+    let found = run(&train, &test, &config).unwrap();
+    assert_eq!((found.train_images, found.test_images), (64, 10));
+    assert_eq!((found.best.lr, found.batch_size), (0.1, 16));
+    let scores = found.scores;
+    assert!(scores.rmse < 0.01 && scores.abs_rel < 0.01, "{found:?}");
+    assert_eq!((scores, scores.delta1), (found.heads[1].scores, 100.0));
+    // The mean of the known training pixels, said of all known test pixels.
+    let known = |set: &Masked| -> Vec<f64> {
+        let depths = (0..set.images).flat_map(|image| {
+            let depth = set.depth(image).unwrap().unwrap();
+            depth.known().collect::<Vec<f32>>()
+        });
+        depths.map(f64::from).collect()
+    };
+    let mean = known(&train).iter().sum::<f64>() / (64.0 * 11.0);
+    assert!((found.mean - mean).abs() < 1e-12, "{}", found.mean);
+    let squares = known(&test)
+        .iter()
+        .map(|it| (it - mean).powi(2))
+        .sum::<f64>();
+    let floor = (squares / (10.0 * 11.0)).sqrt();
+    assert!((found.floor.rmse - floor).abs() < 1e-12, "{found:?}");
+    assert!(found.heads[0].scores.rmse > 0.5, "{found:?}");
+    assert_eq!(run(&train, &test, &config).unwrap(), found);
+
+    let message = |train: &dyn Source, test: &dyn Source, config: &DenseConfig| {
+        run(train, test, config).unwrap_err().to_string()
+    };
+    let (blind, far) = (set(1, 64, 0), set(2, 10, 0));
+    let error = message(&blind, &test, &config);
+    assert!(error.contains("no pixel of the training images"), "{error}");
+    let error = message(&train, &far, &config);
+    assert!(error.contains("no pixel of the test images"), "{error}");
+    let wild = DenseConfig {
+        lrs: vec![1e38],
+        ..config.clone()
+    };
+    let error = message(&train, &test, &wild);
+    assert!(error.contains("all 1 heads diverged"), "{error}");
+    let textures = scenes("scenes:kind=texture,n=64,size=16");
+    let error = message(textures.as_ref(), &test, &config);
+    assert!(
+        error.contains("#") && error.contains("has no depths"),
+        "{error}"
+    );
+    let error = check_depths(&train, textures.as_ref()).unwrap_err();
+    assert!(
+        error.to_string().contains("kind count or distance"),
+        "{error}"
+    );
+    check_depths(&train, &test).unwrap();
 }

@@ -1,20 +1,54 @@
-//! `ijepa probe --protocol dense`: linear segmentation of frozen patches.
+//! `ijepa probe --protocol dense` and `depth`: what frozen patches say about every pixel.
 
 use std::time::Instant;
 
-use ijepa_data::Preprocess;
-use ijepa_eval::{DenseConfig, Error, Segmented, check_masks, dense};
+use burn::tensor::Device;
+use ijepa_data::{Preprocess, Source};
+use ijepa_eval::{
+    DenseConfig, DenseError, DenseSet, Error, Progress, check_depths, check_masks, dense, depth,
+};
 use ijepa_model::Pooling;
 
 use super::{FeatureCache, Look, Probe, StatusLine, found::Found, value_name};
 use crate::{context::Context, error::CliError, report::Report};
 
+/// Told after each step.
+type Watch<'a> = &'a mut (dyn FnMut(Progress) + Send);
+
 impl Probe {
-    /// Of the first of several processes, which extract features together.
     pub(super) fn dense(&self, context: &Context) -> Result<Report, CliError> {
+        let heads =
+            |[train, test]: [DenseSet<'_>; 2],
+             config: &DenseConfig,
+             device: &Device,
+             watch: Watch<'_>| dense(train, test, config, device, watch);
+        let found = self.on_pixels(context, check_masks, heads)?;
+        let report = found.map(|found| found.of_masks(&value_name(self.protocol)));
+        Ok(report.unwrap_or_default())
+    }
+
+    pub(super) fn depth(&self, context: &Context) -> Result<Report, CliError> {
+        let heads =
+            |[train, test]: [DenseSet<'_>; 2],
+             config: &DenseConfig,
+             device: &Device,
+             watch: Watch<'_>| depth(train, test, config, device, watch);
+        let found = self.on_pixels(context, check_depths, heads)?;
+        let report = found.map(|found| found.of_depths(&value_name(self.protocol)));
+        Ok(report.unwrap_or_default())
+    }
+
+    /// What `heads` report on training and test images that `check` lets pass. Of the first of
+    /// several processes, which extract features together.
+    fn on_pixels<R>(
+        &self,
+        context: &Context,
+        check: impl Fn(&dyn Source, &dyn Source) -> Result<(), DenseError>,
+        heads: impl Fn([DenseSet<'_>; 2], &DenseConfig, &Device, Watch<'_>) -> Result<R, DenseError>,
+    ) -> Result<Option<Found<R>>, CliError> {
         let images = self
             .pair
-            .images(context, |train, test| Ok(check_masks(train, test)?))?;
+            .images(context, |train, test| Ok(check(train, test)?))?;
         let Look::Encoder(frozen) = &images.look else {
             let protocol = value_name(self.protocol);
             return Err(CliError::NeedsTokens { protocol });
@@ -35,7 +69,8 @@ impl Probe {
             .extraction(&images.look, Pooling::Tokens, whole, context);
         let how = extraction.config.preprocess;
         if !matches!(how, Preprocess::Squash | Preprocess::None) {
-            return Err(CliError::NeedsWholeImages);
+            let protocol = value_name(self.protocol);
+            return Err(CliError::NeedsWholeImages { protocol });
         }
         let cache = self.cache.as_ref().map(FeatureCache::new);
         let of = |named| {
@@ -44,25 +79,24 @@ impl Probe {
                 .extract(look, named, &extraction, context, cache.as_ref())
         };
         let (Some(train), Some(test)) = (of(&images.train)?, of(&images.test)?) else {
-            return Ok(Report::default());
+            return Ok(None);
         };
         let started = Instant::now();
-        let [from, to] =
-            [(&train, &images.train), (&test, &images.test)].map(|(extracted, named)| Segmented {
+        let sets =
+            [(&train, &images.train), (&test, &images.test)].map(|(extracted, named)| DenseSet {
                 extracted,
                 source: named.source.as_ref(),
             });
-        let watch = StatusLine::watch(context.quiet, "training heads");
+        let mut watch = StatusLine::watch(context.quiet, "training heads");
         let device = &context.compute()?.device;
-        let found = dense(from, to, &config, device, watch).map_err(Error::from)?;
-        let found = Found {
-            report: found,
+        let report = heads(sets, &config, device, &mut watch).map_err(Error::from)?;
+        Ok(Some(Found {
+            report,
             encoder: images.look.name(),
             augment: None,
             took: started.elapsed(),
             skipped: [train.skipped, test.skipped].concat(),
             resizing: Some(extraction.resizing),
-        };
-        Ok(found.of_pixels(&value_name(self.protocol)))
+        }))
     }
 }

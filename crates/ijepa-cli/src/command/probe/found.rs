@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ijepa_data::Skipped;
-use ijepa_eval::{DenseReport, ProbeReport};
+use ijepa_eval::{DenseHead, DenseReport, DepthReport, DepthScores, ProbeReport};
 use serde::Serialize;
 use serde_json::json;
 
@@ -78,7 +78,7 @@ impl Found<ProbeReport> {
 }
 
 impl Found<DenseReport> {
-    pub(super) fn of_pixels(&self, protocol: &str) -> Report {
+    pub(super) fn of_masks(&self, protocol: &str) -> Report {
         let report = &self.report;
         let mut text = format!(
             "{} training and {} test images, {} classes\n",
@@ -86,9 +86,8 @@ impl Found<DenseReport> {
         );
         for found in &report.heads {
             text += &format!(
-                "lr {:<6} wd {:<8.3e} mIoU {:5.2} %  pixels {:5.2} %{}\n",
-                found.head.lr,
-                found.head.weight_decay,
+                "{} mIoU {:5.2} %  pixels {:5.2} %{}\n",
+                rates(&found.head),
                 found.miou,
                 found.pixel_accuracy,
                 diverged(found.loss)
@@ -100,6 +99,38 @@ impl Found<DenseReport> {
         );
         self.finished(protocol, &text)
     }
+}
+
+impl Found<DepthReport> {
+    pub(super) fn of_depths(&self, protocol: &str) -> Report {
+        let report = &self.report;
+        let scores = |it: &DepthScores| {
+            format!(
+                "RMSE {:.3} m  AbsRel {:.4}  \u{3b4}1 {:5.2} %",
+                it.rmse, it.abs_rel, it.delta1
+            )
+        };
+        let mut text = format!(
+            "{} training and {} test images, {:.2} m away on average\n",
+            report.train_images, report.test_images, report.mean
+        );
+        for found in &report.heads {
+            text += &format!(
+                "{} {}{}\n",
+                rates(&found.head),
+                scores(&found.scores),
+                diverged(found.loss)
+            );
+        }
+        text += &format!("that mean everywhere: {}\n", scores(&report.floor));
+        text += &format!("best: {}\n", scores(&report.scores));
+        self.finished(protocol, &text)
+    }
+}
+
+/// The rates of a head that learns about pixels.
+fn rates(head: &DenseHead) -> String {
+    format!("lr {:<6} wd {:<8.3e}", head.lr, head.weight_decay)
 }
 
 /// What a head without a loss has done.

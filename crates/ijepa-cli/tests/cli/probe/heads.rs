@@ -122,20 +122,59 @@ fn a_dense_probe_segments_scenes_with_masks() {
     assert_eq!(heads["heads"].as_array().unwrap().len(), 2);
     assert_eq!(heads["batch_size"], 8);
 
+    refuses_what_changes_no_pixel("dense", &on(""));
+}
+
+#[test]
+fn a_depth_probe_says_how_far_the_pixels_of_scenes_are() {
+    let [train, test] = [TRAIN, TEST].map(|spec| spec.replace("kind=texture", "kind=distance"));
+    assert_ne!((&*train, &*test), (TRAIN, TEST));
+    let on = |flags: &str| {
+        let on = on_images(&format!("--protocol depth --epochs 2 {flags}"));
+        on.replace(TRAIN, &train).replace(TEST, &test)
+    };
+    let found = run(&on(""));
+    let promised = [
+        "rmse", "abs_rel", "delta1", "mean", "std", "floor", "best", "heads", "encoder",
+    ];
+    assert!(keys(&found).is_superset(&promised.into()), "{found}");
+    assert_eq!(
+        (&found["protocol"], &found["preprocess"]),
+        (&"depth".into(), &"squash".into())
+    );
+    assert_eq!(found["heads"].as_array().unwrap().len(), 3);
+    let numbers = ["rmse", "abs_rel", "delta1"].map(|key| found["floor"][key].as_f64().unwrap());
+    assert!(numbers.iter().all(|it| *it > 0.0), "{found}");
+    let heads = run(&on("--lr 0.01 --weight-decay 0,0.1 --head-batch 8"));
+    assert_eq!(heads["heads"].as_array().unwrap().len(), 2);
+    assert_eq!(heads["heads"][1]["weight_decay"], 0.1);
+    assert_eq!(heads["batch_size"], 8);
+    refuses_what_changes_no_pixel("depth", &on(""));
+
+    let flat = on_images("--protocol depth");
+    check(
+        &flat,
+        4,
+        "#0` has no depths; they come with voc: and with scenes: of kind count",
+    );
+}
+
+/// The flags and sources that `protocol` refuses, of which `command` is a use on images.
+fn refuses_what_changes_no_pixel(protocol: &str, command: &str) {
     for flag in [
         "pool mean",
         "batch-norm mae",
         "penalty 1",
         "augment protocol",
     ] {
-        check(
-            &on(&format!("--{flag}")),
-            2,
-            "changes nothing in protocol dense",
-        );
+        let error = format!("changes nothing in protocol {protocol}");
+        check(&format!("{command} --{flag}"), 2, &error);
     }
-    check(&on("--preprocess eval"), 2, "masks are of whole images");
-    check(&on("--lr 0"), 2, "learning rate is 0");
-    let pixels = format!("--encoder pixels --train {TRAIN} --test {TEST} --protocol dense");
-    check(&pixels, 2, "`--protocol dense` needs the patch tokens");
+    let crop = format!("{command} --preprocess eval");
+    let error = format!("masks and depths are of whole images: `--protocol {protocol}`");
+    check(&crop, 2, &error);
+    check(&format!("{command} --lr 0"), 2, "learning rate is 0");
+    let pixels = format!("--encoder pixels --train {TRAIN} --test {TEST} --protocol {protocol}");
+    let error = format!("`--protocol {protocol}` needs the patch tokens");
+    check(&pixels, 2, &error);
 }

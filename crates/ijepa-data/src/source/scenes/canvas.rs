@@ -6,7 +6,6 @@ use rand_chacha::ChaCha8Rng;
 use super::{Background, ScenesConfig};
 use crate::error::DataError;
 use crate::image::RgbImage8;
-use crate::mask::Mask;
 use crate::rng::{Purpose, sample_rng, uniform};
 
 /// Linear red, green and blue, 0 to 1 before clamping.
@@ -65,11 +64,11 @@ pub(super) fn render(
     RgbImage8::new(size, size, pixels)
 }
 
-/// The mask whose pixels have the class that `class` gives their centres, see [`render`].
-pub(super) fn mask(size: usize, class: impl Fn(f32, f32) -> u8) -> Mask {
+/// What `value` gives the centres of all pixels, row by row, see [`render`].
+pub(super) fn at_centers<T>(size: usize, value: impl Fn(f32, f32) -> T) -> Vec<T> {
     let center = |at: usize| (at as f32 + 0.5) / size as f32;
-    let pixels = (0..size * size).map(|at| class(center(at % size), center(at / size)));
-    Mask::new([size, size], pixels.collect())
+    let pixels = (0..size * size).map(|at| value(center(at % size), center(at / size)));
+    pixels.collect()
 }
 
 /// A number of mean 0 and variance 1: the sum of four uniform ones, cheap and without tails.

@@ -2,17 +2,11 @@
 
 use serde::Serialize;
 
-use super::confusion::Confusion;
-use crate::probe::first_best;
-
-/// What tells one head from the others.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct DenseHead {
-    /// Learning rate.
-    pub lr: f64,
-    /// Weight decay.
-    pub weight_decay: f64,
-}
+use super::{Segmentation, confusion::Confusion};
+use crate::{
+    dense::{DenseHead, Found, task::Task},
+    probe::first_best,
+};
 
 /// One head and what it achieved on the test images, in percent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,13 +26,13 @@ pub struct DenseHeadReport {
 }
 
 impl DenseHeadReport {
-    pub(super) fn new((lr, weight_decay): (f64, f64), table: &Confusion, loss: f32) -> Self {
+    fn new(head: DenseHead, table: &Confusion, loss: Option<f64>) -> Self {
         Self {
-            head: DenseHead { lr, weight_decay },
+            head,
             miou: table.miou(),
             pixel_accuracy: table.pixel_accuracy(),
             iou: table.iou(),
-            loss: loss.is_finite().then_some(f64::from(loss)),
+            loss,
         }
     }
 }
@@ -65,19 +59,16 @@ pub struct DenseReport {
 }
 
 impl DenseReport {
-    /// The report on `heads`, at least one; `images` are those of training and test.
-    pub(super) fn new(
-        heads: Vec<DenseHeadReport>,
-        images: [usize; 2],
-        classes: usize,
-        batch_size: usize,
-    ) -> Self {
+    pub(super) fn new(found: Found<Segmentation>) -> Self {
+        let heads = found.heads.iter();
+        let heads = heads.map(|(head, table, loss)| DenseHeadReport::new(*head, table, *loss));
+        let heads: Vec<DenseHeadReport> = heads.collect();
         let best = first_best(&heads, |head| head.miou);
         Self {
-            train_images: images[0],
-            test_images: images[1],
-            classes,
-            batch_size,
+            train_images: found.images[0],
+            test_images: found.images[1],
+            classes: found.task.channels(),
+            batch_size: found.batch_size,
             miou: best.miou,
             pixel_accuracy: best.pixel_accuracy,
             best: best.head,

@@ -4,7 +4,7 @@ use ijepa_data::Mask;
 
 /// Pixels by their class and by the class that was found.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Confusion {
+pub(in crate::dense) struct Confusion {
     classes: usize,
     /// `[class, found]`.
     pixels: Vec<u64>,

@@ -1,0 +1,130 @@
+//! The class of every pixel.
+
+mod confusion;
+mod report;
+
+use burn::tensor::{Device, Tensor, TensorData, activation::log_softmax};
+use ijepa_data::{Mask, Source};
+
+pub use report::{DenseHeadReport, DenseReport};
+
+use super::{DenseConfig, DenseError, DenseSet, check_labels, run, task::Task};
+use crate::progress::Progress;
+use confusion::Confusion;
+
+/// Checks before anything is computed that both sets have masks.
+///
+/// # Errors
+///
+/// [`DenseError::NoMask`] with the first image, or [`DenseError::Data`].
+pub fn check_masks(train: &dyn Source, test: &dyn Source) -> Result<(), DenseError> {
+    check_labels::<Mask>(train, test)
+}
+
+/// Trains a linear layer on the patches of images and tests it on those of others.
+///
+/// The logits of a patch grid are interpolated bilinearly to the size of a mask (corners not
+/// aligned, as PyTorch's `align_corners=False`), and the loss is the cross-entropy of all pixels of
+/// a batch that have a class. `progress` is told after each step.
+///
+/// # Errors
+///
+/// A [`DenseError`] if the configuration is out of range, the features are no patches, masks are
+/// missing or damaged, or all heads diverge.
+pub fn dense(
+    train: DenseSet<'_>,
+    test: DenseSet<'_>,
+    config: &DenseConfig,
+    device: &Device,
+    progress: impl FnMut(Progress) + Send,
+) -> Result<DenseReport, DenseError> {
+    let found = run::<Segmentation>(train, test, config, device, progress)?;
+    Ok(DenseReport::new(found))
+}
+
+/// Segmentation into classes 0 to `last`.
+#[derive(Debug)]
+pub(super) struct Segmentation {
+    last: u8,
+}
+
+impl Task for Segmentation {
+    type Labels = Mask;
+    /// 1 for the class of every pixel and 0 for all others, `[batch, classes, height, width]`;
+    /// pixels that are ignored have none. Also the number of those that are not.
+    type Targets = (Tensor<4>, usize);
+    type Scores = Confusion;
+
+    fn of(masks: &[Mask]) -> Option<Self> {
+        let last = masks.iter().filter_map(Mask::last_class).max()?;
+        Some(Self { last })
+    }
+
+    fn channels(&self) -> usize {
+        usize::from(self.last) + 1
+    }
+
+    fn targets(&self, masks: &[&Mask], device: &Device) -> Self::Targets {
+        let classes = self.channels();
+        let [height, width] = masks[0].size();
+        let area = height * width;
+        let mut values = vec![0.0_f32; masks.len() * classes * area];
+        let mut pixels = 0;
+        for (mask, values) in masks.iter().zip(values.chunks_exact_mut(classes * area)) {
+            let known = mask.classes().iter().enumerate();
+            for (at, &class) in known.filter(|(_, class)| **class != Mask::IGNORED) {
+                values[usize::from(class) * area + at] = 1.0;
+                pixels += 1;
+            }
+        }
+        let data = TensorData::new(values, [masks.len(), classes, height, width]);
+        (Tensor::from_data(data, device), pixels)
+    }
+
+    /// Mean cross-entropy of the pixels that have a class.
+    fn loss(&self, logits: Tensor<4>, (targets, pixels): &Self::Targets) -> Tensor<1> {
+        let sum = (log_softmax(logits, 1) * targets.clone()).sum();
+        sum / -((*pixels).max(1) as f64)
+    }
+
+    fn look(&mut self, mask: &Mask, name: impl FnOnce() -> String) -> Result<bool, DenseError> {
+        let (last, shown) = (self.last, mask.last_class());
+        match shown.filter(|&class| class > last) {
+            Some(class) => Err(DenseError::UnknownClass {
+                name: name(),
+                class,
+                last,
+            }),
+            None => Ok(shown.is_some()),
+        }
+    }
+
+    fn scores(&self) -> Confusion {
+        Confusion::new(self.channels())
+    }
+
+    fn count(&self, table: &mut Confusion, mask: &Mask, logits: Tensor<4>) {
+        let classes = logits.argmax(1).into_data();
+        let classes = classes.iter::<i64>().map(|class| class as usize);
+        table.count(mask.classes(), &classes.collect::<Vec<usize>>());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dense::golden;
+
+    #[test]
+    fn interpolation_loss_and_gradients_are_pytorchs() {
+        let golden = golden::golden("dense");
+        let last = golden.shape("bias")[0] as u8 - 1;
+        golden::check(
+            &golden,
+            &Segmentation { last },
+            ["mask", "logits"],
+            |name| golden.i64s(name),
+            |size, map| Mask::new(size, map.iter().map(|&class| class as u8).collect()),
+        );
+    }
+}
