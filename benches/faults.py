@@ -126,7 +126,7 @@ def weights(out):
 
 
 def finish(args, out):
-    subprocess.run(job_command(args, out), check=True, env=environment())
+    subprocess.run(job_command(args, out), check=True, env=environment(), stdout=subprocess.DEVNULL)
     return weights(out)
 
 
@@ -216,7 +216,7 @@ def main():
     }
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        subprocess.run(run_command(args, folder / "whole"), check=True)
+        subprocess.run(run_command(args, folder / "whole"), check=True, stdout=subprocess.DEVNULL)
         expected = weights(folder / "whole")
         for number, (name, fault) in enumerate(faults.items()):
             out = folder / str(number)
