@@ -3,6 +3,9 @@
 //! Which backend runs an operation is found at run time, from the device of its tensors.
 
 #[cfg(feature = "fusion")]
+mod specs;
+
+#[cfg(feature = "fusion")]
 use burn::{backend::fusion::custom::TensorSpec, tensor::Shape};
 use burn::{
     backend::{Backend, ExtensionType, backend_extension, tensor::FloatTensor},
@@ -15,6 +18,8 @@ use crate::{
     plain,
     update::{AdamWRule, AdamWTensors},
 };
+#[cfg(feature = "fusion")]
+use specs::{mixed_spec, narrow_spec};
 
 /// Scale and offset of a norm, `[features]`, or their gradients.
 #[derive(Debug, Clone, ExtensionType)]
@@ -97,20 +102,6 @@ pub(crate) struct BiasGeluGradients<B: Backend> {
     pub(crate) bias: FloatTensor<B>,
     /// The output of the forward pass.
     pub(crate) output: FloatTensor<B>,
-}
-
-/// Shape and type of `x` [narrowed](Primitives::narrow).
-#[cfg(feature = "fusion")]
-fn narrow_spec(x: &TensorSpec, dtype: &Option<FloatDType>) -> TensorSpec {
-    let dtype = dtype.map_or(x.dtype, Into::into);
-    TensorSpec::new(x.shape.clone(), dtype)
-}
-
-/// Shape and type of the attention's output for `qkv`.
-#[cfg(feature = "fusion")]
-fn mixed_spec(qkv: &TensorSpec, first: &usize) -> TensorSpec {
-    let [batch, tokens, triple] = qkv.shape.dims::<3>();
-    TensorSpec::new(Shape::new([batch, tokens - first, triple / 3]), qkv.dtype)
 }
 
 /// The formulas, by default in Burn's operations; a backend overrides what it does better.
