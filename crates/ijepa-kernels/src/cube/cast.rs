@@ -10,8 +10,8 @@ use burn_cubecl::{
 
 use super::{
     elem,
-    lanes::{address_type, elementwise, empty, is_narrow_float, with_shape},
-    slots::{arguments, flat, next, shaped, shapes_of, slots_of, vectors_of},
+    lanes::{empty, is_narrow_float},
+    slots::{Spread, arguments, flat, next, shaped, shapes_of, slots_of},
 };
 use crate::list::Tensors;
 
@@ -35,38 +35,29 @@ fn cast_kernel<O: Float, N: Size>(
     }
 }
 
-/// Whether the kernel writes `dtype`.
-pub(super) fn writes(dtype: FloatDType) -> bool {
-    dtype != FloatDType::F32 && is_narrow_float(dtype.into())
+/// Whether the kernel takes `x` and writes `dtype`.
+pub(super) fn fits(x: &[CubeTensor], dtype: FloatDType) -> bool {
+    let narrower = dtype != FloatDType::F32 && is_narrow_float(dtype.into());
+    let takes = |x: &CubeTensor| x.dtype == DType::F32 && x.meta.num_elements() > 0;
+    narrower && x.iter().all(takes)
 }
 
-/// `x`, in f32, in `dtype`.
-pub(super) fn cast(x: CubeTensor, dtype: DType) -> CubeTensor {
-    let shape = x.meta.shape().clone();
-    let flat = flat(Tensors(vec![x]));
-    let [narrow] = <[CubeTensor; 1]>::try_from(launch(flat, dtype)).expect("one tensor for one");
-    with_shape(narrow, shape)
-}
-
-/// Every tensor of `x`, all f32, in `dtype`.
-pub(super) fn cast_all(x: Tensors<CubeBackend>, dtype: DType) -> Tensors<CubeBackend> {
+/// Every tensor of `x` in `dtype`.
+pub(super) fn cast(x: Tensors<CubeBackend>, dtype: FloatDType) -> Tensors<CubeBackend> {
     let shapes = shapes_of(&x);
     let mut x = flat(x);
     // An input and an output each.
     let slots = slots_of(&x[0], 2, &[]);
     let mut outputs = Vec::new();
     while !x.is_empty() {
-        outputs.extend(launch(next(&mut x, slots), dtype));
+        outputs.extend(launch(next(&mut x, slots), dtype.into()));
     }
     shaped(outputs, &shapes)
 }
 
 fn launch(x: Vec<CubeTensor>, dtype: DType) -> Vec<CubeTensor> {
-    let client = x[0].client.clone();
     let slots = x.len();
-    let (size, totals) = vectors_of(&x);
-    let (count, dim) = elementwise(&client, totals.iter().sum());
-    let address = address_type(&x.iter().collect::<Vec<_>>());
+    let spread = Spread::over(&x);
     let outputs: Vec<CubeTensor> = x
         .iter()
         .map(|x| empty(x, x.meta.shape().clone(), dtype))
@@ -74,14 +65,14 @@ fn launch(x: Vec<CubeTensor>, dtype: DType) -> Vec<CubeTensor> {
     // SAFETY: units past the last vector do nothing; tensors of a place have the same size.
     unsafe {
         cast_kernel::launch_unchecked(
-            &client,
-            count,
-            dim,
-            address,
-            size,
+            &spread.client,
+            spread.count,
+            spread.dim,
+            spread.address,
+            spread.size,
             arguments(x),
             arguments(outputs.clone()),
-            totals.into_iter().collect(),
+            spread.totals.into_iter().collect(),
             slots,
             elem(&outputs[0]),
         );

@@ -28,6 +28,8 @@ mod squares;
 mod testing;
 mod update;
 
+use std::slice::from_ref;
+
 use burn::tensor::{DType, FloatDType};
 use burn_cubecl::{CubeBackend, cubecl::ir::ElemType, tensor::CubeTensor};
 
@@ -74,17 +76,18 @@ fn lists_of_f32<const N: usize>(lists: [&Tensors<CubeBackend>; N]) -> bool {
 
 impl Primitives for CubeBackend {
     fn narrow(x: CubeTensor, dtype: Option<FloatDType>) -> CubeTensor {
-        let narrower = dtype.filter(|_| fit([&x]) && x.dtype == DType::F32);
-        match narrower.filter(|&dtype| cast::writes(dtype)) {
-            Some(dtype) => cast::cast(x, dtype.into()),
+        match dtype.filter(|&dtype| cast::fits(from_ref(&x), dtype)) {
+            Some(dtype) => {
+                let narrow = cast::cast(Tensors(vec![x]), dtype).0.pop();
+                narrow.expect("a tensor for a tensor")
+            }
             None => plain::narrow::<Self>(x, dtype),
         }
     }
 
     fn narrow_all(x: Tensors<Self>, dtype: FloatDType) -> Tensors<Self> {
-        let usable = lists_of_f32([&x]) && cast::writes(dtype);
-        or_plain!(usable, narrow_all(x, dtype));
-        cast::cast_all(x, dtype.into())
+        or_plain!(cast::fits(&x.0, dtype), narrow_all(x, dtype));
+        cast::cast(x, dtype)
     }
 
     fn add_onto(residual: CubeTensor, x: CubeTensor, bias: CubeTensor) -> CubeTensor {

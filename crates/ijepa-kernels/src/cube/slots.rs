@@ -8,7 +8,7 @@ use burn_cubecl::{
     tensor::CubeTensor,
 };
 
-use super::lanes::{longest_vector, output_for, with_shape};
+use super::lanes::{address_type, elementwise, longest_vector, output_for, with_shape};
 use crate::list::Tensors;
 
 /// Tensors of a launch at most; more make longer kernels, not faster ones.
@@ -57,6 +57,34 @@ pub(super) fn vectors_of(tensors: &[CubeTensor]) -> (usize, Vec<usize>) {
     let fits = |size| lengths().all(|length| length.is_multiple_of(size));
     let size = longest_vector(&tensors[0], DType::F32.size(), fits);
     (size, lengths().map(|length| length / size).collect())
+}
+
+/// One unit for each vector of some tensors, one tensor after the other.
+pub(super) struct Spread {
+    pub(super) client: Client,
+    pub(super) count: CubeCount,
+    pub(super) dim: CubeDim,
+    pub(super) address: AddressType,
+    /// Elements of a vector.
+    pub(super) size: usize,
+    /// Vectors of each tensor.
+    pub(super) totals: Vec<usize>,
+}
+
+impl Spread {
+    pub(super) fn over(tensors: &[CubeTensor]) -> Self {
+        let client = tensors[0].client.clone();
+        let (size, totals) = vectors_of(tensors);
+        let (count, dim) = elementwise(&client, totals.iter().sum());
+        Self {
+            client,
+            count,
+            dim,
+            address: address_type(&tensors.iter().collect::<Vec<_>>()),
+            size,
+            totals,
+        }
+    }
 }
 
 /// Where new values go: the memory of `tensors`, which are the arguments from `position` on, or if

@@ -9,10 +9,7 @@ use burn_cubecl::{
     tensor::CubeTensor,
 };
 
-use super::{
-    lanes::{address_type, elementwise},
-    slots::{arguments, flat, next, outputs_for, shaped, shapes_of, slots_of, vectors_of},
-};
+use super::slots::{Spread, arguments, flat, next, outputs_for, shaped, shapes_of, slots_of};
 use crate::{
     list::Tensors,
     update::{AdamWRule, AdamWTensors},
@@ -159,22 +156,19 @@ pub(super) fn adamw(
 
 fn adamw_launch(tensors: [Vec<CubeTensor>; 4], rules: &[AdamWRule]) -> [Vec<CubeTensor>; 3] {
     let [parameters, firsts, seconds, gradients] = tensors;
-    let client = gradients[0].client.clone();
     let slots = rules.len();
-    let (size, totals) = vectors_of(&gradients);
-    let (count, dim) = elementwise(&client, totals.iter().sum());
-    let address = address_type(&gradients.iter().collect::<Vec<_>>());
+    let spread = Spread::over(&gradients);
     let (new_parameters, parameters_out) = outputs_for(&parameters, 0);
     let (new_firsts, firsts_out) = outputs_for(&firsts, slots);
     let (new_seconds, seconds_out) = outputs_for(&seconds, 2 * slots);
     // SAFETY: units past the last vector do nothing; tensors of a place have the same size.
     unsafe {
         adamw_kernel::launch_unchecked(
-            &client,
-            count,
-            dim,
-            address,
-            size,
+            &spread.client,
+            spread.count,
+            spread.dim,
+            spread.address,
+            spread.size,
             arguments(parameters),
             arguments(firsts),
             arguments(seconds),
@@ -183,7 +177,7 @@ fn adamw_launch(tensors: [Vec<CubeTensor>; 4], rules: &[AdamWRule]) -> [Vec<Cube
             firsts_out.into_iter().collect(),
             seconds_out.into_iter().collect(),
             rules.iter().map(RuleLaunch::of).collect(),
-            totals.into_iter().collect(),
+            spread.totals.into_iter().collect(),
             slots,
         );
     }
@@ -208,26 +202,23 @@ pub(super) fn blend(
 }
 
 fn blend_launch(x: Vec<CubeTensor>, y: Vec<CubeTensor>, [a, b]: [f64; 2]) -> Vec<CubeTensor> {
-    let client = x[0].client.clone();
     let slots = x.len();
-    let (size, totals) = vectors_of(&x);
-    let (count, dim) = elementwise(&client, totals.iter().sum());
-    let address = address_type(&x.iter().collect::<Vec<_>>());
+    let spread = Spread::over(&x);
     let (outputs, outputs_out) = outputs_for(&x, 0);
     // SAFETY: units past the last vector do nothing; tensors of a place have the same size.
     unsafe {
         blend_kernel::launch_unchecked(
-            &client,
-            count,
-            dim,
-            address,
-            size,
+            &spread.client,
+            spread.count,
+            spread.dim,
+            spread.address,
+            spread.size,
             arguments(x),
             arguments(y),
             outputs_out.into_iter().collect(),
             a as f32,
             b as f32,
-            totals.into_iter().collect(),
+            spread.totals.into_iter().collect(),
             slots,
         );
     }
@@ -247,24 +238,21 @@ pub(super) fn scale(x: Tensors<CubeBackend>, factor: CubeTensor) -> Tensors<Cube
 }
 
 fn scale_launch(x: Vec<CubeTensor>, factor: CubeTensor) -> Vec<CubeTensor> {
-    let client = x[0].client.clone();
     let slots = x.len();
-    let (size, totals) = vectors_of(&x);
-    let (count, dim) = elementwise(&client, totals.iter().sum());
-    let address = address_type(&x.iter().collect::<Vec<_>>());
+    let spread = Spread::over(&x);
     let (outputs, outputs_out) = outputs_for(&x, 0);
     // SAFETY: units past the last vector do nothing; tensors of a place have the same size.
     unsafe {
         scale_kernel::launch_unchecked(
-            &client,
-            count,
-            dim,
-            address,
-            size,
+            &spread.client,
+            spread.count,
+            spread.dim,
+            spread.address,
+            spread.size,
             arguments(x),
             outputs_out.into_iter().collect(),
             factor.into_tensor_arg(),
-            totals.into_iter().collect(),
+            spread.totals.into_iter().collect(),
             slots,
         );
     }

@@ -13,27 +13,17 @@ use super::{FeatureCache, Look, Probe, StatusLine, found::Found, value_name};
 use crate::{context::Context, error::CliError, report::Report};
 
 /// Told after each step.
-type Watch<'a> = &'a mut (dyn FnMut(Progress) + Send);
+type Watch = Box<dyn FnMut(Progress) + Send>;
 
 impl Probe {
     pub(super) fn dense(&self, context: &Context) -> Result<Report, CliError> {
-        let heads =
-            |[train, test]: [DenseSet<'_>; 2],
-             config: &DenseConfig,
-             device: &Device,
-             watch: Watch<'_>| dense(train, test, config, device, watch);
-        let found = self.on_pixels(context, check_masks, heads)?;
+        let found = self.on_pixels(context, check_masks, dense)?;
         let report = found.map(|found| found.of_masks(&value_name(self.protocol)));
         Ok(report.unwrap_or_default())
     }
 
     pub(super) fn depth(&self, context: &Context) -> Result<Report, CliError> {
-        let heads =
-            |[train, test]: [DenseSet<'_>; 2],
-             config: &DenseConfig,
-             device: &Device,
-             watch: Watch<'_>| depth(train, test, config, device, watch);
-        let found = self.on_pixels(context, check_depths, heads)?;
+        let found = self.on_pixels(context, check_depths, depth)?;
         let report = found.map(|found| found.of_depths(&value_name(self.protocol)));
         Ok(report.unwrap_or_default())
     }
@@ -44,7 +34,13 @@ impl Probe {
         &self,
         context: &Context,
         check: impl Fn(&dyn Source, &dyn Source) -> Result<(), DenseError>,
-        heads: impl Fn([DenseSet<'_>; 2], &DenseConfig, &Device, Watch<'_>) -> Result<R, DenseError>,
+        heads: impl Fn(
+            DenseSet<'_>,
+            DenseSet<'_>,
+            &DenseConfig,
+            &Device,
+            Watch,
+        ) -> Result<R, DenseError>,
     ) -> Result<Option<Found<R>>, CliError> {
         let images = self
             .pair
@@ -82,14 +78,14 @@ impl Probe {
             return Ok(None);
         };
         let started = Instant::now();
-        let sets =
+        let [from, to] =
             [(&train, &images.train), (&test, &images.test)].map(|(extracted, named)| DenseSet {
                 extracted,
                 source: named.source.as_ref(),
             });
-        let mut watch = StatusLine::watch(context.quiet, "training heads");
+        let watch = Box::new(StatusLine::watch(context.quiet, "training heads"));
         let device = &context.compute()?.device;
-        let report = heads(sets, &config, device, &mut watch).map_err(Error::from)?;
+        let report = heads(from, to, &config, device, watch).map_err(Error::from)?;
         Ok(Some(Found {
             report,
             encoder: images.look.name(),
