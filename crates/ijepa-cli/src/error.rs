@@ -48,6 +48,8 @@ pub(crate) enum CliError {
     EncoderOfWholeCheckpoint,
     #[error("`--{flag} {}` is a folder, expected a file name", path.display())]
     OutIsFolder { flag: &'static str, path: PathBuf },
+    #[error("`--{flag} {}`: pictures are PNG files, expected a name that ends in .png", path.display())]
+    NoPngName { flag: &'static str, path: PathBuf },
     #[error("`{}` already exists, choose another name", path.display())]
     Exists { path: PathBuf },
     #[error(transparent)]
@@ -88,6 +90,8 @@ pub(crate) enum CliError {
         #[source]
         source: std::io::Error,
     },
+    #[error("stopped before all requests were answered")]
+    CutShort,
     #[error("cannot listen for Ctrl-C")]
     Signals(#[source] std::io::Error),
     #[error(
@@ -151,7 +155,7 @@ impl CliError {
             Self::Viz(error) => drawing(error),
             Self::Study(error) => comparing(error),
             Self::Rcdm(error) => decoding(error),
-            Self::Interrupted { .. } => exit_code::INTERRUPTED,
+            Self::Interrupted { .. } | Self::CutShort => exit_code::INTERRUPTED,
             Self::Device(_)
             | Self::OneProcess { .. }
             | Self::RemoteAddress { .. }
@@ -161,6 +165,7 @@ impl CliError {
             | Self::ArchWithoutRandom
             | Self::EncoderOfWholeCheckpoint
             | Self::OutIsFolder { .. }
+            | Self::NoPngName { .. }
             | Self::VariantFile { .. }
             | Self::TaskPairs { .. }
             | Self::ChangesNothing { .. }

@@ -16,7 +16,19 @@ pub(crate) fn check_name(flag: &'static str, path: &Path) -> Result<(), CliError
     Ok(())
 }
 
-/// Writes `picture` as a PNG, whatever the name of the file.
+/// Refuses what is no name for a picture before work begins: a folder, or another kind of file.
+pub(crate) fn check_png(flag: &'static str, path: &Path) -> Result<(), CliError> {
+    check_name(flag, path)?;
+    match path.extension() {
+        Some(other) if !other.eq_ignore_ascii_case("png") => Err(CliError::NoPngName {
+            flag,
+            path: path.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Writes `picture` as a PNG.
 pub(crate) fn write_png(picture: &RgbPicture, path: &Path) -> Result<(), CliError> {
     Ok(write_bytes(path, ijepa_report::png(picture))?)
 }

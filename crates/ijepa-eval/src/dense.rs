@@ -63,17 +63,45 @@ impl DenseSet<'_> {
     }
 }
 
-/// That the first image of both sets has labels, if there is one.
+/// That all images have labels, both sets a pixel that counts, and test images no class that no
+/// training image shows. Of an empty set nothing is asked.
 fn check_labels<L: PixelLabels>(train: &dyn Source, test: &dyn Source) -> Result<(), DenseError> {
-    for source in [train, test]
-        .into_iter()
-        .filter(|source| !source.is_empty())
-    {
-        if L::read(source, 0)?.is_none() {
-            return Err(L::missing(source.name(0)));
-        }
+    let labels = |source: &dyn Source, index| {
+        let labels = L::read(source, index)?;
+        labels.ok_or_else(|| L::missing(source.name(index)))
+    };
+    let mut last = None;
+    for index in 0..train.len() {
+        last = last.max(labels(train, index)?.last_class());
     }
-    Ok(())
+    if last.is_none() && !train.is_empty() {
+        return Err(L::none_known(Split::Train));
+    }
+    let mut any_known = test.is_empty();
+    for index in 0..test.len() {
+        let name = || test.name(index);
+        any_known |= counts(&labels(test, index)?, last.unwrap_or(u8::MAX), name)?;
+    }
+    match any_known {
+        true => Ok(()),
+        false => Err(L::none_known(Split::Test)),
+    }
+}
+
+/// Whether a pixel of a test image counts; `last` is the largest class of the training images.
+fn counts<L: PixelLabels>(
+    labels: &L,
+    last: u8,
+    name: impl FnOnce() -> String,
+) -> Result<bool, DenseError> {
+    match labels.last_class() {
+        Some(class) if class > last => Err(DenseError::UnknownClass {
+            name: name(),
+            class,
+            last,
+        }),
+        found => Ok(found.is_some()),
+    }
 }
 
 /// What the heads of a task achieved.
@@ -106,16 +134,20 @@ fn run<T: Task>(
     if !dim.is_multiple_of(patches) {
         return Err(DenseError::Patches { dim, patches });
     }
+    let mut last = None;
     let labels = (0..train.images()).map(|row| {
         let labels: T::Labels = train.labels(row)?;
+        last = last.max(labels.last_class());
         Ok(labels.resized(config.size))
     });
     let labels = labels.collect::<Result<Vec<T::Labels>, DenseError>>()?;
-    let task = T::of(&labels).ok_or_else(|| T::Labels::none_known(Split::Train))?;
+    let task = last.and_then(|last| Some((T::of(&labels, last)?, last)));
+    let (task, last) = task.ok_or_else(|| T::Labels::none_known(Split::Train))?;
     let device = device.clone().without_autodiff();
     let mut heads = PatchHeads::new(config, [dim / patches, task.channels()], &device);
     let known = (&task, labels.as_slice());
     let losses = learn(&mut heads, train, known, config, &device, &mut progress);
+    let task = (task, last);
     let (task, scores) = on_workers(&device, || judge(heads, task, test, config, &device))?;
     let heads = config.heads().into_iter().zip(scores).zip(losses);
     let heads = heads.map(|((head, scores), loss)| {
@@ -171,7 +203,7 @@ fn learn<T: Task>(
 /// What each head makes of the test images, each at the size of its labels.
 fn judge<T: Task>(
     heads: PatchHeads,
-    mut task: T,
+    (mut task, last): (T, u8),
     test: DenseSet<'_>,
     config: &DenseConfig,
     device: &Device,
@@ -181,7 +213,8 @@ fn judge<T: Task>(
     let mut any_known = false;
     for row in 0..test.images() {
         let labels: T::Labels = test.labels(row)?;
-        any_known |= task.look(&labels, || test.name(row))?;
+        any_known |= counts(&labels, last, || test.name(row))?;
+        task.look(&labels);
         let upsample = match upsample.take().filter(|it| it.size() == labels.size()) {
             Some(same) => upsample.insert(same),
             None => upsample.insert(Upsample::new(config.grid, labels.size(), device)),

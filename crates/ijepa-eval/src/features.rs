@@ -17,8 +17,8 @@ pub use extract::{
     extract_pixels, extract_with_progress, for_each_batch, natural_size, preprocess_of,
 };
 pub use shares::{embed_together, extract_together};
-pub(crate) use store::read_names;
 pub use store::{FeatureFileError, FeatureFormat, StoredFeatures, read_features};
+pub(crate) use store::{HowRead, read_names};
 
 pub(crate) use digest::weights_digest;
 pub(crate) use extract::{collect, on_images, values};

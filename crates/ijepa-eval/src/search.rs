@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use ijepa_model::{Pooling, VisionTransformer};
 
 use crate::{
-    Error, FeatureFileError, Features, StoredFeatures,
-    features::{read_names, weights_digest},
+    Error, ExtractConfig, FeatureFileError, Features, StoredFeatures,
+    features::{HowRead, read_names, weights_digest},
     knn::most_similar,
     read_features,
 };
@@ -18,6 +18,7 @@ pub struct SearchIndex {
     stored: StoredFeatures,
     names: Vec<String>,
     pooling: Pooling,
+    read: HowRead,
 }
 
 /// An image that was found.
@@ -42,7 +43,7 @@ impl SearchIndex {
     /// was made.
     pub fn open(path: &Path) -> Result<Self, FeatureFileError> {
         let names = read_names(path)?;
-        let stored = read_features(path)?;
+        let mut stored = read_features(path)?;
         let pooling = match stored.pool.as_deref() {
             Some("mean") => Some(Pooling::Mean),
             Some("concat4") => Some(Pooling::Concat4),
@@ -52,9 +53,10 @@ impl SearchIndex {
             path: path.to_owned(),
             why: why.to_owned(),
         };
-        let unsaid = "it does not say which encoder made it; embed the images again";
+        let unsaid = "it does not say which encoder made it and how; embed the images again";
         let pooling = pooling.ok_or_else(|| bad(unsaid))?;
         stored.weights.as_ref().ok_or_else(|| bad(unsaid))?;
+        let read = stored.read.take().ok_or_else(|| bad(unsaid))?;
         if names.len() != stored.features.images() {
             return Err(bad("it has not as many paths as features"));
         }
@@ -63,12 +65,29 @@ impl SearchIndex {
             stored,
             names,
             pooling,
+            read,
         })
     }
 
     /// How tokens became its features.
     pub fn pooling(&self) -> Pooling {
         self.pooling
+    }
+
+    /// `[height, width]` of the images that its encoder took.
+    pub fn image_size(&self) -> [usize; 2] {
+        self.read.image_size
+    }
+
+    /// `config` with images read and pooled as those of the file were.
+    ///
+    /// # Errors
+    ///
+    /// [`FeatureFileError::Read`] if this build cannot read them so.
+    pub fn extraction(&self, config: ExtractConfig) -> Result<ExtractConfig, FeatureFileError> {
+        let (path, pooling) = (self.path.clone(), self.pooling);
+        let config = self.read.apply(ExtractConfig { pooling, ..config });
+        config.map_err(|why| FeatureFileError::Read { path, why })
     }
 
     /// Number of its images.

@@ -228,7 +228,7 @@ impl Encoder {
     }
 
     fn of_files(&self, paths: Paths, config: &ExtractConfig) -> PyResult<Features> {
-        let source = ListedSource::files(paths.all());
+        let source = ListedSource::files_there(paths.all()).or_raise()?;
         let extracted = extract(&self.network(), &source, config, &self.device).or_raise()?;
         match extracted.skipped.first() {
             Some(image) => {

@@ -6,9 +6,19 @@ mod metrics;
 mod refusal;
 mod routes;
 
-use std::{future::Future, io, net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    future::{Future, IntoFuture, pending},
+    io::{self, ErrorKind},
+    net::TcpListener,
+    pin::Pin,
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use ijepa_data::{Decoding, Preprocess};
+
+use tokio::{sync::watch, time::sleep};
 
 use crate::routes::Service;
 
@@ -59,13 +69,15 @@ pub struct ServeConfig {
     pub max_images: usize,
     /// How long a request may take to arrive.
     pub arrival: Duration,
+    /// How long requests may still take to arrive, and answers to leave, once the service stops.
+    pub last_call: Duration,
     /// Threads that decode, at least 1.
     pub workers: usize,
 }
 
 impl Default for ServeConfig {
     /// 32 images within 4 ms; 256 requests of 16 MiB, 64 images and 50 million pixels an image
-    /// that arrive within 30 s; 2 threads.
+    /// that arrive within 30 s, 2 s once the service stops; 2 threads.
     fn default() -> Self {
         Self {
             batch_size: 32,
@@ -75,29 +87,33 @@ impl Default for ServeConfig {
             max_pixels: 50_000_000,
             max_images: 64,
             arrival: Duration::from_secs(30),
+            last_call: Duration::from_secs(2),
             workers: 2,
         }
     }
 }
 
 /// Answers requests until the process is told to stop (Ctrl-C, and where the system has it the
-/// request to terminate); those under way are answered first.
+/// request to terminate); those that have arrived are answered first, or not if it is told again.
 ///
 /// `POST /embed` takes the bytes of an image or a form (`multipart/form-data`) of several and gives
 /// `{"model", "dim", "embeddings"}`, a row an image in their order. `GET /healthz` answers while
 /// the service does, `GET /metrics` is for Prometheus. Refusals are `{"error"}`: 400 for a broken
-/// form, 408 for a request that does not arrive, 413 for one too large, 415 for what is no image,
-/// 422 for a damaged one, 429 for one too many.
+/// form, 404 for another path and 405 for another method, 408 for a request that does not arrive,
+/// 413 for one too large, 415 for what is no image, 422 for a damaged one, 429 for one too many,
+/// 503 for one that arrives after the last call.
 ///
 /// # Errors
 ///
-/// If the listener or the runtime fails.
+/// If the listener or the runtime fails; [`ErrorKind::Interrupted`] if the process was told to stop
+/// twice.
 ///
 /// # Panics
 ///
 /// Panics if a number of `config` that says "at least 1" is 0.
 pub fn serve(listener: TcpListener, model: Model, config: ServeConfig) -> io::Result<()> {
-    runtime(config)?.block_on(run(listener, model, config, stop()))
+    let signals = || [signal(), Box::pin(async { signal().await }) as Stop];
+    serve_between(listener, model, config, signals)
 }
 
 /// As [`serve`], until `stop` is ready.
@@ -115,7 +131,35 @@ pub fn serve_until(
     config: ServeConfig,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    runtime(config)?.block_on(run(listener, model, config, stop))
+    let stops = || [Box::pin(stop) as Stop, Box::pin(pending())];
+    serve_between(listener, model, config, stops)
+}
+
+/// Ready when the service is to stop.
+type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Serves until the first of `stops`, and until the second at the longest.
+fn serve_between(
+    listener: TcpListener,
+    model: Model,
+    config: ServeConfig,
+    stops: impl FnOnce() -> [Stop; 2],
+) -> io::Result<()> {
+    let runtime = runtime(config)?;
+    let served = runtime.block_on(async { run(listener, model, config, stops()).await });
+    match served {
+        Ok(computing) => {
+            // With it go connections on which nobody says anything, and the last way to the model.
+            drop(runtime);
+            computing
+                .join()
+                .map_err(|_| io::Error::other("the model's thread panicked"))
+        }
+        Err(error) => {
+            runtime.shutdown_background();
+            Err(error)
+        }
+    }
 }
 
 fn runtime(config: ServeConfig) -> io::Result<tokio::runtime::Runtime> {
@@ -128,45 +172,89 @@ fn runtime(config: ServeConfig) -> io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
+/// Answers requests; gives the thread of the model, which ends when nobody can ask it any more.
 async fn run(
     listener: TcpListener,
     model: Model,
     config: ServeConfig,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
+    [stop, at_once]: [Stop; 2],
+) -> io::Result<JoinHandle<()>> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let (service, batches) = Service::new(model, config);
+    let (stopping, is_stopping) = watch::channel(false);
+    let last_call = LastCall {
+        is_stopping,
+        takes: config.last_call,
+    };
+    let (service, batches) = Service::new(model, config, last_call.clone());
     let computing = batches.compute()?;
-    let router = routes::router(Arc::new(service));
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop)
-        .await?;
-    // The router is gone and with it the last sender, so the thread ends.
-    tokio::task::spawn_blocking(move || computing.join())
-        .await
-        .map(|_| ())
-        .map_err(io::Error::other)
-}
-
-#[cfg(unix)]
-async fn stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
+    let service = Arc::new(service);
+    let router = routes::router(Arc::clone(&service));
+    let stop = async move {
+        stop.await;
+        stopping.send_replace(true);
+    };
+    let server = axum::serve(listener, router).with_graceful_shutdown(stop);
+    let all_answered = async {
+        last_call.is_over().await;
+        service.nobody_waits().await;
+        sleep(config.last_call).await;
+    };
+    let told_again = async {
+        last_call.is_made().await;
+        at_once.await;
     };
     tokio::select! {
-        _ = tokio::signal::ctrl_c() => (),
-        () = terminate => (),
+        served = server.into_future() => served?,
+        () = all_answered => (),
+        () = told_again => return Err(ErrorKind::Interrupted.into()),
+    }
+    Ok(computing)
+}
+
+/// Tells requests on their way that the service stops.
+#[derive(Debug, Clone)]
+pub(crate) struct LastCall {
+    is_stopping: watch::Receiver<bool>,
+    takes: Duration,
+}
+
+impl LastCall {
+    async fn is_made(&self) {
+        // Whoever would make it may be gone, and then nobody will.
+        if self.is_stopping.clone().wait_for(|&it| it).await.is_err() {
+            pending::<()>().await;
+        }
+    }
+
+    pub(crate) async fn is_over(&self) {
+        self.is_made().await;
+        sleep(self.takes).await;
     }
 }
 
+/// Ready at the next signal after this was called.
+#[cfg(unix)]
+fn signal() -> Stop {
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+
+    async fn next(signal: io::Result<Signal>) {
+        match signal {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => pending().await,
+        }
+    }
+    let [interrupt, terminate] = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    Box::pin(async {
+        tokio::select! {
+            () = next(interrupt) => (),
+            () = next(terminate) => (),
+        }
+    })
+}
+
 #[cfg(not(unix))]
-async fn stop() {
+fn signal() -> Stop {
     // Without a handler the process ends as it does by default.
-    let _ = tokio::signal::ctrl_c().await;
+    Box::pin(async { drop(tokio::signal::ctrl_c().await) })
 }

@@ -21,14 +21,27 @@ pub(crate) enum Refusal {
     Bytes(usize),
     #[error("the request has more than {0} images")]
     Images(usize),
-    #[error("an image of {width} x {height} has more than {most} pixels")]
-    Pixels { width: u64, height: u64, most: u64 },
-    #[error("this is no image of a kind that is read (JPEG, PNG, GIF, BMP, PNM, WebP, TIFF)")]
-    NoImage,
+    #[error("image `{name}` of {width} x {height} has more than {most} pixels")]
+    Pixels {
+        name: String,
+        width: u64,
+        height: u64,
+        most: u64,
+    },
+    #[error("`{0}` is no image of a kind that is read (JPEG, PNG, GIF, BMP, PNM, WebP, TIFF)")]
+    NoImage(String),
     #[error("{0}")]
     Damaged(String),
+    #[error("the image could not be decoded")]
+    Decoder,
+    #[error("there are POST /embed, GET /healthz and GET /metrics")]
+    Path,
+    #[error("POST images to /embed, GET the other paths")]
+    Method,
     #[error("too many requests are under way")]
     Busy,
+    #[error("the service is stopping")]
+    Stopping,
     #[error("the model gave no finite features")]
     Model,
 }
@@ -39,8 +52,11 @@ impl Refusal {
             Self::Form(_) | Self::Empty => StatusCode::BAD_REQUEST,
             Self::Late(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Bytes(_) | Self::Images(_) | Self::Pixels { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::NoImage => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Damaged(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NoImage(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Damaged(_) | Self::Decoder => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Path => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
             Self::Model => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use crate::{
-    Model, ServeConfig,
+    LastCall, Model, ServeConfig,
     batches::{Batches, Queue},
     images::Shape,
     metrics::Metrics,
@@ -35,7 +35,15 @@ pub(crate) struct Service {
     config: ServeConfig,
     queue: Queue,
     places: Arc<Semaphore>,
+    last_call: LastCall,
     metrics: Arc<Metrics>,
+}
+
+/// An image file as it came.
+struct Upload {
+    /// Of the file or the field of a form.
+    name: String,
+    bytes: Bytes,
 }
 
 /// The answer to a request.
@@ -48,7 +56,7 @@ struct Embeddings<'a> {
 
 impl Service {
     /// The service, and the model that has to be started beside it.
-    pub(crate) fn new(model: Model, config: ServeConfig) -> (Self, Batches) {
+    pub(crate) fn new(model: Model, config: ServeConfig, last_call: LastCall) -> (Self, Batches) {
         let metrics = Arc::new(Metrics::new());
         let Model {
             name,
@@ -74,6 +82,7 @@ impl Service {
             config,
             queue,
             places: Arc::new(Semaphore::new(config.requests)),
+            last_call,
             metrics,
         };
         (service, batches)
@@ -85,25 +94,36 @@ impl Service {
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = Arc::new(place.map_err(|_| Refusal::Busy)?);
         let arrival = self.config.arrival;
-        let images = timeout(arrival, self.images(request)).await;
-        let images = images.map_err(|_| Refusal::Late(arrival.as_secs()))??;
+        let images = tokio::select! {
+            images = timeout(arrival, self.images(request)) => {
+                images.map_err(|_| Refusal::Late(arrival.as_secs()))??
+            }
+            () = self.last_call.is_over() => return Err(Refusal::Stopping),
+        };
         let mut decoding = Vec::with_capacity(images.len());
-        for bytes in images {
+        for Upload { name, bytes } in images {
             let (shape, queue, place) = (self.shape, self.queue.clone(), Arc::clone(&place));
             decoding.push(spawn_blocking(move || {
-                Ok(queue.ask(shape.pixels(&bytes)?, place))
+                Ok(queue.ask(shape.pixels(&bytes, &name)?, place))
             }));
         }
         let mut features = Vec::with_capacity(decoding.len());
         for pending in decoding {
-            let pending = pending.await.map_err(|_| Refusal::NoImage)?;
+            let pending = pending.await.map_err(|_| Refusal::Decoder)?;
             features.push(pending?.features().await?);
         }
         Ok(features)
     }
 
-    /// The bytes of the images of a request.
-    async fn images(&self, request: Request) -> Result<Vec<Bytes>, Refusal> {
+    /// Ready when no request has a place.
+    pub(crate) async fn nobody_waits(&self) {
+        let all = u32::try_from(self.config.requests).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        drop(self.places.acquire_many(all).await);
+    }
+
+    /// The images of a request.
+    async fn images(&self, request: Request) -> Result<Vec<Upload>, Refusal> {
         let form = request.headers().get(CONTENT_TYPE);
         let form = form.is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/form-data"));
         if !form {
@@ -111,7 +131,10 @@ impl Service {
             let bytes = bytes.map_err(|error| self.unread(error.status(), error.body_text()))?;
             return match bytes.is_empty() {
                 true => Err(Refusal::Empty),
-                false => Ok(vec![bytes]),
+                false => Ok(vec![Upload {
+                    name: "upload".to_owned(),
+                    bytes,
+                }]),
             };
         }
         let broken = |error: MultipartError| self.unread(error.status(), error.body_text());
@@ -122,7 +145,11 @@ impl Service {
             if images.len() == self.config.max_images {
                 return Err(Refusal::Images(self.config.max_images));
             }
-            images.push(field.bytes().await.map_err(broken)?);
+            let name = field.file_name().or(field.name()).unwrap_or_default();
+            images.push(Upload {
+                name: name.to_owned(),
+                bytes: field.bytes().await.map_err(broken)?,
+            });
         }
         match images.is_empty() {
             true => Err(Refusal::Empty),
@@ -145,6 +172,8 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/embed", post(embed).layer(limit))
         .route("/healthz", get(async || Json("ok")))
         .route("/metrics", get(metrics))
+        .fallback(async || Refusal::Path)
+        .method_not_allowed_fallback(async || Refusal::Method)
         .with_state(service)
 }
 

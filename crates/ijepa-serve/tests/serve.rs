@@ -177,7 +177,7 @@ mod serve {
         let cases: [(&str, &[u8], u16, &str); 10] = [
             ("POST /embed", b"", 400, "no image"),
             ("POST /embed", b"<html>", 415, "no image of a kind"),
-            ("POST /embed", &image[..image.len() - 20], 422, "the image"),
+            ("POST /embed", &image[..image.len() - 20], 422, "`upload`"),
             (
                 "POST /embed",
                 &png(11, 10, [0; 3]),
@@ -188,13 +188,15 @@ mod serve {
             (&three.0, &three.1, 413, "more than 2 images"),
             (&no_image.0, &no_image.1, 400, "no image"),
             (multipart, b"--edge\r\nbroken", 400, "form"),
-            ("GET /embed", b"", 405, ""),
-            ("POST /other", b"", 404, ""),
+            ("GET /embed", b"", 405, "POST images to /embed"),
+            ("POST /other", b"", 404, "POST /embed"),
         ];
         for (head, body, expected, why) in cases {
             let (status, answer) = running.ask(head, body);
             assert_eq!(status, expected, "{head}: {answer}");
-            assert!(answer.contains(why), "{head}: {answer}");
+            let answer: Value = serde_json::from_str(&answer).unwrap();
+            let error = answer["error"].as_str().unwrap();
+            assert!(error.contains(why), "{head}: {answer}");
         }
         assert_eq!(running.post(&image).0, 200);
     }
@@ -252,6 +254,37 @@ mod serve {
         let stopping = spawn(move || running.stop());
         go.send(()).unwrap();
         assert_eq!(first.join().unwrap().0, 200);
+        stopping.join().unwrap();
+    }
+
+    #[test]
+    fn what_has_not_arrived_at_the_last_call_does_not_hold_the_service() {
+        let config = ServeConfig {
+            // Longer than anybody would wait for this test.
+            arrival: Duration::from_secs(1 << 20),
+            last_call: Duration::from_millis(100),
+            ..ServeConfig::default()
+        };
+        let (embed, was_asked, go) = held();
+        let mut running = Running::start(embed, config);
+        let address = running.address;
+        let half = |text: &str| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(text.as_bytes()).unwrap();
+            stream
+        };
+        let _half_a_head = half("POST /embed HTTP/1.1\r\nHost: x\r\n");
+        let mut half_a_body =
+            half("POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab");
+        let whole = spawn(move || ask(address, "POST /embed", &png(2, 2, [0; 3])));
+        was_asked.recv().unwrap();
+        let stopping = spawn(move || running.stop());
+        let mut answer = String::new();
+        half_a_body.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        // What had arrived is still computed and answered.
+        go.send(()).unwrap();
+        assert_eq!(whole.join().unwrap().0, 200);
         stopping.join().unwrap();
     }
 

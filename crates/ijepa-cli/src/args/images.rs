@@ -242,6 +242,16 @@ pub(crate) struct Resizing {
 }
 
 impl Resizing {
+    /// That of a file of features, which says how its images were read.
+    pub(crate) fn of_file(config: &ExtractConfig) -> Self {
+        Self {
+            how: config.preprocess,
+            from: "index",
+            decoding: config.reading.decoding,
+            picture: config.reading.picture,
+        }
+    }
+
     /// Adds all to the result of a command.
     pub(crate) fn add_to(self, result: &mut Value) {
         result["preprocess"] = json!(self.how.to_string());

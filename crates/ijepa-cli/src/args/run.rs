@@ -61,13 +61,17 @@ impl RunArgs {
             });
         }
         let judgement = RunRecord::read(&self.out)?.judgement();
+        // A finished run that is started again takes no step.
+        let rate = match summary.images_per_s > 0.0 {
+            true => format!("{:.1} images/s", summary.images_per_s),
+            false => "nothing left to do".to_owned(),
+        };
         let mut text = format!(
-            "{} steps, {} images, loss {:.4} -> {:.4}, {:.1} images/s; {}\n",
+            "{} steps, {} images, loss {:.4} -> {:.4}, {rate}; {}\n",
             summary.steps,
             summary.images,
             summary.loss_first,
             summary.loss_last,
-            summary.images_per_s,
             self.out.display()
         );
         let scores = summary.scores();

@@ -77,10 +77,7 @@ impl Convert {
             Kind::Onnx => (Format::Onnx(role), "onnx"),
         };
         checkpoint.save(&self.out, format, &args::host_device()?)?;
-        let encoder = one_encoder.then_some(match role {
-            EncoderRole::Target => "target",
-            EncoderRole::Context => "context",
-        });
+        let encoder = one_encoder.then_some(role.name());
         let which = encoder.map(|encoder| format!(", {encoder} encoder"));
         Ok(Report {
             text: format!(

@@ -133,6 +133,10 @@ impl Embed {
             self.out.display(),
             classes.len()
         );
+        let format = FeatureFormat::of(&self.out);
+        for path in format.map_or_else(|_| Vec::new(), |format| format.beside(&self.out)) {
+            text += &format!("and {}\n", path.display());
+        }
         if !skipped.is_empty() {
             let of = images + skipped.len();
             text += &format!("skipped {} of {of} images:\n", skipped.len());

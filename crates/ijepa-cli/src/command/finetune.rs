@@ -152,8 +152,9 @@ impl Finetune {
 fn own_report(summary: &FinetuneSummary, data: &FinetuneData, compute: &Compute) -> Report {
     let accuracy = summary.accuracy;
     let best = summary.best.map(|best| {
-        let (top1, epoch) = (best.accuracy.top1, best.epoch);
-        format!("best top-1 {top1:.2} % after epoch {epoch}\n")
+        let (top1, epochs) = (best.accuracy.top1, best.epoch);
+        let plural = if epochs == 1 { "" } else { "s" };
+        format!("best top-1 {top1:.2} % after {epochs} epoch{plural}\n")
     });
     let json = json!({
         "top1": accuracy.map(|accuracy| accuracy.top1),

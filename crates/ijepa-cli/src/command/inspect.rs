@@ -84,7 +84,10 @@ impl Inspect {
             line("predictor", sizes);
         }
         let state = &checkpoint.state;
-        line("epoch", state.epoch.to_string());
+        // Weights alone say neither.
+        let is_run = state.epoch > 0 || state.step.is_some();
+        let epochs = is_run.then_some(state.epoch);
+        line("epoch", or_unknown(epochs));
         line("step", or_unknown(state.step));
         line("recipe", yes_or_no(state.recipe.is_some()));
         line("optimizer", optimizer(checkpoint.moments.as_ref()));

@@ -44,7 +44,7 @@ pub(crate) struct Masks {
 impl Masks {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         if let Some(path) = &self.png {
-            picture::check_name("png", path)?;
+            picture::check_png("png", path)?;
         }
         let recipe = self.recipe.load()?;
         let sampler = recipe.mask_sampler()?;

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ijepa_data::{ListedSource, Preprocess, Skipped};
-use ijepa_eval::{Error, SearchIndex, Similar, extract, pick_images};
+use ijepa_data::{ListedSource, Preprocess, Reading, Skipped, Source};
+use ijepa_eval::{Error, ExtractConfig, SearchIndex, Similar, extract, pick_images};
 use ijepa_viz::contact_sheet;
 use serde_json::json;
 
 use crate::{
-    args::{self, Extraction, ReadArgs},
+    args::{self, Resizing},
     context::Context,
     error::CliError,
     features::{EncoderChoice, WeightsArgs, skipped_json, skipped_text},
@@ -24,7 +24,8 @@ const COLUMNS: usize = 5;
 
 /// Find the images of a file of `ijepa embed` that are most like another image
 ///
-/// By the cosine of their features; the image asked for is embedded as the file was.
+/// By the cosine of their features; the image asked for is read and embedded as those of the file
+/// were.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  ijepa embed --weights runs/b16 --data folder:photos \
@@ -46,34 +47,34 @@ pub(crate) struct Search {
     /// Images to find
     #[arg(long, value_name = "K", default_value = "10", value_parser = args::positive)]
     k: usize,
-    /// PNG file to write: the image, and below it those that were found, which must be files
+    /// PNG file to write: the image, and below it those of the found that are files
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    #[command(flatten)]
-    read: ReadArgs,
 }
 
 impl Search {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         if let Some(out) = &self.out {
-            picture::check_name("out", out)?;
+            picture::check_png("out", out)?;
         }
+        let query = ListedSource::files_there([&self.query])?;
         let index = SearchIndex::open(&self.index).map_err(Error::from)?;
-        let frozen = self.weights.load(self.encoder, context)?;
-        index.check(&frozen.encoder).map_err(Error::from)?;
-        let query = ListedSource::files([&self.query]);
-        let resizing = self.read.choose(frozen.wanted, Preprocess::Eval);
-        let statistics = frozen.normalization;
-        let extraction = self
-            .read
-            .extraction(index.pooling(), statistics, resizing, context);
-        let (config, device) = (&extraction.config, &context.compute()?.device);
-        let query = extract(&frozen.encoder, &query, config, device).map_err(Error::from)?;
+        let frozen = self.weights.load_for(&index, self.encoder, context)?;
+        let config = index.extraction(ExtractConfig {
+            workers: context.workers(),
+            reading: Reading {
+                picture: frozen.wanted.picture,
+                ..context.reading()
+            },
+            ..ExtractConfig::default()
+        });
+        let (config, device) = (config.map_err(Error::from)?, &context.compute()?.device);
+        let query = extract(&frozen.encoder, &query, &config, device).map_err(Error::from)?;
         let found = index.search(&query.features, self.k)?;
         let drawn = self.out.as_ref();
-        let drawn = drawn.map(|out| self.draw(out, &found, &extraction));
+        let drawn = drawn.map(|out| self.draw(out, &found, config.reading));
         let skipped = drawn.transpose()?.unwrap_or_default();
-        let mut report = self.report(&index, &found, frozen.choice, &extraction);
+        let mut report = self.report(&index, &found, frozen.choice, &config);
         report.text += &skipped_text(&skipped);
         report.json["skipped"] = skipped_json(&skipped);
         Ok(report)
@@ -84,13 +85,19 @@ impl Search {
         &self,
         out: &Path,
         found: &[Similar<'_>],
-        extraction: &Extraction,
+        reading: Reading,
     ) -> Result<Vec<Skipped>, CliError> {
         let found = found.iter().map(|similar| Path::new(similar.name));
-        let files = ListedSource::files([self.query.as_path()].into_iter().chain(found.clone()));
-        let all: Vec<usize> = (0..=found.len()).collect();
-        let (how, reading) = (Preprocess::Fill, extraction.config.reading);
-        let picked = pick_images(&files, &all, how, [SIDE, SIDE], reading).map_err(Error::from)?;
+        let files = ListedSource::files([self.query.as_path()].into_iter().chain(found));
+        let is_file = |&image: &usize| files.path(image).is_file();
+        let (there, gone): (Vec<usize>, Vec<usize>) = (0..files.len()).partition(is_file);
+        let (how, size) = (Preprocess::Fill, [SIDE; 2]);
+        let mut picked = pick_images(&files, &there, how, size, reading).map_err(Error::from)?;
+        picked.skipped.extend(gone.into_iter().map(|image| Skipped {
+            index: image as u32,
+            path: files.name(image),
+            why: "not shown, there is no such file".to_owned(),
+        }));
         let pictures: Vec<_> = picked.images.iter().map(|image| image.picture()).collect();
         let sheet = contact_sheet(&pictures[0], &pictures[1..], COLUMNS);
         picture::write_png(&sheet, out)?;
@@ -102,7 +109,7 @@ impl Search {
         index: &SearchIndex,
         found: &[Similar<'_>],
         encoder: EncoderChoice,
-        extraction: &Extraction,
+        config: &ExtractConfig,
     ) -> Report {
         let line = |(rank, similar): (usize, &Similar<'_>)| {
             let class = similar.class.map(|class| format!("  {class}"));
@@ -135,7 +142,7 @@ impl Search {
             "found": rows.collect::<Vec<_>>(),
             "out": self.out,
         });
-        extraction.resizing.add_to(&mut json);
+        Resizing::of_file(config).add_to(&mut json);
         Report { text, json }
     }
 }

@@ -1,6 +1,7 @@
 //! `ijepa serve`: features over HTTP.
 
 use std::{
+    io::ErrorKind,
     net::{SocketAddr, TcpListener},
     time::Duration,
 };
@@ -23,7 +24,7 @@ use crate::{
 /// Answer HTTP requests for the features of images: POST /embed, GET /healthz, GET /metrics
 ///
 /// Requests that come together are computed together, up to `--batch-size` images. Ctrl-C or a
-/// request to terminate ends it when what is under way is answered.
+/// request to terminate ends it when what has arrived is answered, a second one at once.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  ijepa serve --weights runs/mine --address 127.0.0.1:8080\n  \
@@ -78,7 +79,10 @@ impl Serve {
             workers: context.workers().max(1),
             ..ServeConfig::default()
         };
-        serve(listener, model, config).map_err(bound)?;
+        serve(listener, model, config).map_err(|source| match source.kind() {
+            ErrorKind::Interrupted => CliError::CutShort,
+            _ => bound(source),
+        })?;
         Ok(Report {
             text: "stopped; all requests were answered\n".to_owned(),
             json: json!({ "address": address.to_string() }),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use ijepa_eval::default_normalization;
+use ijepa_eval::{Error, SearchIndex, default_normalization};
 use ijepa_model::{
     Checkpoint, CheckpointError, IJepa, Initialization, Normalization, PositionResampling,
     VisionTransformer, VisionTransformerConfig, checkpoint::EncoderRole,
@@ -138,12 +138,41 @@ impl WeightsArgs {
         choice: Option<EncoderChoice>,
         context: &Context,
     ) -> Result<LoadedEncoder, CliError> {
+        self.load_at(self.image_size.map(|side| [side, side]), choice, context)
+    }
+
+    /// As [`load`](Self::load), for the images of a file of features, which says how they were
+    /// read.
+    pub(crate) fn load_for(
+        &self,
+        index: &SearchIndex,
+        choice: Option<EncoderChoice>,
+        context: &Context,
+    ) -> Result<LoadedEncoder, CliError> {
+        let flags = [
+            ("image-size", self.image_size.is_some()),
+            ("normalize", self.normalize.is_some()),
+        ];
+        args::refuse_given(&flags, "where the file says how its images were read")?;
+        let frozen = self.load_at(Some(index.image_size()), choice, context)?;
+        index.check(&frozen.encoder).map_err(Error::from)?;
+        Ok(frozen)
+    }
+
+    /// The encoder for images of `size`, `[height, width]`, if it is said.
+    fn load_at(
+        &self,
+        size: Option<[usize; 2]>,
+        choice: Option<EncoderChoice>,
+        context: &Context,
+    ) -> Result<LoadedEncoder, CliError> {
         let compute = context.compute()?;
         let loaded = self.load_trainable(choice, context.seed.unwrap_or(0), context)?;
-        let encoder = match self.image_size {
-            Some(side) => loaded
+        let size = size.filter(|&size| size != loaded.encoder.config().image_size);
+        let encoder = match size {
+            Some(size) => loaded
                 .encoder
-                .with_image_size([side, side], PositionResampling::Bicubic)
+                .with_image_size(size, PositionResampling::Bicubic)
                 .map_err(|source| CliError::Flag {
                     flag: "image-size",
                     source,

@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use ijepa_data::DataSpec;
+use ijepa_model::{Checkpoint, Classifier, VisionTransformer};
 use ijepa_testkit::device_name;
 
 use crate::support::{golden, ijepa, json, keys, path_text, words};
@@ -102,6 +103,44 @@ fn flags_change_the_settings_of_the_run() {
         fs::read(path.join("classifier.safetensors")).unwrap()
     };
     assert_ne!(classifier("__encoder_random"), classifier("__unfreeze_all"));
+}
+
+#[test]
+fn the_encoder_of_a_run_is_used_and_its_pairs_keep_their_rank() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, out) = (folder.path().join("run"), folder.path().join("out.npy"));
+    json(&args(&run, "--lora 2"));
+    for rank in [0, 4] {
+        let other = ijepa(&args(&run, &format!("--lora {rank}")));
+        assert_eq!(other.code, Some(5), "{other:?}");
+        assert!(
+            other.stderr.contains("model.lora_rank") && other.stderr.contains(&rank.to_string()),
+            "{other:?}"
+        );
+    }
+    let device = device_name();
+    for weights in [&run, &run.join("checkpoints/latest/classifier.safetensors")] {
+        let (weights, out) = (path_text(weights), path_text(&out));
+        let embed =
+            format!("embed --device {device} --weights {weights} --data {TEST} --out {out}");
+        let said = ijepa(&words(&embed));
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert!(
+            said.stderr.contains("norms the mean over the tokens"),
+            "{said:?}"
+        );
+    }
+    let classifier = Classifier::from_pretrained(&run, &ijepa_testkit::device()).unwrap();
+    let encoder = Checkpoint::open(&run).unwrap();
+    let encoder = encoder.feature_encoder(&ijepa_testkit::device()).unwrap();
+    let weights = |encoder: &VisionTransformer| {
+        let tensors = [
+            encoder.blocks[0].mlp.fc1.weight.val(),
+            encoder.norm.gamma.val().unsqueeze(),
+        ];
+        tensors.map(|tensor| tensor.into_data())
+    };
+    assert_eq!(weights(&encoder), weights(&classifier.encoder));
 }
 
 /// A folder with one rendered image for each `class/name`.

@@ -113,6 +113,34 @@ fn answers_are_the_features_of_embed_and_a_signal_ends_the_service() {
     drop(running);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_second_signal_ends_the_service_at_once() {
+    let (mut running, address) = start();
+    // Whoever answers has long listened for signals.
+    let mut healthy = TcpStream::connect(&address).unwrap();
+    healthy
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    healthy.read_to_end(&mut Vec::new()).unwrap();
+    let mut half = TcpStream::connect(address).unwrap();
+    half.write_all(b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab")
+        .unwrap();
+    let process = running.0.id().to_string();
+    // The service listens for the second one only when the first has come.
+    let code = loop {
+        Command::new("kill")
+            .args(["-TERM", &process])
+            .output()
+            .unwrap();
+        if let Some(status) = running.0.try_wait().unwrap() {
+            break status.code();
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(code, Some(130));
+}
+
 #[test]
 fn other_machines_are_let_in_only_where_that_is_said() {
     let refused = ijepa(&[&["serve", "--address", "0.0.0.0:0"][..], &MODEL].concat());

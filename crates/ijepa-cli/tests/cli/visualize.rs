@@ -240,6 +240,8 @@ fn what_cannot_be_drawn_says_why() {
             2,
             "is a folder",
         );
+        let other = with(flags, "--out", &path_text(folder.path().join("a.jpg")));
+        check(&other, 2, "a name that ends in .png");
     }
     check(&with("predictor", "--weights", &encoder), 5, "predictor");
     let search = "predictor --neighbours folder:no/such";

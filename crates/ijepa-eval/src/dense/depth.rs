@@ -13,11 +13,12 @@ use super::{DenseConfig, DenseError, DenseSet, check_labels, run, task::Task};
 use crate::progress::Progress;
 use scores::DepthErrors;
 
-/// Checks before anything is computed that both sets have depths.
+/// Checks the depths of both sets before anything is computed, and reads each for it.
 ///
 /// # Errors
 ///
-/// [`DenseError::NoDepth`] with the first image, or [`DenseError::Data`].
+/// [`DenseError::NoDepth`] with the first image without, [`DenseError::NoKnownDepth`] or
+/// [`DenseError::Data`].
 pub fn check_depths(train: &dyn Source, test: &dyn Source) -> Result<(), DenseError> {
     check_labels::<Depth>(train, test)
 }
@@ -81,7 +82,7 @@ impl Task for Depths {
     type Targets = DepthTargets;
     type Scores = DepthErrors;
 
-    fn of(depths: &[Depth]) -> Option<Self> {
+    fn of(depths: &[Depth], _: u8) -> Option<Self> {
         let known = || depths.iter().flat_map(Depth::known).map(f64::from);
         let mean_of = |values: &mut dyn Iterator<Item = f64>| {
             let (sum, count) = values.fold((0.0, 0_u64), |(sum, n), it| (sum + it, n + 1));
@@ -120,9 +121,9 @@ impl Task for Depths {
         error.square().sum() / targets.pixels.max(1) as f64
     }
 
-    fn look(&mut self, depth: &Depth, _: impl FnOnce() -> String) -> Result<bool, DenseError> {
+    fn look(&mut self, depth: &Depth) {
         let everywhere = std::iter::repeat(self.mean);
-        Ok(self.floor.count(depth.metres(), everywhere) > 0)
+        self.floor.count(depth.metres(), everywhere);
     }
 
     fn scores(&self) -> DepthErrors {
@@ -157,10 +158,10 @@ mod tests {
     #[test]
     fn mean_and_deviation_are_those_of_the_known_pixels() {
         let depth = |metres: [f32; 3]| Depth::new([1, 3], metres.to_vec());
-        let task = Depths::of(&[depth([1.0, 0.0, 2.0]), depth([0.0, 0.0, 6.0])]).unwrap();
+        let task = Depths::of(&[depth([1.0, 0.0, 2.0]), depth([0.0, 0.0, 6.0])], 0).unwrap();
         assert_eq!((task.mean, task.std), (3.0, (14.0_f64 / 3.0).sqrt()));
-        let same = Depths::of(&[depth([2.0, 2.0, 0.0])]).unwrap();
+        let same = Depths::of(&[depth([2.0, 2.0, 0.0])], 0).unwrap();
         assert_eq!((same.mean, same.std), (2.0, 1.0));
-        assert!(Depths::of(&[depth([0.0; 3])]).is_none());
+        assert!(Depths::of(&[depth([0.0; 3])], 0).is_none());
     }
 }

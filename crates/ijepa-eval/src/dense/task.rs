@@ -20,6 +20,9 @@ pub(super) trait PixelLabels: Sized + Send + Sync {
     /// `[height, width]`.
     fn size(&self) -> [usize; 2];
 
+    /// The largest class of a pixel, 0 where there are no classes; none if no pixel counts.
+    fn last_class(&self) -> Option<u8>;
+
     /// The nearest pixels at `[height, width]`.
     fn resized(&self, size: [usize; 2]) -> Self;
 }
@@ -39,6 +42,10 @@ impl PixelLabels for Mask {
 
     fn size(&self) -> [usize; 2] {
         Self::size(self)
+    }
+
+    fn last_class(&self) -> Option<u8> {
+        Self::last_class(self)
     }
 
     fn resized(&self, size: [usize; 2]) -> Self {
@@ -63,6 +70,10 @@ impl PixelLabels for Depth {
         Self::size(self)
     }
 
+    fn last_class(&self) -> Option<u8> {
+        self.known().next().map(|_| 0)
+    }
+
     fn resized(&self, size: [usize; 2]) -> Self {
         Self::resized(self, size)
     }
@@ -78,8 +89,9 @@ pub(super) trait Task: Sized + Send + Sync {
     /// What one head achieved on the test images.
     type Scores: Send;
 
-    /// That of the training images, at the size they are learned at; none if no pixel counts.
-    fn of(labels: &[Self::Labels]) -> Option<Self>;
+    /// That of the training images, at the size they are learned at, which have classes 0 to
+    /// `last`; none if no pixel counts.
+    fn of(labels: &[Self::Labels], last: u8) -> Option<Self>;
 
     /// Outputs of a head for one patch.
     fn channels(&self) -> usize;
@@ -90,12 +102,8 @@ pub(super) trait Task: Sized + Send + Sync {
     /// `[1]`.
     fn loss(&self, outputs: Tensor<4>, targets: &Self::Targets) -> Tensor<1>;
 
-    /// Looks at a test image before the heads are judged by it; gives whether a pixel counts.
-    fn look(
-        &mut self,
-        labels: &Self::Labels,
-        name: impl FnOnce() -> String,
-    ) -> Result<bool, DenseError>;
+    /// Looks at a test image before the heads are judged by it.
+    fn look(&mut self, _labels: &Self::Labels) {}
 
     /// Those of a head before the first image.
     fn scores(&self) -> Self::Scores;

@@ -14,7 +14,7 @@ use super::{
     ExtractConfig, FeatureFileError, FeatureFormat,
     digest::weights_digest,
     extract::{on_images, stream, values},
-    store::{About, FeatureFile, RowShape, Rows},
+    store::{About, FeatureFile, HowRead, RowShape, Rows},
 };
 use crate::{Error, progress::Progress};
 
@@ -94,6 +94,7 @@ impl<'a> NewFeatures<'a> {
         let about = About {
             pool: Some(name(config.pooling).to_owned()),
             weights: Some(weights_digest(encoder)),
+            read: Some(HowRead::new(config, encoder)),
             classes: source.classes().to_vec(),
         };
         let format = FeatureFormat::of_new(path, config.pooling)?;

@@ -1,5 +1,6 @@
 //! Files of features: `.safetensors`, `.npy` and `.parquet`.
 
+mod how_read;
 mod npy;
 mod parquet_read;
 mod parquet_write;
@@ -13,22 +14,23 @@ use std::{
 };
 
 use ijepa_model::{Pooling, files::FileError};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::Features;
+pub(crate) use how_read::HowRead;
 pub(super) use safetensors::{SafetensorsFile, f32_bytes, read as read_safetensors};
 
 /// A file format, by the extension of a file's name.
 ///
 /// Rows are the readable images in the order of their source. Beside them stand the labels, -1
-/// where there is none, the names of the classes, a digest of the encoder and the pooling (`mean`,
-/// `concat4`, `tokens` or `map`):
+/// where there is none, the names of the classes, a digest of the encoder, the pooling (`mean`,
+/// `concat4`, `tokens` or `map`) and how images were read:
 ///
-/// | format | features, labels | `classes`, `pool`, `weights` |
+/// | format | features, labels | `classes`, `pool`, `weights`, `read` |
 /// |---|---|---|
-/// | `.safetensors` | `embedding` f32 `[images, dim]`, `[images, tokens, dim]` or `[images, rows, cols, dim]`, `label` i64 | the header's `__metadata__`, classes as JSON |
+/// | `.safetensors` | `embedding` f32 `[images, dim]`, `[images, tokens, dim]` or `[images, rows, cols, dim]`, `label` i64 | the header's `__metadata__`, classes and `read` as JSON |
 /// | `.npy` | the array; labels in `NAME.labels.npy` | `NAME.meta.json` |
-/// | `.parquet` | columns `path`, `label`, `embedding` (a list), `class` | the footer's key-value metadata, classes as JSON |
+/// | `.parquet` | columns `path`, `label`, `embedding` (a list), `class` | the footer's key-value metadata, classes and `read` as JSON |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeatureFormat {
     /// Any number of vectors an image.
@@ -67,6 +69,15 @@ impl FeatureFormat {
                 Err(FeatureFileError::TokensToParquet)
             }
             (format, _) => Ok(format),
+        }
+    }
+
+    /// The files that are written beside the file `path`: of an `.npy` file its labels and what is
+    /// said of it.
+    pub fn beside(self, path: &Path) -> Vec<PathBuf> {
+        match self {
+            Self::Npy => npy::all_beside(path).into(),
+            Self::Safetensors | Self::Parquet => Vec::new(),
         }
     }
 
@@ -134,6 +145,8 @@ pub struct StoredFeatures {
     pub pool: Option<String>,
     /// A digest of the encoder's sizes and weights, if the file has it.
     pub weights: Option<String>,
+    /// How images were read, if the file has it.
+    pub(crate) read: Option<HowRead>,
 }
 
 /// Reads pooled features from a file that [`embed`](crate::embed) wrote, now or before it kept
@@ -162,6 +175,7 @@ pub fn read_features(path: &Path) -> Result<StoredFeatures, FeatureFileError> {
         classes: about.classes,
         pool: about.pool,
         weights: about.weights,
+        read: about.read,
     })
 }
 
@@ -188,6 +202,9 @@ pub(super) struct About {
     /// A digest of the encoder.
     #[serde(default)]
     pub(super) weights: Option<String>,
+    /// How images were read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) read: Option<HowRead>,
     /// Names of the classes by label.
     #[serde(default)]
     pub(super) classes: Vec<String>,
@@ -198,21 +215,23 @@ pub(super) type Facts = BTreeMap<String, String>;
 
 impl About {
     fn of(facts: &Facts) -> Result<Self, String> {
-        let classes = facts.get("classes").map(|text| {
-            serde_json::from_str(text).map_err(|error| format!("`classes` is damaged: {error}"))
-        });
         Ok(Self {
             pool: facts.get("pool").cloned(),
             weights: facts.get("weights").cloned(),
-            classes: classes.transpose()?.unwrap_or_default(),
+            read: parsed(facts, "read")?,
+            classes: parsed(facts, "classes")?.unwrap_or_default(),
         })
     }
 
     fn facts(&self) -> Facts {
-        let classes = serde_json::to_string(&self.classes).expect("texts are JSON");
+        let json = "texts and numbers are JSON";
+        let classes = serde_json::to_string(&self.classes).expect(json);
+        let read = self.read.as_ref();
+        let read = read.map(|read| serde_json::to_string(read).expect(json));
         let texts = [
             ("pool", self.pool.clone()),
             ("weights", self.weights.clone()),
+            ("read", read),
             ("classes", Some(classes)),
         ];
         let texts = texts.into_iter();
@@ -220,6 +239,13 @@ impl About {
             .filter_map(|(key, text)| Some((key.to_owned(), text?)))
             .collect()
     }
+}
+
+/// What `facts` say as JSON under a key, if they have it.
+fn parsed<T: DeserializeOwned>(facts: &Facts, key: &str) -> Result<Option<T>, String> {
+    let value = facts.get(key).map(|text| serde_json::from_str(text));
+    let value = value.transpose();
+    value.map_err(|error| format!("`{key}` is damaged: {error}"))
 }
 
 /// Rows to append: features of some images with their labels and names.

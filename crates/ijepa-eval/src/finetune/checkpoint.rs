@@ -51,8 +51,13 @@ pub(crate) fn open(
         let [found, expected] = [found, expected].map(|config| format!("{:?}", config.encoder));
         return Err(other("model", found, expected).into());
     }
+    let (rank, asked) = (Classifier::lora_rank(path)?, plan.recipe.model.lora_rank);
+    if rank != asked {
+        let [found, expected] = [rank, asked].map(|rank| rank.to_string());
+        return Err(other("model.lora_rank", found, expected).into());
+    }
     let mut classifier = plan.trainable(classifier);
-    if plan.recipe.model.lora_rank > 0 {
+    if rank > 0 {
         classifier = classifier.load_lora(path)?;
     }
     let mut learner = learner(plan, classifier, device);

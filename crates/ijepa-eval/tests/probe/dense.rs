@@ -129,6 +129,20 @@ fn a_dense_probe_learns_what_patches_show() {
     let (few, many) = (set(1, 64, 2), set(2, 10, 2));
     let found = run(&few, &many, &config).unwrap();
     assert_eq!((found.classes, found.miou), (2, 100.0));
+    // Before a feature is computed as well as when heads are judged.
+    let (learned, other) = (few.extracted(), many.extracted());
+    let of = |extracted, source| DenseSet { extracted, source };
+    let sets = [of(&learned, &few as &dyn Source), of(&other, &test)];
+    let unknown = [
+        check_masks(&few, &test).unwrap_err(),
+        dense(sets[0], sets[1], &config, &device(), |_| ()).unwrap_err(),
+    ];
+    for error in unknown {
+        let expected = "has class 3, training masks have 0 to 1";
+        let error = message(&error).replace("class 2", "class 3");
+        assert!(error.contains(expected), "{error}");
+    }
+    check_masks(&train, &many).unwrap();
     let plain = scenes("scenes:n=3,size=16");
     let plain = Replaced::with_files(plain, |_| None);
     let error = check_masks(&train, &plain).unwrap_err();

@@ -2,12 +2,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use burn::{module::Module, tensor::Device};
 
 use super::{
+    Checkpoint, CheckpointKind,
     error::CheckpointError,
     infer,
     params::{self, named_shapes, named_tensors},
@@ -53,6 +54,22 @@ impl Classifier {
             tensors,
             metadata: HashMap::new(),
         })
+    }
+
+    /// The rank of the pairs of the checkpoint `folder`, 0 without pairs.
+    ///
+    /// # Errors
+    ///
+    /// A [`CheckpointError`] if the file cannot be read.
+    pub fn lora_rank(folder: &Path) -> Result<usize, CheckpointError> {
+        let path = folder.join(Self::LORA_FILE);
+        if !path.is_file() {
+            return Ok(0);
+        }
+        let dict = StateDict::open(&path)?;
+        let pair = dict.iter().find(|(name, _)| name.ends_with(".lora.a"));
+        let rank = pair.and_then(|(_, tensor)| tensor.shape().first().copied());
+        Ok(rank.unwrap_or(0))
     }
 
     /// The same classifier with the pairs and weights of [`lora_file`](Self::lora_file) from the
@@ -105,29 +122,61 @@ impl Classifier {
         device: &Device,
     ) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
-        let candidates = [
-            path.join("checkpoints").join("latest").join(Self::FILE),
-            path.join(Self::FILE),
-        ];
-        let inside = candidates.iter().find(|candidate| candidate.is_file());
-        let path = inside.map_or(path, |inside| inside);
+        let inside = inside(path);
+        let path = inside.as_deref().unwrap_or(path);
         let file = SafetensorsFile::open(path)?;
         let what = "classifier";
         let absent = || CheckpointError::Absent {
             path: path.into(),
             what,
         };
-        let config = file.metadata.get(CONFIG_METADATA).ok_or_else(absent)?;
-        let config: ClassifierConfig =
-            serde_json::from_str(config).map_err(|source| CheckpointError::Json {
-                path: path.into(),
-                source,
-            })?;
-        infer::checked(config.encoder.clone(), path)?;
+        let config = config_of(&file, path)?.ok_or_else(absent)?;
         let renamed = file.tensors.into_iter();
         let renamed = renamed.map(|(name, tensor)| (name_in_module(&name), tensor));
         let dict = StateDict::new(renamed.collect());
         params::load(Self::of_config(config, device), &dict, what, path)
+    }
+}
+
+/// The file of a classifier in a checkpoint folder or a run directory.
+pub(super) fn inside(folder: &Path) -> Option<PathBuf> {
+    let candidates = [folder.join("checkpoints").join("latest"), folder.to_owned()];
+    let files = candidates.map(|folder| folder.join(Classifier::FILE));
+    files.into_iter().find(|file| file.is_file())
+}
+
+/// What a file says of the classifier that it holds, if it does.
+pub(super) fn config_of(
+    file: &SafetensorsFile,
+    path: &Path,
+) -> Result<Option<ClassifierConfig>, CheckpointError> {
+    let Some(json) = file.metadata.get(CONFIG_METADATA) else {
+        return Ok(None);
+    };
+    let config: ClassifierConfig =
+        serde_json::from_str(json).map_err(|source| CheckpointError::Json {
+            path: path.into(),
+            source,
+        })?;
+    infer::checked(config.encoder.clone(), path)?;
+    Ok(Some(config))
+}
+
+/// The encoder of a classifier, with the norm that follows its mean.
+pub(super) fn encoder_of(config: ClassifierConfig, tensors: StateDict, path: &Path) -> Checkpoint {
+    let of_encoder = |name: &str| {
+        let name = name_in_module(name);
+        name.strip_prefix("encoder.").map(str::to_owned)
+    };
+    Checkpoint {
+        context_encoder: Some(tensors.renamed(of_encoder)),
+        normalization: Some(config.normalization),
+        warnings: vec![
+            "a fine-tuned classifier norms the mean over the tokens; its encoder alone norms each \
+             token"
+                .to_owned(),
+        ],
+        ..Checkpoint::empty(path, CheckpointKind::Native, config.encoder)
     }
 }
 

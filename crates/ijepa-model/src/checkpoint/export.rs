@@ -62,6 +62,7 @@ impl Checkpoint {
                 folder,
                 &self.encoder_config,
                 &tensors,
+                role,
                 normalization,
                 resize,
             )?;

@@ -9,7 +9,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Checkpoint, CheckpointKind, OpenOptions,
+    Checkpoint, CheckpointKind, EncoderRole, OpenOptions, classifier,
     error::CheckpointError,
     folder_config::{self, FolderConfig, Preprocessing},
     hugging_face, infer, json, model_card, names, native, official,
@@ -43,15 +43,22 @@ pub(crate) fn open_folder(
     folder: &Path,
     options: OpenOptions,
 ) -> Result<Checkpoint, CheckpointError> {
-    let tensors = names::unwrapped(read_tensors(folder)?);
+    let (tensors, role) = read_tensors(folder)?;
+    let tensors = names::unwrapped(tensors);
     let mut opened = open_parts(folder, tensors, &folder.join(CONFIG), options)?;
     opened.licence = model_card::licence_in(&folder.join(README));
+    if role == Some(EncoderRole::Target) {
+        opened.target_encoder = opened.context_encoder.take();
+    }
     Ok(opened)
 }
 
 /// Opens a single file: one of ours, or of `transformers` or `timm` with `config.json` beside it.
 pub(crate) fn open_file(path: &Path, options: OpenOptions) -> Result<Checkpoint, CheckpointError> {
     let file = SafetensorsFile::open(path)?;
+    if let Some(config) = classifier::config_of(&file, path)? {
+        return Ok(classifier::encoder_of(config, file.tensors, path));
+    }
     if let Some(config) = native::config_of(&file, path)? {
         let own = Preprocessing::default();
         let mut opened = checkpoint(path, config, names::unwrapped(file.tensors), own);
@@ -109,22 +116,24 @@ fn checkpoint(
 }
 
 /// All tensors of a folder: of the complete file if there is one, else of the shards of an index,
-/// else of a pickle.
-fn read_tensors(folder: &Path) -> Result<StateDict, CheckpointError> {
+/// else of a pickle. A complete file of ours says which encoder it is.
+fn read_tensors(folder: &Path) -> Result<(StateDict, Option<EncoderRole>), CheckpointError> {
     let whole = folder.join(WEIGHTS);
     let index = folder.join(SHARDS);
     let pickled = folder.join(PICKLED);
     if whole.is_file() || !(index.is_file() || pickled.is_file()) {
-        return Ok(SafetensorsFile::open(&whole)?.tensors);
+        let file = SafetensorsFile::open(&whole)?;
+        let role = file.metadata.get(hugging_face::ROLE_METADATA);
+        return Ok((file.tensors, role.and_then(|role| role.parse().ok())));
     }
     if !index.is_file() {
-        return official::state_dict(&pickled);
+        return Ok((official::state_dict(&pickled)?, None));
     }
     let mut found = Vec::new();
     for name in shards(&index)? {
         found.extend(SafetensorsFile::open(&folder.join(name))?.tensors);
     }
-    Ok(StateDict::new(found))
+    Ok((StateDict::new(found), None))
 }
 
 pub(crate) fn shards(index: &Path) -> Result<BTreeSet<String>, CheckpointError> {

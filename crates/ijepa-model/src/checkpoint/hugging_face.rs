@@ -3,6 +3,7 @@
 use std::{collections::HashMap, path::Path};
 
 use super::{
+    EncoderRole,
     error::CheckpointError,
     folder::WEIGHTS,
     folder_config::{self, Resize},
@@ -11,6 +12,9 @@ use super::{
     state_dict::{LazyTensor, StateDict},
 };
 use crate::{Normalization, VisionTransformerConfig};
+
+/// Metadata key under which weights that this library wrote say which encoder they are.
+pub(super) const ROLE_METADATA: &str = "ijepa_role";
 
 /// Heads that classification models add and encoders have not.
 const OTHER_HEADS: [&str; 3] = ["classifier.", "pooler.", "head."];
@@ -105,12 +109,15 @@ pub(crate) fn write(
     folder: &Path,
     config: &VisionTransformerConfig,
     encoder: &[NamedTensor],
+    role: EncoderRole,
     normalization: Normalization,
     resize: Resize,
 ) -> Result<(), CheckpointError> {
     folder_config::write(folder, config, normalization, resize)?;
     let tensors: Vec<NamedTensor> = encoder.iter().flat_map(hugging_face_tensors).collect();
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let metadata = [("format", "pt"), (ROLE_METADATA, role.name())];
+    let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let metadata = HashMap::from(metadata);
     safetensors_file::write(&folder.join(WEIGHTS), &tensors, metadata, &|_| {})
 }
 

@@ -3,6 +3,7 @@
 //! | kind | holds | written by |
 //! |---|---|---|
 //! | native folder | both encoders, predictor, optimizer, state | [`Checkpoint::save`], training |
+//! | classifier | one encoder with a head, see [`Classifier`](crate::Classifier) | fine-tuning |
 //! | official `.pth.tar` | the same | the reference, [`Checkpoint::save`] |
 //! | Hugging Face folder | one encoder | `transformers`, [`Checkpoint::save`] |
 //! | ONNX file, not read | one encoder | [`Checkpoint::save`] |
@@ -90,6 +91,16 @@ pub enum EncoderRole {
     Context,
 }
 
+impl EncoderRole {
+    /// `target` or `context`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Target => "target",
+            Self::Context => "context",
+        }
+    }
+}
+
 impl FromStr for EncoderRole {
     type Err = String;
 
@@ -144,7 +155,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a checkpoint of any kind: a run directory, a native folder, an official `.pth.tar`,
+    /// Opens a checkpoint of any kind: a run directory (of a fine-tuned one the encoder without its
+    /// head), a native folder, an official `.pth.tar`,
     /// a folder of `transformers` or `timm`, a `.safetensors` file, or a pickle of one encoder
     /// (bare, under `model` or `state_dict`, as PyTorch Lightning has it). With the Cargo feature
     /// `hub` also one that `hf:ORG/NAME[@REVISION][/FILE]` names, downloaded if need be.
@@ -194,6 +206,9 @@ impl Checkpoint {
             .is_some_and(|path| path.starts_with(HUB_PREFIX))
         {
             return Self::open_any(&downloaded(path)?, options);
+        }
+        if let Some(classifier) = classifier::inside(path) {
+            return folder::open_file(&classifier, options);
         }
         let latest = path.join("checkpoints").join("latest");
         if latest.is_dir() {

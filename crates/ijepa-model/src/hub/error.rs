@@ -123,7 +123,7 @@ pub enum HubError {
         what: String,
     },
     /// Nothing may be uploaded.
-    #[error("HF_HUB_OFFLINE forbids to upload anything")]
+    #[error("nothing is uploaded while HF_HUB_OFFLINE is set; unset it")]
     OfflinePush,
     /// Nothing can be uploaded without an account.
     #[error(

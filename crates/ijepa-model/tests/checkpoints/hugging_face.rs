@@ -36,6 +36,26 @@ fn a_hugging_face_export_has_the_keys_and_values_of_transformers() {
 }
 
 #[test]
+fn an_export_is_read_back_as_the_encoder_that_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = |name: &str, role: EncoderRole| {
+        let path = folder.path().join(name);
+        official()
+            .save(&path, Format::HuggingFace(role), &device())
+            .unwrap();
+        Checkpoint::open(path).unwrap()
+    };
+    let target = saved("target", EncoderRole::Target);
+    assert!(target.context_encoder.is_none());
+    assert_eq!(
+        contents(target.target_encoder.as_ref()),
+        contents(official().target_encoder.as_ref())
+    );
+    let context = saved("context", EncoderRole::Context);
+    assert!(context.target_encoder.is_none() && context.context_encoder.is_some());
+}
+
+#[test]
 fn the_other_spelling_of_hugging_face_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let saved = golden().join("hf_tiny_saved");

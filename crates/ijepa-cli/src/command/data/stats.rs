@@ -44,7 +44,7 @@ pub(crate) struct Stats {
 impl Stats {
     pub(super) fn run(&self, context: &Context) -> Result<Report, CliError> {
         if let Some(out) = &self.out {
-            picture::check_name("out", out)?;
+            picture::check_png("out", out)?;
         }
         let source = self.data.open(context).or_else(|error| match error {
             ijepa_data::DataError::MixedFolder { .. } => self.data.open_unlabelled(context),

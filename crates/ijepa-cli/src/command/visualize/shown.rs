@@ -69,7 +69,7 @@ impl ShownArgs {
         extraction: &Extraction,
         context: &Context,
     ) -> Result<Picked, CliError> {
-        picture::check_name("out", &self.out)?;
+        picture::check_png("out", &self.out)?;
         let source = self.data.open_unlabelled(context)?;
         extraction.check(source.as_ref())?;
         let indices = if self.index.is_empty() {

@@ -34,11 +34,24 @@ fn numpy_files_hold_the_same() {
     let mut about: Value = serde_json::from_slice(&about).unwrap();
     let weights = about.as_object_mut().unwrap().remove("weights").unwrap();
     assert_eq!(weights.as_str().unwrap().len(), 64);
+    let how = about.as_object_mut().unwrap().remove("read").unwrap();
+    assert_eq!(how, how_read());
     let expected = serde_json::json!({"classes": ["bird", "cat"], "pool": "mean"});
     assert_eq!(about, expected);
     let labels = path_text(photos.path().join("out.labels.npy"));
     let header = "{'descr': '<i8', 'fortran_order': False, 'shape': (4,), }";
     assert_eq!(i64s(&read(&labels, header)), reference.labels);
+}
+
+/// What files say of how their images were read.
+fn how_read() -> Value {
+    serde_json::json!({
+        "image_size": [32, 32],
+        "preprocess": "eval",
+        "normalization": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
+        "decoding": {"decode": "exact", "orientation": "ignore", "sixteen_bit": "high_byte"},
+        "channels": 3,
+    })
 }
 
 #[test]
@@ -50,6 +63,8 @@ fn files_name_their_classes() {
         let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
         let mut facts = header.metadata().clone().unwrap();
         assert_eq!(facts.remove("weights").unwrap().len(), 64);
+        let read: Value = serde_json::from_str(&facts.remove("read").unwrap()).unwrap();
+        assert_eq!(read, how_read());
         (features.shape, facts)
     };
     let (shape, found) = facts(&["--weights", &hf(), "--pool", "tokens"]);

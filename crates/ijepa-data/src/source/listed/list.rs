@@ -1,11 +1,12 @@
 //! A text file that names images anywhere.
 
 use std::collections::HashMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Listed, ListedSource};
 use crate::error::DataError;
-use crate::source::file::read_text;
+use crate::source::file::{read_text, unreadable};
 
 impl ListedSource {
     /// These image files without labels, in this order, which are looked for when they are read.
@@ -19,6 +20,22 @@ impl ListedSource {
             files: paths.into_iter().map(file).collect(),
             classes: Vec::new(),
         }
+    }
+
+    /// As [`files`](Self::files), of files that are there now, as those that a user names are.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Read`] with the first that is not.
+    pub fn files_there<P: AsRef<Path>>(
+        paths: impl IntoIterator<Item = P>,
+    ) -> Result<Self, DataError> {
+        let source = Self::files(paths);
+        for image in 0..source.files.len() {
+            let path = source.path(image);
+            fs::metadata(&path).map_err(|error| unreadable(&path, error))?;
+        }
+        Ok(source)
     }
 
     /// The images that the text file `list` names, one path a line, in its order. Paths count from

@@ -89,6 +89,11 @@ fn beginning(dtype: &str, shape: &[usize], at_least: usize) -> Vec<u8> {
 const LABELS: &str = "labels.npy";
 const ABOUT: &str = "meta.json";
 
+/// The files beside `path`.
+pub(super) fn all_beside(path: &Path) -> [PathBuf; 2] {
+    [LABELS, ABOUT].map(|end| beside(path, end))
+}
+
 /// `a/b.npy` to `a/b.labels.npy`.
 fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_extension(ending)

@@ -145,6 +145,7 @@ mod tests {
         About {
             pool: Some("mean".to_owned()),
             weights: Some("0a1b".to_owned()),
+            read: None,
             classes: vec!["cat".to_owned(); 4],
         }
     }

@@ -61,7 +61,9 @@ pub enum TorchErrorKind {
     #[error("legacy torch format (before 1.6), load it and save it again with a newer torch")]
     Legacy,
     /// The file is something else.
-    #[error("not a torch checkpoint: it starts with bytes {found:02x?}, expected a zip signature")]
+    #[error(
+        "not a torch checkpoint: it starts with bytes {found:02x?}, expected a zip archive as torch.save writes"
+    )]
     NotZip {
         /// The first bytes, at most four.
         found: Vec<u8>,

@@ -96,7 +96,7 @@ fn who_may_not_upload_is_told_why() {
     };
     assert_eq!(
         refusal(&offline, &folder),
-        "HF_HUB_OFFLINE forbids to upload anything"
+        "nothing is uploaded while HF_HUB_OFFLINE is set; unset it"
     );
     assert_eq!(
         refusal(&hub, case.folder.path()),

@@ -12,7 +12,7 @@ use crate::{
     context::Context,
     error::CliError,
     features::{skipped_json, skipped_text},
-    picture::{check_name, write_png},
+    picture::{check_png, write_png},
     report::Report,
 };
 
@@ -41,7 +41,7 @@ pub(crate) struct Sample {
 
 impl Sample {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
-        check_name("out", &self.out)?;
+        check_png("out", &self.out)?;
         let Made {
             decoder,
             shown,

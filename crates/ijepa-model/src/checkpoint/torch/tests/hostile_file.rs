@@ -145,11 +145,11 @@ fn other_files_are_told_apart() {
     );
     assert_eq!(
         open_error(&folder.write(b"hello")),
-        "not a torch checkpoint: it starts with bytes [68, 65, 6c, 6c], expected a zip signature"
+        "not a torch checkpoint: it starts with bytes [68, 65, 6c, 6c], expected a zip archive as torch.save writes"
     );
     assert_eq!(
         open_error(&folder.write(b"")),
-        "not a torch checkpoint: it starts with bytes [], expected a zip signature"
+        "not a torch checkpoint: it starts with bytes [], expected a zip archive as torch.save writes"
     );
     assert_eq!(
         open_error(&folder.zip(&[("a/b/data.pkl", b"N."), ("data.pkl", b"N.")])),
