@@ -2,7 +2,7 @@
 
 use std::{error::Error, net::SocketAddr, path::PathBuf};
 
-use ijepa_data::{DataError, PackError};
+use ijepa_data::{DataError, ImageError, PackError};
 use ijepa_eval::{
     CacheError, DenseError, ExtractError, FeatureFileError, FinetuneError, KnnError, ProbeError,
     study::StudyError,
@@ -142,9 +142,9 @@ impl CliError {
     /// What the process exits with.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Recipe(_) | Self::Resolve(_) | Self::Data(DataError::Channels { .. }) => {
-                exit_code::RECIPE
-            }
+            Self::Recipe(_)
+            | Self::Resolve(_)
+            | Self::Data(DataError::Image(ImageError::Channels { .. })) => exit_code::RECIPE,
             Self::Data(_)
             | Self::Report(_)
             | Self::BadImages { .. }

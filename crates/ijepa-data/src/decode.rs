@@ -16,13 +16,13 @@ use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::metadata::Orientation as Turn;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 pub use fit::check_channels;
 pub(crate) use fit::in_depth;
 pub use options::{Decode, Decoding, Orientation, SixteenBit};
 
-use crate::error::{Cause, DataError};
+use crate::error::{Cause, DataError, ImageError};
 use crate::image::{Image, RgbImage8};
 use crate::view::{Part, View};
 
@@ -78,9 +78,9 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<RgbImage8, DataError> {
 ///
 /// # Errors
 ///
-/// [`DataError::Truncated`], [`DataError::Decode`], also for a sample that is no finite number,
-/// [`DataError::NotRead`] for files of another kind, [`DataError::Channels`] if there are others than
-/// were asked for, [`DataError::TooManyPixels`] or [`DataError::DecoderPanic`].
+/// [`ImageError::Truncated`], [`ImageError::Decode`], also for a sample that is no finite number,
+/// [`ImageError::NotRead`] for files of another kind, [`ImageError::Channels`] if there are others than
+/// were asked for, [`ImageError::TooManyPixels`] or [`ImageError::DecoderPanic`].
 pub fn decode_as(bytes: &[u8], name: &str, decoding: Decoding) -> Result<Image, DataError> {
     let whole = |width, height| Ok(View::whole(width, height));
     Ok(decode_part(bytes, name, decoding, |_| (), whole)?.image)
@@ -105,10 +105,10 @@ pub(crate) fn decode_part<H>(
         false => Some(format_of(bytes).map_err(|cause| failed(Failure::broken(cause)))?),
     };
     if format == Some(ImageFormat::Jpeg) && !has_end_of_image(bytes) {
-        return Err(DataError::Truncated {
+        return Err(DataError::Image(ImageError::Truncated {
             name: name.to_owned(),
             found: bytes.len(),
-        });
+        }));
     }
     if format == Some(ImageFormat::Tiff) {
         tiff::check_entries(bytes).map_err(failed)?;
@@ -142,7 +142,7 @@ pub(crate) fn decode_part<H>(
 }
 
 /// The kind of an image file by its first bytes.
-fn format_of(bytes: &[u8]) -> Result<ImageFormat, ImageError> {
+fn format_of(bytes: &[u8]) -> Result<ImageFormat, image::ImageError> {
     const BIG_TIFF: [&[u8]; 2] = [b"II+\0", b"MM\0+"];
     match BIG_TIFF.iter().any(|start| bytes.starts_with(start)) {
         true => Ok(ImageFormat::Tiff),
@@ -247,33 +247,37 @@ impl Failure {
     fn of(self, name: &str) -> DataError {
         let name = name.to_owned();
         match self {
-            Self::Broken(source) => DataError::Decode { name, source },
-            Self::Unread(kind) => DataError::NotRead { name, kind },
-            Self::TooManyPixels { width, height } => DataError::TooManyPixels {
+            Self::Broken(source) => DataError::Image(ImageError::Decode { name, source }),
+            Self::Unread(kind) => DataError::Image(ImageError::NotRead { name, kind }),
+            Self::TooManyPixels { width, height } => DataError::Image(ImageError::TooManyPixels {
                 name,
                 width,
                 height,
                 most: MAX_PIXELS,
-            },
-            Self::TooManySamples { pixels, channels } => DataError::TooManySamples {
-                name,
-                pixels,
-                channels,
-                most: channels::MAX_SAMPLES,
-            },
-            Self::Channels { found, expected } => DataError::Channels {
+            }),
+            Self::TooManySamples { pixels, channels } => {
+                DataError::Image(ImageError::TooManySamples {
+                    name,
+                    pixels,
+                    channels,
+                    most: channels::MAX_SAMPLES,
+                })
+            }
+            Self::Channels { found, expected } => DataError::Image(ImageError::Channels {
                 name,
                 found,
                 expected,
-            },
+            }),
         }
     }
 }
 
-impl From<ImageError> for Failure {
-    fn from(cause: ImageError) -> Self {
+impl From<image::ImageError> for Failure {
+    fn from(cause: image::ImageError) -> Self {
         match cause {
-            ImageError::Unsupported(kind) => Self::Unread(format!("of another kind ({kind})")),
+            image::ImageError::Unsupported(kind) => {
+                Self::Unread(format!("of another kind ({kind})"))
+            }
             cause => Self::broken(cause),
         }
     }
@@ -334,10 +338,10 @@ pub(crate) fn guard<T>(name: &str, work: impl FnOnce() -> T) -> Result<T, DataEr
             (None, Some(text)) => text.clone(),
             (None, None) => "no reason given".to_owned(),
         };
-        DataError::DecoderPanic {
+        DataError::Image(ImageError::DecoderPanic {
             name: name.to_owned(),
             why: why.replace('\n', " "),
-        }
+        })
     })
 }
 

@@ -2,7 +2,7 @@
 
 use png::{BitDepth, ColorType};
 
-use crate::error::DataError;
+use crate::error::{DataError, ImageError};
 use crate::pixel_map::PixelMap;
 
 /// Depth of every pixel in metres, row by row from the top.
@@ -37,7 +37,7 @@ impl Depth {
     ///
     /// # Errors
     ///
-    /// [`DataError::Depth`] naming the file if it is none.
+    /// [`ImageError::Depth`] naming the file if it is none.
     pub fn of_png(file: &[u8], name: &str) -> Result<Self, DataError> {
         let accepts = |color, depth| color == ColorType::Grayscale && depth == BitDepth::Sixteen;
         let metres = |row: &[u8], column: usize, _| {
@@ -45,9 +45,11 @@ impl Depth {
             f32::from(millimetres) / 1000.0
         };
         let map = PixelMap::of_png(file, accepts, metres);
-        map.map(Self).map_err(|found| DataError::Depth {
-            name: name.to_owned(),
-            found,
+        map.map(Self).map_err(|found| {
+            DataError::Image(ImageError::Depth {
+                name: name.to_owned(),
+                found,
+            })
         })
     }
 

@@ -6,7 +6,7 @@ mod float;
 pub use any::Image;
 pub use float::FloatImage;
 
-use crate::error::DataError;
+use crate::error::{DataError, ImageError};
 
 /// Most channels of an image.
 pub const MAX_CHANNELS: usize = 16;
@@ -34,17 +34,17 @@ impl RgbImage8 {
     ///
     /// # Errors
     ///
-    /// [`DataError::PixelCount`] if a side is zero or the buffer has another length.
+    /// [`ImageError::PixelCount`] if a side is zero or the buffer has another length.
     pub fn new(width: usize, height: usize, pixels: Vec<u8>) -> Result<Self, DataError> {
         let expected = width.saturating_mul(height).saturating_mul(3);
         if expected == 0 || expected != pixels.len() {
             let found = pixels.len();
-            return Err(DataError::PixelCount {
+            return Err(DataError::Image(ImageError::PixelCount {
                 width,
                 height,
                 expected,
                 found,
-            });
+            }));
         }
         Ok(Self {
             width,
@@ -120,7 +120,9 @@ mod tests {
     fn a_buffer_of_another_length_is_refused() {
         for (width, height, bytes) in [(2, 2, 11), (0, 3, 0), (usize::MAX, 2, 6)] {
             let error = RgbImage8::new(width, height, vec![0; bytes]).unwrap_err();
-            assert!(matches!(error, DataError::PixelCount { found, .. } if found == bytes));
+            assert!(
+                matches!(error, DataError::Image(ImageError::PixelCount { found, .. }) if found == bytes)
+            );
         }
     }
 

@@ -81,7 +81,7 @@ pub use decode::{
     extension, size,
 };
 pub use depth::Depth;
-pub use error::{Cause, DataError};
+pub use error::{Cause, DataError, ImageError};
 pub use fetch::{FetchError, Fetched};
 pub use fingerprint::Fingerprint;
 pub use image::{FloatImage, Image, MAX_CHANNELS, RgbImage8};

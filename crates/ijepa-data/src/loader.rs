@@ -114,7 +114,7 @@ impl Loader {
     /// # Errors
     ///
     /// [`DataError::TooFewImages`] if the source cannot fill one batch, [`DataError::BadValue`]
-    /// or [`DataError::OutputSize`] for a configuration out of range, [`DataError::NoColors`] if
+    /// or [`ImageError::OutputSize`](crate::ImageError::OutputSize) for a configuration out of range, [`ImageError::NoColors`](crate::ImageError::NoColors) if
     /// colours are to be changed where there are none, [`DataError::Threads`] if a worker cannot be
     /// started.
     pub fn new<T: Transform + 'static>(

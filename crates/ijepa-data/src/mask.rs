@@ -2,7 +2,7 @@
 
 use png::{BitDepth, ColorType};
 
-use crate::error::DataError;
+use crate::error::{DataError, ImageError};
 use crate::pixel_map::PixelMap;
 
 /// Class of every pixel, row by row from the top.
@@ -36,7 +36,7 @@ impl Mask {
     ///
     /// # Errors
     ///
-    /// [`DataError::Mask`] naming the file if it is none of those.
+    /// [`ImageError::Mask`] naming the file if it is none of those.
     pub fn of_png(file: &[u8], name: &str) -> Result<Self, DataError> {
         let accepts = |color, depth| {
             let indexed = matches!(color, ColorType::Indexed | ColorType::Grayscale);
@@ -47,9 +47,11 @@ impl Mask {
             row[at / 8] >> (8 - bits - at % 8) & (0xff_u8 >> (8 - bits))
         };
         let map = PixelMap::of_png(file, accepts, sample);
-        map.map(Self).map_err(|found| DataError::Mask {
-            name: name.to_owned(),
-            found,
+        map.map(Self).map_err(|found| {
+            DataError::Image(ImageError::Mask {
+                name: name.to_owned(),
+                found,
+            })
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::error::DataError;
+use crate::error::{DataError, ImageError};
 use crate::image::RgbImage8;
 use crate::resize::{CropRect, Filter};
 use crate::view::View;
@@ -48,8 +48,8 @@ impl Preprocess {
     ///
     /// # Errors
     ///
-    /// [`DataError::ImageSize`] if [`None`](Self::None) meets an image of another size,
-    /// [`DataError::OutputSize`] if `size` is empty or, with its margin, beyond reason.
+    /// [`ImageError::ImageSize`] if [`None`](Self::None) meets an image of another size,
+    /// [`ImageError::OutputSize`] if `size` is empty or, with its margin, beyond reason.
     ///
     /// # Panics
     ///
@@ -77,10 +77,10 @@ impl Preprocess {
                 centre_of_resized(found, size, margin)
             }
             Self::Squash => Ok(View::resized(width, height, size, Filter::Bilinear)),
-            Self::None if found != size => Err(DataError::ImageSize {
+            Self::None if found != size => Err(DataError::Image(ImageError::ImageSize {
                 expected: size,
                 found,
-            }),
+            })),
             Self::None => Ok(View::whole(width, height)),
         }
     }
@@ -130,7 +130,7 @@ fn centre_of_resized(
 ) -> Result<View, DataError> {
     let [height, width] = size;
     if height == 0 || width == 0 {
-        return Err(DataError::OutputSize { width, height });
+        return Err(DataError::Image(ImageError::OutputSize { width, height }));
     }
     let enlarged = |side: usize| (side as f64 * margin).round() as usize;
     let (least_height, least_width) = (enlarged(height), enlarged(width));
@@ -251,7 +251,7 @@ mod tests {
         for method in [Preprocess::Eval, Preprocess::Fill, Preprocess::Squash] {
             assert!(matches!(
                 method.apply(&image, [0, 4]),
-                Err(DataError::OutputSize { .. })
+                Err(DataError::Image(ImageError::OutputSize { .. }))
             ));
         }
     }

@@ -4,7 +4,7 @@ use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::pixels::F32;
 use fast_image_resize::{FilterType, IntoImageView, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
-use crate::error::DataError;
+use crate::error::{DataError, ImageError};
 use crate::image::{FloatImage, RgbImage8};
 
 /// The interpolation kernel; both widen when shrinking, so that no pixel is skipped.
@@ -60,14 +60,14 @@ impl CropRect {
         if fits(self.left, self.width, width) && fits(self.top, self.height, height) {
             return Ok(());
         }
-        Err(DataError::CropBox {
+        Err(DataError::Image(ImageError::CropBox {
             left: self.left as f64,
             top: self.top as f64,
             crop_width: self.width as f64,
             crop_height: self.height as f64,
             width,
             height,
-        })
+        }))
     }
 }
 
@@ -78,7 +78,7 @@ impl CropRect {
 ///
 /// # Errors
 ///
-/// [`DataError::OutputSize`] for an empty output, [`DataError::CropBox`] if the box is empty or
+/// [`ImageError::OutputSize`] for an empty output, [`ImageError::CropBox`] if the box is empty or
 /// leaves the image.
 ///
 /// # Examples
@@ -112,14 +112,14 @@ pub fn resize(
         && part.left + part.width <= whole.width
         && part.top + part.height <= whole.height;
     if !inside {
-        return Err(DataError::CropBox {
+        return Err(DataError::Image(ImageError::CropBox {
             left: part.left,
             top: part.top,
             crop_width: part.width,
             crop_height: part.height,
             width: image.width(),
             height: image.height(),
-        });
+        }));
     }
     let view = view(image)?;
     rgb(two_passes(&view, part, width, height, filter)?)
@@ -132,7 +132,7 @@ pub fn resize(
 ///
 /// # Errors
 ///
-/// [`DataError::OutputSize`] for an empty output, [`DataError::CropBox`] if the rectangle is
+/// [`ImageError::OutputSize`] for an empty output, [`ImageError::CropBox`] if the rectangle is
 /// empty or leaves the image.
 pub fn crop_resize(
     image: &RgbImage8,
@@ -196,7 +196,7 @@ pub(crate) fn crop_resize_float(
 ///
 /// # Errors
 ///
-/// [`DataError::CropBox`] if the rectangle is empty or leaves the image.
+/// [`ImageError::CropBox`] if the rectangle is empty or leaves the image.
 pub fn crop(image: &RgbImage8, rect: CropRect) -> Result<RgbImage8, DataError> {
     rect.check(image.width(), image.height())?;
     let mut pixels = Vec::with_capacity(rect.width * rect.height * 3);
@@ -215,7 +215,7 @@ fn view(image: &RgbImage8) -> Result<ImageRef<'_>, DataError> {
     let (width, height) = (image.width(), image.height());
     let [columns, rows] = sides(width, height)?;
     ImageRef::new(columns, rows, image.pixels(), PixelType::U8x3)
-        .map_err(|_| DataError::OutputSize { width, height })
+        .map_err(|_| DataError::Image(ImageError::OutputSize { width, height }))
 }
 
 fn rgb(image: Image<'_>) -> Result<RgbImage8, DataError> {
@@ -265,7 +265,7 @@ pub(crate) fn sides(width: usize, height: usize) -> Result<[u32; 2], DataError> 
     if fits {
         Ok([width as u32, height as u32])
     } else {
-        Err(DataError::OutputSize { width, height })
+        Err(DataError::Image(ImageError::OutputSize { width, height }))
     }
 }
 
@@ -370,14 +370,17 @@ mod tests {
             height: 4,
             width: 2,
         };
-        assert!(matches!(crop(&image, rect), Err(DataError::CropBox { .. })));
+        assert!(matches!(
+            crop(&image, rect),
+            Err(DataError::Image(ImageError::CropBox { .. }))
+        ));
         let huge = CropRect {
             top: usize::MAX,
             ..rect
         };
         assert!(matches!(
             crop_resize(&image, huge, 2, 2, Filter::Bilinear),
-            Err(DataError::CropBox { .. })
+            Err(DataError::Image(ImageError::CropBox { .. }))
         ));
         let boxed = CropBox {
             left: f64::NAN,
@@ -389,10 +392,10 @@ mod tests {
         let empty = resize(&image, 0, 2, Filter::Bilinear, None);
         assert!(matches!(
             empty,
-            Err(DataError::OutputSize {
+            Err(DataError::Image(ImageError::OutputSize {
                 width: 0,
                 height: 2
-            })
+            }))
         ));
         assert!(resize(&image, usize::MAX, 2, Filter::Bilinear, None).is_err());
     }

@@ -71,7 +71,7 @@ pub trait Transform: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     ///
-    /// [`DataError::OutputSize`] or [`DataError::BadValue`] naming the field.
+    /// [`ImageError::OutputSize`](crate::ImageError::OutputSize) or [`DataError::BadValue`] naming the field.
     fn validate(&self) -> Result<(), DataError>;
 
     /// Chooses what is shown of an image of `width` columns and `height` rows by numbers drawn

@@ -62,7 +62,7 @@ impl View {
     ///
     /// # Errors
     ///
-    /// [`DataError::OutputSize`] for an empty size, [`DataError::CropBox`] if a part is empty or
+    /// [`ImageError::OutputSize`](crate::ImageError::OutputSize) for an empty size, [`ImageError::CropBox`](crate::ImageError::CropBox) if a part is empty or
     /// leaves the image.
     pub fn of(&self, image: &RgbImage8) -> Result<RgbImage8, DataError> {
         self.resize(image, Place::Whole(self.part))

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use ijepa_data::{
-    Augment, Batch, ClassifierAugment, DataError, DataSpec, Distortion, Filter, Framing, Loader,
-    LoaderConfig, Purpose, RandAugment, Reading, RgbImage8, SampleRng, Transform, View,
-    crop_resize, random_crop_of_ratio, resize, sample_rng,
+    Augment, Batch, ClassifierAugment, DataError, DataSpec, Distortion, Filter, Framing,
+    ImageError, Loader, LoaderConfig, Purpose, RandAugment, Reading, RgbImage8, SampleRng,
+    Transform, View, crop_resize, random_crop_of_ratio, resize, sample_rng,
 };
 
 fn rng(index: u64) -> SampleRng {
@@ -224,6 +224,6 @@ fn fields_out_of_range_are_named() {
     let empty = ClassifierAugment::squash([0, 16]);
     assert!(matches!(
         empty.validate(),
-        Err(DataError::OutputSize { .. })
+        Err(DataError::Image(ImageError::OutputSize { .. }))
     ));
 }

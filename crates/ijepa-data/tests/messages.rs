@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use ijepa_data::DataError;
+use ijepa_data::{DataError, ImageError};
 
 fn check(error: DataError, expected: &str) {
     assert_eq!(error.to_string(), expected);
@@ -18,12 +18,12 @@ fn path() -> PathBuf {
 #[test]
 fn messages_state_the_facts() {
     check(
-        DataError::PixelCount {
+        DataError::Image(ImageError::PixelCount {
             width: 2,
             height: 3,
             expected: 18,
             found: 17,
-        },
+        }),
         "an RGB image of 2x3 (width x height) needs 18 bytes, found 17",
     );
     check(
@@ -31,28 +31,28 @@ fn messages_state_the_facts() {
         "`a/b` is gone since its folder was indexed",
     );
     check(
-        DataError::DecoderPanic {
+        DataError::Image(ImageError::DecoderPanic {
             name: "x.png".to_owned(),
             why: "index 7".to_owned(),
-        },
+        }),
         "`x.png` is damaged: its decoder gave up (index 7)",
     );
     check(
-        DataError::OutputSize {
+        DataError::Image(ImageError::OutputSize {
             width: 0,
             height: 9,
-        },
+        }),
         "cannot resize to 0x9 (width x height)",
     );
     check(
-        DataError::CropBox {
+        DataError::Image(ImageError::CropBox {
             left: 1.5,
             top: 0.0,
             crop_width: 9.0,
             crop_height: 2.0,
             width: 4,
             height: 5,
-        },
+        }),
         "crop box (left 1.5, top 0, width 9, height 2) does not fit the 4x5 image",
     );
     check(
@@ -219,10 +219,10 @@ fn causes_are_sources_and_not_repeated() {
             "cannot understand JSON file `a/b`",
         ),
         (
-            DataError::Decode {
+            DataError::Image(ImageError::Decode {
                 name: "x.jpg".to_owned(),
                 source: Box::new(cause()),
-            },
+            }),
             "cannot decode image `x.jpg`",
         ),
     ] {

@@ -1,7 +1,7 @@
 //! Whether images have the channels that are asked for.
 
 use super::{Decoding, decode_as, guard};
-use crate::error::DataError;
+use crate::error::{DataError, ImageError};
 use crate::fetch::{FetchError, Fetched};
 use crate::image::{FloatImage, RgbImage8};
 use crate::source::Source;
@@ -11,7 +11,7 @@ use crate::source::Source;
 ///
 /// # Errors
 ///
-/// [`DataError::Channels`] and nothing else; whoever reads the image again says what else is wrong.
+/// [`ImageError::Channels`] and nothing else; whoever reads the image again says what else is wrong.
 pub fn check_channels(source: &dyn Source, decoding: Decoding) -> Result<(), DataError> {
     if source.is_empty() {
         return Ok(());
@@ -28,7 +28,7 @@ pub fn check_channels(source: &dyn Source, decoding: Decoding) -> Result<(), Dat
         Fetched::File => decode_as(&buffer, &name, decoding).map(drop),
     };
     match guard(&name, &mut decode) {
-        Ok(Err(error @ DataError::Channels { .. })) => Err(error),
+        Ok(Err(error @ DataError::Image(ImageError::Channels { .. }))) => Err(error),
         _ => Ok(()),
     }
 }
@@ -40,11 +40,12 @@ pub(crate) fn in_depth(
     decoding: Decoding,
 ) -> Result<FloatImage, DataError> {
     if decoding.channels != 3 {
-        return Err(DataError::Channels {
+        return Err(ImageError::Channels {
             name: name.to_owned(),
             found: 3,
             expected: decoding.channels,
-        });
+        }
+        .into());
     }
     let samples = image.pixels().iter().map(|&byte| f32::from(byte) / 255.0);
     FloatImage::new([image.height(), image.width()], 3, samples.collect())

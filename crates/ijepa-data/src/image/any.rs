@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{FloatImage, RgbImage8};
-use crate::error::DataError;
+use crate::error::{DataError, ImageError};
 use crate::preprocess::to_chw_f32;
 
 /// What a file, an array or code gives: bytes of red, green and blue, or channels in full depth, as
@@ -33,7 +33,7 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// [`DataError::PixelCount`] or [`DataError::SampleCount`] if no image has so many bytes.
+    /// [`ImageError::PixelCount`] or [`ImageError::SampleCount`] if no image has so many bytes.
     pub fn from_bytes([height, width]: [usize; 2], bytes: &[u8]) -> Result<Self, DataError> {
         let pixels = width.saturating_mul(height).max(1);
         if bytes.len() / pixels == 3 {
@@ -84,7 +84,7 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// [`DataError::NoColors`] if it has other channels or another depth.
+    /// [`ImageError::NoColors`] if it has other channels or another depth.
     pub fn as_rgb8(&self) -> Result<&RgbImage8, DataError> {
         match self {
             Self::Rgb8(image) => Ok(image),
@@ -178,9 +178,9 @@ impl Image {
 }
 
 fn no_colors(image: &FloatImage) -> DataError {
-    DataError::NoColors {
+    DataError::Image(ImageError::NoColors {
         channels: image.channels(),
-    }
+    })
 }
 
 /// Grey levels over the range of most samples.

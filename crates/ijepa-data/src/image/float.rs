@@ -1,7 +1,7 @@
 //! Images of any number of channels in full depth.
 
 use super::MAX_CHANNELS;
-use crate::error::DataError;
+use crate::error::{DataError, ImageError};
 use crate::resize::CropRect;
 
 /// An image of 1 to 16 channels of f32 samples, rows of pixels from the top, channel after channel
@@ -29,7 +29,7 @@ impl FloatImage {
     ///
     /// # Errors
     ///
-    /// [`DataError::SampleCount`] if a side is zero, there are not 1 to 16 channels, or the buffer
+    /// [`ImageError::SampleCount`] if a side is zero, there are not 1 to 16 channels, or the buffer
     /// has another length.
     pub fn new(
         [height, width]: [usize; 2],
@@ -45,10 +45,10 @@ impl FloatImage {
                 channels,
                 samples,
             }),
-            false => Err(DataError::SampleCount {
+            false => Err(DataError::Image(ImageError::SampleCount {
                 shape: [height, width, channels],
                 found: samples.len(),
-            }),
+            })),
         }
     }
 
@@ -100,7 +100,7 @@ impl FloatImage {
     ///
     /// # Errors
     ///
-    /// [`DataError::CropBox`] if the rectangle is empty or leaves the image.
+    /// [`ImageError::CropBox`] if the rectangle is empty or leaves the image.
     pub fn crop(&self, rect: CropRect) -> Result<Self, DataError> {
         rect.check(self.width, self.height)?;
         let [left, right] = [rect.left, rect.left + rect.width].map(|x| x * self.channels);
@@ -148,7 +148,9 @@ mod tests {
             ([usize::MAX, 2], 2, 4),
         ] {
             let error = FloatImage::new(size, channels, vec![0.0; length]).unwrap_err();
-            assert!(matches!(error, DataError::SampleCount { found, .. } if found == length));
+            assert!(
+                matches!(error, DataError::Image(ImageError::SampleCount { found, .. }) if found == length)
+            );
         }
     }
 
@@ -167,6 +169,9 @@ mod tests {
         assert_eq!(cut.samples(), [8.0, 9.0, 10.0, 11.0]);
         assert_eq!(cut.channel(1).collect::<Vec<_>>(), [9.0, 11.0]);
         let outside = CropRect { left: 2, ..rect };
-        assert!(matches!(cut.crop(outside), Err(DataError::CropBox { .. })));
+        assert!(matches!(
+            cut.crop(outside),
+            Err(DataError::Image(ImageError::CropBox { .. }))
+        ));
     }
 }

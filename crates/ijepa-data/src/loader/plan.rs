@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::LoaderConfig;
 use super::queue::AHEAD;
 use crate::decode::guard;
-use crate::error::DataError;
+use crate::error::{DataError, ImageError};
 use crate::fetch::FetchError::{self, Corrupt};
 use crate::image::Image;
 use crate::reading::{Costs, FetchedImage, ImageReader, Reading};
@@ -50,7 +50,7 @@ impl Plan {
         let decoding = config.reading.decoding;
         if config.augment.needs_colors() && decoding.is_float() {
             let channels = decoding.channels;
-            return Err(DataError::NoColors { channels });
+            return Err(DataError::Image(ImageError::NoColors { channels }));
         }
         let bad_value = |key, found: String, expected| DataError::BadValue {
             key,
@@ -219,7 +219,7 @@ impl Plan {
         let (expected, found) = (augment.size(), [image.height(), image.width()]);
         match found == expected {
             true => Ok(image),
-            false => Err(DataError::ImageSize { expected, found }),
+            false => Err(DataError::Image(ImageError::ImageSize { expected, found })),
         }
     }
 

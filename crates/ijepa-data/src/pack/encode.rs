@@ -8,7 +8,7 @@ use image::{ExtendedColorType, ImageEncoder};
 
 use super::Packable;
 use crate::decode::extension;
-use crate::error::DataError;
+use crate::error::{DataError, ImageError};
 use crate::fetch::{FetchError, Fetched};
 use crate::image::RgbImage8;
 use crate::reading::ImageReader;
@@ -57,9 +57,11 @@ pub(super) fn encode(
 
 /// Why a file of no known kind is no image, in the words of who would decode it.
 fn no_image(file: &[u8], name: &str) -> DataError {
-    let unknown = || DataError::NotRead {
-        name: name.to_owned(),
-        kind: "of an unknown kind".to_owned(),
+    let unknown = || {
+        DataError::Image(ImageError::NotRead {
+            name: name.to_owned(),
+            kind: "of an unknown kind".to_owned(),
+        })
     };
     crate::decode::decode(file, name)
         .err()
@@ -96,8 +98,10 @@ fn png(image: &RgbImage8, name: &str) -> Result<Encoded, DataError> {
 fn write(encoder: impl ImageEncoder, image: &RgbImage8, name: &str) -> Result<(), DataError> {
     let (width, height) = (image.width() as u32, image.height() as u32);
     let written = encoder.write_image(image.pixels(), width, height, ExtendedColorType::Rgb8);
-    written.map_err(|source| DataError::Encode {
-        name: name.to_owned(),
-        source: Box::new(source),
+    written.map_err(|source| {
+        DataError::Image(ImageError::Encode {
+            name: name.to_owned(),
+            source: Box::new(source),
+        })
     })
 }

@@ -77,7 +77,7 @@ impl ParquetSource {
     ///
     /// [`DataError::NoMatch`], [`DataError::NoRows`], [`DataError::Read`],
     /// [`DataError::Parquet`], [`DataError::MissingColumn`], [`DataError::LabelType`],
-    /// [`DataError::LabelMix`], [`DataError::Inconsistent`] or [`DataError::DecoderPanic`].
+    /// [`DataError::LabelMix`], [`DataError::Inconsistent`] or [`ImageError::DecoderPanic`](crate::ImageError::DecoderPanic).
     pub fn open(pattern: impl AsRef<Path>) -> Result<Self, DataError> {
         let pattern = pattern.as_ref();
         let storage = Storage::of(pattern)?;

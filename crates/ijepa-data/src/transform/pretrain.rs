@@ -50,7 +50,7 @@ impl Augment {
     ///
     /// # Errors
     ///
-    /// [`DataError::OutputSize`] or [`DataError::BadValue`] naming the field.
+    /// [`ImageError::OutputSize`](crate::ImageError::OutputSize) or [`DataError::BadValue`] naming the field.
     pub fn validate(&self) -> Result<(), DataError> {
         let [height, width] = self.size;
         sides(width, height)?;
@@ -69,7 +69,7 @@ impl Augment {
     ///
     /// # Errors
     ///
-    /// [`DataError::OutputSize`] if `size` is empty or beyond reason.
+    /// [`ImageError::OutputSize`](crate::ImageError::OutputSize) if `size` is empty or beyond reason.
     pub fn apply(&self, image: &RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
         let view = self.view(image.width(), image.height(), rng)?;
         self.change(view.of(image)?.into(), rng)?.into_rgb8()

@@ -1,6 +1,6 @@
 //! Files that are cut, changed, hostile or something else.
 
-use ijepa_data::{DataError, decode};
+use ijepa_data::{DataError, ImageError, decode};
 use image::ImageFormat;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -22,7 +22,9 @@ fn a_truncated_file_is_an_error() {
     }
     let jpeg = encode(picture(), ImageFormat::Jpeg);
     let error = decode(&jpeg[..jpeg.len() - 2], "cut.jpg").unwrap_err();
-    assert!(matches!(error, DataError::Truncated { found, .. } if found == jpeg.len() - 2));
+    assert!(
+        matches!(error, DataError::Image(ImageError::Truncated { found, .. }) if found == jpeg.len() - 2)
+    );
 }
 
 #[test]
@@ -35,7 +37,7 @@ fn a_thumbnails_end_marker_does_not_count() {
     let cut = &with_thumbnail[..with_thumbnail.len() - 40];
     assert!(matches!(
         decode(cut, "cut.jpg"),
-        Err(DataError::Truncated { .. })
+        Err(DataError::Image(ImageError::Truncated { .. }))
     ));
 }
 
@@ -69,7 +71,7 @@ fn a_small_file_cannot_ask_for_gigabytes() {
     let too_many = |file: &[u8]| {
         let error = decode(file, "huge").unwrap_err();
         assert!(
-            matches!(error, DataError::TooManyPixels { width, height, .. }
+            matches!(error, DataError::Image(ImageError::TooManyPixels { width, height, .. })
                 if [width, height] == [side; 2]),
             "{error}"
         );
@@ -85,7 +87,10 @@ fn a_small_file_cannot_ask_for_gigabytes() {
     let mut gif = encode(picture(), ImageFormat::Gif);
     gif[6..10].fill(0x75);
     let error = decode(&gif, "huge.gif").unwrap_err();
-    assert!(matches!(error, DataError::TooManyPixels { .. }), "{error}");
+    assert!(
+        matches!(error, DataError::Image(ImageError::TooManyPixels { .. })),
+        "{error}"
+    );
 }
 
 #[test]

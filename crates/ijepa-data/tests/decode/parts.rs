@@ -1,8 +1,8 @@
 //! Parts of JPEG files, which are decoded without the rest.
 
 use ijepa_data::{
-    CropRect, DataError, Decode, Decoding, FetchError, Fetched, Filter, ImageReader, Reading,
-    RgbImage8, Source, View, decode,
+    CropRect, DataError, Decode, Decoding, FetchError, Fetched, Filter, ImageError, ImageReader,
+    Reading, RgbImage8, Source, View, decode,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -142,6 +142,8 @@ fn what_the_library_warns_of_is_judged_as_in_other_builds() {
     let outside = self::view([140, 0, 10, 10], [4, 4]);
     assert!(matches!(
         read(&file, Decode::Exact, outside),
-        Err(FetchError::Corrupt(DataError::CropBox { .. }))
+        Err(FetchError::Corrupt(DataError::Image(
+            ImageError::CropBox { .. }
+        )))
     ));
 }

@@ -9,7 +9,7 @@ mod links;
 use std::fs;
 use std::path::Path;
 
-use ijepa_data::{DataError, DataSpec, Fingerprint, FolderSource, Source};
+use ijepa_data::{DataError, DataSpec, Fingerprint, FolderSource, ImageError, Source};
 use tempfile::TempDir;
 
 /// A folder holding `files`, each a one-pixel image; names ending in `/` become empty folders.
@@ -331,7 +331,9 @@ fn an_unreadable_image_is_named_when_read() {
     let source = FolderSource::open(root.path()).unwrap();
     assert_eq!(source.len(), 1);
     let error = source.read(0).unwrap_err();
-    assert!(matches!(error, DataError::Decode { name, .. } if name.ends_with("1.png")));
+    assert!(
+        matches!(error, DataError::Image(ImageError::Decode { name, .. }) if name.ends_with("1.png"))
+    );
     fs::remove_file(root.path().join("a/1.png")).unwrap();
     assert!(matches!(source.read(0), Err(DataError::Read { .. })));
 }

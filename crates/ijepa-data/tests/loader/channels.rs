@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ijepa_data::{
-    Augment, Batch, DataError, Decoding, Fetched, Loader, LoaderConfig, Reading, check_channels,
+    Augment, Batch, DataError, Decoding, Fetched, ImageError, Loader, LoaderConfig, Reading,
+    check_channels,
 };
 
 use crate::fake::Fake;
@@ -82,7 +83,10 @@ fn colours_of_other_channels_are_not_changed_and_other_channels_are_told_apart()
     };
     let source = Arc::new(arrays(5));
     let error = Loader::new(source, of_five(augment, 0)).unwrap_err();
-    assert!(matches!(error, DataError::NoColors { channels: 5 }));
+    assert!(matches!(
+        error,
+        DataError::Image(ImageError::NoColors { channels: 5 })
+    ));
 
     let five = of_five(Augment::default(), 0).reading.decoding;
     let check = |channels, decoding| check_channels(&arrays(channels), decoding);
@@ -91,13 +95,16 @@ fn colours_of_other_channels_are_not_changed_and_other_channels_are_told_apart()
         let error = check(channels, decoding).unwrap_err();
         let is = |found: usize, wanted: usize| (found, wanted) == (channels, expected);
         assert!(
-            matches!(error, DataError::Channels { found, expected, .. } if is(found, expected)),
+            matches!(error, DataError::Image(ImageError::Channels { found, expected, .. }) if is(found, expected)),
             "{error}"
         );
     }
     // Pixels that come without a file are colours.
     let error = check_channels(&Fake::levels(2), five).unwrap_err();
-    assert!(matches!(error, DataError::Channels { found: 3, .. }));
+    assert!(matches!(
+        error,
+        DataError::Image(ImageError::Channels { found: 3, .. })
+    ));
     // Grey files have always been.
     assert!(check_channels(&Fake::files(), Decoding::default()).is_ok());
 }

@@ -157,7 +157,8 @@ fn low_rank_pairs_go_on_from_their_own_file_and_end_in_the_weights() {
             .to_string()
     };
     for rank in [0, 3] {
-        assert!(error(rank).contains("does not fit"), "{}", error(rank));
+        let expected = format!("`model.lora_rank` = 2, the recipe says {rank}");
+        assert!(error(rank).contains(&expected), "{}", error(rank));
     }
 }
 

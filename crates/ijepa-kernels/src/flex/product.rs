@@ -373,7 +373,11 @@ mod tests {
                         pool.build().unwrap().install(|| {
                             add_product(&mut found, [lhs, rhs], narrow);
                         });
-                        assert_eq!(found, expected, "{threads} threads");
+                        match rounds {
+                            true => assert_eq!(found, expected, "{threads} threads"),
+                            // `gemm` cuts sums by the size of a piece.
+                            false => ijepa_testkit::assert_close("sum", &found, &expected, 1e-6),
+                        }
                     }
                 }
             }

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb};
 
 use crate::decode::{Decoding, SixteenBit, decode_as, extension, size};
-use crate::error::DataError;
+use crate::error::{DataError, ImageError};
 use crate::image::{FloatImage, Image};
 
 fn of(channels: usize) -> Decoding {
@@ -318,7 +318,8 @@ fn tiff_files_that_are_no_channels_say_why_and_never_panic() {
     let error = decode_as(&vast, "it", of(5)).unwrap_err();
     let refused = matches!(
         error,
-        DataError::TooManyPixels { .. } | DataError::TooManySamples { .. }
+        DataError::Image(ImageError::TooManyPixels { .. })
+            | DataError::Image(ImageError::TooManySamples { .. })
     );
     assert!(refused, "{error}");
 }
