@@ -53,9 +53,7 @@ def small(args):
     args = without(args, "--max-steps")
     if command[0] == "pretrain":
         return [*args, "--max-steps", "2", "--set", *FEW, *published]
-    if command[0] == "finetune":
-        return [*args, "--max-steps", "2", "--set", "run.batch_size=4"]
-    if command == ["visualize", "rcdm", "train"]:
+    if command[0] == "finetune" or command == ["visualize", "rcdm", "train"]:
         return [*args, "--max-steps", "2", "--set", "run.batch_size=4"]
     if command[:2] == ["visualize", "rcdm"]:
         for flag in ("--images", "--samples", "--steps"):
@@ -138,9 +136,13 @@ def main():
     if name in ("mpirun", "srun") and "ijepa" in args:
         return ijepa(args[args.index("ijepa") + 1 :])
     ours = {"ijepa": ijepa, "curl": curl, "cargo": cargo}
-    if name in ours:
-        return ours[name](args)
-    record("left out", [name, *args], "is not ours")
+    if name not in ours:
+        return record("left out", [name, *args], "is not ours")
+    try:
+        ours[name](args)
+    except Exception as error:
+        # Whatever this script does not foresee is a failure, too.
+        record("unforeseen", [name, *args], repr(error))
 
 
 if __name__ == "__main__":
