@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-CRATES = Path(__file__).resolve().parents[2]
-WEIGHTS = CRATES / "ijepa-model/tests/golden/hf_tiny_saved"
+REPOSITORY = Path(__file__).resolve().parents[2]
+WEIGHTS = REPOSITORY / "crates/ijepa-model/tests/golden/hf_tiny_saved"
 COMMAND = Path(sys.executable).with_name("ijepa")
 TINY_RUN = """
     pretrain --recipe scenes_vit_nano --data scenes:n=48,size=32 --quiet --threads 1

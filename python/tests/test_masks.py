@@ -5,9 +5,9 @@ import json
 import ijepa
 import numpy as np
 import pytest
-from conftest import CRATES, answer, safetensors
+from conftest import REPOSITORY, answer, safetensors
 
-GOLDEN = CRATES / "ijepa-masking/tests/golden/mask_exact"
+GOLDEN = REPOSITORY / "crates/ijepa-masking/tests/golden/mask_exact"
 
 
 def golden_cases():
