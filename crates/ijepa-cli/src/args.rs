@@ -34,13 +34,25 @@ pub(crate) struct RecipeArgs {
 impl RecipeArgs {
     /// The recipe, if it can be carried out.
     pub(crate) fn load(&self) -> Result<Recipe, RecipeError> {
-        load_recipe(&self.recipe, &self.overrides)
+        checked(Recipe::load(&self.recipe)?.with_overrides(&self.overrides)?)
+    }
+
+    /// The same with the batch size and the seed of the command line.
+    pub(crate) fn load_for(&self, context: &Context) -> Result<Recipe, RecipeError> {
+        load_recipe(&self.recipe, &self.overrides, context)
     }
 }
 
-/// A recipe that keeps all rules and asks for nothing that is not built.
-pub(crate) fn load_recipe(name: &str, overrides: &[String]) -> Result<Recipe, RecipeError> {
-    checked(Recipe::load(name)?.with_overrides(overrides)?)
+/// A recipe with changes and with the batch size and the seed of the command line, which keeps all
+/// rules and asks for nothing that is not built.
+pub(crate) fn load_recipe(
+    name: &str,
+    overrides: &[String],
+    context: &Context,
+) -> Result<Recipe, RecipeError> {
+    let mut overrides = overrides.to_vec();
+    overrides.extend(context.run_overrides());
+    checked(Recipe::load(name)?.with_overrides(&overrides)?)
 }
 
 /// `recipe`, if it keeps all rules and asks for nothing that is not built.

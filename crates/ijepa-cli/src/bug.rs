@@ -26,12 +26,24 @@ pub(crate) fn guard(run: impl FnOnce() -> u8) -> u8 {
     guard_saying(run, report::line)
 }
 
+/// Runs something whose panics somebody catches who cannot say them.
+pub(crate) fn told<T>(run: impl FnOnce() -> T) -> T {
+    panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        report::line(&last_message());
+        panic::resume_unwind(panic)
+    })
+}
+
 fn guard_saying(run: impl FnOnce() -> u8, say: impl FnOnce(&str)) -> u8 {
     panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
-        let what = LAST.lock().ok().and_then(|mut last| last.take());
-        say(&message(what.as_deref().unwrap_or("unknown cause")));
+        say(&last_message());
         exit_code::BUG
     })
+}
+
+fn last_message() -> String {
+    let what = LAST.lock().ok().and_then(|mut last| last.take());
+    message(what.as_deref().unwrap_or("unknown cause"))
 }
 
 fn message(what: &str) -> String {

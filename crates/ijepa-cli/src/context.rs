@@ -10,8 +10,8 @@ use clap::{
 use ijepa_data::Reading;
 use ijepa_model::{Precision, kernels::share_freed_memory};
 use ijepa_train::{
-    Backend, DeviceSpec,
-    ranks::{Ranks, Single, device_of},
+    Backend, DeviceList, DeviceSpec,
+    ranks::{Ranks, Single, device_among, device_of},
 };
 use serde_json::Value;
 
@@ -37,10 +37,10 @@ pub(crate) struct Context {
     /// Say more: every cause of an error on a line of its own, every tensor of `inspect`
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
-    /// flex, ndarray, wgpu, vulkan, metal, rocm or cuda, GPUs with an optional number as in cuda:1
-    /// [default: the best one compiled in]
+    /// flex, ndarray, wgpu, vulkan, metal, rocm or cuda, GPUs with an optional number as in cuda:1,
+    /// or one for each process of mpirun as in cuda:0,2 [default: the best one compiled in]
     #[arg(long, global = true)]
-    device: Option<DeviceSpec>,
+    device: Option<DeviceList>,
     /// Number type of matrix products; int8 is for features, on CPUs with AVX512-VNNI
     /// [default: f32; of a run on a GPU: its recipe's]
     #[arg(long, value_parser = precision(), global = true)]
@@ -90,13 +90,18 @@ impl Context {
     }
 
     fn open(&self, on_gpu: Precision) -> Result<Compute, CliError> {
-        let spec = match self.device {
-            Some(spec) => spec,
-            None => DeviceSpec::best()?,
+        let devices = match &self.device {
+            Some(devices) => devices.clone(),
+            None => DeviceSpec::best()?.into(),
         };
-        let spec = match self.ranks().size() {
-            1 => spec,
-            _ => device_of(spec),
+        let spec = match (self.ranks().size(), devices.specs()) {
+            (1, &[spec]) => spec,
+            (1, several) => {
+                let count = several.len();
+                return Err(CliError::SeveralDevices { count });
+            }
+            (_, &[first]) => device_of(first),
+            _ => device_among(&devices),
         };
         if !spec.backend.is_gpu() {
             share_freed_memory();

@@ -81,6 +81,10 @@ pub(crate) enum CliError {
     )]
     OneProcess { command: &'static str, size: usize },
     #[error(
+        "a process computes on one device; for {count} start as many: mpirun -n {count} ijepa ..."
+    )]
+    SeveralDevices { count: usize },
+    #[error(
         "`--address {address}` is reached from other machines; say --allow-remote if it is meant"
     )]
     RemoteAddress { address: SocketAddr },
@@ -158,6 +162,7 @@ impl CliError {
             Self::Interrupted { .. } | Self::CutShort => exit_code::INTERRUPTED,
             Self::Device(_)
             | Self::OneProcess { .. }
+            | Self::SeveralDevices { .. }
             | Self::RemoteAddress { .. }
             | Self::Precision { .. }
             | Self::Flag { .. }
@@ -199,9 +204,11 @@ fn evaluation(error: &ijepa_eval::Error) -> u8 {
             | KnnError::FewerThanVote { .. },
         ) => exit_code::DATA,
         Error::Cache(CacheError::Damaged { .. } | CacheError::Room { .. }) => exit_code::DATA,
-        Error::File(FeatureFileError::Read { .. } | FeatureFileError::OtherWeights { .. }) => {
-            exit_code::DATA
-        }
+        Error::File(
+            FeatureFileError::Read { .. }
+            | FeatureFileError::OtherWeights { .. }
+            | FeatureFileError::Unlike { .. },
+        ) => exit_code::DATA,
         Error::File(FeatureFileError::Extension { .. } | FeatureFileError::TokensToParquet) => {
             exit_code::USAGE
         }
@@ -248,7 +255,7 @@ fn fine_tuning(error: &FinetuneError) -> u8 {
         | FinetuneError::OtherClasses { .. }
         | FinetuneError::UnknownClass { .. }
         | FinetuneError::Data(_) => exit_code::DATA,
-        FinetuneError::Checkpoint(_) => exit_code::CHECKPOINT,
+        FinetuneError::Checkpoint(_) | FinetuneError::OtherEncoder { .. } => exit_code::CHECKPOINT,
         FinetuneError::Evaluate(ExtractError::NotFinite { .. }) => exit_code::DIVERGED,
         FinetuneError::Evaluate(error) => extraction(error),
         FinetuneError::Run(error) => training(error),

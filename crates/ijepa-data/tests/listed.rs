@@ -322,6 +322,9 @@ fn a_flat_folder_takes_labels_from_a_list_in_three_forms() {
     let by_name = format!("{}\tn02\n{},n01\n{} n02\n", image(3), image(1), image(2));
     check(&by_name, [0, 1, 1], &["n01", "n02"]);
     check("n02\nn01\nn02\n", [1, 0, 1], &["n01", "n02"]);
+    // As editors on Windows begin a file.
+    check("\u{feff}n02\nn01\nn02\n", [1, 0, 1], &["n01", "n02"]);
+    check(&format!("\u{feff}{by_number}"), [65, 970, 0], &[]);
 }
 
 #[test]

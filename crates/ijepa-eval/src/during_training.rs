@@ -3,13 +3,14 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use burn::tensor::Device;
-use ijepa_data::Source;
+use ijepa_data::{Fingerprint, Source};
 use ijepa_masking::MaskSampler;
 use ijepa_model::VisionTransformer;
 use ijepa_train::{
     EpochScores, Learner,
     run::{Columns, Observer, ObserverError, Position},
 };
+use serde_json::{Value, json};
 
 use crate::{
     Error,
@@ -233,6 +234,14 @@ impl Observer<Learner> for EpochEvaluation {
     ) -> Result<Columns, ObserverError> {
         let scores = self.scores(learner, stop)?;
         Ok(scores.map(Columns::from).unwrap_or_default())
+    }
+
+    /// Ranks of a sample say the same of any images; scores by labels do not.
+    fn measured_on(&self) -> Option<Value> {
+        let test = self.test.as_deref()?;
+        let [train, test] = [self.train.as_ref(), test].map(Fingerprint::of);
+        let features = self.extract.described();
+        Some(json!({ "train": train, "test": test, "features": features }))
     }
 }
 

@@ -13,15 +13,15 @@ pub use cache::{CacheError, FeatureCache};
 pub use embed::{Embedded, embed};
 pub use embedder::Embedder;
 pub use extract::{
-    ExtractConfig, ExtractError, Extracted, PixelBatch, default_normalization, extract,
-    extract_pixels, extract_with_progress, for_each_batch, natural_size, preprocess_of,
+    ExtractConfig, ExtractError, Extracted, PixelBatch, decoding_of, default_normalization,
+    extract, extract_pixels, extract_with_progress, for_each_batch, natural_size, preprocess_of,
 };
 pub use shares::{embed_together, extract_together};
 pub use store::{FeatureFileError, FeatureFormat, StoredFeatures, read_features};
 pub(crate) use store::{HowRead, read_names};
 
 pub(crate) use digest::weights_digest;
-pub(crate) use extract::{collect, on_images, values};
+pub(crate) use extract::{collect, on_images, stream, values};
 pub(crate) use reader::Reader;
 
 /// Feature vectors of a data set; all finite, at least one image and one value each.

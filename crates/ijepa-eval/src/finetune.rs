@@ -16,7 +16,7 @@ mod validate;
 pub use batch::mix_images;
 pub use data::FinetuneData;
 pub use error::FinetuneError;
-pub use evaluate::{accuracy, evaluate};
+pub use evaluate::evaluate;
 pub use layers::layer_scale;
 pub use learner::soft_cross_entropy;
 pub use plan::FinetunePlan;

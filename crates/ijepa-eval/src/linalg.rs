@@ -12,6 +12,8 @@ use faer::{
     },
 };
 
+/// Smallest norm divided by, as in PyTorch's `normalize`.
+pub(crate) const LEAST_NORM: f64 = 1e-12;
 /// Positions of all vectors held at once.
 const CHUNK: usize = 256;
 

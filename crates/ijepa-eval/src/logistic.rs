@@ -10,15 +10,11 @@ use ijepa_kernels::{add_product, cross_entropy, linear, on_workers};
 use crate::accuracy::Hits;
 use crate::features::Features;
 use crate::labels::Classes;
+use crate::linalg::LEAST_NORM;
 use crate::probe::{
-    HeadChoice, HeadNorm, HeadReport, Pools, ProbeError, ProbeReport, check, count,
+    HeadChoice, HeadNorm, HeadReport, LOGITS, Pools, ProbeError, ProbeReport, check, count,
 };
 use lbfgs::{Minimum, Stop, minimize};
-
-/// Logits computed at once; bounds the memory, changes nothing else.
-const LOGITS: usize = 1 << 25;
-/// Smallest norm divided by, as in PyTorch's `normalize`.
-const LEAST_NORM: f64 = 1e-12;
 
 /// A sweep over penalties.
 #[derive(Debug, Clone, PartialEq)]

@@ -28,6 +28,9 @@ use crate::accuracy::{Hits, place};
 use crate::features::{ExtractConfig, Features};
 use crate::labels::{Classes, labels_of};
 use crate::progress::{Progress, ProgressUnit};
+
+/// Logits computed at once; bounds the memory, changes nothing else.
+pub(crate) const LOGITS: usize = 1 << 25;
 use attentive::AttentiveHeads;
 use batches::{Batches, Frozen, Live};
 use heads::Heads;

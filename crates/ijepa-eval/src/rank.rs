@@ -6,15 +6,13 @@ use serde::Serialize;
 
 use crate::{
     features::Features,
-    linalg::{eigenvalues, gram},
+    linalg::{LEAST_NORM, eigenvalues, gram},
 };
 
 pub use lidar::lidar;
 
 /// Added to each normalised singular value (Garrido et al. 2023, equation 1).
 const EPSILON: f64 = 1e-7;
-/// Smallest norm divided by, as in PyTorch's `normalize`.
-const LEAST_NORM: f64 = 1e-12;
 
 /// What is subtracted from features before their singular values are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

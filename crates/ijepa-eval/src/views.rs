@@ -7,11 +7,10 @@ use ijepa_model::{TokenIndices, VisionTransformer};
 use ijepa_patches::dot;
 
 use crate::features::{ExtractConfig, ExtractError, Features, collect, on_images, values};
+use crate::linalg::LEAST_NORM;
 
 /// Features compared in pairs at most, spread over the set: the number of pairs is its square.
 const MOST_PAIRED: usize = 1024;
-/// Smallest norm divided by, as in PyTorch's `normalize`.
-const LEAST_NORM: f64 = 1e-12;
 
 /// Mean features of the visible patches of `views` contexts of every image, side by side.
 ///

@@ -22,6 +22,16 @@ pub enum Pooling {
     Map,
 }
 
+impl Pooling {
+    /// Layers that it looks at, counted from the end.
+    pub fn layers(self) -> usize {
+        match self {
+            Self::Concat4 => 4,
+            Self::Mean | Self::Tokens | Self::Map => 1,
+        }
+    }
+}
+
 /// What every layer of an encoder makes of an image: tokens, maps and attention weights, each in
 /// one pass. Layers are counted from 0, or with negative numbers from the end.
 ///

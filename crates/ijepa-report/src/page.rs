@@ -204,7 +204,7 @@ fn patches_of(patches: Result<&Vec<PatchPicture>, &String>) -> String {
     html + "</div>\n"
 }
 
-/// Columns of `epochs.csv` and their names.
+/// Columns of `epochs.csv` and their names; those of a user's observers follow under their own.
 const EPOCH_COLUMNS: [(&str, &str); 12] = [
     ("epoch", "epoch"),
     ("step", "step"),
@@ -221,9 +221,12 @@ const EPOCH_COLUMNS: [(&str, &str); 12] = [
 ];
 
 fn evaluations(run: &RunRecord) -> String {
+    let own = run.epochs.columns().iter().map(String::as_str);
+    let own = own.filter(|name| EPOCH_COLUMNS.iter().all(|(column, _)| column != name));
     let columns: Vec<_> = EPOCH_COLUMNS
-        .iter()
-        .map(|(column, name)| (*name, run.epochs.column(column)))
+        .into_iter()
+        .chain(own.map(|name| (name, name)))
+        .map(|(column, name)| (name, run.epochs.column(column)))
         .filter(|(_, values)| values.iter().any(Option::is_some))
         .collect();
     let mut html = String::new();

@@ -34,6 +34,11 @@ impl Table {
         self.rows.len()
     }
 
+    /// Names of the columns.
+    pub(crate) fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
     /// One value per row; all `None` if there is no such column.
     pub(crate) fn column(&self, name: &str) -> Vec<Option<f64>> {
         let at = self.columns.iter().position(|column| column == name);

@@ -19,19 +19,21 @@ use crate::{Embed, metrics::Metrics, refusal::Refusal};
 /// where its client went away before.
 pub(crate) type Place = Arc<OwnedSemaphorePermit>;
 
+type Answer = Result<Vec<f32>, Refusal>;
+
 /// An image that waits for its features.
 struct Job {
     pixels: Vec<u8>,
-    reply: oneshot::Sender<Vec<f32>>,
+    reply: oneshot::Sender<Answer>,
     _place: Place,
 }
 
 /// Features that are being computed.
-pub(crate) struct Pending(oneshot::Receiver<Vec<f32>>);
+pub(crate) struct Pending(oneshot::Receiver<Answer>);
 
 impl Pending {
-    pub(crate) async fn features(self) -> Result<Vec<f32>, Refusal> {
-        self.0.await.map_err(|_| Refusal::Model)
+    pub(crate) async fn features(self) -> Answer {
+        self.0.await.unwrap_or(Err(Refusal::Failed))
     }
 }
 
@@ -113,7 +115,7 @@ impl Batches {
         Some(batch)
     }
 
-    /// Gives each image its features; none where the model panics or its features are not finite.
+    /// Gives each image its features, or a refusal where the model panics or they are not finite.
     fn answer(&mut self, batch: Vec<Job>) {
         let images = batch.len();
         if images == 0 {
@@ -122,16 +124,18 @@ impl Batches {
         let pixels: Vec<u8> = batch.iter().flat_map(|job| &job.pixels).copied().collect();
         let began = Instant::now();
         let embed = AssertUnwindSafe(|| (self.embed)(&pixels, images));
-        let features = catch_unwind(embed).unwrap_or_default();
+        let features = catch_unwind(embed).ok();
+        let features = features.filter(|it| it.len() == images * self.dim);
         self.metrics.batch(images, began.elapsed());
-        if features.len() != images * self.dim {
-            return;
-        }
-        for (job, features) in batch.into_iter().zip(features.chunks_exact(self.dim)) {
-            if features.iter().all(|value| value.is_finite()) {
-                // The client may be gone by now.
-                drop(job.reply.send(features.to_vec()));
-            }
+        for (number, job) in batch.into_iter().enumerate() {
+            let own = |all: &Vec<f32>| all[number * self.dim..][..self.dim].to_vec();
+            let answer = match features.as_ref().map(own) {
+                None => Err(Refusal::Failed),
+                Some(own) if own.iter().all(|value| value.is_finite()) => Ok(own),
+                Some(_) => Err(Refusal::NotFinite),
+            };
+            // The client may be gone by now.
+            drop(job.reply.send(answer));
         }
     }
 }

@@ -42,8 +42,10 @@ pub(crate) enum Refusal {
     Busy,
     #[error("the service is stopping")]
     Stopping,
-    #[error("the model gave no finite features")]
-    Model,
+    #[error("the model failed; the error output of the service says why")]
+    Failed,
+    #[error("the features are not finite")]
+    NotFinite,
 }
 
 impl Refusal {
@@ -58,7 +60,7 @@ impl Refusal {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
-            Self::Model => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Failed | Self::NotFinite => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }

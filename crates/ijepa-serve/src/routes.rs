@@ -26,6 +26,9 @@ use crate::{
 /// The content type of what Prometheus reads.
 const PROMETHEUS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// The content type of forms with files, whatever its case.
+const FORM: &[u8] = b"multipart/form-data";
+
 /// What all requests share.
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -125,7 +128,8 @@ impl Service {
     /// The images of a request.
     async fn images(&self, request: Request) -> Result<Vec<Upload>, Refusal> {
         let form = request.headers().get(CONTENT_TYPE);
-        let form = form.is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/form-data"));
+        let kind = form.map_or(&b""[..], |kind| kind.as_bytes());
+        let form = (kind.get(..FORM.len())).is_some_and(|kind| kind.eq_ignore_ascii_case(FORM));
         if !form {
             let bytes = Bytes::from_request(request, &()).await;
             let bytes = bytes.map_err(|error| self.unread(error.status(), error.body_text()))?;

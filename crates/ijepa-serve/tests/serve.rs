@@ -147,12 +147,14 @@ mod serve {
         let (status, answer) = running.ask(&head, &body);
         let expected: Vec<[f32; 3]> = colors.iter().map(|color| color.map(f32::from)).collect();
         assert_eq!((status, rows(&answer)), (200, serde_json::json!(expected)));
+        let head = head.replace("multipart/form-data", "Multipart/Form-Data");
+        assert_eq!(running.ask(&head, &body), (200, answer));
         assert_eq!(running.ask("GET /healthz", b"").0, 200);
         let (status, metrics) = running.ask("GET /metrics", b"");
         assert_eq!(status, 200);
         for line in [
-            "ijepa_requests_total{status=\"200\"} 2",
-            "ijepa_batch_images_sum 21.0",
+            "ijepa_requests_total{status=\"200\"} 3",
+            "ijepa_batch_images_sum 41.0",
             "ijepa_requests_under_way 0",
         ] {
             assert!(metrics.contains(line), "{line} is not in {metrics}");
@@ -300,8 +302,14 @@ mod serve {
             }
         });
         let running = Running::start(embed, ServeConfig::default());
-        let statuses: Vec<u16> = (0..3).map(|_| running.post(&png(2, 2, [0; 3])).0).collect();
-        assert_eq!(statuses, [500, 500, 200]);
+        for (status, said) in [
+            (500, "the model failed"),
+            (500, "not finite"),
+            (200, "embeddings"),
+        ] {
+            let (found, answer) = running.post(&png(2, 2, [0; 3]));
+            assert!(found == status && answer.contains(said), "{found} {answer}");
+        }
     }
 
     #[test]

@@ -101,11 +101,12 @@ impl DeviceSpec {
     ///
     /// [`TrainOptions::environment`]: crate::TrainOptions::environment
     pub fn environment(self) -> serde_json::Value {
+        let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
         serde_json::json!({
             "ijepa": env!("CARGO_PKG_VERSION"),
             "burn": "0.22",
             "device": self.to_string(),
-            "command": std::env::args().collect::<Vec<_>>(),
+            "command": words.collect::<Vec<_>>(),
         })
     }
 
@@ -181,6 +182,53 @@ impl FromStr for DeviceSpec {
     }
 }
 
+/// The devices of the processes of a machine: a name as of a [`DeviceSpec`], or of GPUs several
+/// numbers (`cuda:0,2`).
+///
+/// ```
+/// use ijepa_train::DeviceList;
+///
+/// let devices: DeviceList = "cuda:0,2".parse()?;
+/// assert_eq!(devices.specs()[1], "cuda:2".parse()?);
+/// # Ok::<(), ijepa_train::DeviceError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceList(Vec<DeviceSpec>);
+
+impl DeviceList {
+    /// The devices in their order, at least one.
+    pub fn specs(&self) -> &[DeviceSpec] {
+        &self.0
+    }
+}
+
+impl From<DeviceSpec> for DeviceList {
+    fn from(spec: DeviceSpec) -> Self {
+        Self(vec![spec])
+    }
+}
+
+impl FromStr for DeviceList {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        let Some((name, numbers)) = text.split_once(':') else {
+            return Ok(text.parse::<DeviceSpec>()?.into());
+        };
+        let spec = |number: &str| {
+            let found = format!("{name}:{number}").parse();
+            found.map_err(|_| DeviceError::Unknown {
+                text: text.to_owned(),
+            })
+        };
+        numbers
+            .split(',')
+            .map(spec)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
 impl fmt::Display for DeviceSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.backend.is_gpu(), self.index) {
@@ -196,7 +244,7 @@ impl fmt::Display for DeviceSpec {
 pub enum DeviceError {
     /// The text names no device.
     #[error(
-        "unknown device `{text}`, expected flex, ndarray, wgpu, vulkan, metal, rocm or cuda, GPUs with an optional number as in cuda:1"
+        "unknown device `{text}`, expected flex, ndarray, wgpu, vulkan, metal, rocm or cuda, GPUs with an optional number as in cuda:1, or one for each process as in cuda:0,2"
     )]
     Unknown {
         /// The text found.
@@ -238,6 +286,13 @@ mod tests {
         }
         for text in ["", "gpu", "flex:1", "cuda:", "cuda:x", "cuda:-1"] {
             assert!(text.parse::<DeviceSpec>().is_err(), "{text}");
+            assert!(text.parse::<DeviceList>().is_err(), "{text}");
+        }
+        let several: DeviceList = "rocm:3,1".parse().unwrap();
+        let names: Vec<String> = several.specs().iter().map(DeviceSpec::to_string).collect();
+        assert_eq!(names, ["rocm:3", "rocm:1"]);
+        for text in ["cuda:0,", "cuda:0,x", "flex:0,1"] {
+            assert!(text.parse::<DeviceList>().is_err(), "{text}");
         }
     }
 

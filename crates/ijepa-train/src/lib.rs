@@ -17,10 +17,11 @@ pub mod run;
 pub mod scaling;
 pub mod schedule;
 mod scores;
+mod sizes;
 mod step;
 
 pub use adamw::{AdamW, AdamWConfig};
-pub use device::{Backend, DeviceError, DeviceSpec};
+pub use device::{Backend, DeviceError, DeviceList, DeviceSpec};
 pub use error::TrainError;
 pub use finite::first_not_finite;
 pub use gradients::{SumOfGradients, Summation, clipped, global_norm};
@@ -33,4 +34,5 @@ pub use resolve::ResolveError;
 pub use run::{Resume, TrainOptions, TrainSummary};
 pub use schedule::{ScheduleConfig, Schedules, WarmupCosine, lr_scale};
 pub use scores::EpochScores;
+pub use sizes::differing_size;
 pub use step::{GroupBatch, Learner, StepOutput, StepSettings, ViewBatch};

@@ -14,9 +14,10 @@ use ijepa_train::{
     EpochScores, Learner, PretrainPlan, Recipe, TrainOptions, pretrain,
     run::{Columns, Folder, Observer, ObserverError, Position},
 };
+use serde_json::Value;
 
-/// Scores of the epochs: rank, and kNN where there is one.
-struct Scores(&'static [(f64, Option<f64>)]);
+/// Scores of the epochs: rank, and kNN where there is one; and what they are measured on.
+struct Scores(&'static [(f64, Option<f64>)], Option<&'static str>);
 
 impl Observer<Learner> for Scores {
     fn measure(
@@ -35,10 +36,18 @@ impl Observer<Learner> for Scores {
             ..EpochScores::default()
         }))
     }
+
+    fn measured_on(&self) -> Option<Value> {
+        self.1.map(Value::from)
+    }
+}
+
+fn train(run: &Path, epochs: u64, scores: &'static [(f64, Option<f64>)]) {
+    train_with(run, epochs, &mut Scores(scores, None));
 }
 
 /// Trains until `epochs` of one step each are over.
-fn train(run: &Path, epochs: u64, scores: &'static [(f64, Option<f64>)]) {
+fn train_with(run: &Path, epochs: u64, scores: &mut Scores) {
     let recipe = Recipe::preset("scenes_vit_nano_plain").unwrap();
     let tiny = [
         "model.embed_dim=16",
@@ -68,7 +77,7 @@ fn train(run: &Path, epochs: u64, scores: &'static [(f64, Option<f64>)]) {
         &folder,
         &device(),
         &options,
-        &mut [&mut Scores(scores)],
+        &mut [scores],
     )
     .unwrap();
 }
@@ -126,6 +135,59 @@ fn labels_choose_before_ranks() {
     const SCORES: &[(f64, Option<f64>)] = &[(5.0, Some(40.0)), (9.0, Some(30.0))];
     train(folder.path(), 2, SCORES);
     check(folder.path(), "step-1", &["step-1", "step-2"]);
+}
+
+/// Steps and neighbours of `epochs.csv`.
+fn neighbours(run: &Path) -> Vec<(String, String)> {
+    let table = fs::read_to_string(run.join("epochs.csv")).unwrap();
+    let cell = |line: &str, at: usize| line.split(',').nth(at).unwrap().to_owned();
+    let header = table.lines().next().unwrap();
+    let knn = header.split(',').position(|name| name == "knn").unwrap();
+    let rows = table.lines().skip(1);
+    rows.map(|line| (cell(line, 1), cell(line, knn))).collect()
+}
+
+#[test]
+fn scores_of_other_data_are_kept_but_not_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path();
+    let rows = |knn: &[&str]| -> Vec<(String, String)> {
+        let steps = (0..).map(|step: u64| step.to_string());
+        steps.zip(knn.iter().map(|&knn| knn.to_owned())).collect()
+    };
+    let first = &[(9.0, Some(30.0)), (9.0, Some(50.0)), (9.0, Some(40.0))];
+    train_with(run, 3, &mut Scores(first, Some("a")));
+    assert_eq!(neighbours(run), rows(&["100", "30", "50", "40"]));
+    check(run, "step-2", &["step-2", "step-3"]);
+
+    // Where it stands is measured again, and the best of the others no longer counts.
+    let second = &[
+        (9.0, None),
+        (9.0, None),
+        (9.0, Some(10.0)),
+        (9.0, Some(12.0)),
+    ];
+    train_with(run, 3, &mut Scores(second, Some("b")));
+    assert_eq!(neighbours(run), rows(&["100", "30", "50", "10"]));
+    check(run, "step-3", &["step-3"]);
+    let warnings = fs::read_to_string(run.join("warnings.csv")).unwrap();
+    assert!(
+        warnings.contains("3,\"scores up to step 3 were measured on other"),
+        "{warnings}"
+    );
+    train_with(run, 4, &mut Scores(second, Some("b")));
+    assert_eq!(neighbours(run), rows(&["100", "30", "50", "10", "12"]));
+    check(run, "step-4", &["step-4"]);
+
+    // Known scores are not measured again.
+    let other = &[(9.0, Some(1.0)); 5];
+    train_with(run, 4, &mut Scores(other, Some("b")));
+    train_with(run, 4, &mut Scores(other, None));
+    assert_eq!(neighbours(run), rows(&["100", "30", "50", "10", "12"]));
+    assert_eq!(
+        fs::read_to_string(run.join("warnings.csv")).unwrap(),
+        warnings
+    );
 }
 
 #[test]

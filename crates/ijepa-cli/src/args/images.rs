@@ -10,12 +10,12 @@ use ijepa_data::{
     DataError, DataSpec, Decode, Decoding, IndexCache, Orientation, Preprocess, Reading,
     SixteenBit, Source, check_channels,
 };
-use ijepa_eval::{ExtractConfig, preprocess_of};
+use ijepa_eval::{ExtractConfig, decoding_of, preprocess_of};
 use ijepa_model::{Checkpoint, Normalization, Pooling};
 use ijepa_train::{Recipe, RecipeError};
 use serde_json::{Value, json};
 
-use crate::{context::Context, report};
+use crate::{context::Context, features::Normalize, report};
 
 /// Stands between data sets that are one.
 const BETWEEN: &str = " + ";
@@ -114,13 +114,15 @@ pub(crate) struct ReadArgs {
     /// of rows and columns where that is enough (needs the Cargo feature `turbojpeg`)
     #[arg(long, value_name = "HOW", default_value_t, value_parser = decode)]
     decode: Decode,
-    /// Whether pictures are turned upright as their EXIF data says: ignore, exif
-    #[arg(long, value_name = "HOW", default_value_t)]
-    orientation: Orientation,
+    /// Whether pictures are turned upright as their EXIF data says: ignore, exif [default: as the
+    /// recipe of the weights says, else ignore]
+    #[arg(long, value_name = "HOW")]
+    orientation: Option<Orientation>,
     /// How 16-bit samples become 8: high_byte; scale to the bits that a picture uses; keep leaves
-    /// them 16, and floats what they are, as for encoders of other channels than three
-    #[arg(long, value_name = "HOW", default_value_t)]
-    sixteen_bit: SixteenBit,
+    /// them 16, and floats what they are, as for encoders of other channels than three [default: as
+    /// the recipe of the weights says, else high_byte]
+    #[arg(long, value_name = "HOW")]
+    sixteen_bit: Option<SixteenBit>,
 }
 
 /// What weights say about the images that they take.
@@ -128,18 +130,21 @@ pub(crate) struct ReadArgs {
 pub(crate) struct Wanted {
     /// How they are resized, if they say so.
     pub(crate) preprocess: Option<Preprocess>,
-    pub(crate) channels: usize,
+    /// How their files are decoded.
+    pub(crate) decoding: Decoding,
     /// Channels that pictures show, if their recipe says so.
     pub(crate) picture: Option<[usize; 3]>,
 }
 
 impl Wanted {
-    /// Colours, resized as others say.
-    pub(crate) const COLORS: Self = Self {
-        preprocess: None,
-        channels: 3,
-        picture: None,
-    };
+    /// Images resized as others say.
+    pub(crate) fn decoded(decoding: Decoding) -> Self {
+        Self {
+            preprocess: None,
+            decoding,
+            picture: None,
+        }
+    }
 
     /// What `checkpoint` and the recipe in it say.
     pub(crate) fn of(checkpoint: &Checkpoint) -> Result<Self, RecipeError> {
@@ -147,7 +152,7 @@ impl Wanted {
         let recipe = recipe.map(|toml| Recipe::from_toml(toml, "state.json"));
         Ok(Self {
             preprocess: preprocess_of(checkpoint),
-            channels: checkpoint.encoder_config.in_chans,
+            decoding: decoding_of(checkpoint),
             picture: recipe
                 .transpose()?
                 .and_then(|it| it.data.picture_channels()),
@@ -156,15 +161,11 @@ impl Wanted {
 
     /// Checks that `source` has such images.
     pub(crate) fn check(&self, source: &dyn Source) -> Result<(), DataError> {
-        let channels = self.channels;
-        let decoding = Decoding::default();
-        check_channels(
-            source,
-            Decoding {
-                channels,
-                ..decoding
-            },
-        )
+        let plain = Decoding {
+            channels: self.decoding.channels,
+            ..Decoding::default()
+        };
+        check_channels(source, plain)
     }
 }
 
@@ -203,19 +204,23 @@ impl ReadArgs {
                 ..context.reading()
             },
         };
+        let resizing = Resizing {
+            normalization: Some(normalization),
+            ..resizing
+        };
         Extraction { config, resizing }
     }
 
     /// What the flag says, else the weights, else `default`.
     pub(crate) fn choose(&self, own: Wanted, default: Preprocess) -> Resizing {
         let Wanted {
-            channels, picture, ..
+            decoding, picture, ..
         } = own;
         let decoding = Decoding {
             decode: self.decode,
-            orientation: self.orientation,
-            sixteen_bit: self.sixteen_bit,
-            channels,
+            orientation: self.orientation.unwrap_or(decoding.orientation),
+            sixteen_bit: self.sixteen_bit.unwrap_or(decoding.sixteen_bit),
+            channels: decoding.channels,
         };
         let of = |from| {
             move |how| Resizing {
@@ -223,6 +228,7 @@ impl ReadArgs {
                 from,
                 decoding,
                 picture,
+                normalization: None,
             }
         };
         let asked = self.preprocess.map(of("flag"));
@@ -239,6 +245,8 @@ pub(crate) struct Resizing {
     decoding: Decoding,
     /// Channels that pictures show.
     pub(crate) picture: Option<[usize; 3]>,
+    /// Channel statistics, once they are known.
+    normalization: Option<Normalization>,
 }
 
 impl Resizing {
@@ -249,6 +257,7 @@ impl Resizing {
             from: "index",
             decoding: config.reading.decoding,
             picture: config.reading.picture,
+            normalization: Some(config.normalization),
         }
     }
 
@@ -256,6 +265,9 @@ impl Resizing {
     pub(crate) fn add_to(self, result: &mut Value) {
         result["preprocess"] = json!(self.how.to_string());
         result["preprocess_from"] = json!(self.from);
+        if let Some(statistics) = self.normalization {
+            result["normalize"] = json!(Normalize::name_of(statistics));
+        }
         result["decode"] = json!(self.decoding.decode.to_string());
         result["orientation"] = json!(self.decoding.orientation.to_string());
         result["sixteen_bit"] = json!(self.decoding.sixteen_bit.to_string());
@@ -265,7 +277,22 @@ impl Resizing {
 
 impl std::fmt::Display for Resizing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "preprocessing {} ({})", self.how, self.from)
+        write!(f, "preprocessing {} ({})", self.how, self.from)?;
+        let Decoding {
+            orientation,
+            sixteen_bit,
+            ..
+        } = self.decoding;
+        if orientation != Orientation::default() {
+            write!(f, ", orientation {orientation}")?;
+        }
+        if sixteen_bit != SixteenBit::default() {
+            write!(f, ", 16-bit samples {sixteen_bit}")?;
+        }
+        match self.normalization {
+            Some(statistics) => write!(f, ", normalisation {}", Normalize::name_of(statistics)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,6 +1,11 @@
 //! How commands that train are started, stopped and gone on with.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::Args;
 use ijepa_report::RunRecord;
@@ -8,7 +13,11 @@ use ijepa_train::{Resume, TrainOptions, TrainSummary};
 use serde_json::{Value, json};
 
 use crate::{
-    context::Context, error::CliError, progress, report::Report, signals::stop_at_signals,
+    context::Context,
+    error::CliError,
+    exit_code, progress,
+    report::{self, Report},
+    signals::stop_at_signals,
 };
 
 /// The directory of a run, where it starts and when it stops.
@@ -48,6 +57,37 @@ impl RunArgs {
         })
     }
 
+    /// `error`, after a word about what a run could go on from if its newest checkpoint is of no use.
+    pub(crate) fn advised(&self, error: impl Into<CliError>) -> CliError {
+        let error = error.into();
+        let of_checkpoint = error.exit_code() == exit_code::CHECKPOINT;
+        if let Some(earlier) = self.earlier().filter(|_| of_checkpoint) {
+            let earlier = earlier.display();
+            report::line(&format!(
+                "note: --resume {earlier} goes on from the checkpoint before"
+            ));
+        }
+        error
+    }
+
+    /// The checkpoint before the newest one that would be taken.
+    fn earlier(&self) -> Option<PathBuf> {
+        let folder = self.out.join("checkpoints");
+        let latest = fs::canonicalize(folder.join("latest")).ok()?;
+        let number = |path: &Path| -> Option<u64> {
+            path.file_name()?
+                .to_str()?
+                .strip_prefix("step-")?
+                .parse()
+                .ok()
+        };
+        let newest = number(&latest)?;
+        let entries = fs::read_dir(&folder).ok()?;
+        let steps = entries.filter_map(|entry| number(&entry.ok()?.path()));
+        let before = steps.filter(|&step| step < newest).max()?;
+        matches!(self.resume, Resume::Auto).then(|| folder.join(format!("step-{before}")))
+    }
+
     /// What every run has to say, after the lines and beside the keys of `own`.
     ///
     /// # Errors
@@ -61,10 +101,9 @@ impl RunArgs {
             });
         }
         let judgement = RunRecord::read(&self.out)?.judgement();
-        // A finished run that is started again takes no step.
-        let rate = match summary.images_per_s > 0.0 {
-            true => format!("{:.1} images/s", summary.images_per_s),
-            false => "nothing left to do".to_owned(),
+        let rate = match summary.steps_made {
+            0 => "nothing left to do".to_owned(),
+            _ => format!("{:.1} images/s", summary.images_per_s),
         };
         let mut text = format!(
             "{} steps, {} images, loss {:.4} -> {:.4}, {rate}; {}\n",
@@ -91,8 +130,8 @@ impl RunArgs {
             "loss_last": summary.loss_last,
             "loss_mean": loss_mean,
             "images_per_s": summary.images_per_s,
-            "device_hours": summary.elapsed.as_secs_f64() / 3600.0,
-            "run": self.out,
+            "device_hours": (summary.elapsed_before + summary.elapsed).as_secs_f64() / 3600.0,
+            "run": self.out.to_string_lossy(),
             "verdict": judgement.verdict,
             "reason": judgement.reason,
             "skipped": summary.skipped.len(),

@@ -4,12 +4,17 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use ijepa_model::{
-    Checkpoint,
+    Checkpoint, Normalization,
     checkpoint::{EncoderRole, Format},
 };
 use serde_json::json;
 
-use crate::{args, context::Context, error::CliError, report::Report};
+use crate::{
+    args,
+    context::Context,
+    error::CliError,
+    report::{self, Report},
+};
 
 use super::inspect::kind;
 
@@ -67,6 +72,17 @@ impl Convert {
             });
         }
         let mut checkpoint = args::open_weights(&self.from, self.num_heads, context)?;
+        checkpoint.check_finite()?;
+        let statistics = checkpoint.normalization;
+        if self.to == Kind::Official
+            && let Some(other) = statistics.filter(|it| *it != Normalization::IMAGENET)
+        {
+            let Normalization { mean, std } = other;
+            report::line(&format!(
+                "warning: official files do not say how images are normalised: mean {mean:?}, std \
+                 {std:?}; tell whoever uses it"
+            ));
+        }
         checkpoint.licence = self.license.clone().or(checkpoint.licence);
         let from = kind(checkpoint.kind);
         let role = self.role(&checkpoint);
@@ -85,7 +101,7 @@ impl Convert {
                 self.out.display(),
                 which.unwrap_or_default()
             ),
-            json: json!({"from": from, "to": to, "encoder": encoder, "out": self.out}),
+            json: json!({"from": from, "to": to, "encoder": encoder, "out": self.out.to_string_lossy()}),
         })
     }
 

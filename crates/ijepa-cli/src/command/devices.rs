@@ -28,10 +28,10 @@ pub(crate) struct Devices {
 }
 
 impl Devices {
-    pub(crate) fn run(&self, _: &Context) -> Result<Report, CliError> {
+    pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let best = DeviceSpec::best().ok();
         let memory = SystemMemory::read();
-        let estimate = self.estimate()?;
+        let estimate = self.estimate(context)?;
         // Burn does not tell how much memory a GPU has.
         let on_cpu = best.is_some_and(|best| !best.backend.is_gpu());
         let fits = match (&estimate, memory) {
@@ -83,11 +83,11 @@ impl Devices {
         })
     }
 
-    fn estimate(&self) -> Result<Option<MemoryEstimate>, CliError> {
+    fn estimate(&self, context: &Context) -> Result<Option<MemoryEstimate>, CliError> {
         let Some(name) = &self.recipe else {
             return Ok(None);
         };
-        let recipe = args::load_recipe(name, &self.overrides)?;
+        let recipe = args::load_recipe(name, &self.overrides, context)?;
         Ok(Some(MemoryEstimate::of(&recipe)?))
     }
 }

@@ -9,10 +9,10 @@ use ijepa_model::Pooling;
 use serde_json::json;
 
 use crate::{
-    args::{DataArgs, ReadArgs, Resizing, value_name},
+    args::{DataArgs, Extraction, ReadArgs, Resizing, value_name},
     context::{Compute, Context},
     error::CliError,
-    features::{EncoderChoice, LoadedEncoder, Normalize, WeightsArgs, skipped_json},
+    features::{EncoderChoice, LoadedEncoder, WeightsArgs, skipped_json},
     picture,
     progress::StatusLine,
     report::{self, Report},
@@ -85,12 +85,13 @@ impl Embed {
         frozen.wanted.check(source.as_ref())?;
         let resizing = self.read.choose(frozen.wanted, Preprocess::Eval);
         let statistics = frozen.normalization;
-        let extraction = self.read.extraction(pooling, statistics, resizing, context);
+        let Extraction { config, resizing } =
+            self.read.extraction(pooling, statistics, resizing, context);
         if !context.quiet {
             let settings = describe(&frozen, resizing, compute);
             report::line(&format!("{} images; {settings}", source.len()));
         }
-        let (encoder, config, device) = (&frozen.encoder, &extraction.config, &compute.device);
+        let (encoder, config, device) = (&frozen.encoder, &config, &compute.device);
         let (out, watch) = (
             &self.out,
             StatusLine::watch(context.quiet, &self.data.spec()),
@@ -151,11 +152,10 @@ impl Embed {
             "images_per_s": images_per_s,
             "classes": classes,
             "skipped": skipped_json(skipped),
-            "out": self.out,
+            "out": self.out.to_string_lossy(),
             "encoder": frozen.choice.name(),
             "pool": value_name(self.pool),
             "image_size": frozen.encoder.config().image_size,
-            "normalize": Normalize::name_of(frozen.normalization),
             "device": compute.spec.to_string(),
             "precision": compute.precision.name(),
             "threads": compute.threads,
@@ -169,9 +169,8 @@ impl Embed {
 fn describe(frozen: &LoadedEncoder, resizing: Resizing, compute: &Compute) -> String {
     let [height, width] = frozen.encoder.config().image_size;
     format!(
-        "{} encoder, {height}x{width}, {resizing}, normalisation {}; device {}, {}, {} threads",
+        "{} encoder, {height}x{width}, {resizing}; device {}, {}, {} threads",
         frozen.choice.name(),
-        Normalize::name_of(frozen.normalization),
         compute.spec,
         compute.precision.name(),
         compute.threads

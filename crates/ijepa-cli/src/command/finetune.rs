@@ -3,12 +3,12 @@
 use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
-use ijepa_data::Source;
+use ijepa_data::{Decoding, Source};
 use ijepa_eval::{
     Error, FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, FinetuneSummary,
     finetune::Unfreeze,
 };
-use ijepa_model::Classifier;
+use ijepa_model::{Classifier, Normalization};
 use ijepa_train::{
     recipe::Settings,
     run::{Folder, Observer},
@@ -19,9 +19,9 @@ use crate::{
     args::{self, RunArgs, positive},
     context::{Compute, Context},
     error::CliError,
-    features::{EncoderChoice, LoadedEncoder, WeightsArgs},
+    features::{EncoderChoice, LoadedEncoder, Normalize, WeightsArgs},
     progress::RunProgress,
-    report::Report,
+    report::{self, Report},
 };
 
 /// Train an encoder with a new head on labelled images
@@ -77,16 +77,20 @@ impl Finetune {
         let data = FinetuneData::new(train, test).map_err(Error::from)?;
         let seed = recipe.run.seed;
         let loaded = self.weights.load_trainable(self.encoder, seed, context)?;
+        if !context.quiet {
+            warn_of_decoding(loaded.wanted.decoding, recipe.data.decoding);
+        }
         loaded.wanted.check(data.train().as_ref())?;
         loaded.wanted.check(data.test().as_ref())?;
         let config = loaded.encoder.config();
         let plan = FinetunePlan::new(recipe, config, &data).map_err(Error::from)?;
         let folder = Folder::of_ranks(&self.run.out, Arc::clone(context.ranks()))?;
+        let normalization = loaded.normalization;
         let summary = self.finetune(&plan, loaded, &data, &folder, context)?;
         if !context.leads() && !summary.run.interrupted {
             return Ok(Report::default());
         }
-        let own = own_report(&summary, &data, compute);
+        let own = own_report(&summary, &data, normalization, compute);
         self.run.report(&summary.run, own)
     }
 
@@ -126,8 +130,10 @@ impl Finetune {
         let compute = context.compute()?;
         let mut progress = RunProgress::new(plan.total_steps(), context.quiet);
         progress.say(&format!(
-            "{} encoder, {} training and {} test images of {} classes, {} steps of {} images on {}",
+            "{} encoder, normalisation {}, {} training and {} test images of {} classes, {} steps of {} \
+             images on {}",
             loaded.choice.name(),
+            Normalize::name_of(loaded.normalization),
             data.train().len(),
             data.test().len(),
             data.classes().len(),
@@ -143,13 +149,40 @@ impl Finetune {
                 (&compute.device, &mut [&mut progress]);
             ijepa_eval::finetune(plan, fresh, data, folder, device, &options, observers)
         };
-        let (summary, _) = run().map_err(Error::from)?;
+        let (summary, _) = run().map_err(|error| self.run.advised(Error::from(error)))?;
         Ok(summary)
     }
 }
 
+/// Warns of images that are decoded otherwise than those of pretraining.
+fn warn_of_decoding(before: Decoding, now: Decoding) {
+    let keys = [
+        (
+            "orientation",
+            before.orientation.to_string(),
+            now.orientation.to_string(),
+        ),
+        (
+            "sixteen_bit",
+            before.sixteen_bit.to_string(),
+            now.sixteen_bit.to_string(),
+        ),
+    ];
+    for (key, before, now) in keys.into_iter().filter(|(_, before, now)| before != now) {
+        report::line(&format!(
+            "warning: data.{key} is {now}, the weights were trained with {before}; --set \
+             data.{key}={before} reads images as they know them"
+        ));
+    }
+}
+
 /// What fine-tuning has to say beside what every run says.
-fn own_report(summary: &FinetuneSummary, data: &FinetuneData, compute: &Compute) -> Report {
+fn own_report(
+    summary: &FinetuneSummary,
+    data: &FinetuneData,
+    normalization: Normalization,
+    compute: &Compute,
+) -> Report {
     let accuracy = summary.accuracy;
     let best = summary.best.map(|best| {
         let (top1, epochs) = (best.accuracy.top1, best.epoch);
@@ -165,6 +198,7 @@ fn own_report(summary: &FinetuneSummary, data: &FinetuneData, compute: &Compute)
         "train_images": data.train().len(),
         "test_images": data.test().len(),
         "classes": data.classes().len(),
+        "normalize": Normalize::name_of(normalization),
         "device": compute.spec.to_string(),
         "precision": compute.precision.name(),
     });

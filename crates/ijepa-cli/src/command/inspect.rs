@@ -5,7 +5,7 @@ use std::{fmt::Write, path::PathBuf};
 use clap::Args;
 use ijepa_model::{
     Checkpoint, Target, VisionTransformerConfig,
-    checkpoint::{CheckpointKind, Mismatch, Moments, StateDict},
+    checkpoint::{CheckpointKind, Mismatch, Moments, StateDict, TrainingState},
 };
 use serde_json::{Value, json};
 
@@ -84,10 +84,7 @@ impl Inspect {
             line("predictor", sizes);
         }
         let state = &checkpoint.state;
-        // Weights alone say neither.
-        let is_run = state.epoch > 0 || state.step.is_some();
-        let epochs = is_run.then_some(state.epoch);
-        line("epoch", or_unknown(epochs));
+        line("epoch", or_unknown(epochs(state)));
         line("step", or_unknown(state.step));
         line("recipe", yes_or_no(state.recipe.is_some()));
         line("optimizer", optimizer(checkpoint.moments.as_ref()));
@@ -139,11 +136,11 @@ impl Inspect {
             })
         });
         json!({
-            "path": checkpoint.path,
+            "path": checkpoint.path.to_string_lossy(),
             "kind": checkpoint.kind,
             "encoder": checkpoint.encoder_config,
             "predictor": checkpoint.predictor_config,
-            "epoch": state.epoch,
+            "epoch": epochs(state),
             "step": state.step,
             "recipe": state.recipe,
             "optimizer": checkpoint.moments.as_ref().map(|moments| {
@@ -207,6 +204,12 @@ fn optimizer(moments: Option<&Moments>) -> String {
             )
         },
     )
+}
+
+/// Completed epochs of a run; weights alone do not say.
+fn epochs(state: &TrainingState) -> Option<u64> {
+    let is_run = state.epoch > 0 || state.step.is_some();
+    is_run.then_some(state.epoch)
 }
 
 fn or_unknown(value: Option<u64>) -> String {

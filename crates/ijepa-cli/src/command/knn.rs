@@ -108,6 +108,9 @@ impl Knn {
                 accuracy.top1, accuracy.top5
             );
         }
+        if let Some(resizing) = pair.resizing {
+            text += &format!("{resizing}\n");
+        }
         text += &skipped_text(&pair.skipped);
         let mut json = json!({
             "train_images": found.train_images,

@@ -1,6 +1,6 @@
 //! `ijepa masks`: what the masks of a recipe look like.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ijepa_masking::{MaskGroup, MaskReport, MaskRng, MaskSampler, PatchIndices};
@@ -46,10 +46,10 @@ impl Masks {
         if let Some(path) = &self.png {
             picture::check_png("png", path)?;
         }
-        let recipe = self.recipe.load()?;
+        let recipe = self.recipe.load_for(context)?;
         let sampler = recipe.mask_sampler()?;
         let group_size = recipe.mask_group_size();
-        let seed = context.seed.unwrap_or(recipe.run.seed);
+        let seed = recipe.run.seed;
         if self.report {
             return self.statistics(sampler.as_ref(), group_size, seed);
         }
@@ -77,7 +77,7 @@ impl Masks {
                 "cols": cols,
                 "group_size": group_size,
                 "groups": groups.iter().map(first_image).collect::<Vec<Value>>(),
-                "png": self.png,
+                "png": self.png.as_deref().map(Path::to_string_lossy),
             }),
         })
     }

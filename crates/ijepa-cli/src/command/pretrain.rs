@@ -4,9 +4,9 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use ijepa_data::{Reading, Source, check_channels};
-use ijepa_eval::{EpochEvaluation, ExtractConfig};
+use ijepa_eval::{Baselines, EpochEvaluation, ExtractConfig};
 use ijepa_train::{
-    Learner, PretrainPlan, Recipe, Resume, pretrain,
+    Learner, PretrainPlan, Recipe, Resume, TrainSummary, pretrain,
     run::{Folder, Observer},
     scaling::MemoryEstimate,
 };
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::{
     args::{self, DataArgs, RunArgs},
-    context::Context,
+    context::{Compute, Context},
     error::CliError,
     progress::RunProgress,
     report::{self, Report},
@@ -73,16 +73,47 @@ impl Pretrain {
         } else {
             self.with_init(plan, context)?
         };
-        let device = compute.spec.to_string();
-        let options = self.run.options(
-            context,
-            compute.environment([
-                ("data", self.data.spec().into()),
-                ("images", source.len().into()),
-                ("total_steps", plan.total_steps().into()),
-            ]),
-        )?;
+        let environment = compute.environment([
+            ("data", self.data.spec().into()),
+            ("images", source.len().into()),
+            ("total_steps", plan.total_steps().into()),
+        ]);
+        let options = self.run.options(context, environment)?;
         let mut progress = RunProgress::new(plan.total_steps(), context.quiet);
+        self.announce(&plan, source.len(), compute, context, &mut progress)?;
+        let stop = Arc::clone(&options.stop);
+        let mut evaluation = self.evaluation(&source, &plan, context)?;
+        let observers: &mut [&mut dyn Observer<Learner>] = &mut [&mut evaluation, &mut progress];
+        let trained = pretrain(&plan, source, &folder, &compute.device, &options, observers);
+        let (summary, learner) = trained.map_err(|error| self.run.advised(error))?;
+        if !context.leads() && !summary.interrupted {
+            return Ok(Report::default());
+        }
+        let baselines = if summary.interrupted {
+            None
+        } else {
+            let target = learner.target.encoder();
+            let (config, initialization) = (target.config(), plan.recipe().initialization());
+            let random = config.init_with(initialization, &compute.device);
+            evaluation.baselines(target, &random.with_compute(target.compute()), &stop)?
+        };
+        if let Some(found) = &baselines {
+            let text = serde_json::to_string_pretty(found).expect("they are numbers and words");
+            folder.write("baselines.json", &format!("{text}\n"))?;
+        }
+        let own = own_report(&summary, &plan, baselines, compute);
+        self.run.report(&summary, own)
+    }
+
+    /// Says what is about to be trained, and on what.
+    fn announce(
+        &self,
+        plan: &PretrainPlan,
+        images: usize,
+        compute: &Compute,
+        context: &Context,
+        progress: &mut RunProgress,
+    ) -> Result<(), CliError> {
         if !context.quiet {
             let memory = MemoryEstimate::of(plan.recipe())?;
             let processes = match context.ranks().size() {
@@ -90,10 +121,10 @@ impl Pretrain {
                 size => format!(" shared by {size} processes, of which each has"),
             };
             progress.say(&format!(
-                "{} images, {} steps of {} images on {device},{processes} about {} of memory",
-                source.len(),
+                "{images} images, {} steps of {} images on {},{processes} about {} of memory",
                 plan.total_steps(),
                 plan.recipe().run.batch_size,
+                compute.spec,
                 report::bytes(memory.total_bytes as u64),
             ));
         }
@@ -104,45 +135,7 @@ impl Pretrain {
             }
             None => {}
         }
-        let stop = Arc::clone(&options.stop);
-        let mut evaluation = self.evaluation(&source, &plan, context)?;
-        let observers: &mut [&mut dyn Observer<Learner>] = &mut [&mut evaluation, &mut progress];
-        let (summary, learner) =
-            pretrain(&plan, source, &folder, &compute.device, &options, observers)?;
-        if !context.leads() && !summary.interrupted {
-            return Ok(Report::default());
-        }
-        let target = learner.target.encoder();
-        let baselines = match summary.interrupted {
-            true => None,
-            false => {
-                let initialization = plan.recipe().initialization();
-                let random = plan
-                    .model()
-                    .encoder
-                    .init_with(initialization, &compute.device);
-                evaluation.baselines(target, &random.with_compute(target.compute()), &stop)?
-            }
-        };
-        if let Some(found) = &baselines {
-            let text = serde_json::to_string_pretty(found).expect("they are numbers and words");
-            folder.write("baselines.json", &format!("{text}\n"))?;
-        }
-        let scores = summary.scores();
-        let json = json!({
-            "device": device,
-            "precision": compute.precision.name(),
-            "rankme": scores.get("rankme"),
-            "feature_std": summary.signals.get("feature_std"),
-            "knn": scores.get("knn"),
-            "probe": scores.get("probe"),
-            "lidar": scores.get("lidar"),
-            "collapse": summary.collapse,
-            "init": plan.taken(),
-            "baselines": baselines,
-        });
-        let text = baselines.map_or_else(String::new, |found| found.to_string());
-        self.run.report(&summary, Report { text, json })
+        Ok(())
     }
 
     /// The plan with the weights of `--init`, if there are any.
@@ -160,9 +153,7 @@ impl Pretrain {
     }
 
     fn recipe(&self, context: &Context) -> Result<Recipe, CliError> {
-        let mut overrides = self.overrides.clone();
-        overrides.extend(context.run_overrides());
-        Ok(args::load_recipe(&self.recipe, &overrides)?)
+        Ok(args::load_recipe(&self.recipe, &self.overrides, context)?)
     }
 
     /// Warns of a `--batch-size` that is not the recipe's while the learning rate is.
@@ -214,4 +205,29 @@ impl Pretrain {
         evaluation.check()?;
         Ok(evaluation.with_views(recipe.mask_sampler()?.into(), self.lidar))
     }
+}
+
+/// What pretraining has to say beside what every run says.
+fn own_report(
+    summary: &TrainSummary,
+    plan: &PretrainPlan,
+    baselines: Option<Baselines>,
+    compute: &Compute,
+) -> Report {
+    let scores = summary.scores();
+    let logged = || summary.logged.as_ref()?.get("feature_std");
+    let json = json!({
+        "device": compute.spec.to_string(),
+        "precision": compute.precision.name(),
+        "rankme": scores.get("rankme"),
+        "feature_std": summary.signals.get("feature_std").or_else(logged),
+        "knn": scores.get("knn"),
+        "probe": scores.get("probe"),
+        "lidar": scores.get("lidar"),
+        "collapse": summary.collapse,
+        "init": plan.taken(),
+        "baselines": baselines,
+    });
+    let text = baselines.map_or_else(String::new, |found| found.to_string());
+    Report { text, json }
 }

@@ -351,7 +351,7 @@ impl Probe {
         if self.protocol == Name::Attentive {
             return Pools::attentive(&frozen.encoder);
         }
-        let is_deep = frozen.encoder.config().depth >= 4;
+        let is_deep = frozen.encoder.config().depth >= Pooling::Concat4.layers();
         match self.pool {
             Some(pool) => pool.pools(),
             None if self.protocol != Name::Quick && is_deep => Pools::Both,

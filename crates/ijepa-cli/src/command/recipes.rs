@@ -11,6 +11,7 @@ use crate::{context::Context, error::CliError, report::Report};
 
 /// List, show and compare recipes
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:\n  ijepa recipes list\n  ijepa recipes show scenes_vit_nano")]
 pub(crate) enum Recipes {
     /// Names of the presets
     #[command(after_help = "Example:\n  ijepa recipes list")]

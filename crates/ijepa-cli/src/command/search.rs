@@ -134,13 +134,13 @@ impl Search {
             })
         });
         let mut json = json!({
-            "query": self.query,
-            "index": self.index,
+            "query": self.query.to_string_lossy(),
+            "index": self.index.to_string_lossy(),
             "images": index.images(),
             "encoder": encoder.name(),
             "pool": index.pooling(),
             "found": rows.collect::<Vec<_>>(),
-            "out": self.out,
+            "out": self.out.as_deref().map(Path::to_string_lossy),
         });
         Resizing::of_file(config).add_to(&mut json);
         Report { text, json }

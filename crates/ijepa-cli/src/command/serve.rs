@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::{
     args::{ReadArgs, positive},
+    bug,
     context::Context,
     error::CliError,
     features::{EncoderChoice, WeightsArgs},
@@ -107,7 +108,7 @@ impl Serve {
             decoding: config.reading.decoding,
             preprocess: config.preprocess,
             dim,
-            embed: Box::new(move |pixels, _| embedder.embed(pixels)),
+            embed: Box::new(move |pixels, _| bug::told(|| embedder.embed(pixels))),
         })
     }
 }

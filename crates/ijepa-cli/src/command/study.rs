@@ -46,7 +46,7 @@ impl StudyArgs {
         recipe: &str,
         context: &'a Context,
     ) -> Result<(Recipe, &'a Compute), CliError> {
-        let recipe = args::load_recipe(recipe, &self.overrides)?;
+        let recipe = args::load_recipe(recipe, &self.overrides, context)?;
         let compute = context.compute_preferring(recipe.run.precision)?;
         let recipe = recipe.with_overrides(&[compute.precision_override()])?;
         Ok((recipe, compute))
@@ -62,10 +62,7 @@ impl StudyArgs {
         context: &Context,
     ) -> Result<StudyReport, CliError> {
         let compute = context.compute()?;
-        let wanted = Wanted {
-            channels: study.recipe.data.channels,
-            ..Wanted::COLORS
-        };
+        let wanted = Wanted::decoded(study.recipe.data.decoding());
         let resizing = self.read.choose(wanted, Preprocess::Eval);
         let ExtractConfig { pooling, .. } = study.extract;
         let normalization = study.recipe.data.normalization();

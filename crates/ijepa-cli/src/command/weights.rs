@@ -22,6 +22,7 @@ use crate::{
 
 /// List published weights and download them
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  ijepa weights list")]
 pub(crate) enum Weights {
     /// Published I-JEPA weights: name, architecture and image size, data, networks, licence
     #[command(after_help = "Example:\n  ijepa weights list")]

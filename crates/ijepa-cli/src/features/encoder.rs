@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use ijepa_data::Decoding;
 use ijepa_eval::{Error, SearchIndex, default_normalization};
 use ijepa_model::{
     Checkpoint, CheckpointError, IJepa, Initialization, Normalization, PositionResampling,
@@ -296,7 +297,7 @@ impl WeightsArgs {
                     encoder: random(&config, Initialization::default(), seed, compute),
                     choice: EncoderChoice::Random,
                     normalization: Normalize::choose(self.normalize, None, config.in_chans)?,
-                    wanted: Wanted::COLORS,
+                    wanted: Wanted::decoded(Decoding::default()),
                 })
             }
             (Some(EncoderChoice::Random), None) => Err(missing("random", "arch")),

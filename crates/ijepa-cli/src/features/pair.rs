@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
-use ijepa_data::{Preprocess, Skipped, Source};
+use ijepa_data::{Decoding, Preprocess, Skipped, Source};
 use ijepa_eval::{
     Error, Extracted, FeatureCache, Features, check_class_names, extract_pixels, extract_together,
     extract_with_progress, natural_size, read_features,
@@ -144,6 +144,7 @@ impl PairArgs {
         };
         let train = read_features(train).map_err(Error::from)?;
         let test = read_features(test).map_err(Error::from)?;
+        train.check_like(&test).map_err(Error::from)?;
         check_class_names(&train.classes, &test.classes).map_err(Error::from)?;
         Ok(Some(Pair {
             encoder: "unknown",
@@ -184,10 +185,10 @@ impl PairArgs {
                 return Ok(Look::Pixels {
                     size: size.map_err(Error::from)?,
                     normalization: Box::new(pixels.normalization),
-                    wanted: Wanted {
+                    wanted: Wanted::decoded(Decoding {
                         channels: pixels.channels,
-                        ..Wanted::COLORS
-                    },
+                        ..Decoding::default()
+                    }),
                 });
             }
             Some(Choice::Target) => Some(EncoderChoice::Target),

@@ -89,6 +89,9 @@ fn runs_on_many_gpus_are_predicted() {
     assert_eq!(one["bytes"], one["bytes_zero1"]);
     assert!(number(sixteen, "bytes_zero1") < number(sixteen, "bytes"));
     assert!(text(&words(line)).contains("assumed: "));
+    // Bytes instead of gigabytes are more than enough.
+    let bytes = line.replace("--memory 40", "--memory 80000000000");
+    assert!(text(&words(&bytes)).contains(" 80000000000"));
 
     // Without the speed of a GPU nothing can be said.
     let run = ijepa(&words("bench scale --recipe in1k_vith14_ep300"));

@@ -13,6 +13,15 @@ fn official() -> String {
 }
 
 #[test]
+fn weights_alone_say_no_epoch() {
+    let found = json(&["inspect", &golden("hf_tiny_saved")]);
+    assert!(
+        found["epoch"].is_null() && found["step"].is_null(),
+        "{found}"
+    );
+}
+
+#[test]
 fn an_official_file_is_described() {
     let found = json(&["inspect", &official(), "--num-heads", "3"]);
     assert_eq!(found["kind"], "official");

@@ -183,6 +183,14 @@ fn files_of_embed_give_what_their_images_give() {
     );
     let wide = embed(TEST, "wide.npy", "--encoder random --pool tokens");
     check(&with(&wide), 4, "expected [images, dim]");
+    for (name, flags, what) in [
+        ("other", "--encoder random", "encoders"),
+        ("read", "--normalize half", "ways to read images"),
+    ] {
+        let other = embed(TEST, &format!("{name}.npy"), flags);
+        let message = format!("the two files come from different {what}");
+        check(&with(&other), 4, &message);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use ijepa_masking::{MaskReport, MaskRng};
 use ijepa_train::Recipe;
 use serde_json::Value;
 
-use crate::support::{json, keys, path_text, text};
+use crate::support::{json, keys, path_text, text, words};
 
 const RECIPE: &str = "in1k_vitb16_ep600";
 
@@ -82,6 +82,12 @@ fn the_seed_is_the_recipes_unless_given() {
     assert_eq!(group["targets"].as_array().unwrap().len(), 4);
     let size = group["context_size"].as_u64().unwrap() as usize;
     assert_eq!(group["contexts"][0].as_array().unwrap().len(), size);
+}
+
+#[test]
+fn a_batch_smaller_than_a_group_is_one_group() {
+    let small = json(&words("masks --recipe scenes_vit_nano --batch-size 6"));
+    assert_eq!(small["group_size"], 6);
 }
 
 #[test]

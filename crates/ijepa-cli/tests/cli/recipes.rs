@@ -84,6 +84,8 @@ fn devices_are_those_of_the_binary_and_memory_is_called_an_estimate() {
     let deep = json(&words(
         "devices --recipe scenes_vit_nano --set model.depth=8",
     ));
+    let twice = "devices --recipe scenes_vit_nano --set run.micro_batch=32 --batch-size 32";
+    assert!(bytes(&json(&words(twice))) > bytes(&nano));
     let parameters = |found: &Value| found["estimate"]["parameters"].as_u64().unwrap();
     assert!(parameters(&deep) > parameters(&nano));
     let shown = text(&["devices", "--recipe", "scenes_vit_nano"]);

@@ -1,6 +1,6 @@
 //! Several sources as one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use crate::depth::Depth;
@@ -12,8 +12,8 @@ use crate::source::Source;
 
 /// The images of several sources, one after the other.
 ///
-/// If all of them name their classes, the classes are those of all, in byte-wise order. If none
-/// does, labels are numbers and stay as they are. If only some do, there are no labels.
+/// If all of them name their classes, the classes are those of all, in byte-wise order; those of one
+/// source stay apart, also where two have the same name. If none does, labels are numbers and stay as they are. If only some do, there are no labels.
 ///
 /// # Examples
 ///
@@ -49,6 +49,20 @@ enum Labels {
     None,
 }
 
+/// A name, and how many classes before it have the same one: ImageNet has two kinds of cranes.
+type Class = (String, usize);
+
+fn numbered(names: &[String]) -> Vec<Class> {
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    let mut classes = Vec::new();
+    for name in names {
+        let before = seen.entry(name).or_default();
+        classes.push((name.clone(), *before));
+        *before += 1;
+    }
+    classes
+}
+
 impl ConcatSource {
     /// Puts `sources` in a row.
     pub fn new(sources: Vec<Box<dyn Source>>) -> Self {
@@ -58,23 +72,25 @@ impl ConcatSource {
             all if all == sources.len() => Labels::ByName,
             _ => Labels::None,
         };
-        let names = sources.iter().flat_map(|source| source.classes());
-        let classes: BTreeSet<&String> = names.filter(|_| labels == Labels::ByName).collect();
-        let classes: Vec<String> = classes.into_iter().cloned().collect();
+        let names = sources.iter().map(|source| numbered(source.classes()));
+        let names: Vec<Vec<Class>> = names.collect();
+        let known = names.iter().flatten().filter(|_| labels == Labels::ByName);
+        let known: BTreeSet<&Class> = known.collect();
+        let known: Vec<&Class> = known.into_iter().collect();
         let mut first = 0;
-        let part = |source: Box<dyn Source>| {
-            let number = |name| classes.binary_search(name).unwrap_or_default() as u32;
+        let part = |(source, names): (Box<dyn Source>, &Vec<Class>)| {
+            let number = |class| known.binary_search(&class).unwrap_or_default() as u32;
             let part = Part {
                 first,
-                classes: source.classes().iter().map(number).collect(),
+                classes: names.iter().map(number).collect(),
                 source,
             };
             first += part.source.len();
             part
         };
         Self {
-            parts: sources.into_iter().map(part).collect(),
-            classes,
+            parts: sources.into_iter().zip(&names).map(part).collect(),
+            classes: known.into_iter().map(|(name, _)| name.clone()).collect(),
             labels,
         }
     }
@@ -164,7 +180,35 @@ impl Source for ConcatSource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::{ScenesConfig, ScenesSource};
+    use crate::source::listed::Listed;
+    use crate::source::{ListedSource, ScenesConfig, ScenesSource};
+
+    /// ImageNet has two classes called crane, and two called maillot.
+    #[test]
+    fn classes_of_one_name_stay_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = |name: &str, classes: &[&str]| -> Box<dyn Source> {
+            let list = folder.path().join(name);
+            let files = (0..classes.len() as u32).map(|label| Listed {
+                name: format!("{label}.png").into(),
+                label: Some(label),
+            });
+            std::fs::write(folder.path().join("0.png"), []).unwrap();
+            let classes = classes.iter().map(|&class| class.to_owned()).collect();
+            let roots = [folder.path().to_owned()];
+            Box::new(ListedSource::new(&list, &roots, files.collect(), classes).unwrap())
+        };
+        let two_cranes = ["crane", "bus", "crane"];
+        let parts = vec![
+            part("a", &two_cranes),
+            part("b", &["crane", "dog"]),
+            part("c", &two_cranes),
+        ];
+        let all = ConcatSource::new(parts);
+        assert_eq!(all.classes(), ["bus", "crane", "crane", "dog"]);
+        let labels: Vec<_> = (0..8).map(|index| all.label(index).unwrap()).collect();
+        assert_eq!(labels, [1, 0, 2, 1, 3, 1, 0, 2]);
+    }
 
     #[test]
     fn masks_and_depths_are_those_of_the_parts() {

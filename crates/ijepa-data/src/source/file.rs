@@ -43,14 +43,16 @@ pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
     Ok(bytes)
 }
 
-/// As [`read_file`], of text.
+/// As [`read_file`], of text, without the byte order mark of some editors.
 ///
 /// # Errors
 ///
 /// As [`read_file`].
 pub(super) fn read_text(path: &Path) -> Result<String, DataError> {
-    let text = String::from_utf8(read_file(path)?);
-    text.map_err(|cause| unreadable(path, Error::new(ErrorKind::InvalidData, cause.utf8_error())))
+    let bytes = read_file(path)?;
+    let text = std::str::from_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes));
+    text.map(str::to_owned)
+        .map_err(|cause| unreadable(path, Error::new(ErrorKind::InvalidData, cause)))
 }
 
 fn read_into(path: &Path, buffer: &mut Vec<u8>) -> Result<(), DataError> {

@@ -11,6 +11,8 @@ use crate::source::listed::Listed;
 use crate::source::split::folder_and_split;
 use crate::source::{ListedSource, Source};
 
+const IMAGES: &str = "JPEGImages";
+
 /// The images of `ImageSets/Segmentation/train.txt` (`val.txt`), one name a line, each with
 /// `JPEGImages/NAME.jpg`, in the order of their names. Masks are the PNG files of class indices
 /// `SegmentationClass/NAME.png`, depths the PNG files of millimetres `Depth/NAME.png`; only those
@@ -49,7 +51,7 @@ impl VocSource {
             name: format!("{name}.jpg").into(),
             label: None,
         });
-        let roots = [folder.join("JPEGImages")];
+        let roots = [folder.join(IMAGES)];
         Ok(Self {
             images: ListedSource::new(&list, &roots, files.collect(), Vec::new())?,
             folder,
@@ -59,8 +61,9 @@ impl VocSource {
     /// The bytes and the path of the PNG file in `folder` that goes with image `index`.
     fn png(&self, folder: &str, index: usize) -> Result<(Vec<u8>, String), DataError> {
         let image = self.images.path(index);
-        let name = Path::new(image.file_name().unwrap_or_default()).with_extension("png");
-        let path = self.folder.join(folder).join(name);
+        let name = image.strip_prefix(self.folder.join(IMAGES)).ok();
+        let name = name.expect("the list names images of that folder");
+        let path = self.folder.join(folder).join(name.with_extension("png"));
         Ok((read_file(&path)?, path.display().to_string()))
     }
 }
@@ -125,7 +128,10 @@ mod tests {
         };
         list("train", "b_2\na.1\n\n");
         list("val", "c\n");
-        for (name, class) in [("a.1", 3), ("b_2", 0), ("c", 255)] {
+        for part in ["JPEGImages", "SegmentationClass", "Depth"] {
+            fs::create_dir(root.join(part).join("sub")).unwrap();
+        }
+        for (name, class) in [("a.1", 3), ("b_2", 0), ("c", 255), ("sub/c", 7)] {
             let image = image::RgbImage::from_pixel(3, 2, image::Rgb([9, 9, 9]));
             image
                 .save(root.join(format!("JPEGImages/{name}.jpg")))
@@ -147,6 +153,10 @@ mod tests {
         assert_eq!(train.read(0).unwrap().width(), 3);
         let val = VocSource::open(root.join("val")).unwrap();
         assert_eq!((val.len(), classes(&val, 0)), (1, Mask::IGNORED));
+
+        list("val", "sub/c\n");
+        let below = VocSource::open(root.join("val")).unwrap();
+        assert_eq!(classes(&below, 0), 7);
 
         let metres = |source: &VocSource, index| source.depth(index).unwrap().unwrap().metres()[0];
         assert_eq!([metres(&train, 0), metres(&train, 1)], [1.003, 1.0]);

@@ -2,7 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use glob::MatchOptions;
+
 use crate::error::DataError;
+
+/// As in a shell: wildcards match no hidden names and no slashes.
+pub(super) const MATCHING: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: true,
+};
 
 /// The paths that `pattern` matches as in a shell and that are `wanted`, sorted byte-wise; never
 /// empty. `named` is what the user called them.
@@ -15,7 +24,7 @@ pub(super) fn matching(
         pattern: named.display().to_string(),
     };
     let mut found = Vec::new();
-    for path in glob::glob(pattern).map_err(|_| none())? {
+    for path in glob::glob_with(pattern, MATCHING).map_err(|_| none())? {
         let path = path.map_err(|error| DataError::Read {
             path: error.path().to_owned(),
             source: error.into(),

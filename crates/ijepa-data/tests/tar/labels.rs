@@ -5,6 +5,18 @@ use tempfile::TempDir;
 
 use crate::{archive, image, open, write};
 
+/// What macOS leaves on other file systems is no shard.
+#[test]
+fn hidden_files_are_no_shards() {
+    let folder = TempDir::new().unwrap();
+    write(&folder, "0.tar", &archive(&[("a.ppm", &image(0))]));
+    write(&folder, "._0.tar", b"Mac OS X");
+    for pattern in ["", "*.tar", "*0.tar"] {
+        assert_eq!(open(&folder, pattern).unwrap().len(), 1, "{pattern}");
+    }
+    assert!(open(&folder, ".*.tar").is_err());
+}
+
 #[test]
 fn names_of_all_shards_are_classes_together() {
     let folder = TempDir::new().unwrap();
@@ -42,6 +54,15 @@ fn names_of_all_shards_are_classes_together() {
     );
     let error = open(&folder, "").unwrap_err();
     assert!(matches!(error, DataError::LabelMix { .. }), "{error}");
+    for too_large in ["4294967295", "5000000000"] {
+        let members = [("a.cls", too_large.as_bytes()), ("a.ppm", &image(0))];
+        write(&folder, "5.tar", &archive(&members));
+        let error = open(&folder, "5.tar").unwrap_err().to_string();
+        assert!(error.contains(too_large), "{error}");
+    }
+    let members = [("a.cls", &b"-5"[..]), ("a.ppm", &image(0))];
+    write(&folder, "5.tar", &archive(&members));
+    assert_eq!(open(&folder, "5.tar").unwrap().label(0), None);
     write(
         &folder,
         "4.tar",

@@ -10,7 +10,7 @@ use burn::{
 use ijepa_data::{Image, Skipped, Source};
 use ijepa_model::{Normalization, VisionTransformer};
 
-pub use config::{ExtractConfig, default_normalization, preprocess_of};
+pub use config::{ExtractConfig, decoding_of, default_normalization, preprocess_of};
 pub use error::ExtractError;
 
 use super::{Features, reader::Reader};

@@ -129,6 +129,12 @@ pub enum FeatureFileError {
         /// The file.
         path: PathBuf,
     },
+    /// Two files whose features cannot be compared.
+    #[error("the two files come from different {what}; embed both with the same weights and flags")]
+    Unlike {
+        /// What differs.
+        what: &'static str,
+    },
     /// A file that cannot be written.
     #[error(transparent)]
     Write(#[from] FileError),
@@ -147,6 +153,27 @@ pub struct StoredFeatures {
     pub weights: Option<String>,
     /// How images were read, if the file has it.
     pub(crate) read: Option<HowRead>,
+}
+
+impl StoredFeatures {
+    /// Checks that `other` can be compared with these: what both files say of encoder, pooling and
+    /// images is the same.
+    ///
+    /// # Errors
+    ///
+    /// [`FeatureFileError::Unlike`].
+    pub fn check_like(&self, other: &Self) -> Result<(), FeatureFileError> {
+        fn unlike<T: PartialEq>(one: &Option<T>, other: &Option<T>) -> bool {
+            matches!((one, other), (Some(one), Some(other)) if one != other)
+        }
+        let what = match () {
+            () if unlike(&self.weights, &other.weights) => "encoders",
+            () if unlike(&self.pool, &other.pool) => "poolings",
+            () if unlike(&self.read, &other.read) => "ways to read images",
+            () => return Ok(()),
+        };
+        Err(FeatureFileError::Unlike { what })
+    }
 }
 
 /// Reads pooled features from a file that [`embed`](crate::embed) wrote, now or before it kept

@@ -7,7 +7,7 @@ use ijepa_model::{
     CheckpointError, Classifier,
     checkpoint::{Moments, Snapshot, TrainingState},
 };
-use ijepa_train::{AdamW, TrainError};
+use ijepa_train::{AdamW, TrainError, differing_size};
 
 use super::{FinetuneData, FinetuneError, FinetunePlan, learner::Learner};
 
@@ -47,9 +47,12 @@ pub(crate) fn open(
         let [found, expected] = [&found, &expected].map(|config| config.classes.join(", "));
         return Err(other("classes", found, expected).into());
     }
-    if found != expected {
-        let [found, expected] = [found, expected].map(|config| format!("{:?}", config.encoder));
-        return Err(other("model", found, expected).into());
+    if let Some((key, found, expected)) = differing_size(&found.encoder, &expected.encoder) {
+        return Err(other(&key, found, expected).into());
+    }
+    if found.normalization != expected.normalization {
+        let [found, expected] = [found, expected].map(|it| format!("{:?}", it.normalization));
+        return Err(other("normalization", found, expected).into());
     }
     let (rank, asked) = (Classifier::lora_rank(path)?, plan.recipe.model.lora_rank);
     if rank != asked {

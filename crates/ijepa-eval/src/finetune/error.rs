@@ -1,5 +1,7 @@
 //! Why a run could not start or go on.
 
+use std::path::PathBuf;
+
 use ijepa_data::DataError;
 use ijepa_model::{CheckpointError, ConfigError};
 use ijepa_train::{RecipeError, TrainError};
@@ -96,6 +98,12 @@ pub enum FinetuneError {
         label: u32,
         /// Classes of the training images.
         classes: usize,
+    },
+    /// A run would go on as if it had begun with another encoder.
+    #[error("`{}` was begun with another encoder; name that one, or another run directory", run.display())]
+    OtherEncoder {
+        /// The run.
+        run: PathBuf,
     },
     /// The data cannot be read.
     #[error(transparent)]

@@ -1,12 +1,12 @@
 //! Fine-tuning as a task of the loop.
 
-use std::{ops::Range, path::Path, sync::atomic::AtomicBool};
+use std::{fs, ops::Range, path::Path, sync::atomic::AtomicBool};
 
 use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
-use ijepa_data::{Batch, Loader, Reading, Skipped};
+use ijepa_data::{Batch, Fingerprint, Loader, Reading, Skipped};
 use ijepa_model::{
     CheckpointError, Classifier,
     checkpoint::{Snapshot, TrainingState},
@@ -21,6 +21,7 @@ use ijepa_train::{
     },
 };
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{
     FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe,
@@ -32,9 +33,12 @@ use super::{
 use crate::{
     Error,
     accuracy::Accuracy,
-    features::ExtractConfig,
+    features::{ExtractConfig, weights_digest},
     stop::{Stoppable, unless},
 };
+
+/// The file of a run that has the digest of the encoder which it began with.
+const BEGUN_WITH: &str = "encoder.blake3";
 
 /// Accuracy on the test images after an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -87,10 +91,24 @@ pub fn finetune(
         classes: data.classes().len(),
         device: device.clone().autodiff(),
     };
+    let begun_with = folder.path().join(BEGUN_WITH);
+    let encoder = weights_digest(&fresh.encoder);
     let start = |from: Option<&Path>| -> Result<_, FinetuneError> {
         let (learner, state) = match from {
-            Some(path) => checkpoint::open(path, plan, data, &fresh, device)?,
+            Some(path) => {
+                let opened = checkpoint::open(path, plan, data, &fresh, device)?;
+                let known = fs::read_to_string(&begun_with);
+                match known.is_ok_and(|known| known.trim() != encoder) {
+                    true => {
+                        return Err(FinetuneError::OtherEncoder {
+                            run: folder.path().into(),
+                        });
+                    }
+                    false => opened,
+                }
+            }
             None => {
+                folder.write(BEGUN_WITH, &format!("{encoder}\n"))?;
                 let learner = checkpoint::learner(plan, plan.trainable(fresh), device);
                 (learner, TrainingState::default())
             }
@@ -267,6 +285,19 @@ struct TestAccuracy<'a> {
     skipped: Vec<Skipped>,
 }
 
+impl TestAccuracy<'_> {
+    /// How test images are read.
+    fn extract(&self) -> ExtractConfig {
+        ExtractConfig {
+            preprocess: self.plan.preprocess(),
+            batch_size: self.plan.eval_batch(),
+            workers: self.workers,
+            reading: self.reading,
+            ..ExtractConfig::default()
+        }
+    }
+}
+
 impl Observer<Classifier> for TestAccuracy<'_> {
     fn measure(
         &mut self,
@@ -278,13 +309,6 @@ impl Observer<Classifier> for TestAccuracy<'_> {
             // An untrained head guesses.
             return Ok(Columns::default());
         }
-        let config = ExtractConfig {
-            preprocess: self.plan.preprocess(),
-            batch_size: self.plan.eval_batch(),
-            workers: self.workers,
-            reading: self.reading,
-            ..ExtractConfig::default()
-        };
         let source = self.data.test().as_ref();
         let found = evaluate(
             classifier,
@@ -293,7 +317,7 @@ impl Observer<Classifier> for TestAccuracy<'_> {
                 stop,
                 retry: self.reading.retry,
             },
-            &config,
+            &self.extract(),
             self.device,
         );
         let failed = |error| Error::from(FinetuneError::Evaluate(error));
@@ -303,5 +327,10 @@ impl Observer<Classifier> for TestAccuracy<'_> {
         self.skipped = skipped;
         let Accuracy { top1, top5 } = accuracy;
         Ok(Columns::of([("top1", top1), ("top5", top5)]))
+    }
+
+    fn measured_on(&self) -> Option<Value> {
+        let test = Fingerprint::of(self.data.test().as_ref());
+        Some(json!({ "test": test, "images": self.extract().pixels() }))
     }
 }

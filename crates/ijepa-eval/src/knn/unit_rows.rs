@@ -5,9 +5,7 @@ use ijepa_patches::dot;
 use rayon::prelude::*;
 
 use crate::features::Features;
-
-/// Smallest norm divided by, as in PyTorch's `normalize`.
-const LEAST_NORM: f64 = 1e-12;
+use crate::linalg::LEAST_NORM;
 
 /// Similarity and index of a training image.
 pub(super) type Neighbour = (f64, usize);

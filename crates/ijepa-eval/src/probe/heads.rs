@@ -13,7 +13,7 @@ use ijepa_kernels::{
     HeadRule, HeadStep, add_product, column_sums, cross_entropy, fold_heads, linear, step_heads,
 };
 
-use super::{Bank, HeadNorm, ProbeConfig, ProbeOptimizer};
+use super::{Bank, HeadNorm, LOGITS, ProbeConfig, ProbeOptimizer};
 
 const MOMENTUM: f64 = 0.9;
 /// Trust coefficient of LARS.
@@ -24,8 +24,6 @@ const VISSL_EPSILON: f64 = 1e-5;
 const MAE_EPSILON: f64 = 1e-6;
 /// Standard deviation of MAE's initial weights.
 const MAE_STD: f64 = 0.01;
-/// Logits computed at once; bounds the memory, changes nothing else.
-const LOGITS: usize = 1 << 25;
 
 /// Parameters of one shape and their momentum.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use ijepa_data::Source;
+use ijepa_data::{Fingerprint, Source};
 use ijepa_model::{Pooling, VisionTransformer};
 use ijepa_train::Recipe;
 use serde::{Deserialize, Serialize};
@@ -18,11 +18,15 @@ use crate::{
     rank::{Centering, rankme},
 };
 
-/// Blocks that the wider of the two poolings needs.
-const CONCAT_BLOCKS: usize = 4;
-
 /// Images and the name that says whether an earlier run saw the same ones.
 pub type NamedSource = (String, Arc<dyn Source>);
+
+/// What tells images from others of the same name.
+pub(super) fn described((name, source): &NamedSource) -> String {
+    let found = Fingerprint::of(source.as_ref());
+    let digest = blake3::hash(format!("{found:?}").as_bytes()).to_hex();
+    format!("{name} ({} images, {})", source.len(), &digest[..8])
+}
 
 /// Labelled images that runs are judged by.
 #[derive(Debug, Clone)]
@@ -84,12 +88,11 @@ impl Measure {
 
     /// What its values are kept under: they depend on nothing else but the encoder.
     pub(super) fn key(&self, extract: &ExtractConfig) -> String {
+        let train = described(&self.task.train);
+        let test = described(&self.task.test);
         format!(
-            "{}: {} labels of {}, tested on {} ({}, {:?})",
+            "{}: learned from {train}, tested on {test} ({}, {:?})",
             self.metric.name(),
-            self.task.train.1.len(),
-            self.task.train.0,
-            self.task.test.0,
             extract.pixels(),
             extract.normalization,
         )
@@ -134,14 +137,15 @@ impl Judge<'_> {
         recipe: &Recipe,
         folder: &Path,
     ) -> Result<Score, StudyError> {
-        let Measure { metric, task } = &self.measures[column];
-        let accuracy = match metric {
+        let measure = &self.measures[column];
+        let task = &measure.task;
+        let accuracy = match measure.metric {
             Metric::Neighbours => return Ok(self.neighbours(column, encoder, recipe)?),
             Metric::LowShotLinear => self.low_shot_linear(encoder, task)?,
             Metric::Linear => self.linear(encoder, task)?,
             Metric::LowShotFineTuning => {
                 self.training
-                    .fine_tune(encoder, task, self.extract, recipe, folder)?
+                    .fine_tune(encoder, measure, self.extract, recipe, folder)?
             }
         };
         Ok(Score {
@@ -196,7 +200,7 @@ impl Judge<'_> {
     /// As `ijepa probe --protocol lowshot-logistic`.
     fn low_shot_linear(&self, encoder: &VisionTransformer, task: &Task) -> Result<f64, Error> {
         let (pooling, pools) = match encoder.config().depth {
-            depth if depth < CONCAT_BLOCKS => (Pooling::Mean, Pools::Mean),
+            depth if depth < Pooling::Concat4.layers() => (Pooling::Mean, Pools::Mean),
             _ => (Pooling::Concat4, Pools::Both),
         };
         let [train, test] = self.features(encoder, task, pooling)?;

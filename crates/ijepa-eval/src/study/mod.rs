@@ -40,7 +40,7 @@ pub use training::Outcome;
 pub use variant::{ParseVariantError, Variant};
 
 use crate::features::ExtractConfig;
-use measure::Judge;
+use measure::{Judge, described};
 use pace::Lengths;
 use run::Run;
 use rungs::Rungs;
@@ -106,7 +106,7 @@ impl Study {
     /// and compares.
     ///
     /// What is finished is kept: the same call goes on where an earlier one stopped, and one with
-    /// more variants, seeds or measures adds theirs. Runs go seed by seed, so that what there is
+    /// more variants or seeds, or of the paper with more measures, adds theirs. Runs go seed by seed, so that what there is
     /// at any time is a fair table. Rows of the paper share the runs of other tables in `out`.
     /// `options` gives loader threads and the flag to stop; each run of this call is handed to
     /// `on_run`.
@@ -132,7 +132,7 @@ impl Study {
             lengths = Lengths::equal(self, &plans, data, out, training)?;
             plans = self.plans(&lengths, data.1.len())?;
         }
-        let (made_from, keys) = (self.made_from(), self.keys());
+        let (made_from, keys) = (self.made_from(data), self.keys());
         let seeds = 0..self.seeds.len();
         let total = |variant: usize, seed: usize| plans[variant][seed].total_steps();
         let run = |variant: usize, seed: usize, until| Run {
@@ -236,22 +236,27 @@ impl Study {
         variants.map(plans_of).collect()
     }
 
-    /// What the results of a sweep depend on beside recipe and data; tables of the paper share runs
-    /// and ask each for what they need.
-    fn made_from(&self) -> BTreeMap<String, String> {
+    /// What results depend on beside the recipe: the data, and of a sweep how it is judged; tables
+    /// of the paper share runs and ask each for what they need.
+    fn made_from(&self, data: &NamedSource) -> BTreeMap<String, String> {
+        let data = ("data".to_owned(), described(data));
         if self.paper.is_some() {
-            return BTreeMap::new();
+            return [data].into();
         }
-        let named = |(name, source): &NamedSource| format!("{name} ({} images)", source.len());
         let task = |Measure { task, .. }: &Measure| {
-            format!("{} tested on {}", named(&task.train), named(&task.test))
+            format!(
+                "{} tested on {}",
+                described(&task.train),
+                described(&task.test)
+            )
         };
         let tasks: Vec<String> = self.measures.iter().map(task).collect();
         let values = [
             ("features", self.extract.described()),
             ("tasks", tasks.join(", ")),
         ];
-        values.map(|(key, value)| (key.to_owned(), value)).into()
+        let values = values.map(|(key, value)| (key.to_owned(), value));
+        values.into_iter().chain([data]).collect()
     }
 
     fn keys(&self) -> Vec<String> {

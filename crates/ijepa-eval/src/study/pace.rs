@@ -1,6 +1,11 @@
 //! What an image costs each variant, so that all get the same time or the same arithmetic.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, ErrorKind},
+    path::Path,
+};
 
 use ijepa_model::files::{cannot, write_bytes};
 use ijepa_train::{PretrainPlan, scaling::Workload};
@@ -92,9 +97,10 @@ impl Lengths {
         let path = out.join(FILE);
         let mut known: BTreeMap<String, Pace> = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(std::io::Error::from)
+                .map_err(io::Error::from)
                 .map_err(cannot("read", &path))?,
-            Err(_) => BTreeMap::new(),
+            Err(error) if error.kind() == ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => return Err(cannot("read", &path)(error).into()),
         };
         let timed = study.equal == Equal::Minutes;
         let mut speeds = vec![Vec::new(); plans.len()];
@@ -108,7 +114,7 @@ impl Lengths {
         let rounds = if timed { ROUNDS } else { 0 };
         for _ in 0..rounds {
             for &variant in &new {
-                let speed = training.speed(plans[variant], &out.join("pace"), &data.1)?;
+                let speed = training.speed(plans[variant], out, &data.1)?;
                 speeds[variant].push(speed);
             }
         }

@@ -116,7 +116,7 @@ pub(super) struct Run<'a> {
     pub(super) until: u64,
     pub(super) folder: PathBuf,
     pub(super) data: &'a NamedSource,
-    /// What its results depend on beside recipe and data.
+    /// What its results depend on beside the recipe.
     pub(super) made_from: &'a BTreeMap<String, String>,
     /// What scores are kept under, one a measure.
     pub(super) keys: &'a [String],
@@ -138,7 +138,7 @@ impl Run<'_> {
         {
             return Ok(self.report(report));
         }
-        kept.made_from.extend(self.made_from());
+        kept.made_from.extend(self.made_from.clone());
         self.keep(&kept)?;
         let (plan, data) = (self.plan, &self.data.1);
         let trained = judge
@@ -205,18 +205,10 @@ impl Run<'_> {
         }
     }
 
-    fn made_from(&self) -> BTreeMap<String, String> {
-        let (name, source) = self.data;
-        let data = format!("{name} ({} images)", source.len());
-        let mut made_from = self.made_from.clone();
-        made_from.insert("data".to_owned(), data);
-        made_from
-    }
-
     /// What was remembered, if it is of this run.
     fn kept(&self) -> Result<Kept, StudyError> {
         let kept: Kept = read(&self.folder.join(SCORES))?;
-        let now = self.made_from();
+        let now = self.made_from;
         let mut known = kept.made_from.iter();
         let other = known.find_map(|(key, found)| {
             let expected = now.get(key).filter(|expected| *expected != found)?;

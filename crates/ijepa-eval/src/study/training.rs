@@ -11,10 +11,10 @@ use ijepa_train::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{StudyError, Task};
+use super::{Measure, StudyError};
 use crate::{
     Error,
-    features::ExtractConfig,
+    features::{ExtractConfig, weights_digest},
     finetune::{FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, finetune},
 };
 
@@ -45,7 +45,8 @@ pub enum Outcome {
     Diverged(String),
 }
 
-/// `recipe` with `overrides` and `seed`, and with as many steps as `images` take in all.
+/// `recipe` with `overrides` and `seed`, and with as many steps as `images` take in all; a collapse
+/// is a result, whatever the recipe says.
 pub(super) fn short_recipe(
     recipe: &Recipe,
     overrides: &[String],
@@ -53,7 +54,10 @@ pub(super) fn short_recipe(
     images: Option<u64>,
 ) -> Result<Recipe, RecipeError> {
     let recipe = recipe.with_overrides(overrides)?;
-    let mut last = vec![format!("run.seed={seed}")];
+    let mut last = vec![
+        format!("run.seed={seed}"),
+        "run.on_collapse=warn".to_owned(),
+    ];
     if let Some(images) = images {
         let images_per_epoch = images / recipe.optimizer.epochs.max(1) as u64;
         let steps = images_per_epoch / recipe.run.batch_size.max(1) as u64;
@@ -127,11 +131,12 @@ impl Training<'_> {
         }
     }
 
-    /// Images that `plan` trains on in a second, by a few steps in `folder`, which is removed.
+    /// Images that `plan` trains on in a second, by a few steps in a folder inside `out` that is
+    /// there meanwhile.
     pub(super) fn speed(
         &self,
         plan: &PretrainPlan,
-        folder: &Path,
+        out: &Path,
         data: &Arc<dyn Source>,
     ) -> Result<f64, StudyError> {
         let options = TrainOptions {
@@ -139,18 +144,16 @@ impl Training<'_> {
             max_time: Some(TIMED),
             ..self.options.clone()
         };
-        // What an interrupted call left.
-        let _ = fs::remove_dir_all(folder);
-        let summary = {
-            let run = Folder::open(folder)?;
-            let data = Arc::clone(data);
-            pretrain(plan, data, &run, self.device, &options, &mut [])?.0
-        };
-        fs::remove_dir_all(folder).map_err(cannot("remove", folder))?;
+        fs::create_dir_all(out).map_err(cannot("create", out))?;
+        let folder = tempfile::Builder::new().prefix(".pace-").tempdir_in(out);
+        let folder = folder.map_err(cannot("create a folder in", out))?;
+        let run = Folder::open(folder.path())?;
+        let data = Arc::clone(data);
+        let (summary, _) = pretrain(plan, data, &run, self.device, &options, &mut [])?;
         if summary.interrupted {
             return Err(StudyError::Interrupted {
                 step: summary.steps,
-                run: folder.to_owned(),
+                run: out.to_owned(),
             });
         }
         // A single step took all the time.
@@ -160,22 +163,24 @@ impl Training<'_> {
     }
 
     /// Top-1 accuracy in percent, as `ijepa finetune --protocol lowshot-1pct` with the changes of
-    /// [`SMALL_FINETUNING`], in a folder of its own inside that of the run.
+    /// [`SMALL_FINETUNING`], in the folder inside that of the run that belongs to measure and encoder.
     pub(super) fn fine_tune(
         &self,
         encoder: &VisionTransformer,
-        task: &Task,
+        measure: &Measure,
         extract: &ExtractConfig,
         recipe: &Recipe,
         folder: &Path,
     ) -> Result<f64, StudyError> {
         let failed = |error: FinetuneError| StudyError::Eval(Error::from(error));
-        let (train, test) = (&task.train.1, &task.test.1);
+        let (train, test) = (&measure.task.train.1, &measure.task.test.1);
         let data = FinetuneData::new(Arc::clone(train), Arc::clone(test)).map_err(failed)?;
         let settings = small_finetuning(train.len(), recipe).map_err(|e| failed(e.into()))?;
         let plan = FinetunePlan::new(settings, encoder.config(), &data).map_err(failed)?;
         let fresh = plan.classifier(encoder.clone(), extract.normalization, &data);
-        let folder = folder.join(format!("finetune-{}", train.len()));
+        let key = format!("{} {}", measure.key(extract), weights_digest(encoder));
+        let key = blake3::hash(key.as_bytes()).to_hex();
+        let folder = folder.join(format!("finetune-{}", &key[..16]));
         let run = Folder::open(&folder).map_err(|e| failed(e.into()))?;
         let fresh = fresh.map_err(failed)?;
         let found = finetune(

@@ -319,6 +319,26 @@ fn a_run_leaves_settings_tables_and_a_classifier_that_stands_alone() {
 }
 
 #[test]
+fn a_finished_run_is_judged_by_other_images_when_it_is_told_other_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = data();
+    let options = TrainOptions::default();
+    let (before, trained, _) = run_in(folder.path(), &data, &[], &options).unwrap();
+    let test = open("scenes:kind=texture,n=30,size=16,seed=9");
+    let other = FinetuneData::new(data.train().clone(), test.clone()).unwrap();
+    let (now, _, events) = run_in(folder.path(), &other, &[], &options).unwrap();
+    assert!(events.steps.is_empty() && events.scores.len() == 1);
+    let config = ExtractConfig::default();
+    let (expected, _) = evaluate(&trained, test.as_ref(), &config, &device()).unwrap();
+    assert_eq!(now.accuracy, Some(expected));
+    assert_ne!(now.accuracy, before.accuracy);
+    // The best epoch is one of those that saw these images.
+    assert_eq!(now.best.unwrap().accuracy, expected);
+    let (again, _, events) = run_in(folder.path(), &other, &[], &options).unwrap();
+    assert_eq!((again.accuracy, events.scores.len()), (now.accuracy, 0));
+}
+
+#[test]
 fn positions_are_resampled_for_larger_images() {
     let (_, classifier, _) = run(&["model.image_size=24", "optimizer.epochs=1"]).unwrap();
     let positions = &weights(&classifier)[0];

@@ -114,6 +114,35 @@ fn every_variant_sees_the_same_images_with_every_seed() {
 }
 
 #[test]
+fn runs_of_equal_minutes_are_timed_where_nothing_else_lies_and_a_collapse_ends_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("pace/notes.txt");
+    fs::create_dir(own.parent().unwrap()).unwrap();
+    fs::write(&own, "mine").unwrap();
+    let base = study(&["base:"]);
+    let stops = ["optimizer.epochs=1", "run.on_collapse=stop"];
+    let study = Study {
+        recipe: base.recipe.with_overrides(&stops).unwrap(),
+        equal: Equal::Minutes,
+        minutes: Some(0.001),
+        seeds: vec![0],
+        ..base
+    };
+    let report = run(&study, folder.path()).unwrap();
+    assert!(report.rows[0].pace.as_ref().unwrap().images_per_s.is_some());
+    let recipe = report.rows[0].runs[0].run.join("recipe.toml");
+    let recipe = fs::read_to_string(recipe).unwrap();
+    assert!(recipe.contains("on_collapse = \"warn\""), "{recipe}");
+    assert_eq!(fs::read_to_string(own).unwrap(), "mine");
+    let left = fs::read_dir(folder.path()).unwrap();
+    let left = left.filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().starts_with('.')
+    });
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
 fn runs_of_equal_arithmetic_see_fewer_images_where_one_costs_more() {
     let folder = tempfile::tempdir().unwrap();
     let base = study(&["base:", "wide: model.embed_dim=32"]);

@@ -43,6 +43,14 @@ pub enum CheckpointError {
     /// A PyTorch archive is damaged or of another kind.
     #[error(transparent)]
     Torch(#[from] TorchError),
+    /// Weights or moments that are no numbers, as of a damaged file or a run that diverged.
+    #[error("`{}` is no use: {tensor} is not finite", path.display())]
+    NotFinite {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The first tensor with such a value.
+        tensor: String,
+    },
     /// A safetensors file is damaged.
     #[error("`{}` is no valid safetensors file: {reason}", path.display())]
     Safetensors {

@@ -60,10 +60,7 @@ pub(crate) fn open_file(path: &Path, options: OpenOptions) -> Result<Checkpoint,
         return Ok(classifier::encoder_of(config, file.tensors, path));
     }
     if let Some(config) = native::config_of(&file, path)? {
-        let own = Preprocessing::default();
-        let mut opened = checkpoint(path, config, names::unwrapped(file.tensors), own);
-        opened.kind = CheckpointKind::Native;
-        return Ok(opened);
+        return native::open_encoder(path, config, names::unwrapped(file.tensors));
     }
     let tensors = names::unwrapped(file.tensors);
     open_parts(path, tensors, &path.with_file_name(CONFIG), options)

@@ -16,6 +16,7 @@ mod classifier;
 mod decode;
 mod error;
 mod export;
+mod finite;
 mod folder;
 mod folder_config;
 #[cfg(feature = "hub")]

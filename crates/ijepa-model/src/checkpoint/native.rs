@@ -5,6 +5,7 @@ use std::{collections::HashMap, path::Path};
 use super::{
     Checkpoint, CheckpointKind, OpenOptions, TrainingState, error::CheckpointError, infer,
     moments::Moments, params::NamedTensor, safetensors_file::SafetensorsFile, snapshot::TensorFile,
+    state_dict::StateDict,
 };
 use crate::{VisionTransformerConfig, files::cannot};
 
@@ -43,6 +44,31 @@ pub(crate) fn open(folder: &Path, options: OpenOptions) -> Result<Checkpoint, Ch
     Ok(Checkpoint {
         moments: moments(&folder.join(Moments::FILE))?,
         ..of_files(folder, state, optional, options)?
+    })
+}
+
+/// A single encoder file, which its name says the role of, with what `state.json` beside it says.
+pub(crate) fn open_encoder(
+    path: &Path,
+    config: VisionTransformerConfig,
+    tensors: StateDict,
+) -> Result<Checkpoint, CheckpointError> {
+    let beside = path.with_file_name(TrainingState::FILE);
+    let state = beside.is_file().then(|| TrainingState::open(&beside));
+    let state = state.transpose()?.unwrap_or_default();
+    let is_target = path.file_name().is_some_and(|name| name == TARGET_ENCODER);
+    let (context_encoder, target_encoder) = match is_target {
+        true => (None, Some(tensors)),
+        false => (Some(tensors), None),
+    };
+    let channels = config.in_chans;
+    Ok(Checkpoint {
+        context_encoder,
+        target_encoder,
+        normalization: state.normalization.filter(|it| it.fits(channels)),
+        resize: state.resize,
+        state,
+        ..Checkpoint::empty(path, CheckpointKind::Native, config)
     })
 }
 

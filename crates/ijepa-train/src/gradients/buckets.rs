@@ -8,10 +8,7 @@ use burn::{
     tensor::Tensor,
 };
 
-use crate::ranks::Ranks;
-
-/// Values that travel together, 25 MB of them; more if a parameter has more.
-const BUCKET: usize = 25_000_000 / size_of::<f32>();
+use crate::ranks::{BUCKET, Ranks};
 
 /// A parameter and its gradient, `[values]`.
 type Piece = (ParamId, Tensor<1>);

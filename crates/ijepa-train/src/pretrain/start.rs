@@ -4,11 +4,14 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use ijepa_model::{
-    Checkpoint, CheckpointError, IJepaConfig, Target,
+    Checkpoint, CheckpointError,
     checkpoint::{CheckpointKind, Moments, TrainingState},
 };
 
-use crate::{error::TrainError, init::Taken, plan::PretrainPlan, run::Folder, step::Learner};
+use crate::{
+    error::TrainError, init::Taken, plan::PretrainPlan, run::Folder,
+    sizes::differing_size_of_models, step::Learner,
+};
 
 /// The learner of the checkpoint at `from` and its state, or that of a run that begins.
 pub(super) fn started(
@@ -33,6 +36,8 @@ fn fresh(plan: &PretrainPlan, folder: &Folder, device: &Device) -> Result<Learne
         folder.write(Taken::FILE, &format!("{taken}\n"))?;
         return Ok(learner);
     }
+    // A run that ended before its first checkpoint may have begun otherwise.
+    folder.remove(Taken::FILE)?;
     Ok(Learner::new(
         &plan.model,
         plan.initialization(),
@@ -58,23 +63,15 @@ fn resumed(
         found,
         expected,
     };
-    let found = checkpoint.config();
-    let target = |config: &IJepaConfig| match config.predictor.target {
-        Target::Features => "\"features\"".to_owned(),
-        Target::Pixels => "\"pixels\"".to_owned(),
+    let Some(found) = checkpoint.config() else {
+        let predictor = format!("of depth {}", plan.model.predictor.depth);
+        return Err(other("predictor", "none".to_owned(), predictor));
     };
-    if let Some(found) = &found
-        && target(found) != target(&plan.model)
-    {
-        let (found, expected) = (target(found), target(&plan.model));
-        return Err(other("objective.target", found, expected));
-    }
     let mut expected = plan.model.clone();
     // Of a run that began with others' weights: a recipe does not say it.
     expected.encoder.layer_norm_eps = checkpoint.encoder_config.layer_norm_eps;
-    if found.as_ref() != Some(&expected) {
-        let found = found.map_or("no predictor".to_owned(), |config| format!("{config:?}"));
-        return Err(other("model", found, format!("{expected:?}")));
+    if let Some((key, found, expected)) = differing_size_of_models(&found, &expected) {
+        return Err(other(&key, found, expected));
     }
     let (objective, adamw) = (plan.objective(), plan.adamw());
     // A rank that shares moments reads no others than its own.

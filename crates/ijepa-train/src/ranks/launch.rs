@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Ranks, Single};
-use crate::device::DeviceSpec;
+use crate::device::{DeviceList, DeviceSpec};
 
 /// Variables in which launchers say how many processes they have started: Open MPI, MPICH and Intel
 /// MPI, Slurm.
@@ -80,12 +80,23 @@ fn connected(size: usize) -> Result<Arc<dyn Ranks>, RanksError> {
 }
 
 /// The device of this process where `first` is that of the first of its machine: GPUs are counted
-/// on from there, and again from 0 after the last that the process may use.
+/// on from there, and again from 0 after the last where a variable such as `CUDA_VISIBLE_DEVICES`
+/// says which the process may use.
 pub fn device_of(first: DeviceSpec) -> DeviceSpec {
-    let local = LOCAL_RANKS.iter().find_map(number).unwrap_or(0);
     let visible = VISIBLE.iter().find_map(|name| std::env::var(name).ok());
     let visible = visible.map(|list| list.split(',').count());
-    numbered(first, local, visible)
+    numbered(first, local_rank(), visible)
+}
+
+/// The device of this process where those of a machine take the ones of `devices` in turn.
+pub fn device_among(devices: &DeviceList) -> DeviceSpec {
+    let specs = devices.specs();
+    specs[local_rank() % specs.len()]
+}
+
+/// Which process of its machine this is.
+fn local_rank() -> usize {
+    LOCAL_RANKS.iter().find_map(number).unwrap_or(0)
 }
 
 fn numbered(first: DeviceSpec, local: usize, visible: Option<usize>) -> DeviceSpec {

@@ -21,9 +21,12 @@ use std::{fmt::Debug, ops::Range, sync::Arc};
 use burn::tensor::{Device, Tensor};
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use launch::{RanksError, device_of, start};
+pub use launch::{RanksError, device_among, device_of, start};
 pub use on_device::on_device;
 pub use threads::threads;
+
+/// Values that travel together, 25 MB of them; of gradients more if a parameter has more.
+pub const BUCKET: usize = 25_000_000 / size_of::<f32>();
 
 /// The processes of a run. All of them call the same methods in the same order, from one thread at
 /// a time.

@@ -15,10 +15,8 @@ use mpi::{
     traits::{Communicator, CommunicatorCollectives, Destination, Root, Source},
 };
 
-use super::Ranks;
+use super::{BUCKET, Ranks};
 
-/// Values that travel together, 25 MB of them.
-const BUCKET: usize = 25_000_000 / size_of::<f32>();
 /// Who waits looks without a pause this long, and then less and less often.
 const EAGER: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
@@ -41,8 +39,9 @@ impl fmt::Debug for Mpi {
 impl Mpi {
     /// Connects to the others; nothing if MPI cannot be used.
     pub(super) fn start() -> Option<Self> {
-        let (universe, _) = mpi::initialize_with_threading(Threading::Serialized)?;
-        Some(Self {
+        let (universe, granted) = mpi::initialize_with_threading(Threading::Serialized)?;
+        // Sums are added up by threads of their own.
+        (granted >= Threading::Serialized).then_some(Self {
             _universe: universe,
         })
     }

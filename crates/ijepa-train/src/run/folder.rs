@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -118,6 +119,20 @@ impl Folder {
         }
     }
 
+    /// Removes a file of the run, if there is one; ranks but 0 remove nothing.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), TrainError> {
+        if self.ranks.rank() > 0 {
+            return Ok(());
+        }
+        let path = self.path.join(name);
+        match fs::remove_file(&path) {
+            Err(why) if why.kind() != ErrorKind::NotFound => {
+                Err(cannot("remove", &path)(why).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Has `fill` write the checkpoint of `step` completed steps into an empty folder and keeps
     /// the newest `keep_last` and the best. Of a run that went back, checkpoints of steps that it
     /// has yet to reach again go first.
@@ -162,6 +177,19 @@ impl Folder {
                 Ok(())
             }
         }
+    }
+
+    /// A warning if there are checkpoints of more than `step` completed steps.
+    pub(super) fn going_back(&self, step: u64) -> Option<String> {
+        let later = self.steps().ok()?.into_iter().filter(|&it| it > step);
+        let later: Vec<String> = later.map(|step| step.to_string()).collect();
+        (self.ranks.rank() == 0 && !later.is_empty()).then(|| {
+            let later = later.join(", ");
+            format!(
+                "the run goes back to step {step}; its checkpoints of later steps ({later}) make \
+                 way for those to come"
+            )
+        })
     }
 
     /// Makes the checkpoint of `step` the newest, if there is one: a run may have gone back to it.

@@ -1,14 +1,10 @@
 //! The loop.
 
+mod begin;
 mod save;
 mod step;
 
-use std::{
-    ops::Range,
-    path::Path,
-    sync::Arc,
-    thread::{Scope, scope},
-};
+use std::{ops::Range, path::Path, sync::Arc, thread::scope};
 
 use burn::{
     module::Module,
@@ -18,12 +14,11 @@ use ijepa_data::{Fingerprint, Loader};
 use ijepa_model::checkpoint::TrainingState;
 
 use super::{
-    agreement::{agreed, check_alike},
+    agreement::agreed,
     clock::Clock,
-    differences::{Differences, LoaderState, changed, described},
     folder::Folder,
     losses::Losses,
-    observer::{Observer, Position, Resumption},
+    observer::{Observer, Position},
     options::{TrainOptions, TrainSummary},
     row::{Columns, Row},
     span::{Next, Reason, Span},
@@ -31,13 +26,7 @@ use super::{
     task::{Measured, Rhythm, Task},
     writer::Writer,
 };
-use crate::{
-    device::is_cpu,
-    error::TrainError,
-    gradients::Summation,
-    ranks::{Ranks, share, told},
-    recipe::{OnNan, Settings},
-};
+use crate::{device::is_cpu, error::TrainError, gradients::Summation, ranks::Ranks};
 
 /// Carries out a run in `folder`, together with the ranks of the folder: each computes its share of
 /// every step, and rank 0 does everything else. `start` makes the task of a checkpoint, with the state that it
@@ -99,8 +88,12 @@ struct Run<'s, 'e, 'o, T: Task> {
     next_batch: u64,
     saved: Option<u64>,
     evaluated: Option<u64>,
+    /// Completed steps when this process began.
+    began: u64,
     /// What the last step saw, until it is measured or the next begins.
     seen: Option<(T::Seen, Tensor<1>)>,
+    /// Loss and gradient norm of the last step, until they are logged or the next begins.
+    unlogged: Option<[f64; 2]>,
     measured: Option<Measured>,
     logged: Option<Row>,
     /// Loss of the checkpoint that the run goes on from.
@@ -113,94 +106,6 @@ struct Run<'s, 'e, 'o, T: Task> {
 }
 
 impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
-    /// Opens data and tables, writes what describes the run and says where it goes on.
-    fn begin(
-        task: T,
-        from: Option<&Path>,
-        state: TrainingState,
-        folder: &'s Folder,
-        options: &TrainOptions,
-        observers: &'s mut [&'o mut dyn Observer<T::Learner>],
-        scope: &'s Scope<'s, 'e>,
-    ) -> Result<Self, TrainError> {
-        let (rhythm, ranks) = (task.rhythm(), Arc::clone(folder.ranks()));
-        let (passes, size, rank) = (rhythm.passes(), ranks.size(), ranks.rank());
-        if passes < size {
-            let ranks = size;
-            return Err(TrainError::FewPasses { passes, ranks });
-        }
-        let own = share(passes, size, rank);
-        let observers = if rank == 0 { observers } else { &mut [] };
-        // Official checkpoints count epochs only, and images by device.
-        let epochs = state.epoch * rhythm.steps_per_epoch;
-        let step = state.step.unwrap_or(epochs);
-        let batch_size = state.step.and(state.batch_size);
-        let batch_size = batch_size.unwrap_or(rhythm.batch_size);
-        if let Some(from) = from {
-            let changed = changed::<T>(&state, from, task.settings())?;
-            let from = Resumption { step, changed };
-            observers.iter_mut().for_each(|o| o.on_resume(&from));
-        }
-        let next_batch = LoaderState::of(&state).next_step.unwrap_or(step);
-        let loader = task.loader(next_batch, rhythm.places(&own), options)?;
-        let data = Fingerprint::of(loader.source());
-        if size > 1 {
-            let seen = serde_json::to_string(&data).expect("it is plain data");
-            let started = [task.settings().to_toml(), seen, step.to_string()];
-            check_alike(ranks.as_ref(), &started)?;
-        }
-        folder.write(T::SETTINGS_FILE, &task.settings().to_toml())?;
-        let environment = described(&options.environment, &data);
-        folder.write("environment.json", &format!("{environment:#}\n"))?;
-        let differences = Differences {
-            state: &state,
-            step,
-            rhythm,
-        };
-        let warnings = [
-            prepared(&task, ranks.as_ref()),
-            folder.warning(),
-            differences.data(&data),
-            differences.batch_size(),
-        ];
-        let tables = match rank {
-            0 => Some(Self::open_tables(folder, step, &warnings, observers)?),
-            _ => None,
-        };
-        let (total, every) = (rhythm.total_steps, rhythm.checkpoint_every);
-        let evaluations = tables.iter().flat_map(|tables| &tables.evaluations);
-        let known = evaluations.last().map(|row| row.step);
-        // As rank 0 finds the folder, which is the only one to change it.
-        let saved = Some(step).filter(|&step| from.is_some() && folder.has(step));
-        let saved = told(ranks.as_ref(), &saved).swap_remove(0);
-        Ok(Self {
-            span: Span::begin(options, total, every, step),
-            loader,
-            data,
-            tables,
-            clock: Clock::default(),
-            losses: Losses::going_on(state.losses),
-            step,
-            images: state.images.unwrap_or(step * batch_size),
-            saved,
-            evaluated: known.filter(|&known| known == step),
-            seen: None,
-            measured: None,
-            logged: None,
-            resumed_loss: state.loss,
-            watches: is_cpu(&device(&task)) || rhythm.on_nan == OnNan::Skip,
-            left_out: 0,
-            task,
-            rhythm,
-            ranks,
-            passes: own,
-            next_batch,
-            folder,
-            writer: Writer::new(scope),
-            observers,
-        })
-    }
-
     /// Says and writes down a warning about the next step.
     fn warn(&mut self, warning: &str) -> Result<(), TrainError> {
         self.observers
@@ -210,23 +115,6 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             Some(tables) => Ok(tables.warned(self.step, warning)?),
             None => Ok(()),
         }
-    }
-
-    /// The tables of a run at `step`, with what is to be known of it from there on.
-    fn open_tables(
-        folder: &Folder,
-        step: u64,
-        warnings: &[Option<String>],
-        observers: &mut [&mut dyn Observer<T::Learner>],
-    ) -> Result<Tables, TrainError> {
-        let mut tables = Tables::open(folder.path(), step)?;
-        for warning in warnings.iter().flatten() {
-            observers.iter_mut().for_each(|o| o.on_warning(warning));
-            tables.warned(step, warning)?;
-        }
-        folder.point_best(tables.best(T::BEST_BY))?;
-        folder.go_on_from(step)?;
-        Ok(tables)
     }
 
     /// Whether this is rank 0, which does what is done once.
@@ -267,7 +155,8 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
 
     /// Writes down the step just made and tells the observers.
     fn log(&mut self) -> Result<(), TrainError> {
-        let Some((loss, grad_norm)) = self.measure()? else {
+        self.measure()?;
+        let Some([loss, grad_norm]) = self.unlogged.take() else {
             return Ok(());
         };
         let measured = self.measured.as_ref().expect("it was measured");
@@ -301,12 +190,12 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
 
     /// Reads loss and gradient norm of the last step and what it saw, unless that was done; the
     /// only place that waits for the device.
-    fn measure(&mut self) -> Result<Option<(f64, f64)>, TrainError> {
+    fn measure(&mut self) -> Result<(), TrainError> {
         if let Some(ago) = self.losses.settle() {
             return Err(self.diverged(ago, "the loss"));
         }
         let Some((seen, grad_norm)) = self.seen.take() else {
-            return Ok(None);
+            return Ok(());
         };
         let loss = self.losses.last.unwrap_or(f64::NAN);
         let grad_norm = f64::from(grad_norm.into_scalar::<f32>());
@@ -314,7 +203,8 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             return Err(self.diverged(1, "the gradient norm"));
         }
         self.measured = Some(self.task.measure(self.step - 1, &seen, loss));
-        Ok(Some((loss, grad_norm)))
+        self.unlogged = Some([loss, grad_norm]);
+        Ok(())
     }
 
     /// The error of a run in which `found` is not finite, of the step `ago` steps ago; the first
@@ -344,7 +234,8 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
     /// The result of the run, with scores of where it ended unless it was told to stop.
     fn end(mut self, reason: Reason) -> Result<(TrainSummary, T), TrainError> {
         let elapsed = self.span.elapsed();
-        self.measure()?;
+        // Wherever a run ends, its tables say so; if it goes on, they forget that row.
+        self.log()?;
         self.collapsed()?;
         if reason == Reason::Collapsed {
             // Rank 0, which measures, says of what.
@@ -355,16 +246,26 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
         }
         self.writer.finish()?;
         let interrupted = agreed(self.ranks.as_ref(), self.wish()) == Next::Stop(Reason::Asked);
-        let known = |loss: Option<f64>| loss.or(self.resumed_loss).unwrap_or(f64::NAN);
         let measured = self.measured.unwrap_or_default();
+        let earlier = self.tables.as_ref().map(|it| it.earlier.clone());
+        let earlier = earlier.unwrap_or_default();
+        let logged = self.logged.or(earlier.last);
+        // Of a single step nothing but its row says how fast it was.
+        let speed = match self.clock.overall() {
+            0.0 => logged.as_ref().and_then(|row| row.get("images_per_s")),
+            speed => Some(speed),
+        };
+        let known = |loss: Option<f64>| loss.or(self.resumed_loss).unwrap_or(f64::NAN);
         let summary = TrainSummary {
             steps: self.step,
+            steps_made: self.step - self.began,
             images: self.images,
-            loss_first: known(self.losses.first),
+            loss_first: known(earlier.loss_first.or(self.losses.first)),
             loss_last: known(self.losses.last),
-            images_per_s: self.clock.overall(),
+            images_per_s: speed.unwrap_or(0.0),
             elapsed,
-            logged: self.logged,
+            elapsed_before: earlier.elapsed,
+            logged,
             signals: measured.signals,
             evaluations: self.tables.map_or_else(Vec::new, |it| it.evaluations),
             collapse: measured.collapse,

@@ -4,8 +4,10 @@
 //! fills with tables and checkpoints; [`Observer`]s watch, measure and are told.
 
 mod agreement;
+mod basis;
 mod clock;
 mod differences;
+mod earlier;
 mod folder;
 mod r#loop;
 mod losses;
@@ -13,6 +15,7 @@ mod observer;
 mod options;
 mod row;
 mod span;
+mod table;
 mod tables;
 mod task;
 mod tensorboard;

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::AtomicBool;
 
+use serde_json::Value;
+
 use super::{
     row::{Columns, Row},
     task::Measured,
@@ -37,6 +39,12 @@ pub trait Observer<L> {
     ) -> Result<Columns, ObserverError> {
         let _ = (at, learner, stop);
         Ok(Columns::default())
+    }
+
+    /// What [`measure`](Self::measure) measures on and how, if that may be something else when a run
+    /// goes on: scores of other data are not compared, and where the run stands is measured again.
+    fn measured_on(&self) -> Option<Value> {
+        None
     }
 
     /// After an evaluation, with the scores of all observers.

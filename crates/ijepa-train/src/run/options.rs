@@ -46,17 +46,22 @@ pub struct TrainOptions {
 pub struct TrainSummary {
     /// Completed steps, those before a resumption included.
     pub steps: u64,
+    /// Steps of this process.
+    pub steps_made: u64,
     /// Images seen, those before a resumption included.
     pub images: u64,
-    /// Loss of the first step of this process, or of the checkpoint if it took none.
+    /// Loss of the first step.
     pub loss_first: f64,
     /// Loss of the last step.
     pub loss_last: f64,
-    /// Images per second of this process while it trained, without the first step.
+    /// Images per second of this process while it trained, without the first step; of the last row
+    /// if there is no other.
     pub images_per_s: f64,
     /// Time of this process.
     pub elapsed: Duration,
-    /// The last row of `metrics.csv` that this process wrote.
+    /// Time that the processes before spent on what they logged.
+    pub elapsed_before: Duration,
+    /// The last row of `metrics.csv`.
     pub logged: Option<Row>,
     /// What the last step of this process showed beside its loss.
     pub signals: Columns,

@@ -2,16 +2,19 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, File, OpenOptions},
-    io::{ErrorKind, Write},
+    fs::File,
     path::{Path, PathBuf},
 };
 
 use ijepa_data::Skipped;
-use ijepa_model::files::{FileError, cannot, write_bytes};
+use ijepa_model::files::FileError;
+use serde_json::Value;
 
 use super::{
-    row::{FIRST, Row},
+    basis::Basis,
+    earlier::Earlier,
+    row::Row,
+    table::{Table, append, read},
     tensorboard::EventFile,
 };
 
@@ -22,37 +25,74 @@ const EPOCHS: &str = "epochs.csv";
 const SKIPPED: &str = "skipped.csv";
 const WARNINGS: &str = "warnings.csv";
 
+/// How the tables are gone on with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Beginning {
+    /// Completed steps; none if the run begins.
+    pub(super) from: Option<u64>,
+    /// Whether there are steps to be made.
+    pub(super) goes_on: bool,
+    /// Steps between rows.
+    pub(super) log_every: u64,
+}
+
 /// The tables of a run directory, and TensorBoard's file.
 #[derive(Debug)]
 pub(super) struct Tables {
     metrics: Table,
+    /// What the rows of `metrics.csv` say of the processes before.
+    pub(super) earlier: Earlier,
     monitors: Table,
     epochs: Table,
     skipped: SkippedImages,
     warnings: PathBuf,
     events: EventFile,
-    /// The rows of `epochs.csv`.
+    basis: Basis,
+    /// The rows of `epochs.csv` that were measured on what is measured on now.
     pub(super) evaluations: Vec<Row>,
+    /// Completed steps of the last row that was measured on something else.
+    pub(super) other_until: Option<u64>,
 }
 
 impl Tables {
-    /// Opens the tables in `folder`, cut back to the first `step` steps. Where a run ended within
-    /// an epoch is forgotten once it has gone on from there.
-    pub(super) fn open(folder: &Path, step: u64) -> Result<Self, FileError> {
-        let logged = |name| Table::open(folder.join(name), |row| row.step < step);
-        let (metrics, _) = logged(METRICS)?;
+    /// Opens the tables in `folder`, cut back to the first steps of a run that goes on `from` so
+    /// many, or empty, and whose observers measure on `measured_on`. If it `goes_on`, the row of
+    /// where it ended stays only if it is one of every `log_every` steps; scores within an epoch
+    /// are forgotten once it has gone on from there.
+    pub(super) fn open(
+        folder: &Path,
+        Beginning {
+            from,
+            goes_on,
+            log_every,
+        }: Beginning,
+        measured_on: Vec<Value>,
+    ) -> Result<Self, FileError> {
+        let step = from.unwrap_or(0);
+        let is_end = |row: &Row| row.step + 1 == step && !row.step.is_multiple_of(log_every);
+        let kept = |row: &Row| row.step < step && !(goes_on && is_end(row));
+        let logged = |name| Table::open(folder.join(name), kept);
+        let (metrics, rows) = logged(METRICS)?;
+        let earlier = Earlier::of(&rows);
         let (monitors, _) = logged(MONITORS)?;
         let (epochs, evaluations) = Table::open(folder.join(EPOCHS), |row| {
-            row.step == step || (row.step < step && row.is_lasting())
+            from.is_some() && (row.step == step || (row.step < step && row.is_lasting()))
         })?;
+        let basis = Basis::open(folder, step, measured_on)?;
+        let (evaluations, others): (Vec<_>, Vec<_>) = evaluations
+            .into_iter()
+            .partition(|row| basis.covers(row.step));
         let mut tables = Self {
             metrics,
+            earlier,
             monitors,
             epochs,
             skipped: SkippedImages::open(folder.join(SKIPPED))?,
             warnings: folder.join(WARNINGS),
             events: EventFile::create(folder, step)?,
+            basis,
             evaluations,
+            other_until: others.last().map(|row| row.step),
         };
         // The new session has made TensorBoard forget it.
         if let Some(row) = tables.evaluations.last().filter(|row| row.step == step) {
@@ -77,11 +117,13 @@ impl Tables {
 
     /// Appends what an evaluation measured.
     pub(super) fn evaluated(&mut self, row: Row) -> Result<(), FileError> {
-        if !self.evaluations.iter().all(Row::is_lasting) {
-            self.epochs.retain(Row::is_lasting)?;
-            self.evaluations.retain(Row::is_lasting);
+        let stays = |other: &Row| other.is_lasting() && other.step != row.step;
+        if self.basis.is_new() || !self.evaluations.iter().all(stays) {
+            self.epochs.retain(stays)?;
+            self.evaluations.retain(stays);
         }
         self.epochs.append(&row)?;
+        self.basis.used()?;
         self.show_scores(&row)?;
         self.evaluations.push(row);
         Ok(())
@@ -106,6 +148,15 @@ impl Tables {
         };
         let line = format!("{header}{step},{}\n", quoted(warning));
         append(&self.warnings, &mut None, &line)
+    }
+
+    /// A warning if scores are measured on something else from here on.
+    pub(super) fn other_basis(&self) -> Option<String> {
+        let step = self.other_until.filter(|_| self.basis.is_new())?;
+        Some(format!(
+            "scores up to step {step} were measured on other images or otherwise; they stay in \
+             {EPOCHS} and are not compared with those from here on"
+        ))
     }
 
     /// Completed steps of the best epoch, the first of equals, by the first of these scores that
@@ -153,71 +204,6 @@ fn tag(column: &str) -> String {
     }
 }
 
-/// A table of comma-separated values that grows at its end, columns too.
-#[derive(Debug)]
-struct Table {
-    path: PathBuf,
-    header: Vec<String>,
-    /// None before the first row.
-    file: Option<File>,
-}
-
-impl Table {
-    /// Opens a table, which need not be there, with the rows that are `kept`.
-    fn open(path: PathBuf, kept: impl Fn(&Row) -> bool) -> Result<(Self, Vec<Row>), FileError> {
-        let header = FIRST.map(str::to_owned).into();
-        let mut table = Self {
-            path,
-            header,
-            file: None,
-        };
-        let rows = table.retain(kept)?;
-        Ok((table, rows))
-    }
-
-    /// Drops all rows but those that are `kept`, and returns these.
-    fn retain(&mut self, kept: impl Fn(&Row) -> bool) -> Result<Vec<Row>, FileError> {
-        let text = read(&self.path)?;
-        // A line that a kill cut short has no line feed.
-        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-        let Some((header, lines)) = whole.split_once('\n') else {
-            return Ok(Vec::new());
-        };
-        self.header = header.split(',').map(str::to_owned).collect();
-        let (mut rows, mut kept_text) = (Vec::new(), format!("{header}\n"));
-        for line in lines.lines() {
-            let row = Row::parse(line, &self.header);
-            if row.as_ref().is_none_or(&kept) {
-                kept_text += &format!("{line}\n");
-                rows.extend(row);
-            }
-        }
-        if kept_text != text {
-            write_bytes(&self.path, kept_text)?;
-        }
-        self.file = None;
-        Ok(rows)
-    }
-
-    /// Adds a row, and to the header what it does not have yet.
-    fn append(&mut self, row: &Row) -> Result<(), FileError> {
-        let names = row.columns.iter().map(|(name, _)| name);
-        let known: HashSet<&str> = self.header.iter().map(String::as_str).collect();
-        let new: Vec<String> = names
-            .filter(|name| !known.contains(name))
-            .map(str::to_owned)
-            .collect();
-        if !new.is_empty() {
-            self.header.extend(new);
-            let text = read(&self.path)?;
-            let rows = text.split_once('\n').map_or("", |(_, rows)| rows);
-            write_bytes(&self.path, format!("{}\n{rows}", self.header.join(",")))?;
-            self.file = None;
-        }
-        append(&self.path, &mut self.file, &row.to_csv(&self.header))
-    }
-}
-
 /// The images that could not be read, each of which is listed once.
 #[derive(Debug)]
 struct SkippedImages {
@@ -257,28 +243,10 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\"").replace('\n', " "))
 }
 
-/// The text of a file, none if there is no file.
-fn read(path: &Path) -> Result<String, FileError> {
-    match fs::read_to_string(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
-        text => text.map_err(cannot("read", path)),
-    }
-}
-
-/// Writes at the end of a file, which is opened the first time.
-fn append(path: &Path, file: &mut Option<File>, text: &str) -> Result<(), FileError> {
-    let open = || OpenOptions::new().create(true).append(true).open(path);
-    let mut opened = match file.take() {
-        Some(file) => file,
-        None => open().map_err(cannot("open", path))?,
-    };
-    let written = opened.write_all(text.as_bytes());
-    *file = Some(opened);
-    written.map_err(cannot("write", path))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::run::Columns;
 
@@ -289,40 +257,6 @@ mod tests {
             step,
             columns,
         }
-    }
-
-    #[test]
-    fn a_table_keeps_whole_rows_and_gains_columns_at_its_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("metrics.csv");
-        let text = || fs::read_to_string(&path).unwrap();
-        let (mut table, rows) = Table::open(path.clone(), |_| true).unwrap();
-        assert!(rows.is_empty() && !path.exists());
-        table.append(&row(Some(0), 0, &[("loss", 0.5)])).unwrap();
-        table.append(&row(Some(0), 3, &[("loss", 0.25)])).unwrap();
-        assert_eq!(text(), "epoch,step,loss\n0,0,0.5\n0,3,0.25\n");
-
-        fs::write(&path, text() + "0,4,0.1\n0,5").unwrap();
-        let (mut table, rows) = Table::open(path.clone(), |row| row.step < 4).unwrap();
-        assert_eq!(rows[1], row(Some(0), 3, &[("loss", 0.25)]));
-        assert_eq!(text(), "epoch,step,loss\n0,0,0.5\n0,3,0.25\n");
-        table
-            .append(&row(None, 4, &[("lr", 1.0), ("loss", 1e-7)]))
-            .unwrap();
-        table.append(&row(Some(1), 5, &[("lr", 2.0)])).unwrap();
-        let expected = "epoch,step,loss,lr\n0,0,0.5\n0,3,0.25\n,4,0.0000001,1\n1,5,,2\n";
-        assert_eq!(text(), expected);
-    }
-
-    #[test]
-    fn a_table_that_cannot_be_read_is_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("metrics.csv");
-        let broken = b"epoch,step\n0,\xff\n";
-        fs::write(&path, broken).unwrap();
-        let error = Table::open(path.clone(), |_| false).unwrap_err();
-        assert_eq!(error.action, "read");
-        assert_eq!(fs::read(&path).unwrap(), broken);
     }
 
     #[test]

@@ -28,11 +28,13 @@ pub(crate) struct Masks {
 
 impl Masks {
     pub(super) fn run(&self, context: &Context) -> Result<Report, CliError> {
-        let mut overrides = self.recipe.overrides.clone();
-        overrides.extend(context.run_overrides());
         let recipe = match &self.arch {
-            Some(arch) => args::checked(args::recipe_of(arch)?.with_overrides(&overrides)?)?,
-            None => args::load_recipe(&self.recipe.recipe, &overrides)?,
+            Some(arch) => {
+                let mut overrides = self.recipe.overrides.clone();
+                overrides.extend(context.run_overrides());
+                args::checked(args::recipe_of(arch)?.with_overrides(&overrides)?)?
+            }
+            None => self.recipe.load_for(context)?,
         };
         let sampler = recipe.mask_sampler()?;
         let batch_size = recipe.run.batch_size;

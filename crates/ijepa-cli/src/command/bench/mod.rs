@@ -16,6 +16,9 @@ use crate::{context::Context, error::CliError, report::Report};
 
 /// Measure speed: warm-up, then median, least and most of several rounds
 #[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  ijepa bench step --arch vit_s16 --batch-size 16\n  ijepa bench data --data folder:photos"
+)]
 pub(crate) enum Bench {
     Step(step::Step),
     Encode(encode::Encode),

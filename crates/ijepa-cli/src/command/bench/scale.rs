@@ -71,9 +71,7 @@ struct Rate {
 
 impl Scale {
     pub(super) fn run(&self, context: &Context) -> Result<Report, CliError> {
-        let mut overrides = self.recipe.overrides.clone();
-        overrides.extend(context.run_overrides());
-        let recipe = args::load_recipe(&self.recipe.recipe, &overrides)?;
+        let recipe = self.recipe.load_for(context)?;
         let work = Workload::of(&recipe, self.images)?;
         let estimate = MemoryEstimate::of(&recipe)?;
         let machine = Machine {
@@ -143,7 +141,7 @@ impl Scale {
     /// The memory sizes that suffice, with a star where only sharded moments do.
     fn fits(&self, [plain, sharded]: [u64; 2]) -> String {
         let fitting = self.memory.iter().filter_map(|&memory| {
-            let bytes = memory * 1_000_000_000;
+            let bytes = memory.saturating_mul(1_000_000_000);
             match (plain <= bytes, sharded <= bytes) {
                 (true, _) => Some(format!("{memory}")),
                 (false, true) => Some(format!("{memory}*")),

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use burn::tensor::Tensor;
 use clap::Args;
-use ijepa_train::ranks::{Ranks, Single, on_device};
+use ijepa_train::ranks::{BUCKET, Ranks, Single, on_device};
 use serde_json::json;
 
 use super::rates::Rates;
@@ -14,9 +14,6 @@ use crate::{
     error::CliError,
     report::{self, Report},
 };
-
-/// Values that travel together in a step, 25 MB of them.
-const BUCKET: usize = 6_250_000;
 
 /// Add up numbers over all processes, as the gradients of a step are with `run.reduce = "fast"`
 #[derive(Debug, Args)]

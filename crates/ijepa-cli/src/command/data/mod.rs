@@ -17,6 +17,9 @@ use crate::{
 
 /// Check, measure, pack and index images
 #[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  ijepa data verify --data folder:photos\n  ijepa data stats --data folder:photos"
+)]
 pub(crate) enum Data {
     Verify(verify::Verify),
     Stats(stats::Stats),

@@ -110,7 +110,7 @@ impl Pack {
             json: json!({
                 "data": self.data.spec(),
                 "to": value_name(self.to),
-                "out": self.out,
+                "out": self.out.to_string_lossy(),
                 "images": packed.images,
                 "bytes": packed.bytes,
                 "shards": packed.shards,

@@ -1,6 +1,6 @@
 //! `ijepa data stats`: what a data set is made of.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ijepa_data::{Source, Spread, Statistics, StatisticsConfig};
@@ -74,7 +74,11 @@ impl Stats {
     }
 
     fn report(&self, source: &dyn Source, found: &Statistics) -> Report {
-        let name = |label: &u32| match source.classes().get(*label as usize) {
+        let names = source.classes();
+        let name = |label: &u32| match names.get(*label as usize) {
+            Some(name) if names.iter().filter(|it| *it == name).count() > 1 => {
+                format!("{name} ({label})")
+            }
             Some(name) => name.clone(),
             None => label.to_string(),
         };
@@ -132,7 +136,7 @@ impl Stats {
                 "mean": found.mean,
                 "std": found.std,
                 "skipped": skipped_json(&found.bad),
-                "out": self.out,
+                "out": self.out.as_deref().map(Path::to_string_lossy),
             }),
         }
     }

@@ -39,10 +39,13 @@ impl<R: Serialize> Found<R> {
         if let Some(resizing) = &self.resizing {
             resizing.add_to(&mut json);
         }
+        let read = self
+            .resizing
+            .map_or_else(String::new, |it| format!("{it}\n"));
+        let skipped = skipped_text(&self.skipped);
         let text = format!(
-            "{protocol} on {} features, {heads}{}",
-            self.encoder,
-            skipped_text(&self.skipped)
+            "{protocol} on {} features, {heads}{read}{skipped}",
+            self.encoder
         );
         Report { text, json }
     }

@@ -14,6 +14,9 @@ use crate::{context::Context, error::CliError, report::Report};
 
 /// Draw what an encoder or predictor represents, as PNG
 #[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Example:\n  ijepa visualize pca --weights runs/nano --data folder:photos --out pca.png"
+)]
 pub(crate) enum Visualize {
     Pca(pca::Pca),
     Attention(attention::Attention),

@@ -48,7 +48,7 @@ pub(crate) struct Predictor {
     /// Attention heads of an official file of unusual width, which does not record them
     #[arg(long, value_name = "N", value_parser = args::positive)]
     num_heads: Option<usize>,
-    /// Channel statistics [default: imagenet]
+    /// Channel statistics [default: what the weights say, else imagenet]
     #[arg(long, value_enum)]
     normalize: Option<Normalize>,
     #[command(flatten)]
@@ -86,7 +86,7 @@ impl Predictor {
             .transpose()?;
         let own = Wanted::of(&checkpoint)?;
         let asked = self.normalize;
-        let statistics = Normalize::choose(asked, checkpoint.normalization, own.channels)?;
+        let statistics = Normalize::choose(asked, checkpoint.normalization, own.decoding.channels)?;
         let extraction = self.shown.extraction(statistics, own, context)?;
         let picked = self
             .shown

@@ -13,7 +13,7 @@ use crate::{
     args::{self, DataArgs, Extraction, ReadArgs, Wanted},
     context::Context,
     error::CliError,
-    features::{LoadedEncoder, Normalize, skipped_json, skipped_text},
+    features::{LoadedEncoder, skipped_json, skipped_text},
     picture,
     report::{self, Report},
 };
@@ -94,7 +94,7 @@ impl ShownArgs {
         own: Wanted,
         context: &Context,
     ) -> Result<Extraction, CliError> {
-        let channels = own.channels;
+        let channels = own.decoding.channels;
         let mut bands = self.bands.iter().flatten();
         if let Some(&band) = bands.find(|&&band| band >= channels) {
             return Err(CliError::NoBand { band, channels });
@@ -125,12 +125,10 @@ impl ShownArgs {
         text += &format!("wrote {} ({width}x{height} pixels)\n", self.out.display());
         let mut json = report.json;
         json["skipped"] = skipped_json(&picked.skipped);
-        json["out"] = json!(self.out);
+        json["out"] = json!(self.out.to_string_lossy());
         json["width"] = json!(width);
         json["height"] = json!(height);
         extraction.resizing.add_to(&mut json);
-        let statistics = Normalize::name_of(extraction.config.normalization);
-        json["normalize"] = Value::from(statistics);
         json["device"] = json!(compute.spec.to_string());
         json["precision"] = Value::from(compute.precision.name());
         Ok(Report { text, json })
@@ -140,16 +138,13 @@ impl ShownArgs {
 /// Says what was decided by defaults.
 pub(super) fn announce(
     what: &str,
-    Extraction { config, resizing }: &Extraction,
+    Extraction { resizing, .. }: &Extraction,
     context: &Context,
 ) -> Result<(), CliError> {
     let compute = context.compute()?;
     if !context.quiet {
-        let statistics = Normalize::name_of(config.normalization);
         let (device, precision) = (compute.spec, compute.precision.name());
-        report::line(&format!(
-            "{what}, {resizing}, normalisation {statistics}; device {device}, {precision}"
-        ));
+        report::line(&format!("{what}, {resizing}; device {device}, {precision}"));
     }
     Ok(())
 }

@@ -52,7 +52,6 @@ impl ListedSource {
         let list = list.as_ref();
         let text = read_text(list)?;
         let lines = || {
-            let text = text.trim_start_matches('\u{feff}');
             let lines = text.lines().filter(|line| !line.trim().is_empty());
             lines.map(|line| match line.split_once('\t') {
                 Some((path, label)) => (path, Some(label.trim()).filter(|label| !label.is_empty())),

@@ -205,11 +205,10 @@ impl Samples<'_> {
             None => self.labels.push_number(None),
             Some(Label::Word(word)) => self.labels.push_word(Some(word.as_bytes())),
             // A negative number means none, as in Parquet files.
+            Some(Label::Number(..0)) => self.labels.push_number(None),
             Some(Label::Number(number)) => match u32::try_from(number) {
-                Ok(u32::MAX) => {
-                    return Err(self.bad_label(&image.name, number.to_string(), EXPECTED_CLASS));
-                }
-                number => self.labels.push_number(number.ok()),
+                Ok(class) if class < u32::MAX => self.labels.push_number(Some(class)),
+                _ => return Err(self.bad_label(&image.name, number.to_string(), EXPECTED_CLASS)),
             },
         }
         self.members.push(image);

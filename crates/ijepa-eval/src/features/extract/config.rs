@@ -1,12 +1,11 @@
 //! How images become features.
 
-use ijepa_data::{Decoding, JPEG_DECODER, Preprocess, Reading};
+use ijepa_data::{Decode, Decoding, JPEG_DECODER, Preprocess, Reading};
 use ijepa_model::{Checkpoint, Normalization, Pooling, VisionTransformer, checkpoint::Resize};
 
-use super::ExtractError;
+use ijepa_train::Recipe;
 
-/// Layers that [`Pooling::Concat4`] needs.
-const CONCAT_LAYERS: usize = 4;
+use super::ExtractError;
 
 /// How images become features.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,8 +56,21 @@ pub fn preprocess_of(checkpoint: &Checkpoint) -> Option<Preprocess> {
     })
 }
 
+/// How files are decoded for the encoder of `checkpoint`: in full, with its channels, and upright
+/// and in as many bits as the recipe in it says.
+pub fn decoding_of(checkpoint: &Checkpoint) -> Decoding {
+    let recipe = checkpoint.state.recipe.as_deref();
+    let recipe = recipe.and_then(|toml| Recipe::from_toml(toml, "state.json").ok());
+    let of_recipe = recipe.map(|recipe| recipe.data.decoding());
+    Decoding {
+        decode: Decode::default(),
+        channels: checkpoint.encoder_config.in_chans,
+        ..of_recipe.unwrap_or_default()
+    }
+}
+
 impl ExtractConfig {
-    /// The default with the preprocessing, the channels and the statistics that `checkpoint` asks
+    /// The default with the preprocessing, the decoding and the statistics that `checkpoint` asks
     /// for; without a word about colours ImageNet's, and other channels as they are.
     pub fn of(checkpoint: &Checkpoint) -> Self {
         let mut config = Self::default();
@@ -66,7 +78,7 @@ impl ExtractConfig {
         if let Some(preprocess) = preprocess_of(checkpoint) {
             config.preprocess = preprocess;
         }
-        config.reading.decoding.channels = channels;
+        config.reading.decoding = decoding_of(checkpoint);
         if let Some(statistics) = checkpoint
             .normalization
             .or_else(|| default_normalization(channels))
@@ -93,7 +105,7 @@ impl ExtractConfig {
     pub(crate) fn check(&self, encoder: &VisionTransformer) -> Result<(), ExtractError> {
         self.check_channels(encoder.config().in_chans)?;
         let depth = encoder.config().depth;
-        if self.pooling == Pooling::Concat4 && depth < CONCAT_LAYERS {
+        if depth < self.pooling.layers() {
             return Err(ExtractError::Shallow { depth });
         }
         if self.batch_size == 0 {
@@ -124,8 +136,7 @@ impl ExtractConfig {
     /// Values of the pooled features of an image.
     pub(crate) fn dim(&self, encoder: &VisionTransformer) -> usize {
         match self.pooling {
-            Pooling::Mean => encoder.embed_dim(),
-            Pooling::Concat4 => CONCAT_LAYERS * encoder.embed_dim(),
+            Pooling::Mean | Pooling::Concat4 => self.pooling.layers() * encoder.embed_dim(),
             Pooling::Tokens | Pooling::Map => encoder.grid().num_patches() * encoder.embed_dim(),
         }
     }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ijepa_model::files::{NewFile, write_bytes};
+use ijepa_model::files::NewFile;
 
 use super::{
     About, FeatureFile, RowShape, Rows, Table,
@@ -59,9 +59,20 @@ impl FeatureFile for Npy {
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(&beginning_of_features)?;
         let labels = [beginning("<i8", &[rows], 0), i64_bytes(&self.labels)].concat();
-        write_bytes(&beside(self.file.path(), LABELS), labels)?;
         let about = serde_json::to_vec(&self.about)?;
-        write_bytes(&beside(self.file.path(), ABOUT), about)?;
+        let mut side_files = Vec::new();
+        for (ending, bytes) in [(LABELS, labels), (ABOUT, about)] {
+            let mut file = NewFile::create(&beside(self.file.path(), ending))?;
+            file.write_all(&bytes)?;
+            side_files.push(file);
+        }
+        // An older array never stands beside labels that are not its own.
+        if let Ok(old) = fs::canonicalize(self.file.path())
+            && old.is_file()
+        {
+            fs::remove_file(old)?;
+        }
+        side_files.into_iter().try_for_each(NewFile::commit)?;
         Ok(self.file.commit()?)
     }
 }
@@ -107,7 +118,8 @@ pub(super) fn read(path: &Path) -> Result<(Table, About), String> {
     let about = match fs::read(&about) {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map_err(|why| format!("`{}` is damaged: {why}", about.display()))?,
-        Err(_) => About::default(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => About::default(),
+        Err(error) => return Err(format!("cannot read `{}`: {error}", about.display())),
     };
     let table = Table {
         shape,

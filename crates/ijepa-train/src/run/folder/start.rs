@@ -44,7 +44,7 @@ impl Folder {
             }),
             Resume::Never => Ok(None),
             Resume::Auto => self.latest(),
-            Resume::File(path) if self.holds(path) || !self.is_used()? => {
+            Resume::File(path) if self.holds(path) || !path.exists() || !self.is_used()? => {
                 self.settle_copies()?;
                 Ok(Some(path.clone()))
             }

@@ -5,6 +5,7 @@ use ijepa_model::checkpoint::TrainingState;
 use super::Run;
 use crate::{
     error::TrainError,
+    ranks::told,
     recipe::Settings,
     run::{
         differences::LoaderState,
@@ -15,11 +16,14 @@ use crate::{
 };
 
 impl<T: Task> Run<'_, '_, '_, T> {
-    /// What ends a run without a fault of the weights leaves a checkpoint of them.
+    /// What ends a run without a fault of the weights leaves a checkpoint of them, if it can.
     pub(super) fn or_save<R>(&mut self, result: Result<R, TrainError>) -> Result<R, TrainError> {
-        if result.is_err() {
-            self.save()?;
-            self.writer.finish()?;
+        if result.is_err()
+            && let Err(other) = self.save().and_then(|()| self.writer.finish())
+        {
+            let warning = format!("step {} could not be saved: {other}", self.step);
+            // It matters less than what ends the run.
+            drop(self.warn(&warning));
         }
         result
     }
@@ -42,12 +46,15 @@ impl<T: Task> Run<'_, '_, '_, T> {
         if self.saved == Some(self.step) || !(leads || shared) {
             return Ok(());
         }
-        self.measure()?;
-        self.clock.stop();
-        if let Some(tensor) = self.task.first_not_finite() {
-            let step = self.step.saturating_sub(1);
-            return Err(TrainError::Diverged { step, tensor });
-        }
+        let ready = self.ready_to_save();
+        // Whoever waits for the moments of others must not wait in vain.
+        let all = if shared {
+            told(self.ranks.as_ref(), &ready.is_ok())
+        } else {
+            Vec::new()
+        };
+        let failed = all.iter().position(|ready| !ready);
+        ready.and_then(|()| failed.map_or(Ok(()), |rank| Err(TrainError::OtherRank { rank })))?;
         self.saved = Some(self.step);
         if !leads {
             drop(self.task.optimizer().named_moments(self.task.network()));
@@ -66,8 +73,6 @@ impl<T: Task> Run<'_, '_, '_, T> {
             loader: Some(LoaderState::json(self.next_batch, &self.data)),
             ..TrainingState::default()
         };
-        // There is never more than one in memory.
-        self.writer.finish()?;
         let snapshot = self.task.snapshot(state)?;
         self.folder.ensure_room(self.step, snapshot.bytes())?;
         let (folder, step, keep_last) = (self.folder, self.step, self.rhythm.keep_last);
@@ -76,6 +81,18 @@ impl<T: Task> Run<'_, '_, '_, T> {
                 snapshot.write_paced(folder, |bytes| pace.wait(bytes))
             })
         })
+    }
+
+    /// Waits for the checkpoint before, since there is never more than one in memory, and makes sure
+    /// that the weights are finite.
+    fn ready_to_save(&mut self) -> Result<(), TrainError> {
+        self.measure()?;
+        self.clock.stop();
+        let step = self.step.saturating_sub(1);
+        match self.task.first_not_finite() {
+            Some(tensor) => Err(TrainError::Diverged { step, tensor }),
+            None => self.writer.finish(),
+        }
     }
 
     pub(super) fn evaluate_if_due(&mut self) -> Result<(), TrainError> {

@@ -108,7 +108,7 @@ impl<T: Task> Run<'_, '_, '_, T> {
         let Some(batch) = batch? else {
             return Ok(None);
         };
-        self.seen = None;
+        (self.seen, self.unlogged) = (None, None);
         let sum = SumOfGradients::new(self.rhythm.summation, self.passes.start);
         let gradients = self.task.gradients(&batch, sum);
         self.loader.recycle(batch);

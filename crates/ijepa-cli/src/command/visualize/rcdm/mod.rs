@@ -12,6 +12,9 @@ use crate::{context::Context, error::CliError, report::Report};
 
 /// Make images of representations with a diffusion decoder (RCDM)
 #[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Example:\n  ijepa visualize rcdm train --weights runs/nano --data folder:photos --out runs/decoder"
+)]
 pub(crate) enum Rcdm {
     Train(train::Train),
     Sample(sample::Sample),

@@ -64,7 +64,7 @@ impl Sample {
                 "size": side,
                 "condition": decoder.config().condition,
                 "skipped": skipped_json(&shown.skipped),
-                "out": self.out,
+                "out": self.out.to_string_lossy(),
                 "device": context.compute()?.spec.to_string(),
             }),
         })

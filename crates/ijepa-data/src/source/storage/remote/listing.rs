@@ -2,19 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use glob::{MatchOptions, Pattern};
+use glob::Pattern;
 
 use super::{Remote, Url, refusal};
 use crate::error::DataError;
 use crate::source::shards::{expand, no_match};
 use crate::source::storage::patiently;
-
-/// As in a shell.
-const MATCHING: MatchOptions = MatchOptions {
-    case_sensitive: true,
-    require_literal_separator: true,
-    require_literal_leading_dot: false,
-};
+use crate::source::wildcards::MATCHING;
 
 impl Remote {
     /// The objects that `pattern` names, sorted byte-wise; never empty.

@@ -1,0 +1,178 @@
+//! How the loop begins.
+
+use std::{path::Path, sync::Arc, thread::Scope};
+
+use ijepa_data::Fingerprint;
+use ijepa_model::{CheckpointError, checkpoint::TrainingState};
+use serde_json::Value;
+
+use super::{Run, device, prepared};
+use crate::{
+    device::is_cpu,
+    error::TrainError,
+    ranks::{share, told},
+    recipe::{OnNan, Settings},
+    run::{
+        agreement::check_alike,
+        clock::Clock,
+        differences::{Differences, LoaderState, changed, described},
+        folder::Folder,
+        losses::Losses,
+        observer::{Observer, Resumption},
+        options::TrainOptions,
+        span::{Next, Span},
+        tables::{Beginning, Tables},
+        task::Task,
+        writer::Writer,
+    },
+};
+
+/// A line about keys with their values before and now, if there are any.
+fn said(changed: &[(String, String, String)]) -> Option<String> {
+    let changes = changed.iter();
+    let changes = changes.map(|(key, before, now)| format!("{key} was {before} and is {now}"));
+    let changes: Vec<String> = changes.collect();
+    (!changes.is_empty()).then(|| changes.join("; "))
+}
+
+impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
+    /// Opens data and tables, writes what describes the run and says where it goes on.
+    pub(super) fn begin(
+        task: T,
+        from: Option<&Path>,
+        state: TrainingState,
+        folder: &'s Folder,
+        options: &TrainOptions,
+        observers: &'s mut [&'o mut dyn Observer<T::Learner>],
+        scope: &'s Scope<'s, 'e>,
+    ) -> Result<Self, TrainError> {
+        let (rhythm, ranks) = (task.rhythm(), Arc::clone(folder.ranks()));
+        let (passes, size, rank) = (rhythm.passes(), ranks.size(), ranks.rank());
+        if passes < size {
+            let ranks = size;
+            return Err(TrainError::FewPasses { passes, ranks });
+        }
+        let own = share(passes, size, rank);
+        let observers = if rank == 0 { observers } else { &mut [] };
+        // Official checkpoints count epochs only, and images by device.
+        let epochs = state.epoch * rhythm.steps_per_epoch;
+        let step = state.step.unwrap_or(epochs);
+        let batch_size = state.step.and(state.batch_size);
+        let batch_size = batch_size.unwrap_or(rhythm.batch_size);
+        let mut changed_keys = None;
+        if let Some(from) = from {
+            if let Some(tensor) = task.first_not_finite() {
+                let path = from.to_owned();
+                return Err(CheckpointError::NotFinite { path, tensor }.into());
+            }
+            let changed = changed::<T>(&state, from, task.settings())?;
+            changed_keys = said(&changed);
+            let from = Resumption { step, changed };
+            observers.iter_mut().for_each(|o| o.on_resume(&from));
+        }
+        let next_batch = LoaderState::of(&state).next_step.unwrap_or(step);
+        let loader = task.loader(next_batch, rhythm.places(&own), options)?;
+        let data = Fingerprint::of(loader.source());
+        if size > 1 {
+            let seen = serde_json::to_string(&data).expect("it is plain data");
+            let started = [task.settings().to_toml(), seen, step.to_string()];
+            check_alike(ranks.as_ref(), &started)?;
+        }
+        let span = Span::begin(options, rhythm.total_steps, rhythm.checkpoint_every, step);
+        let goes_on = span.decide(step) == Next::Step;
+        // What was trained stays written down as it was.
+        if goes_on || !folder.path().join(T::SETTINGS_FILE).exists() {
+            Self::describe(&task, folder, described(&options.environment, &data))?;
+        }
+        let differences = Differences {
+            state: &state,
+            step,
+            rhythm,
+        };
+        let warnings = [
+            prepared(&task, ranks.as_ref()),
+            folder.warning(),
+            differences.data(&data),
+            differences.batch_size(),
+            folder.going_back(step).filter(|_| goes_on),
+        ];
+        let tables = if rank == 0 {
+            let beginning = Beginning {
+                from: from.map(|_| step),
+                goes_on,
+                log_every: rhythm.log_every_steps,
+            };
+            let mut tables = Self::open_tables(folder, beginning, &warnings, observers)?;
+            // The observers know it already.
+            if let Some(changed) = changed_keys.filter(|_| goes_on) {
+                tables.warned(step, &changed)?;
+            }
+            Some(tables)
+        } else {
+            None
+        };
+        let evaluations = tables.iter().flat_map(|tables| &tables.evaluations);
+        let known = evaluations.last().map(|row| row.step);
+        // As rank 0 finds the folder, which is the only one to change it.
+        let saved = Some(step).filter(|&step| from.is_some() && folder.has(step));
+        let saved = told(ranks.as_ref(), &saved).swap_remove(0);
+        Ok(Self {
+            span,
+            loader,
+            data,
+            tables,
+            clock: Clock::default(),
+            losses: Losses::going_on(state.losses),
+            began: step,
+            step,
+            images: state.images.unwrap_or(step * batch_size),
+            saved,
+            evaluated: known.filter(|&known| known == step),
+            seen: None,
+            unlogged: None,
+            measured: None,
+            logged: None,
+            resumed_loss: state.loss,
+            watches: is_cpu(&device(&task)) || rhythm.on_nan == OnNan::Skip,
+            left_out: 0,
+            task,
+            rhythm,
+            ranks,
+            passes: own,
+            next_batch,
+            folder,
+            writer: Writer::new(scope),
+            observers,
+        })
+    }
+
+    /// Writes down what is trained, and how.
+    fn describe(task: &T, folder: &Folder, environment: Value) -> Result<(), TrainError> {
+        folder.write(T::SETTINGS_FILE, &task.settings().to_toml())?;
+        folder.write("environment.json", &format!("{environment:#}\n"))
+    }
+
+    /// The tables of a run, with what is to be known of it from here on.
+    fn open_tables(
+        folder: &Folder,
+        beginning: Beginning,
+        warnings: &[Option<String>],
+        observers: &mut [&mut dyn Observer<T::Learner>],
+    ) -> Result<Tables, TrainError> {
+        let step = beginning.from.unwrap_or(0);
+        let measured_on = observers.iter().filter_map(|o| o.measured_on());
+        let mut tables = Tables::open(folder.path(), beginning, measured_on.collect())?;
+        let other_basis = tables.other_basis();
+        for warning in warnings.iter().chain([&other_basis]).flatten() {
+            observers.iter_mut().for_each(|o| o.on_warning(warning));
+            tables.warned(step, warning)?;
+        }
+        // A best checkpoint stays that until there is one to compare it with.
+        let best = tables.best(T::BEST_BY);
+        if best.is_some() || tables.other_until.is_none() {
+            folder.point_best(best)?;
+        }
+        folder.go_on_from(step)?;
+        Ok(tables)
+    }
+}
