@@ -122,6 +122,7 @@ impl Embed {
             shape,
             classes,
             skipped,
+            list,
             elapsed,
         } = embedded;
         let (images, vectors, dim) = match shape[..] {
@@ -144,6 +145,9 @@ impl Embed {
         }
         for image in skipped {
             text += &format!("  {}: {}\n", image.path, image.why);
+        }
+        if let Some(list) = list {
+            text += &format!("listed in {}\n", list.display());
         }
         let mut json = json!({
             "images": images,

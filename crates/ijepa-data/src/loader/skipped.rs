@@ -18,6 +18,12 @@ pub struct Skipped {
 }
 
 impl Skipped {
+    /// Path and reason as cells of a table of comma-separated values, on one line.
+    pub fn to_csv(&self) -> String {
+        let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\"").replace('\n', " "));
+        format!("{},{}", quoted(&self.path), quoted(&self.why))
+    }
+
     /// Image `index` of `source`, which `error` keeps from being used.
     pub fn new(source: &dyn Source, index: usize, error: &DataError) -> Self {
         Self {

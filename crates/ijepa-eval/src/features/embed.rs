@@ -1,14 +1,18 @@
 //! Features of more images than memory holds, written to a file as they are computed.
 
 use std::{
-    io,
-    path::Path,
+    fs,
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use burn::tensor::Device;
 use ijepa_data::{Skipped, Source};
-use ijepa_model::{Pooling, VisionTransformer, files::cannot};
+use ijepa_model::{
+    Pooling, VisionTransformer,
+    files::{FileError, cannot, write_bytes},
+};
 
 use super::{
     ExtractConfig, FeatureFileError, FeatureFormat,
@@ -28,6 +32,8 @@ pub struct Embedded {
     pub classes: Vec<String>,
     /// The images that could not be read, in the order of the source.
     pub skipped: Vec<Skipped>,
+    /// The list of them beside a file that does not name its images.
+    pub list: Option<PathBuf>,
     /// From the first image read to the last feature written.
     pub elapsed: Duration,
 }
@@ -143,13 +149,36 @@ impl<'a> NewFeatures<'a> {
         elapsed: Duration,
     ) -> Result<Embedded, Error> {
         self.file.finish().map_err(unwritten(self.path))?;
+        let list = list_beside(self.path, &skipped).map_err(FeatureFileError::from)?;
         Ok(Embedded {
             shape: self.shape.with_rows(self.images),
             classes: self.source.classes().to_vec(),
             skipped,
+            list,
             elapsed,
         })
     }
+}
+
+/// Writes which images a file has no rows of, unless it has names or is no file.
+fn list_beside(path: &Path, skipped: &[Skipped]) -> Result<Option<PathBuf>, FileError> {
+    let list = path.with_extension("skipped.csv");
+    if matches!(FeatureFormat::of(path), Ok(FeatureFormat::Parquet)) || !path.is_file() {
+        return Ok(None);
+    }
+    if skipped.is_empty() {
+        // That of a file which had the name before.
+        return match fs::remove_file(&list) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(cannot("remove", &list)(error))
+            }
+            _ => Ok(None),
+        };
+    }
+    let line = |image: &Skipped| format!("{},{}\n", image.index, image.to_csv());
+    let lines: String = skipped.iter().map(line).collect();
+    write_bytes(&list, format!("index,path,why\n{lines}"))?;
+    Ok(Some(list))
 }
 
 fn unwritten(path: &Path) -> impl FnOnce(io::Error) -> Error {

@@ -223,7 +223,7 @@ impl SkippedImages {
     }
 
     fn add(&mut self, image: &Skipped) -> Result<(), FileError> {
-        let line = format!("{},{}", quoted(&image.path), quoted(&image.why));
+        let line = image.to_csv();
         if self.listed.contains(&line) {
             return Ok(());
         }

@@ -29,6 +29,18 @@ fn rows_are_the_images_in_order_without_the_damaged_one() {
     let why = skipped[0]["why"].as_str().unwrap();
     assert!(why.starts_with("cannot decode image `"), "{why}");
 
+    // Rows have no names in such a file, so that what has none is listed beside it.
+    let list = photos.path().join("out.skipped.csv");
+    let listed = std::fs::read_to_string(&list).unwrap();
+    let (header, line) = listed.split_once('\n').unwrap();
+    assert_eq!(header, "index,path,why");
+    let expected = format!("3,\"{damaged}\",\"cannot decode");
+    assert!(line.starts_with(&expected), "{listed}");
+    let one = path_text(photos.path().join("one.txt"));
+    std::fs::write(&one, "bird/0.png\n").unwrap();
+    embed(photos.path(), &["--weights", &hf(), "--subset", &one]);
+    assert!(!list.exists());
+
     let out = path_text(photos.path().join("out.safetensors"));
     let run = ijepa(&command(photos.path(), &out, &["--weights", &hf()]));
     assert!(run.stdout.contains("skipped 1 of 5 images:\n  "), "{run:?}");
