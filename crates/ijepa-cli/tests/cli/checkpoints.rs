@@ -13,6 +13,33 @@ fn official() -> String {
 }
 
 #[test]
+fn weights_that_are_no_numbers_are_not_converted() {
+    let folder = tempfile::tempdir().unwrap();
+    let [native, hf] = ["native", "hf"].map(|name| path_text(folder.path().join(name)));
+    text(&[
+        "convert",
+        &official(),
+        &native,
+        "--to",
+        "native",
+        "--num-heads",
+        "3",
+    ]);
+    let file = Path::new(&native).join("target_encoder.safetensors");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let end = bytes.len() - 4;
+    bytes[end..].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(&file, bytes).unwrap();
+    let run = ijepa(&["convert", &native, &hf, "--to", "hf"]);
+    assert_eq!(run.code, Some(5), "{run:?}");
+    assert!(
+        run.stderr.contains(" of target_encoder is not finite"),
+        "{run:?}"
+    );
+    assert!(!Path::new(&hf).exists());
+}
+
+#[test]
 fn weights_alone_say_no_epoch() {
     let found = json(&["inspect", &golden("hf_tiny_saved")]);
     assert!(

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use serde_json::json;
 
-use crate::support::{command, finished, ijepa, json, path_text, text, tiny};
+use crate::support::{command, finished, ijepa, json, path_text, text, tiny, words};
 
 /// Two classes of three images, and `bad` files that are none.
 fn photos(folder: &Path, bad: usize) -> String {
@@ -151,30 +151,32 @@ fn an_index_is_kept_where_the_caches_of_the_user_are() {
 #[test]
 fn a_run_normalises_as_its_recipe_says_and_features_follow_it() {
     let folder = tempfile::tempdir().unwrap();
+    let embed = |weights: &Path, flags: &str| {
+        let features = path_text(folder.path().join("features.npy"));
+        let weights = path_text(weights);
+        let line = format!(
+            "embed --quiet --weights {weights} --data scenes:n=4,size=32 --out {features} {flags}"
+        );
+        let found = json(&words(&line));
+        let keys = ["normalize", "sixteen_bit", "encoder"];
+        (
+            keys.map(|key| found[key].as_str().unwrap().to_owned()),
+            std::fs::read(features).unwrap(),
+        )
+    };
     let run = |name: &str, set: &str| {
         let out = folder.path().join(name);
         let found = json(&tiny(&out, &format!("--max-steps 2 {set}")));
-        let features = path_text(folder.path().join(format!("{name}.npy")));
-        let args = [
-            "embed",
-            "--weights",
-            &path_text(&out),
-            "--data",
-            "scenes:n=4,size=32",
-            "--out",
-            &features,
-            "--quiet",
-        ];
-        (
-            found["loss_first"].clone(),
-            json(&args)["normalize"].clone(),
-        )
+        (found["loss_first"].clone(), out)
     };
-    let ours = "--set data.mean=[0.5,0.4,0.3] data.std=[0.3,0.3,0.3]";
+    let ours = "--set data.mean=[0.5,0.4,0.3] data.std=[0.3,0.3,0.3] data.sixteen_bit=scale";
     let (with, without) = (run("with", ours), run("without", ""));
-    assert_eq!(
-        (with.1, without.1),
-        (json!("of the weights"), json!("imagenet"))
-    );
     assert_ne!(with.0, without.0);
+    let (said, features) = embed(&with.1, "");
+    assert_eq!(said, ["of the weights", "scale", "target"]);
+    assert_eq!(embed(&with.1, "--sixteen-bit high_byte").0[1], "high_byte");
+    assert_eq!(embed(&without.1, "").0, ["imagenet", "high_byte", "target"]);
+    // So do those of a single file of the checkpoint.
+    let file = with.1.join("checkpoints/latest/target_encoder.safetensors");
+    assert_eq!(embed(&file, ""), (said, features));
 }

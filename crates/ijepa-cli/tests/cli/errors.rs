@@ -189,6 +189,11 @@ fn bad_recipes_exit_with_3() {
         "cannot read recipe `no.toml`",
     );
     check_line(
+        "embed --device cuda:0,1 --arch vit_ti16 --encoder random --data scenes:n=2 --out a.npy",
+        2,
+        "a process computes on one device; for 2 start as many: mpirun -n 2",
+    );
+    check_line(
         "devices --recipe no",
         3,
         "no preset is named `no`; presets: ",

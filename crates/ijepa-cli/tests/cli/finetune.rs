@@ -56,6 +56,7 @@ fn the_result_has_its_keys_and_a_second_call_has_nothing_to_do() {
         "loss_first",
         "loss_last",
         "loss_mean",
+        "normalize",
         "precision",
         "reason",
         "run",
@@ -198,7 +199,9 @@ fn wrong_data_weights_and_settings_have_their_exit_codes() {
     let found = ijepa(&args(&out, "--image-size 48"));
     assert_eq!(found.code, Some(5), "{found:?}");
     assert!(
-        found.stderr.contains("was trained with `model`"),
+        found
+            .stderr
+            .contains("was trained with `model.image_size` = [32,32]"),
         "{found:?}"
     );
     let found = ijepa(&args(&out, "--resume never"));

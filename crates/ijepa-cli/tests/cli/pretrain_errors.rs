@@ -65,7 +65,7 @@ fn every_mistake_has_its_message_and_exit_code() {
     check(
         &with("--max-steps 4 --set model.depth=2"),
         5,
-        "was trained with `model`",
+        "was trained with `model.depth` = 1, the recipe says 2",
     );
     check(
         &with("--max-steps 4 --resume never"),

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use ijepa_eval::{ExtractConfig, FinetuneData, evaluate};
+use ijepa_eval::{ExtractConfig, FinetuneData, FinetuneError, evaluate};
 use ijepa_model::{Classifier, Normalization, checkpoint::StateDict};
 use ijepa_testkit::{assert_close, device};
 use ijepa_train::{
@@ -336,6 +336,27 @@ fn a_finished_run_is_judged_by_other_images_when_it_is_told_other_images() {
     assert_eq!(now.best.unwrap().accuracy, expected);
     let (again, _, events) = run_in(folder.path(), &other, &[], &options).unwrap();
     assert_eq!((again.accuracy, events.scores.len()), (now.accuracy, 0));
+}
+
+#[test]
+fn a_run_of_another_encoder_is_not_gone_on_with() {
+    let path = tempfile::tempdir().unwrap();
+    let data = data();
+    let options = TrainOptions {
+        max_steps: Some(3),
+        ..TrainOptions::default()
+    };
+    run_in(path.path(), &data, &[], &options).unwrap();
+    let other = encoder(2).config().init(&device());
+    let folder = Folder::open(path.path()).unwrap();
+    let error = run_of(other, &folder, &data, &[], &TrainOptions::default()).unwrap_err();
+    assert!(
+        matches!(error, FinetuneError::OtherEncoder { .. }),
+        "{error}"
+    );
+    drop(folder);
+    let (summary, ..) = run_in(path.path(), &data, &[], &TrainOptions::default()).unwrap();
+    assert_eq!((summary.run.steps, summary.run.steps_made), (6, 3));
 }
 
 #[test]

@@ -244,7 +244,7 @@ fn halving_trains_the_best_to_the_end_and_the_others_less() {
         let path = folder.path().join(format!("{name}-seed0/scores.json"));
         let scores: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
         let scores = scores["reports"]["8"]["scores"].as_object().unwrap();
-        let texture = scores.iter().find(|(key, _)| key.contains("of texture"));
+        let texture = scores.iter().find(|(key, _)| key.contains("from texture"));
         texture.unwrap().1["accuracy"].as_f64().unwrap()
     };
     let names = study.variants.iter().map(|variant| &variant.name);

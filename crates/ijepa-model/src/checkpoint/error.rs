@@ -34,6 +34,12 @@ pub enum CheckpointError {
         /// The folder given.
         path: PathBuf,
     },
+    /// A run that has not come to its first checkpoint.
+    #[error("`{}` is a run without a checkpoint yet", path.display())]
+    NoneYet {
+        /// The run.
+        path: PathBuf,
+    },
     /// The file was never downloaded.
     #[error("`{}` is a Git LFS pointer instead of the weights; fetch them with `git lfs pull`", path.display())]
     GitLfsPointer {

@@ -220,6 +220,8 @@ impl Checkpoint {
                 native::open(path, options)
             } else if folder::is_folder(path) {
                 folder::open_folder(path, options)
+            } else if path.join("checkpoints").is_dir() {
+                Err(CheckpointError::NoneYet { path: path.into() })
             } else {
                 Err(CheckpointError::UnknownKind { path: path.into() })
             };

@@ -291,6 +291,42 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_begins_anew_has_no_scores_and_one_that_goes_on_no_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        let open = |from: Option<u64>, goes_on: bool| {
+            let beginning = Beginning {
+                from,
+                goes_on,
+                log_every: 10,
+            };
+            Tables::open(folder.path(), beginning, Vec::new()).unwrap()
+        };
+        let rows = [0, 10, 13]
+            .map(|step| format!("0,{step},{step}\n"))
+            .concat();
+        fs::write(
+            folder.path().join(METRICS),
+            format!("epoch,step,images\n{rows}"),
+        )
+        .unwrap();
+        fs::write(folder.path().join(EPOCHS), "epoch,step,knn\n,0,9\n").unwrap();
+        let tables = open(Some(14), false);
+        assert_eq!(
+            (tables.evaluations.len(), tables.earlier.last.unwrap().step),
+            (1, 13)
+        );
+        assert_eq!(of(METRICS).lines().count(), 4);
+        open(Some(14), true);
+        assert_eq!(of(METRICS), "epoch,step,images\n0,0,0\n0,10,10\n");
+        assert!(open(None, true).evaluations.is_empty());
+        assert_eq!(
+            (of(METRICS).lines().count(), of(EPOCHS).lines().count()),
+            (1, 1)
+        );
+    }
+
+    #[test]
     fn an_unreadable_image_is_listed_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("skipped.csv");

@@ -151,7 +151,11 @@ fn other_data_and_other_batches_are_warned_of_and_written_down() {
     let quoted = |step: u64, warning: &str| format!("{step},\"{warning}\"");
     assert_eq!(lines[0], "step,warning");
     assert_eq!(lines[1], quoted(5, &format!("{data}other names")));
-    assert_eq!(lines[2..], [quoted(6, &fewer[0]), quoted(7, &larger[0])]);
+    let changed = quoted(7, "run.batch_size was 4 and is 12");
+    assert_eq!(
+        lines[2..],
+        [quoted(6, &fewer[0]), quoted(7, &larger[0]), changed]
+    );
     let environment = fs::read_to_string(folder.path().join("environment.json")).unwrap();
     let environment: serde_json::Value = serde_json::from_str(&environment).unwrap();
     assert_eq!(environment["data_fingerprint"]["images"], 12);

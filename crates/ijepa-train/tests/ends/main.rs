@@ -238,7 +238,15 @@ fn a_run_that_ends_between_logged_steps_and_epochs_says_where_it_ended() {
     assert_ne!(few.loss_first, few.loss_last);
     assert_eq!(few.scores().get("knn"), Some(20.0));
     let text = |name: &str| fs::read_to_string(some.path().join(name)).unwrap();
-    assert_eq!(text("metrics.csv").lines().count(), 2);
+    let logged = || {
+        let steps = |line: &str| line.split(',').nth(1).unwrap().to_owned();
+        text("metrics.csv")
+            .lines()
+            .skip(1)
+            .map(steps)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(logged(), ["0", "4"]);
     // The beginning and two epochs have a row, and the end within a third has one without an epoch.
     let rows = [
         ",0,,0,,,,,,",
@@ -256,6 +264,7 @@ fn a_run_that_ends_between_logged_steps_and_epochs_says_where_it_ended() {
 
     // Gone on from there, the run has no row that it would not have had without an end.
     until(some.path(), 7, every, &mut [&mut Seen]);
+    assert_eq!(logged(), ["0", "6"]);
     let rows = [
         ",0,,0,,,,,,",
         "0,2,,8,,,,,,",
@@ -333,7 +342,8 @@ fn the_mean_loss_is_that_of_the_steps_since_the_last_row() {
     }
     let losses = column(each.path(), "loss");
     assert_eq!(column(each.path(), "loss_mean"), losses);
-    let means = [0..1, 1..4, 4..7].map(|steps| {
+    // Its last row is that of its end.
+    let means = [0..1, 1..4, 4..7, 7..8].map(|steps| {
         let count = steps.len() as f64;
         losses[steps].iter().sum::<f64>() / count
     });

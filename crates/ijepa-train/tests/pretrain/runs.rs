@@ -17,7 +17,7 @@ fn a_run_leaves_everything_its_directory_promises() {
     let rows = rows(folder.path());
     assert_eq!(rows[0][..4], ["epoch", "step", "images", "loss"]);
     let steps: Vec<&str> = rows[1..].iter().map(|row| row[1].as_str()).collect();
-    assert_eq!(steps, ["0", "3", "6"]);
+    assert_eq!(steps, ["0", "3", "6", "7"]);
     assert_eq!(rows[3][..3], ["1", "6", "84"]);
 
     let saved = fs::read_to_string(folder.path().join("recipe.toml")).unwrap();

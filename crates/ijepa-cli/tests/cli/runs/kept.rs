@@ -69,7 +69,7 @@ fn another_run_and_an_incomplete_checkpoint_are_refused() {
         text(&kind.args(&run, "--max-steps 2"));
         text(&kind.args(&other, "--max-steps 3 --seed 5"));
         let before = files(&run);
-        let theirs = path_text(other.join("checkpoints/step-2"));
+        let theirs = path_text(other.join("checkpoints/step-3"));
         let resume = format!("--max-steps 4 --resume {theirs}");
         fails(&kind.args(&run, &resume), 5, "holds another run");
         assert_eq!(files(&run).len(), before.len());
