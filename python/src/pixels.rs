@@ -67,6 +67,11 @@ impl Pixels<'_> {
     /// How files would be decoded to images of these samples.
     pub(crate) fn decoding(&self, files: Decoding) -> Decoding {
         match self.samples {
+            // Levels of 8 bits stay levels, of whatever the weights read in full depth.
+            Samples::Bytes(_) if self.channels() == 3 => Decoding {
+                sixteen_bit: SixteenBit::HighByte,
+                ..files
+            },
             Samples::Bytes(_) => files,
             Samples::Floats(_) => Decoding {
                 sixteen_bit: SixteenBit::Keep,

@@ -143,6 +143,19 @@ pub(crate) enum CliError {
 }
 
 impl CliError {
+    /// Whether the files of a checkpoint are at fault, rather than what is asked of them.
+    pub(crate) fn is_of_checkpoint(&self) -> bool {
+        use ijepa_eval::Error;
+        matches!(
+            self,
+            Self::Checkpoint(_)
+                | Self::Train(TrainError::Checkpoint(_))
+                | Self::Eval(Error::Finetune(
+                    FinetuneError::Checkpoint(_) | FinetuneError::Run(TrainError::Checkpoint(_))
+                ))
+        )
+    }
+
     /// What the process exits with.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use skipped::Skipped;
+pub use skipped::{Skipped, csv_cell};
 
 use crate::error::DataError;
 use crate::reading::{Costs, Reading};

@@ -20,7 +20,7 @@ use crate::{
     recipe::{OnCollapse, Recipe},
     run::{
         self, Columns, Folder, Gradients, Measured, Observer, Rhythm, Task, TrainOptions,
-        TrainSummary,
+        TrainSummary, described_decoding,
     },
     step::{GroupBatch, Learner, StepSettings},
 };
@@ -204,6 +204,7 @@ impl Task for Pretraining<'_> {
         let other = normalization != Normalization::IMAGENET;
         let state = TrainingState {
             normalization: other.then_some(normalization),
+            decoding: described_decoding(self.plan.recipe.data.decoding),
             ..state
         };
         self.learner.snapshot(state)

@@ -1,7 +1,6 @@
 //! How commands that train are started, stopped and gone on with.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -9,13 +8,13 @@ use std::{
 
 use clap::Args;
 use ijepa_report::RunRecord;
-use ijepa_train::{Resume, TrainOptions, TrainSummary};
+use ijepa_train::{Resume, TrainOptions, TrainSummary, run::Folder};
 use serde_json::{Value, json};
 
 use crate::{
     context::Context,
     error::CliError,
-    exit_code, progress,
+    progress,
     report::{self, Report},
     signals::stop_at_signals,
 };
@@ -57,35 +56,31 @@ impl RunArgs {
         })
     }
 
-    /// `error`, after a word about what a run could go on from if its newest checkpoint is of no use.
-    pub(crate) fn advised(&self, error: impl Into<CliError>) -> CliError {
+    /// `error`, after a word about what the run in `folder` could go on from if its newest checkpoint
+    /// is of no use.
+    pub(crate) fn advised(
+        &self,
+        error: impl Into<CliError>,
+        folder: &Folder,
+        context: &Context,
+    ) -> CliError {
         let error = error.into();
-        let of_checkpoint = error.exit_code() == exit_code::CHECKPOINT;
-        if let Some(earlier) = self.earlier().filter(|_| of_checkpoint) {
+        let asked = matches!(self.resume, Resume::Auto) && context.leads();
+        let broken = asked && error.is_of_checkpoint();
+        let newest = broken.then(|| folder.newest_two()).flatten();
+        // The errors of a checkpoint that is being written are about another one.
+        let said = error.to_string();
+        let about = |newest: &Path| {
+            let name = newest.file_name().unwrap_or_default().to_string_lossy();
+            said.contains(&format!("{name}/")) || said.contains(&format!("{name}`"))
+        };
+        if let Some([_, earlier]) = newest.filter(|[newest, _]| about(newest)) {
             let earlier = earlier.display();
             report::line(&format!(
                 "note: --resume {earlier} goes on from the checkpoint before"
             ));
         }
         error
-    }
-
-    /// The checkpoint before the newest one that would be taken.
-    fn earlier(&self) -> Option<PathBuf> {
-        let folder = self.out.join("checkpoints");
-        let latest = fs::canonicalize(folder.join("latest")).ok()?;
-        let number = |path: &Path| -> Option<u64> {
-            path.file_name()?
-                .to_str()?
-                .strip_prefix("step-")?
-                .parse()
-                .ok()
-        };
-        let newest = number(&latest)?;
-        let entries = fs::read_dir(&folder).ok()?;
-        let steps = entries.filter_map(|entry| number(&entry.ok()?.path()));
-        let before = steps.filter(|&step| step < newest).max()?;
-        matches!(self.resume, Resume::Auto).then(|| folder.join(format!("step-{before}")))
     }
 
     /// What every run has to say, after the lines and beside the keys of `own`.
@@ -130,7 +125,7 @@ impl RunArgs {
             "loss_last": summary.loss_last,
             "loss_mean": loss_mean,
             "images_per_s": summary.images_per_s,
-            "device_hours": (summary.elapsed_before + summary.elapsed).as_secs_f64() / 3600.0,
+            "device_hours": summary.trained.as_secs_f64() / 3600.0,
             "run": self.out.to_string_lossy(),
             "verdict": judgement.verdict,
             "reason": judgement.reason,

@@ -149,7 +149,8 @@ impl Finetune {
                 (&compute.device, &mut [&mut progress]);
             ijepa_eval::finetune(plan, fresh, data, folder, device, &options, observers)
         };
-        let (summary, _) = run().map_err(|error| self.run.advised(Error::from(error)))?;
+        let (summary, _) =
+            run().map_err(|error| self.run.advised(Error::from(error), folder, context))?;
         Ok(summary)
     }
 }

@@ -85,7 +85,8 @@ impl Pretrain {
         let mut evaluation = self.evaluation(&source, &plan, context)?;
         let observers: &mut [&mut dyn Observer<Learner>] = &mut [&mut evaluation, &mut progress];
         let trained = pretrain(&plan, source, &folder, &compute.device, &options, observers);
-        let (summary, learner) = trained.map_err(|error| self.run.advised(error))?;
+        let (summary, learner) =
+            trained.map_err(|error| self.run.advised(error, &folder, context))?;
         if !context.leads() && !summary.interrupted {
             return Ok(Report::default());
         }

@@ -6,6 +6,11 @@ use crate::error::DataError;
 use crate::source::Source;
 use serde::{Deserialize, Serialize};
 
+/// `text` as a cell of a table of comma-separated values, on one line.
+pub fn csv_cell(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\"").replace('\n', " "))
+}
+
 /// An image that was left out, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
@@ -20,8 +25,7 @@ pub struct Skipped {
 impl Skipped {
     /// Path and reason as cells of a table of comma-separated values, on one line.
     pub fn to_csv(&self) -> String {
-        let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\"").replace('\n', " "));
-        format!("{},{}", quoted(&self.path), quoted(&self.why))
+        format!("{},{}", csv_cell(&self.path), csv_cell(&self.why))
     }
 
     /// Image `index` of `source`, which `error` keeps from being used.

@@ -162,7 +162,9 @@ impl<'a> NewFeatures<'a> {
 
 /// Writes which images a file has no rows of, unless it has names or is no file.
 fn list_beside(path: &Path, skipped: &[Skipped]) -> Result<Option<PathBuf>, FileError> {
-    let list = path.with_extension("skipped.csv");
+    let mut list = path.as_os_str().to_owned();
+    list.push(".skipped.csv");
+    let list = PathBuf::from(list);
     if matches!(FeatureFormat::of(path), Ok(FeatureFormat::Parquet)) || !path.is_file() {
         return Ok(None);
     }

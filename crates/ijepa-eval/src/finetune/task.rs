@@ -1,6 +1,11 @@
 //! Fine-tuning as a task of the loop.
 
-use std::{fs, ops::Range, path::Path, sync::atomic::AtomicBool};
+use std::{
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+};
 
 use burn::{
     module::Module,
@@ -17,7 +22,7 @@ use ijepa_train::{
     recipe::{OnNan, Reduce},
     run::{
         self, Columns, Folder, Gradients, Measured, Observer, ObserverError, Position, Rhythm, Row,
-        Task,
+        Task, described_decoding,
     },
 };
 use serde::Serialize;
@@ -91,21 +96,16 @@ pub fn finetune(
         classes: data.classes().len(),
         device: device.clone().autodiff(),
     };
-    let begun_with = folder.path().join(BEGUN_WITH);
     let encoder = weights_digest(&fresh.encoder);
     let start = |from: Option<&Path>| -> Result<_, FinetuneError> {
         let (learner, state) = match from {
             Some(path) => {
                 let opened = checkpoint::open(path, plan, data, &fresh, device)?;
-                let known = fs::read_to_string(&begun_with);
-                match known.is_ok_and(|known| known.trim() != encoder) {
-                    true => {
-                        return Err(FinetuneError::OtherEncoder {
-                            run: folder.path().into(),
-                        });
-                    }
-                    false => opened,
+                if let Some(run) = begun_with_other(&encoder, [Some(folder.path()), run_of(path)]) {
+                    return Err(FinetuneError::OtherEncoder { run });
                 }
+                folder.write(BEGUN_WITH, &format!("{encoder}\n"))?;
+                opened
             }
             None => {
                 folder.write(BEGUN_WITH, &format!("{encoder}\n"))?;
@@ -152,6 +152,18 @@ pub fn finetune(
         run,
     };
     Ok((summary, task.learner.classifier.materialize()))
+}
+
+/// The first of `runs` that says that it was begun with another encoder.
+fn begun_with_other(encoder: &str, runs: [Option<&Path>; 2]) -> Option<PathBuf> {
+    let known = |run: &Path| fs::read_to_string(run.join(BEGUN_WITH)).ok();
+    let other = |run: &&Path| known(run).is_some_and(|known| known.trim() != encoder);
+    runs.into_iter().flatten().find(other).map(Path::to_owned)
+}
+
+/// The run of a checkpoint.
+fn run_of(checkpoint: &Path) -> Option<&Path> {
+    checkpoint.parent()?.parent()
 }
 
 /// A row of `epochs.csv`.
@@ -270,6 +282,10 @@ impl Task for FineTuning<'_> {
     }
 
     fn snapshot(&self, state: TrainingState) -> Result<Snapshot, CheckpointError> {
+        let state = TrainingState {
+            decoding: described_decoding(self.plan.recipe.data.decoding),
+            ..state
+        };
         checkpoint::snapshot(&self.learner, state)
     }
 }

@@ -1,10 +1,10 @@
 //! Everything that a study trains.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use burn::tensor::Device;
 use ijepa_data::Source;
-use ijepa_model::{VisionTransformer, files::cannot};
+use ijepa_model::{VisionTransformer, files::remove_folder};
 use ijepa_train::{
     PretrainPlan, Recipe, RecipeError, TrainError, TrainOptions, pretrain, recipe::Settings,
     run::Folder,
@@ -144,12 +144,17 @@ impl Training<'_> {
             max_time: Some(TIMED),
             ..self.options.clone()
         };
-        fs::create_dir_all(out).map_err(cannot("create", out))?;
-        let folder = tempfile::Builder::new().prefix(".pace-").tempdir_in(out);
-        let folder = folder.map_err(cannot("create a folder in", out))?;
-        let run = Folder::open(folder.path())?;
-        let data = Arc::clone(data);
-        let (summary, _) = pretrain(plan, data, &run, self.device, &options, &mut [])?;
+        let folder = out.join(".pace");
+        // What an interrupted call left.
+        if folder.exists() {
+            remove_folder(&folder)?;
+        }
+        let summary = {
+            let run = Folder::open(&folder)?;
+            let data = Arc::clone(data);
+            pretrain(plan, data, &run, self.device, &options, &mut [])?.0
+        };
+        remove_folder(&folder)?;
         if summary.interrupted {
             return Err(StudyError::Interrupted {
                 step: summary.steps,

@@ -8,7 +8,7 @@ use std::{
 use burn::{module::Module, tensor::Device};
 
 use super::{
-    Checkpoint, CheckpointKind,
+    Checkpoint, CheckpointKind, TrainingState,
     error::CheckpointError,
     infer,
     params::{self, named_shapes, named_tensors},
@@ -163,12 +163,26 @@ pub(super) fn config_of(
 }
 
 /// The encoder of a classifier, with the norm that follows its mean.
-pub(super) fn encoder_of(config: ClassifierConfig, tensors: StateDict, path: &Path) -> Checkpoint {
+///
+/// # Errors
+///
+/// If `state.json` beside it cannot be read.
+pub(super) fn encoder_of(
+    config: ClassifierConfig,
+    tensors: StateDict,
+    path: &Path,
+) -> Result<Checkpoint, CheckpointError> {
     let of_encoder = |name: &str| {
         let name = name_in_module(name);
         name.strip_prefix("encoder.").map(str::to_owned)
     };
-    Checkpoint {
+    // Its recipe is not one of pretraining.
+    let state = TrainingState {
+        recipe: None,
+        ..TrainingState::beside(path)?
+    };
+    Ok(Checkpoint {
+        state,
         context_encoder: Some(tensors.renamed(of_encoder)),
         normalization: Some(config.normalization),
         warnings: vec![
@@ -177,7 +191,7 @@ pub(super) fn encoder_of(config: ClassifierConfig, tensors: StateDict, path: &Pa
                 .to_owned(),
         ],
         ..Checkpoint::empty(path, CheckpointKind::Native, config.encoder)
-    }
+    })
 }
 
 fn name_in_file(name: &str) -> String {

@@ -57,7 +57,7 @@ pub(crate) fn open_folder(
 pub(crate) fn open_file(path: &Path, options: OpenOptions) -> Result<Checkpoint, CheckpointError> {
     let file = SafetensorsFile::open(path)?;
     if let Some(config) = classifier::config_of(&file, path)? {
-        return Ok(classifier::encoder_of(config, file.tensors, path));
+        return classifier::encoder_of(config, file.tensors, path);
     }
     if let Some(config) = native::config_of(&file, path)? {
         return native::open_encoder(path, config, names::unwrapped(file.tensors));

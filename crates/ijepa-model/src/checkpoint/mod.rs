@@ -221,7 +221,10 @@ impl Checkpoint {
             } else if folder::is_folder(path) {
                 folder::open_folder(path, options)
             } else if path.join("checkpoints").is_dir() {
-                Err(CheckpointError::NoneYet { path: path.into() })
+                native::newest(path).map_or_else(
+                    || Err(CheckpointError::NoneYet { path: path.into() }),
+                    |newest| native::open(&newest, options),
+                )
             } else {
                 Err(CheckpointError::UnknownKind { path: path.into() })
             };

@@ -1,6 +1,10 @@
 //! Our own folders: safetensors with official names and a JSON state.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Checkpoint, CheckpointKind, OpenOptions, TrainingState, error::CheckpointError, infer,
@@ -24,18 +28,25 @@ pub(crate) fn is_native(folder: &Path) -> bool {
         .any(|name| folder.join(name).is_file())
 }
 
+/// The checkpoint of the most steps of a run that lost its links, as some copies do.
+pub(crate) fn newest(run: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(run.join("checkpoints")).ok()?;
+    let step = |path: PathBuf| {
+        let name = path.file_name()?.to_str()?;
+        let step = name.strip_prefix("step-")?.parse::<u64>().ok()?;
+        is_native(&path).then_some((step, path))
+    };
+    let steps = entries.filter_map(|entry| step(entry.ok()?.path()));
+    steps.max().map(|(_, path)| path)
+}
+
 /// The files of a folder of ours but the moments.
 pub const NATIVE_FILES: [&str; 4] = [TrainingState::FILE, ENCODER, TARGET_ENCODER, PREDICTOR];
 
 /// Opens a native folder; a lone target encoder will do.
 pub(crate) fn open(folder: &Path, options: OpenOptions) -> Result<Checkpoint, CheckpointError> {
     let folder = &folder.canonicalize().map_err(cannot("open", folder))?;
-    let state_path = folder.join(TrainingState::FILE);
-    let state = if state_path.is_file() {
-        TrainingState::open(&state_path)?
-    } else {
-        TrainingState::default()
-    };
+    let state = TrainingState::beside(&folder.join(ENCODER))?;
     let optional = |name: &str| {
         let path = folder.join(name);
         let file = path.is_file().then(|| SafetensorsFile::open(&path));
@@ -53,9 +64,7 @@ pub(crate) fn open_encoder(
     config: VisionTransformerConfig,
     tensors: StateDict,
 ) -> Result<Checkpoint, CheckpointError> {
-    let beside = path.with_file_name(TrainingState::FILE);
-    let state = beside.is_file().then(|| TrainingState::open(&beside));
-    let state = state.transpose()?.unwrap_or_default();
+    let state = TrainingState::beside(path)?;
     let is_target = path.file_name().is_some_and(|name| name == TARGET_ENCODER);
     let (context_encoder, target_encoder) = match is_target {
         true => (None, Some(tensors)),

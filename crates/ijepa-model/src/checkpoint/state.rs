@@ -24,6 +24,10 @@ pub struct TrainingState {
     /// How they wanted images resized.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<Resize>,
+    /// How files of images became pixels, as whoever reads them describes it, where that is not as by
+    /// default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoding: Option<serde_json::Value>,
     /// Completed optimizer steps.
     #[serde(default)]
     pub step: Option<u64>,
@@ -76,6 +80,15 @@ impl TrainingState {
         json::read_json::<Self>(path)?.known(path)
     }
 
+    /// That of the folder in which `path` lies; the default if it has none.
+    pub(crate) fn beside(path: &Path) -> Result<Self, CheckpointError> {
+        let file = path.with_file_name(Self::FILE);
+        match file.is_file() {
+            true => Self::open(&file),
+            false => Ok(Self::default()),
+        }
+    }
+
     /// As [`open`](Self::open), of the bytes of a file in memory.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, CheckpointError> {
         let path = Path::new(Self::FILE);
@@ -112,6 +125,7 @@ impl Default for TrainingState {
             model: None,
             normalization: None,
             resize: None,
+            decoding: None,
             step: None,
             epoch: 0,
             images: None,

@@ -37,7 +37,7 @@ impl Clock {
     }
 
     /// Time spent on steps.
-    fn spent(&self) -> Duration {
+    pub(super) fn spent(&self) -> Duration {
         self.spent + self.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ijepa_data::Fingerprint;
+use ijepa_data::{Decoding, Fingerprint};
 use ijepa_model::checkpoint::TrainingState;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -82,6 +82,11 @@ impl Differences<'_> {
             self.state.epoch, self.step
         )
     }
+}
+
+/// `decoding` as checkpoints keep it, where it is not as by default.
+pub fn described_decoding(decoding: Decoding) -> Option<Value> {
+    (decoding != Decoding::default()).then(|| serde_json::json!(decoding))
 }
 
 /// What is known about how a run is carried out.

@@ -179,6 +179,13 @@ impl Folder {
         }
     }
 
+    /// The newest checkpoint and the one before it.
+    pub fn newest_two(&self) -> Option<[PathBuf; 2]> {
+        let newest = self.linked(LATEST)?;
+        let before = self.steps().ok()?.into_iter().filter(|&step| step < newest);
+        Some([newest, before.max()?].map(|step| self.checkpoint(step)))
+    }
+
     /// A warning if there are checkpoints of more than `step` completed steps.
     pub(super) fn going_back(&self, step: u64) -> Option<String> {
         let later = self.steps().ok()?.into_iter().filter(|&it| it > step);

@@ -264,7 +264,7 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             loss_last: known(self.losses.last),
             images_per_s: speed.unwrap_or(0.0),
             elapsed,
-            elapsed_before: earlier.elapsed,
+            trained: earlier.elapsed + self.clock.spent(),
             logged,
             signals: measured.signals,
             evaluations: self.tables.map_or_else(Vec::new, |it| it.evaluations),

@@ -21,6 +21,7 @@ mod task;
 mod tensorboard;
 mod writer;
 
+pub use differences::described_decoding;
 pub use folder::Folder;
 pub use r#loop::train;
 pub use observer::{Observer, ObserverError, Position, Resumption};

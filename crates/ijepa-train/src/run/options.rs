@@ -59,8 +59,8 @@ pub struct TrainSummary {
     pub images_per_s: f64,
     /// Time of this process.
     pub elapsed: Duration,
-    /// Time that the processes before spent on what they logged.
-    pub elapsed_before: Duration,
+    /// Time spent on steps, of the processes before as far as they were logged.
+    pub trained: Duration,
     /// The last row of `metrics.csv`.
     pub logged: Option<Row>,
     /// What the last step of this process showed beside its loss.

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ijepa_data::Skipped;
+use ijepa_data::{Skipped, csv_cell};
 use ijepa_model::files::FileError;
 use serde_json::Value;
 
@@ -24,6 +24,8 @@ const MONITORS: &str = "monitors.csv";
 const EPOCHS: &str = "epochs.csv";
 const SKIPPED: &str = "skipped.csv";
 const WARNINGS: &str = "warnings.csv";
+/// Scores that depend on labelled images.
+const BY_LABELS: [&str; 3] = ["knn", "probe", "top1"];
 
 /// How the tables are gone on with.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +44,8 @@ pub(super) struct Tables {
     metrics: Table,
     /// What the rows of `metrics.csv` say of the processes before.
     pub(super) earlier: Earlier,
+    /// The step whose row is there only because the run ended.
+    end: Option<u64>,
     monitors: Table,
     epochs: Table,
     skipped: SkippedImages,
@@ -50,15 +54,15 @@ pub(super) struct Tables {
     basis: Basis,
     /// The rows of `epochs.csv` that were measured on what is measured on now.
     pub(super) evaluations: Vec<Row>,
-    /// Completed steps of the last row that was measured on something else.
-    pub(super) other_until: Option<u64>,
+    /// The lasting rows that were measured on something else.
+    others: Vec<Row>,
 }
 
 impl Tables {
-    /// Opens the tables in `folder`, cut back to the first steps of a run that goes on `from` so
-    /// many, or empty, and whose observers measure on `measured_on`. If it `goes_on`, the row of
-    /// where it ended stays only if it is one of every `log_every` steps; scores within an epoch
-    /// are forgotten once it has gone on from there.
+    /// Opens the tables in `folder` of a run that goes on `from` so many steps, cut back to them, or
+    /// begins, and whose observers measure on `measured_on`. Where there is no step to make nothing
+    /// is cut. The row of where the run ended, unless it is one of every `log_every` steps, and
+    /// scores within an epoch are forgotten once it has gone on from there.
     pub(super) fn open(
         folder: &Path,
         Beginning {
@@ -69,22 +73,26 @@ impl Tables {
         measured_on: Vec<Value>,
     ) -> Result<Self, FileError> {
         let step = from.unwrap_or(0);
-        let is_end = |row: &Row| row.step + 1 == step && !row.step.is_multiple_of(log_every);
-        let kept = |row: &Row| row.step < step && !(goes_on && is_end(row));
+        let is_before = |row: &Row| row.step < step;
+        let kept = |row: &Row| from.is_some() && (is_before(row) || !goes_on);
         let logged = |name| Table::open(folder.join(name), kept);
-        let (metrics, rows) = logged(METRICS)?;
-        let earlier = Earlier::of(&rows);
+        let (metrics, mut rows) = logged(METRICS)?;
+        rows.retain(is_before);
+        let is_end = |row: &Row| row.step + 1 == step && !row.step.is_multiple_of(log_every);
         let (monitors, _) = logged(MONITORS)?;
-        let (epochs, evaluations) = Table::open(folder.join(EPOCHS), |row| {
-            from.is_some() && (row.step == step || (row.step < step && row.is_lasting()))
+        let lasts = |row: &Row| row.step == step || (is_before(row) && row.is_lasting());
+        let (epochs, mut evaluations) = Table::open(folder.join(EPOCHS), |row| {
+            from.is_some() && (lasts(row) || !goes_on)
         })?;
+        evaluations.retain(lasts);
         let basis = Basis::open(folder, step, measured_on)?;
         let (evaluations, others): (Vec<_>, Vec<_>) = evaluations
             .into_iter()
             .partition(|row| basis.covers(row.step));
         let mut tables = Self {
             metrics,
-            earlier,
+            earlier: Earlier::of(&rows),
+            end: rows.last().filter(|row| is_end(row)).map(|row| row.step),
             monitors,
             epochs,
             skipped: SkippedImages::open(folder.join(SKIPPED))?,
@@ -92,7 +100,7 @@ impl Tables {
             events: EventFile::create(folder, step)?,
             basis,
             evaluations,
-            other_until: others.last().map(|row| row.step),
+            others: others.into_iter().filter(Row::is_lasting).collect(),
         };
         // The new session has made TensorBoard forget it.
         if let Some(row) = tables.evaluations.last().filter(|row| row.step == step) {
@@ -104,6 +112,11 @@ impl Tables {
 
     /// Appends a logged step.
     pub(super) fn log(&mut self, row: &Row, monitors: &Row) -> Result<(), FileError> {
+        if let Some(end) = self.end.take() {
+            for table in [&mut self.metrics, &mut self.monitors] {
+                table.retain(|row| row.step != end)?;
+            }
+        }
         self.metrics.append(row)?;
         if !monitors.columns.is_empty() {
             self.monitors.append(monitors)?;
@@ -146,23 +159,33 @@ impl Tables {
             true => "step,warning\n",
             false => "",
         };
-        let line = format!("{header}{step},{}\n", quoted(warning));
+        let line = format!("{header}{step},{}\n", csv_cell(warning));
         append(&self.warnings, &mut None, &line)
     }
 
-    /// A warning if scores are measured on something else from here on.
+    /// A warning if scores by labels are measured on something else from here on. Ranks are, of as
+    /// many images as a short trial trains on, and nobody has to hear of it.
     pub(super) fn other_basis(&self) -> Option<String> {
-        let step = self.other_until.filter(|_| self.basis.is_new())?;
-        Some(format!(
-            "scores up to step {step} were measured on other images or otherwise; they stay in \
-             {EPOCHS} and are not compared with those from here on"
-        ))
+        let step = self.others.last().filter(|_| self.basis.is_new())?.step;
+        self.others.iter().any(is_by_labels).then(|| {
+            format!(
+                "scores up to step {step} were measured on other images or otherwise; they stay in \
+                 {EPOCHS} and are not compared with those from here on"
+            )
+        })
     }
 
     /// Completed steps of the best epoch, the first of equals, by the first of these scores that
-    /// any epoch has.
+    /// any epoch has. Ranks say nothing where scores by labels of something else were known.
     pub(super) fn best(&self, by: &[&str]) -> Option<u64> {
-        best(&self.evaluations, by)
+        let is_known = self.evaluations.iter().any(is_by_labels);
+        let was_known = self.others.iter().any(is_by_labels);
+        best(&self.evaluations, by).filter(|_| is_known || !was_known)
+    }
+
+    /// Whether the best epoch so far cannot be compared with others.
+    pub(super) fn has_other_scores(&self) -> bool {
+        !self.others.is_empty()
     }
 
     fn show(
@@ -182,6 +205,10 @@ pub(super) fn last_two_logged(folder: &Path) -> Option<[u64; 2]> {
         return None;
     };
     Some([before.step, last.step])
+}
+
+fn is_by_labels(row: &Row) -> bool {
+    BY_LABELS.iter().any(|name| row.get(name).is_some())
 }
 
 fn best(evaluations: &[Row], by: &[&str]) -> Option<u64> {
@@ -236,11 +263,6 @@ impl SkippedImages {
         self.listed.insert(line);
         Ok(())
     }
-}
-
-/// A cell of text, on one line.
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('"', "\"\"").replace('\n', " "))
 }
 
 #[cfg(test)]
@@ -302,28 +324,33 @@ mod tests {
             };
             Tables::open(folder.path(), beginning, Vec::new()).unwrap()
         };
-        let rows = [0, 10, 13]
-            .map(|step| format!("0,{step},{step}\n"))
-            .concat();
-        fs::write(
-            folder.path().join(METRICS),
-            format!("epoch,step,images\n{rows}"),
-        )
-        .unwrap();
+        let header = "epoch,step,images\n";
+        let logged = |steps: &[u64]| {
+            let rows = steps.iter().map(|step| format!("0,{step},{step}\n"));
+            header.to_owned() + &rows.collect::<String>()
+        };
+        fs::write(folder.path().join(METRICS), logged(&[0, 10, 13])).unwrap();
         fs::write(folder.path().join(EPOCHS), "epoch,step,knn\n,0,9\n").unwrap();
-        let tables = open(Some(14), false);
-        assert_eq!(
-            (tables.evaluations.len(), tables.earlier.last.unwrap().step),
-            (1, 13)
-        );
-        assert_eq!(of(METRICS).lines().count(), 4);
-        open(Some(14), true);
-        assert_eq!(of(METRICS), "epoch,step,images\n0,0,0\n0,10,10\n");
+
+        // Without a step to make nothing is cut, also if it is told to go back.
+        for step in [14, 5] {
+            let tables = open(Some(step), false);
+            let last = tables.earlier.last.unwrap().step;
+            assert_eq!(
+                (tables.evaluations.len(), last),
+                (1, if step == 14 { 13 } else { 0 })
+            );
+            assert_eq!(of(METRICS), logged(&[0, 10, 13]));
+        }
+        // The row of its end stays until there is another one.
+        let mut tables = open(Some(14), true);
+        assert_eq!(of(METRICS), logged(&[0, 10, 13]));
+        let next = row(Some(0), 20, &[("images", 20.0)]);
+        tables.log(&next, &Row::default()).unwrap();
+        assert_eq!(of(METRICS), logged(&[0, 10, 20]));
         assert!(open(None, true).evaluations.is_empty());
-        assert_eq!(
-            (of(METRICS).lines().count(), of(EPOCHS).lines().count()),
-            (1, 1)
-        );
+        assert_eq!(of(METRICS), header);
+        assert_eq!(of(EPOCHS).lines().count(), 1);
     }
 
     #[test]

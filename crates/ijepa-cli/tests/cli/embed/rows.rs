@@ -30,7 +30,7 @@ fn rows_are_the_images_in_order_without_the_damaged_one() {
     assert!(why.starts_with("cannot decode image `"), "{why}");
 
     // Rows have no names in such a file, so that what has none is listed beside it.
-    let list = photos.path().join("out.skipped.csv");
+    let list = photos.path().join("out.safetensors.skipped.csv");
     let listed = std::fs::read_to_string(&list).unwrap();
     let (header, line) = listed.split_once('\n').unwrap();
     assert_eq!(header, "index,path,why");

@@ -96,6 +96,37 @@ fn another_run_and_an_incomplete_checkpoint_are_refused() {
 }
 
 #[test]
+fn where_the_newest_checkpoint_is_damaged_the_one_before_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for (kind, weights) in EVALUATED.into_iter().zip(["encoder", "classifier"]) {
+        let run = folder.path().join(format!("{kind:?}"));
+        text(&kind.args(&run, "--max-steps 4"));
+        let weights = run.join(format!("checkpoints/latest/{weights}.safetensors"));
+        let whole = fs::read(&weights).unwrap();
+        let mut no_numbers = whole.clone();
+        let end = whole.len() - 4;
+        no_numbers[end..].copy_from_slice(&f32::NAN.to_le_bytes());
+        let cut = whole[..100].to_vec();
+        let next = kind.args(&run, "--max-steps 5");
+        let note = format!(
+            "note: --resume {} ",
+            path_text(run.join("checkpoints/step-2"))
+        );
+        for damaged in [no_numbers, cut] {
+            fs::write(&weights, damaged).unwrap();
+            fails(&next, 5, &note);
+        }
+        fs::write(&weights, whole).unwrap();
+        text(&next);
+    }
+    // Another network is no fault of the checkpoint.
+    let run = folder.path().join("Pretrain");
+    let deeper = ijepa(&Kind::Pretrain.args(&run, "--set model.depth=2"));
+    assert_eq!(deeper.code, Some(5), "{deeper:?}");
+    assert!(!deeper.stderr.contains("note: "), "{deeper:?}");
+}
+
+#[test]
 fn every_run_has_its_files_and_a_verdict_and_is_locked() {
     let folder = tempfile::tempdir().unwrap();
     for (kind, settings) in ALL.into_iter().zip(["recipe", "finetune", "decoder"]) {

@@ -3,8 +3,6 @@
 use ijepa_data::{Decode, Decoding, JPEG_DECODER, Preprocess, Reading};
 use ijepa_model::{Checkpoint, Normalization, Pooling, VisionTransformer, checkpoint::Resize};
 
-use ijepa_train::Recipe;
-
 use super::ExtractError;
 
 /// How images become features.
@@ -57,15 +55,14 @@ pub fn preprocess_of(checkpoint: &Checkpoint) -> Option<Preprocess> {
 }
 
 /// How files are decoded for the encoder of `checkpoint`: in full, with its channels, and upright
-/// and in as many bits as the recipe in it says.
+/// and in as many bits as when it was trained.
 pub fn decoding_of(checkpoint: &Checkpoint) -> Decoding {
-    let recipe = checkpoint.state.recipe.as_deref();
-    let recipe = recipe.and_then(|toml| Recipe::from_toml(toml, "state.json").ok());
-    let of_recipe = recipe.map(|recipe| recipe.data.decoding());
+    let known = checkpoint.state.decoding.clone();
+    let known = known.and_then(|known| serde_json::from_value::<Decoding>(known).ok());
     Decoding {
         decode: Decode::default(),
         channels: checkpoint.encoder_config.in_chans,
-        ..of_recipe.unwrap_or_default()
+        ..known.unwrap_or_default()
     }
 }
 

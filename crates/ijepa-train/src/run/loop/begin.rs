@@ -59,17 +59,10 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
         let step = state.step.unwrap_or(epochs);
         let batch_size = state.step.and(state.batch_size);
         let batch_size = batch_size.unwrap_or(rhythm.batch_size);
-        let mut changed_keys = None;
-        if let Some(from) = from {
-            if let Some(tensor) = task.first_not_finite() {
-                let path = from.to_owned();
-                return Err(CheckpointError::NotFinite { path, tensor }.into());
-            }
-            let changed = changed::<T>(&state, from, task.settings())?;
-            changed_keys = said(&changed);
-            let from = Resumption { step, changed };
-            observers.iter_mut().for_each(|o| o.on_resume(&from));
-        }
+        let changed = match from {
+            Some(from) => Self::resume(&task, from, &state, step, observers)?,
+            None => None,
+        };
         let next_batch = LoaderState::of(&state).next_step.unwrap_or(step);
         let loader = task.loader(next_batch, rhythm.places(&own), options)?;
         let data = Fingerprint::of(loader.source());
@@ -96,23 +89,21 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             differences.batch_size(),
             folder.going_back(step).filter(|_| goes_on),
         ];
-        let tables = if rank == 0 {
-            let beginning = Beginning {
-                from: from.map(|_| step),
-                goes_on,
-                log_every: rhythm.log_every_steps,
-            };
-            let mut tables = Self::open_tables(folder, beginning, &warnings, observers)?;
-            // The observers know it already.
-            if let Some(changed) = changed_keys.filter(|_| goes_on) {
-                tables.warned(step, &changed)?;
-            }
-            Some(tables)
-        } else {
-            None
+        let beginning = Beginning {
+            from: from.map(|_| step),
+            goes_on,
+            log_every: rhythm.log_every_steps,
         };
-        let evaluations = tables.iter().flat_map(|tables| &tables.evaluations);
-        let known = evaluations.last().map(|row| row.step);
+        let mut tables = match rank {
+            0 => Some(Self::open_tables(folder, beginning, &warnings, observers)?),
+            _ => None,
+        };
+        // The observers know it already.
+        if let (Some(tables), Some(changed), true) = (&mut tables, changed, goes_on) {
+            tables.warned(step, &changed)?;
+        }
+        let mut evaluations = tables.iter().flat_map(|tables| &tables.evaluations);
+        let known = evaluations.any(|row| row.step == step);
         // As rank 0 finds the folder, which is the only one to change it.
         let saved = Some(step).filter(|&step| from.is_some() && folder.has(step));
         let saved = told(ranks.as_ref(), &saved).swap_remove(0);
@@ -127,7 +118,7 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             step,
             images: state.images.unwrap_or(step * batch_size),
             saved,
-            evaluated: known.filter(|&known| known == step),
+            evaluated: known.then_some(step),
             seen: None,
             unlogged: None,
             measured: None,
@@ -144,6 +135,26 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             writer: Writer::new(scope),
             observers,
         })
+    }
+
+    /// Tells the observers about the checkpoint `from` that is gone on with after `step` steps; says
+    /// which settings are not what they were.
+    fn resume(
+        task: &T,
+        from: &Path,
+        state: &TrainingState,
+        step: u64,
+        observers: &mut [&mut dyn Observer<T::Learner>],
+    ) -> Result<Option<String>, TrainError> {
+        if let Some(tensor) = task.first_not_finite() {
+            let path = from.to_owned();
+            return Err(CheckpointError::NotFinite { path, tensor }.into());
+        }
+        let changed = changed::<T>(state, from, task.settings())?;
+        let said = said(&changed);
+        let from = Resumption { step, changed };
+        observers.iter_mut().for_each(|o| o.on_resume(&from));
+        Ok(said)
     }
 
     /// Writes down what is trained, and how.
@@ -169,10 +180,12 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
         }
         // A best checkpoint stays that until there is one to compare it with.
         let best = tables.best(T::BEST_BY);
-        if best.is_some() || tables.other_until.is_none() {
+        if best.is_some() || !tables.has_other_scores() {
             folder.point_best(best)?;
         }
-        folder.go_on_from(step)?;
+        if beginning.goes_on {
+            folder.go_on_from(step)?;
+        }
         Ok(tables)
     }
 }

@@ -54,8 +54,7 @@ impl<T: Task> Run<'_, '_, '_, T> {
         }
         self.losses.push(losses.mean());
         self.seen = Some((seen, grad_norm));
-        let last = self.step == self.rhythm.total_steps;
-        if last || (self.step - 1).is_multiple_of(self.rhythm.log_every_steps) {
+        if (self.step - 1).is_multiple_of(self.rhythm.log_every_steps) {
             self.log()?;
         }
         Ok(())
