@@ -114,13 +114,13 @@ pub(crate) struct ReadArgs {
     /// of rows and columns where that is enough (needs the Cargo feature `turbojpeg`)
     #[arg(long, value_name = "HOW", default_value_t, value_parser = decode)]
     decode: Decode,
-    /// Whether pictures are turned upright as their EXIF data says: ignore, exif [default: as the
-    /// recipe of the weights says, else ignore]
+    /// Whether pictures are turned upright as their EXIF data says: ignore, exif [default: as in
+    /// the training of the weights, else ignore]
     #[arg(long, value_name = "HOW")]
     orientation: Option<Orientation>,
     /// How 16-bit samples become 8: high_byte; scale to the bits that a picture uses; keep leaves
     /// them 16, and floats what they are, as for encoders of other channels than three [default: as
-    /// the recipe of the weights says, else high_byte]
+    /// in the training of the weights, else high_byte]
     #[arg(long, value_name = "HOW")]
     sixteen_bit: Option<SixteenBit>,
 }
