@@ -75,6 +75,8 @@ pub struct RunRecord {
     pub(crate) metrics: Table,
     pub(crate) monitors: Table,
     pub(crate) epochs: Table,
+    /// The step from which on scores can be compared.
+    pub(crate) measured_since: f64,
     /// Results that commands left in the directory: `baselines.json`, `knn.json`, `probe.json`,
     /// `lowshot.json`.
     pub(crate) results: Vec<(&'static str, Value)>,
@@ -117,6 +119,7 @@ impl RunRecord {
             metrics: table(metrics),
             monitors: table(text("monitors.csv")?),
             epochs: table(text("epochs.csv")?),
+            measured_since: since(json(text("evaluation.json")?)),
             results,
             path,
         })
@@ -383,6 +386,10 @@ fn text_of(path: &Path) -> Result<Option<String>, ReportError> {
             source,
         }),
     }
+}
+
+fn since(evaluation: Option<Value>) -> f64 {
+    evaluation.map_or(0.0, |found| found["since_step"].as_f64().unwrap_or(0.0))
 }
 
 fn name_of(path: &Path) -> String {

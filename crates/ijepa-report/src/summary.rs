@@ -74,7 +74,7 @@ impl RunRecord {
             rankme: epochs.last("rankme"),
             rankme_centered: epochs.last("rankme_centered"),
             knn: epochs.last("knn"),
-            knn_best: epochs.largest("knn"),
+            knn_best: epochs.largest_since("knn", self.measured_since),
             probe: epochs.last("probe"),
             top1: epochs.last("top1"),
             kind: self.kind(),

@@ -56,9 +56,14 @@ impl Table {
         self.column(name).into_iter().flatten().next()
     }
 
-    /// The largest value of a column.
-    pub(crate) fn largest(&self, name: &str) -> Option<f64> {
-        self.column(name).into_iter().flatten().reduce(f64::max)
+    /// The largest value of a column from the row of `since` completed steps on, the last if there
+    /// are several.
+    pub(crate) fn largest_since(&self, name: &str, since: f64) -> Option<f64> {
+        let steps = self.column("step");
+        let first = steps.iter().rposition(|&step| step == Some(since));
+        let first = first.unwrap_or_else(|| steps.partition_point(|&step| step < Some(since)));
+        let values = self.column(name).split_off(first);
+        values.into_iter().flatten().reduce(f64::max)
     }
 }
 

@@ -101,8 +101,10 @@ impl PretrainPlan {
     ///
     /// # Errors
     ///
-    /// [`TrainError::OtherRecipe`] with the first size of the encoder that is not the recipe's.
+    /// [`TrainError::OtherRecipe`] with the first size of the encoder that is not the recipe's,
+    /// [`TrainError::Checkpoint`] if the weights are not finite.
     pub fn with_init(mut self, weights: Checkpoint) -> Result<Self, TrainError> {
+        weights.check_finite()?;
         let normalization = self.recipe.data.normalization();
         let init = InitialWeights::new(weights, &self.model, normalization)?;
         self.model.encoder.layer_norm_eps = init.layer_norm_eps();

@@ -151,16 +151,17 @@ fn neighbours(run: &Path) -> Vec<(String, String)> {
 fn scores_of_other_data_are_kept_but_not_compared() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path();
-    let rows = |knn: &[&str]| -> Vec<(String, String)> {
-        let steps = (0..).map(|step: u64| step.to_string());
-        steps.zip(knn.iter().map(|&knn| knn.to_owned())).collect()
+    let rows = |rows: &[(u64, &str)]| -> Vec<(String, String)> {
+        let text = |&(step, knn): &(u64, &str)| (step.to_string(), knn.to_owned());
+        rows.iter().map(text).collect()
     };
     let first = &[(9.0, Some(30.0)), (9.0, Some(50.0)), (9.0, Some(40.0))];
     train_with(run, 3, &mut Scores(first, Some("a")));
-    assert_eq!(neighbours(run), rows(&["100", "30", "50", "40"]));
+    let mut expected = rows(&[(0, "100"), (1, "30"), (2, "50"), (3, "40")]);
+    assert_eq!(neighbours(run), expected);
     check(run, "step-2", &["step-2", "step-3"]);
 
-    // Where it stands is measured again, and the best of the others no longer counts.
+    // Where it stands is measured once more; the best of before is kept, but no longer the best.
     let second = &[
         (9.0, None),
         (9.0, None),
@@ -168,26 +169,29 @@ fn scores_of_other_data_are_kept_but_not_compared() {
         (9.0, Some(12.0)),
     ];
     train_with(run, 3, &mut Scores(second, Some("b")));
-    assert_eq!(neighbours(run), rows(&["100", "30", "50", "10"]));
-    check(run, "step-3", &["step-3"]);
+    expected.extend(rows(&[(3, "10")]));
+    assert_eq!(neighbours(run), expected);
+    check(run, "step-3", &["step-2", "step-3"]);
     let warnings = fs::read_to_string(run.join("warnings.csv")).unwrap();
     assert!(
         warnings.contains("3,\"scores up to step 3 were measured on other"),
         "{warnings}"
     );
     train_with(run, 4, &mut Scores(second, Some("b")));
-    assert_eq!(neighbours(run), rows(&["100", "30", "50", "10", "12"]));
-    check(run, "step-4", &["step-4"]);
+    expected.extend(rows(&[(4, "12")]));
+    assert_eq!(neighbours(run), expected);
+    check(run, "step-4", &["step-2", "step-4"]);
 
-    // Known scores are not measured again.
+    // Known scores are not measured again, and ranks do not choose where labels did.
     let other = &[(9.0, Some(1.0)); 5];
     train_with(run, 4, &mut Scores(other, Some("b")));
     train_with(run, 4, &mut Scores(other, None));
-    assert_eq!(neighbours(run), rows(&["100", "30", "50", "10", "12"]));
-    assert_eq!(
-        fs::read_to_string(run.join("warnings.csv")).unwrap(),
-        warnings
-    );
+    assert_eq!(neighbours(run), expected);
+    let text = fs::read_to_string(run.join("warnings.csv")).unwrap();
+    assert_eq!(text, warnings);
+    let ranks = &[(9.0, None); 5];
+    train_with(run, 5, &mut Scores(ranks, Some("c")));
+    check(run, "step-4", &["step-2", "step-4", "step-5"]);
 }
 
 #[test]

@@ -83,6 +83,17 @@ impl Convert {
                  {std:?}; tell whoever uses it"
             ));
         }
+        if let Some(decoding) = checkpoint
+            .state
+            .decoding
+            .as_ref()
+            .filter(|_| self.to != Kind::Native)
+        {
+            report::line(&format!(
+                "warning: this format does not say how files were decoded in training: {decoding}; \
+                 --orientation and --sixteen-bit read images so"
+            ));
+        }
         checkpoint.licence = self.license.clone().or(checkpoint.licence);
         let from = kind(checkpoint.kind);
         let role = self.role(&checkpoint);

@@ -60,6 +60,9 @@ fn names_of_all_shards_are_classes_together() {
         let error = open(&folder, "5.tar").unwrap_err().to_string();
         assert!(error.contains(too_large), "{error}");
     }
+    let members = [("a.cls", "\u{feff}7".as_bytes()), ("a.ppm", &image(0))];
+    write(&folder, "5.tar", &archive(&members));
+    assert_eq!(open(&folder, "5.tar").unwrap().label(0), Some(7));
     let members = [("a.cls", &b"-5"[..]), ("a.ppm", &image(0))];
     write(&folder, "5.tar", &archive(&members));
     assert_eq!(open(&folder, "5.tar").unwrap().label(0), None);

@@ -169,10 +169,17 @@ impl StoredFeatures {
         let what = match () {
             () if unlike(&self.weights, &other.weights) => "encoders",
             () if unlike(&self.pool, &other.pool) => "poolings",
-            () if unlike(&self.read, &other.read) => "ways to read images",
+            () if !self.is_read_like(other) => "ways to read images",
             () => return Ok(()),
         };
         Err(FeatureFileError::Unlike { what })
+    }
+
+    fn is_read_like(&self, other: &Self) -> bool {
+        match (&self.read, &other.read) {
+            (Some(read), Some(other)) => read.is_like(other),
+            _ => true,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use ijepa_model::files::{FileError, write_bytes};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::table::read;
+use super::{row::Row, table::read};
 
 const FILE: &str = "evaluation.json";
 
@@ -49,9 +49,17 @@ impl Basis {
         })
     }
 
-    /// Whether scores after `step` completed steps that are there already were measured on it.
-    pub(super) fn covers(&self, step: u64) -> bool {
-        step > self.known.since_step || (step == self.known.since_step && !self.is_new)
+    /// The rows that were measured on something else, and those that were measured on it. Where a
+    /// run was measured twice the last row counts.
+    pub(super) fn divided(&self, mut rows: Vec<Row>) -> (Vec<Row>, Vec<Row>) {
+        let since = self.known.since_step;
+        let first = match rows.iter().rposition(|row| row.step == since) {
+            Some(last) if !self.is_new => last,
+            Some(last) => last + 1,
+            None => rows.partition_point(|row| row.step < since),
+        };
+        let own = rows.split_off(first);
+        (rows, own)
     }
 
     /// Whether nothing has been measured on it yet.

@@ -36,22 +36,22 @@ impl Earlier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::Columns;
+    use crate::run::row::row;
 
     #[test]
     fn time_is_that_of_the_logged_images() {
-        let row = |step, columns: &[(&str, f64)]| Row {
-            epoch: Some(0),
-            step,
-            columns: Columns::of(columns.iter().copied()),
-        };
         let rows = [
-            row(0, &[("images", 10.0), ("loss", 0.5), ("images_per_s", 5.0)]),
             row(
+                None,
+                0,
+                &[("images", 10.0), ("loss", 0.5), ("images_per_s", 5.0)],
+            ),
+            row(
+                None,
                 4,
                 &[("images", 50.0), ("loss", 0.4), ("images_per_s", 20.0)],
             ),
-            row(8, &[("images", 90.0), ("loss", 0.3)]),
+            row(None, 8, &[("images", 90.0), ("loss", 0.3)]),
         ];
         let found = Earlier::of(&rows);
         assert_eq!(

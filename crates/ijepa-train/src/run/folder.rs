@@ -4,7 +4,10 @@ use std::{
     fs::{self, File},
     io::ErrorKind,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use ijepa_model::{
@@ -39,7 +42,12 @@ pub struct Folder {
     unlocked: Option<String>,
     /// Whether it was not there before.
     made: bool,
+    /// A checkpoint that outlives `keep_last` beside the best one, if there is any.
+    also_kept: AtomicU64,
 }
+
+/// No step of any run.
+const NONE: u64 = u64::MAX;
 
 impl Folder {
     /// Takes hold of `path`, which is created if need be, for a process on its own.
@@ -67,6 +75,7 @@ impl Folder {
                 _lock: None,
                 unlocked: None,
                 made: false,
+                also_kept: AtomicU64::new(NONE),
             });
         }
         let made = !path.exists();
@@ -85,6 +94,7 @@ impl Folder {
             _lock: Some(lock),
             unlocked,
             made,
+            also_kept: AtomicU64::new(NONE),
         })
     }
 
@@ -168,6 +178,13 @@ impl Folder {
         self.remove_old(keep_last)
     }
 
+    /// Lets the checkpoint of `step` outlive `keep_last`, too: it was the best of scores that those
+    /// from now on cannot be compared with.
+    pub(super) fn keep_also(&self, step: Option<u64>) {
+        self.also_kept
+            .store(step.unwrap_or(NONE), Ordering::Relaxed);
+    }
+
     /// Points `best` at the checkpoint of `step`, if there is one, and removes it otherwise.
     pub(super) fn point_best(&self, step: Option<u64>) -> Result<(), TrainError> {
         match step.filter(|&step| self.has(step)) {
@@ -244,8 +261,10 @@ impl Folder {
         let (best, reached) = (self.linked(BEST), self.linked(LATEST).unwrap_or(u64::MAX));
         let mut steps = self.steps()?;
         steps.sort_unstable_by_key(|&step| (step <= reached, step));
+        let also_kept = self.also_kept.load(Ordering::Relaxed);
         let surplus = steps.len().saturating_sub(keep_last);
-        let surplus = steps[..surplus].iter().filter(|&&step| best != Some(step));
+        let surplus = steps[..surplus].iter();
+        let surplus = surplus.filter(|&&step| best != Some(step) && step != also_kept);
         for &step in surplus {
             remove_folder(&self.checkpoint(step))?;
         }

@@ -250,21 +250,24 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
         let earlier = self.tables.as_ref().map(|it| it.earlier.clone());
         let earlier = earlier.unwrap_or_default();
         let logged = self.logged.or(earlier.last);
-        // Of a single step nothing but its row says how fast it was.
-        let speed = match self.clock.overall() {
-            0.0 => logged.as_ref().and_then(|row| row.get("images_per_s")),
-            speed => Some(speed),
+        let trained = earlier.elapsed + self.clock.spent();
+        let made = self.step - self.began;
+        let speed = match (made, self.clock.overall()) {
+            (0, _) => Some(self.images as f64 / trained.as_secs_f64()),
+            // Of a single step nothing but its row says how fast it was.
+            (_, 0.0) => logged.as_ref().and_then(|row| row.get("images_per_s")),
+            (_, speed) => Some(speed),
         };
         let known = |loss: Option<f64>| loss.or(self.resumed_loss).unwrap_or(f64::NAN);
         let summary = TrainSummary {
             steps: self.step,
-            steps_made: self.step - self.began,
+            steps_made: made,
             images: self.images,
             loss_first: known(earlier.loss_first.or(self.losses.first)),
             loss_last: known(self.losses.last),
-            images_per_s: speed.unwrap_or(0.0),
+            images_per_s: speed.filter(|speed| speed.is_finite()).unwrap_or(0.0),
             elapsed,
-            trained: earlier.elapsed + self.clock.spent(),
+            trained,
             logged,
             signals: measured.signals,
             evaluations: self.tables.map_or_else(Vec::new, |it| it.evaluations),

@@ -54,8 +54,8 @@ pub struct TrainSummary {
     pub loss_first: f64,
     /// Loss of the last step.
     pub loss_last: f64,
-    /// Images per second of this process while it trained, without the first step; of the last row
-    /// if there is no other.
+    /// Images per second of this process while it trained, without the first step; of the whole run
+    /// if this process made none.
     pub images_per_s: f64,
     /// Time of this process.
     pub elapsed: Duration,

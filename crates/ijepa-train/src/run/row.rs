@@ -102,3 +102,14 @@ impl Row {
         line + "\n"
     }
 }
+
+/// A row of a test.
+#[cfg(test)]
+pub(super) fn row(epoch: Option<u64>, step: u64, columns: &[(&str, f64)]) -> Row {
+    let columns = Columns::of(columns.iter().copied());
+    Row {
+        epoch,
+        step,
+        columns,
+    }
+}

@@ -102,16 +102,7 @@ pub(super) fn append(path: &Path, file: &mut Option<File>, text: &str) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::Columns;
-
-    fn row(epoch: Option<u64>, step: u64, columns: &[(&str, f64)]) -> Row {
-        let columns = Columns::of(columns.iter().copied());
-        Row {
-            epoch,
-            step,
-            columns,
-        }
-    }
+    use crate::run::row::row;
 
     #[test]
     fn a_table_keeps_whole_rows_and_gains_columns_at_its_end() {

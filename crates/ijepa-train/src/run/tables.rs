@@ -86,9 +86,7 @@ impl Tables {
         })?;
         evaluations.retain(lasts);
         let basis = Basis::open(folder, step, measured_on)?;
-        let (evaluations, others): (Vec<_>, Vec<_>) = evaluations
-            .into_iter()
-            .partition(|row| basis.covers(row.step));
+        let (others, evaluations) = basis.divided(evaluations);
         let mut tables = Self {
             metrics,
             earlier: Earlier::of(&rows),
@@ -112,11 +110,7 @@ impl Tables {
 
     /// Appends a logged step.
     pub(super) fn log(&mut self, row: &Row, monitors: &Row) -> Result<(), FileError> {
-        if let Some(end) = self.end.take() {
-            for table in [&mut self.metrics, &mut self.monitors] {
-                table.retain(|row| row.step != end)?;
-            }
-        }
+        self.forget_end()?;
         self.metrics.append(row)?;
         if !monitors.columns.is_empty() {
             self.monitors.append(monitors)?;
@@ -128,12 +122,21 @@ impl Tables {
         self.show(row.step, scalars.chain(monitors))
     }
 
+    /// Drops the row that is there only because the run ended, once it has gone on.
+    pub(super) fn forget_end(&mut self) -> Result<(), FileError> {
+        if let Some(end) = self.end.take() {
+            for table in [&mut self.metrics, &mut self.monitors] {
+                table.retain(|row| row.step != end)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Appends what an evaluation measured.
     pub(super) fn evaluated(&mut self, row: Row) -> Result<(), FileError> {
-        let stays = |other: &Row| other.is_lasting() && other.step != row.step;
-        if self.basis.is_new() || !self.evaluations.iter().all(stays) {
-            self.epochs.retain(stays)?;
-            self.evaluations.retain(stays);
+        if !self.evaluations.iter().all(Row::is_lasting) {
+            self.epochs.retain(Row::is_lasting)?;
+            self.evaluations.retain(Row::is_lasting);
         }
         self.epochs.append(&row)?;
         self.basis.used()?;
@@ -181,6 +184,11 @@ impl Tables {
         let is_known = self.evaluations.iter().any(is_by_labels);
         let was_known = self.others.iter().any(is_by_labels);
         best(&self.evaluations, by).filter(|_| is_known || !was_known)
+    }
+
+    /// The same of the scores that are not compared any more.
+    pub(super) fn best_of_others(&self, by: &[&str]) -> Option<u64> {
+        best(&self.others, by)
     }
 
     /// Whether the best epoch so far cannot be compared with others.
@@ -270,16 +278,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::run::Columns;
-
-    fn row(epoch: Option<u64>, step: u64, columns: &[(&str, f64)]) -> Row {
-        let columns = Columns::of(columns.iter().copied());
-        Row {
-            epoch,
-            step,
-            columns,
-        }
-    }
+    use crate::run::row::row;
 
     #[test]
     fn labels_decide_before_ranks() {

@@ -18,6 +18,7 @@ use crate::source::storage::{Blob, Scanner};
 const MOST_LABEL_BYTES: u64 = 16 << 20;
 /// Unit of a tar file: a header, and what members and the end are filled up to.
 const BLOCK: u64 = 512;
+const BELOW: &str = "a class below 4294967295";
 const EXPECTED_CLASS: &str = "an integer or a name, as before it";
 const EXPECTED_FIELD: &str = "a JSON object whose field is an integer, a string or a boolean";
 
@@ -208,7 +209,7 @@ impl Samples<'_> {
             Some(Label::Number(..0)) => self.labels.push_number(None),
             Some(Label::Number(number)) => match u32::try_from(number) {
                 Ok(class) if class < u32::MAX => self.labels.push_number(Some(class)),
-                _ => return Err(self.bad_label(&image.name, number.to_string(), EXPECTED_CLASS)),
+                _ => return Err(self.bad_label(&image.name, number.to_string(), BELOW)),
             },
         }
         self.members.push(image);
@@ -226,7 +227,7 @@ impl Samples<'_> {
             })?;
         let Some(field) = self.field else {
             let text = String::from_utf8_lossy(&bytes);
-            let text = text.trim();
+            let text = text.trim_start_matches('\u{feff}').trim();
             return Ok((!text.is_empty()).then(|| match text.parse() {
                 Ok(number) => Label::Number(number),
                 Err(_) => Label::Word(text.to_owned()),

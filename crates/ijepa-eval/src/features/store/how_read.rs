@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ExtractConfig;
 
+/// Widths and heights of images, at which different margins show.
+const USUAL: [[usize; 2]; 4] = [[500, 375], [333, 500], [640, 640], [1000, 90]];
+
 /// All that decides what an encoder sees of an image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct HowRead {
@@ -30,6 +33,24 @@ impl HowRead {
         }
     }
 
+    /// Whether the same pixels come of images of usual sizes.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let named_alike = Self {
+            preprocess: other.preprocess.clone(),
+            ..self.clone()
+        };
+        let views = |how: &str| {
+            let how = how.parse::<Preprocess>().ok();
+            let view = |&[width, height]: &[usize; 2]| {
+                how.and_then(|how| how.view(width, height, self.image_size).ok())
+            };
+            USUAL.iter().map(view).collect::<Vec<_>>()
+        };
+        let seen = views(&self.preprocess);
+        let same = seen.iter().all(Option::is_some) && seen == views(&other.preprocess);
+        named_alike == *other && (self.preprocess == other.preprocess || same)
+    }
+
     /// `config` with images read so.
     pub(crate) fn apply(&self, mut config: ExtractConfig) -> Result<ExtractConfig, String> {
         let preprocess = self.preprocess.parse::<Preprocess>();
@@ -46,5 +67,28 @@ impl HowRead {
                 self.decoding.decode
             )),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn margins_that_cut_out_the_same_are_alike() {
+        let read = |preprocess: &str, side: usize| HowRead {
+            image_size: [side; 2],
+            preprocess: preprocess.to_owned(),
+            normalization: Normalization::IMAGENET,
+            decoding: Decoding::default(),
+            channels: 3,
+        };
+        // As a folder for `transformers` says it: 55 pixels of which 48 are kept.
+        let of_folder = format!("crop:{}", 55.0 / 48.0);
+        assert!(read("eval", 48).is_like(&read(&of_folder, 48)));
+        assert!(!read("eval", 224).is_like(&read(&of_folder, 224)));
+        assert!(!read("eval", 48).is_like(&read("squash", 48)));
+        assert!(!read("eval", 48).is_like(&read("eval", 56)));
+        assert!(read("none", 48).is_like(&read("none", 48)));
     }
 }

@@ -179,6 +179,7 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             tables.warned(step, warning)?;
         }
         // A best checkpoint stays that until there is one to compare it with.
+        folder.keep_also(tables.best_of_others(T::BEST_BY));
         let best = tables.best(T::BEST_BY);
         if best.is_some() || !tables.has_other_scores() {
             folder.point_best(best)?;

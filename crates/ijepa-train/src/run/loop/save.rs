@@ -73,6 +73,9 @@ impl<T: Task> Run<'_, '_, '_, T> {
             loader: Some(LoaderState::json(self.next_batch, &self.data)),
             ..TrainingState::default()
         };
+        if let Some(tables) = self.tables.as_mut().filter(|_| self.step > self.began) {
+            tables.forget_end()?;
+        }
         let snapshot = self.task.snapshot(state)?;
         self.folder.ensure_room(self.step, snapshot.bytes())?;
         let (folder, step, keep_last) = (self.folder, self.step, self.rhythm.keep_last);
