@@ -3,7 +3,7 @@
 import ijepa
 import numpy as np
 import pytest
-from conftest import WEIGHTS, answer
+from conftest import TINY_RUN, WEIGHTS, answer, run
 
 
 @pytest.mark.parametrize("pool", ["mean", "tokens"])
@@ -52,6 +52,20 @@ def test_arrays_have_the_features_of_the_files_that_hold_them(pictures, tmp_path
     floats = encoder.encode(pictures.astype(np.float32) / 255)
     np.testing.assert_allclose(floats, of_files, atol=0.05)
     assert not np.array_equal(floats, of_files)
+
+
+def test_bytes_are_taken_by_weights_that_were_trained_in_full_depth(pictures, tmp_path):
+    out = tmp_path / "deep"
+    deep = ["--set", "data.sixteen_bit=keep", "--max-steps", 2, "--out", out]
+    done = run(*TINY_RUN.split(), *deep)
+    assert done.returncode == 0, done.stderr
+    encoder = ijepa.load(out)
+    for images in (pictures[:3], pictures[:4]):
+        features = encoder.encode(images)
+        assert features.shape == (len(images), encoder.embed_dim)
+        # The same levels as floats, but for the rounding of resized bytes.
+        floats = encoder.encode(images.astype(np.float32) / 255)
+        np.testing.assert_allclose(features, floats, atol=0.05)
 
 
 def test_floats_that_need_no_resizing_are_taken_as_they_are():
