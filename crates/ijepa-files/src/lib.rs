@@ -119,6 +119,18 @@ pub fn create_folder<E: From<FileError>>(
     write_folder(path, fill)
 }
 
+/// Deletes a file, if it is there.
+///
+/// # Errors
+///
+/// [`FileError`] if it cannot be removed.
+pub fn remove_file(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(cannot("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Deletes a folder, which vanishes as a whole.
 ///
 /// # Errors

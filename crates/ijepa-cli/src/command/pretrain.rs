@@ -216,12 +216,12 @@ fn own_report(
     compute: &Compute,
 ) -> Report {
     let scores = summary.scores();
-    let logged = || summary.logged.as_ref()?.get("feature_std");
+    let logged = summary.logged.as_ref();
     let json = json!({
         "device": compute.spec.to_string(),
         "precision": compute.precision.name(),
         "rankme": scores.get("rankme"),
-        "feature_std": summary.signals.get("feature_std").or_else(logged),
+        "feature_std": logged.and_then(|row| row.get("feature_std")),
         "knn": scores.get("knn"),
         "probe": scores.get("probe"),
         "lidar": scores.get("lidar"),

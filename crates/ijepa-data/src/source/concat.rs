@@ -13,7 +13,8 @@ use crate::source::Source;
 /// The images of several sources, one after the other.
 ///
 /// If all of them name their classes, the classes are those of all, in byte-wise order; those of one
-/// source stay apart, also where two have the same name. If none does, labels are numbers and stay as they are. If only some do, there are no labels.
+/// source stay apart, also where two have the same name. If none does, labels are numbers and stay
+/// as they are. If only some do, there are no labels.
 ///
 /// # Examples
 ///

@@ -1,8 +1,7 @@
 //! Features of more images than memory holds, written to a file as they are computed.
 
 use std::{
-    fs,
-    io::{self, ErrorKind},
+    io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -11,7 +10,7 @@ use burn::tensor::Device;
 use ijepa_data::{Skipped, Source};
 use ijepa_model::{
     Pooling, VisionTransformer,
-    files::{FileError, cannot, write_bytes},
+    files::{FileError, cannot, remove_file, write_bytes},
 };
 
 use super::{
@@ -170,12 +169,7 @@ fn list_beside(path: &Path, skipped: &[Skipped]) -> Result<Option<PathBuf>, File
     }
     if skipped.is_empty() {
         // That of a file which had the name before.
-        return match fs::remove_file(&list) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(cannot("remove", &list)(error))
-            }
-            _ => Ok(None),
-        };
+        return remove_file(&list).map(|()| None);
     }
     let line = |image: &Skipped| format!("{},{}\n", image.index, image.to_csv());
     let lines: String = skipped.iter().map(line).collect();

@@ -34,14 +34,42 @@ pub fn evaluate(
     };
     let mut hits = Hits::default();
     let count = |logits: Vec<f32>, indices: &[usize]| {
-        let rows = logits.chunks_exact(logits.len() / indices.len());
-        for (row, &index) in rows.zip(indices) {
-            if let Some(label) = source.label(index) {
-                hits.count(place(row, label as usize));
-            }
-        }
+        let labels = indices.iter().map(|&index| source.label(index));
+        count_rows(&mut hits, &logits, labels);
         Ok::<_, ExtractError>(())
     };
     let skipped = stream(source, size, config, |_| (), compute, count)?;
     Ok((hits.accuracy(), skipped))
+}
+
+/// Counts the rows of `logits`, `[images, classes]`, that have a label.
+///
+/// Of equal logits the one of the lower class counts as larger.
+fn count_rows(hits: &mut Hits, logits: &[f32], labels: impl ExactSizeIterator<Item = Option<u32>>) {
+    let rows = logits.chunks_exact(logits.len() / labels.len());
+    for (row, label) in rows.zip(labels) {
+        if let Some(label) = label {
+            hits.count(place(row, label as usize));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rank_of_the_label_decides_and_ties_go_to_lower_classes() {
+        let values = [
+            [6.0, 5.0, 4.0, 3.0, 2.0, 1.0],
+            [1.0, 1.0, 1.0, 1.0, 1.0, 1.0],
+            [1.0, 1.0, 1.0, 1.0, 1.0, 1.0],
+            [6.0, 5.0, 4.0, 3.0, 2.0, 1.0],
+        ];
+        let labels = [Some(0), Some(4), Some(5), None];
+        let mut hits = Hits::default();
+        count_rows(&mut hits, &values.concat(), labels.into_iter());
+        let found = hits.accuracy();
+        assert_eq!((found.top1, found.top5), (100.0 / 3.0, 200.0 / 3.0));
+    }
 }

@@ -104,15 +104,14 @@ pub fn finetune(
                 if let Some(run) = begun_with_other(&encoder, [Some(folder.path()), run_of(path)]) {
                     return Err(FinetuneError::OtherEncoder { run });
                 }
-                folder.write(BEGUN_WITH, &format!("{encoder}\n"))?;
                 opened
             }
             None => {
-                folder.write(BEGUN_WITH, &format!("{encoder}\n"))?;
                 let learner = checkpoint::learner(plan, plan.trainable(fresh), device);
                 (learner, TrainingState::default())
             }
         };
+        folder.write(BEGUN_WITH, &format!("{encoder}\n"))?;
         let task = FineTuning {
             plan,
             data,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{StudyError, training::Training};
 use crate::{
     Error, ExtractError,
-    features::{ExtractConfig, Features, extract},
+    features::{ExtractConfig, Features, extract, weights_digest},
     knn::{KnnConfig, NEIGHBOURS, check_task, knn},
     labels::check_class_names,
     logistic::{LogisticConfig, logistic},
@@ -129,23 +129,27 @@ pub(super) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// What measure number `column` finds; `folder` is that of the run, `recipe` its recipe.
+    /// What measure number `column`, whose key is `key`, finds; `folder` is that of the run, `recipe`
+    /// its recipe.
     pub(super) fn score(
         &mut self,
         column: usize,
+        key: &str,
         encoder: &VisionTransformer,
         recipe: &Recipe,
         folder: &Path,
     ) -> Result<Score, StudyError> {
-        let measure = &self.measures[column];
-        let task = &measure.task;
-        let accuracy = match measure.metric {
+        let Measure { metric, task } = &self.measures[column];
+        let accuracy = match metric {
             Metric::Neighbours => return Ok(self.neighbours(column, encoder, recipe)?),
             Metric::LowShotLinear => self.low_shot_linear(encoder, task)?,
             Metric::Linear => self.linear(encoder, task)?,
             Metric::LowShotFineTuning => {
+                let name = format!("{key} {}", weights_digest(encoder));
+                let name = blake3::hash(name.as_bytes()).to_hex();
+                let folder = folder.join(format!("finetune-{}", &name[..16]));
                 self.training
-                    .fine_tune(encoder, measure, self.extract, recipe, folder)?
+                    .fine_tune(encoder, task, self.extract, recipe, &folder)?
             }
         };
         Ok(Score {

@@ -106,10 +106,10 @@ impl Study {
     /// and compares.
     ///
     /// What is finished is kept: the same call goes on where an earlier one stopped, and one with
-    /// more variants or seeds, or of the paper with more measures, adds theirs. Runs go seed by seed, so that what there is
-    /// at any time is a fair table. Rows of the paper share the runs of other tables in `out`.
-    /// `options` gives loader threads and the flag to stop; each run of this call is handed to
-    /// `on_run`.
+    /// more variants or seeds, or of the paper with more measures, adds theirs. Runs go seed by seed,
+    /// so that what there is at any time is a fair table. Rows of the paper share the runs of other
+    /// tables in `out`. `options` gives loader threads and the flag to stop; each run of this call is
+    /// handed to `on_run`.
     ///
     /// # Errors
     ///

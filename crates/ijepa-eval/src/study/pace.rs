@@ -1,17 +1,12 @@
 //! What an image costs each variant, so that all get the same time or the same arithmetic.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::{self, ErrorKind},
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
-use ijepa_model::files::{cannot, write_bytes};
+use ijepa_model::files::write_bytes;
 use ijepa_train::{PretrainPlan, scaling::Workload};
 use serde::{Deserialize, Serialize};
 
-use super::{NamedSource, Study, StudyError, training::Training, variant};
+use super::{NamedSource, Study, StudyError, run::read, training::Training, variant};
 
 /// Where paces are remembered, among the runs: what goes on has to be as long as it began.
 const FILE: &str = "paces.json";
@@ -95,13 +90,7 @@ impl Lengths {
     ) -> Result<Self, StudyError> {
         let plans: Vec<&PretrainPlan> = plans.iter().map(|plans| &plans[0]).collect();
         let path = out.join(FILE);
-        let mut known: BTreeMap<String, Pace> = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(io::Error::from)
-                .map_err(cannot("read", &path))?,
-            Err(error) if error.kind() == ErrorKind::NotFound => BTreeMap::new(),
-            Err(error) => return Err(cannot("read", &path)(error).into()),
-        };
+        let mut known: BTreeMap<String, Pace> = read(&path)?;
         let timed = study.equal == Equal::Minutes;
         let mut speeds = vec![Vec::new(); plans.len()];
         let is_new = |variant: usize| {

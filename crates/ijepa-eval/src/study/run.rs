@@ -8,7 +8,7 @@ use std::{
 
 use ijepa_model::files::{FileError, cannot, write_bytes};
 use ijepa_train::{PretrainPlan, Recipe, recipe::diff};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     NamedSource, Outcome, StudyError,
@@ -172,8 +172,8 @@ impl Run<'_> {
         self.keep(&kept)?;
         for column in missing {
             if let Some(encoder) = &trained.encoder {
-                let score = judge.score(column, encoder, plan.recipe(), &self.folder)?;
                 let key = self.keys[column].clone();
+                let score = judge.score(column, &key, encoder, plan.recipe(), &self.folder)?;
                 if let Some(report) = kept.reports.get_mut(&self.until) {
                     report.scores.insert(key, score);
                 }
@@ -243,12 +243,12 @@ impl Run<'_> {
 }
 
 /// What was written, or nothing if nothing was.
-fn read(path: &Path) -> Result<Kept, FileError> {
+pub(super) fn read<T: DeserializeOwned + Default>(path: &Path) -> Result<T, FileError> {
     match fs::read(path) {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map_err(io::Error::from)
             .map_err(cannot("read", path)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Kept::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(T::default()),
         Err(error) => Err(cannot("read", path)(error)),
     }
 }

@@ -11,10 +11,10 @@ use ijepa_train::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Measure, StudyError};
+use super::{StudyError, Task};
 use crate::{
     Error,
-    features::{ExtractConfig, weights_digest},
+    features::ExtractConfig,
     finetune::{FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, finetune},
 };
 
@@ -161,32 +161,26 @@ impl Training<'_> {
                 run: out.to_owned(),
             });
         }
-        // A single step took all the time.
-        let whole = summary.images as f64 / summary.elapsed.as_secs_f64();
-        let speed = Some(summary.images_per_s).filter(|it| it.is_finite() && *it > 0.0);
-        Ok(speed.unwrap_or(whole))
+        Ok(summary.images_per_s)
     }
 
     /// Top-1 accuracy in percent, as `ijepa finetune --protocol lowshot-1pct` with the changes of
-    /// [`SMALL_FINETUNING`], in the folder inside that of the run that belongs to measure and encoder.
+    /// [`SMALL_FINETUNING`], in a folder of its own.
     pub(super) fn fine_tune(
         &self,
         encoder: &VisionTransformer,
-        measure: &Measure,
+        task: &Task,
         extract: &ExtractConfig,
         recipe: &Recipe,
         folder: &Path,
     ) -> Result<f64, StudyError> {
         let failed = |error: FinetuneError| StudyError::Eval(Error::from(error));
-        let (train, test) = (&measure.task.train.1, &measure.task.test.1);
+        let (train, test) = (&task.train.1, &task.test.1);
         let data = FinetuneData::new(Arc::clone(train), Arc::clone(test)).map_err(failed)?;
         let settings = small_finetuning(train.len(), recipe).map_err(|e| failed(e.into()))?;
         let plan = FinetunePlan::new(settings, encoder.config(), &data).map_err(failed)?;
         let fresh = plan.classifier(encoder.clone(), extract.normalization, &data);
-        let key = format!("{} {}", measure.key(extract), weights_digest(encoder));
-        let key = blake3::hash(key.as_bytes()).to_hex();
-        let folder = folder.join(format!("finetune-{}", &key[..16]));
-        let run = Folder::open(&folder).map_err(|e| failed(e.into()))?;
+        let run = Folder::open(folder).map_err(|e| failed(e.into()))?;
         let fresh = fresh.map_err(failed)?;
         let found = finetune(
             &plan,
@@ -202,7 +196,7 @@ impl Training<'_> {
             Some(accuracy) if !summary.run.interrupted => Ok(accuracy.top1),
             _ => Err(StudyError::Interrupted {
                 step: summary.run.steps,
-                run: folder,
+                run: folder.to_owned(),
             }),
         }
     }

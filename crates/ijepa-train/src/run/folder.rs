@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, File},
-    io::ErrorKind,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -13,8 +12,8 @@ use std::{
 use ijepa_model::{
     CheckpointError,
     files::{
-        cannot, clean_up, ensure_room, link_target, point_link, remove_folder, write_bytes,
-        write_folder,
+        cannot, clean_up, ensure_room, link_target, point_link, remove_file, remove_folder,
+        write_bytes, write_folder,
     },
 };
 
@@ -134,13 +133,7 @@ impl Folder {
         if self.ranks.rank() > 0 {
             return Ok(());
         }
-        let path = self.path.join(name);
-        match fs::remove_file(&path) {
-            Err(why) if why.kind() != ErrorKind::NotFound => {
-                Err(cannot("remove", &path)(why).into())
-            }
-            _ => Ok(()),
-        }
+        Ok(remove_file(&self.path.join(name))?)
     }
 
     /// Has `fill` write the checkpoint of `step` completed steps into an empty folder and keeps

@@ -1,6 +1,9 @@
 //! `ijepa data stats`: what a data set is made of.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use ijepa_data::{Source, Spread, Statistics, StatisticsConfig};
@@ -75,10 +78,12 @@ impl Stats {
 
     fn report(&self, source: &dyn Source, found: &Statistics) -> Report {
         let names = source.classes();
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for name in names {
+            *counts.entry(name).or_default() += 1;
+        }
         let name = |label: &u32| match names.get(*label as usize) {
-            Some(name) if names.iter().filter(|it| *it == name).count() > 1 => {
-                format!("{name} ({label})")
-            }
+            Some(name) if counts[name.as_str()] > 1 => format!("{name} ({label})"),
             Some(name) => name.clone(),
             None => label.to_string(),
         };
