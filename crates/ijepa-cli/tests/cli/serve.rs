@@ -117,15 +117,14 @@ fn answers_are_the_features_of_embed_and_a_signal_ends_the_service() {
 #[test]
 fn a_second_signal_ends_the_service_at_once() {
     let (mut running, address) = start();
-    // Whoever answers has long listened for signals.
-    let mut healthy = TcpStream::connect(&address).unwrap();
-    healthy
-        .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        .unwrap();
-    healthy.read_to_end(&mut Vec::new()).unwrap();
     let mut half = TcpStream::connect(address).unwrap();
-    half.write_all(b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab")
-        .unwrap();
+    let head =
+        "POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
+    half.write_all(head.as_bytes()).unwrap();
+    // Whoever asks for the rest has long listened for signals, and waits for what never comes.
+    let mut asked = [0; 12];
+    half.read_exact(&mut asked).unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100");
     let process = running.0.id().to_string();
     // The service listens for the second one only when the first has come.
     let code = loop {
