@@ -164,11 +164,16 @@ fn draw_features(
 }
 
 fn open(spec: &str) -> Result<Arc<dyn Source>, Box<dyn Error>> {
-    Ok(Arc::from(spec.parse::<DataSpec>()?.open()?))
+    Ok(spec.parse::<DataSpec>()?.open()?)
 }
 
 /// The encoder beside random weights and pixels, in pictures and on every task.
-fn compare(plan: &PretrainPlan, out: &Path, device: &Device) -> Result<(), Box<dyn Error>> {
+fn compare(
+    plan: &PretrainPlan,
+    out: &Path,
+    [train, test]: [usize; 2],
+    device: &Device,
+) -> Result<(), Box<dyn Error>> {
     let initialization = plan.recipe().initialization();
     let untrained = plan.model().encoder.init_with(initialization, device);
     // Read back what was written: this is what any other program would load.
@@ -183,7 +188,7 @@ fn compare(plan: &PretrainPlan, out: &Path, device: &Device) -> Result<(), Box<d
     for task in TASKS {
         let images =
             |n: usize, seed: u64| open(&format!("scenes:kind={task},n={n},size=32,seed={seed}"));
-        let (train, test) = (images(4000, 3)?, Some(images(1000, 4)?));
+        let (train, test) = (images(train, 3)?, Some(images(test, 4)?));
         let evaluation = EpochEvaluation::new(train, test, ExtractConfig::default(), device);
         let found = evaluation.baselines(&trained, &untrained, &AtomicBool::new(false))?;
         println!("\n{task}\n{}", found.ok_or("there are test images")?);
@@ -250,5 +255,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     if folder {
         return Ok(());
     }
-    compare(&plan, Path::new(&out), &device)
+    // A trial of a few steps is judged by fewer images.
+    let images = match max_steps {
+        Some(_) => [400, 100],
+        None => [4000, 1000],
+    };
+    compare(&plan, Path::new(&out), images, &device)
 }

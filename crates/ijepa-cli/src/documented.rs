@@ -87,6 +87,8 @@ fn calls(block: &str) -> Vec<Vec<String>> {
     }
     let script = format!("{STUBS}\n{block}\n");
     let mut bash = Command::new("bash");
+    // Of these two it would speak itself.
+    bash.env("LC_ALL", "C").env_remove("BASH_ENV");
     let bash = bash.args(["-c", &script]).current_dir(scratch.path());
     let output = bash.output().unwrap();
     let problems = String::from_utf8_lossy(&output.stderr);

@@ -15,8 +15,8 @@ use std::{
 use ijepa_testkit::device_name;
 use serde_json::Value;
 use support::{
-    Background, Run, binary, checkpoints, finished, golden, ijepa, json, metrics, tensors, tiny_on,
-    words,
+    Background, Run, binary, checkpoints, finished, golden, ijepa, json, metrics, send, tensors,
+    tiny_on, words,
 };
 
 const SCENES: &str = "scenes:n=48,size=32";
@@ -88,7 +88,7 @@ fn images(folder: &Path) -> PathBuf {
 }
 
 /// The process of a rank of a job on this machine.
-fn process_of(job: u32, rank: usize) -> Option<String> {
+fn process_of(job: u32, rank: usize) -> Option<u32> {
     let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let found = processes.filter(|process| {
         let read = |name: &str| fs::read(process.path().join(name)).unwrap_or_default();
@@ -99,8 +99,7 @@ fn process_of(job: u32, rank: usize) -> Option<String> {
                 .split(|&byte| byte == 0)
                 .any(|it| it == variable.as_bytes())
     });
-    let found = found.last()?;
-    Some(found.file_name().into_string().unwrap())
+    found.last()?.file_name().to_str()?.parse().ok()
 }
 
 /// A job that goes on until it is ended.
@@ -111,11 +110,6 @@ fn endless(size: usize, data: &str, run: &Path, more: &str) -> Background {
     let mut job = Background::spawn(command);
     job.wait_until(|| run.join("checkpoints/step-4").exists());
     job
-}
-
-fn send(signal: &str, process: &str) {
-    let sent = Command::new("kill").args([signal, process]).status();
-    assert!(sent.unwrap().success());
 }
 
 /// The run goes on with one process as if nothing had happened.
@@ -259,7 +253,7 @@ fn a_request_to_one_process_stops_all_with_a_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     let job = endless(3, SCENES, &run, "");
-    send("-TERM", &process_of(job.id(), 2).unwrap());
+    send("-TERM", process_of(job.id(), 2).unwrap());
     let (status, said) = job.end();
     assert_eq!(status.code(), Some(130), "{said}");
     let told = said
@@ -274,7 +268,7 @@ fn a_process_that_is_killed_ends_all() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     let job = endless(2, SCENES, &run, "");
-    send("-KILL", &process_of(job.id(), 1).unwrap());
+    send("-KILL", process_of(job.id(), 1).unwrap());
     let (status, said) = job.end();
     assert!(!status.success(), "{said}");
     check_goes_on(SCENES, &run);

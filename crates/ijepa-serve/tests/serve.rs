@@ -264,7 +264,7 @@ mod serve {
         let config = ServeConfig {
             // Longer than anybody would wait for this test.
             arrival: Duration::from_secs(1 << 20),
-            last_call: Duration::from_millis(100),
+            last_call: Duration::from_secs(2),
             ..ServeConfig::default()
         };
         let (embed, was_asked, go) = held();
@@ -276,8 +276,13 @@ mod serve {
             stream
         };
         let _half_a_head = half("POST /embed HTTP/1.1\r\nHost: x\r\n");
-        let mut half_a_body =
-            half("POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab");
+        let mut half_a_body = half(
+            "POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n",
+        );
+        // It is waited for once it was asked for the rest.
+        let mut asked = [0; 25];
+        half_a_body.read_exact(&mut asked).unwrap();
+        assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
         let whole = spawn(move || ask(address, "POST /embed", &png(2, 2, [0; 3])));
         was_asked.recv().unwrap();
         let stopping = spawn(move || running.stop());

@@ -9,7 +9,7 @@ use std::{
 use ijepa_testkit::device_name;
 use serde_json::Value;
 
-use crate::support::{Features, ijepa, path_text, text};
+use crate::support::{Features, ijepa, path_text, send, text};
 
 /// A random encoder, the same at every start.
 const MODEL: [&str; 6] = [
@@ -102,11 +102,7 @@ fn answers_are_the_features_of_embed_and_a_signal_ends_the_service() {
 
     #[cfg(unix)]
     {
-        let process = running.0.id().to_string();
-        Command::new("kill")
-            .args(["-TERM", &process])
-            .status()
-            .unwrap();
+        send("-TERM", running.0.id());
         assert!(running.0.wait().unwrap().success());
     }
     #[cfg(not(unix))]
@@ -125,18 +121,13 @@ fn a_second_signal_ends_the_service_at_once() {
     let mut asked = [0; 12];
     half.read_exact(&mut asked).unwrap();
     assert_eq!(&asked, b"HTTP/1.1 100");
-    let process = running.0.id().to_string();
     // The service listens for the second one only when the first has come.
-    let code = loop {
-        Command::new("kill")
-            .args(["-TERM", &process])
-            .output()
-            .unwrap();
-        if let Some(status) = running.0.try_wait().unwrap() {
-            break status.code();
-        }
-        std::thread::yield_now();
-    };
+    let script = "while kill -TERM $0; do :; done";
+    let mut sender = Command::new("sh");
+    sender.args(["-c", script, &running.0.id().to_string()]);
+    let mut sender = sender.stderr(Stdio::null()).spawn().unwrap();
+    let code = running.0.wait().unwrap().code();
+    sender.wait().unwrap();
     assert_eq!(code, Some(130));
 }
 

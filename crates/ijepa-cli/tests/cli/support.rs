@@ -144,6 +144,10 @@ impl Background {
         let deadline = Instant::now() + PATIENCE;
         while !done() {
             if let Some(status) = self.0.try_wait().unwrap() {
+                // It may have done it since it was asked.
+                if done() {
+                    return;
+                }
                 panic!("the process ended too early with {status}: {}", self.said());
             }
             assert!(Instant::now() < deadline, "the process takes too long");
@@ -170,6 +174,14 @@ impl Background {
         }
         said
     }
+}
+
+/// Sends a signal, such as `-TERM`, by the shell's own command: not every system has a program.
+pub(crate) fn send(signal: &str, process: u32) {
+    let script = ["-c", "kill \"$@\"", "sh", signal];
+    let mut sent = Command::new("sh");
+    let status = sent.args(script).arg(process.to_string()).status();
+    assert!(status.unwrap().success());
 }
 
 impl Drop for Background {

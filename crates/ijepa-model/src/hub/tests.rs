@@ -150,7 +150,11 @@ fn an_encoder_is_loaded_by_its_name() {
             .map(|(file, content)| (*file, content.as_slice())),
     );
     // In a process of its own, which has the variables of the environment for itself.
-    let child = Command::new(env::current_exe().unwrap())
+    let mut child = Command::new(env::current_exe().unwrap());
+    for name in ["HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE"] {
+        child.env_remove(name);
+    }
+    let child = child
         .args(["--exact", "hub::tests::an_encoder_is_loaded_by_its_name"])
         .envs([(CHILD, "1"), ("HF_ENDPOINT", case.server.url())])
         .env("HF_HOME", case.folder.path())

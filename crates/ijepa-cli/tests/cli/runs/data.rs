@@ -86,7 +86,7 @@ fn a_folder_that_is_away_for_a_moment_is_waited_for() {
     fs::rename(&away, &data).unwrap();
     let before = logged();
     process.wait_until(|| logged() > before + 10);
-    send("-TERM", &process);
+    send("-TERM", process.id());
     let (status, message) = process.end();
     assert_eq!(status.code(), Some(130), "{message}");
     assert!(!run.join("skipped.csv").exists());
@@ -108,7 +108,7 @@ fn ctrl_c_ends_waiting_for_data() {
         let away = data.with_extension("away");
         fs::rename(&data, &away).unwrap();
         sleep(Duration::from_millis(300));
-        send("-TERM", &process);
+        send("-TERM", process.id());
         let (status, message) = process.end();
         assert_eq!(status.code(), Some(130), "{message}");
         let last = steps(&run, "metrics.csv").pop();

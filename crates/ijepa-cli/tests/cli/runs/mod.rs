@@ -17,7 +17,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 use crate::support::{
-    Background, command, f32s, golden, ijepa, json, path_text, text, tiny_on, words,
+    Background, command, f32s, golden, ijepa, json, path_text, send, text, tiny_on, words,
 };
 
 /// A command that trains.
@@ -111,10 +111,4 @@ fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     }
     found.sort();
     found
-}
-
-fn send(signal: &str, process: &Background) {
-    let id = process.id().to_string();
-    let sent = Command::new("kill").args([signal, &id]).status();
-    assert!(sent.unwrap().success());
 }
