@@ -42,17 +42,7 @@ impl Classifier {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Device::flex().autodiff();
     // VisionTransformer::from_pretrained("weights.pth.tar", &device)? loads trained weights.
-    let backbone = VisionTransformerConfig {
-        image_size: [32, 32],
-        patch_size: 4,
-        in_chans: 3,
-        embed_dim: 64,
-        depth: 2,
-        num_heads: 2,
-        mlp_ratio: 4.0,
-        drop_path: 0.0,
-        layer_norm_eps: 1e-6,
-    };
+    let backbone = VisionTransformerConfig::new([32, 32], 4, 64, 2, 2);
     let mut model = Classifier::new(backbone.init(&device), &device);
 
     let spec: DataSpec = "scenes:kind=texture,n=64,size=32".parse()?;

@@ -72,17 +72,7 @@ impl Predictor for CrossAttention {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Device::flex().autodiff();
-    let config = VisionTransformerConfig {
-        image_size: [32, 32],
-        patch_size: 4,
-        in_chans: 3,
-        embed_dim: 64,
-        depth: 2,
-        num_heads: 2,
-        mlp_ratio: 4.0,
-        drop_path: 0.0,
-        layer_norm_eps: 1e-6,
-    };
+    let config = VisionTransformerConfig::new([32, 32], 4, 64, 2, 2);
     let init = Initialization {
         scheme: InitScheme::FanIn,
         ..Initialization::default()

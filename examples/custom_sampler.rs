@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
 
     let spec: DataSpec = "scenes:n=64,size=32".parse()?;
-    let source = Arc::from(spec.open()?);
+    let source = spec.open()?;
     let recipe = Recipe::preset("scenes_vit_nano")?;
     let plan = PretrainPlan::new(recipe, 64)?.with_sampler(Arc::new(sampler));
     let folder = std::env::temp_dir().join(format!("ijepa-halves-{}", std::process::id()));

@@ -7,10 +7,10 @@
 //! Prints:  the size of the features and the two most similar images
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use ijepa_data::DataSpec;
-use ijepa_eval::ExtractConfig;
-use ijepa_model::{Checkpoint, Pooling, VisionTransformerConfig};
+use ijepa_eval::{ExtractConfig, extract};
+use ijepa_model::{Checkpoint, VisionTransformerConfig};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -18,50 +18,48 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (encoder, config) = match arguments.next() {
         Some(weights) => {
             let checkpoint = Checkpoint::open(weights)?;
-            (
-                checkpoint.feature_encoder(&device)?,
-                ExtractConfig::of(&checkpoint),
-            )
+            for warning in &checkpoint.warnings {
+                println!("{warning}");
+            }
+            // Statistics, sizes and decoding are those that the weights were trained with.
+            let config = ExtractConfig::of(&checkpoint);
+            (checkpoint.feature_encoder(&device)?, config)
         }
         None => {
             let config = VisionTransformerConfig::variant("vit_ti16")?.with_image_size([64, 64]);
             (config.init(&device), ExtractConfig::default())
         }
     };
-    let [height, width] = encoder.config().image_size;
     let spec = arguments
         .next()
         .unwrap_or_else(|| "scenes:n=16,size=64".to_owned());
     let source = spec.parse::<DataSpec>()?.open()?;
 
-    let mut features = Vec::new();
-    for index in 0..source.len() {
-        let image = config
-            .preprocess
-            .apply(&source.read(index)?, [height, width])?;
-        let pixels = image.pixels();
-        let image = config
-            .normalization
-            .images(pixels, [1, height, width], &device);
-        features.push(encoder.forward_pooled(image, Pooling::Mean));
+    let found = extract(&encoder, source.as_ref(), &config, &device)?;
+    for skipped in &found.skipped {
+        println!("left out: {}: {}", skipped.path, skipped.why);
     }
-    let features: Tensor<2> = Tensor::cat(features, 0);
-    println!("{:?} features", features.dims());
+    let features = &found.features;
+    println!(
+        "{} features of {} values",
+        features.images(),
+        features.dim()
+    );
 
-    let unit = features.clone() / features.square().sum_dim(1).sqrt();
-    let cosines = unit.clone().matmul(unit.transpose());
-    let cosines: Vec<f32> = cosines.into_data().convert::<f32>().try_into_vec()?;
-    let pairs = (0..source.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
-    let closest = pairs.max_by(|(a, b), (c, d)| {
-        cosines[a * source.len() + b].total_cmp(&cosines[c * source.len() + d])
-    });
+    let pairs = (0..features.images()).flat_map(|a| (0..a).map(move |b| (a, b)));
+    let cosine = |(a, b): (usize, usize)| cosine(features.row(a), features.row(b));
+    let closest = pairs.max_by(|&one, &other| cosine(one).total_cmp(&cosine(other)));
     if let Some((a, b)) = closest {
-        let cosine = cosines[a * source.len() + b];
+        let [first, second] = [a, b].map(|row| source.name(found.indices[row]));
         println!(
-            "most similar: {} and {} (cosine {cosine:.3})",
-            source.name(a),
-            source.name(b)
+            "most similar: {first} and {second} (cosine {:.3})",
+            cosine((a, b))
         );
     }
     Ok(())
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }

@@ -73,7 +73,7 @@ pub fn read_source(source: &dyn Source) {
     for index in 0..source.len().min(FIRST) {
         let _ = (source.name(index), source.file(index), source.label(index));
         if let Ok(Fetched::Pixels(image)) = source.fetch(index, &mut buffer) {
-            assert_eq!(image.pixels().len(), image.width() * image.height() * 3);
+            assert_eq!(image.bytes().len(), image.width() * image.height() * 3);
         }
     }
     let _ = (source.notes(), source.layout(), source.classes());

@@ -80,10 +80,6 @@ impl Source for Only {
         1
     }
 
-    fn label(&self, _: usize) -> Option<u32> {
-        None
-    }
-
     fn name(&self, _: usize) -> String {
         "input".to_owned()
     }
@@ -91,9 +87,5 @@ impl Source for Only {
     fn fetch(&self, _: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         buffer.clone_from(&self.0);
         Ok(Fetched::File)
-    }
-
-    fn classes(&self) -> &[String] {
-        &[]
     }
 }

@@ -78,7 +78,7 @@ impl Loader {
             let specs = specs.map(|spec| spec.to_string_lossy().parse::<DataSpec>());
             let specs = specs.collect::<Result<Vec<_>, _>>().or_raise()?;
             let source = DataSpec::open_all(&specs, IndexCache::of_user().as_ref());
-            let source: Arc<dyn Source> = source.or_raise()?.into();
+            let source = source.or_raise()?;
             ijepa_data::check_channels(source.as_ref(), decoding).or_raise()?;
             let batches = ijepa_data::Loader::new(Arc::clone(&source), config).or_raise()?;
             Ok(Self {
@@ -175,16 +175,13 @@ impl Loader {
 /// What a recipe says of batches.
 fn of_recipe(recipe: &Recipe) -> PyResult<LoaderConfig> {
     Ok(LoaderConfig {
-        batch_size: recipe.run.batch_size,
-        places: None,
         seed: recipe.run.seed,
-        start_step: 0,
         workers: 0,
-        augment: recipe.augment().or_raise()?,
         max_bad_fraction: recipe.data.max_bad_fraction,
         reading: Reading {
-            decoding: recipe.data.decoding(),
+            decoding: recipe.data.channel_decoding(),
             ..Reading::default()
         },
+        ..LoaderConfig::new(recipe.run.batch_size, recipe.augment().or_raise()?)
     })
 }

@@ -263,11 +263,7 @@ fn fine_tuning(error: &FinetuneError) -> u8 {
         | FinetuneError::Rank { .. }
         | FinetuneError::Colors { .. }
         | FinetuneError::Batch { .. } => exit_code::RECIPE,
-        FinetuneError::Unlabelled { .. }
-        | FinetuneError::FewerImages { .. }
-        | FinetuneError::OtherClasses { .. }
-        | FinetuneError::UnknownClass { .. }
-        | FinetuneError::Data(_) => exit_code::DATA,
+        FinetuneError::Data(_) => exit_code::DATA,
         FinetuneError::Checkpoint(_) | FinetuneError::OtherEncoder { .. } => exit_code::CHECKPOINT,
         FinetuneError::Evaluate(ExtractError::NotFinite { .. }) => exit_code::DIVERGED,
         FinetuneError::Evaluate(error) => extraction(error),

@@ -18,8 +18,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::metadata::Orientation as Turn;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
+pub(crate) use fit::as_asked;
 pub use fit::check_channels;
-pub(crate) use fit::in_depth;
 pub use options::{Decode, Decoding, Orientation, SixteenBit};
 
 use crate::error::{Cause, DataError, ImageError};

@@ -5,16 +5,16 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use crate::error::DataError;
-use crate::image::RgbImage8;
+use crate::image::Image;
 use crate::source::is_url;
 
 /// What [`Source::fetch`](crate::Source::fetch) has got of an image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Fetched {
     /// An image file, in the buffer; [`decode`](crate::decode) makes pixels of it.
     File,
-    /// Pixels; nothing is left to decode.
-    Pixels(RgbImage8),
+    /// Pixels, bytes of colours or channels in full depth; nothing is left to decode.
+    Pixels(Image),
 }
 
 /// Why an image could not be fetched, by what is to be done about it.

@@ -149,7 +149,7 @@ fn add_first(hasher: &mut Hasher, source: &dyn Source) {
         Ok(Fetched::Pixels(image)) => {
             let size = format!("{}x{}", image.width(), image.height());
             add(hasher, size.as_bytes());
-            add(hasher, image.pixels());
+            add(hasher, &image.bytes());
         }
         Ok(Fetched::File) => add(hasher, &file),
         // Whoever needs it will say so.
@@ -176,20 +176,12 @@ mod tests {
             self.0.len()
         }
 
-        fn label(&self, _: usize) -> Option<u32> {
-            None
-        }
-
         fn name(&self, index: usize) -> String {
             self.0[index].clone()
         }
 
         fn fetch(&self, _: usize, _: &mut Vec<u8>) -> Result<Fetched, FetchError> {
             unreachable!("names are enough")
-        }
-
-        fn classes(&self) -> &[String] {
-            &[]
         }
     }
 

@@ -1,22 +1,15 @@
 //! Images from disk to bytes for I-JEPA: sources, decoding, crops, deterministic loading.
 //!
 //! ```
-//! use std::sync::Arc;
-//! use ijepa_data::{Augment, DataSpec, Loader, LoaderConfig, Reading};
+//! use ijepa_data::{Augment, DataSpec, Loader, LoaderConfig};
 //!
 //! // Rendered images need no download; a folder would be "folder:imagenet/train".
 //! let spec: DataSpec = "scenes:kind=texture,n=256,size=32".parse()?;
 //! let config = LoaderConfig {
-//!     batch_size: 32,
-//!     places: None,
-//!     seed: 0,
-//!     start_step: 0,
 //!     workers: 2,
-//!     augment: Augment { size: [24, 24], ..Augment::default() },
-//!     max_bad_fraction: 0.01,
-//!     reading: Reading::default(),
+//!     ..LoaderConfig::new(32, Augment { size: [24, 24], ..Augment::default() })
 //! };
-//! let mut loader = Loader::new(Arc::from(spec.open()?), config)?;
+//! let mut loader = Loader::new(spec.open()?, config)?;
 //! let batch = loader.next_batch()?;
 //! assert_eq!(batch.images.len(), 32 * 24 * 24 * 3); // [batch, height, width, 3]
 //! # Ok::<(), ijepa_data::DataError>(())
@@ -67,6 +60,7 @@ mod pack;
 mod pixel_map;
 mod preprocess;
 mod reading;
+mod rect;
 mod resize;
 mod rng;
 mod source;
@@ -91,7 +85,8 @@ pub use order::{Layout, epoch_order, sample};
 pub use pack::{PackConfig, PackError, PackFormat, Packed, Shrink, pack};
 pub use preprocess::{Preprocess, to_chw_f32};
 pub use reading::{Costs, ImageReader, Reading, Retry, in_order};
-pub use resize::{CropBox, CropRect, Filter, crop, crop_resize, resize};
+pub use rect::{CropBox, CropRect, crop};
+pub use resize::{Filter, crop_resize, resize};
 pub use rng::{Purpose, SampleRng, normal, sample_rng, unit};
 pub use source::{
     Background, CifarSource, ConcatSource, FolderForm, FolderSource, IMAGE_EXTENSIONS, IndexCache,
@@ -106,3 +101,7 @@ pub use transform::{
 };
 pub use verify::verify;
 pub use view::View;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -42,6 +42,23 @@ pub struct LoaderConfig<T = Augment> {
     pub reading: Reading,
 }
 
+impl<T> LoaderConfig<T> {
+    /// Whole batches from the first step on, by seed 0, with four threads; one image in a hundred
+    /// may be unreadable.
+    pub fn new(batch_size: usize, augment: T) -> Self {
+        Self {
+            batch_size,
+            places: None,
+            seed: 0,
+            start_step: 0,
+            workers: 4,
+            augment,
+            max_bad_fraction: 0.01,
+            reading: Reading::default(),
+        }
+    }
+}
+
 /// The images of one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -80,21 +97,14 @@ pub struct Batch {
 /// # Examples
 ///
 /// ```
-/// use std::sync::Arc;
-/// use ijepa_data::{Augment, DataSpec, Loader, LoaderConfig, Reading};
+/// use ijepa_data::{Augment, DataSpec, Loader, LoaderConfig};
 ///
 /// let spec: DataSpec = "scenes:n=64,size=32".parse()?;
 /// let config = LoaderConfig {
-///     batch_size: 16,
-///     places: None,
-///     seed: 0,
-///     start_step: 0,
 ///     workers: 2,
-///     augment: Augment { size: [24, 24], ..Augment::default() },
-///     max_bad_fraction: 0.01,
-///     reading: Reading::default(),
+///     ..LoaderConfig::new(16, Augment { size: [24, 24], ..Augment::default() })
 /// };
-/// let mut loader = Loader::new(Arc::from(spec.open()?), config)?;
+/// let mut loader = Loader::new(spec.open()?, config)?;
 /// assert_eq!(loader.steps_per_epoch(), 4);
 /// let batch = loader.next_batch()?;
 /// assert_eq!(batch.images.len(), 16 * 24 * 24 * 3);

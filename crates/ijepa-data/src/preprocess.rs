@@ -4,7 +4,8 @@ use std::str::FromStr;
 
 use crate::error::{DataError, ImageError};
 use crate::image::RgbImage8;
-use crate::resize::{CropRect, Filter};
+use crate::rect::CropRect;
+use crate::resize::Filter;
 use crate::view::View;
 
 /// How an image gets the model's size.

@@ -13,7 +13,7 @@ pub use ahead::in_order;
 pub use meter::Costs;
 pub use retry::Retry;
 
-use crate::decode::{Decoding, decode_part, guard, in_depth};
+use crate::decode::{Decoding, as_asked, decode_part, guard};
 use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
 use crate::image::Image;
@@ -84,7 +84,7 @@ impl FetchedImage {
     /// Bytes that it holds.
     pub(crate) fn bytes(&self) -> u64 {
         let pixels = match &self.fetched {
-            Fetched::Pixels(image) => image.pixels().len(),
+            Fetched::Pixels(image) => image.byte_len(),
             Fetched::File => 0,
         };
         (self.buffer.capacity() + pixels) as u64
@@ -160,10 +160,7 @@ impl ImageReader {
     ) -> Result<T, FetchError> {
         let name = source.name(index);
         self.fetch(source, index, stopped, |fetched, file| match fetched {
-            Fetched::Pixels(image) if self.decoding.is_float() => {
-                make(&in_depth(&image, &name, self.decoding)?.into(), None)
-            }
-            Fetched::Pixels(image) => make(&image.into(), None),
+            Fetched::Pixels(image) => make(as_asked(&image, &name, self.decoding)?.as_ref(), None),
             Fetched::File => {
                 let whole = |width, height| Ok(View::whole(width, height));
                 let hold = |pixels| self.pixels.take(pixels);
@@ -213,7 +210,7 @@ impl ImageReader {
         match self.retry.run(stopped, attempt) {
             Ok(fetched) => {
                 let bytes = match &fetched {
-                    Fetched::Pixels(image) => image.pixels().len(),
+                    Fetched::Pixels(image) => image.byte_len(),
                     Fetched::File => buffer.len(),
                 };
                 self.meter.fetched(bytes as u64, since);
@@ -245,10 +242,7 @@ impl ImageReader {
             Fetched::Pixels(image) => {
                 let since = Instant::now();
                 let view = choose(image.width(), image.height())?;
-                let shown = match self.decoding.is_float() {
-                    true => view.of_any(&in_depth(image, &name, self.decoding)?.into()),
-                    false => view.of(image).map(Image::from),
-                };
+                let shown = view.of_any(as_asked(image, &name, self.decoding)?.as_ref());
                 self.meter.cropped(since);
                 shown
             }

@@ -1,11 +1,12 @@
 //! Antialiased resizing and cropping, equal to Pillow's within one grey level.
 
-use fast_image_resize::images::{CroppedImage, Image, ImageRef};
-use fast_image_resize::pixels::F32;
-use fast_image_resize::{FilterType, IntoImageView, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{F32, U8x3};
+use fast_image_resize::{FilterType, ImageView, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 
 use crate::error::{DataError, ImageError};
 use crate::image::{FloatImage, RgbImage8};
+use crate::rect::{CropBox, CropRect};
 
 /// The interpolation kernel; both widen when shrinking, so that no pixel is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,52 +23,6 @@ impl Filter {
             Self::Bilinear => FilterType::Bilinear,
             Self::Bicubic => FilterType::CatmullRom,
         }
-    }
-}
-
-/// A part of an image in pixels, edges anywhere between pixels.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CropBox {
-    /// Left edge.
-    pub left: f64,
-    /// Top edge.
-    pub top: f64,
-    /// Width, more than 0.
-    pub width: f64,
-    /// Height, more than 0.
-    pub height: f64,
-}
-
-/// A part of an image in whole pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CropRect {
-    /// First row.
-    pub top: usize,
-    /// First column.
-    pub left: usize,
-    /// Rows, at least 1.
-    pub height: usize,
-    /// Columns, at least 1.
-    pub width: usize,
-}
-
-impl CropRect {
-    /// Checks that it is not empty and inside an image of `width` columns and `height` rows.
-    pub(crate) fn check(&self, width: usize, height: usize) -> Result<(), DataError> {
-        let fits = |start: usize, length: usize, side: usize| {
-            length > 0 && start.checked_add(length).is_some_and(|end| end <= side)
-        };
-        if fits(self.left, self.width, width) && fits(self.top, self.height, height) {
-            return Ok(());
-        }
-        Err(DataError::Image(ImageError::CropBox {
-            left: self.left as f64,
-            top: self.top as f64,
-            crop_width: self.width as f64,
-            crop_height: self.height as f64,
-            width,
-            height,
-        }))
     }
 }
 
@@ -98,12 +53,13 @@ pub fn resize(
     filter: Filter,
     crop: Option<CropBox>,
 ) -> Result<RgbImage8, DataError> {
-    let whole = CropBox {
-        left: 0.0,
-        top: 0.0,
-        width: image.width() as f64,
-        height: image.height() as f64,
+    let all = CropRect {
+        top: 0,
+        left: 0,
+        width: image.width(),
+        height: image.height(),
     };
+    let whole = all.as_box();
     let part = crop.unwrap_or(whole);
     let inside = part.left >= 0.0
         && part.top >= 0.0
@@ -121,8 +77,7 @@ pub fn resize(
             height: image.height(),
         }));
     }
-    let view = view(image)?;
-    rgb(two_passes(&view, part, width, height, filter)?)
+    rgb(image, all, part, [width, height], filter)
 }
 
 /// Cuts `rect` out of `image`, then resizes the cut to `width` columns and `height` rows.
@@ -142,18 +97,7 @@ pub fn crop_resize(
     filter: Filter,
 ) -> Result<RgbImage8, DataError> {
     rect.check(image.width(), image.height())?;
-    let view = view(image)?;
-    let [left, top, crop_width, crop_height] =
-        [rect.left, rect.top, rect.width, rect.height].map(|side| side as u32);
-    let part = CroppedImage::new(&view, left, top, crop_width, crop_height)
-        .expect("the rectangle was checked against the image");
-    let whole = CropBox {
-        left: 0.0,
-        top: 0.0,
-        width: rect.width as f64,
-        height: rect.height as f64,
-    };
-    rgb(two_passes(&part, whole, width, height, filter)?)
+    rgb(image, rect, rect.as_box(), [width, height], filter)
 }
 
 /// As [`crop_resize`], each channel by itself; results may lie beyond the samples that they are
@@ -166,24 +110,14 @@ pub(crate) fn crop_resize_float(
     filter: Filter,
 ) -> Result<FloatImage, DataError> {
     let part = image.crop(rect)?;
-    let whole = CropBox {
-        left: 0.0,
-        top: 0.0,
-        width: rect.width as f64,
-        height: rect.height as f64,
-    };
-    let [columns, rows] = sides(rect.width, rect.height)?;
+    let size = sides(rect.width, rect.height)?;
     let channels = part.channels();
-    sides(width, height)?;
+    let [columns, rows] = sides(width, height)?;
     let mut samples = vec![0.0; width * height * channels];
     for channel in 0..channels {
         let plane: Vec<F32> = part.channel(channel).map(F32::new).collect();
-        let plane = ImageRef::from_pixels(columns, rows, &plane)
-            .expect("a channel has a sample for each pixel");
-        let resized = two_passes(&plane, whole, width, height, filter)?;
-        let resized = resized
-            .typed_image::<F32>()
-            .expect("floats are resized to floats");
+        let mut resized = TypedImage::new(columns, rows);
+        two_passes(&all_of(&plane, size), rect.as_box(), &mut resized, filter)?;
         let places = samples.iter_mut().skip(channel).step_by(channels);
         places
             .zip(resized.pixels())
@@ -192,67 +126,63 @@ pub(crate) fn crop_resize_float(
     FloatImage::new([height, width], channels, samples)
 }
 
-/// Cuts `rect` out of `image`.
-///
-/// # Errors
-///
-/// [`ImageError::CropBox`] if the rectangle is empty or leaves the image.
-pub fn crop(image: &RgbImage8, rect: CropRect) -> Result<RgbImage8, DataError> {
-    rect.check(image.width(), image.height())?;
-    let mut pixels = Vec::with_capacity(rect.width * rect.height * 3);
-    for row in image
-        .pixels()
-        .chunks_exact(image.width() * 3)
-        .skip(rect.top)
-        .take(rect.height)
-    {
-        pixels.extend_from_slice(&row[rect.left * 3..(rect.left + rect.width) * 3]);
-    }
-    RgbImage8::new(rect.width, rect.height, pixels)
+/// What a resize reads; of one type, since the library's code is made anew for every type.
+type Part<'a, P> = TypedCroppedImage<'a, TypedImageRef<'a, P>>;
+
+/// All of an image of `[columns, rows]`.
+fn all_of<P: PixelTrait>(pixels: &[P], [columns, rows]: [u32; 2]) -> Part<'_, P> {
+    let image = TypedImageRef::new(columns, rows, pixels).expect("there are as many pixels");
+    TypedCroppedImage::new(image, 0, 0, columns, rows).expect("it is all of the image")
 }
 
-fn view(image: &RgbImage8) -> Result<ImageRef<'_>, DataError> {
-    let (width, height) = (image.width(), image.height());
+/// Resizes `part` of what `rect` cuts out of `image` to `[width, height]`.
+fn rgb(
+    image: &RgbImage8,
+    rect: CropRect,
+    part: CropBox,
+    [width, height]: [usize; 2],
+    filter: Filter,
+) -> Result<RgbImage8, DataError> {
+    const CHECKED: &str = "sizes and rectangle were checked";
+    let [columns, rows] = sides(image.width(), image.height())?;
+    let view = TypedImageRef::<U8x3>::from_buffer(columns, rows, image.pixels()).expect(CHECKED);
+    let [left, top, crop_width, crop_height] =
+        [rect.left, rect.top, rect.width, rect.height].map(|side| side as u32);
+    let view = TypedCroppedImage::new(view, left, top, crop_width, crop_height).expect(CHECKED);
     let [columns, rows] = sides(width, height)?;
-    ImageRef::new(columns, rows, image.pixels(), PixelType::U8x3)
-        .map_err(|_| DataError::Image(ImageError::OutputSize { width, height }))
-}
-
-fn rgb(image: Image<'_>) -> Result<RgbImage8, DataError> {
-    let (width, height) = (image.width() as usize, image.height() as usize);
-    RgbImage8::new(width, height, image.into_vec())
+    let mut pixels = vec![0; width * height * 3];
+    let mut output = TypedImage::from_buffer(columns, rows, &mut pixels).expect(CHECKED);
+    two_passes(&view, part, &mut output, filter)?;
+    RgbImage8::new(width, height, pixels)
 }
 
 /// Resizes columns first and rows second, rounding bytes to bytes in between, as Pillow does.
 ///
 /// The library's own order is rows first; near sharp edges, where the cubic kernel overshoots
 /// and is clamped, the two orders differ by many grey levels.
-fn two_passes(
-    source: &impl IntoImageView,
+fn two_passes<P: PixelTrait>(
+    source: &Part<'_, P>,
     part: CropBox,
-    width: usize,
-    height: usize,
+    output: &mut TypedImage<'_, P>,
     filter: Filter,
-) -> Result<Image<'static>, DataError> {
-    const CHECKED: &str = "the pixel types agree and the crop box was checked";
-    let [columns, rows] = sides(width, height)?;
-    sides(width, source.height() as usize)?;
-    let pixels = source.pixel_type().expect("pixels have a type");
+) -> Result<(), DataError> {
+    const CHECKED: &str = "the crop box was checked";
+    let size = [output.width(), source.height()];
+    sides(size[0] as usize, size[1] as usize)?;
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter.kernel()));
     let mut resizer = Resizer::new();
 
-    let mut narrow = Image::new(columns, source.height(), pixels);
-    let horizontal = options.crop(part.left, 0.0, part.width, f64::from(source.height()));
+    let mut narrow = TypedImage::new(size[0], size[1]);
+    let horizontal = options.crop(part.left, 0.0, part.width, f64::from(size[1]));
     resizer
-        .resize(source, &mut narrow, &horizontal)
+        .resize_typed(source, &mut narrow, &horizontal)
         .expect(CHECKED);
 
-    let mut output = Image::new(columns, rows, pixels);
-    let vertical = options.crop(0.0, part.top, f64::from(columns), part.height);
+    let vertical = options.crop(0.0, part.top, f64::from(size[0]), part.height);
     resizer
-        .resize(&narrow, &mut output, &vertical)
+        .resize_typed(&all_of(narrow.pixels(), size), output, &vertical)
         .expect(CHECKED);
-    Ok(output)
+    Ok(())
 }
 
 /// The sides as the resizing library takes them, none zero and their product addressable.
@@ -272,6 +202,7 @@ pub(crate) fn sides(width: usize, height: usize) -> Result<[u32; 2], DataError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rect::crop;
 
     fn ramp(width: usize, height: usize) -> RgbImage8 {
         let pixels = (0..width * height * 3)

@@ -54,12 +54,15 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     }
 
     /// The class of image `index`, a position in [`classes`](Self::classes) where the source
-    /// knows its classes; `None` for images without labels.
+    /// knows its classes; `None` for images without labels, as unless it is said.
     ///
     /// # Panics
     ///
     /// Panics if `index` is not below [`len`](Self::len).
-    fn label(&self, index: usize) -> Option<u32>;
+    fn label(&self, index: usize) -> Option<u32> {
+        let _ = index;
+        None
+    }
 
     /// The path or id of image `index`, as shown in messages and written to results.
     ///
@@ -98,8 +101,10 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// Panics if `index` is not below [`len`](Self::len).
     fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError>;
 
-    /// Fetches and decodes image `index`, in one attempt: [`ImageReader`](crate::ImageReader)
-    /// waits for storage that fails for now.
+    /// Fetches and decodes image `index` to bytes of colours, in one attempt.
+    ///
+    /// [`ImageReader`](crate::ImageReader) waits for storage that fails for now and decodes as it
+    /// is told: other channels, full depth, pictures upright.
     ///
     /// # Errors
     ///
@@ -111,7 +116,7 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     fn read(&self, index: usize) -> Result<RgbImage8, DataError> {
         let mut buffer = Vec::new();
         match self.fetch(index, &mut buffer) {
-            Ok(Fetched::Pixels(image)) => Ok(image),
+            Ok(Fetched::Pixels(image)) => image.into_rgb8(),
             Ok(Fetched::File) => decode(&buffer, &self.name(index)),
             Err(error) => Err(error.into_error()),
         }
@@ -156,7 +161,9 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     }
 
     /// Class names by label; empty when the source has no labels or does not name them.
-    fn classes(&self) -> &[String];
+    fn classes(&self) -> &[String] {
+        &[]
+    }
 
     /// What was found when it was opened and should be said once, a sentence each.
     fn notes(&self) -> Vec<String> {

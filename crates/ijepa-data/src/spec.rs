@@ -7,6 +7,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::error::DataError;
 use crate::source::{
@@ -116,7 +117,7 @@ impl DataSpec {
     /// # Errors
     ///
     /// A [`DataError`] naming what is missing or malformed.
-    pub fn open(&self) -> Result<Box<dyn Source>, DataError> {
+    pub fn open(&self) -> Result<Arc<dyn Source>, DataError> {
         self.open_with(None)
     }
 
@@ -125,17 +126,17 @@ impl DataSpec {
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    pub fn open_with(&self, indexes: Option<&IndexCache>) -> Result<Box<dyn Source>, DataError> {
+    pub fn open_with(&self, indexes: Option<&IndexCache>) -> Result<Arc<dyn Source>, DataError> {
         match self {
             Self::Folder(path) => folders::open(path, FolderForm::Classes, indexes),
             Self::Unlabelled(path) => folders::open(path, FolderForm::Unlabelled, indexes),
-            Self::List(path) => Ok(Box::new(ListedSource::list(path)?)),
+            Self::List(path) => Ok(Arc::new(ListedSource::list(path)?)),
             Self::LabelledFolder { folder, labels } => {
-                Ok(Box::new(ListedSource::labelled_folder(folder, labels)?))
+                Ok(Arc::new(ListedSource::labelled_folder(folder, labels)?))
             }
             Self::Parquet { pattern, window } => {
                 let source = ParquetSource::open(pattern)?;
-                Ok(Box::new(match window {
+                Ok(Arc::new(match window {
                     Some(groups) => source.with_window(*groups),
                     None => source,
                 }))
@@ -146,19 +147,19 @@ impl DataSpec {
                 window,
             } => {
                 let source = TarSource::open(pattern, label.as_deref())?;
-                Ok(Box::new(match window {
+                Ok(Arc::new(match window {
                     Some(shards) => source.with_window(*shards),
                     None => source,
                 }))
             }
-            Self::Scenes(config) => Ok(Box::new(ScenesSource::new(config.clone()))),
-            Self::Cifar10(path) => Ok(Box::new(CifarSource::cifar10(path)?)),
-            Self::Cifar100(path) => Ok(Box::new(CifarSource::cifar100(path)?)),
-            Self::ClevrCount(path) => Ok(Box::new(ListedSource::clevr_count(path)?)),
-            Self::ClevrDistance(path) => Ok(Box::new(ListedSource::clevr_distance(path)?)),
-            Self::Places205(path) => Ok(Box::new(ListedSource::places205(path)?)),
-            Self::Inat18(path) => Ok(Box::new(ListedSource::inat18(path)?)),
-            Self::Voc(path) => Ok(Box::new(VocSource::open(path)?)),
+            Self::Scenes(config) => Ok(Arc::new(ScenesSource::new(config.clone()))),
+            Self::Cifar10(path) => Ok(Arc::new(CifarSource::cifar10(path)?)),
+            Self::Cifar100(path) => Ok(Arc::new(CifarSource::cifar100(path)?)),
+            Self::ClevrCount(path) => Ok(Arc::new(ListedSource::clevr_count(path)?)),
+            Self::ClevrDistance(path) => Ok(Arc::new(ListedSource::clevr_distance(path)?)),
+            Self::Places205(path) => Ok(Arc::new(ListedSource::places205(path)?)),
+            Self::Inat18(path) => Ok(Arc::new(ListedSource::inat18(path)?)),
+            Self::Voc(path) => Ok(Arc::new(VocSource::open(path)?)),
         }
     }
 
@@ -170,13 +171,13 @@ impl DataSpec {
     pub fn open_all(
         specs: &[Self],
         indexes: Option<&IndexCache>,
-    ) -> Result<Box<dyn Source>, DataError> {
+    ) -> Result<Arc<dyn Source>, DataError> {
         match specs {
             [spec] => spec.open_with(indexes),
             _ => {
                 let sources = specs.iter().map(|spec| spec.open_with(indexes));
                 let sources = sources.collect::<Result<_, _>>()?;
-                Ok(Box::new(ConcatSource::new(sources)))
+                Ok(Arc::new(ConcatSource::new(sources)))
             }
         }
     }

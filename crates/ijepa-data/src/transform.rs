@@ -20,8 +20,10 @@ pub use multi_crop::MultiCrop;
 pub use pretrain::Augment;
 pub use rand_augment::RandAugment;
 
+use std::sync::Arc;
+
 use crate::error::DataError;
-use crate::image::Image;
+use crate::image::{Image, RgbImage8};
 use crate::rng::SampleRng;
 use crate::view::View;
 
@@ -55,11 +57,8 @@ use crate::view::View;
 /// }
 ///
 /// let scenes: DataSpec = "scenes:n=8,size=32".parse()?;
-/// let config = LoaderConfig {
-///     batch_size: 4, places: None, seed: 0, start_step: 0, workers: 1, augment: Corner,
-///     max_bad_fraction: 0.0, reading: Reading::default(),
-/// };
-/// let batch = Loader::new(Arc::from(scenes.open()?), config)?.next_batch()?;
+/// let config = LoaderConfig::new(4, Corner);
+/// let batch = Loader::new(scenes.open()?, config)?.next_batch()?;
 /// assert_eq!(batch.images.len(), 4 * 16 * 16 * 3);
 /// # Ok::<(), DataError>(())
 /// ```
@@ -92,9 +91,41 @@ pub trait Transform: Send + Sync + std::fmt::Debug {
         Ok(shown)
     }
 
+    /// What becomes of `image` by numbers drawn from `rng`, as a loader does it.
+    ///
+    /// # Errors
+    ///
+    /// As [`view`](Self::view) and [`change`](Self::change), also if it is no image of bytes any more.
+    fn apply(&self, image: &RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
+        let view = self.view(image.width(), image.height(), rng)?;
+        self.change(view.of(image)?.into(), rng)?.into_rgb8()
+    }
+
     /// Whether it changes colours, so that it can do nothing with other channels.
     fn needs_colors(&self) -> bool {
         false
+    }
+}
+
+impl Transform for Arc<dyn Transform> {
+    fn size(&self) -> [usize; 2] {
+        (**self).size()
+    }
+
+    fn validate(&self) -> Result<(), DataError> {
+        (**self).validate()
+    }
+
+    fn view(&self, width: usize, height: usize, rng: &mut SampleRng) -> Result<View, DataError> {
+        (**self).view(width, height, rng)
+    }
+
+    fn change(&self, shown: Image, rng: &mut SampleRng) -> Result<Image, DataError> {
+        (**self).change(shown, rng)
+    }
+
+    fn needs_colors(&self) -> bool {
+        (**self).needs_colors()
     }
 }
 

@@ -3,8 +3,11 @@
 use crate::error::DataError;
 use crate::image::{FloatImage, Image, RgbImage8};
 #[cfg(feature = "turbojpeg")]
-use crate::resize::{CropBox, resize};
-use crate::resize::{CropRect, Filter, crop, crop_resize, crop_resize_float};
+use crate::rect::CropBox;
+use crate::rect::{CropRect, crop};
+#[cfg(feature = "turbojpeg")]
+use crate::resize::resize;
+use crate::resize::{Filter, crop_resize, crop_resize_float};
 
 /// The part of an image that is wanted and the size that it gets, which follow from the size of
 /// the image alone: a decoder need not make the rest.

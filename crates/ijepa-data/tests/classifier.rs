@@ -2,12 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
-use std::sync::Arc;
-
 use ijepa_data::{
     Augment, Batch, ClassifierAugment, DataError, DataSpec, Distortion, Filter, Framing,
-    ImageError, Loader, LoaderConfig, Purpose, RandAugment, Reading, RgbImage8, SampleRng,
-    Transform, View, crop_resize, random_crop_of_ratio, resize, sample_rng,
+    ImageError, Loader, LoaderConfig, Purpose, RandAugment, RgbImage8, SampleRng, Transform, View,
+    crop_resize, random_crop_of_ratio, resize, sample_rng,
 };
 
 fn rng(index: u64) -> SampleRng {
@@ -99,20 +97,17 @@ fn rand_augment_comes_last_and_distorts_as_its_sample_says() {
 
 fn config<T>(augment: T, workers: usize, start_step: u64) -> LoaderConfig<T> {
     LoaderConfig {
-        batch_size: 8,
-        places: None,
         seed: 5,
         start_step,
         workers,
-        augment,
         max_bad_fraction: 0.5,
-        reading: Reading::default(),
+        ..LoaderConfig::new(8, augment)
     }
 }
 
 fn loader<T: Transform + 'static>(config: LoaderConfig<T>) -> Loader {
     let scenes: DataSpec = "scenes:n=20,size=32".parse().unwrap();
-    Loader::new(Arc::from(scenes.open().unwrap()), config).unwrap()
+    Loader::new(scenes.open().unwrap(), config).unwrap()
 }
 
 #[test]
@@ -216,7 +211,7 @@ fn fields_out_of_range_are_named() {
         ..ClassifierAugment::random_crop([16, 16])
     };
     let scenes: DataSpec = "scenes:n=20,size=32".parse().unwrap();
-    let error = Loader::new(Arc::from(scenes.open().unwrap()), config(augment, 0, 0)).unwrap_err();
+    let error = Loader::new(scenes.open().unwrap(), config(augment, 0, 0)).unwrap_err();
     assert_eq!(
         error.to_string(),
         "bad value `11` for `m`, expected a number from 0 to 10"

@@ -5,6 +5,7 @@
 use std::error::Error;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use ijepa_data::{DataError, DataSpec, Source};
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ fn image(root: &Path, name: &str, level: u8) {
     write(root, name, [b"P6 1 1 255\n", &[level; 3][..]].concat());
 }
 
-fn open(spec: String) -> Result<Box<dyn Source>, DataError> {
+fn open(spec: String) -> Result<Arc<dyn Source>, DataError> {
     spec.parse::<DataSpec>()?.open()
 }
 
@@ -31,7 +32,7 @@ fn labels(source: &dyn Source) -> Vec<u32> {
 }
 
 /// The error's message with the folder's own path left out.
-fn message(root: &TempDir, result: Result<Box<dyn Source>, DataError>) -> String {
+fn message(root: &TempDir, result: Result<Arc<dyn Source>, DataError>) -> String {
     let path = root.path().display().to_string();
     result.unwrap_err().to_string().replace(&path, "ROOT")
 }

@@ -30,10 +30,9 @@ impl Neighbours {
     pub(crate) fn of(train: &Features, test: &Features, device: &Device) -> Result<Self, Error> {
         let accuracy = |whiten: bool| -> Result<f64, Error> {
             let config = KnnConfig {
-                ks: vec![NEIGHBOURS],
                 center: !whiten,
                 whiten,
-                ..KnnConfig::default()
+                ..KnnConfig::centered()
             };
             Ok(knn(train, test, &config, device)?.k[&NEIGHBOURS].top1)
         };

@@ -60,7 +60,7 @@ impl std::fmt::Debug for EpochEvaluation {
 
 impl EpochEvaluation {
     /// Measures ranks on `train` and, if `test` is given, centred 20-NN of `test` against it and
-    /// the quick linear probe.
+    /// the quick linear probe. `extract` is [`ExtractConfig::of_recipe`] of what is trained.
     pub fn new(
         train: Arc<dyn Source>,
         test: Option<Arc<dyn Source>>,
@@ -205,15 +205,10 @@ impl EpochEvaluation {
             scores.lidar = wanted.then(|| lidar(&views, *count));
         }
         if let Some(test) = &self.test {
-            let config = KnnConfig {
-                ks: vec![NEIGHBOURS],
-                center: true,
-                ..KnnConfig::default()
-            };
             let Some(test) = features(test.as_ref())? else {
                 return Ok(None);
             };
-            let neighbours = knn(&train, &test, &config, &self.device);
+            let neighbours = knn(&train, &test, &KnnConfig::centered(), &self.device);
             let Some(neighbours) = unless(stop, neighbours)? else {
                 return Ok(None);
             };

@@ -78,6 +78,15 @@ pub struct KnnConfig {
 }
 
 impl KnnConfig {
+    /// Twenty neighbours of centred features: how runs are judged, during training and in sweeps.
+    pub fn centered() -> Self {
+        Self {
+            ks: vec![NEIGHBOURS],
+            center: true,
+            ..Self::default()
+        }
+    }
+
     /// The default settings for `train_images`, of which no more can vote than there are: larger
     /// numbers of neighbours are left out.
     ///

@@ -28,16 +28,18 @@ impl fmt::Display for Split {
 #[non_exhaustive]
 pub enum LabelsError {
     /// Images without a class.
-    #[error("{count} of {images} {split} images have no label, the first is image {first}")]
+    #[error("{count} of {images} {split} images have no label, the first is {first}{}", advised(.advice))]
     Unlabelled {
         /// The set.
         split: Split,
-        /// Position of the first in the set.
-        first: usize,
+        /// The first of them: its name, or its position where features have no names.
+        first: String,
         /// Images without a label.
         count: usize,
         /// Images of the set.
         images: usize,
+        /// What the source says that labels need, [`Source::label_advice`].
+        advice: &'static str,
     },
     /// Not one image a class.
     #[error("{images} training images for {classes} classes, expected at least one a class")]
@@ -48,12 +50,26 @@ pub enum LabelsError {
         classes: usize,
     },
     /// A test image of a class without a training image.
-    #[error("test image {image} has label {label}, which no training image has")]
+    #[error("test {image} has label {label}, which no training image has")]
     UnknownClass {
-        /// Position of the image in its set.
-        image: usize,
+        /// Its name, or its position where features have no names.
+        image: String,
         /// Its label.
         label: u32,
+    },
+    /// An image of a class that its data does not name.
+    #[error(
+        "{split} {image} has label {label}, expected less than the {classes} classes that the data names"
+    )]
+    Nameless {
+        /// The set.
+        split: Split,
+        /// Its name.
+        image: String,
+        /// Its label.
+        label: u32,
+        /// Classes of the set.
+        classes: usize,
     },
     /// Sets whose labels mean different things.
     #[error("class {class} is {train} in the training data and {test} in the test data")]
@@ -67,6 +83,14 @@ pub enum LabelsError {
     },
 }
 
+/// Advice behind a message, if there is any.
+fn advised(advice: &str) -> String {
+    match advice {
+        "" => String::new(),
+        advice => format!("; {advice}"),
+    }
+}
+
 /// Labels of training and test images, all below `classes`.
 #[derive(Debug, Clone)]
 pub(crate) struct Classes {
@@ -76,15 +100,37 @@ pub(crate) struct Classes {
 }
 
 impl Classes {
-    /// Checks that every test image has a class that training images show.
+    /// Checks that every stored test image has a class that training images show.
     pub(crate) fn of(train: &[Option<u32>], test: &[Option<u32>]) -> Result<Self, LabelsError> {
         let train = all_known(train, Split::Train)?;
-        let test = all_known(test, Split::Test)?;
+        Self::shown(train, all_known(test, Split::Test)?, numbered)
+    }
+
+    /// The same of images that teach and stored ones.
+    pub(crate) fn taught(train: &dyn Source, test: &[Option<u32>]) -> Result<Self, LabelsError> {
+        let train = labels_of(train, Split::Train)?;
+        Self::shown(train, all_known(test, Split::Test)?, numbered)
+    }
+
+    /// The same of images, whose names are told.
+    pub(crate) fn between(train: &dyn Source, test: &dyn Source) -> Result<Self, LabelsError> {
+        check_class_names(train.classes(), test.classes())?;
+        let labels = labels_of(train, Split::Train)?;
+        let name = |image| named(test, image);
+        Self::shown(labels, labels_of(test, Split::Test)?, name)
+    }
+
+    /// Checks that test labels are among those of training; `name` calls a test image.
+    fn shown(
+        train: Vec<u32>,
+        test: Vec<u32>,
+        name: impl Fn(usize) -> String,
+    ) -> Result<Self, LabelsError> {
         let seen: BTreeSet<u32> = train.iter().copied().collect();
         let classes = classes_of(&train)?;
         match test.iter().position(|label| !seen.contains(label)) {
             Some(image) => Err(LabelsError::UnknownClass {
-                image,
+                image: name(image),
                 label: test[image],
             }),
             None => Ok(Self {
@@ -106,21 +152,51 @@ pub(crate) fn classes_of(labels: &[u32]) -> Result<usize, LabelsError> {
     Ok(classes)
 }
 
-/// Every label of a set.
+/// Every label of stored features.
 pub(crate) fn all_known(labels: &[Option<u32>], split: Split) -> Result<Vec<u32>, LabelsError> {
+    known(labels, split, numbered, "")
+}
+
+/// The label of every image of a source, each of a class that it names if it names any.
+pub(crate) fn labels_of(source: &dyn Source, split: Split) -> Result<Vec<u32>, LabelsError> {
+    let labels: Vec<_> = (0..source.len()).map(|image| source.label(image)).collect();
+    let name = |image| named(source, image);
+    let labels = known(&labels, split, name, source.label_advice())?;
+    let classes = source.classes().len();
+    match labels.iter().position(|&label| label as usize >= classes) {
+        Some(image) if classes > 0 => Err(LabelsError::Nameless {
+            split,
+            image: named(source, image),
+            label: labels[image],
+            classes,
+        }),
+        _ => Ok(labels),
+    }
+}
+
+fn known(
+    labels: &[Option<u32>],
+    split: Split,
+    name: impl Fn(usize) -> String,
+    advice: &'static str,
+) -> Result<Vec<u32>, LabelsError> {
     let unknown = || LabelsError::Unlabelled {
         split,
-        first: labels.iter().position(Option::is_none).unwrap_or(0),
+        first: name(labels.iter().position(Option::is_none).unwrap_or(0)),
         count: labels.iter().filter(|label| label.is_none()).count(),
         images: labels.len(),
+        advice,
     };
     let known: Option<Vec<u32>> = labels.iter().copied().collect();
     known.ok_or_else(unknown)
 }
 
-/// The label of every image of a source.
-pub(crate) fn labels_of(source: &dyn Source) -> Vec<Option<u32>> {
-    (0..source.len()).map(|image| source.label(image)).collect()
+fn numbered(image: usize) -> String {
+    format!("image {image}")
+}
+
+fn named(source: &dyn Source, image: usize) -> String {
+    format!("image `{}`", source.name(image))
 }
 
 /// Checks before anything is computed that heads can learn from images and be tested on others:
@@ -130,8 +206,7 @@ pub(crate) fn labels_of(source: &dyn Source) -> Vec<Option<u32>> {
 ///
 /// Any [`LabelsError`].
 pub fn check_labels(train: &dyn Source, test: &dyn Source) -> Result<(), LabelsError> {
-    check_class_names(train.classes(), test.classes())?;
-    Classes::of(&labels_of(train), &labels_of(test)).map(|_| ())
+    Classes::between(train, test).map(|_| ())
 }
 
 /// Checks before anything is computed that images can vote on others: all have labels, which mean
@@ -139,11 +214,11 @@ pub fn check_labels(train: &dyn Source, test: &dyn Source) -> Result<(), LabelsE
 ///
 /// # Errors
 ///
-/// [`LabelsError::ClassNames`] or [`LabelsError::Unlabelled`].
+/// [`LabelsError::ClassNames`], [`LabelsError::Unlabelled`] or [`LabelsError::Nameless`].
 pub fn check_voters(train: &dyn Source, test: &dyn Source) -> Result<(), LabelsError> {
     check_class_names(train.classes(), test.classes())?;
-    all_known(&labels_of(train), Split::Train)?;
-    all_known(&labels_of(test), Split::Test).map(|_| ())
+    labels_of(train, Split::Train)?;
+    labels_of(test, Split::Test).map(|_| ())
 }
 
 /// Checks that labels mean the same in two sets, as far as both name their classes, by label.

@@ -9,18 +9,7 @@
 //!
 //! // Rendered images and random weights need no download; see VisionTransformer::from_pretrained.
 //! let device = Device::flex();
-//! let encoder = VisionTransformerConfig {
-//!     image_size: [32, 32],
-//!     patch_size: 8,
-//!     in_chans: 3,
-//!     embed_dim: 48,
-//!     depth: 2,
-//!     num_heads: 3,
-//!     mlp_ratio: 4.0,
-//!     drop_path: 0.0,
-//!     layer_norm_eps: 1e-6,
-//! }
-//! .init(&device);
+//! let encoder = VisionTransformerConfig::new([32, 32], 8, 48, 2, 3).init(&device);
 //! let features = |spec: &str| -> Result<_, ijepa_eval::Error> {
 //!     let source = spec.parse::<DataSpec>()?.open()?;
 //!     Ok(extract(&encoder, source.as_ref(), &ExtractConfig::default(), &device)?.features)
@@ -52,6 +41,8 @@
 //! - A [`FeatureCache`] keeps features on disk.
 //! - [`rank_report`] needs no labels: RankMe and the spread of the features. [`masked_views`] with
 //!   [`alignment`] and [`lidar`] compare views of an image, [`uniformity`] directions.
+//! - An [`Observer`](ijepa_train::run::Observer) of your own reads a [`Subset`] of the images that
+//!   are [`Stoppable`].
 //! - A [`Study`](study::Study) trains changed recipes with several seeds and compares them; the
 //!   paper's tables 6 to 14 are studies, too.
 //! - [`finetune()`] trains an encoder and a new head on labels; [`evaluate`] judges the result.
@@ -117,5 +108,11 @@ pub use rank::{
     singular_values,
 };
 pub use search::{SearchIndex, Similar};
+pub use stop::Stoppable;
+pub use subset::Subset;
 pub use views::{alignment, masked_views, uniformity};
 pub use whitening::Whitening;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

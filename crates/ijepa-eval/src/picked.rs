@@ -104,7 +104,7 @@ pub fn image_tensor(images: &[PickedImage], config: &ExtractConfig, device: &Dev
     let shape = [images.len(), first.height(), first.width()];
     let pixels = images.iter().map(|picked| picked.image.bytes());
     let pixels = pixels.collect::<Vec<_>>().concat();
-    config.normalization.images(&pixels, shape, device)
+    config.normalization.loaded_images(&pixels, shape, device)
 }
 
 /// Features of every patch of `images`, image after image, `config.batch_size` images at a time.

@@ -26,7 +26,7 @@ pub use report::{HeadChoice, HeadReport, ProbeReport};
 
 use crate::accuracy::{Hits, place};
 use crate::features::{ExtractConfig, Features};
-use crate::labels::{Classes, labels_of};
+use crate::labels::Classes;
 use crate::progress::{Progress, ProgressUnit};
 
 /// Logits computed at once; bounds the memory, changes nothing else.
@@ -128,8 +128,7 @@ pub fn probe_augmented(
 ) -> Result<ProbeReport, ProbeError> {
     config.validate()?;
     extraction.check(encoder)?;
-    let labels = labels_of(source.as_ref());
-    let classes = Classes::of(&labels, test.labels())?;
+    let classes = Classes::taught(source.as_ref(), test.labels())?;
     let dim = extraction.dim(encoder);
     if dim != test.dim() {
         return Err(ProbeError::Width {
@@ -137,17 +136,14 @@ pub fn probe_augmented(
             test: test.dim(),
         });
     }
-    let batch_size = config.batch_size.min(labels.len());
+    let batch_size = config.batch_size.min(classes.train.len());
     let part = extraction.batch_size.min(batch_size);
     let loader = LoaderConfig {
-        batch_size: part,
-        places: None,
         seed: config.seed,
-        start_step: 0,
         workers: extraction.workers,
-        augment,
         max_bad_fraction: MAX_BAD,
         reading: extraction.reading,
+        ..LoaderConfig::new(part, augment)
     };
     let device = device.clone().without_autodiff();
     let batches = Live {

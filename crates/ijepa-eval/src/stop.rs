@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ijepa_data::{DataError, FetchError, Fetched, Retry, Source};
 
 /// A source whose images cannot be had any more once `stop` is set, so that whatever goes through
-/// them ends.
+/// them ends: what an [`Observer`](ijepa_train::run::Observer) measures by.
 #[derive(Debug)]
-pub(crate) struct Stoppable<'a> {
-    pub(crate) source: &'a dyn Source,
-    pub(crate) stop: &'a AtomicBool,
-    /// What is waited for unless it is set.
-    pub(crate) retry: Retry,
+pub struct Stoppable<'a> {
+    /// The images.
+    pub source: &'a dyn Source,
+    /// Whether nobody waits for them any more.
+    pub stop: &'a AtomicBool,
+    /// What is waited for unless that is set.
+    pub retry: Retry,
 }
 
 /// `result`, which is worth nothing if it was told to stop meanwhile.

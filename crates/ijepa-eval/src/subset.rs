@@ -7,19 +7,19 @@ use ijepa_data::{FetchError, Fetched, Layout, Source, sample};
 
 /// Some images of a source, in an order of their own.
 #[derive(Debug, Clone)]
-pub(crate) struct Subset {
+pub struct Subset {
     source: Arc<dyn Source>,
     indices: Vec<u32>,
 }
 
 impl Subset {
     /// The images at `indices`.
-    pub(crate) fn new(source: Arc<dyn Source>, indices: Vec<u32>) -> Self {
+    pub fn new(source: Arc<dyn Source>, indices: Vec<u32>) -> Self {
         Self { source, indices }
     }
 
     /// At most `most` images, drawn by `seed`: the first of a sorted folder are of few classes.
-    pub(crate) fn sample(source: Arc<dyn Source>, most: usize, seed: u64) -> Self {
+    pub fn sample(source: Arc<dyn Source>, most: usize, seed: u64) -> Self {
         let indices = sample(seed, most, source.len());
         Self::new(source, indices)
     }
@@ -84,10 +84,6 @@ mod tests {
             40
         }
 
-        fn label(&self, _: usize) -> Option<u32> {
-            None
-        }
-
         fn name(&self, index: usize) -> String {
             index.to_string()
         }
@@ -99,10 +95,6 @@ mod tests {
         fn layout(&self) -> Layout {
             let (ends, window) = (vec![10, 20, 30, 40], 1);
             Layout::Runs { ends, window }
-        }
-
-        fn classes(&self) -> &[String] {
-            &[]
         }
     }
 

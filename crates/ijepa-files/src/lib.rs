@@ -241,3 +241,7 @@ pub fn user_caches() -> Option<PathBuf> {
     let home = || env::home_dir().filter(|home| !home.as_os_str().is_empty());
     set.or_else(|| Some(home()?.join(".cache")))
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -55,3 +55,7 @@ pub use memory::{keep_freed_memory, share_freed_memory};
 pub use processor::{has_bf16_products, has_int8_products};
 pub use update::{AdamWRule, adamw, add, lerp, scale, squared_norm};
 pub use workers::on_workers;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

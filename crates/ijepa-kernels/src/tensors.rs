@@ -49,8 +49,8 @@ fn check_backend(kind: &DispatchTensorKind) {
     let supported = supported || matches!(kind, DispatchTensorKind::Cube(_));
     assert!(
         supported,
-        "ijepa-kernels is compiled without the backend of {:?}: enable its Cargo feature, such as \
-         `ijepa-kernels/flex` (or ndarray, wgpu, vulkan, metal, cuda, rocm)",
+        "compiled without the backend of {:?}: enable a Cargo feature of the crate that you use, \
+         such as `ijepa-model/flex` (or ndarray, wgpu, vulkan, metal, cuda, rocm)",
         kind.device()
     );
 }

@@ -61,3 +61,7 @@ pub use report::{LengthStats, MaskReport};
 pub use rng::MaskRng;
 pub use sampler::MaskSampler;
 pub use single_block::SingleBlockSampler;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

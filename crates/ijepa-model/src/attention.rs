@@ -21,12 +21,13 @@ pub struct Attention {
 }
 
 impl Attention {
-    pub(crate) fn new(
-        dim: usize,
-        num_heads: usize,
-        layer: usize,
-        init: &mut Initializer<'_>,
-    ) -> Self {
+    /// Attention of `num_heads` heads over tokens of `dim` values, with initial weights as block
+    /// `layer` (from 0) of a network has them.
+    ///
+    /// # Panics
+    ///
+    /// Panics unless `num_heads` divides `dim`.
+    pub fn new(dim: usize, num_heads: usize, layer: usize, init: &mut Initializer<'_>) -> Self {
         assert!(
             num_heads > 0 && dim.is_multiple_of(num_heads),
             "{num_heads} heads do not divide {dim} features"

@@ -43,7 +43,8 @@ pub struct VisionTransformerConfig {
     pub num_heads: usize,
     /// Hidden width of the MLPs over `embed_dim`.
     pub mlp_ratio: f64,
-    /// Drop-path rate of the last block; 0 in pretraining.
+    /// Drop-path rate of the last block; 0 in pretraining. Only forward passes that are given a
+    /// [`StochasticDepth`] drop anything.
     #[serde(default)]
     pub drop_path: f64,
     /// Added to the variance by all norms; 1e-6 in the paper and whenever a file does not say.
@@ -61,6 +62,28 @@ fn default_epsilon() -> f64 {
 }
 
 impl VisionTransformerConfig {
+    /// An encoder of images of three channels and `image_size`, `[height, width]` in pixels, in
+    /// square patches of `patch_size`: MLPs are four times as wide as tokens, nothing is dropped.
+    pub fn new(
+        image_size: [usize; 2],
+        patch_size: usize,
+        embed_dim: usize,
+        depth: usize,
+        num_heads: usize,
+    ) -> Self {
+        Self {
+            image_size,
+            patch_size,
+            in_chans: RGB_CHANNELS,
+            embed_dim,
+            depth,
+            num_heads,
+            mlp_ratio: 4.0,
+            drop_path: 0.0,
+            layer_norm_eps: LAYER_NORM_EPSILON,
+        }
+    }
+
     /// A named size (`vit_ti16`, `vit_s16`, `vit_b16`, `vit_l16`, `vit_h14`, `vit_h16`,
     /// `vit_g16`) for images of 224 pixels.
     ///
@@ -71,16 +94,10 @@ impl VisionTransformerConfig {
         let variant = VitVariant::by_name(name).ok_or_else(|| ConfigError::UnknownVariant {
             name: name.to_owned(),
         })?;
+        let (dim, depth, num_heads) = (variant.embed_dim, variant.depth, variant.num_heads);
         Ok(Self {
-            image_size: [224, 224],
-            patch_size: variant.patch_size,
-            in_chans: RGB_CHANNELS,
-            embed_dim: variant.embed_dim,
-            depth: variant.depth,
-            num_heads: variant.num_heads,
             mlp_ratio: variant.mlp_ratio,
-            drop_path: 0.0,
-            layer_norm_eps: LAYER_NORM_EPSILON,
+            ..Self::new([224, 224], variant.patch_size, dim, depth, num_heads)
         })
     }
 
@@ -236,7 +253,7 @@ impl VisionTransformer {
     }
 
     /// The same encoder with another drop-path rate of the last block; rates rise linearly from 0
-    /// over the depth.
+    /// over the depth. [`forward_training`](Self::forward_training) drops.
     ///
     /// # Errors
     ///
@@ -270,7 +287,8 @@ impl VisionTransformer {
         Ok(self)
     }
 
-    /// Features of every patch of the whole image, after the final norm.
+    /// Features of every patch of the whole image, after the final norm. No residual branch is
+    /// dropped, whatever the configuration's `drop_path`.
     ///
     /// # Shapes
     ///
@@ -282,6 +300,40 @@ impl VisionTransformer {
     /// Panics if the images have not the size of the configuration.
     pub fn forward_features(&self, images: Tensor<4>) -> Tensor<3> {
         self.forward(images, None, None)
+    }
+
+    /// As [`forward_features`](Self::forward_features), with residual branches dropped by the
+    /// numbers of `depth` at the rate of the configuration's `drop_path`: what a network of your
+    /// own calls in training.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use ijepa_model::{StochasticDepth, VisionTransformerConfig};
+    ///
+    /// let device = Device::flex();
+    /// let encoder = VisionTransformerConfig::variant("vit_ti16")?
+    ///     .with_image_size([32, 32])
+    ///     .init(&device)
+    ///     .with_drop_path(0.5)?;
+    /// let images = Tensor::ones([2, 3, 32, 32], &device);
+    /// let (seed, step) = (0, 0);
+    /// let mut depth = StochasticDepth::for_samples(seed, step, 0..2);
+    /// let dropped = encoder.forward_training(images.clone(), Some(&mut depth));
+    /// let whole = encoder.forward_features(images);
+    /// assert!((dropped - whole).abs().max().into_scalar::<f32>() > 0.01);
+    /// # Ok::<(), ijepa_model::ConfigError>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`forward_features`](Self::forward_features), and if `depth` has the numbers of another
+    /// number of images.
+    pub fn forward_training(
+        &self,
+        images: Tensor<4>,
+        depth: Option<&mut StochasticDepth>,
+    ) -> Tensor<3> {
+        self.forward(images, None, depth)
     }
 
     /// Features of the kept patches only; the encoder never sees the others (paper §3).

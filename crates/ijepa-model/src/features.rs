@@ -18,7 +18,7 @@ pub enum Pooling {
     Concat4,
     /// The tokens of the last layer one after the other: `patches * embed_dim` values.
     Tokens,
-    /// The same, told to be a map: patches row by row, `rows * cols * embed_dim` values.
+    /// The same values; files of features have them as maps, `[images, rows, cols, embed_dim]`.
     Map,
 }
 
@@ -235,7 +235,7 @@ impl VisionTransformer {
         self
     }
 
-    /// Number of trainable values; fixed positions are not among them.
+    /// Number of values that pretraining learns, frozen ones too; fixed positions are not among them.
     pub fn num_parameters(&self) -> usize {
         self.num_params() - self.pos_embed.lazy_shape().num_elements()
     }

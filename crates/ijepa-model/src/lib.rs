@@ -1,19 +1,23 @@
 //! I-JEPA (Assran et al. 2023) in Burn: ViT encoder, predictor, objective, EMA target and the
 //! checkpoints of every tool around it.
 //!
-//! A pretrained encoder, one line to load and one to run:
+//! A pretrained encoder, with the statistics that it was trained with:
 //!
 //! ```no_run
 //! use burn::tensor::Device;
-//! use ijepa_model::{Normalization, Pooling, VisionTransformer};
+//! use ijepa_model::{Checkpoint, Normalization, Pooling};
 //!
 //! let device = Device::flex();
-//! let encoder = VisionTransformer::from_pretrained("IN1K-vit.h.14-300e.pth.tar", &device)?;
+//! let weights = Checkpoint::open("IN1K-vit.h.14-300e.pth.tar")?;
+//! let encoder = weights.feature_encoder(&device)?;
+//! let normalization = weights.normalization.unwrap_or(Normalization::IMAGENET);
 //! let pixels = vec![0; 224 * 224 * 3];
-//! let images = Normalization::IMAGENET.images(&pixels, [1, 224, 224], &device);
+//! let images = normalization.images(&pixels, [1, 224, 224], &device);
 //! let features = encoder.forward_pooled(images, Pooling::Mean); // [1, 1280]
 //! # Ok::<(), ijepa_model::CheckpointError>(())
 //! ```
+//!
+//! [`VisionTransformer::from_pretrained`] is the encoder alone, and takes names on the hub.
 //!
 //! A tensor carries its backend at run time, so nothing here has a backend parameter: enable one
 //! of the features `flex`, `ndarray`, `wgpu`, `vulkan`, `metal`, `cuda` or `rocm` and pass the
@@ -65,7 +69,9 @@ pub use classifier::{Classifier, ClassifierConfig};
 pub use compute::{Compute, Kernels, Precision};
 pub use config::ConfigError;
 pub use drop_path::{GroupSeed, StochasticDepth};
-pub use ema::{EmaTarget, average};
+pub use ema::EmaTarget;
+#[doc(hidden)]
+pub use ema::average;
 pub use encoder::{VisionTransformer, VisionTransformerConfig};
 pub use features::Pooling;
 pub use ijepa::{IJepa, IJepaConfig, IJepaOutput};
@@ -76,7 +82,12 @@ pub use per_channel::PerChannel;
 pub use pos_embed::{PositionResampling, sin_cos_positions};
 pub use predictor::{Predictor, PredictorConfig, PredictorContext, VisionTransformerPredictor};
 pub use preprocess::Normalization;
+#[doc(hidden)]
 pub use taken::{taken, without_value};
 pub use tokens::{MaskTensors, TokenIndices};
 pub use variant::VitVariant;
 pub use views::{Views, ViewsOutput};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

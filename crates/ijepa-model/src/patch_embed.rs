@@ -27,7 +27,8 @@ pub struct PatchProjection {
 }
 
 impl PatchEmbed {
-    pub(crate) fn new(
+    /// Patches of `patch_size` pixels to tokens of `embed_dim` values, with initial weights.
+    pub fn new(
         channels: usize,
         patch_size: usize,
         embed_dim: usize,

@@ -50,38 +50,77 @@ impl Normalization {
         self.mean.len()
     }
 
-    /// Normalised images from interleaved samples; these travel (bytes as four times as many where
-    /// the device has no such integers), the arithmetic is done on the device.
+    /// Normalised images from interleaved pixels, which travel (as four times as many bytes where
+    /// the device has no such integers); the arithmetic is done on the device.
     ///
     /// # Shapes
     ///
-    /// - `pixels`: `[batch, height, width, channels]`: one byte a sample, where 255 is white, or the
-    ///   four of an f32 in the order of this machine, which is taken as it is
+    /// - `pixels`: `[batch, height, width, channels]`, one byte a sample, where 255 is white
     /// - output: `[batch, channels, height, width]`, f32
     ///
     /// # Panics
     ///
     /// Panics if the number of bytes does not fit, or there is not a deviation for each mean.
-    pub fn images(
-        &self,
-        pixels: &[u8],
-        [batch, height, width]: [usize; 3],
-        device: &Device,
-    ) -> Tensor<4> {
+    pub fn images(&self, pixels: &[u8], shape: [usize; 3], device: &Device) -> Tensor<4> {
+        self.check_length(pixels.len(), shape, "bytes");
+        self.normal(bytes(pixels, self.interleaved(shape), device), 255.0)
+    }
+
+    /// Normalised images from interleaved samples, whose unit is that of the statistics.
+    ///
+    /// # Shapes
+    ///
+    /// - `samples`: `[batch, height, width, channels]`
+    /// - output: `[batch, channels, height, width]`, f32
+    ///
+    /// # Panics
+    ///
+    /// Panics if the number of samples does not fit, or there is not a deviation for each mean.
+    pub fn float_images(&self, samples: Vec<f32>, shape: [usize; 3], device: &Device) -> Tensor<4> {
+        self.check_length(samples.len(), shape, "samples");
+        let data = TensorData::new(samples, self.interleaved(shape));
+        self.normal(Tensor::from_data(data, device), 1.0)
+    }
+
+    /// Normalised images from the bytes of a loader's batch: one a sample, or where images are not
+    /// of bytes the four of an f32 in the order of this machine.
+    ///
+    /// # Shapes
+    ///
+    /// As [`images`](Self::images) or [`float_images`](Self::float_images).
+    ///
+    /// # Panics
+    ///
+    /// As [`images`](Self::images), unless there are four times as many bytes.
+    pub fn loaded_images(&self, loaded: &[u8], shape: [usize; 3], device: &Device) -> Tensor<4> {
+        let samples: usize = self.interleaved(shape).iter().product();
+        if loaded.len() != size_of::<f32>() * samples {
+            return self.images(loaded, shape, device);
+        }
+        let samples = loaded.as_chunks::<4>().0.iter();
+        let samples = samples.map(|sample| f32::from_ne_bytes(*sample)).collect();
+        self.float_images(samples, shape, device)
+    }
+
+    fn interleaved(&self, [batch, height, width]: [usize; 3]) -> [usize; 4] {
+        [batch, height, width, self.channels()]
+    }
+
+    fn check_length(&self, found: usize, shape: [usize; 3], unit: &str) {
         let channels = self.channels();
         assert!(self.fits(channels), "as many deviations as means");
-        let samples = batch * height * width * channels;
-        let is_float = pixels.len() == size_of::<f32>() * samples;
-        assert!(
-            is_float || pixels.len() == samples,
-            "{} bytes are no {batch} images of {height}x{width} with {channels} channels",
-            pixels.len()
+        let [batch, height, width] = shape;
+        assert_eq!(
+            found,
+            batch * height * width * channels,
+            "{found} {unit} are no {batch} images of {height}x{width} with {channels} channels",
         );
-        let shape = [batch, height, width, channels];
-        let (values, white) = match is_float {
-            true => (floats(pixels, shape, device), 1.0),
-            false => (bytes(pixels, shape, device), 255.0),
-        };
+    }
+
+    /// `[batch, height, width, channels]` to normal `[batch, channels, height, width]`.
+    fn normal(&self, values: Tensor<4>, white: f32) -> Tensor<4> {
+        let device = &values.device();
+        let channels = self.channels();
         let row = |numbers: Vec<f32>| -> Tensor<4> {
             Tensor::<1>::from_floats(numbers.as_slice(), device).reshape([1, 1, 1, channels])
         };
@@ -101,10 +140,4 @@ fn bytes(pixels: &[u8], shape: [usize; 4], device: &Device) -> Tensor<4> {
         false => own,
     };
     Tensor::<4, Int>::from_data(data, options).float()
-}
-
-fn floats(pixels: &[u8], shape: [usize; 4], device: &Device) -> Tensor<4> {
-    let samples = pixels.as_chunks::<4>().0.iter();
-    let samples: Vec<f32> = samples.map(|sample| f32::from_ne_bytes(*sample)).collect();
-    Tensor::from_data(TensorData::new(samples, shape), device)
 }

@@ -51,17 +51,7 @@ mod tests {
 
     #[test]
     fn a_moving_average_stays_where_it_is() {
-        let config = VisionTransformerConfig {
-            image_size: [8, 8],
-            patch_size: 4,
-            in_chans: 3,
-            embed_dim: 12,
-            depth: 1,
-            num_heads: 2,
-            mlp_ratio: 4.0,
-            drop_path: 0.0,
-            layer_norm_eps: 1e-6,
-        };
+        let config = VisionTransformerConfig::new([8, 8], 4, 12, 1, 2);
         let encoder = config.init_with(Initialization::default(), &Device::flex());
         let mut target = EmaTarget::new(&encoder);
         // The first update parts it from the encoder, whose weights it shares.

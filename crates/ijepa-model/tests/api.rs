@@ -295,13 +295,25 @@ mod api {
         };
         let samples = [100.0_f32, 1.0, 300.0, -1.0];
         let bytes = samples.map(f32::to_ne_bytes).concat();
-        let images = normalization.images(&bytes, [1, 1, 2], &device());
+        let images = normalization.float_images(samples.to_vec(), [1, 1, 2], &device());
         assert_eq!(images.dims(), [1, 2, 1, 2]);
         assert_close("samples", &values(images), &[0.0, 4.0, 1.0, 0.0], 1e-6);
+        let images = normalization.loaded_images(&bytes, [1, 1, 2], &device());
+        assert_close("loaded", &values(images), &[0.0, 4.0, 1.0, 0.0], 1e-6);
         // A byte a sample: 255 is white.
-        let images = normalization.images(&[255, 0, 0, 255], [1, 1, 2], &device());
+        let bytes = [255, 0, 0, 255];
         let expected = [-1.98, -2.0, 0.5, 1.0];
+        let images = normalization.images(&bytes, [1, 1, 2], &device());
         assert_close("bytes", &values(images), &expected, 1e-6);
+        let images = normalization.loaded_images(&bytes, [1, 1, 2], &device());
+        assert_close("loaded", &values(images), &expected, 1e-6);
+    }
+
+    #[test]
+    #[should_panic = "16 bytes are no 2 images of 1x2 with 1 channels"]
+    fn bytes_of_other_images_are_no_floats() {
+        let normalization = Normalization::none(1).unwrap();
+        normalization.images(&[0; 16], [2, 1, 2], &device());
     }
 
     #[test]

@@ -11,3 +11,7 @@ pub use colors::Colors;
 pub use cosine::{cosine_map, mean, rank, separation};
 pub use lanes::{dot, mean_row};
 pub use pca::Pca;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

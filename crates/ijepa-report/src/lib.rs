@@ -117,3 +117,7 @@ impl Report {
         json!({ "runs": summaries })
     }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

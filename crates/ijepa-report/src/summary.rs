@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::number::median;
 use crate::run::{RunKind, RunRecord};
 use crate::verdict::Judgement;
 
@@ -67,7 +68,7 @@ impl RunRecord {
             images: metrics.last("images").map(|images| images as u64),
             loss_first: metrics.first("loss"),
             loss_last: metrics.last("loss"),
-            images_per_s: median(metrics.column("images_per_s")),
+            images_per_s: median(metrics.column("images_per_s").into_iter().flatten()),
             device_hours: self.hours().into_iter().flatten().next_back(),
             flop: self.flop().into_iter().flatten().next_back(),
             feature_std: metrics.last("feature_std"),
@@ -85,10 +86,4 @@ impl RunRecord {
                 .collect(),
         }
     }
-}
-
-fn median(values: Vec<Option<f64>>) -> Option<f64> {
-    let mut values: Vec<f64> = values.into_iter().flatten().collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }

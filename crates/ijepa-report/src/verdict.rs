@@ -3,6 +3,8 @@
 use ijepa_train::{EpochScores, Monitors};
 use serde::Serialize;
 
+use crate::number;
+
 /// Logged steps below which nothing can be said.
 pub const LEAST_LOGGED: usize = 5;
 /// Completed steps below which nothing can be said: features of initial weights look collapsed.
@@ -236,11 +238,9 @@ fn recent(values: &[f64]) -> f64 {
     median(&values[values.len().saturating_sub(window(values.len()))..])
 }
 
-/// The middle value, the upper of two; 0 of none.
+/// As [`number::median`]; 0 of none.
 fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
+    number::median(values.iter().copied()).unwrap_or(0.0)
 }
 
 #[cfg(test)]

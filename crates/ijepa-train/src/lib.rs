@@ -36,3 +36,7 @@ pub use schedule::{ScheduleConfig, Schedules, WarmupCosine, lr_scale};
 pub use scores::EpochScores;
 pub use sizes::differing_size;
 pub use step::{GroupBatch, Learner, StepOutput, StepSettings, ViewBatch};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ijepa_data::{Augment, MultiCrop};
+use ijepa_data::{MultiCrop, Transform};
 use ijepa_masking::MaskSampler;
 use ijepa_model::{Checkpoint, Compute, IJepaConfig, Initialization, Objective};
 
@@ -19,11 +19,14 @@ use crate::{
 pub struct PretrainPlan {
     pub(crate) recipe: Recipe,
     pub(crate) model: IJepaConfig,
-    pub(crate) augment: Augment,
+    pub(crate) transform: Arc<dyn Transform>,
     /// Of LeJEPA, in place of masks.
     pub(crate) views: Option<MultiCrop>,
     pub(crate) sampler: Arc<dyn MaskSampler>,
     pub(crate) schedules: Schedules,
+    learning_rate: Option<Arc<dyn Fn(u64) -> f64 + Send + Sync>>,
+    /// Parts that the program made and no recipe says.
+    pub(crate) own_parts: Vec<&'static str>,
     pub(crate) steps_per_epoch: u64,
     pub(crate) total_steps: u64,
     pub(crate) init: Option<InitialWeights>,
@@ -64,10 +67,16 @@ impl PretrainPlan {
             });
         }
         let config = ScheduleConfig::new(&recipe, steps_per_epoch);
+        let views = recipe.views()?;
         Ok(Self {
             model: recipe.model_config()?,
-            augment: recipe.augment()?,
-            views: recipe.views()?,
+            transform: match &views {
+                Some(views) => Arc::new(views.clone()),
+                None => Arc::new(recipe.augment()?),
+            },
+            views,
+            learning_rate: None,
+            own_parts: Vec::new(),
             sampler: Arc::from(recipe.mask_sampler()?),
             schedules: Schedules::new(config),
             steps_per_epoch: steps_per_epoch as u64,
@@ -79,6 +88,8 @@ impl PretrainPlan {
 
     /// The same plan with masks from a sampler of the user's own.
     ///
+    /// Checkpoints say that there was one: a plan without does not go on with such a run.
+    ///
     /// # Panics
     ///
     /// Panics if the sampler is for another patch grid.
@@ -89,6 +100,39 @@ impl PretrainPlan {
             "the sampler is for another patch grid"
         );
         self.sampler = sampler;
+        self.with_own("sampler")
+    }
+
+    /// The same plan with crops and augmentations of the user's own, which checkpoints say as they
+    /// do of [a sampler](Self::with_sampler).
+    ///
+    /// # Panics
+    ///
+    /// Panics if its images are not of the encoder's size, or the recipe is LeJEPA's, which makes
+    /// several views of each.
+    pub fn with_transform(mut self, transform: impl Transform + 'static) -> Self {
+        assert!(self.views.is_none(), "LeJEPA has views of its own");
+        assert_eq!(
+            transform.size(),
+            self.model.encoder.image_size,
+            "the transform is for images of another size"
+        );
+        self.transform = Arc::new(transform);
+        self.with_own("transform")
+    }
+
+    /// The same plan with the learning rate `lr(step)` at each step, from 0, instead of the
+    /// recipe's; checkpoints say so as they do of [a sampler](Self::with_sampler).
+    ///
+    /// It must be a function of the step alone, or a resumed run is another one.
+    pub fn with_learning_rate(mut self, lr: impl Fn(u64) -> f64 + Send + Sync + 'static) -> Self {
+        self.learning_rate = Some(Arc::new(lr));
+        self.with_own("learning rate")
+    }
+
+    fn with_own(mut self, part: &'static str) -> Self {
+        self.own_parts.retain(|&own| own != part);
+        self.own_parts.push(part);
         self
     }
 
@@ -127,7 +171,20 @@ impl PretrainPlan {
         &self.model
     }
 
-    /// Learning rate, weight decay and momentum of every step.
+    /// Where masks come from.
+    pub fn sampler(&self) -> &Arc<dyn MaskSampler> {
+        &self.sampler
+    }
+
+    /// Learning rate of the update at `step`, from 0.
+    pub fn learning_rate(&self, step: u64) -> f64 {
+        match &self.learning_rate {
+            Some(lr) => lr(step),
+            None => self.schedules.lr(step),
+        }
+    }
+
+    /// Learning rate, weight decay and momentum of every step, as the recipe says.
     pub fn schedules(&self) -> &Schedules {
         &self.schedules
     }

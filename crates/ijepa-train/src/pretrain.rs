@@ -3,7 +3,7 @@
 use std::{ops::Range, path::Path, sync::Arc};
 
 use burn::tensor::{Device, Tensor};
-use ijepa_data::{Batch, DataError, Loader, LoaderConfig, Reading, Source, Transform};
+use ijepa_data::{Batch, Loader, LoaderConfig, Reading, Source};
 use ijepa_masking::{MaskGroup, MaskRng};
 use ijepa_model::{
     CheckpointError, GroupSeed, IJepa, MaskTensors, Normalization, VisionTransformerPredictor,
@@ -117,10 +117,20 @@ impl Task for Pretraining<'_> {
         places: Range<usize>,
         options: &TrainOptions,
     ) -> Result<Loader, TrainError> {
-        Ok(match &self.plan.views {
-            Some(views) => self.loader_of(views.clone(), step, places, options),
-            None => self.loader_of(self.plan.augment.clone(), step, places, options),
-        }?)
+        let (recipe, transform) = (&self.plan.recipe, Arc::clone(&self.plan.transform));
+        let config = LoaderConfig {
+            places: Some(places),
+            seed: recipe.run.seed,
+            start_step: step,
+            workers: options.workers,
+            reading: Reading {
+                decoding: recipe.data.channel_decoding(),
+                ..options.reading
+            },
+            max_bad_fraction: recipe.data.max_bad_fraction,
+            ..LoaderConfig::new(recipe.run.batch_size, transform)
+        };
+        Ok(Loader::new(Arc::clone(&self.source), config)?)
     }
 
     fn gradients(
@@ -205,6 +215,7 @@ impl Task for Pretraining<'_> {
         let state = TrainingState {
             normalization: other.then_some(normalization),
             decoding: described_decoding(self.plan.recipe.data.decoding),
+            own_parts: self.plan.own_parts.iter().map(|&it| it.into()).collect(),
             ..state
         };
         self.learner.snapshot(state)
@@ -212,29 +223,6 @@ impl Task for Pretraining<'_> {
 }
 
 impl Pretraining<'_> {
-    fn loader_of<T: Transform + 'static>(
-        &self,
-        augment: T,
-        step: u64,
-        places: Range<usize>,
-        options: &TrainOptions,
-    ) -> Result<Loader, DataError> {
-        let config = LoaderConfig {
-            batch_size: self.plan.recipe.run.batch_size,
-            places: Some(places),
-            seed: self.plan.recipe.run.seed,
-            start_step: step,
-            workers: options.workers,
-            reading: Reading {
-                decoding: self.plan.recipe.data.decoding(),
-                ..options.reading
-            },
-            augment,
-            max_bad_fraction: self.plan.recipe.data.max_bad_fraction,
-        };
-        Loader::new(Arc::clone(&self.source), config)
-    }
-
     /// The numbers of the groups of a batch, or of the part of it that this process has.
     fn numbers(&self, batch: &Batch) -> Range<u64> {
         let group_size = self.plan.recipe.mask_group_size();
@@ -263,7 +251,7 @@ impl Pretraining<'_> {
             schedules, recipe, ..
         } = self.plan;
         StepSettings {
-            lr: schedules.lr(step),
+            lr: self.plan.learning_rate(step),
             weight_decay: schedules.weight_decay(step),
             // LeJEPA has no moving average: what is evaluated is the encoder itself.
             ema: match self.plan.views {
@@ -296,7 +284,11 @@ impl Pretraining<'_> {
                 let seed = GroupSeed { seed, step, group };
                 let masks = MaskTensors::new(masks, &device);
                 GroupBatch {
-                    images: normalization.images(bytes, [group_size, height, width], &device),
+                    images: normalization.loaded_images(
+                        bytes,
+                        [group_size, height, width],
+                        &device,
+                    ),
                     masks: masks.with_position_noise(noise, embed_dim, seed, &device),
                     seed: Some(seed),
                 }

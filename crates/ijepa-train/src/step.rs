@@ -40,7 +40,7 @@ pub struct Learner<P: Predictor = VisionTransformerPredictor> {
 /// One mask group on the device.
 #[derive(Debug)]
 pub struct GroupBatch {
-    /// Normalised images, `[batch, 3, height, width]`.
+    /// Normalised images, `[batch, in_chans, height, width]`.
     pub images: Tensor<4>,
     /// Masks of these images.
     pub masks: MaskTensors,

@@ -2,11 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
-use std::{
-    fs,
-    path::Path,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{fs, path::Path, sync::atomic::AtomicBool};
 
 use ijepa_data::DataSpec;
 use ijepa_testkit::device;
@@ -71,15 +67,7 @@ fn train_with(run: &Path, epochs: u64, scores: &mut Scores) {
         ..TrainOptions::default()
     };
     let folder = Folder::open(run).unwrap();
-    pretrain(
-        &plan,
-        Arc::from(source),
-        &folder,
-        &device(),
-        &options,
-        &mut [scores],
-    )
-    .unwrap();
+    pretrain(&plan, source, &folder, &device(), &options, &mut [scores]).unwrap();
 }
 
 fn checkpoints(run: &Path) -> (String, Vec<String>) {

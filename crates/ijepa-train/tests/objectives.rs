@@ -56,7 +56,7 @@ mod objectives {
         let recipe = recipe.with_overrides(&TINY).unwrap();
         let recipe = recipe.with_overrides(overrides).unwrap();
         let spec: DataSpec = "scenes:kind=texture,n=48,size=32".parse().unwrap();
-        let source: Arc<dyn Source> = Arc::from(spec.open().unwrap());
+        let source: Arc<dyn Source> = spec.open().unwrap();
         let plan = PretrainPlan::new(recipe, source.len())?;
         let folder = Folder::open(run)?;
         let options = TrainOptions {

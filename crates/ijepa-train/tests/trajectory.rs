@@ -40,17 +40,7 @@ mod trajectory {
     }
 
     fn config() -> IJepaConfig {
-        let encoder = VisionTransformerConfig {
-            image_size: [32, 32],
-            patch_size: 8,
-            in_chans: 3,
-            embed_dim: 48,
-            depth: 3,
-            num_heads: 3,
-            mlp_ratio: 4.0,
-            drop_path: 0.0,
-            layer_norm_eps: 1e-6,
-        };
+        let encoder = VisionTransformerConfig::new([32, 32], 8, 48, 3, 3);
         IJepaConfig {
             encoder,
             predictor: PredictorConfig::new(24, 2),
@@ -326,7 +316,7 @@ mod trajectory {
         let recipe = Recipe::preset("scenes_vit_nano_plain").unwrap();
         let recipe = recipe.with_overrides(RUN).unwrap();
         let spec: DataSpec = "scenes:kind=texture,n=160,size=32".parse().unwrap();
-        let source: Arc<dyn Source> = Arc::from(spec.open().unwrap());
+        let source: Arc<dyn Source> = spec.open().unwrap();
         let plan = PretrainPlan::new(recipe, source.len()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let run = Folder::open(folder.path()).unwrap();

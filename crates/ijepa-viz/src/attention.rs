@@ -138,45 +138,58 @@ pub fn attention(
     let mut maps = Vec::with_capacity(images.len());
     for batch in images.chunks(config.extract.batch_size.max(1)) {
         let input = image_tensor(batch, &config.extract, &device);
-        let weights = encoder
-            .attention_weights(input, None, &[layer as isize])
-            .remove(0);
-        let mean = Weights::new(weights.clone().mean_dim(1), grid);
-        let weights = Weights::new(weights, grid);
-        maps.extend(batch.iter().enumerate().map(|(number, image)| {
-            ImageAttention {
-                index: image.index,
-                path: image.name.clone(),
-                mean: mean.map(number, 0, query),
-                heads: shown
-                    .iter()
-                    .map(|&head| HeadAttention {
-                        head,
-                        map: weights.map(number, head, query),
-                    })
-                    .collect(),
-            }
-        }));
+        let weights = encoder.attention_weights(input, None, &[layer as isize]);
+        maps.extend(maps_of(batch, weights, &shown, grid, query));
     }
-    let rows = images.iter().zip(&maps).map(|(image, maps)| {
-        let maps = [&maps.mean]
-            .into_iter()
-            .chain(maps.heads.iter().map(|head| &head.map));
-        let panels = maps.map(|map| frame.map(&map.values));
-        let mut row: Vec<RgbPicture> = [frame.panel(&image.picture())]
-            .into_iter()
-            .chain(panels)
-            .collect();
-        for panel in &mut row {
-            frame.outline(panel, query.as_slice(), BLUE);
-        }
-        row
-    });
+    let rows = images.iter().zip(&maps);
+    let rows = rows.map(|(image, maps)| row(image, maps, &frame, query));
     Ok(AttentionPicture {
         picture: sheet(&rows.collect::<Vec<_>>()),
         layer,
         images: maps,
     })
+}
+
+/// Maps of the mean over all heads and of the heads `shown`, of every image of a batch.
+fn maps_of(
+    batch: &[PickedImage],
+    mut weights: Vec<Tensor<4>>,
+    shown: &[usize],
+    grid: PatchGrid,
+    query: Option<u32>,
+) -> Vec<ImageAttention> {
+    let weights = weights.remove(0);
+    let mean = Weights::new(weights.clone().mean_dim(1), grid);
+    let weights = Weights::new(weights, grid);
+    let of_head = |number: usize, head: usize| HeadAttention {
+        head,
+        map: weights.map(number, head, query),
+    };
+    let of_image = |(number, image): (usize, &PickedImage)| ImageAttention {
+        index: image.index,
+        path: image.name.clone(),
+        mean: mean.map(number, 0, query),
+        heads: shown.iter().map(|&head| of_head(number, head)).collect(),
+    };
+    batch.iter().enumerate().map(of_image).collect()
+}
+
+/// The image and its maps, the patch that asks marked in each.
+fn row(
+    image: &PickedImage,
+    maps: &ImageAttention,
+    frame: &Frame,
+    query: Option<u32>,
+) -> Vec<RgbPicture> {
+    let of_heads = maps.heads.iter().map(|head| &head.map);
+    let panels = [&maps.mean].into_iter().chain(of_heads);
+    let panels = panels.map(|map| frame.map(&map.values));
+    let row = [frame.panel(&image.picture())].into_iter().chain(panels);
+    let mut row: Vec<RgbPicture> = row.collect();
+    for panel in &mut row {
+        frame.outline(panel, query.as_slice(), BLUE);
+    }
+    row
 }
 
 /// Attention weights of a few images on the host.

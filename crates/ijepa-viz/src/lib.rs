@@ -10,17 +10,7 @@
 //!
 //! // Initial weights need no download; Networks::load takes those of a checkpoint.
 //! let device = Device::flex();
-//! let encoder = VisionTransformerConfig {
-//!     image_size: [32, 32],
-//!     patch_size: 8,
-//!     in_chans: 3,
-//!     embed_dim: 24,
-//!     depth: 2,
-//!     num_heads: 3,
-//!     mlp_ratio: 4.0,
-//!     drop_path: 0.0,
-//!     layer_norm_eps: 1e-6,
-//! };
+//! let encoder = VisionTransformerConfig::new([32, 32], 8, 24, 2, 3);
 //! let sizes = IJepaConfig { encoder, predictor: PredictorConfig::new(12, 1) };
 //! let model = sizes.init(Initialization::default(), &device);
 //! let networks = Networks { target: model.encoder.clone(), model };
@@ -78,3 +68,7 @@ pub use predictor::{
     MeanPrediction, NearPatch, NeighbourSearch, Neighbours, Networks, PatchPrediction, Prediction,
     PredictionConfig, PredictionMeans, PredictorPicture, nearest_patches, predictor,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

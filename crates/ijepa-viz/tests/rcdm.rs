@@ -41,21 +41,13 @@ impl Source for Colors {
         self.0
     }
 
-    fn label(&self, _: usize) -> Option<u32> {
-        None
-    }
-
     fn name(&self, index: usize) -> String {
         index.to_string()
     }
 
     fn fetch(&self, index: usize, _: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         let pixels = Self::color(index).repeat(SIDE * SIDE);
-        Ok(Fetched::Pixels(RgbImage8::new(SIDE, SIDE, pixels)?))
-    }
-
-    fn classes(&self) -> &[String] {
-        &[]
+        Ok(Fetched::Pixels(RgbImage8::new(SIDE, SIDE, pixels)?.into()))
     }
 }
 

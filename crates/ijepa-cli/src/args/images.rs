@@ -62,7 +62,7 @@ impl DataArgs {
             (Some(list), [spec]) => spec.open_subset(list, IndexCache::of_user().as_ref()),
             (Some(_), _) => Err(DataError::SubsetOfOther { spec: self.spec() }),
         };
-        Ok(noted(source?.into(), context))
+        Ok(noted(source?, context))
     }
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn open_part(
         Some(list) => spec.open_subset(list, IndexCache::of_user().as_ref()),
         None => spec.open_with(IndexCache::of_user().as_ref()),
     };
-    Ok(noted(source?.into(), context))
+    Ok(noted(source?, context))
 }
 
 /// Opens what `spec` says, which may be that of several data sets, for what needs no labels, and
@@ -99,7 +99,7 @@ pub(crate) fn open_pictures(spec: &str) -> Result<Arc<dyn Source>, DataError> {
     let specs = spec.split(BETWEEN).map(str::parse::<DataSpec>);
     let specs = specs.map(|spec| Ok(spec?.without_labels()));
     let specs = specs.collect::<Result<Vec<_>, DataError>>()?;
-    Ok(DataSpec::open_all(&specs, IndexCache::of_user().as_ref())?.into())
+    DataSpec::open_all(&specs, IndexCache::of_user().as_ref())
 }
 
 /// How images reach a frozen encoder.
@@ -148,14 +148,11 @@ impl Wanted {
 
     /// What `checkpoint` and the recipe in it say.
     pub(crate) fn of(checkpoint: &Checkpoint) -> Result<Self, RecipeError> {
-        let recipe = checkpoint.state.recipe.as_deref();
-        let recipe = recipe.map(|toml| Recipe::from_toml(toml, "state.json"));
+        let recipe = Recipe::of(checkpoint)?;
         Ok(Self {
             preprocess: preprocess_of(checkpoint),
             decoding: decoding_of(checkpoint),
-            picture: recipe
-                .transpose()?
-                .and_then(|it| it.data.picture_channels()),
+            picture: recipe.and_then(|it| it.data.picture_channels()),
         })
     }
 

@@ -62,7 +62,7 @@ impl Pretrain {
         let recipe = recipe.with_overrides(&[compute.precision_override()])?;
         let source = self.data.open_unlabelled(context)?;
         let plan = PretrainPlan::new(recipe, source.len())?;
-        check_channels(source.as_ref(), plan.recipe().data.decoding())?;
+        check_channels(source.as_ref(), plan.recipe().data.channel_decoding())?;
         if context.leads() {
             self.warn_of_batch(plan.recipe())?;
         }
@@ -184,14 +184,14 @@ impl Pretrain {
         let recipe = plan.recipe();
         let open = |spec: &String| args::open_data(spec, context);
         let test = self.eval_test.as_ref().map(open).transpose()?;
+        let own = ExtractConfig::of_recipe(recipe);
         let config = ExtractConfig {
-            normalization: recipe.data.normalization(),
             workers: context.workers(),
             reading: Reading {
-                decoding: recipe.data.decoding(),
+                decoding: own.reading.decoding,
                 ..context.reading()
             },
-            ..ExtractConfig::default()
+            ..own
         };
         let evaluation = match &self.eval_data {
             Some(spec) => EpochEvaluation::new(open(spec)?, test, config, device),
@@ -204,7 +204,7 @@ impl Pretrain {
             }
         };
         evaluation.check()?;
-        Ok(evaluation.with_views(recipe.mask_sampler()?.into(), self.lidar))
+        Ok(evaluation.with_views(Arc::clone(plan.sampler()), self.lidar))
     }
 }
 

@@ -62,7 +62,7 @@ impl StudyArgs {
         context: &Context,
     ) -> Result<StudyReport, CliError> {
         let compute = context.compute()?;
-        let wanted = Wanted::decoded(study.recipe.data.decoding());
+        let wanted = Wanted::decoded(study.recipe.data.channel_decoding());
         let resizing = self.read.choose(wanted, Preprocess::Eval);
         let ExtractConfig { pooling, .. } = study.extract;
         let normalization = study.recipe.data.normalization();

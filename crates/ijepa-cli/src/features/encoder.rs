@@ -212,15 +212,13 @@ impl WeightsArgs {
         let compute = context.compute()?;
         let path = self.weights.as_ref().ok_or_else(missing)?;
         let checkpoint = self.checkpoint(path, context)?;
-        let recipe = checkpoint.state.recipe.as_deref();
-        let recipe = recipe.map(|toml| Recipe::from_toml(toml, "state.json"));
         let networks = IJepa {
             encoder: checkpoint.encoder(EncoderRole::Context, &compute.device)?,
             predictor: checkpoint.predictor(&compute.device)?,
         };
         Ok(LoadedPredictor {
             networks: networks.with_compute(compute.precision.into()),
-            recipe: recipe.transpose()?,
+            recipe: Recipe::of(&checkpoint)?,
             normalization: self.normalization(&checkpoint)?,
         })
     }
@@ -322,8 +320,6 @@ fn random(
 
 /// How the weights of a run began, so that a random encoder is the floor of that very run.
 fn initialization(checkpoint: &Checkpoint) -> Result<Initialization, CliError> {
-    match &checkpoint.state.recipe {
-        Some(recipe) => Ok(Recipe::from_toml(recipe, "state.json")?.initialization()),
-        None => Ok(Initialization::default()),
-    }
+    let recipe = Recipe::of(checkpoint)?;
+    Ok(recipe.map_or_else(Initialization::default, |recipe| recipe.initialization()))
 }

@@ -170,13 +170,17 @@ fn wrong_data_weights_and_settings_have_their_exit_codes() {
     let ab = images(&at("ab"), &["a/1.ppm", "b/2.ppm"]);
     let ac = images(&at("ac"), &["a/1.ppm", "c/2.ppm"]);
     let pair = |train: &str, test: &str| format!("--train {train} --test {test} --batch-size 2");
-    check(&pair(&flat, &ab), 4, "has no label");
-    check(&pair(&ab, &flat), 4, "has no label");
-    check(&pair(&ab, &ac), 4, "`b` is a training class only");
+    check(&pair(&flat, &ab), 4, "2 of 2 training images have no label");
+    check(&pair(&ab, &flat), 4, "2 of 2 test images have no label");
+    check(&pair(&ab, &ac), 4, "class 1 is `b` in the training data");
     let list = path_text(at("list.txt"));
     fs::write(&list, "1.ppm\n").unwrap();
     let subset = format!("{} --subset {list}", pair(&ab, &ab));
-    check(&subset, 4, "1 training images of 2 classes");
+    check(
+        &subset,
+        4,
+        "b/2.ppm` has label 1, which no training image has",
+    );
     check(&pair("nowhere", &ab), 4, "nowhere");
 
     check("--set data.mixup=0.8 --batch-size 7", 3, "an even number");

@@ -12,7 +12,7 @@ use turbojpeg_sys as tj;
 
 use super::{Decode, Orientation};
 use crate::image::RgbImage8;
-use crate::resize::{CropBox, CropRect};
+use crate::rect::{CropBox, CropRect};
 use crate::view::{Part, Place, View};
 
 /// Columns of a block that is decoded at once, by the number of the subsampling.

@@ -80,6 +80,14 @@ impl Image {
         }
     }
 
+    /// How many [`bytes`](Self::bytes) it has.
+    pub(crate) fn byte_len(&self) -> usize {
+        match self {
+            Self::Rgb8(image) => image.pixels().len(),
+            Self::Float(image) => size_of_val(image.samples()),
+        }
+    }
+
     /// The image if it is one of bytes of red, green and blue.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use super::MAX_CHANNELS;
 use crate::error::{DataError, ImageError};
-use crate::resize::CropRect;
+use crate::rect::CropRect;
 
 /// An image of 1 to 16 channels of f32 samples, rows of pixels from the top, channel after channel
 /// within a pixel.

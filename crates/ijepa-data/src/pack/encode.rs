@@ -37,7 +37,7 @@ pub(super) fn encode(
             jpeg(image.as_rgb8()?, shrink, &name)
         })?,
         None => reader.fetch(source, index, stopped, |fetched, file| match fetched {
-            Fetched::Pixels(image) => png(&image, &name),
+            Fetched::Pixels(image) => png(image.as_rgb8()?, &name),
             Fetched::File => match extension(file) {
                 Some(extension) => Ok((file.to_vec(), extension)),
                 None => Err(no_image(file, &name)),

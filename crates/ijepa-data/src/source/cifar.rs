@@ -234,7 +234,7 @@ impl Source for CifarSource {
                 let (_, planes) = binary.record(index);
                 let pixel = |at: usize| [planes[at], planes[PLANE + at], planes[2 * PLANE + at]];
                 let pixels = (0..PLANE).flat_map(pixel).collect();
-                Ok(Fetched::Pixels(RgbImage8::new(SIDE, SIDE, pixels)?))
+                Ok(Fetched::Pixels(RgbImage8::new(SIDE, SIDE, pixels)?.into()))
             }
             Images::Parquet(source) => source.fetch(index, buffer),
         }

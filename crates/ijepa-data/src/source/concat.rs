@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::depth::Depth;
 use crate::error::DataError;
@@ -36,7 +37,7 @@ pub struct ConcatSource {
 
 #[derive(Debug)]
 struct Part {
-    source: Box<dyn Source>,
+    source: Arc<dyn Source>,
     /// The number of its first image.
     first: usize,
     /// The number of each of its classes among those of all.
@@ -66,7 +67,7 @@ fn numbered(names: &[String]) -> Vec<Class> {
 
 impl ConcatSource {
     /// Puts `sources` in a row.
-    pub fn new(sources: Vec<Box<dyn Source>>) -> Self {
+    pub fn new(sources: Vec<Arc<dyn Source>>) -> Self {
         let named = sources.iter().filter(|it| !it.classes().is_empty());
         let labels = match named.count() {
             0 => Labels::ByNumber,
@@ -79,7 +80,7 @@ impl ConcatSource {
         let known: BTreeSet<&Class> = known.collect();
         let known: Vec<&Class> = known.into_iter().collect();
         let mut first = 0;
-        let part = |(source, names): (Box<dyn Source>, &Vec<Class>)| {
+        let part = |(source, names): (Arc<dyn Source>, &Vec<Class>)| {
             let number = |class| known.binary_search(&class).unwrap_or_default() as u32;
             let part = Part {
                 first,
@@ -188,7 +189,7 @@ mod tests {
     #[test]
     fn classes_of_one_name_stay_apart() {
         let folder = tempfile::tempdir().unwrap();
-        let part = |name: &str, classes: &[&str]| -> Box<dyn Source> {
+        let part = |name: &str, classes: &[&str]| -> Arc<dyn Source> {
             let list = folder.path().join(name);
             let files = (0..classes.len() as u32).map(|label| Listed {
                 name: format!("{label}.png").into(),
@@ -197,7 +198,7 @@ mod tests {
             std::fs::write(folder.path().join("0.png"), []).unwrap();
             let classes = classes.iter().map(|&class| class.to_owned()).collect();
             let roots = [folder.path().to_owned()];
-            Box::new(ListedSource::new(&list, &roots, files.collect(), classes).unwrap())
+            Arc::new(ListedSource::new(&list, &roots, files.collect(), classes).unwrap())
         };
         let two_cranes = ["crane", "bus", "crane"];
         let parts = vec![
@@ -213,8 +214,8 @@ mod tests {
 
     #[test]
     fn masks_and_depths_are_those_of_the_parts() {
-        let part = |config: &str| -> Box<dyn Source> {
-            Box::new(ScenesSource::new(config.parse::<ScenesConfig>().unwrap()))
+        let part = |config: &str| -> Arc<dyn Source> {
+            Arc::new(ScenesSource::new(config.parse::<ScenesConfig>().unwrap()))
         };
         let specs = ["kind=texture,n=2,size=16", "kind=count,n=2,size=16"];
         let both = ConcatSource::new(specs.map(part).into());

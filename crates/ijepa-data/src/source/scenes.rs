@@ -138,7 +138,7 @@ impl Source for ScenesSource {
                 PartShape::describe(&self.config, index).render(&self.config, index)
             }
         };
-        Ok(Fetched::Pixels(image?))
+        Ok(Fetched::Pixels(image?.into()))
     }
 
     /// Class 0 is the background; that of an object is its shape or texture, or

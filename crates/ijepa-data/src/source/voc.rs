@@ -73,10 +73,6 @@ impl Source for VocSource {
         self.images.len()
     }
 
-    fn label(&self, _: usize) -> Option<u32> {
-        None
-    }
-
     fn name(&self, index: usize) -> String {
         self.images.name(index)
     }
@@ -97,10 +93,6 @@ impl Source for VocSource {
     fn depth(&self, index: usize) -> Result<Option<Depth>, DataError> {
         let (file, name) = self.png("Depth", index)?;
         Depth::of_png(&file, &name).map(Some)
-    }
-
-    fn classes(&self) -> &[String] {
-        &[]
     }
 }
 

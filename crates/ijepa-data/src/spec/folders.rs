@@ -1,6 +1,7 @@
 //! Specifications of folders.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::DataSpec;
 use crate::error::DataError;
@@ -19,7 +20,7 @@ impl DataSpec {
         &self,
         list: &Path,
         indexes: Option<&IndexCache>,
-    ) -> Result<Box<dyn Source>, DataError> {
+    ) -> Result<Arc<dyn Source>, DataError> {
         let source = match self {
             Self::Folder(path) => open_one(path, FolderForm::Classes, indexes),
             Self::Unlabelled(path) => open_one(path, FolderForm::Unlabelled, indexes),
@@ -27,7 +28,7 @@ impl DataSpec {
                 spec: other.to_string(),
             }),
         };
-        Ok(Box::new(source?.restrict_to(list)?))
+        Ok(Arc::new(source?.restrict_to(list)?))
     }
 
     /// Lists what this names and keeps that for the next time: folders in `indexes`, with labels
@@ -69,17 +70,17 @@ pub(super) fn open(
     pattern: &Path,
     form: FolderForm,
     indexes: Option<&IndexCache>,
-) -> Result<Box<dyn Source>, DataError> {
+) -> Result<Arc<dyn Source>, DataError> {
     let folders = matching_folders(pattern)?;
     if let [folder] = &folders[..] {
-        return Ok(Box::new(open_one(folder, form, indexes)?));
+        return Ok(Arc::new(open_one(folder, form, indexes)?));
     }
     let sources = folders.iter().map(|folder| {
         let source = open_one(folder, form, indexes)?;
-        Ok(Box::new(source) as Box<dyn Source>)
+        Ok(Arc::new(source) as Arc<dyn Source>)
     });
     let sources = sources.collect::<Result<_, DataError>>()?;
-    Ok(Box::new(ConcatSource::new(sources)))
+    Ok(Arc::new(ConcatSource::new(sources)))
 }
 
 fn open_one(

@@ -2,7 +2,8 @@
 
 use crate::error::DataError;
 use crate::image::RgbImage8;
-use crate::resize::{CropRect, Filter, crop_resize};
+use crate::rect::CropRect;
+use crate::resize::{Filter, crop_resize};
 
 /// Pixels a side of a picture.
 const SIDE: usize = 96;

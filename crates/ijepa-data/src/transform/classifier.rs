@@ -3,7 +3,7 @@
 use super::crop::RATIOS;
 use super::{RandAugment, Transform, check_range, random_crop_of_ratio};
 use crate::error::DataError;
-use crate::image::{Image, RgbImage8};
+use crate::image::Image;
 use crate::resize::{Filter, sides};
 use crate::rng::{SampleRng, unit};
 use crate::view::View;
@@ -32,7 +32,7 @@ pub enum Framing {
 /// # Examples
 ///
 /// ```
-/// use ijepa_data::{ClassifierAugment, RandAugment};
+/// use ijepa_data::{ClassifierAugment, RandAugment, Transform};
 ///
 /// // A linear probe on ImageNet, fine-tuning, and a probe on CLEVR, which has to see everything.
 /// let probe = ClassifierAugment::random_crop([224, 224]);
@@ -83,31 +83,6 @@ impl ClassifierAugment {
             ..Self::random_crop(size)
         }
     }
-
-    /// Checks every field.
-    ///
-    /// # Errors
-    ///
-    /// [`ImageError::OutputSize`](crate::ImageError::OutputSize) or [`DataError::BadValue`] naming the field.
-    pub fn validate(&self) -> Result<(), DataError> {
-        let [height, width] = self.size;
-        sides(width, height)?;
-        if let Framing::RandomCrop { scale, ratio, .. } = self.framing {
-            check_range("scale", scale, 1.0)?;
-            check_range("ratio", ratio, f64::INFINITY)?;
-        }
-        self.rand_augment.map_or(Ok(()), |policy| policy.validate())
-    }
-
-    /// Transforms `image` by numbers drawn from `rng`.
-    ///
-    /// # Errors
-    ///
-    /// [`ImageError::OutputSize`](crate::ImageError::OutputSize) if `size` is empty or beyond reason.
-    pub fn apply(&self, image: &RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
-        let view = self.view(image.width(), image.height(), rng)?;
-        self.change(view.of(image)?.into(), rng)?.into_rgb8()
-    }
 }
 
 impl Transform for ClassifierAugment {
@@ -116,7 +91,13 @@ impl Transform for ClassifierAugment {
     }
 
     fn validate(&self) -> Result<(), DataError> {
-        self.validate()
+        let [height, width] = self.size;
+        sides(width, height)?;
+        if let Framing::RandomCrop { scale, ratio, .. } = self.framing {
+            check_range("scale", scale, 1.0)?;
+            check_range("ratio", ratio, f64::INFINITY)?;
+        }
+        self.rand_augment.map_or(Ok(()), |policy| policy.validate())
     }
 
     fn view(&self, width: usize, height: usize, rng: &mut SampleRng) -> Result<View, DataError> {

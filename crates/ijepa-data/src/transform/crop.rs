@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use crate::resize::CropRect;
+use crate::rect::CropRect;
 use crate::rng::{below, uniform};
 
 /// Narrowest and widest aspect ratio of a random crop, width over height.

@@ -4,7 +4,7 @@ use rand::Rng;
 
 use super::{check_probability, check_range};
 use crate::error::DataError;
-use crate::resize::CropRect;
+use crate::rect::CropRect;
 use crate::rng::{below, normal, uniform, unit};
 
 const TRIES: usize = 10;

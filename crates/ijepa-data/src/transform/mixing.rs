@@ -4,7 +4,7 @@ use rand::Rng;
 
 use super::check_probability;
 use crate::error::DataError;
-use crate::resize::CropRect;
+use crate::rect::CropRect;
 use crate::rng::{below, symmetric_beta, unit};
 
 /// How often batches are mixed, and how much; timm's `batch` mode.

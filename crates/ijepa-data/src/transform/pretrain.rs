@@ -3,7 +3,7 @@
 use super::{Transform, check_range, random_crop};
 use crate::color::distort;
 use crate::error::DataError;
-use crate::image::{Image, RgbImage8};
+use crate::image::Image;
 use crate::resize::{Filter, sides};
 use crate::rng::{SampleRng, unit};
 use crate::view::View;
@@ -13,7 +13,7 @@ use crate::view::View;
 /// # Examples
 ///
 /// ```
-/// use ijepa_data::{Augment, Purpose, RgbImage8, sample_rng};
+/// use ijepa_data::{Augment, Purpose, RgbImage8, Transform, sample_rng};
 ///
 /// let augment = Augment { size: [24, 24], ..Augment::default() };
 /// let image = RgbImage8::new(40, 30, vec![128; 3600])?;
@@ -45,13 +45,12 @@ impl Default for Augment {
     }
 }
 
-impl Augment {
-    /// Checks every field.
-    ///
-    /// # Errors
-    ///
-    /// [`ImageError::OutputSize`](crate::ImageError::OutputSize) or [`DataError::BadValue`] naming the field.
-    pub fn validate(&self) -> Result<(), DataError> {
+impl Transform for Augment {
+    fn size(&self) -> [usize; 2] {
+        self.size
+    }
+
+    fn validate(&self) -> Result<(), DataError> {
         let [height, width] = self.size;
         sides(width, height)?;
         check_range("crop_scale", self.crop_scale, 1.0)?;
@@ -63,26 +62,6 @@ impl Augment {
             });
         }
         Ok(())
-    }
-
-    /// Crops, resizes, mirrors and recolours `image` by numbers drawn from `rng`.
-    ///
-    /// # Errors
-    ///
-    /// [`ImageError::OutputSize`](crate::ImageError::OutputSize) if `size` is empty or beyond reason.
-    pub fn apply(&self, image: &RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
-        let view = self.view(image.width(), image.height(), rng)?;
-        self.change(view.of(image)?.into(), rng)?.into_rgb8()
-    }
-}
-
-impl Transform for Augment {
-    fn size(&self) -> [usize; 2] {
-        self.size
-    }
-
-    fn validate(&self) -> Result<(), DataError> {
-        self.validate()
     }
 
     /// The crop is cut on whole pixels and resized by the antialiased bilinear kernel, as

@@ -20,10 +20,6 @@ impl Source for File<'_> {
         1
     }
 
-    fn label(&self, _: usize) -> Option<u32> {
-        None
-    }
-
     fn name(&self, _: usize) -> String {
         "file".to_owned()
     }
@@ -31,10 +27,6 @@ impl Source for File<'_> {
     fn fetch(&self, _: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         *buffer = self.0.to_vec();
         Ok(Fetched::File)
-    }
-
-    fn classes(&self) -> &[String] {
-        &[]
     }
 }
 

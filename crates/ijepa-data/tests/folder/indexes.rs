@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use ijepa_data::{
     Augment, Batch, DataError, FetchError, FolderForm, FolderSource, IndexCache, Kept, Loader,
-    LoaderConfig, Reading, Source,
+    LoaderConfig, Source,
 };
 use tempfile::TempDir;
 
@@ -244,17 +244,15 @@ fn what_vanished_since_is_replaced_and_listed_and_stops_past_the_limit() {
     let source = Arc::new(indexes.open(root.path(), FolderForm::Classes).unwrap());
     let load = |workers| {
         let config = LoaderConfig {
-            batch_size: 8,
-            places: None,
-            seed: 0,
-            start_step: 0,
             workers,
-            augment: Augment {
-                size: [4, 4],
-                ..Augment::default()
-            },
             max_bad_fraction: 0.05,
-            reading: Reading::default(),
+            ..LoaderConfig::new(
+                8,
+                Augment {
+                    size: [4, 4],
+                    ..Augment::default()
+                },
+            )
         };
         let mut loader = Loader::new(Arc::<FolderSource>::clone(&source), config).unwrap();
         let batches: Result<Vec<Batch>, _> = loader.by_ref().take(10).collect();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ijepa_data::{
-    Augment, Batch, DataError, Decoding, Fetched, ImageError, Loader, LoaderConfig, Reading,
-    check_channels,
+    Augment, Batch, DataError, Decoding, Fetched, FloatImage, ImageError, Loader, LoaderConfig,
+    Reading, check_channels,
 };
 
 use crate::fake::Fake;
@@ -20,6 +20,18 @@ fn arrays(channels: usize) -> Fake {
         buffer.extend(format!("{header:<117}\n").bytes());
         buffer.extend((0..16 * 20 * channels).map(|at| (index * 10 + at % channels) as u8));
         Ok(Fetched::File)
+    })
+}
+
+/// The same in memory.
+fn pixels(channels: usize) -> Fake {
+    Fake::new(24, move |index, _| {
+        let channels = channels - usize::from(index == 5);
+        let sample = |at: usize| (index * 10 + at % channels) as f32 / 255.0;
+        let samples = (0..16 * 20 * channels).map(sample).collect();
+        Ok(Fetched::Pixels(
+            FloatImage::new([16, 20], channels, samples)?.into(),
+        ))
     })
 }
 
@@ -50,8 +62,8 @@ fn batches_of_other_channels_are_floats_whoever_makes_them() {
         flip: true,
         ..Augment::default()
     };
-    let batches = |workers| {
-        let source = Arc::new(arrays(5));
+    let batches = |source: Fake, workers| {
+        let source = Arc::new(source);
         let mut loader = Loader::new(source, of_five(augment.clone(), workers)).unwrap();
         let batches: Vec<Batch> = (0..6).map(|_| loader.next_batch().unwrap()).collect();
         assert_eq!(loader.skipped().len(), 1);
@@ -59,8 +71,10 @@ fn batches_of_other_channels_are_floats_whoever_makes_them() {
         assert!(why.contains("has 4 channels, expected 5"), "{why}");
         batches
     };
-    let found = batches(0);
-    assert!(found == batches(3));
+    let found = batches(arrays(5), 0);
+    assert!(found == batches(arrays(5), 3));
+    // Those that lie in memory are as those of files.
+    assert!(found == batches(pixels(5), 2));
     for batch in &found {
         assert_eq!(batch.images.len(), 8 * 8 * 10 * 5 * 4);
         let samples = batch.images.as_chunks::<4>().0.iter();
@@ -99,12 +113,28 @@ fn colours_of_other_channels_are_not_changed_and_other_channels_are_told_apart()
             "{error}"
         );
     }
-    // Pixels that come without a file are colours.
+    let error = check_channels(&pixels(5), Decoding::default()).unwrap_err();
+    assert!(matches!(
+        error,
+        DataError::Image(ImageError::Channels { found: 5, .. })
+    ));
     let error = check_channels(&Fake::levels(2), five).unwrap_err();
     assert!(matches!(
         error,
         DataError::Image(ImageError::Channels { found: 3, .. })
     ));
+    // Bytes are no place for floats.
+    let mut loader = Loader::new(
+        Arc::new(pixels(3)),
+        LoaderConfig {
+            max_bad_fraction: 1.0,
+            ..LoaderConfig::new(8, Augment::default())
+        },
+    )
+    .unwrap();
+    assert!(loader.next_batch().is_err());
+    let why = &loader.skipped()[0].why;
+    assert!(why.contains("of floats, which bytes cannot hold"), "{why}");
     // Grey files have always been.
     assert!(check_channels(&Fake::files(), Decoding::default()).is_ok());
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ijepa_data::{
-    Augment, Batch, ClassifierAugment, Fetched, Loader, LoaderConfig, RandAugment, Reading,
-    RgbImage8, Transform, epoch_order,
+    Augment, Batch, ClassifierAugment, Fetched, Loader, LoaderConfig, RandAugment, RgbImage8,
+    Transform, epoch_order,
 };
 
 use crate::fake::Fake;
@@ -85,7 +85,9 @@ fn mixed() -> Fake {
         let level = |at: usize| (at * (index + 3) % 251) as u8;
         let pixels: Vec<u8> = (0..width * height * 3).map(level).collect();
         if index.is_multiple_of(3) {
-            return Ok(Fetched::Pixels(RgbImage8::new(width, height, pixels)?));
+            return Ok(Fetched::Pixels(
+                RgbImage8::new(width, height, pixels)?.into(),
+            ));
         }
         *buffer = [format!("P6 {width} {height} 255\n").as_bytes(), &pixels].concat();
         // Three of the files stop too early.
@@ -98,14 +100,11 @@ fn mixed() -> Fake {
 fn batches_have_not_changed() {
     fn hash<T: Transform + 'static>(augment: T, workers: usize) -> String {
         let config = LoaderConfig {
-            batch_size: 16,
-            places: None,
             seed: 11,
             start_step: 1,
             workers,
-            augment,
             max_bad_fraction: 0.1,
-            reading: Reading::default(),
+            ..LoaderConfig::new(16, augment)
         };
         let mut hash = blake3::Hasher::new();
         for batch in Loader::new(Arc::new(mixed()), config).unwrap().take(4) {

@@ -66,7 +66,9 @@ impl Fake {
 /// number in green and blue.
 pub(crate) fn level(index: usize) -> Result<Fetched, FetchError> {
     let pixels = (0..20 * 16).flat_map(|at| [(at % 20 * 12) as u8, index as u8, index as u8]);
-    Ok(Fetched::Pixels(RgbImage8::new(20, 16, pixels.collect())?))
+    Ok(Fetched::Pixels(
+        RgbImage8::new(20, 16, pixels.collect())?.into(),
+    ))
 }
 
 pub(crate) fn no_image(index: usize) -> FetchError {
@@ -94,19 +96,11 @@ impl Source for Fake {
         self.len
     }
 
-    fn label(&self, _: usize) -> Option<u32> {
-        None
-    }
-
     fn name(&self, index: usize) -> String {
         name(index)
     }
 
     fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         (self.fetch)(index, buffer)
-    }
-
-    fn classes(&self) -> &[String] {
-        &[]
     }
 }

@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
-use ijepa_data::{Augment, Batch, DataSpec, Loader, LoaderConfig, Reading};
+use ijepa_data::{Augment, Batch, DataSpec, Loader, LoaderConfig};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
@@ -46,19 +45,19 @@ fn batches_of_every_layout_depend_on_the_step_alone() {
     let folder = TempDir::new().unwrap();
     let batches = |spec: &DataSpec, workers, start_step| -> Vec<Batch> {
         let config = LoaderConfig {
-            batch_size: 6,
             seed: 5,
             start_step,
-            places: None,
             workers,
-            augment: Augment {
-                size: [3, 3],
-                ..Augment::default()
-            },
             max_bad_fraction: 0.0,
-            reading: Reading::default(),
+            ..LoaderConfig::new(
+                6,
+                Augment {
+                    size: [3, 3],
+                    ..Augment::default()
+                },
+            )
         };
-        let loader = Loader::new(Arc::from(spec.open().unwrap()), config).unwrap();
+        let loader = Loader::new(spec.open().unwrap(), config).unwrap();
         let rest = 23 - start_step as usize;
         loader.take(rest).collect::<Result<_, _>>().unwrap()
     };

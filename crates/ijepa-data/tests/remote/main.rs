@@ -37,6 +37,7 @@ fn run(test: &str, variables: &[(&str, &str)]) {
     let output = Command::new(std::env::current_exe().unwrap())
         .args([test, "--include-ignored", "--nocapture"])
         .env(OWN, "1")
+        .env("NO_PROXY", "127.0.0.1,localhost")
         .envs(variables.iter().copied())
         .output()
         .unwrap();
@@ -65,7 +66,7 @@ fn shard(levels: Range<u8>) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-fn open(spec: &str) -> Result<Box<dyn Source>, DataError> {
+fn open(spec: &str) -> Result<Arc<dyn Source>, DataError> {
     spec.parse::<DataSpec>()?.open()
 }
 
@@ -80,17 +81,10 @@ fn shards() -> (Server, String) {
     (server, spec)
 }
 
-fn loader(source: Box<dyn Source>, workers: usize, io_depth: usize) -> Loader {
+fn loader(source: Arc<dyn Source>, workers: usize, io_depth: usize) -> Loader {
     let config = LoaderConfig {
-        batch_size: 16,
-        places: None,
         seed: 4,
-        start_step: 0,
         workers,
-        augment: Augment {
-            size: [6, 5],
-            ..Augment::default()
-        },
         max_bad_fraction: 0.1,
         reading: Reading {
             retry: Retry {
@@ -100,12 +94,19 @@ fn loader(source: Box<dyn Source>, workers: usize, io_depth: usize) -> Loader {
             io_depth,
             ..Reading::default()
         },
+        ..LoaderConfig::new(
+            16,
+            Augment {
+                size: [6, 5],
+                ..Augment::default()
+            },
+        )
     };
-    Loader::new(Arc::from(source), config).unwrap()
+    Loader::new(source, config).unwrap()
 }
 
 /// Two epochs.
-fn batches(source: Box<dyn Source>, workers: usize) -> Vec<Batch> {
+fn batches(source: Arc<dyn Source>, workers: usize) -> Vec<Batch> {
     let mut loader = loader(source, workers, 0);
     let found: Vec<Batch> = loader.by_ref().take(30).map(Result::unwrap).collect();
     assert_eq!(loader.skipped(), []);

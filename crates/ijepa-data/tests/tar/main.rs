@@ -62,7 +62,7 @@ fn write(folder: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-fn open(folder: &TempDir, argument: &str) -> Result<Box<dyn Source>, DataError> {
+fn open(folder: &TempDir, argument: &str) -> Result<Arc<dyn Source>, DataError> {
     let root = folder.path().display();
     format!("tar:{root}/{argument}").parse::<DataSpec>()?.open()
 }
@@ -222,17 +222,9 @@ fn an_index_counts_for_the_same_file_only() {
     assert_eq!(names().unwrap()[..5], expected);
 }
 
-fn loader(source: Box<dyn Source>, max_bad_fraction: f64) -> Loader {
+fn loader(source: Arc<dyn Source>, max_bad_fraction: f64) -> Loader {
     let config = LoaderConfig {
-        batch_size: 4,
-        seed: 0,
-        start_step: 0,
-        places: None,
         workers: 2,
-        augment: Augment {
-            size: [4, 4],
-            ..Augment::default()
-        },
         max_bad_fraction,
         reading: Reading {
             retry: Retry {
@@ -241,8 +233,15 @@ fn loader(source: Box<dyn Source>, max_bad_fraction: f64) -> Loader {
             },
             ..Reading::default()
         },
+        ..LoaderConfig::new(
+            4,
+            Augment {
+                size: [4, 4],
+                ..Augment::default()
+            },
+        )
     };
-    Loader::new(Arc::from(source), config).unwrap()
+    Loader::new(source, config).unwrap()
 }
 
 #[test]

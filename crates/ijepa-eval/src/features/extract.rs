@@ -89,7 +89,7 @@ pub(crate) fn on_images<F: FnMut(&VisionTransformer, Tensor<4>) -> Vec<f32>>(
     let (encoder, device) = (encoder.valid(), device.clone().without_autodiff());
     let normalization = config.normalization;
     move |pixels, images| {
-        let images = normalization.images(pixels, [images, height, width], &device);
+        let images = normalization.loaded_images(pixels, [images, height, width], &device);
         forward(&encoder, images)
     }
 }

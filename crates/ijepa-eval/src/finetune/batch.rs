@@ -59,7 +59,9 @@ impl Batches<'_> {
         if erasing.probability == 0.0 {
             let pixels: Vec<u8> = rows.iter().flat_map(|&row| bytes(row)).copied().collect();
             let shape = [rows.len(), height, width];
-            return self.normalization.images(&pixels, shape, &self.device);
+            return self
+                .normalization
+                .loaded_images(&pixels, shape, &self.device);
         }
         let channels = self.normalization.channels();
         let mut values = Vec::with_capacity(rows.len() * channels * height * width);

@@ -51,54 +51,6 @@ pub enum FinetuneError {
         /// Training images.
         images: usize,
     },
-    /// An image has no label.
-    #[error("{set} image `{name}` has no label{}", advised(.advice))]
-    Unlabelled {
-        /// Which set.
-        set: &'static str,
-        /// The first image without a label.
-        name: String,
-        /// What the source says that labels need, [`Source::label_advice`](ijepa_data::Source).
-        advice: &'static str,
-    },
-    /// A class can have no image.
-    #[error("{images} training images of {classes} classes, expected at least one of each")]
-    FewerImages {
-        /// Training images.
-        images: usize,
-        /// Classes.
-        classes: usize,
-    },
-    /// The classes of the two sets differ.
-    #[error(
-        "{train} training and {test} test classes differ{}{}; expected the same names in the same order",
-        example("training", only_in_train),
-        example("test", only_in_test)
-    )]
-    OtherClasses {
-        /// Training classes.
-        train: usize,
-        /// Test classes.
-        test: usize,
-        /// A class without test images.
-        only_in_train: Option<String>,
-        /// A class without training images.
-        only_in_test: Option<String>,
-    },
-    /// An image has a class that the training images do not name or show.
-    #[error(
-        "{set} image `{name}` has class {label}, expected less than the {classes} classes of the training images"
-    )]
-    UnknownClass {
-        /// "training" or "test".
-        set: &'static str,
-        /// The image.
-        name: String,
-        /// Its class.
-        label: u32,
-        /// Classes of the training images.
-        classes: usize,
-    },
     /// A run would go on as if it had begun with another encoder.
     #[error("`{}` was begun with another encoder; name that one, or another run directory", run.display())]
     OtherEncoder {
@@ -117,17 +69,4 @@ pub enum FinetuneError {
     /// The run directory cannot be used, or the run diverged.
     #[error(transparent)]
     Run(#[from] TrainError),
-}
-
-fn example(set: &str, class: &Option<String>) -> String {
-    let say = |class: &String| format!(", `{class}` is a {set} class only");
-    class.as_ref().map_or_else(String::new, say)
-}
-
-/// Advice behind a message, if there is any.
-fn advised(advice: &str) -> String {
-    match advice {
-        "" => String::new(),
-        advice => format!("; {advice}"),
-    }
 }

@@ -12,8 +12,9 @@ use crate::{
 /// Accuracy of `classifier` on the labelled images of `source`, and the images that could not be
 /// read.
 ///
-/// The configuration says how images are read; its pooling and normalisation are not used, those
-/// of the classifier are.
+/// The configuration says how images are read
+/// ([`FinetunePlan::evaluation`](super::FinetunePlan::evaluation) of a run is that of its own
+/// accuracies); its pooling and normalisation are not used, those of the classifier are.
 ///
 /// # Errors
 ///
@@ -26,10 +27,17 @@ pub fn evaluate(
 ) -> Result<(Accuracy, Vec<Skipped>), ExtractError> {
     let size @ [height, width] = classifier.encoder.config().image_size;
     let classifier = classifier.valid();
+    let config = ExtractConfig {
+        normalization: classifier.normalization(),
+        ..*config
+    };
+    config.check(&classifier.encoder)?;
     let device = device.clone().without_autodiff();
     let compute = |pixels: &[u8], images: usize| {
         let shape = [images, height, width];
-        let images = classifier.normalization().images(pixels, shape, &device);
+        let images = classifier
+            .normalization()
+            .loaded_images(pixels, shape, &device);
         values(classifier.forward(images))
     };
     let mut hits = Hits::default();
@@ -38,7 +46,7 @@ pub fn evaluate(
         count_rows(&mut hits, &logits, labels);
         Ok::<_, ExtractError>(())
     };
-    let skipped = stream(source, size, config, |_| (), compute, count)?;
+    let skipped = stream(source, size, &config, |_| (), compute, count)?;
     Ok((hits.accuracy(), skipped))
 }
 

@@ -7,6 +7,8 @@ use ijepa_model::{
 };
 use ijepa_train::{AdamWConfig, RecipeError, TrainOptions, WarmupCosine, lr_scale};
 
+use crate::features::ExtractConfig;
+
 use super::{EvalPreprocess, FinetuneData, FinetuneError, FinetuneRecipe, Unfreeze};
 
 /// Largest side whose test images are cut out of larger ones (MAE's fine-tuning).
@@ -123,7 +125,7 @@ impl FinetunePlan {
     }
 
     /// Images of a forward pass of an evaluation.
-    pub(crate) fn eval_batch(&self) -> usize {
+    fn eval_batch(&self) -> usize {
         self.pass_size().min(EVAL_BATCH)
     }
 
@@ -177,7 +179,18 @@ impl FinetunePlan {
         }
     }
 
-    pub(crate) fn preprocess(&self) -> Preprocess {
+    /// How test images become those of the encoder, for [`evaluate`](super::evaluate).
+    pub fn evaluation(&self) -> ExtractConfig {
+        let mut config = ExtractConfig {
+            preprocess: self.preprocess(),
+            batch_size: self.eval_batch(),
+            ..ExtractConfig::default()
+        };
+        config.reading = self.reading(config.reading);
+        config
+    }
+
+    fn preprocess(&self) -> Preprocess {
         match self.recipe.data.preprocess {
             EvalPreprocess::Auto if self.image_size.iter().any(|&side| side > LARGEST_CROPPED) => {
                 Preprocess::Fill
@@ -190,13 +203,13 @@ impl FinetunePlan {
     }
 
     /// How training and test images are read, with the channels that the encoder takes.
-    pub(crate) fn reading(&self, options: &TrainOptions) -> Reading {
+    pub(crate) fn reading(&self, reading: Reading) -> Reading {
         Reading {
             decoding: Decoding {
                 channels: self.channels,
                 ..self.recipe.data.decoding
             },
-            ..options.reading
+            ..reading
         }
     }
 
@@ -215,20 +228,19 @@ impl FinetunePlan {
             },
             other => other,
         };
+        let augment = ClassifierAugment {
+            framing,
+            flip: data.flip,
+            rand_augment: data.distortions()?,
+            ..standard
+        };
         Ok(LoaderConfig {
-            batch_size: self.recipe.run.batch_size,
-            places: None,
             seed: self.recipe.run.seed,
             start_step: step,
             workers: options.workers,
-            reading: self.reading(options),
-            augment: ClassifierAugment {
-                framing,
-                flip: data.flip,
-                rand_augment: data.distortions()?,
-                ..standard
-            },
+            reading: self.reading(options.reading),
             max_bad_fraction: data.max_bad_fraction,
+            ..LoaderConfig::new(self.recipe.run.batch_size, augment)
         })
     }
 }

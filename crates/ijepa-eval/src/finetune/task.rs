@@ -126,13 +126,18 @@ pub fn finetune(
         data,
         device,
         workers: options.workers,
-        reading: plan.reading(options),
+        reading: plan.reading(options.reading),
         skipped: Vec::new(),
     };
     let mut all: Vec<&mut dyn Observer<Classifier>> = vec![&mut test];
     all.extend(observers.iter_mut().map(|observer| &mut **observer as _));
     let (mut run, task) = run::train(folder, options, &mut all, start)?;
     run.skipped.append(&mut test.skipped);
+    let classifier = task.learner.classifier.materialize();
+    Ok((summary(run, plan), classifier))
+}
+
+fn summary(run: TrainSummary, plan: &FinetunePlan) -> FinetuneSummary {
     let last = run.evaluations.last();
     let best = run.evaluations.iter().filter(|row| row.epoch.is_some());
     let best = best.filter_map(accuracy_of).reduce(|best, next| {
@@ -141,7 +146,7 @@ pub fn finetune(
             false => best,
         }
     });
-    let summary = FinetuneSummary {
+    FinetuneSummary {
         epochs: run.steps / plan.steps_per_epoch,
         accuracy: last
             .filter(|last| last.step == run.steps)
@@ -149,8 +154,7 @@ pub fn finetune(
             .map(|found| found.accuracy),
         best,
         run,
-    };
-    Ok((summary, task.learner.classifier.materialize()))
+    }
 }
 
 /// The first of `runs` that says that it was begun with another encoder.
@@ -304,11 +308,9 @@ impl TestAccuracy<'_> {
     /// How test images are read.
     fn extract(&self) -> ExtractConfig {
         ExtractConfig {
-            preprocess: self.plan.preprocess(),
-            batch_size: self.plan.eval_batch(),
             workers: self.workers,
             reading: self.reading,
-            ..ExtractConfig::default()
+            ..self.plan.evaluation()
         }
     }
 }

@@ -90,7 +90,9 @@ impl Batches for Live<'_> {
         for _ in 0..self.parts {
             let part = self.loader.next_batch()?;
             let size = [self.part, height, width];
-            let images = self.normalization.images(&part.images, size, &self.device);
+            let images = self
+                .normalization
+                .loaded_images(&part.images, size, &self.device);
             features.push(encoder.forward_pooled(images, self.pooling));
             labels.extend(
                 part.indices

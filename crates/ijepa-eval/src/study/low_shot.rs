@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ijepa_data::{Source, epoch_order};
 
 use crate::{
-    labels::{LabelsError, Split, all_known, classes_of, labels_of},
+    labels::{LabelsError, Split, classes_of, labels_of},
     subset::Subset,
 };
 
@@ -45,7 +45,7 @@ impl LowShot {
     /// The first images of each class in an order that depends on the number of images alone, so
     /// all seeds and all tables use the same ones.
     pub(super) fn choose(source: &Arc<dyn Source>, labels: Labels) -> Result<Self, LabelsError> {
-        let classes = all_known(&labels_of(source.as_ref()), Split::Train)?;
+        let classes = labels_of(source.as_ref(), Split::Train)?;
         let mut images = vec![0; classes_of(&classes)?];
         for &class in &classes {
             images[class as usize] += 1;
@@ -94,10 +94,6 @@ mod tests {
         fn fetch(&self, index: usize, _: &mut Vec<u8>) -> Result<Fetched, FetchError> {
             let name = self.name(index);
             Err(DataError::MissingImage { name }.into())
-        }
-
-        fn classes(&self) -> &[String] {
-            &[]
         }
     }
 

@@ -190,14 +190,9 @@ impl Judge<'_> {
         column: usize,
         encoder: &VisionTransformer,
     ) -> Result<(f64, Features), Error> {
-        let config = KnnConfig {
-            ks: vec![NEIGHBOURS],
-            center: true,
-            ..KnnConfig::default()
-        };
         let task = &self.measures[column].task;
         let [train, test] = self.features(encoder, task, self.extract.pooling)?;
-        let report = knn(&train, &test, &config, self.training.device)?;
+        let report = knn(&train, &test, &KnnConfig::centered(), self.training.device)?;
         Ok((report.k[&NEIGHBOURS].top1, train))
     }
 

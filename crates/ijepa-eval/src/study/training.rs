@@ -176,7 +176,8 @@ impl Training<'_> {
     ) -> Result<f64, StudyError> {
         let failed = |error: FinetuneError| StudyError::Eval(Error::from(error));
         let (train, test) = (&task.train.1, &task.test.1);
-        let data = FinetuneData::new(Arc::clone(train), Arc::clone(test)).map_err(failed)?;
+        let data = FinetuneData::new(Arc::clone(train), Arc::clone(test));
+        let data = data.map_err(|error| StudyError::Eval(error.into()))?;
         let settings = small_finetuning(train.len(), recipe).map_err(|e| failed(e.into()))?;
         let plan = FinetunePlan::new(settings, encoder.config(), &data).map_err(failed)?;
         let fresh = plan.classifier(encoder.clone(), extract.normalization, &data);

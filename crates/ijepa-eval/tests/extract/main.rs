@@ -65,7 +65,7 @@ impl Source for Levels {
             false => (index * 10 + at % 7) as u8,
         };
         let pixels = (0..16 * 16 * 3).map(level).collect();
-        Ok(Fetched::Pixels(RgbImage8::new(16, 16, pixels)?))
+        Ok(Fetched::Pixels(RgbImage8::new(16, 16, pixels)?.into()))
     }
 
     fn classes(&self) -> &[String] {

@@ -28,7 +28,7 @@ impl Source for Labelled {
 
     fn fetch(&self, _: usize, _: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         let image = RgbImage8::new(16, 16, vec![99; 16 * 16 * 3])?;
-        Ok(Fetched::Pixels(image))
+        Ok(Fetched::Pixels(image.into()))
     }
 
     fn label_advice(&self) -> &'static str {
@@ -52,50 +52,58 @@ fn sets_that_do_not_belong_together_are_refused() {
         (
             labelled(&[0, -1], &["a"]),
             labelled(&[0], &["a"]),
-            "training image `image-1` has no label; ask a person",
+            "1 of 2 training images have no label, the first is image `image-1`; ask a person",
         ),
         (
             labelled(&[0], &["a"]),
             labelled(&[-1], &["a"]),
-            "test image `image-0` has no label; ask a person",
+            "1 of 1 test images have no label, the first is image `image-0`; ask a person",
         ),
         (
             labelled(&[0, 1], &["a", "b", "c"]),
-            labelled(&[0], &["a", "b", "c"]),
-            "2 training images of 3 classes, expected at least one of each",
+            labelled(&[0, 2], &["a", "b", "c"]),
+            "test image `image-1` has label 2, which no training image has",
         ),
         (
             labelled(&[0, 1], &["a", "b"]),
             labelled(&[0, 1], &["b", "c"]),
-            "2 training and 2 test classes differ, `a` is a training class only, `c` is a test \
-             class only; expected the same names in the same order",
+            "class 0 is `a` in the training data and `b` in the test data",
         ),
         (
             labelled(&[0, 1], &["a", "b"]),
-            labelled(&[0, 1], &["b", "a"]),
-            "2 training and 2 test classes differ; expected the same names in the same order",
+            labelled(&[0], &["a"]),
+            "class 1 is `b` in the training data and missing in the test data",
         ),
         (
             labelled(&[0, 2, 1], &["a", "b"]),
             labelled(&[1], &["a", "b"]),
-            "training image `image-1` has class 2, expected less than the 2 classes of the \
-             training images",
+            "training image `image-1` has label 2, expected less than the 2 classes that the data \
+             names",
         ),
         (
             labelled(&[0, i64::from(u32::MAX)], &[]),
             labelled(&[0], &[]),
-            "2 training images of 4294967296 classes, expected at least one of each",
+            "2 training images for 4294967296 classes, expected at least one a class",
         ),
         (
-            labelled(&[0, 1, 1], &[]),
-            labelled(&[1, 2], &[]),
-            "test image `image-1` has class 2, expected less than the 2 classes of the training \
-             images",
+            labelled(&[0, 2, 2], &[]),
+            labelled(&[2, 1], &[]),
+            "test image `image-1` has label 1, which no training image has",
         ),
     ] {
         let error = FinetuneData::new(train, test).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
+}
+
+#[test]
+fn a_class_that_no_image_shows_has_its_logit() {
+    let set = || labelled(&[0, 1], &["a", "b", "c"]);
+    let data = FinetuneData::new(set(), set()).unwrap();
+    assert_eq!(data.classes(), ["a", "b", "c"]);
+    let nameless = || labelled(&[0, 1], &[]);
+    let data = FinetuneData::new(nameless(), nameless()).unwrap();
+    assert_eq!(data.classes(), ["0", "1"]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use ijepa_eval::{ExtractConfig, FinetuneData, FinetuneError, evaluate};
+use ijepa_eval::{ExtractConfig, ExtractError, FinetuneData, FinetuneError, evaluate};
 use ijepa_model::{Classifier, Normalization, checkpoint::StateDict};
 use ijepa_testkit::{assert_close, device};
 use ijepa_train::{
@@ -313,9 +313,13 @@ fn a_run_leaves_settings_tables_and_a_classifier_that_stands_alone() {
         (data.classes(), trained.config())
     );
     assert_eq!(weights(&loaded), weights(&trained));
-    let config = ExtractConfig::default();
+    let config = crate::support::plan(&[], &data).unwrap().evaluation();
     let (accuracy, _) = evaluate(&loaded, data.test().as_ref(), &config, &device()).unwrap();
     assert_eq!(Some(accuracy), summary.accuracy);
+    let mut grey = config;
+    grey.reading.decoding.channels = 1;
+    let error = evaluate(&loaded, data.test().as_ref(), &grey, &device()).unwrap_err();
+    assert!(matches!(error, ExtractError::Channels { images: 1, .. }));
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(crate) const SMALL: &[&str] = &[
 ];
 
 pub(crate) fn open(spec: &str) -> Arc<dyn Source> {
-    spec.parse::<DataSpec>().unwrap().open().unwrap().into()
+    spec.parse::<DataSpec>().unwrap().open().unwrap()
 }
 
 /// 48 training and 20 test images of five textures.

@@ -44,10 +44,6 @@ impl Source for Masked {
         self.images
     }
 
-    fn label(&self, _: usize) -> Option<u32> {
-        None
-    }
-
     fn name(&self, index: usize) -> String {
         format!("masked-{index}")
     }
@@ -73,10 +69,6 @@ impl Source for Masked {
             _ => self.class(index, patch) as f32 + 1.0,
         };
         Ok(Some(Depth::new([3, 4], (0..12).map(metres).collect())))
-    }
-
-    fn classes(&self) -> &[String] {
-        &[]
     }
 }
 

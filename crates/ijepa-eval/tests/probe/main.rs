@@ -58,5 +58,5 @@ fn encoder() -> VisionTransformer {
 }
 
 fn scenes(spec: &str) -> Arc<dyn Source> {
-    spec.parse::<DataSpec>().unwrap().open().unwrap().into()
+    spec.parse::<DataSpec>().unwrap().open().unwrap()
 }

@@ -10,5 +10,5 @@ use std::sync::Arc;
 use ijepa_data::{DataSpec, Source};
 
 fn open(spec: &str) -> Arc<dyn Source> {
-    Arc::from(spec.parse::<DataSpec>().unwrap().open().unwrap())
+    spec.parse::<DataSpec>().unwrap().open().unwrap()
 }

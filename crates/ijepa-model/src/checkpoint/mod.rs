@@ -358,6 +358,10 @@ impl VisionTransformer {
     /// Loads the encoder to use for features from a checkpoint of any kind: the target encoder,
     /// or the only one there is.
     ///
+    /// What else the weights say is lost: the statistics of their images, how these are resized, and
+    /// what was guessed ([`Checkpoint::normalization`], [`resize`](Checkpoint::resize),
+    /// [`warnings`](Checkpoint::warnings)).
+    ///
     /// With the Cargo feature `hub`, a path `ORG/NAME` where nothing lies is a name on the hub.
     ///
     /// # Errors

@@ -28,6 +28,9 @@ pub struct TrainingState {
     /// default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decoding: Option<serde_json::Value>,
+    /// Parts of the run that its program made and no recipe says, as the trainer calls them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own_parts: Vec<String>,
     /// Completed optimizer steps.
     #[serde(default)]
     pub step: Option<u64>,
@@ -126,6 +129,7 @@ impl Default for TrainingState {
             normalization: None,
             resize: None,
             decoding: None,
+            own_parts: Vec::new(),
             step: None,
             epoch: 0,
             images: None,

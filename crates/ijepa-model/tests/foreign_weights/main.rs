@@ -27,17 +27,7 @@ use ijepa_model::{
 use ijepa_testkit::{device, noise_tensor, values};
 
 fn config(image_size: [usize; 2]) -> VisionTransformerConfig {
-    VisionTransformerConfig {
-        image_size,
-        patch_size: 8,
-        in_chans: 3,
-        embed_dim: 32,
-        depth: 2,
-        num_heads: 2,
-        mlp_ratio: 4.0,
-        drop_path: 0.0,
-        layer_norm_eps: 1e-6,
-    }
+    VisionTransformerConfig::new(image_size, 8, 32, 2, 2)
 }
 
 fn encoder() -> VisionTransformer {

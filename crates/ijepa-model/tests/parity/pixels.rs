@@ -13,17 +13,7 @@ use crate::support::{
 
 pub(crate) fn config() -> IJepaConfig {
     IJepaConfig {
-        encoder: VisionTransformerConfig {
-            image_size: [16, 16],
-            patch_size: 4,
-            in_chans: 3,
-            embed_dim: 16,
-            depth: 2,
-            num_heads: 2,
-            mlp_ratio: 4.0,
-            drop_path: 0.0,
-            layer_norm_eps: 1e-6,
-        },
+        encoder: VisionTransformerConfig::new([16, 16], 4, 16, 2, 2),
         predictor: PredictorConfig::new(12, 2).with_target(Target::Pixels),
     }
 }

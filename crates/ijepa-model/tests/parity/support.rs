@@ -30,17 +30,7 @@ pub(crate) fn golden(name: &str) -> Golden {
 /// The model that all `tiny` cases use.
 pub(crate) fn tiny_config() -> IJepaConfig {
     IJepaConfig {
-        encoder: VisionTransformerConfig {
-            image_size: [32, 32],
-            patch_size: 8,
-            in_chans: 3,
-            embed_dim: 48,
-            depth: 3,
-            num_heads: 3,
-            mlp_ratio: 4.0,
-            drop_path: 0.0,
-            layer_norm_eps: 1e-6,
-        },
+        encoder: VisionTransformerConfig::new([32, 32], 8, 48, 3, 3),
         predictor: PredictorConfig::new(24, 2),
     }
 }

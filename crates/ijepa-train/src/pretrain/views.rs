@@ -54,7 +54,7 @@ impl Pretraining<'_> {
                 recipe
                     .data
                     .normalization()
-                    .images(&bytes, shape, &self.device)
+                    .loaded_images(&bytes, shape, &self.device)
             };
             debug_assert_eq!(bytes, views.globals * large + views.locals * small);
             let local = || tensor(views.locals, views.globals * large, views.local.size);

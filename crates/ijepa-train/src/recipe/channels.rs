@@ -61,7 +61,7 @@ impl Data {
                 channels,
             })?;
         }
-        let is_float = self.decoding().is_float();
+        let is_float = self.channel_decoding().is_float();
         ensure(!is_float || self.color_jitter == 0.0, || {
             RecipeError::NoColors {
                 color_jitter: self.color_jitter,

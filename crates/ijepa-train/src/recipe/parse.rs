@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ijepa_model::{Checkpoint, checkpoint::TrainingState};
 use toml::{Table, Value};
 
 use super::{
@@ -21,6 +22,17 @@ impl Recipe {
     /// wrong type. Rules between values are left to [`Recipe::validate`].
     pub fn from_toml(text: &str, source_name: &str) -> Result<Self, RecipeError> {
         Settings::from_toml(text, source_name)
+    }
+
+    /// The recipe of the run that wrote `checkpoint`, if a run did.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_toml`](Self::from_toml).
+    pub fn of(checkpoint: &Checkpoint) -> Result<Option<Self>, RecipeError> {
+        let toml = checkpoint.state.recipe.as_deref();
+        let recipe = toml.map(|toml| Self::from_toml(toml, TrainingState::FILE));
+        recipe.transpose()
     }
 
     /// Writes every field, so that the file means the same when defaults change.

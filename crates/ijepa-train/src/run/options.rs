@@ -23,9 +23,9 @@ pub enum Resume {
 }
 
 /// How a run is carried out; none of it changes what is learned.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct TrainOptions {
-    /// Loader threads; 0 loads in the training thread.
+    /// Loader threads, by default 4; 0 loads in the training thread.
     pub workers: usize,
     /// What is waited for and how much is decoded at once.
     pub reading: Reading,
@@ -39,6 +39,21 @@ pub struct TrainOptions {
     pub stop: Arc<AtomicBool>,
     /// Versions, device and command line, for `environment.json`.
     pub environment: serde_json::Value,
+}
+
+impl Default for TrainOptions {
+    /// The whole run, from its last checkpoint if it has one, with four loader threads.
+    fn default() -> Self {
+        Self {
+            workers: 4,
+            reading: Reading::default(),
+            max_steps: None,
+            max_time: None,
+            resume: Resume::default(),
+            stop: Arc::default(),
+            environment: serde_json::Value::default(),
+        }
+    }
 }
 
 /// What a finished or stopped run reports.

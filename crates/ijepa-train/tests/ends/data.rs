@@ -14,10 +14,6 @@ impl Source for Flaky {
         16
     }
 
-    fn label(&self, _: usize) -> Option<u32> {
-        None
-    }
-
     fn name(&self, index: usize) -> String {
         index.to_string()
     }
@@ -31,11 +27,7 @@ impl Source for Flaky {
         }
         let pixels = (0..32 * 32 * 3).map(|at| (at * (index + 3) % 251) as u8);
         let image = RgbImage8::new(32, 32, pixels.collect())?;
-        Ok(Fetched::Pixels(image))
-    }
-
-    fn classes(&self) -> &[String] {
-        &[]
+        Ok(Fetched::Pixels(image.into()))
     }
 }
 
@@ -89,20 +81,12 @@ impl Source for Named {
         self.1
     }
 
-    fn label(&self, _: usize) -> Option<u32> {
-        None
-    }
-
     fn name(&self, index: usize) -> String {
         format!("{}-{index}", self.0)
     }
 
     fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         Plain.fetch(index, buffer)
-    }
-
-    fn classes(&self) -> &[String] {
-        &[]
     }
 }
 

@@ -32,10 +32,6 @@ impl Source for Satellite {
         16
     }
 
-    fn label(&self, _: usize) -> Option<u32> {
-        None
-    }
-
     fn name(&self, index: usize) -> String {
         index.to_string()
     }
@@ -53,10 +49,6 @@ impl Source for Satellite {
             file.extend(f32::to_le_bytes(sample));
         }
         Ok(Fetched::File)
-    }
-
-    fn classes(&self) -> &[String] {
-        &[]
     }
 }
 

@@ -34,21 +34,13 @@ impl Source for Plain {
         16
     }
 
-    fn label(&self, _: usize) -> Option<u32> {
-        None
-    }
-
     fn name(&self, index: usize) -> String {
         index.to_string()
     }
 
     fn fetch(&self, _: usize, _: &mut Vec<u8>) -> Result<Fetched, FetchError> {
         let image = RgbImage8::new(32, 32, vec![200; 32 * 32 * 3])?;
-        Ok(Fetched::Pixels(image))
-    }
-
-    fn classes(&self) -> &[String] {
-        &[]
+        Ok(Fetched::Pixels(image.into()))
     }
 }
 

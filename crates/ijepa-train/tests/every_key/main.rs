@@ -73,7 +73,11 @@ mod every_key {
         }
         if evidence == Evidence::NotBuilt(true) {
             // The images are too small to show it.
-            assert_ne!(with.data.decoding(), without.data.decoding(), "{change}");
+            assert_ne!(
+                with.data.channel_decoding(),
+                without.data.channel_decoding(),
+                "{change}"
+            );
             return;
         }
         let found = Outcome::of(with);

@@ -106,7 +106,7 @@ pub(crate) fn is_shared(recipe: &Recipe) -> bool {
 }
 
 /// Images of which two cannot be read; some are files, of a turned camera and of twelve bits.
-fn with_bad_images_and_files(source: Box<dyn Source>) -> Replaced {
+fn with_bad_images_and_files(source: Arc<dyn Source>) -> Replaced {
     let files = Replaced::with_files(source, |index| match index % 8 {
         1 => Some(TURNED_JPEG.to_vec()),
         5 => Some(twelve_bits()),

@@ -5,6 +5,8 @@ mod accumulation;
 #[cfg(test)]
 mod observers;
 #[cfg(test)]
+mod own_parts;
+#[cfg(test)]
 mod ranks;
 #[cfg(test)]
 mod resuming;

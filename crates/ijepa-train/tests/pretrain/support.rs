@@ -34,7 +34,7 @@ pub(crate) fn recipe(overrides: &[&str]) -> Recipe {
 
 pub(crate) fn source() -> Arc<dyn Source> {
     let spec: DataSpec = "scenes:kind=texture,n=48,size=32".parse().unwrap();
-    Arc::from(spec.open().unwrap())
+    spec.open().unwrap()
 }
 
 pub(crate) fn train(

@@ -69,7 +69,9 @@ pub fn nearest_patches(
     let mut nearest: Vec<Vec<NearPatch>> = vec![Vec::new(); number];
     for_each_batch(source, size, extract, |batch| {
         let shape = [batch.indices.len(), height, width];
-        let images = extract.normalization.images(batch.pixels, shape, &device);
+        let images = extract
+            .normalization
+            .loaded_images(batch.pixels, shape, &device);
         let features = unit(config.objective.normed(target.forward_features(images)));
         let (cosines, patches) = features.matmul(queries.clone()).max_dim_with_indices(1);
         let cosines = cosines.into_data();

@@ -141,7 +141,7 @@ impl Conditioner {
         device: &Device,
     ) -> Tensor<2> {
         let images = |normalization: &Normalization, [height, width]: [usize; 2]| {
-            normalization.images(pixels, [indices.len(), height, width], device)
+            normalization.loaded_images(pixels, [indices.len(), height, width], device)
         };
         match self {
             Self::Encoder {

@@ -91,9 +91,12 @@ impl Inputs<'_> {
     fn loader(&self, start_step: u64, options: &TrainOptions) -> Result<Loader, DataError> {
         let (run, data) = (&self.recipe.run, &self.recipe.data);
         let from_file = self.conditioner.kind() == ConditionKind::File;
+        let augment = CenterView {
+            size: self.sizes().common(),
+            // A vector of a file is that of the image as it is.
+            flip: data.flip && !from_file,
+        };
         let config = LoaderConfig {
-            batch_size: run.batch_size,
-            places: None,
             seed: run.seed,
             start_step,
             workers: options.workers,
@@ -101,12 +104,8 @@ impl Inputs<'_> {
                 decoding: data.decoding,
                 ..options.reading
             },
-            augment: CenterView {
-                size: self.sizes().common(),
-                // A vector of a file is that of the image as it is.
-                flip: data.flip && !from_file,
-            },
             max_bad_fraction: data.max_bad_fraction,
+            ..LoaderConfig::new(run.batch_size, augment)
         };
         Loader::new(self.source.clone(), config)
     }

@@ -1,5 +1,7 @@
 //! Small networks, rendered images, and looking at panels.
 
+use std::sync::Arc;
+
 use burn::{module::Param, tensor::Tensor};
 use ijepa_data::{DataSpec, Preprocess, Reading, Source};
 use ijepa_eval::{ExtractConfig, Picked, pick_images};
@@ -52,7 +54,7 @@ pub(crate) fn networks_predicting(target: Target) -> Networks {
     Networks { model, target }
 }
 
-pub(crate) fn source(n: usize, seed: u64) -> Box<dyn Source> {
+pub(crate) fn source(n: usize, seed: u64) -> Arc<dyn Source> {
     let spec = format!("scenes:kind=texture,n={n},size=32,background=color,seed={seed}");
     spec.parse::<DataSpec>().unwrap().open().unwrap()
 }

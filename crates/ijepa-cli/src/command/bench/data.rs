@@ -43,20 +43,18 @@ impl Data {
         let batch_size = context.batch_size.unwrap_or(fitting);
         let workers = context.workers();
         let config = LoaderConfig {
-            batch_size,
-            places: None,
             seed: context.seed.unwrap_or(recipe.run.seed),
-            start_step: 0,
             workers,
-            augment,
             max_bad_fraction: recipe.data.max_bad_fraction,
             reading: Reading {
-                decoding: recipe.data.decoding(),
+                decoding: recipe.data.channel_decoding(),
                 ..context.reading()
             },
+            ..LoaderConfig::new(batch_size, augment)
         };
-        let mut loader = Loader::new(Arc::clone(&source), config)?;
+        // Workers begin at once.
         let started = Instant::now();
+        let mut loader = Loader::new(Arc::clone(&source), config)?;
         let load = || {
             let batch = std::hint::black_box(loader.next_batch()?);
             loader.recycle(batch);

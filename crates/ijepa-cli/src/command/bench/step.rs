@@ -2,10 +2,10 @@
 
 use burn::tensor::{Distribution, Tensor};
 use clap::Args;
-use ijepa_masking::MaskRng;
+use ijepa_masking::{MaskGroup, MaskRng};
 use ijepa_model::{GroupSeed, MaskTensors};
 use ijepa_train::{
-    AdamWConfig, GroupBatch, Learner, StepSettings,
+    AdamWConfig, GroupBatch, Learner, Recipe, StepSettings,
     flops::{self, StepTokens},
     recipe::{ObjectiveKind, RecipeError},
 };
@@ -46,16 +46,7 @@ impl Step {
             model,
             ..
         } = &subject;
-        if recipe.objective.kind == ObjectiveKind::Lejepa {
-            return Err(RecipeError::Beside {
-                key: "objective.kind",
-                found: "lejepa".to_owned(),
-                expected: "jepa",
-                beside: "bench",
-                value: "step",
-            }
-            .into());
-        }
+        refuse_views(recipe)?;
         let sampler = recipe.mask_sampler()?;
         let mut learner = Learner::new(
             model,
@@ -79,12 +70,7 @@ impl Step {
             let groups = (0..(batch_size / group_size) as u64).map(|group| {
                 let rng = &mut MaskRng::for_group(recipe.run.seed, number, group);
                 let masks = sampler.sample(group_size, rng);
-                let tokens = StepTokens {
-                    contexts: masks.contexts.len(),
-                    context: masks.contexts[0].kept(),
-                    targets: masks.targets.len(),
-                    target: masks.targets[0].kept(),
-                };
+                let tokens = tokens_of(&masks);
                 flop += flops::step(model, tokens);
                 sizes.push([tokens.context, tokens.target]);
                 let seed = GroupSeed {
@@ -108,5 +94,28 @@ impl Step {
         let mut report = subject.measure(round);
         report.json["masks"] = json!(sizes);
         Ok(report)
+    }
+}
+
+/// LeJEPA has views instead of masks.
+fn refuse_views(recipe: &Recipe) -> Result<(), RecipeError> {
+    match recipe.objective.kind {
+        ObjectiveKind::Lejepa => Err(RecipeError::Beside {
+            key: "objective.kind",
+            found: "lejepa".to_owned(),
+            expected: "jepa",
+            beside: "bench",
+            value: "step",
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn tokens_of(masks: &MaskGroup) -> StepTokens {
+    StepTokens {
+        contexts: masks.contexts.len(),
+        context: masks.contexts[0].kept(),
+        targets: masks.targets.len(),
+        target: masks.targets[0].kept(),
     }
 }

@@ -61,66 +61,68 @@ impl ListedSource {
                 expected: format!("{split}2018.json"),
             });
         }
-        let bad = |entry, found, expected| DataError::BadEntry {
-            path: list.clone(),
-            entry,
-            found,
-            expected,
-        };
-        let Annotations {
-            images,
-            annotations,
-            mut categories,
-        } = read_json(&list)?;
-
-        categories.sort_unstable_by_key(|category| category.id);
-        let labels: HashMap<i64, u32> = match categories.is_empty() {
-            true => (0..SPECIES)
-                .map(|label| (i64::from(label), label))
-                .collect(),
-            false => categories
-                .iter()
-                .map(|category| category.id)
-                .zip(0..)
-                .collect(),
-        };
-        let classes = match categories.is_empty() {
-            true => numbered(SPECIES),
-            false => categories
-                .into_iter()
-                .map(|category| category.name)
-                .collect(),
-        };
-
-        let mut label_of = HashMap::with_capacity(annotations.len());
-        for Annotation {
-            image_id,
-            category_id,
-        } in annotations
-        {
-            let entry = || format!("annotation of image {image_id}");
-            let Some(&label) = labels.get(&category_id) else {
-                let found = format!("category {category_id}");
-                return Err(bad(entry(), found, "one of the categories"));
-            };
-            if label_of.insert(image_id, label).is_some() {
-                return Err(bad(entry(), "a second one".to_owned(), "one an image"));
+        let read: Annotations = read_json(&list)?;
+        let (labels, classes) = species(read.categories);
+        let label_of = labels_of(read.annotations, &labels, &list)?;
+        let file = |Image { id, file_name }| match label_of.get(&id) {
+            Some(&label) => Ok(Listed {
+                name: file_name,
+                label: Some(label),
+            }),
+            None => {
+                let found = "no annotation".to_owned();
+                Err(bad(&list, format!("image {id}"), found, "one an image"))
             }
-        }
-        let files = images
-            .into_iter()
-            .map(|Image { id, file_name }| match label_of.get(&id) {
-                Some(&label) => Ok(Listed {
-                    name: file_name,
-                    label: Some(label),
-                }),
-                None => Err(bad(
-                    format!("image {id}"),
-                    "no annotation".to_owned(),
-                    "one an image",
-                )),
-            });
+        };
+        let files = read.images.into_iter().map(file);
         let files = files.collect::<Result<Vec<_>, _>>()?;
         Self::new(&list, &[folder], files, classes)
+    }
+}
+
+/// The label of every category, by its place in the order of ids, and their names.
+fn species(mut categories: Vec<Category>) -> (HashMap<i64, u32>, Vec<String>) {
+    if categories.is_empty() {
+        let labels = (0..SPECIES).map(|label| (i64::from(label), label));
+        return (labels.collect(), numbered(SPECIES));
+    }
+    categories.sort_unstable_by_key(|category| category.id);
+    let labels = categories.iter().map(|category| category.id).zip(0..);
+    let labels = labels.collect();
+    let names = categories.into_iter().map(|category| category.name);
+    (labels, names.collect())
+}
+
+/// The label of every image that has an annotation.
+fn labels_of(
+    annotations: Vec<Annotation>,
+    labels: &HashMap<i64, u32>,
+    list: &Path,
+) -> Result<HashMap<i64, u32>, DataError> {
+    let mut label_of = HashMap::with_capacity(annotations.len());
+    for Annotation {
+        image_id,
+        category_id,
+    } in annotations
+    {
+        let entry = || format!("annotation of image {image_id}");
+        let Some(&label) = labels.get(&category_id) else {
+            let found = format!("category {category_id}");
+            return Err(bad(list, entry(), found, "one of the categories"));
+        };
+        if label_of.insert(image_id, label).is_some() {
+            let found = "a second one".to_owned();
+            return Err(bad(list, entry(), found, "one an image"));
+        }
+    }
+    Ok(label_of)
+}
+
+fn bad(list: &Path, entry: String, found: String, expected: &'static str) -> DataError {
+    DataError::BadEntry {
+        path: list.to_owned(),
+        entry,
+        found,
+        expected,
     }
 }

@@ -2,6 +2,7 @@
 
 use ijepa_data::{Decode, Decoding, JPEG_DECODER, Preprocess, Reading};
 use ijepa_model::{Checkpoint, Normalization, Pooling, VisionTransformer, checkpoint::Resize};
+use ijepa_train::Recipe;
 
 use super::ExtractError;
 
@@ -82,6 +83,17 @@ impl ExtractConfig {
         {
             config.normalization = statistics;
         }
+        config
+    }
+
+    /// The default with the decoding and the statistics of `recipe`: how a run that trains by it is
+    /// measured.
+    pub fn of_recipe(recipe: &Recipe) -> Self {
+        let mut config = Self {
+            normalization: recipe.data.normalization(),
+            ..Self::default()
+        };
+        config.reading.decoding = recipe.data.channel_decoding();
         config
     }
 

@@ -15,9 +15,10 @@ pub struct Data {
     pub flip: bool,
     /// Strength of the colour distortion, at most 2.5, where hues turn by half the circle; 0 is off.
     pub color_jitter: f64,
-    /// `decode`, `orientation` and `sixteen_bit`; with the channels it is [`decoding`](Self::decoding).
+    /// `decode`, `orientation` and `sixteen_bit`; with the channels it is
+    /// [`channel_decoding`](Self::channel_decoding).
     #[serde(flatten)]
-    pub(crate) decoding: Decoding,
+    pub decoding: Decoding,
     /// Channels of the images and of the encoder, 1 to 16; three are red, green and blue.
     pub channels: usize,
     /// Names of the channels; none calls them "0", "1", ...
@@ -51,7 +52,7 @@ impl Default for Data {
 
 impl Data {
     /// How files become pixels of these channels.
-    pub fn decoding(&self) -> Decoding {
+    pub fn channel_decoding(&self) -> Decoding {
         Decoding {
             channels: self.channels,
             ..self.decoding

@@ -1,6 +1,6 @@
 //! How the loop begins.
 
-use std::{path::Path, sync::Arc, thread::Scope};
+use std::{ops::Range, path::Path, sync::Arc, thread::Scope};
 
 use ijepa_data::Fingerprint;
 use ijepa_model::{CheckpointError, checkpoint::TrainingState};
@@ -10,7 +10,7 @@ use super::{Run, device, prepared};
 use crate::{
     device::is_cpu,
     error::TrainError,
-    ranks::{share, told},
+    ranks::{Ranks, share, told},
     recipe::{OnNan, Settings},
     run::{
         agreement::check_alike,
@@ -22,7 +22,7 @@ use crate::{
         options::TrainOptions,
         span::{Next, Span},
         tables::{Beginning, Tables},
-        task::Task,
+        task::{Rhythm, Task},
         writer::Writer,
     },
 };
@@ -33,6 +33,46 @@ fn said(changed: &[(String, String, String)]) -> Option<String> {
     let changes = changes.map(|(key, before, now)| format!("{key} was {before} and is {now}"));
     let changes: Vec<String> = changes.collect();
     (!changes.is_empty()).then(|| changes.join("; "))
+}
+
+/// The passes of a step that this process has.
+fn own_passes(rhythm: &Rhythm, ranks: &dyn Ranks) -> Result<Range<usize>, TrainError> {
+    let (passes, ranks, rank) = (rhythm.passes(), ranks.size(), ranks.rank());
+    match passes < ranks {
+        true => Err(TrainError::FewPasses { passes, ranks }),
+        false => Ok(share(passes, ranks, rank)),
+    }
+}
+
+/// Where a run goes on.
+struct Start {
+    /// Completed steps.
+    step: u64,
+    /// Images that they have seen.
+    images: u64,
+    /// The batch of the next step.
+    next_batch: u64,
+}
+
+impl Start {
+    fn of(state: &TrainingState, rhythm: &Rhythm) -> Self {
+        // Official checkpoints count epochs only, and images by device.
+        let epochs = state.epoch * rhythm.steps_per_epoch;
+        let step = state.step.unwrap_or(epochs);
+        let batch_size = state.step.and(state.batch_size);
+        let batch_size = batch_size.unwrap_or(rhythm.batch_size);
+        Self {
+            step,
+            images: state.images.unwrap_or(step * batch_size),
+            next_batch: LoaderState::of(state).next_step.unwrap_or(step),
+        }
+    }
+}
+
+/// The step if the folder has its checkpoint, as rank 0 finds it, which is the only one to change it.
+fn saved(step: Option<u64>, folder: &Folder) -> Option<u64> {
+    let saved = step.filter(|&step| folder.has(step));
+    told(folder.ranks().as_ref(), &saved).swap_remove(0)
 }
 
 impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
@@ -47,30 +87,21 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
         scope: &'s Scope<'s, 'e>,
     ) -> Result<Self, TrainError> {
         let (rhythm, ranks) = (task.rhythm(), Arc::clone(folder.ranks()));
-        let (passes, size, rank) = (rhythm.passes(), ranks.size(), ranks.rank());
-        if passes < size {
-            let ranks = size;
-            return Err(TrainError::FewPasses { passes, ranks });
-        }
-        let own = share(passes, size, rank);
+        let passes = own_passes(&rhythm, ranks.as_ref())?;
+        let rank = ranks.rank();
         let observers = if rank == 0 { observers } else { &mut [] };
-        // Official checkpoints count epochs only, and images by device.
-        let epochs = state.epoch * rhythm.steps_per_epoch;
-        let step = state.step.unwrap_or(epochs);
-        let batch_size = state.step.and(state.batch_size);
-        let batch_size = batch_size.unwrap_or(rhythm.batch_size);
+        let Start {
+            step,
+            images,
+            next_batch,
+        } = Start::of(&state, &rhythm);
         let changed = match from {
             Some(from) => Self::resume(&task, from, &state, step, observers)?,
             None => None,
         };
-        let next_batch = LoaderState::of(&state).next_step.unwrap_or(step);
-        let loader = task.loader(next_batch, rhythm.places(&own), options)?;
+        let loader = task.loader(next_batch, rhythm.places(&passes), options)?;
         let data = Fingerprint::of(loader.source());
-        if size > 1 {
-            let seen = serde_json::to_string(&data).expect("it is plain data");
-            let started = [task.settings().to_toml(), seen, step.to_string()];
-            check_alike(ranks.as_ref(), &started)?;
-        }
+        Self::agree(&task, ranks.as_ref(), &data, step)?;
         let span = Span::begin(options, rhythm.total_steps, rhythm.checkpoint_every, step);
         let goes_on = span.decide(step) == Next::Step;
         // What was trained stays written down as it was.
@@ -104,9 +135,7 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
         }
         let mut evaluations = tables.iter().flat_map(|tables| &tables.evaluations);
         let known = evaluations.any(|row| row.step == step);
-        // As rank 0 finds the folder, which is the only one to change it.
-        let saved = Some(step).filter(|&step| from.is_some() && folder.has(step));
-        let saved = told(ranks.as_ref(), &saved).swap_remove(0);
+        let saved = saved(from.map(|_| step), folder);
         Ok(Self {
             span,
             loader,
@@ -116,7 +145,7 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             losses: Losses::going_on(state.losses),
             began: step,
             step,
-            images: state.images.unwrap_or(step * batch_size),
+            images,
             saved,
             evaluated: known.then_some(step),
             seen: None,
@@ -129,12 +158,22 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             task,
             rhythm,
             ranks,
-            passes: own,
+            passes,
             next_batch,
             folder,
             writer: Writer::new(scope),
             observers,
         })
+    }
+
+    /// Checks that all ranks train the same on the same data from the same step on.
+    fn agree(task: &T, ranks: &dyn Ranks, data: &Fingerprint, step: u64) -> Result<(), TrainError> {
+        if ranks.size() == 1 {
+            return Ok(());
+        }
+        let seen = serde_json::to_string(data).expect("it is plain data");
+        let started = [task.settings().to_toml(), seen, step.to_string()];
+        check_alike(ranks, &started)
     }
 
     /// Tells the observers about the checkpoint `from` that is gone on with after `step` steps; says

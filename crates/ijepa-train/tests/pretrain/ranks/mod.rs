@@ -39,7 +39,7 @@ fn recipe(overrides: &[&str]) -> Recipe {
 /// Rendered images, some of which are damaged and some of which cannot be had.
 #[derive(Debug)]
 struct Images {
-    scenes: Box<dyn Source>,
+    scenes: Arc<dyn Source>,
     damaged: HashSet<usize>,
     away: HashSet<usize>,
 }
