@@ -13,7 +13,7 @@ use std::{
 
 use burn::tensor::Device;
 use ijepa_data::{FetchError, Fetched, FloatImage, Source};
-use ijepa_eval::{ExtractConfig, KnnConfig, Stoppable, extract, knn};
+use ijepa_eval::{ExtractConfig, KnnConfig, Stoppable, extract, knn, unless_stopped};
 use ijepa_train::{
     Learner, PretrainPlan, Recipe, TrainOptions, pretrain,
     run::{Columns, Folder, Observer, ObserverError, Position},
@@ -95,9 +95,12 @@ impl Observer<Learner> for Nearest {
                 stop,
                 retry: self.config.reading.retry,
             };
-            extract(encoder, &source, &self.config, &self.device).map(|found| found.features)
+            let found = extract(encoder, &source, &self.config, &self.device);
+            unless_stopped(stop, found.map(|found| found.features))
         };
-        let (known, others) = (features(&self.known)?, features(&self.others)?);
+        let (Some(known), Some(others)) = (features(&self.known)?, features(&self.others)?) else {
+            return Ok(Columns::default());
+        };
         let config = KnnConfig {
             ks: vec![1],
             ..KnnConfig::default()

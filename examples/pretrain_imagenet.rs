@@ -189,7 +189,8 @@ fn compare(
         let images =
             |n: usize, seed: u64| open(&format!("scenes:kind={task},n={n},size=32,seed={seed}"));
         let (train, test) = (images(train, 3)?, Some(images(test, 4)?));
-        let evaluation = EpochEvaluation::new(train, test, ExtractConfig::default(), device);
+        let config = ExtractConfig::of_recipe(plan.recipe());
+        let evaluation = EpochEvaluation::new(train, test, config, device);
         let found = evaluation.baselines(&trained, &untrained, &AtomicBool::new(false))?;
         println!("\n{task}\n{}", found.ok_or("there are test images")?);
     }
@@ -234,7 +235,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut rank = EpochEvaluation::new(
         open("scenes:kind=texture,n=500,size=32,seed=2")?,
         None,
-        ExtractConfig::default(),
+        ExtractConfig::of_recipe(plan.recipe()),
         &device,
     );
     let mut observers: Vec<&mut dyn Observer<Learner>> = vec![&mut progress];

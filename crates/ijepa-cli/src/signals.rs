@@ -29,16 +29,13 @@ pub(crate) fn stop_at_signals(stop: Arc<AtomicBool>) -> io::Result<()> {
     }
     let listen = move || {
         for signal in signals.forever() {
-            match (stop.load(Ordering::Relaxed), signal) {
+            let stopping = stop.swap(true, Ordering::Relaxed);
+            match (stopping, signal) {
                 (true, SIGINT) => low_level::exit(exit_code::INTERRUPTED.into()),
                 (true, _) => (),
-                (false, _) => {
-                    // Before the process may be gone.
-                    crate::progress::say_above_bars(
-                        "stopping with a checkpoint; another Ctrl-C stops at once, without one",
-                    );
-                    stop.store(true, Ordering::Relaxed);
-                }
+                (false, _) => crate::progress::say_above_bars(
+                    "stopping with a checkpoint; another Ctrl-C stops at once, without one",
+                ),
             }
         }
     };

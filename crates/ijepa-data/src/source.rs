@@ -54,7 +54,7 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     }
 
     /// The class of image `index`, a position in [`classes`](Self::classes) where the source
-    /// knows its classes; `None` for images without labels, as unless it is said.
+    /// knows its classes; `None` for images without labels, the default.
     ///
     /// # Panics
     ///

@@ -36,7 +36,6 @@ use crate::view::View;
 /// # Examples
 ///
 /// ```
-/// use std::sync::Arc;
 /// use ijepa_data::*;
 ///
 /// /// Shows the upper left corner of every image.

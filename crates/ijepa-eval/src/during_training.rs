@@ -19,7 +19,7 @@ use crate::{
     knn::{KnnConfig, NEIGHBOURS, check_task, knn},
     probe::{Protocol, probe},
     rank::{lidar, rank_report},
-    stop::{Stoppable, unless},
+    stop::{Stoppable, unless_stopped},
     subset::Subset,
     views::{alignment, masked_views, uniformity},
 };
@@ -134,7 +134,7 @@ impl EpochEvaluation {
                 return Ok(None);
             };
             images = [train.images(), test.images()];
-            unless(stop, Neighbours::of(&train, &test, &self.device))
+            unless_stopped(stop, Neighbours::of(&train, &test, &self.device))
         };
         let sources = [self.train.as_ref(), test.as_ref()];
         let mut of_encoder = |encoder: &VisionTransformer| {
@@ -159,14 +159,14 @@ impl EpochEvaluation {
     ) -> Result<Option<Features>, Error> {
         let source = self.stoppable(source, stop);
         let found = extract(encoder, &source, &self.extract, &self.device);
-        Ok(unless(stop, found.map(|found| found.features))?)
+        Ok(unless_stopped(stop, found.map(|found| found.features))?)
     }
 
     /// Pixels of a source as [`Baselines`] compares them; none once `stop` is set.
     fn pixels(&self, source: &dyn Source, stop: &AtomicBool) -> Result<Option<Features>, Error> {
         let (source, size) = (self.stoppable(source, stop), [PIXEL_SIDE; 2]);
         let found = extract_pixels(&source, size, &self.extract, |_| ());
-        Ok(unless(stop, found.map(|found| found.features))?)
+        Ok(unless_stopped(stop, found.map(|found| found.features))?)
     }
 
     fn stoppable<'a>(&self, source: &'a dyn Source, stop: &'a AtomicBool) -> Stoppable<'a> {
@@ -197,7 +197,7 @@ impl EpochEvaluation {
             let images = self.stoppable(&images, stop);
             let (config, device) = (&self.extract, &self.device);
             let views = masked_views(encoder, &images, sampler.as_ref(), *count, config, device);
-            let Some(views) = unless(stop, views)? else {
+            let Some(views) = unless_stopped(stop, views)? else {
                 return Ok(None);
             };
             scores.alignment = Some(alignment(&views, *count));
@@ -209,7 +209,7 @@ impl EpochEvaluation {
                 return Ok(None);
             };
             let neighbours = knn(&train, &test, &KnnConfig::centered(), &self.device);
-            let Some(neighbours) = unless(stop, neighbours)? else {
+            let Some(neighbours) = unless_stopped(stop, neighbours)? else {
                 return Ok(None);
             };
             scores.knn = Some(neighbours.k[&NEIGHBOURS].top1);

@@ -108,7 +108,7 @@ pub use rank::{
     singular_values,
 };
 pub use search::{SearchIndex, Similar};
-pub use stop::Stoppable;
+pub use stop::{Stoppable, unless_stopped};
 pub use subset::Subset;
 pub use views::{alignment, masked_views, uniformity};
 pub use whitening::Whitening;

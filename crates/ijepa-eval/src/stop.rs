@@ -1,11 +1,15 @@
 //! Evaluations that end when they are told to.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
-use ijepa_data::{DataError, FetchError, Fetched, Retry, Source};
+use ijepa_data::{DataError, Depth, FetchError, Fetched, Layout, Mask, Retry, Source};
 
 /// A source whose images cannot be had any more once `stop` is set, so that whatever goes through
-/// them ends: what an [`Observer`](ijepa_train::run::Observer) measures by.
+/// them ends: what an [`Observer`](ijepa_train::run::Observer) measures by. What was made of them goes
+/// through [`unless_stopped`].
 #[derive(Debug)]
 pub struct Stoppable<'a> {
     /// The images.
@@ -17,7 +21,11 @@ pub struct Stoppable<'a> {
 }
 
 /// `result`, which is worth nothing if it was told to stop meanwhile.
-pub(crate) fn unless<T, E>(stop: &AtomicBool, result: Result<T, E>) -> Result<Option<T>, E> {
+///
+/// # Errors
+///
+/// That of `result`, unless it was told to stop.
+pub fn unless_stopped<T, E>(stop: &AtomicBool, result: Result<T, E>) -> Result<Option<T>, E> {
     match stop.load(Ordering::Relaxed) {
         true => Ok(None),
         false => result.map(Some),
@@ -47,7 +55,35 @@ impl Source for Stoppable<'_> {
         self.retry.run(&stopped, fetch)
     }
 
+    fn is_computed(&self) -> bool {
+        self.source.is_computed()
+    }
+
+    fn file(&self, index: usize) -> Option<PathBuf> {
+        self.source.file(index)
+    }
+
+    fn layout(&self) -> Layout {
+        self.source.layout()
+    }
+
+    fn mask(&self, index: usize) -> Result<Option<Mask>, DataError> {
+        self.source.mask(index)
+    }
+
+    fn depth(&self, index: usize) -> Result<Option<Depth>, DataError> {
+        self.source.depth(index)
+    }
+
+    fn label_advice(&self) -> &'static str {
+        self.source.label_advice()
+    }
+
     fn classes(&self) -> &[String] {
         self.source.classes()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.source.notes()
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ijepa_data::{FetchError, Fetched, Layout, Source, sample};
+use ijepa_data::{DataError, Depth, FetchError, Fetched, Layout, Mask, Source, sample};
 
 /// Some images of a source, in an order of their own.
 #[derive(Debug, Clone)]
@@ -60,6 +60,18 @@ impl Source for Subset {
             true => self.source.layout().of_some(&self.indices),
             false => Layout::Alone(self.len()),
         }
+    }
+
+    fn mask(&self, index: usize) -> Result<Option<Mask>, DataError> {
+        self.source.mask(self.at(index))
+    }
+
+    fn depth(&self, index: usize) -> Result<Option<Depth>, DataError> {
+        self.source.depth(self.at(index))
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.source.notes()
     }
 
     fn label_advice(&self) -> &'static str {

@@ -88,7 +88,7 @@ impl PretrainPlan {
 
     /// The same plan with masks from a sampler of the user's own.
     ///
-    /// Checkpoints say that there was one: a plan without does not go on with such a run.
+    /// Checkpoints say that there was one, not which: a plan without does not go on with such a run.
     ///
     /// # Panics
     ///
@@ -110,14 +110,14 @@ impl PretrainPlan {
     ///
     /// Panics if its images are not of the encoder's size, or the recipe is LeJEPA's, which makes
     /// several views of each.
-    pub fn with_transform(mut self, transform: impl Transform + 'static) -> Self {
+    pub fn with_transform(mut self, transform: Arc<dyn Transform>) -> Self {
         assert!(self.views.is_none(), "LeJEPA has views of its own");
         assert_eq!(
             transform.size(),
             self.model.encoder.image_size,
             "the transform is for images of another size"
         );
-        self.transform = Arc::new(transform);
+        self.transform = transform;
         self.with_own("transform")
     }
 
@@ -127,7 +127,7 @@ impl PretrainPlan {
     /// It must be a function of the step alone, or a resumed run is another one.
     pub fn with_learning_rate(mut self, lr: impl Fn(u64) -> f64 + Send + Sync + 'static) -> Self {
         self.learning_rate = Some(Arc::new(lr));
-        self.with_own("learning rate")
+        self.with_own("learning_rate")
     }
 
     fn with_own(mut self, part: &'static str) -> Self {
@@ -182,6 +182,12 @@ impl PretrainPlan {
             Some(lr) => lr(step),
             None => self.schedules.lr(step),
         }
+    }
+
+    /// Largest learning rate, if the recipe says it.
+    pub(crate) fn peak_lr(&self) -> Option<f64> {
+        let own = self.learning_rate.is_some();
+        (!own).then(|| self.schedules.peak_lr())
     }
 
     /// Learning rate, weight decay and momentum of every step, as the recipe says.

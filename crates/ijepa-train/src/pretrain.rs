@@ -88,6 +88,10 @@ impl Task for Pretraining<'_> {
         &self.plan.recipe
     }
 
+    fn own_parts(&self) -> &[&'static str] {
+        &self.plan.own_parts
+    }
+
     fn rhythm(&self) -> Rhythm {
         let run = &self.plan.recipe.run;
         Rhythm {
@@ -107,7 +111,7 @@ impl Task for Pretraining<'_> {
             stop_if_collapsed: run.on_collapse == OnCollapse::Stop,
             on_nan: run.on_nan,
             seed: run.seed,
-            lr: self.plan.schedules.peak_lr(),
+            lr: self.plan.peak_lr(),
         }
     }
 
@@ -215,7 +219,6 @@ impl Task for Pretraining<'_> {
         let state = TrainingState {
             normalization: other.then_some(normalization),
             decoding: described_decoding(self.plan.recipe.data.decoding),
-            own_parts: self.plan.own_parts.iter().map(|&it| it.into()).collect(),
             ..state
         };
         self.learner.snapshot(state)

@@ -148,7 +148,7 @@ impl Wanted {
 
     /// What `checkpoint` and the recipe in it say.
     pub(crate) fn of(checkpoint: &Checkpoint) -> Result<Self, RecipeError> {
-        let recipe = Recipe::of(checkpoint)?;
+        let recipe = Recipe::of_checkpoint(checkpoint)?;
         Ok(Self {
             preprocess: preprocess_of(checkpoint),
             decoding: decoding_of(checkpoint),

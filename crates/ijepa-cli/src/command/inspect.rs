@@ -87,6 +87,9 @@ impl Inspect {
         line("epoch", or_unknown(epochs(state)));
         line("step", or_unknown(state.step));
         line("recipe", yes_or_no(state.recipe.is_some()));
+        if !state.own_parts.is_empty() {
+            line("program's own", state.own_parts.join(", "));
+        }
         line("optimizer", optimizer(checkpoint.moments.as_ref()));
         line("scaler", yes_or_no(state.scaler.is_some()));
         for (name, dict) in networks(checkpoint) {
@@ -143,6 +146,7 @@ impl Inspect {
             "epoch": epochs(state),
             "step": state.step,
             "recipe": state.recipe,
+            "own_parts": state.own_parts,
             "optimizer": checkpoint.moments.as_ref().map(|moments| {
                 json!({"step": moments.step, "tensors": moments.tensors.len()})
             }),

@@ -218,7 +218,7 @@ impl WeightsArgs {
         };
         Ok(LoadedPredictor {
             networks: networks.with_compute(compute.precision.into()),
-            recipe: Recipe::of(&checkpoint)?,
+            recipe: Recipe::of_checkpoint(&checkpoint)?,
             normalization: self.normalization(&checkpoint)?,
         })
     }
@@ -320,6 +320,6 @@ fn random(
 
 /// How the weights of a run began, so that a random encoder is the floor of that very run.
 fn initialization(checkpoint: &Checkpoint) -> Result<Initialization, CliError> {
-    let recipe = Recipe::of(checkpoint)?;
+    let recipe = Recipe::of_checkpoint(checkpoint)?;
     Ok(recipe.map_or_else(Initialization::default, |recipe| recipe.initialization()))
 }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use ijepa_testkit::device_name;
 use serde_json::Value;
 
-use crate::support::{ijepa, json, keys, path_text, text, words};
+use crate::support::{fails, ijepa, json, keys, path_text, text, words};
 
 fn args(table: &str, out: &Path, more: &str) -> Vec<String> {
     let mut args = words(&format!(
@@ -18,12 +18,6 @@ fn args(table: &str, out: &Path, more: &str) -> Vec<String> {
     args.extend(["--device".to_owned(), device_name()]);
     args.extend(["--out".to_owned(), path_text(out)]);
     args
-}
-
-fn check(line: &[String], code: i32, message: &str) {
-    let run = ijepa(line);
-    assert_eq!((run.code, run.stdout.as_str()), (Some(code), ""), "{run:?}");
-    assert!(run.stderr.contains(message), "{run:?}");
 }
 
 #[test]
@@ -113,27 +107,27 @@ fn mistakes_have_their_codes() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("tables");
     let list = "expected one of 6, 7, 8, 9, 10, 11, 12, 13, 14";
-    check(&words("ablate 5"), 2, list);
-    check(&words("ablate six"), 2, list);
-    check(
+    fails(&words("ablate 5"), 2, list);
+    fails(&words("ablate six"), 2, list);
+    fails(
         &args("6", &out, "--rows rasterised"),
         2,
         "the nearest is `rasterized`",
     );
-    check(&args("6", &out, "--label-fraction 0"), 2, "above 0");
-    check(
+    fails(&args("6", &out, "--label-fraction 0"), 2, "above 0");
+    fails(
         &args("6", &out, "--set mask.group_size=4"),
         3,
         "expected a multiple of `mask.group_size`",
     );
-    check(&words("ablate 6 --data scenes:n=48"), 2, "--eval-data");
-    check(&words("ablate 6 --rows random"), 2, "--data");
+    fails(&words("ablate 6 --data scenes:n=48"), 2, "--eval-data");
+    fails(&words("ablate 6 --rows random"), 2, "--data");
     let mut missing = args("6", &out, "");
     for word in &mut missing {
         if word.starts_with("scenes:n=48") {
             *word = "no/such/folder".to_owned();
         }
     }
-    check(&missing, 4, "no/such/folder");
+    fails(&missing, 4, "no/such/folder");
     assert!(!out.exists());
 }

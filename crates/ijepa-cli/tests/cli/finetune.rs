@@ -6,7 +6,7 @@ use ijepa_data::DataSpec;
 use ijepa_model::{Checkpoint, Classifier, VisionTransformer};
 use ijepa_testkit::device_name;
 
-use crate::support::{golden, ijepa, json, keys, path_text, words};
+use crate::support::{fails, golden, ijepa, json, keys, path_text, words};
 
 const TRAIN: &str = "scenes:kind=texture,n=40,size=32,seed=1";
 const TEST: &str = "scenes:kind=texture,n=10,size=32,seed=2";
@@ -31,13 +31,7 @@ fn args(out: &Path, more: &str) -> Vec<String> {
 
 fn check(more: &str, code: i32, message: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let found = ijepa(&args(folder.path(), more));
-    assert_eq!(
-        (found.code, found.stdout.as_str()),
-        (Some(code), ""),
-        "{found:?}"
-    );
-    assert!(found.stderr.contains(message), "{found:?}");
+    fails(&args(folder.path(), more), code, message);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use ijepa_testkit::{device, device_name};
 use parquet::{file::writer::SerializedFileWriter, schema::parser::parse_message_type};
 use serde_json::Value;
 
-use crate::support::{golden, ijepa, json, path_text, text, words};
+use crate::support::{fails, golden, ijepa, json, path_text, text, words};
 
 const TRAIN: &str = "scenes:kind=texture,n=40,size=32,seed=1";
 const TEST: &str = "scenes:kind=texture,n=10,size=32,seed=2";
@@ -22,13 +22,11 @@ fn run(flags: &str) -> Value {
 }
 
 fn check(flags: &str, code: i32, message: &str) {
-    let found = ijepa(&words(&format!("knn --quiet --k 1,5 {flags}")));
-    assert_eq!(
-        (found.code, found.stdout.as_str()),
-        (Some(code), ""),
-        "{found:?}"
+    fails(
+        &words(&format!("knn --quiet --k 1,5 {flags}")),
+        code,
+        message,
     );
-    assert!(found.stderr.contains(message), "{found:?}");
 }
 
 #[test]

@@ -5,75 +5,65 @@ use std::{fs, path::Path};
 use ijepa_data::Decode;
 
 use crate::support::{
-    Background, endless, golden, ijepa, json, path_text, text, tiny, tiny_on, words,
+    Background, endless, fails, golden, ijepa, json, path_text, text, tiny, tiny_on, words,
 };
-
-fn check(args: &[String], code: i32, message: &str) {
-    let run = ijepa(args);
-    assert_eq!(run.code, Some(code), "{args:?}: {run:?}");
-    assert!(
-        run.stderr.starts_with("error: ") && run.stderr.contains(message),
-        "{run:?}"
-    );
-    assert_eq!(run.stdout, "");
-}
 
 #[test]
 fn every_mistake_has_its_message_and_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     let with = |more: &str| tiny(&run, more);
-    check(&with("--set mask.mod=uniform"), 3, "mask.mode");
+    fails(&with("--set mask.mod=uniform"), 3, "mask.mode");
     if !Decode::Fast.is_built() {
         let refused = "needs a build with the Cargo feature `turbojpeg`";
-        check(&with("--set data.decode=fast"), 3, refused);
+        fails(&with("--set data.decode=fast"), 3, refused);
     }
-    check(
+    fails(
         &with("--batch-size 60"),
         3,
         "more than the 48 images of the data; --batch-size 48 is",
     );
-    check(
+    fails(
         &with("--set optimizer.lr=fast"),
         3,
         "`optimizer.lr` is string \"fast\", expected a number",
     );
-    check(
+    fails(
         &with("--recipe scenes_vit_nano"),
         2,
         "cannot be used multiple times",
     );
     let missing = tiny_on("folder:/nowhere", &run, "--quiet");
-    check(&missing, 4, "data folder `/nowhere` does not exist");
+    fails(&missing, 4, "data folder `/nowhere` does not exist");
     let empty = path_text(folder.path().join("empty"));
     fs::create_dir(&empty).unwrap();
-    check(&tiny_on(&empty, &run, "--quiet"), 4, "no image in `");
+    fails(&tiny_on(&empty, &run, "--quiet"), 4, "no image in `");
     let evaluated = |train: &str, test: &str| {
         with(&format!(
             "--eval-data scenes:size=32,{train} --eval-test scenes:size=32,{test}"
         ))
     };
-    check(
+    fails(
         &evaluated("n=40,kind=texture", "n=20,kind=shape"),
         4,
         "in the training data and",
     );
-    check(&evaluated("n=19", "n=20"), 4, "only 19 training images");
+    fails(&evaluated("n=19", "n=20"), 4, "only 19 training images");
     // None of this has begun a run.
     assert!(!run.join("metrics.csv").exists());
     json(&with("--max-steps 2"));
-    check(
+    fails(
         &with("--max-steps 4 --set model.depth=2"),
         5,
         "was trained with `model.depth` = 1, the recipe says 2",
     );
-    check(
+    fails(
         &with("--max-steps 4 --resume never"),
         1,
         "already holds a run",
     );
     let hot = "--max-steps 8 --set optimizer.lr=1e38 optimizer.start_lr=1e38";
-    check(
+    fails(
         &tiny(&folder.path().join("hot"), hot),
         6,
         "diverged at step",
@@ -123,7 +113,7 @@ fn corrupt_images_are_replaced_and_listed_until_they_are_too_many() {
         // Batches stay full.
         assert_eq!(result["images"], 36);
     }
-    check(
+    fails(
         &run("too-many", 0.05, 2),
         4,
         "2 of 20 images are unreadable, more than the 1 allowed",
@@ -136,7 +126,7 @@ fn a_small_set_survives_a_bad_image_and_the_message_says_how_it_survives_more() 
     let data = photos(folder.path(), 2);
     let out = folder.path().join("two");
     let advice = "raise `data.max_bad_fraction` of the recipe to 0.1";
-    check(&tiny_on(&data, &out, "--quiet --max-steps 3"), 4, advice);
+    fails(&tiny_on(&data, &out, "--quiet --max-steps 3"), 4, advice);
     fs::remove_file(folder.path().join("photos/00.png")).unwrap();
     let out = folder.path().join("one");
     let result = json(&tiny_on(&data, &out, "--quiet --max-steps 3"));
@@ -162,7 +152,7 @@ fn without_labels_folders_may_have_any_form_and_several_data_sets_are_one() {
     let features = path_text(folder.path().join("features.npy"));
     let weights = golden("hf_tiny_saved");
     let embed = format!("embed --weights {weights} --data {data} --out {features}");
-    check(
+    fails(
         &words(&embed),
         4,
         "has class folders and also images such as",
@@ -178,7 +168,7 @@ fn a_directory_in_use_is_refused() {
     let run = folder.path().join("run");
     let mut first = Background::start(&endless(&run, ""));
     first.wait_until(|| run.join("metrics.csv").exists());
-    check(&endless(&run, ""), 1, "is in use by another process");
+    fails(&endless(&run, ""), 1, "is in use by another process");
     drop(first);
     // The lock ends with the process, however it ends.
     json(&endless(&run, "--max-steps 1"));

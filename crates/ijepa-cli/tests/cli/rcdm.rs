@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use ijepa_testkit::device_name;
 
-use crate::support::{golden, ijepa, json, keys, path_text, text, tiny, words};
+use crate::support::{fails, golden, json, keys, path_text, text, tiny, words};
 
 const IMAGES: &str = "scenes:kind=texture,n=40,size=32";
 const SMALL: &str = "--set decoder.size=8 decoder.channels=8 decoder.multipliers=[1,1] decoder.groups=4 \
@@ -40,16 +40,6 @@ fn sample(decoder: &Path, weights: &str, out: &Path) -> Vec<String> {
 fn size(path: &Path) -> [u32; 2] {
     let picture = image::open(path).unwrap();
     [picture.width(), picture.height()]
-}
-
-fn fails(args: &[String], code: i32, message: &str) {
-    let found = ijepa(args);
-    assert_eq!(
-        (found.code, found.stdout.as_str()),
-        (Some(code), ""),
-        "{found:?}"
-    );
-    assert!(found.stderr.contains(message), "{found:?}");
 }
 
 #[test]

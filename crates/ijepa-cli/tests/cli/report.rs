@@ -4,7 +4,7 @@ use std::fs;
 
 use ijepa_testkit::device_name;
 
-use crate::support::{ijepa, json, path_text, text, tiny, words};
+use crate::support::{fails, json, path_text, text, tiny, words};
 
 #[test]
 fn a_run_becomes_a_page_with_patch_features() {
@@ -65,15 +65,7 @@ fn a_run_becomes_a_page_with_patch_features() {
 #[test]
 fn what_cannot_be_reported_says_why() {
     let folder = tempfile::tempdir().unwrap();
-    let check = |args: &str, code: i32, message: &str| {
-        let found = ijepa(&words(args));
-        assert_eq!(
-            (found.code, found.stdout.as_str()),
-            (Some(code), ""),
-            "{found:?}"
-        );
-        assert!(found.stderr.contains(message), "{found:?}");
-    };
+    let check = |args: &str, code: i32, message: &str| fails(&words(args), code, message);
     let empty = folder.path().display();
     check(
         &format!("report {empty}"),

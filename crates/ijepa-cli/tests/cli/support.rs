@@ -48,6 +48,14 @@ pub(crate) fn finished(mut command: Command) -> Run {
     }
 }
 
+/// Checks that a run prints nothing and says in the words of `message` why it exits with `code`.
+pub(crate) fn fails<S: AsRef<OsStr> + std::fmt::Debug>(args: &[S], code: i32, message: &str) {
+    let run = ijepa(args);
+    let outcome = (run.code, run.stdout.as_str());
+    assert_eq!(outcome, (Some(code), ""), "{args:?}: {run:?}");
+    assert!(run.stderr.contains(message), "{args:?}: {run:?}");
+}
+
 /// The text that a successful run prints.
 pub(crate) fn text<S: AsRef<OsStr>>(args: &[S]) -> String {
     let run = ijepa(args);

@@ -7,7 +7,7 @@ use image::RgbImage;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{golden, ijepa, json, keys, path_text, text, tiny, words};
+use crate::support::{fails, golden, json, keys, path_text, text, tiny, words};
 
 /// Panels of 224 pixels for images of 32, and the gaps between them.
 const PANEL: u32 = 224;
@@ -188,10 +188,7 @@ fn what_cannot_be_drawn_says_why() {
     let folder = run();
     let picture = folder.path().join("picture.png");
     let check = |args: &[String], code: i32, message: &str| {
-        let found = ijepa(args);
-        let outcome = (found.code, found.stdout.as_str());
-        assert_eq!(outcome, (Some(code), ""), "{args:?}: {found:?}");
-        assert!(found.stderr.contains(message), "{args:?}: {found:?}");
+        fails(args, code, message);
         assert!(!picture.exists(), "{args:?}");
     };
     let refused = |flags: &str, message: &str| check(&command(folder.path(), flags), 2, message);

@@ -217,9 +217,16 @@ impl Plan {
         let image = guard(&name, || augment.change(shown, rng))??;
         self.reader.meter().cropped(since);
         let (expected, found) = (augment.size(), [image.height(), image.width()]);
-        match found == expected {
+        if found != expected {
+            return Err(DataError::Image(ImageError::ImageSize { expected, found }));
+        }
+        match image.byte_len() == self.image_bytes() {
             true => Ok(image),
-            false => Err(DataError::Image(ImageError::ImageSize { expected, found })),
+            false => Err(DataError::BadValue {
+                key: "transform",
+                found: format!("{} bytes an image", image.byte_len()),
+                expected: "the channels and the depth of what it is shown",
+            }),
         }
     }
 

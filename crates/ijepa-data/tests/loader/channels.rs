@@ -41,17 +41,14 @@ fn of_five(augment: Augment, workers: usize) -> LoaderConfig {
         ..Decoding::default()
     };
     LoaderConfig {
-        batch_size: 8,
-        places: None,
         seed: 3,
-        start_step: 0,
         workers,
-        augment,
         max_bad_fraction: 0.1,
         reading: Reading {
             decoding,
             ..Reading::default()
         },
+        ..LoaderConfig::new(8, augment)
     }
 }
 

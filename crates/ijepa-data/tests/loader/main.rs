@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fake::Fake;
-use ijepa_data::{Augment, Batch, Loader, LoaderConfig, Reading, Retry};
+use ijepa_data::{Augment, Batch, Loader, LoaderConfig, Retry};
 
 fn config(workers: usize, start_step: u64) -> LoaderConfig {
     let augment = Augment {
@@ -23,14 +23,11 @@ fn config(workers: usize, start_step: u64) -> LoaderConfig {
         ..Augment::default()
     };
     LoaderConfig {
-        batch_size: 8,
-        places: None,
         seed: 3,
         start_step,
         workers,
-        augment,
         max_bad_fraction: 0.1,
-        reading: Reading::default(),
+        ..LoaderConfig::new(8, augment)
     }
 }
 

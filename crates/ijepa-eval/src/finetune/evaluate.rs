@@ -31,7 +31,7 @@ pub fn evaluate(
         normalization: classifier.normalization(),
         ..*config
     };
-    config.check(&classifier.encoder)?;
+    config.check_channels(classifier.encoder.config().in_chans)?;
     let device = device.clone().without_autodiff();
     let compute = |pixels: &[u8], images: usize| {
         let shape = [images, height, width];

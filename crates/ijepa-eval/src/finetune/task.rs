@@ -39,7 +39,7 @@ use crate::{
     Error,
     accuracy::Accuracy,
     features::{ExtractConfig, weights_digest},
-    stop::{Stoppable, unless},
+    stop::{Stoppable, unless_stopped},
 };
 
 /// The file of a run that has the digest of the encoder which it began with.
@@ -223,7 +223,7 @@ impl Task for FineTuning<'_> {
             stop_if_collapsed: false,
             on_nan: OnNan::Stop,
             seed: run.seed,
-            lr: self.plan.schedule.lr,
+            lr: Some(self.plan.schedule.lr),
         }
     }
 
@@ -338,7 +338,7 @@ impl Observer<Classifier> for TestAccuracy<'_> {
             self.device,
         );
         let failed = |error| Error::from(FinetuneError::Evaluate(error));
-        let Some((accuracy, skipped)) = unless(stop, found.map_err(failed))? else {
+        let Some((accuracy, skipped)) = unless_stopped(stop, found.map_err(failed))? else {
             return Ok(Columns::default());
         };
         self.skipped = skipped;

@@ -88,6 +88,7 @@ impl Study {
             task,
         };
         Self {
+            extract: ExtractConfig::of_recipe(&recipe),
             recipe,
             variants,
             only: Vec::new(),
@@ -97,7 +98,6 @@ impl Study {
             minutes: None,
             halving: None,
             measures: tasks.into_iter().map(measure).collect(),
-            extract: ExtractConfig::default(),
             paper: None,
         }
     }

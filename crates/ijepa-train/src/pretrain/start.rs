@@ -73,11 +73,6 @@ fn resumed(
     if let Some((key, found, expected)) = differing_size_of_models(&found, &expected) {
         return Err(other(&key, found, expected));
     }
-    let forgotten = |part: &&String| !plan.own_parts.contains(&part.as_str());
-    if let Some(part) = checkpoint.state.own_parts.iter().find(forgotten) {
-        let (own, recipes) = ("the program's own", "nothing of it".to_owned());
-        return Err(other(part, own.to_owned(), recipes));
-    }
     let (objective, adamw) = (plan.objective(), plan.adamw());
     // A rank that shares moments reads no others than its own.
     let moments = checkpoint.moments.take();

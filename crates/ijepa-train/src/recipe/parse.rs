@@ -29,7 +29,7 @@ impl Recipe {
     /// # Errors
     ///
     /// As [`from_toml`](Self::from_toml).
-    pub fn of(checkpoint: &Checkpoint) -> Result<Option<Self>, RecipeError> {
+    pub fn of_checkpoint(checkpoint: &Checkpoint) -> Result<Option<Self>, RecipeError> {
         let toml = checkpoint.state.recipe.as_deref();
         let recipe = toml.map(|toml| Self::from_toml(toml, TrainingState::FILE));
         recipe.transpose()

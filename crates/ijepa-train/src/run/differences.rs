@@ -99,18 +99,34 @@ pub(super) fn described(environment: &Value, data: &Fingerprint) -> Value {
     environment
 }
 
-/// What the settings do differently from those that a checkpoint was made with.
+/// What the task does differently from the one that a checkpoint is of; one that lacks parts of that
+/// one's own is refused.
 pub(super) fn changed<T: Task>(
+    task: &T,
     state: &TrainingState,
     checkpoint: &Path,
-    now: &T::Settings,
 ) -> Result<Vec<(String, String, String)>, TrainError> {
-    let Some(before) = &state.recipe else {
-        return Ok(Vec::new());
+    const OWN: &str = "the program's own";
+    let (before, now) = (&state.own_parts, task.own_parts());
+    if let Some(part) = before.iter().find(|part| !now.contains(&part.as_str())) {
+        return Err(TrainError::OtherRecipe {
+            path: checkpoint.to_owned(),
+            key: part.clone(),
+            found: OWN.to_owned(),
+            expected: "nothing of it".to_owned(),
+        });
+    }
+    let added = now
+        .iter()
+        .filter(|&&part| !before.iter().any(|it| it == part));
+    let added = added.map(|&part| (part.to_owned(), "the recipe's".to_owned(), OWN.to_owned()));
+    let Some(recipe) = &state.recipe else {
+        return Ok(added.collect());
     };
-    let before = T::Settings::from_toml(before, &checkpoint.to_string_lossy());
-    let mut changed = diff(&before.map_err(ResolveError::from)?, now);
+    let recipe = T::Settings::from_toml(recipe, &checkpoint.to_string_lossy());
+    let mut changed = diff(&recipe.map_err(ResolveError::from)?, task.settings());
     let learned = |key: &str| !key.starts_with("run.") || T::LEARNED.contains(&key);
     changed.retain(|(key, ..)| learned(key));
+    changed.extend(added);
     Ok(changed)
 }

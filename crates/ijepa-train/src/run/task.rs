@@ -40,6 +40,12 @@ pub trait Task {
     /// The settings, every key explicit.
     fn settings(&self) -> &Self::Settings;
 
+    /// Parts that the program made itself and no settings say, by name: checkpoints say them, and
+    /// a program without them does not go on with the run.
+    fn own_parts(&self) -> &[&'static str] {
+        &[]
+    }
+
     /// How long the run is, and what happens when.
     fn rhythm(&self) -> Rhythm;
 
@@ -125,8 +131,8 @@ pub struct Rhythm {
     pub on_nan: OnNan,
     /// Seed of the run.
     pub seed: u64,
-    /// Peak learning rate.
-    pub lr: f64,
+    /// Peak learning rate, if the settings say it.
+    pub lr: Option<f64>,
 }
 
 impl Rhythm {

@@ -35,6 +35,8 @@ impl Source for Flaky {
 fn a_run_waits_for_its_data_or_saves_and_stops_and_goes_on_as_if_nothing_had_been() {
     let run = |folder: &Path, retries, last| {
         let options = TrainOptions {
+            // Requests one after the other, so that those that fail are known.
+            workers: 0,
             max_steps: Some(4),
             reading: Reading {
                 retry: Retry {

@@ -1,6 +1,6 @@
 //! Masks, crops and rates that a program makes itself.
 
-use std::{path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use ijepa_data::{CropRect, DataError, Filter, SampleRng, Transform, View};
 use ijepa_testkit::device;
@@ -54,7 +54,7 @@ fn a_run_with_a_part_of_its_programs_is_not_gone_on_with_without() {
         let sampler = recipe(&["mask.strategy=random"]).mask_sampler().unwrap();
         plan.with_sampler(Arc::from(sampler))
     };
-    let crops = |plan: PretrainPlan| plan.with_transform(Corner);
+    let crops = |plan: PretrainPlan| plan.with_transform(Arc::new(Corner));
     let rate = |plan: PretrainPlan| plan.with_learning_rate(|step| 1e-3 / (1 + step) as f64);
     let folder = tempfile::tempdir().unwrap();
     let plain = folder.path().join("plain");
@@ -63,7 +63,7 @@ fn a_run_with_a_part_of_its_programs_is_not_gone_on_with_without() {
     let changes: [(&str, Change<'_>); 3] = [
         ("sampler", &masks),
         ("transform", &crops),
-        ("learning rate", &rate),
+        ("learning_rate", &rate),
     ];
     for (part, change) in changes {
         let run = folder.path().join(part);
@@ -77,7 +77,14 @@ fn a_run_with_a_part_of_its_programs_is_not_gone_on_with_without() {
         train_by(&whole, 4, change).unwrap();
         assert!(weights(&run) == weights(&whole), "{part}");
     }
-    let rates = rows(&folder.path().join("learning rate"));
+    // A run may go on with more, and then not without.
+    train_by(&plain, 6, masks).unwrap();
+    let warnings = fs::read_to_string(plain.join("warnings.csv")).unwrap();
+    let expected = "sampler was the recipe's and is the program's own";
+    assert!(warnings.contains(expected), "{warnings}");
+    assert!(train_by(&plain, 8, |plan| plan).is_err());
+
+    let rates = rows(&folder.path().join("learning_rate"));
     let column = rates[0].iter().position(|name| name == "lr").unwrap();
     let rates: Vec<f64> = rates[1..]
         .iter()

@@ -2,12 +2,13 @@
 
 use burn::tensor::{Device, Tensor};
 use ijepa_data::{Purpose, sample_rng};
+use ijepa_patches::dot;
 use serde::Serialize;
 
 use super::{
     Conditioner, Decoder, RcdmError, Sampling, Shown,
     config::COLORS,
-    diffusion::noise,
+    diffusion::{images_of, noise},
     views::{ViewSizes, to_signed},
 };
 
@@ -158,8 +159,7 @@ fn mean_error(
                 noise(&mut rng, side).collect::<Vec<f32>>()
             };
             let values: Vec<f32> = (first..first + batch).flat_map(of_image).collect();
-            let shape = [batch, side, side, COLORS];
-            let noise = Tensor::<1>::from_floats(values.as_slice(), device).reshape(shape);
+            let noise = images_of(&values, side, device);
             let size = side * side * COLORS;
             let pixels = &shown.pixels[first * size..][..batch * size];
             let originals = to_signed(pixels, side, device);
@@ -224,10 +224,6 @@ fn unit_rows(vectors: &Tensor<2>) -> Vec<Vec<f64>> {
         row.iter().map(|value| value / norm).collect()
     };
     values.chunks_exact(dim).map(unit).collect()
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// Mean over all values of their variance over `made`, each as long as the others; unbiased.

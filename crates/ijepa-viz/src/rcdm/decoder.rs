@@ -12,8 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ConditionKind, Conditioner, Diffusion, RcdmError, Standardization, Unet, UnetConfig,
-    config::COLORS,
-    diffusion::{noise, per_image},
+    diffusion::{images_of, noise, per_image},
     views::to_bytes,
 };
 
@@ -224,8 +223,7 @@ impl Decoder {
                 noise(&mut rng, side).collect::<Vec<f32>>()
             };
             let values: Vec<f32> = numbers.iter().flat_map(of_image).collect();
-            let shape = [numbers.len(), side, side, COLORS];
-            Tensor::<1>::from_floats(values.as_slice(), &device).reshape(shape)
+            images_of(&values, side, &device)
         };
         let mut images = fresh(0);
         for (turn, &step) in steps.iter().enumerate() {

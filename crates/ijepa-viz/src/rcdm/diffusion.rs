@@ -3,6 +3,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use ijepa_data::{SampleRng, normal};
 
+use super::config::COLORS;
+
 /// Variances of the noise that the first and the last step add (Ho et al. 2020).
 const VARIANCES: [f64; 2] = [1e-4, 0.02];
 
@@ -148,6 +150,12 @@ fn rest(kept: f64) -> f64 {
     (1.0 - kept).sqrt()
 }
 
+/// Values of images one after the other, as `[batch, side, side, 3]`.
+pub(crate) fn images_of(values: &[f32], side: usize, device: &Device) -> Tensor<4> {
+    let batch = values.len() / (side * side * COLORS);
+    Tensor::<1>::from_floats(values, device).reshape([batch, side, side, COLORS])
+}
+
 /// One value for each image, `[batch, 1, 1, 1]`.
 pub(crate) fn per_image(values: Vec<f32>, device: &Device) -> Tensor<4> {
     let batch = values.len();
@@ -156,7 +164,7 @@ pub(crate) fn per_image(values: Vec<f32>, device: &Device) -> Tensor<4> {
 
 /// Standard normal noise for one image, `[side, side, 3]`.
 pub(crate) fn noise(rng: &mut SampleRng, side: usize) -> impl Iterator<Item = f32> {
-    (0..side * side * super::config::COLORS).map(move |_| normal(rng) as f32)
+    (0..side * side * COLORS).map(move |_| normal(rng) as f32)
 }
 
 #[cfg(test)]

@@ -11,8 +11,7 @@ use ijepa_train::{AdamW, SumOfGradients, global_norm, run::Gradients};
 
 use super::{
     Diffusion, Unet,
-    config::COLORS,
-    diffusion::{noise, per_image},
+    diffusion::{images_of, noise, per_image},
     recipe::{DecoderRecipe, OptimizerSettings},
     views::to_signed,
 };
@@ -61,8 +60,7 @@ impl NoisyBatch {
             kept.push(if told { 1.0 } else { 0.0 });
             values.extend(noise(rng, side));
         }
-        let shape = [batch, side, side, COLORS];
-        let noise = Tensor::<1>::from_floats(values.as_slice(), device).reshape(shape);
+        let noise = images_of(&values, side, device);
         let kept: Tensor<2> = per_image(kept, device).reshape([batch, 1]);
         let images = to_signed(pixels, side, device);
         Self {

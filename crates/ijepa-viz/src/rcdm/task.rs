@@ -173,7 +173,7 @@ impl Task for DecoderTraining<'_> {
             stop_if_collapsed: false,
             on_nan: OnNan::Stop,
             seed: run.seed,
-            lr: optimizer.lr,
+            lr: Some(optimizer.lr),
         }
     }
 

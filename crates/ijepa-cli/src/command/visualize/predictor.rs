@@ -74,7 +74,7 @@ impl Predictor {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let compute = context.compute()?;
         let checkpoint = args::open_weights(&self.weights, self.num_heads, context)?;
-        let recipe = Recipe::of(&checkpoint)?;
+        let recipe = Recipe::of_checkpoint(&checkpoint)?;
         let networks = Networks::load(&checkpoint, &compute.device)?;
         let networks = networks.with_compute(compute.precision.into());
         let found: Option<Arc<dyn Source>> = self

@@ -7,7 +7,7 @@ mod refused;
 use ijepa_testkit::device_name;
 use serde_json::Value;
 
-use crate::support::{golden, ijepa, json, words};
+use crate::support::{fails, golden, json, words};
 
 const TRAIN: &str = "scenes:kind=texture,n=40,size=32,seed=1";
 const TEST: &str = "scenes:kind=texture,n=10,size=32,seed=2";
@@ -32,11 +32,5 @@ fn on_images(flags: &str) -> String {
 }
 
 fn check(flags: &str, code: i32, message: &str) {
-    let found = ijepa(&line(flags));
-    assert_eq!(
-        (found.code, found.stdout.as_str()),
-        (Some(code), ""),
-        "{found:?}"
-    );
-    assert!(found.stderr.contains(message), "{found:?}");
+    fails(&line(flags), code, message);
 }

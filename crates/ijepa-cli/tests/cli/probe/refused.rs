@@ -7,7 +7,7 @@ use safetensors::{Dtype, tensor::TensorView};
 use serde_json::Value;
 
 use super::{TEST, TRAIN, check, on_images, run};
-use crate::support::{golden, ijepa, path_text, text, words};
+use crate::support::{fails, golden, path_text, text, words};
 
 #[test]
 fn flags_that_change_nothing_are_refused() {
@@ -97,9 +97,7 @@ fn labels_and_settings_are_checked_before_anything_is_encoded() {
         check(&format!("{} {flags}", on(&pair, &pair)), 2, message);
     }
     let knn = |flags: &str, code: i32, message: &str| {
-        let found = ijepa(&words(&format!("knn --quiet {flags}")));
-        assert_eq!(found.code, Some(code), "{found:?}");
-        assert!(found.stderr.contains(message), "{found:?}");
+        fails(&words(&format!("knn --quiet {flags}")), code, message);
     };
     knn(&on(&pair, &pair), 4, none);
     knn(&on(&flat, &pair), 4, "2 of 2 training images have no label");

@@ -17,7 +17,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 use crate::support::{
-    Background, command, f32s, golden, ijepa, json, path_text, send, text, tiny_on, words,
+    Background, command, f32s, fails, golden, ijepa, json, path_text, send, text, tiny_on, words,
 };
 
 /// A command that trains.
@@ -72,12 +72,6 @@ impl Kind {
         };
         self.on(DATA, few, out, more)
     }
-}
-
-fn fails(args: &[String], code: i32, message: &str) {
-    let run = ijepa(args);
-    assert_eq!(run.code, Some(code), "{args:?}: {run:?}");
-    assert!(run.stderr.contains(message), "{run:?}");
 }
 
 /// Step of the newest checkpoint, as it says itself.

@@ -15,8 +15,8 @@ pub struct Data {
     pub flip: bool,
     /// Strength of the colour distortion, at most 2.5, where hues turn by half the circle; 0 is off.
     pub color_jitter: f64,
-    /// `decode`, `orientation` and `sixteen_bit`; with the channels it is
-    /// [`channel_decoding`](Self::channel_decoding).
+    /// `decode`, `orientation` and `sixteen_bit`; its channels are not read, those of the data are
+    /// ([`channel_decoding`](Self::channel_decoding)).
     #[serde(flatten)]
     pub decoding: Decoding,
     /// Channels of the images and of the encoder, 1 to 16; three are red, green and blue.

@@ -172,7 +172,8 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             return Ok(());
         }
         let seen = serde_json::to_string(data).expect("it is plain data");
-        let started = [task.settings().to_toml(), seen, step.to_string()];
+        let own_parts = task.own_parts().join(", ");
+        let started = [task.settings().to_toml(), own_parts, seen, step.to_string()];
         check_alike(ranks, &started)
     }
 
@@ -189,7 +190,7 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             let path = from.to_owned();
             return Err(CheckpointError::NotFinite { path, tensor }.into());
         }
-        let changed = changed::<T>(state, from, task.settings())?;
+        let changed = changed(task, state, from)?;
         let said = said(&changed);
         let from = Resumption { step, changed };
         observers.iter_mut().for_each(|o| o.on_resume(&from));

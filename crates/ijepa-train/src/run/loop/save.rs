@@ -66,9 +66,15 @@ impl<T: Task> Run<'_, '_, '_, T> {
             images: Some(self.images),
             seed: Some(self.rhythm.seed),
             recipe: Some(self.task.settings().to_toml()),
+            own_parts: self
+                .task
+                .own_parts()
+                .iter()
+                .map(|&part| part.into())
+                .collect(),
             loss: self.losses.last.or(self.resumed_loss),
             losses: self.losses.read.clone(),
-            lr: Some(self.rhythm.lr),
+            lr: self.rhythm.lr,
             batch_size: Some(self.rhythm.batch_size),
             loader: Some(LoaderState::json(self.next_batch, &self.data)),
             ..TrainingState::default()
