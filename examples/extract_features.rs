@@ -11,6 +11,7 @@ use burn::tensor::Device;
 use ijepa_data::DataSpec;
 use ijepa_eval::{ExtractConfig, extract};
 use ijepa_model::{Checkpoint, VisionTransformerConfig};
+use ijepa_patches::cosine_map;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -46,20 +47,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         features.dim()
     );
 
-    let pairs = (0..features.images()).flat_map(|a| (0..a).map(move |b| (a, b)));
-    let cosine = |(a, b): (usize, usize)| cosine(features.row(a), features.row(b));
-    let closest = pairs.max_by(|&one, &other| cosine(one).total_cmp(&cosine(other)));
-    if let Some((a, b)) = closest {
+    let pairs = |a: usize| {
+        let others = &features.values()[..a * features.dim()];
+        let cosines = cosine_map(features.row(a), others).into_iter();
+        cosines.enumerate().map(move |(b, cosine)| (cosine, a, b))
+    };
+    let pairs = (0..features.images()).flat_map(pairs);
+    let closest = pairs.max_by(|(one, ..), (other, ..)| one.total_cmp(other));
+    if let Some((cosine, a, b)) = closest {
         let [first, second] = [a, b].map(|row| source.name(found.indices[row]));
-        println!(
-            "most similar: {first} and {second} (cosine {:.3})",
-            cosine((a, b))
-        );
+        println!("most similar: {first} and {second} (cosine {cosine:.3})");
     }
     Ok(())
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f32 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }

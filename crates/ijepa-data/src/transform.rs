@@ -46,9 +46,6 @@ use crate::view::View;
 ///     fn size(&self) -> [usize; 2] {
 ///         [16, 16]
 ///     }
-///     fn validate(&self) -> Result<(), DataError> {
-///         Ok(())
-///     }
 ///     fn view(&self, _: usize, _: usize, _: &mut SampleRng) -> Result<View, DataError> {
 ///         let part = CropRect { top: 0, left: 0, height: 16, width: 16 };
 ///         Ok(View { part, size: self.size(), filter: Filter::Bilinear, kept: None })
@@ -65,12 +62,15 @@ pub trait Transform: Send + Sync + std::fmt::Debug {
     /// `[height, width]` of every result, pixels.
     fn size(&self) -> [usize; 2];
 
-    /// Checks every field; a loader asks once, before its first image.
+    /// Checks every field; a loader asks once, before its first image. By default there is none to
+    /// check.
     ///
     /// # Errors
     ///
     /// [`ImageError::OutputSize`](crate::ImageError::OutputSize) or [`DataError::BadValue`] naming the field.
-    fn validate(&self) -> Result<(), DataError>;
+    fn validate(&self) -> Result<(), DataError> {
+        Ok(())
+    }
 
     /// Chooses what is shown of an image of `width` columns and `height` rows by numbers drawn
     /// from `rng` and nothing else.

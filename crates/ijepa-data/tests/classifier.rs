@@ -163,10 +163,6 @@ impl Transform for Liar {
         [16, 16]
     }
 
-    fn validate(&self) -> Result<(), DataError> {
-        Ok(())
-    }
-
     fn view(&self, width: usize, height: usize, _: &mut SampleRng) -> Result<View, DataError> {
         Ok(View::whole(width, height))
     }

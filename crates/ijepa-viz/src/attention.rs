@@ -138,7 +138,8 @@ pub fn attention(
     let mut maps = Vec::with_capacity(images.len());
     for batch in images.chunks(config.extract.batch_size.max(1)) {
         let input = image_tensor(batch, &config.extract, &device);
-        let weights = encoder.attention_weights(input, None, &[layer as isize]);
+        let mut weights = encoder.attention_weights(input, None, &[layer as isize]);
+        let weights = weights.remove(0);
         maps.extend(maps_of(batch, weights, &shown, grid, query));
     }
     let rows = images.iter().zip(&maps);
@@ -153,12 +154,11 @@ pub fn attention(
 /// Maps of the mean over all heads and of the heads `shown`, of every image of a batch.
 fn maps_of(
     batch: &[PickedImage],
-    mut weights: Vec<Tensor<4>>,
+    weights: Tensor<4>,
     shown: &[usize],
     grid: PatchGrid,
     query: Option<u32>,
 ) -> Vec<ImageAttention> {
-    let weights = weights.remove(0);
     let mean = Weights::new(weights.clone().mean_dim(1), grid);
     let weights = Weights::new(weights, grid);
     let of_head = |number: usize, head: usize| HeadAttention {

@@ -20,10 +20,6 @@ impl Transform for Counting {
         [1, 1]
     }
 
-    fn validate(&self) -> Result<(), DataError> {
-        Ok(())
-    }
-
     fn view(&self, width: usize, height: usize, _: &mut SampleRng) -> Result<View, DataError> {
         let Self([now, most]) = self;
         let others = now.fetch_add(1, Ordering::SeqCst);
@@ -112,10 +108,6 @@ impl Held {
 impl Transform for Held {
     fn size(&self) -> [usize; 2] {
         [1, 1]
-    }
-
-    fn validate(&self) -> Result<(), DataError> {
-        Ok(())
     }
 
     fn view(&self, width: usize, height: usize, _: &mut SampleRng) -> Result<View, DataError> {

@@ -2,39 +2,11 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use ijepa_data::{CropRect, DataError, Filter, SampleRng, Transform, View};
+use ijepa_data::ClassifierAugment;
 use ijepa_testkit::device;
 use ijepa_train::{PretrainPlan, TrainError, TrainSummary, pretrain, run::Folder};
 
 use crate::support::{recipe, rows, source, until, weights};
-
-/// The upper left corner of every image.
-#[derive(Debug)]
-struct Corner;
-
-impl Transform for Corner {
-    fn size(&self) -> [usize; 2] {
-        [24, 24]
-    }
-
-    fn validate(&self) -> Result<(), DataError> {
-        Ok(())
-    }
-
-    fn view(&self, _: usize, _: usize, _: &mut SampleRng) -> Result<View, DataError> {
-        Ok(View {
-            part: CropRect {
-                top: 0,
-                left: 0,
-                height: 24,
-                width: 24,
-            },
-            size: self.size(),
-            filter: Filter::Bilinear,
-            kept: None,
-        })
-    }
-}
 
 fn train_by(
     run: &Path,
@@ -54,7 +26,8 @@ fn a_run_with_a_part_of_its_programs_is_not_gone_on_with_without() {
         let sampler = recipe(&["mask.strategy=random"]).mask_sampler().unwrap();
         plan.with_sampler(Arc::from(sampler))
     };
-    let crops = |plan: PretrainPlan| plan.with_transform(Arc::new(Corner));
+    let squashed = Arc::new(ClassifierAugment::squash([24, 24]));
+    let crops = |plan: PretrainPlan| plan.with_transform(squashed.clone());
     let rate = |plan: PretrainPlan| plan.with_learning_rate(|step| 1e-3 / (1 + step) as f64);
     let folder = tempfile::tempdir().unwrap();
     let plain = folder.path().join("plain");

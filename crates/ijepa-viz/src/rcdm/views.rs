@@ -21,10 +21,6 @@ impl Transform for CenterView {
         self.size
     }
 
-    fn validate(&self) -> Result<(), DataError> {
-        Ok(())
-    }
-
     fn view(&self, width: usize, height: usize, _: &mut SampleRng) -> Result<View, DataError> {
         Preprocess::Fill.view(width, height, self.size)
     }
