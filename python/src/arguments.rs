@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, thread::available_parallelism};
 
-use ijepa_train::{Backend, DeviceError, DeviceSpec, Recipe};
+use ijepa_train::{DeviceError, DeviceSpec, Recipe};
 use pyo3::{
     Bound, FromPyObject, PyAny, PyResult,
     types::{PyAnyMethods, PyDict, PyDictMethods},
@@ -45,12 +45,8 @@ impl Paths {
 
 /// A device as the command names it, or `cpu`.
 pub(crate) fn device_spec(name: &str) -> Result<DeviceSpec, DeviceError> {
-    let cpu = || Backend::compiled_in().find(|backend| !backend.is_gpu());
     match name {
-        "cpu" => match cpu() {
-            Some(backend) => Ok(DeviceSpec { backend, index: 0 }),
-            None => Err(DeviceError::NoBackend),
-        },
+        "cpu" => DeviceSpec::cpu(),
         name => name.parse(),
     }
 }
@@ -73,9 +69,7 @@ pub(crate) fn recipe(
     };
     let overrides = overrides.map_or(Ok(Vec::new()), in_toml)?;
     let recipe = recipe.and_then(|recipe| recipe.with_overrides(&overrides));
-    let recipe = recipe.and_then(|recipe| recipe.validate().map(|()| recipe));
-    let recipe = recipe.or_raise()?;
-    recipe.unbuilt().map_or(Ok(recipe), Err).or_raise()
+    recipe.and_then(Recipe::checked).or_raise()
 }
 
 /// `key=value` of each item: TOML writes what values can be as JSON does.

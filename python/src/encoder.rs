@@ -124,14 +124,10 @@ impl Encoder {
         batch_size: usize,
         workers: Option<usize>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let pooling = match pool {
-            "mean" => Pooling::Mean,
-            "concat4" => Pooling::Concat4,
-            other => {
-                let what = format!("unknown pool `{other}`, expected mean or concat4");
-                return Err(PyValueError::new_err(what));
-            }
-        };
+        let pooling = Pooling::of_name(pool);
+        let pooling = pooling.filter(|it| matches!(it, Pooling::Mean | Pooling::Concat4));
+        let unknown = || format!("unknown pool `{pool}`, expected mean or concat4");
+        let pooling = pooling.ok_or_else(|| PyValueError::new_err(unknown()))?;
         let features = self.features(images, pooling, batch_size, workers)?;
         let shape = [features.images(), features.dim()];
         PyArray1::from_vec(images.py(), features.into_values()).reshape(shape)

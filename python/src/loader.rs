@@ -6,7 +6,9 @@ use ijepa_data::{Batch, DataSpec, IndexCache, LoaderConfig, Reading, Source};
 use ijepa_train::Recipe;
 use numpy::{PyArray1, PyArrayMethods};
 use pyo3::{
-    Bound, PyAny, PyRefMut, PyResult, Python, pyclass, pymethods,
+    Bound, PyAny, PyRefMut, PyResult, Python,
+    exceptions::PyValueError,
+    pyclass, pymethods,
     types::{PyAnyMethods, PyDict},
 };
 
@@ -31,7 +33,7 @@ const DEFAULTS: [&str; 1] = ["run.batch_size=256"];
 /// `{"data.flip": True}`. `start_step` begins later, in any epoch.
 ///
 /// Raises FileNotFoundError or another OSError for data that is not there or cannot be read, and
-/// ValueError for data that cannot be used.
+/// ValueError for data that cannot be used and for a recipe of LeJEPA, whose views are no array.
 #[pyclass(module = "ijepa")]
 pub(crate) struct Loader {
     batches: Mutex<ijepa_data::Loader>,
@@ -174,14 +176,10 @@ impl Loader {
 
 /// What a recipe says of batches.
 fn of_recipe(recipe: &Recipe) -> PyResult<LoaderConfig> {
-    Ok(LoaderConfig {
-        seed: recipe.run.seed,
-        workers: 0,
-        max_bad_fraction: recipe.data.max_bad_fraction,
-        reading: Reading {
-            decoding: recipe.data.channel_decoding(),
-            ..Reading::default()
-        },
-        ..LoaderConfig::new(recipe.run.batch_size, recipe.augment().or_raise()?)
-    })
+    match recipe.views().or_raise()? {
+        Some(_) => Err(PyValueError::new_err(
+            "`objective.kind` = lejepa makes views of several sizes, which are no array",
+        )),
+        None => Ok(recipe.loader(recipe.augment().or_raise()?, Reading::default())),
+    }
 }

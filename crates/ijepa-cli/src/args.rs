@@ -8,7 +8,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use ijepa_model::{Checkpoint, CheckpointError, VisionTransformerConfig, checkpoint::OpenOptions};
-use ijepa_train::{Backend, DeviceError, DeviceSpec, Recipe, RecipeError};
+use ijepa_train::{DeviceError, DeviceSpec, Recipe, RecipeError};
 
 use crate::{context::Context, error::CliError, report};
 
@@ -34,7 +34,9 @@ pub(crate) struct RecipeArgs {
 impl RecipeArgs {
     /// The recipe, if it can be carried out.
     pub(crate) fn load(&self) -> Result<Recipe, RecipeError> {
-        checked(Recipe::load(&self.recipe)?.with_overrides(&self.overrides)?)
+        Recipe::load(&self.recipe)?
+            .with_overrides(&self.overrides)?
+            .checked()
     }
 
     /// The same with the batch size and the seed of the command line.
@@ -52,13 +54,7 @@ pub(crate) fn load_recipe(
 ) -> Result<Recipe, RecipeError> {
     let mut overrides = overrides.to_vec();
     overrides.extend(context.run_overrides());
-    checked(Recipe::load(name)?.with_overrides(&overrides)?)
-}
-
-/// `recipe`, if it keeps all rules and asks for nothing that is not built.
-pub(crate) fn checked(recipe: Recipe) -> Result<Recipe, RecipeError> {
-    recipe.validate()?;
-    recipe.unbuilt().map_or(Ok(recipe), Err)
+    Recipe::load(name)?.with_overrides(&overrides)?.checked()
 }
 
 /// Refuses the first of `flags` that was given, since it changes nothing at this `place`.
@@ -127,9 +123,5 @@ pub(crate) fn open_weights(
 
 /// A device for looking at weights only: a CPU if one is compiled in.
 pub(crate) fn host_device() -> Result<Device, DeviceError> {
-    let cpu = Backend::compiled_in().find(|backend| !backend.is_gpu());
-    match cpu {
-        Some(backend) => DeviceSpec { backend, index: 0 }.open(),
-        None => DeviceSpec::best()?.open(),
-    }
+    DeviceSpec::cpu().or_else(|_| DeviceSpec::best())?.open()
 }

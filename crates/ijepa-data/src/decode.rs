@@ -20,6 +20,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 pub(crate) use fit::as_asked;
 pub use fit::check_channels;
+pub(crate) use kind::unread_kind;
 pub use options::{Decode, Decoding, Orientation, SixteenBit};
 
 use crate::error::{Cause, DataError, ImageError};
@@ -34,7 +35,7 @@ pub const JPEG_DECODER: &str = match cfg!(feature = "turbojpeg") {
 };
 
 /// Pixels that no image may pass, 179 million: where Pillow refuses to open one, too.
-const MAX_PIXELS: u64 = 2 * (1 << 30) / 4 / 3;
+pub(crate) const MAX_PIXELS: u64 = 2 * (1 << 30) / 4 / 3;
 /// Pixels a side.
 const MAX_SIDE: u32 = 65_535;
 /// Bytes that a header and the state of a decoder may take beside the pixels and the file.
@@ -97,7 +98,7 @@ pub(crate) fn decode_part<H>(
     mut choose: impl FnMut(usize, usize) -> Result<View, DataError>,
 ) -> Result<Part<H>, DataError> {
     let failed = |failure: Failure| failure.of(name);
-    if let Some(kind) = kind::unread_kind(bytes) {
+    if let Some(kind) = unread_kind(bytes) {
         return Err(failed(Failure::Unread(kind.to_owned())));
     }
     let format = match npy::is_array(bytes) {

@@ -192,7 +192,7 @@ pub enum DataError {
     /// More images were unreadable than allowed.
     #[error(
         "{bad} of {images} images are unreadable, more than the {allowed} allowed; the last is \
-         `{last}` ({why}); remove them, or raise `data.max_bad_fraction` of the recipe to {enough}"
+         `{last}` ({why}); remove them, or allow a share of {enough} (`data.max_bad_fraction` of recipes)"
     )]
     TooManyBad {
         /// Unreadable images met so far.

@@ -188,7 +188,8 @@ fn two_passes<P: PixelTrait>(
 /// The sides as the resizing library takes them, none zero and their product addressable.
 pub(crate) fn sides(width: usize, height: usize) -> Result<[u32; 2], DataError> {
     const MAX_SIDE: usize = 1 << 20;
-    const MAX_PIXELS: usize = 1 << 30;
+    // No more than a file may have, which a part of a narrow image can exceed.
+    const MAX_PIXELS: usize = crate::decode::MAX_PIXELS as usize;
     let fits = (1..=MAX_SIDE).contains(&width)
         && (1..=MAX_SIDE).contains(&height)
         && width * height <= MAX_PIXELS;
@@ -209,6 +210,12 @@ mod tests {
             .map(|i| (i * 7 % 251) as u8)
             .collect();
         RgbImage8::new(width, height, pixels).unwrap()
+    }
+
+    #[test]
+    fn a_strip_is_not_blown_up() {
+        assert!(sides(1 << 12, 1 << 12).is_ok());
+        assert!(sides(256, 1 << 20).is_err());
     }
 
     #[test]

@@ -160,7 +160,10 @@ impl Measured {
                 let mut pixels = image.pixels().as_chunks::<3>().0.iter();
                 pixels.all(|[red, green, blue]| red == green && green == blue)
             }
-            Image::Float(image) => image.channels() == 1,
+            Image::Float(image) => {
+                let mut pixels = image.samples().chunks_exact(image.channels());
+                pixels.all(|pixel| pixel.iter().all(|sample| *sample == pixel[0]))
+            }
         };
         let thumbnail = shown.map(|shown| thumbnail(&image.to_picture(shown)));
         Ok(Self {

@@ -119,7 +119,7 @@ fn messages_state_the_facts() {
             why: "cut".to_owned(),
         },
         "5 of 400 images are unreadable, more than the 4 allowed; the last is `x.jpg` (cut); \
-         remove them, or raise `data.max_bad_fraction` of the recipe to 0.013",
+         remove them, or allow a share of 0.013 (`data.max_bad_fraction` of recipes)",
     );
     check(
         DataError::WorkerLost { worker: 3 },

@@ -1,6 +1,10 @@
 //! What is measured after each epoch of a training run.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use burn::tensor::Device;
 use ijepa_data::{Fingerprint, Source};
@@ -8,7 +12,7 @@ use ijepa_masking::MaskSampler;
 use ijepa_model::VisionTransformer;
 use ijepa_train::{
     EpochScores, Learner,
-    run::{Columns, Observer, ObserverError, Position},
+    run::{Columns, Observer, ObserverError, Position, files},
 };
 use serde_json::{Value, json};
 
@@ -91,6 +95,14 @@ impl EpochEvaluation {
             seed,
             ..Self::new(Arc::new(source), None, extract, device)
         }
+    }
+
+    /// The images that ranks of the run in `run` were measured on, if they were.
+    pub fn sampled_before(run: &Path) -> Option<usize> {
+        let known = fs::read(run.join(files::EVALUATION)).ok()?;
+        let known: Value = serde_json::from_slice(&known).ok()?;
+        let images = known["measured_on"][0]["train"]["images"].as_u64()?;
+        usize::try_from(images).ok()
     }
 
     /// Measures the alignment of two views of an image under the masks of `sampler`, too, and

@@ -20,6 +20,8 @@ pub use evaluate::evaluate;
 pub use layers::layer_scale;
 pub use learner::soft_cross_entropy;
 pub use plan::FinetunePlan;
-pub use recipe::{Data, EvalPreprocess, FinetuneRecipe, Model, Optimizer, Run};
+pub use recipe::{
+    DataSettings, EvalPreprocess, FinetuneRecipe, ModelSettings, OptimizerSettings, RunSettings,
+};
 pub use task::{EpochAccuracy, FinetuneSummary, finetune};
 pub use unfreeze::Unfreeze;

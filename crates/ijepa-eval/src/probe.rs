@@ -238,7 +238,10 @@ fn run(
         return Err(ProbeError::Diverged { heads: heads.len() });
     }
     let images = [classes.train.len(), classes.test.len()];
-    Ok(ProbeReport::new(heads, images, classes.classes, batch_size))
+    Ok(ProbeReport {
+        skipped: batches.skipped().to_vec(),
+        ..ProbeReport::new(heads, images, classes.classes, batch_size)
+    })
 }
 
 /// Trains all heads; gives their mean losses in the last epoch.

@@ -44,11 +44,8 @@ impl SearchIndex {
     pub fn open(path: &Path) -> Result<Self, FeatureFileError> {
         let names = read_names(path)?;
         let mut stored = read_features(path)?;
-        let pooling = match stored.pool.as_deref() {
-            Some("mean") => Some(Pooling::Mean),
-            Some("concat4") => Some(Pooling::Concat4),
-            _ => None,
-        };
+        let pooling = stored.pool.as_deref().and_then(Pooling::of_name);
+        let pooling = pooling.filter(|it| matches!(it, Pooling::Mean | Pooling::Concat4));
         let bad = |why: &str| FeatureFileError::Read {
             path: path.to_owned(),
             why: why.to_owned(),

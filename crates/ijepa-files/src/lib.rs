@@ -85,26 +85,21 @@ pub fn write_folder<E: From<FileError>>(
     path: &Path,
     fill: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
-    let unfinished = hidden_folder(path, UNFINISHED).map_err(cannot("write", path))?;
-    fill(unfinished.path())?;
-    let publish = || {
-        sync_folder(unfinished.path())?;
-        let replaced = path.is_symlink() || path.exists();
-        let old = replaced.then(|| set_aside(path, REPLACED)).transpose()?;
-        let renamed = fs::rename(unfinished.path(), path);
+    filled_folder(path, fill, |unfinished| {
+        let old = is_taken(path).then(|| set_aside(path, REPLACED));
+        let old = old.transpose()?;
+        let renamed = fs::rename(unfinished, path);
         if let Some(old) = old {
             if renamed.is_err() {
                 put_back(&old, parent(path))?;
             }
             fs::remove_dir_all(old)?;
         }
-        renamed?;
-        sync_folder(parent(path))
-    };
-    Ok(publish().map_err(cannot("write", path))?)
+        renamed
+    })
 }
 
-/// As [`write_folder`], but refuses a name that is taken.
+/// As [`write_folder`], but refuses a name that is taken, also one that is taken meanwhile.
 ///
 /// # Errors
 ///
@@ -113,10 +108,46 @@ pub fn create_folder<E: From<FileError>>(
     path: &Path,
     fill: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
-    if path.exists() {
-        return Err(cannot("create", path)(io::ErrorKind::AlreadyExists.into()).into());
+    let taken = || io::Error::from(io::ErrorKind::AlreadyExists);
+    if is_taken(path) {
+        return Err(cannot("create", path)(taken()).into());
     }
-    write_folder(path, fill)
+    // Nothing but an empty folder is renamed to.
+    filled_folder(path, fill, |unfinished| {
+        let renamed = fs::rename(unfinished, path);
+        renamed.map_err(|why| if is_taken(path) { taken() } else { why })
+    })
+}
+
+/// Has `fill` write the files of a folder with a hidden name and `publish` give it that of `path`.
+fn filled_folder<E: From<FileError>>(
+    path: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), E>,
+    publish: impl FnOnce(&Path) -> io::Result<()>,
+) -> Result<(), E> {
+    let unfinished = hidden_folder(path, UNFINISHED).map_err(cannot("write", path))?;
+    fill(unfinished.path())?;
+    let published = sync_folder(unfinished.path())
+        .and_then(|()| publish(unfinished.path()))
+        .and_then(|()| sync_folder(parent(path)));
+    Ok(published.map_err(cannot("write", path))?)
+}
+
+/// Whether the name is there, also as a link to nothing.
+fn is_taken(path: &Path) -> bool {
+    path.is_symlink() || path.exists()
+}
+
+/// The bytes of a file, if it is there.
+///
+/// # Errors
+///
+/// [`FileError`] if it cannot be read.
+pub fn read_file(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        bytes => bytes.map(Some).map_err(cannot("read", path)),
+    }
 }
 
 /// Deletes a file, if it is there.

@@ -32,10 +32,7 @@ impl NewFile {
     ///
     /// [`FileError`] if it cannot be created.
     pub fn create(path: &Path) -> Result<Self, FileError> {
-        let target = match path.is_symlink() {
-            true => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
-            false => path.to_owned(),
-        };
+        let target = target_of(path);
         let is_special = fs::metadata(&target).is_ok_and(|it| !it.is_file() && !it.is_dir());
         let opened = match is_special {
             true => File::create(&target).map(|file| (file, None)),
@@ -55,6 +52,19 @@ impl NewFile {
     /// The name that the file will have.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Syncs what was written, so that [`commit`](Self::commit) has no more to do than to rename.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError`] if that fails.
+    pub fn sync(&mut self) -> Result<(), FileError> {
+        let synced = self.writer.flush().and_then(|()| match self.unfinished {
+            Some(_) => self.writer.get_ref().sync_all(),
+            None => Ok(()),
+        });
+        synced.map_err(cannot("write", &self.path))
     }
 
     /// Syncs the file and gives it its name.
@@ -79,6 +89,19 @@ impl NewFile {
         };
         publish().map_err(cannot("write", &path))
     }
+}
+
+/// What a link names in the end, which need not be there; other files are their own target.
+fn target_of(path: &Path) -> PathBuf {
+    let mut target = path.to_owned();
+    // No system follows more of them.
+    for _ in 0..40 {
+        let Ok(named) = fs::read_link(&target) else {
+            break;
+        };
+        target = parent(&target).join(named);
+    }
+    target
 }
 
 impl Write for NewFile {

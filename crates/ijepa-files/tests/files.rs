@@ -222,3 +222,32 @@ mod unix {
         assert_eq!(mode("ours-folder"), mode("plain-folder"));
     }
 }
+
+#[test]
+fn a_folder_that_appears_meanwhile_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("packed");
+    let error = create_folder(&path, |unfinished| {
+        write_folder(&path, fill("of another"))?;
+        fill("ours")(unfinished)
+    });
+    assert_eq!(
+        error.unwrap_err().source.kind(),
+        io::ErrorKind::AlreadyExists
+    );
+    assert_eq!(text(&path), "of another");
+    assert_eq!(names(folder.path()), ["packed"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_file_that_is_yet_to_be_stays_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let [near, far] = ["near", "far"].map(|name| folder.path().join(name));
+    fs::create_dir(&far).unwrap();
+    std::os::unix::fs::symlink("far/file", &near).unwrap();
+    assert!(create_folder(&near, fill("a folder")).is_err());
+    write_bytes(&near, "bytes").unwrap();
+    assert_eq!(fs::read_link(&near).unwrap(), Path::new("far/file"));
+    assert_eq!(fs::read_to_string(far.join("file")).unwrap(), "bytes");
+}

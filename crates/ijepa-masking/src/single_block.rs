@@ -4,6 +4,7 @@ use crate::{
     MaskError, MaskGroup, MaskRng, MaskSampler, PatchGrid, PatchIndices,
     block::{Block, BlockSizes, Range},
     official::Cover,
+    uniform::{free_size, place},
 };
 
 /// One target block of a fixed share of the image; the context is its complement.
@@ -50,8 +51,7 @@ impl MaskSampler for SingleBlockSampler {
 
     fn sample(&self, images: usize, rng: &mut MaskRng) -> MaskGroup {
         assert!(images > 0, "a mask group needs at least one image");
-        let scale_unit = rng.size_unit();
-        let (height, width) = self.sizes.at(scale_unit, rng.size_unit());
+        let (height, width) = free_size(&self.sizes, rng);
         let (rows, cols) = (self.grid.rows(), self.grid.cols());
         let all = Block {
             top: 0,
@@ -62,14 +62,7 @@ impl MaskSampler for SingleBlockSampler {
         let mut cover = Cover::new(self.grid);
         let (mut target, mut context) = (Vec::new(), Vec::new());
         for _ in 0..images {
-            let top = rng.position(rows - height + 1);
-            let left = rng.position(cols - width + 1);
-            let block = Block {
-                top,
-                left,
-                height,
-                width,
-            };
+            let block = place(self.grid, (height, width), rng);
             target.extend(block.patches(self.grid));
             cover.set(&[block]);
             context.extend(cover.visible(all, 1));

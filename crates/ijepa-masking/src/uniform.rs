@@ -144,12 +144,13 @@ fn shortest(contexts: &[Block], avoided: usize, cover: &Cover) -> usize {
 }
 
 /// Scale and aspect ratio have a random number each.
-fn free_size(sizes: &BlockSizes, rng: &mut MaskRng) -> (usize, usize) {
+pub(crate) fn free_size(sizes: &BlockSizes, rng: &mut MaskRng) -> (usize, usize) {
     let scale_unit = rng.size_unit();
     sizes.at(scale_unit, rng.size_unit())
 }
 
-fn place(grid: PatchGrid, (height, width): (usize, usize), rng: &mut MaskRng) -> Block {
+/// A block of `[rows, columns]` patches at a random place.
+pub(crate) fn place(grid: PatchGrid, (height, width): (usize, usize), rng: &mut MaskRng) -> Block {
     let top = rng.position(grid.rows() - height + 1);
     let left = rng.position(grid.cols() - width + 1);
     Block {

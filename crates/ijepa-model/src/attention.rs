@@ -22,7 +22,7 @@ pub struct Attention {
 
 impl Attention {
     /// Attention of `num_heads` heads over tokens of `dim` values, with initial weights as block
-    /// `layer` (from 0) of a network has them.
+    /// `layer` (from 1) of a network has them.
     ///
     /// # Panics
     ///

@@ -23,6 +23,23 @@ pub enum Pooling {
 }
 
 impl Pooling {
+    const ALL: [Self; 4] = [Self::Mean, Self::Concat4, Self::Tokens, Self::Map];
+
+    /// What commands and files call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::Concat4 => "concat4",
+            Self::Tokens => "tokens",
+            Self::Map => "map",
+        }
+    }
+
+    /// The one of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|pooling| pooling.name() == name)
+    }
+
     /// Layers that it looks at, counted from the end.
     pub fn layers(self) -> usize {
         match self {

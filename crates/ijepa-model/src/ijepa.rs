@@ -246,8 +246,14 @@ impl Objective {
         let whole = (Target::Features, TargetMasking::Output);
         let found = (self.target, self.target_masking);
         assert_eq!(found, whole, "only features of whole images are centred");
-        let features = self.normed(self.seen(target, images.without_autodiff(), None));
+        let features = self.features(target.encoder(), images.without_autodiff());
         (masks.pairs.gather(features.clone()), features.mean_dim(0))
+    }
+
+    /// Features of every patch as they are predicted, `[batch, patches, embed_dim]`, of the target
+    /// encoder and images as [`targets`](Self::targets) takes them.
+    pub fn features(&self, encoder: &VisionTransformer, images: Tensor<4>) -> Tensor<3> {
+        self.normed(self.seen(encoder, images, None))
     }
 
     fn target_features(
@@ -256,10 +262,11 @@ impl Objective {
         images: Tensor<4>,
         masks: &MaskTensors,
     ) -> Tensor<3> {
+        let encoder = target.encoder();
         let features = match self.target_masking {
-            TargetMasking::Output => masks.pairs.gather(self.seen(target, images, None)),
+            TargetMasking::Output => masks.pairs.gather(self.seen(encoder, images, None)),
             TargetMasking::Input => {
-                masks.once_per_context(self.seen(target, images, Some(&masks.targets)))
+                masks.once_per_context(self.seen(encoder, images, Some(&masks.targets)))
             }
         };
         // Every token is normed by itself, so norming the picked ones is enough.
@@ -269,11 +276,10 @@ impl Objective {
     /// Features of the kept patches, or of all, from the blocks that are predicted.
     fn seen(
         &self,
-        target: &EmaTarget,
+        encoder: &VisionTransformer,
         images: Tensor<4>,
         kept: Option<&TokenIndices>,
     ) -> Tensor<3> {
-        let encoder = target.encoder();
         if self.target_blocks == 1 {
             return match kept {
                 Some(kept) => encoder.forward_masked(images, kept, None),

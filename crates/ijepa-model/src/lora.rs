@@ -96,15 +96,8 @@ mod tests {
 
     fn encoder() -> VisionTransformer {
         let config = VisionTransformerConfig {
-            image_size: [16, 16],
-            patch_size: 8,
-            in_chans: 3,
-            embed_dim: 8,
-            depth: 2,
-            num_heads: 2,
             mlp_ratio: 2.0,
-            drop_path: 0.0,
-            layer_norm_eps: 1e-6,
+            ..VisionTransformerConfig::new([16, 16], 8, 8, 2, 2)
         };
         config.init(&device())
     }

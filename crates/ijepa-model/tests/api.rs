@@ -13,15 +13,8 @@ mod api {
 
     fn small() -> VisionTransformerConfig {
         VisionTransformerConfig {
-            image_size: [32, 48],
-            patch_size: 8,
-            in_chans: 3,
-            embed_dim: 24,
-            depth: 5,
-            num_heads: 3,
             mlp_ratio: 2.0,
-            drop_path: 0.0,
-            layer_norm_eps: 1e-6,
+            ..VisionTransformerConfig::new([32, 48], 8, 24, 5, 3)
         }
     }
 

@@ -5,9 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ijepa_masking::MaskRng;
+use ijepa_model::checkpoint::run_folder;
 use ijepa_train::{
     EpochScores, Monitors, Recipe,
     flops::{self, StepTokens},
+    recipe::Settings as _,
+    run::files,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -17,7 +21,7 @@ use crate::{error::ReportError, table::Table};
 
 /// Names of results and the files that hold them.
 const RESULTS: [(&str, &str); 4] = [
-    ("baselines", "baselines.json"),
+    ("baselines", files::BASELINES),
     ("knn", "knn.json"),
     ("probe", "probe.json"),
     ("lowshot", "lowshot.json"),
@@ -40,7 +44,7 @@ pub enum RunKind {
 impl RunKind {
     /// All kinds with the names of their settings.
     const SETTINGS: [(Self, &'static str); 3] = [
-        (Self::Pretraining, "recipe.toml"),
+        (Self::Pretraining, Recipe::FILE),
         (Self::FineTuning, "finetune.toml"),
         (Self::Decoder, "decoder.toml"),
     ];
@@ -80,6 +84,8 @@ pub struct RunRecord {
     /// Results that commands left in the directory: `baselines.json`, `knn.json`, `probe.json`,
     /// `lowshot.json`.
     pub(crate) results: Vec<(&'static str, Value)>,
+    /// Files of results that are no JSON.
+    unread: Vec<&'static str>,
 }
 
 impl RunRecord {
@@ -96,7 +102,7 @@ impl RunRecord {
         for (kind, file) in RunKind::SETTINGS {
             settings = settings.or(text(file)?.map(|text| (kind, text)));
         }
-        let metrics = text("metrics.csv")?;
+        let metrics = text(files::METRICS)?;
         if settings.is_none() && metrics.is_none() {
             return Err(match path.exists() {
                 true => ReportError::NoRun { path },
@@ -106,21 +112,28 @@ impl RunRecord {
         let table = |text: Option<String>| Table::parse(&text.unwrap_or_default());
         let json = |text: Option<String>| serde_json::from_str(&text?).ok();
         let (kind, recipe_text) = settings.unwrap_or((RunKind::Pretraining, String::new()));
-        let mut results = Vec::new();
+        let (mut results, mut unread) = (Vec::new(), Vec::new());
         for (name, file) in RESULTS {
-            results.extend(json(text(file)?).map(|value| (name, value)));
+            let Some(found) = text(file)? else {
+                continue;
+            };
+            match json(Some(found)) {
+                Some(value) => results.push((name, value)),
+                None => unread.push(file),
+            }
         }
         Ok(Self {
             name: name_of(&path),
             kind,
-            recipe: Recipe::from_toml(&recipe_text, "recipe.toml").ok(),
+            recipe: Recipe::from_toml(&recipe_text, Recipe::FILE).ok(),
             recipe_text,
-            environment: json(text("environment.json")?).unwrap_or_default(),
+            environment: json(text(files::ENVIRONMENT)?).unwrap_or_default(),
             metrics: table(metrics),
-            monitors: table(text("monitors.csv")?),
-            epochs: table(text("epochs.csv")?),
-            measured_since: since(json(text("evaluation.json")?)),
+            monitors: table(text(files::MONITORS)?),
+            epochs: table(text(files::EPOCHS)?),
+            measured_since: since(json(text(files::EVALUATION)?)),
             results,
+            unread,
             path,
         })
     }
@@ -203,6 +216,11 @@ impl RunRecord {
         words.get(flag + 1)?.as_str()
     }
 
+    /// Files of results that cannot be read as what they should be, and have no part in the report.
+    pub fn unread(&self) -> &[&'static str] {
+        &self.unread
+    }
+
     /// Whether the run is learning or collapsing.
     pub fn judgement(&self) -> Judgement {
         match self.kind {
@@ -218,34 +236,17 @@ impl RunRecord {
 
     /// What [`judge`] looks at.
     pub fn history(&self) -> History {
-        let column = |name: &str| self.monitors.column(name);
-        let [std, patch, image, ratio] =
-            ["feature_std", "patch_cosine", "image_cosine", "loss_ratio"].map(column);
-        let monitors = (0..self.monitors.len()).filter_map(|row| {
-            Some(Monitors {
-                feature_std: std[row]?,
-                patch_cosine: patch[row]?,
-                image_cosine: image[row]?,
-                loss_ratio: ratio[row]?,
-            })
-        });
-        let score = |name: &str| self.epochs.column(name);
-        let [rank, centered, knn, probe] = ["rankme", "rankme_centered", "knn", "probe"].map(score);
-        let [lidar, spread] = ["lidar", "feature_std"].map(score);
-        let epochs = (0..self.epochs.len()).map(|row| EpochScores {
-            rankme: rank[row],
-            rankme_centered: centered[row],
-            knn: knn[row],
-            probe: probe[row],
-            lidar: lidar[row],
-            feature_std: spread[row],
-            ..EpochScores::default()
-        });
+        let monitors = self.monitors.each(|cell| Monitors::read(cell));
         History {
             steps: self.steps(),
-            monitors: monitors.collect(),
-            epochs: epochs.collect(),
+            monitors: monitors.into_iter().flatten().collect(),
+            epochs: self.compared().each(|cell| EpochScores::read(cell)),
         }
+    }
+
+    /// The evaluated epochs whose scores can be compared.
+    pub(crate) fn compared(&self) -> Table {
+        self.epochs.since(self.measured_since)
     }
 
     /// Completed steps, as far as they were logged, evaluated or saved.
@@ -253,14 +254,8 @@ impl RunRecord {
         let logged = self.metrics.last("step");
         let logged = logged.map_or(0, |step| (step as u64).saturating_add(1));
         let evaluated = self.epochs.last("step").map_or(0, |step| step as u64);
-        let saved = fs::read_dir(self.path.join("checkpoints"))
-            .into_iter()
-            .flatten();
-        let saved = saved.filter_map(|entry| {
-            let name = entry.ok()?.file_name();
-            name.to_str()?.strip_prefix("step-")?.parse().ok()
-        });
-        logged.max(evaluated).max(saved.max().unwrap_or(0))
+        let saved = run_folder::newest(&self.path).unwrap_or(0);
+        logged.max(evaluated).max(saved)
     }
 
     /// Steps of the whole schedule, if the files say it.
@@ -310,17 +305,26 @@ impl RunRecord {
 
     /// For every row of the metrics, operations up to it by [`flops::step`]; empty without a recipe.
     pub(crate) fn flop(&self) -> Vec<Option<f64>> {
+        let of_one_image = |recipe: &Recipe| {
+            recipe.model_config().ok()?;
+            Some(
+                recipe
+                    .mask_sampler()
+                    .ok()?
+                    .sample(1, &mut MaskRng::for_group(0, 0, 0)),
+            )
+        };
         let recipe = self.recipe.as_ref();
-        let Some(recipe) = recipe.filter(|recipe| recipe.model_config().is_ok()) else {
+        let Some((recipe, masks)) = recipe.and_then(|it| Some((it, of_one_image(it)?))) else {
             return Vec::new();
         };
         let context = self.metrics.column("context_patches");
         let target = self.metrics.column("target_patches");
         self.accumulate(|row, images| {
             let tokens = StepTokens {
-                contexts: recipe.mask.num_contexts,
+                contexts: masks.contexts.len(),
                 context: context[row].unwrap_or(0.0).round() as usize,
-                targets: recipe.mask.num_targets,
+                targets: masks.targets.len(),
                 target: target[row].unwrap_or(0.0).round() as usize,
             };
             images * flops::recipe_step(recipe, tokens).unwrap_or(0.0)
@@ -353,11 +357,13 @@ impl RunRecord {
         steps.iter().map(at).collect()
     }
 
-    /// Value of a column of `epochs.csv` before the first step, of random weights.
+    /// Value of a column of `epochs.csv` before the first step, of random weights, if others can be
+    /// compared with it.
     pub(crate) fn at_start(&self, column: &str) -> Option<f64> {
-        let steps = self.epochs.column("step");
+        let epochs = self.compared();
+        let steps = epochs.column("step");
         let row = steps.iter().position(|step| *step == Some(0.0))?;
-        self.epochs.column(column)[row]
+        epochs.column(column)[row]
     }
 
     /// For every evaluated epoch the value of `totals` (one per row of the metrics) at its step.

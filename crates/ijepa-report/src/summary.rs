@@ -75,7 +75,7 @@ impl RunRecord {
             rankme: epochs.last("rankme"),
             rankme_centered: epochs.last("rankme_centered"),
             knn: epochs.last("knn"),
-            knn_best: epochs.largest_since("knn", self.measured_since),
+            knn_best: self.compared().largest("knn"),
             probe: epochs.last("probe"),
             top1: epochs.last("top1"),
             kind: self.kind(),

@@ -56,14 +56,27 @@ impl Table {
         self.column(name).into_iter().flatten().next()
     }
 
-    /// The largest value of a column from the row of `since` completed steps on, the last if there
-    /// are several.
-    pub(crate) fn largest_since(&self, name: &str, since: f64) -> Option<f64> {
+    /// The largest value of a column.
+    pub(crate) fn largest(&self, name: &str) -> Option<f64> {
+        self.column(name).into_iter().flatten().reduce(f64::max)
+    }
+
+    /// Its rows from that of `since` completed steps on, the last if there are several.
+    pub(crate) fn since(&self, since: f64) -> Self {
         let steps = self.column("step");
         let first = steps.iter().rposition(|&step| step == Some(since));
         let first = first.unwrap_or_else(|| steps.partition_point(|&step| step < Some(since)));
-        let values = self.column(name).split_off(first);
-        values.into_iter().flatten().reduce(f64::max)
+        Self {
+            columns: self.columns.clone(),
+            rows: self.rows[first..].to_vec(),
+        }
+    }
+
+    /// What `read` makes of each row, whose value in a column its argument gives.
+    pub(crate) fn each<T>(&self, read: impl Fn(&dyn Fn(&str) -> Option<f64>) -> T) -> Vec<T> {
+        let at = |name: &str| self.columns.iter().position(|column| column == name);
+        let rows = self.rows.iter();
+        rows.map(|row| read(&|name| *row.get(at(name)?)?)).collect()
     }
 }
 

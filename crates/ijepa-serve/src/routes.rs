@@ -57,6 +57,12 @@ struct Embeddings<'a> {
     embeddings: Vec<Vec<f32>>,
 }
 
+/// Requests that may be under way, as many as a semaphore can count on any machine.
+fn places(config: ServeConfig) -> u32 {
+    let most = u32::MAX >> 3;
+    u32::try_from(config.requests).map_or(most, |requests| requests.min(most))
+}
+
 impl Service {
     /// The service, and the model that has to be started beside it.
     pub(crate) fn new(model: Model, config: ServeConfig, last_call: LastCall) -> (Self, Batches) {
@@ -84,7 +90,7 @@ impl Service {
             },
             config,
             queue,
-            places: Arc::new(Semaphore::new(config.requests)),
+            places: Arc::new(Semaphore::new(places(config) as usize)),
             last_call,
             metrics,
         };
@@ -120,9 +126,8 @@ impl Service {
 
     /// Ready when no request has a place.
     pub(crate) async fn nobody_waits(&self) {
-        let all = u32::try_from(self.config.requests).unwrap_or(u32::MAX);
         // The semaphore is never closed.
-        drop(self.places.acquire_many(all).await);
+        drop(self.places.acquire_many(places(self.config)).await);
     }
 
     /// The images of a request.
@@ -199,4 +204,19 @@ async fn embed(State(service): State<Arc<Service>>, request: Request) -> Respons
 
 async fn metrics(State(service): State<Arc<Service>>) -> impl IntoResponse {
     ([(CONTENT_TYPE, PROMETHEUS)], service.metrics.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_of_requests_can_be_asked_for() {
+        let config = ServeConfig {
+            requests: usize::MAX,
+            ..ServeConfig::default()
+        };
+        let places = Semaphore::new(places(config) as usize);
+        assert!(places.available_permits() > 1 << 20);
+    }
 }

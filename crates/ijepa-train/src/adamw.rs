@@ -22,13 +22,22 @@ use ijepa_model::{
     taken, without_value,
 };
 
-use crate::ranks::Ranks;
+use crate::{
+    gradients::{clipped, global_norm},
+    ranks::Ranks,
+    recipe::{
+        RecipeError,
+        rules::{ABOVE_ZERO, BELOW_ONE, POSITIVE, within},
+    },
+};
+use serde::{Deserialize, Serialize};
 use shards::Shards;
 
-/// Constants of AdamW.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Constants of AdamW, keys of `[optimizer]`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AdamWConfig {
-    /// Decay rates of the two moments.
+    /// Decay rates of the first and second moment, each in `[0, 1)`.
     pub betas: [f64; 2],
     /// Added to the root of the second moment.
     pub eps: f64,
@@ -42,6 +51,31 @@ impl Default for AdamWConfig {
             eps: 1e-8,
         }
     }
+}
+
+impl AdamWConfig {
+    /// Checks both.
+    ///
+    /// # Errors
+    ///
+    /// [`RecipeError::OutOfRange`] names the key.
+    pub fn validate(&self) -> Result<(), RecipeError> {
+        for beta in self.betas {
+            within("optimizer.betas", beta, 0.0..1.0, BELOW_ONE)?;
+        }
+        within("optimizer.eps", self.eps, ABOVE_ZERO, POSITIVE)
+    }
+}
+
+/// What an update is made with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Update {
+    /// Learning rate.
+    pub lr: f64,
+    /// Weight decay of parameters of more than one dimension.
+    pub weight_decay: f64,
+    /// Largest global norm of the gradients; 0 does not clip.
+    pub clip_grad: f64,
 }
 
 /// AdamW (Loshchilov and Hutter 2019) as PyTorch computes it.
@@ -95,6 +129,27 @@ impl AdamW {
     /// Updates that it has made.
     pub fn steps(&self) -> u64 {
         self.step
+    }
+
+    /// Updates `module` as `with` says, after clipping, with the learning rate of each parameter
+    /// multiplied by `scale_of` its official name; the global norm of the gradients before, `[1]`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if no parameter has a gradient.
+    pub fn update<M: Module>(
+        &mut self,
+        module: &mut M,
+        mut gradients: GradientsParams,
+        with: Update,
+        scale_of: impl Fn(&str) -> f64,
+    ) -> Tensor<1> {
+        let norm = global_norm(module, &gradients).expect("some parameters are trained");
+        if with.clip_grad > 0.0 {
+            gradients = clipped(module, gradients, &norm, with.clip_grad);
+        }
+        self.step_scaled(module, gradients, with.lr, with.weight_decay, scale_of);
+        norm
     }
 
     /// Updates all parameters that have a gradient, in place; where ranks share the moments, only
@@ -191,6 +246,12 @@ impl AdamW {
         moments: &Moments,
         path: &Path,
     ) -> Result<(), CheckpointError> {
+        // Before its first step there is nothing to keep.
+        if moments.step == 0 {
+            self.moments = [(); 2].map(|()| TensorContainer::new());
+            self.step = 0;
+            return Ok(());
+        }
         let mut load = LoadMoments {
             optimizer: self,
             source: moments,

@@ -90,9 +90,19 @@ impl DeviceSpec {
     ///
     /// [`DeviceError::NoBackend`] if no backend is compiled in.
     pub fn best() -> Result<Self, DeviceError> {
-        let backend = Backend::compiled_in()
-            .next()
-            .ok_or(DeviceError::NoBackend)?;
+        let backend = Backend::compiled_in().next();
+        let backend = backend.ok_or(DeviceError::NoBackend)?;
+        Ok(Self { backend, index: 0 })
+    }
+
+    /// The best CPU backend of this binary.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::NoBackend`] if none is compiled in.
+    pub fn cpu() -> Result<Self, DeviceError> {
+        let backend = Backend::compiled_in().find(|backend| !backend.is_gpu());
+        let backend = backend.ok_or(DeviceError::NoBackend)?;
         Ok(Self { backend, index: 0 })
     }
 

@@ -234,7 +234,7 @@ impl ModuleVisitor for TakeAll {
 }
 
 /// Root of the sum of squares of all gradients, left on the device: `[1]`.
-pub fn global_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Option<Tensor<1>> {
+pub(crate) fn global_norm<M: Module>(module: &M, gradients: &GradientsParams) -> Option<Tensor<1>> {
     let mut list = ListGradients {
         gradients,
         list: TensorList::new(),
@@ -258,7 +258,7 @@ impl ModuleVisitor for ListGradients<'_> {
 }
 
 /// Scales gradients down to a global norm of at most `limit`, as `torch.nn.utils.clip_grad_norm_`.
-pub fn clipped<M: Module>(
+pub(crate) fn clipped<M: Module>(
     module: &M,
     gradients: GradientsParams,
     norm: &Tensor<1>,

@@ -1,6 +1,9 @@
 //! Weights that a run begins with instead of random ones.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use burn::tensor::Device;
 use ijepa_masking::PatchGrid;
@@ -9,9 +12,12 @@ use ijepa_model::{
     VisionTransformer, VisionTransformerConfig,
     checkpoint::{CheckpointKind, EncoderRole},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{error::TrainError, plan::PretrainPlan, resolve::ResolveError, step::Learner};
+use crate::{
+    error::TrainError, plan::PretrainPlan, resolve::ResolveError, sizes::differing_size,
+    step::Learner,
+};
 
 /// Opened weights, checked against the networks of a run.
 #[derive(Debug)]
@@ -28,6 +34,7 @@ pub(crate) struct InitialWeights {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Taken {
     /// Where the weights are.
+    #[serde(serialize_with = "as_text")]
     pub weights: PathBuf,
     /// What they are.
     pub kind: CheckpointKind,
@@ -43,6 +50,11 @@ pub struct Taken {
     pub positions: String,
     /// What the run does differently from the weights that nobody asked for.
     pub warnings: Vec<String>,
+}
+
+/// Not every path is a text.
+fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 impl Taken {
@@ -66,7 +78,7 @@ impl fmt::Display for Taken {
 }
 
 impl InitialWeights {
-    /// `checkpoint` for a run of `model` on images normalised by `ours`.
+    /// `checkpoint` for a run of `model` on images normalised by `normalization`.
     ///
     /// # Errors
     ///
@@ -74,32 +86,34 @@ impl InitialWeights {
     pub(crate) fn new(
         checkpoint: Checkpoint,
         model: &IJepaConfig,
-        ours: Normalization,
+        normalization: Normalization,
     ) -> Result<Self, TrainError> {
         let found = &checkpoint.encoder_config;
-        let sizes = |config: &VisionTransformerConfig| {
-            [
-                ("data.channels", config.in_chans),
-                ("model.patch_size", config.patch_size),
-                ("model.embed_dim", config.embed_dim),
-                ("model.depth", config.depth),
-                ("model.num_heads", config.num_heads),
-                ("model.mlp_ratio * model.embed_dim", config.hidden_dim()),
-            ]
+        let ours = model.encoder.clone();
+        // Ratios that are guessed from weights are rounded.
+        let as_wide = found.hidden_dim() == ours.hidden_dim();
+        let fitting = VisionTransformerConfig {
+            image_size: found.image_size,
+            drop_path: found.drop_path,
+            layer_norm_eps: found.layer_norm_eps,
+            mlp_ratio: if as_wide {
+                found.mlp_ratio
+            } else {
+                ours.mlp_ratio
+            },
+            ..ours
         };
-        let pairs = sizes(found).into_iter().zip(sizes(&model.encoder));
-        for ((key, found), (_, expected)) in pairs {
-            if found != expected {
-                return Err(TrainError::OtherRecipe {
-                    path: checkpoint.path.clone(),
-                    key: key.to_owned(),
-                    found: found.to_string(),
-                    expected: expected.to_string(),
-                });
-            }
+        if let Some((key, found, expected)) = differing_size(found, &fitting) {
+            let path = checkpoint.path.clone();
+            return Err(TrainError::OtherRecipe {
+                path,
+                key,
+                found,
+                expected,
+            });
         }
         let has_predictor = checkpoint.predictor_config.as_ref() == Some(&model.predictor);
-        let taken = taken(&checkpoint, model, ours);
+        let taken = taken(&checkpoint, model, normalization);
         Ok(Self {
             checkpoint,
             taken,
@@ -149,7 +163,7 @@ impl InitialWeights {
         let target = target.with_compute(plan.compute());
         Ok(Learner {
             target: EmaTarget::new(&target),
-            ..Learner::of_model(networks, plan.objective(), plan.adamw())
+            ..Learner::of_model(networks, plan.objective(), plan.recipe.optimizer.adam)
         })
     }
 }

@@ -20,11 +20,11 @@ mod scores;
 mod sizes;
 mod step;
 
-pub use adamw::{AdamW, AdamWConfig};
+pub use adamw::{AdamW, AdamWConfig, Update};
 pub use device::{Backend, DeviceError, DeviceList, DeviceSpec};
 pub use error::TrainError;
 pub use finite::first_not_finite;
-pub use gradients::{SumOfGradients, Summation, clipped, global_norm};
+pub use gradients::{SumOfGradients, Summation};
 pub use init::Taken;
 pub use monitor::Monitors;
 pub use plan::PretrainPlan;

@@ -65,6 +65,16 @@ impl Monitors {
         ])
     }
 
+    /// The monitors of a row of `monitors.csv`, whose value in a column `cell` gives, if it has all.
+    pub fn read(cell: impl Fn(&str) -> Option<f64>) -> Option<Self> {
+        Some(Self {
+            feature_std: cell("feature_std")?,
+            patch_cosine: cell("patch_cosine")?,
+            image_cosine: cell("image_cosine")?,
+            loss_ratio: cell("loss_ratio")?,
+        })
+    }
+
     /// Why the run looks collapsed, in a plain sentence.
     pub fn collapse(&self) -> Option<String> {
         if self.feature_std < COLLAPSED_STD {

@@ -7,7 +7,6 @@ use ijepa_masking::MaskSampler;
 use ijepa_model::{Checkpoint, Compute, IJepaConfig, Initialization, Objective};
 
 use crate::{
-    adamw::AdamWConfig,
     error::TrainError,
     init::{InitialWeights, Taken},
     recipe::Recipe,
@@ -49,15 +48,9 @@ impl PretrainPlan {
     /// [`ResolveError`] if the recipe is invalid, asks for what is not built, or its batch is
     /// larger than the data.
     pub fn new(recipe: Recipe, images: usize) -> Result<Self, ResolveError> {
-        recipe.validate()?;
-        if let Some(error) = recipe.unbuilt() {
-            return Err(error.into());
-        }
+        let recipe = recipe.checked()?;
         let batch_size = recipe.run.batch_size;
-        let steps_per_epoch = match recipe.optimizer.steps_per_epoch {
-            0 => images / batch_size,
-            steps => steps,
-        };
+        let steps_per_epoch = recipe.steps_per_epoch(images);
         if steps_per_epoch == 0 || images < batch_size {
             let group_size = recipe.mask.group_size.min(images.max(1));
             return Err(ResolveError::BatchTooLarge {
@@ -67,14 +60,10 @@ impl PretrainPlan {
             });
         }
         let config = ScheduleConfig::new(&recipe, steps_per_epoch);
-        let views = recipe.views()?;
         Ok(Self {
             model: recipe.model_config()?,
-            transform: match &views {
-                Some(views) => Arc::new(views.clone()),
-                None => Arc::new(recipe.augment()?),
-            },
-            views,
+            transform: recipe.transform()?,
+            views: recipe.views()?,
             learning_rate: None,
             own_parts: Vec::new(),
             sampler: Arc::from(recipe.mask_sampler()?),
@@ -221,13 +210,5 @@ impl PretrainPlan {
 
     pub(crate) fn compute(&self) -> Compute {
         self.recipe.compute()
-    }
-
-    pub(crate) fn adamw(&self) -> AdamWConfig {
-        let optimizer = &self.recipe.optimizer;
-        AdamWConfig {
-            betas: optimizer.betas,
-            eps: optimizer.eps,
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::{ops::Range, path::Path, sync::Arc};
 
 use burn::tensor::{Device, Tensor};
-use ijepa_data::{Batch, Loader, LoaderConfig, Reading, Source};
+use ijepa_data::{Batch, Loader, LoaderConfig, Source};
 use ijepa_masking::{MaskGroup, MaskRng};
 use ijepa_model::{
     CheckpointError, GroupSeed, IJepa, MaskTensors, Normalization, VisionTransformerPredictor,
@@ -11,7 +11,7 @@ use ijepa_model::{
 };
 
 use crate::{
-    adamw::AdamW,
+    adamw::{AdamW, AdamWConfig},
     error::TrainError,
     finite::first_not_finite,
     gradients::SumOfGradients,
@@ -80,7 +80,6 @@ impl Task for Pretraining<'_> {
     type Learner = Learner;
     type Seen = Seen;
 
-    const SETTINGS_FILE: &'static str = "recipe.toml";
     const LEARNED: &'static [&'static str] = &["run.batch_size", "run.precision", "run.seed"];
     const BEST_BY: &'static [&'static str] = &["knn", "rankme"];
 
@@ -93,20 +92,15 @@ impl Task for Pretraining<'_> {
     }
 
     fn rhythm(&self) -> Rhythm {
-        let run = &self.plan.recipe.run;
+        let recipe = &self.plan.recipe;
+        let run = &recipe.run;
         Rhythm {
             total_steps: self.plan.total_steps,
             steps_per_epoch: self.plan.steps_per_epoch,
             batch_size: run.batch_size as u64,
-            pass_size: (self.groups_per_pass() * self.plan.recipe.mask_group_size()) as u64,
+            pass_size: (recipe.groups_per_pass() * recipe.mask_group_size()) as u64,
             summation: run.reduce.summation(&self.device),
-            log_every_steps: run.log_every_steps as u64,
-            checkpoint_every_steps: match run.checkpoint_every_steps as u64 {
-                0 => self.plan.steps_per_epoch,
-                steps => steps,
-            },
-            checkpoint_every: Rhythm::minutes(run.checkpoint_every_minutes),
-            keep_last: run.keep_last,
+            keeping: run.keeping,
             eval_every_epochs: run.eval_every_epochs as u64,
             stop_if_collapsed: run.on_collapse == OnCollapse::Stop,
             on_nan: run.on_nan,
@@ -124,15 +118,9 @@ impl Task for Pretraining<'_> {
         let (recipe, transform) = (&self.plan.recipe, Arc::clone(&self.plan.transform));
         let config = LoaderConfig {
             places: Some(places),
-            seed: recipe.run.seed,
             start_step: step,
             workers: options.workers,
-            reading: Reading {
-                decoding: recipe.data.channel_decoding(),
-                ..options.reading
-            },
-            max_bad_fraction: recipe.data.max_bad_fraction,
-            ..LoaderConfig::new(recipe.run.batch_size, transform)
+            ..recipe.loader(transform, options.reading)
         };
         Ok(Loader::new(Arc::clone(&self.source), config)?)
     }
@@ -148,7 +136,7 @@ impl Task for Pretraining<'_> {
             return Ok(self.view_gradients(views, batch, sum));
         }
         let mut masks = self.masks(batch);
-        let per_pass = self.groups_per_pass();
+        let per_pass = self.plan.recipe.groups_per_pass();
         let groups = self.groups(batch, &masks);
         let Gradients { sum, losses, seen } = self.learner.gradients(groups, per_pass, sum);
         let patches = |kept: fn(&MaskGroup) -> usize| {
@@ -216,7 +204,10 @@ impl Task for Pretraining<'_> {
     fn snapshot(&self, state: TrainingState) -> Result<Snapshot, CheckpointError> {
         let normalization = self.plan.recipe.data.normalization();
         let other = normalization != Normalization::IMAGENET;
+        let (adam, pytorchs) = (self.plan.recipe.optimizer.adam, AdamWConfig::default());
         let state = TrainingState {
+            betas: Some(adam.betas).filter(|betas| *betas != pytorchs.betas),
+            eps: Some(adam.eps).filter(|eps| *eps != pytorchs.eps),
             normalization: other.then_some(normalization),
             decoding: described_decoding(self.plan.recipe.data.decoding),
             ..state
@@ -244,11 +235,6 @@ impl Pretraining<'_> {
         masks.collect()
     }
 
-    fn groups_per_pass(&self) -> usize {
-        let recipe = &self.plan.recipe;
-        (recipe.run.micro_batch / recipe.mask_group_size()).max(1)
-    }
-
     fn step_settings(&self, step: u64) -> StepSettings {
         let PretrainPlan {
             schedules, recipe, ..
@@ -262,7 +248,7 @@ impl Pretraining<'_> {
                 None => schedules.ema(step),
             },
             clip_grad: recipe.optimizer.clip_grad,
-            groups_per_pass: self.groups_per_pass(),
+            groups_per_pass: recipe.groups_per_pass(),
         }
     }
 

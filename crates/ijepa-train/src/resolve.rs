@@ -1,6 +1,8 @@
 //! From the words of a recipe to networks, objective and masks.
 
-use ijepa_data::{Augment, MultiCrop};
+use std::sync::Arc;
+
+use ijepa_data::{Augment, LoaderConfig, MultiCrop, Reading, Transform};
 use ijepa_masking::{
     MaskError, MaskSampler, MultiBlockConfig, PatchGrid, RandomSampler, Range, RasterizedSampler,
     SingleBlockSampler,
@@ -130,6 +132,40 @@ impl Recipe {
             local,
             locals: self.objective.local_views,
         }))
+    }
+
+    /// What images become: the views of LeJEPA, else a crop each.
+    ///
+    /// # Errors
+    ///
+    /// As [`augment`](Self::augment).
+    pub fn transform(&self) -> Result<Arc<dyn Transform>, ResolveError> {
+        Ok(match self.views()? {
+            Some(views) => Arc::new(views),
+            None => Arc::new(self.augment()?),
+        })
+    }
+
+    /// Batches of what `transform` makes of images, in the order of a run that begins; `reading`
+    /// says how they are read, the recipe how they are decoded.
+    pub fn loader<T>(&self, transform: T, reading: Reading) -> LoaderConfig<T> {
+        LoaderConfig {
+            seed: self.run.seed,
+            max_bad_fraction: self.data.max_bad_fraction,
+            reading: Reading {
+                decoding: self.data.channel_decoding(),
+                ..reading
+            },
+            ..LoaderConfig::new(self.run.batch_size, transform)
+        }
+    }
+
+    /// Steps of an epoch of `images` training images.
+    pub fn steps_per_epoch(&self, images: usize) -> usize {
+        match self.optimizer.steps_per_epoch {
+            0 => images / self.run.batch_size,
+            steps => steps,
+        }
     }
 
     /// How initial weights are drawn.

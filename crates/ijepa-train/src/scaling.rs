@@ -101,17 +101,15 @@ impl Workload {
             targets: image.targets.len(),
             target: masks.target_size.mean.round() as usize,
         };
-        let batch_size = recipe.run.batch_size;
-        let steps_per_epoch = match recipe.optimizer.steps_per_epoch {
-            0 => images / batch_size,
-            steps => steps,
-        };
+        let steps = recipe
+            .steps_per_epoch(images)
+            .saturating_mul(recipe.optimizer.epochs);
         Ok(Self {
             flop_per_image: flops::recipe_step(recipe, tokens)?,
             parameters: memory::trainable(&config),
-            batch_size,
+            batch_size: recipe.run.batch_size,
             group_size,
-            steps: steps_per_epoch as u64 * recipe.optimizer.epochs as u64,
+            steps: steps as u64,
         })
     }
 

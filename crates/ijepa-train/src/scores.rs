@@ -23,6 +23,22 @@ pub struct EpochScores {
     pub lidar: Option<f64>,
 }
 
+impl EpochScores {
+    /// The scores of a row of `epochs.csv`, whose value in a column `cell` gives.
+    pub fn read(cell: impl Fn(&str) -> Option<f64>) -> Self {
+        Self {
+            rankme: cell("rankme"),
+            knn: cell("knn"),
+            probe: cell("probe"),
+            rankme_centered: cell("rankme_centered"),
+            feature_std: cell("feature_std"),
+            alignment: cell("alignment"),
+            uniformity: cell("uniformity"),
+            lidar: cell("lidar"),
+        }
+    }
+}
+
 impl From<EpochScores> for Columns {
     /// All columns of `epochs.csv`, in its order.
     fn from(scores: EpochScores) -> Self {

@@ -12,8 +12,8 @@ use ijepa_model::{
 };
 
 use crate::{
-    adamw::{AdamW, AdamWConfig},
-    gradients::{SumOfGradients, clipped, global_norm},
+    adamw::{AdamW, AdamWConfig, Update},
+    gradients::SumOfGradients,
     run::Gradients,
 };
 
@@ -287,18 +287,13 @@ impl<P: Predictor> Learner<P> {
     fn update(&mut self, sum: SumOfGradients, groups: usize, settings: StepSettings) -> Tensor<1> {
         let mut gradients = sum.over(&self.model, groups);
         self.move_target_mean(&mut gradients);
-        let norm = global_norm(&self.model, &gradients).expect("a network has parameters");
-        if settings.clip_grad > 0.0 {
-            gradients = clipped(&self.model, gradients, &norm, settings.clip_grad);
-        }
-        let StepSettings {
-            lr, weight_decay, ..
-        } = settings;
-        let Self {
-            model, optimizer, ..
-        } = self;
-        optimizer.step(model, gradients, lr, weight_decay);
-        norm
+        let with = Update {
+            lr: settings.lr,
+            weight_decay: settings.weight_decay,
+            clip_grad: settings.clip_grad,
+        };
+        let model = &mut self.model;
+        self.optimizer.update(model, gradients, with, |_| 1.0)
     }
 
     /// Moves the running mean of the targets, if there is one. The mean of the batch stands in the

@@ -7,7 +7,7 @@ use std::{fs, path::Path, sync::atomic::AtomicBool};
 use ijepa_data::DataSpec;
 use ijepa_testkit::device;
 use ijepa_train::{
-    EpochScores, Learner, PretrainPlan, Recipe, TrainOptions, pretrain,
+    EpochScores, Learner, PretrainPlan, Recipe, Resume, TrainOptions, pretrain,
     run::{Columns, Folder, Observer, ObserverError, Position},
 };
 use serde_json::Value;
@@ -44,6 +44,10 @@ fn train(run: &Path, epochs: u64, scores: &'static [(f64, Option<f64>)]) {
 
 /// Trains until `epochs` of one step each are over.
 fn train_with(run: &Path, epochs: u64, scores: &mut Scores) {
+    train_from(run, Resume::Auto, epochs, scores);
+}
+
+fn train_from(run: &Path, resume: Resume, epochs: u64, scores: &mut Scores) {
     let recipe = Recipe::preset("scenes_vit_nano_plain").unwrap();
     let tiny = [
         "model.embed_dim=16",
@@ -64,6 +68,7 @@ fn train_with(run: &Path, epochs: u64, scores: &mut Scores) {
         .unwrap();
     let options = TrainOptions {
         max_steps: Some(epochs),
+        resume,
         ..TrainOptions::default()
     };
     let folder = Folder::open(run).unwrap();
@@ -115,6 +120,27 @@ fn the_best_checkpoint_is_kept_across_a_resumption() {
     let table = fs::read_to_string(run.join("epochs.csv")).unwrap();
     assert!(table.starts_with("epoch,step,rankme,knn,probe,rankme_centered,"));
     assert_eq!(table.lines().count(), 8);
+}
+
+#[test]
+fn looking_back_without_a_step_moves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path();
+    const SCORES: &[(f64, Option<f64>)] = &[(5.0, None), (9.0, None), (9.5, None)];
+    train(run, 2, SCORES);
+    let earlier = run.join("checkpoints/step-2");
+    train(run, 3, SCORES);
+    check(run, "step-3", &["step-3"]);
+    fs::create_dir(&earlier).unwrap();
+    for file in fs::read_dir(run.join("checkpoints/step-3")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), earlier.join(file.file_name())).unwrap();
+    }
+    let state = fs::read_to_string(earlier.join("state.json")).unwrap();
+    let state = state.replace("\"step\": 3", "\"step\": 2");
+    fs::write(earlier.join("state.json"), state).unwrap();
+    train_from(run, Resume::File(earlier), 2, &mut Scores(SCORES, None));
+    check(run, "step-3", &["step-2", "step-3"]);
 }
 
 #[test]

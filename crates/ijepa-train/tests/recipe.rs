@@ -299,6 +299,14 @@ fn broken_rules_name_key_found_and_expected() {
             "`mask.min_keep` is 256, expected less than the 256 patches of an image",
         ),
         (
+            &["objective.kind=lejepa", "objective.center_targets=true"],
+            "`objective.center_targets` is \"true\", expected \"false\" where `objective.kind` is \"lejepa\"",
+        ),
+        (
+            &["objective.kind=lejepa", "model.drop_path=0.1"],
+            "`model.drop_path` is \"0.1\", expected \"0\" where `objective.kind` is \"lejepa\"",
+        ),
+        (
             &["mask.length_multiple=8"],
             "`mask.length_multiple` is 8, expected 1 unless `mask.mode` is \"uniform\"",
         ),
@@ -350,6 +358,12 @@ fn broken_rules_name_key_found_and_expected() {
         named.in_file("my.toml").to_string(),
         "my.toml: `optimizer.lr` is -1, expected 0 or more"
     );
+}
+
+#[test]
+fn a_least_context_is_the_business_of_blocks_alone() {
+    let tiny = ["mask.min_keep=300", "mask.strategy=random"];
+    default_with(&tiny).validate().unwrap();
 }
 
 #[test]

@@ -65,6 +65,17 @@ fn a_run_that_went_back_keeps_what_it_saves() {
     assert_eq!(names(&run), ["step-5", "step-6", "step-7"]);
 }
 
+/// Also once it has passed the step that it went back from.
+#[test]
+fn a_run_that_went_back_keeps_its_own_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Folder::open(folder.path()).unwrap();
+    for (step, text) in [(8, "first"), (10, "first"), (8, "again"), (12, "second")] {
+        save(&run, step, text);
+    }
+    assert_eq!(names(&run), ["step-12", "step-8"]);
+}
+
 #[test]
 fn a_checkpoint_is_replaced_only_by_a_complete_one() {
     let folder = tempfile::tempdir().unwrap();

@@ -174,15 +174,8 @@ mod tests {
     /// Twelve patches of eight pixels a side.
     fn encoder() -> VisionTransformerConfig {
         VisionTransformerConfig {
-            image_size: [24, 32],
-            patch_size: 8,
-            in_chans: 3,
-            embed_dim: 8,
-            depth: 1,
-            num_heads: 1,
             mlp_ratio: 1.0,
-            drop_path: 0.0,
-            layer_norm_eps: 1e-6,
+            ..VisionTransformerConfig::new([24, 32], 8, 8, 1, 1)
         }
     }
 

@@ -63,15 +63,8 @@ fn files(len: usize) -> Replaced {
 
 fn encoder() -> Conditioner {
     let config = VisionTransformerConfig {
-        image_size: [SIDE, SIDE],
-        patch_size: 2,
-        in_chans: 3,
-        embed_dim: 16,
-        depth: 1,
-        num_heads: 2,
         mlp_ratio: 2.0,
-        drop_path: 0.0,
-        layer_norm_eps: 1e-6,
+        ..VisionTransformerConfig::new([SIDE, SIDE], 2, 16, 1, 2)
     };
     Conditioner::Encoder {
         encoder: Box::new(config.init(&device())),
@@ -152,8 +145,8 @@ fn train(conditioner: &Conditioner, recipe: &DecoderRecipe) -> (TrainSummary, De
 fn a_decoder_learns_and_listens() {
     let conditioner = encoder();
     let mut recipe = recipe("encoder", 200);
-    recipe.run.log_every_steps = 2;
-    recipe.run.checkpoint_every_steps = 200;
+    recipe.run.keeping.log_every_steps = 2;
+    recipe.run.keeping.checkpoint_every_steps = 200;
     let (summary, decoder) = train(&conditioner, &recipe);
     let (first, last) = (summary.loss_first, summary.loss_last);
     assert!(last < 0.6 * first, "{first} {last}");
@@ -194,22 +187,24 @@ fn weights(folder: &Path, step: &str, file: &str) -> Vec<u8> {
     std::fs::read(folder.join("checkpoints").join(step).join(file)).unwrap()
 }
 
-/// Stopped after step 4, between two checkpoints of the recipe, and gone on to step 6.
+/// Stopped before its first step and after step 4, between two checkpoints of the recipe, and gone on to step 6.
 #[test]
 fn a_resumed_run_is_the_run_without_a_stop() {
     let folder = tempfile::tempdir().unwrap();
     let [whole, halves] = ["whole", "halves"].map(|name| folder.path().join(name));
     let conditioner = encoder();
     let mut recipe = recipe("encoder", 6);
-    recipe.run.log_every_steps = 1;
+    recipe.run.keeping.log_every_steps = 1;
     let options = TrainOptions::default();
     train_in(&whole, &conditioner, &recipe, &options).unwrap();
-    let stopped = TrainOptions {
-        max_steps: Some(4),
-        ..TrainOptions::default()
-    };
-    let (summary, ..) = train_in(&halves, &conditioner, &recipe, &stopped).unwrap();
-    assert_eq!(summary.steps, 4);
+    for steps in [0, 4] {
+        let stopped = TrainOptions {
+            max_steps: Some(steps),
+            ..TrainOptions::default()
+        };
+        let (summary, ..) = train_in(&halves, &conditioner, &recipe, &stopped).unwrap();
+        assert_eq!(summary.steps, steps);
+    }
     let (summary, _, resumed) = train_in(&halves, &conditioner, &recipe, &options).unwrap();
     assert_eq!(summary.steps, 6);
     let from = Resumption {
@@ -230,6 +225,13 @@ fn a_resumed_run_is_the_run_without_a_stop() {
         weights(&whole, "latest", "decoder.safetensors"),
         weights(&whole, "latest", "online.safetensors")
     );
+}
+
+#[test]
+fn settings_that_say_little_have_the_defaults_of_decoders() {
+    let expected = DecoderRecipe::default().run;
+    assert_eq!(expected.keeping.checkpoint_every_steps, 1000);
+    assert_eq!(DecoderRecipe::preset("32").unwrap().run, expected);
 }
 
 #[test]

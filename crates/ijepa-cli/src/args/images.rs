@@ -134,25 +134,32 @@ pub(crate) struct Wanted {
     pub(crate) decoding: Decoding,
     /// Channels that pictures show, if their recipe says so.
     pub(crate) picture: Option<[usize; 3]>,
+    /// Channel statistics.
+    pub(crate) normalization: Normalization,
 }
 
 impl Wanted {
     /// Images resized as others say.
-    pub(crate) fn decoded(decoding: Decoding) -> Self {
+    pub(crate) fn decoded(decoding: Decoding, normalization: Normalization) -> Self {
         Self {
             preprocess: None,
             decoding,
             picture: None,
+            normalization,
         }
     }
 
-    /// What `checkpoint` and the recipe in it say.
-    pub(crate) fn of(checkpoint: &Checkpoint) -> Result<Self, RecipeError> {
+    /// What `checkpoint` and the recipe in it say of images that get these statistics.
+    pub(crate) fn of(
+        checkpoint: &Checkpoint,
+        normalization: Normalization,
+    ) -> Result<Self, RecipeError> {
         let recipe = Recipe::of_checkpoint(checkpoint)?;
         Ok(Self {
             preprocess: preprocess_of(checkpoint),
             decoding: decoding_of(checkpoint),
             picture: recipe.and_then(|it| it.data.picture_channels()),
+            normalization,
         })
     }
 
@@ -181,56 +188,51 @@ impl Extraction {
 }
 
 impl ReadArgs {
-    /// How images become features of weights that want them normalised and resized so.
+    /// How images become features of weights that want them so; resized as `needed` instead of as
+    /// the weights say, unless a flag says otherwise.
     pub(crate) fn extraction(
         &self,
         pooling: Pooling,
-        normalization: Normalization,
-        resizing: Resizing,
+        wanted: Wanted,
+        needed: Option<Preprocess>,
         context: &Context,
     ) -> Extraction {
+        let own = wanted.preprocess.filter(|_| needed.is_none());
+        let (how, from) = match (self.preprocess, own) {
+            (Some(asked), _) => (asked, "flag"),
+            (None, Some(own)) => (own, "weights"),
+            (None, None) => (needed.unwrap_or_default(), "default"),
+        };
         let config = ExtractConfig {
             pooling,
-            preprocess: resizing.how,
-            normalization,
+            preprocess: how,
+            normalization: wanted.normalization,
             batch_size: context.feature_batch(),
             workers: context.workers(),
-            reading: Reading {
-                decoding: resizing.decoding,
-                picture: resizing.picture,
-                ..context.reading()
-            },
+            reading: self.reading(wanted, context),
         };
         let resizing = Resizing {
-            normalization: Some(normalization),
-            ..resizing
+            from,
+            ..Resizing::of_file(&config)
         };
         Extraction { config, resizing }
     }
 
-    /// What the flag says, else the weights, else `default`.
-    pub(crate) fn choose(&self, own: Wanted, default: Preprocess) -> Resizing {
+    /// How files of images become the pixels that are wanted.
+    pub(crate) fn reading(&self, wanted: Wanted, context: &Context) -> Reading {
         let Wanted {
             decoding, picture, ..
-        } = own;
-        let decoding = Decoding {
-            decode: self.decode,
-            orientation: self.orientation.unwrap_or(decoding.orientation),
-            sixteen_bit: self.sixteen_bit.unwrap_or(decoding.sixteen_bit),
-            channels: decoding.channels,
-        };
-        let of = |from| {
-            move |how| Resizing {
-                how,
-                from,
-                decoding,
-                picture,
-                normalization: None,
-            }
-        };
-        let asked = self.preprocess.map(of("flag"));
-        let own = || own.preprocess.map(of("weights"));
-        asked.or_else(own).unwrap_or_else(|| of("default")(default))
+        } = wanted;
+        Reading {
+            decoding: Decoding {
+                decode: self.decode,
+                orientation: self.orientation.unwrap_or(decoding.orientation),
+                sixteen_bit: self.sixteen_bit.unwrap_or(decoding.sixteen_bit),
+                channels: decoding.channels,
+            },
+            picture,
+            ..context.reading()
+        }
     }
 }
 
@@ -240,10 +242,7 @@ pub(crate) struct Resizing {
     pub(crate) how: Preprocess,
     from: &'static str,
     decoding: Decoding,
-    /// Channels that pictures show.
-    pub(crate) picture: Option<[usize; 3]>,
-    /// Channel statistics, once they are known.
-    normalization: Option<Normalization>,
+    normalization: Normalization,
 }
 
 impl Resizing {
@@ -253,8 +252,7 @@ impl Resizing {
             how: config.preprocess,
             from: "index",
             decoding: config.reading.decoding,
-            picture: config.reading.picture,
-            normalization: Some(config.normalization),
+            normalization: config.normalization,
         }
     }
 
@@ -262,9 +260,7 @@ impl Resizing {
     pub(crate) fn add_to(self, result: &mut Value) {
         result["preprocess"] = json!(self.how.to_string());
         result["preprocess_from"] = json!(self.from);
-        if let Some(statistics) = self.normalization {
-            result["normalize"] = json!(Normalize::name_of(statistics));
-        }
+        result["normalize"] = json!(Normalize::name_of(self.normalization));
         result["decode"] = json!(self.decoding.decode.to_string());
         result["orientation"] = json!(self.decoding.orientation.to_string());
         result["sixteen_bit"] = json!(self.decoding.sixteen_bit.to_string());
@@ -286,10 +282,8 @@ impl std::fmt::Display for Resizing {
         if sixteen_bit != SixteenBit::default() {
             write!(f, ", 16-bit samples {sixteen_bit}")?;
         }
-        match self.normalization {
-            Some(statistics) => write!(f, ", normalisation {}", Normalize::name_of(statistics)),
-            None => Ok(()),
-        }
+        let statistics = Normalize::name_of(self.normalization);
+        write!(f, ", normalisation {statistics}")
     }
 }
 

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     context::Context,
     error::CliError,
+    features::skipped_text,
     progress,
     report::{self, Report},
     signals::stop_at_signals,
@@ -100,12 +101,17 @@ impl RunArgs {
             0 => "nothing left to do".to_owned(),
             _ => format!("{:.1} images/s", summary.images_per_s),
         };
+        let loss = match summary.loss_last.is_nan() {
+            true => String::new(),
+            false => format!(
+                ", loss {:.4} -> {:.4}",
+                summary.loss_first, summary.loss_last
+            ),
+        };
         let mut text = format!(
-            "{} steps, {} images, loss {:.4} -> {:.4}, {rate}; {}\n",
+            "{} steps, {} images{loss}, {rate}; {}\n",
             summary.steps,
             summary.images,
-            summary.loss_first,
-            summary.loss_last,
             self.out.display()
         );
         let scores = summary.scores();
@@ -114,9 +120,7 @@ impl RunArgs {
         }
         text += &own.text;
         text += &format!("{}: {}\n", judgement.verdict.words(), judgement.reason);
-        for image in &summary.skipped {
-            text += &format!("skipped {}: {}\n", image.path, image.why);
-        }
+        text += &skipped_text(&summary.skipped);
         let loss_mean = summary.logged.as_ref().and_then(|row| row.get("loss_mean"));
         let mut json = json!({
             "steps": summary.steps,

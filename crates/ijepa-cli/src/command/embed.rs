@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use ijepa_data::Preprocess;
 use ijepa_eval::{Embedded, Error, FeatureFormat, embed, embed_together};
 use ijepa_model::Pooling;
 use serde_json::json;
@@ -83,10 +82,8 @@ impl Embed {
         let source = self.data.open(context)?;
         let frozen = self.weights.load(self.encoder, context)?;
         frozen.wanted.check(source.as_ref())?;
-        let resizing = self.read.choose(frozen.wanted, Preprocess::Eval);
-        let statistics = frozen.normalization;
         let Extraction { config, resizing } =
-            self.read.extraction(pooling, statistics, resizing, context);
+            self.read.extraction(pooling, frozen.wanted, None, context);
         if !context.quiet {
             let settings = describe(&frozen, resizing, compute);
             report::line(&format!("{} images; {settings}", source.len()));

@@ -85,7 +85,7 @@ impl Finetune {
         let config = loaded.encoder.config();
         let plan = FinetunePlan::new(recipe, config, &data).map_err(Error::from)?;
         let folder = Folder::of_ranks(&self.run.out, Arc::clone(context.ranks()))?;
-        let normalization = loaded.normalization;
+        let normalization = loaded.wanted.normalization;
         let summary = self.finetune(&plan, loaded, &data, &folder, context)?;
         if !context.leads() && !summary.run.interrupted {
             return Ok(Report::default());
@@ -104,12 +104,12 @@ impl Finetune {
         overrides.extend(self.lora.map(|rank| format!("model.lora_rank={rank}")));
         let size = self.weights.image_size;
         overrides.extend(size.map(|side| format!("model.image_size={side}")));
-        overrides.extend(
-            self.epochs
-                .map(|epochs| format!("optimizer.epochs={epochs}")),
-        );
         overrides.extend(context.run_overrides());
         let recipe = FinetuneRecipe::load(&self.protocol)?.with_overrides(&overrides)?;
+        let recipe = match self.epochs {
+            Some(epochs) => shortened(recipe, epochs),
+            None => recipe,
+        };
         recipe.validate()?;
         Ok(recipe)
     }
@@ -133,7 +133,7 @@ impl Finetune {
             "{} encoder, normalisation {}, {} training and {} test images of {} classes, {} steps of {} \
              images on {}",
             loaded.choice.name(),
-            Normalize::name_of(loaded.normalization),
+            Normalize::name_of(loaded.wanted.normalization),
             data.train().len(),
             data.test().len(),
             data.classes().len(),
@@ -144,7 +144,7 @@ impl Finetune {
         let encoder = [("encoder", loaded.choice.name().into())];
         let options = self.run.options(context, compute.environment(encoder))?;
         let run = || -> Result<_, FinetuneError> {
-            let fresh = plan.classifier(loaded.encoder, loaded.normalization, data)?;
+            let fresh = plan.classifier(loaded.encoder, loaded.wanted.normalization, data)?;
             let (device, observers): (_, &mut [&mut dyn Observer<Classifier>]) =
                 (&compute.device, &mut [&mut progress]);
             ijepa_eval::finetune(plan, fresh, data, folder, device, &options, observers)
@@ -175,6 +175,19 @@ fn warn_of_decoding(before: Decoding, now: Decoding) {
              data.{key}={before} reads images as they know them"
         ));
     }
+}
+
+/// `recipe` for so many epochs; a warm-up that is longer than those takes the share that it had.
+fn shortened(mut recipe: FinetuneRecipe, epochs: usize) -> FinetuneRecipe {
+    let optimizer = &mut recipe.optimizer;
+    let share = optimizer.warmup_epochs / optimizer.epochs as f64;
+    optimizer.epochs = epochs;
+    if optimizer.warmup_epochs >= epochs as f64 && share < 1.0 {
+        optimizer.warmup_epochs = share * epochs as f64;
+        let warmup = optimizer.warmup_epochs;
+        report::line(&format!("note: optimizer.warmup_epochs is {warmup} then"));
+    }
+    recipe
 }
 
 /// What fine-tuning has to say beside what every run says.

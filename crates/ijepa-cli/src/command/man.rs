@@ -25,7 +25,7 @@ impl Man {
         written.map_err(cannot("write", out))?;
         Ok(Report {
             text: format!("wrote the pages of `ijepa` to {}\n", out.display()),
-            json: json!({"out": out}),
+            json: json!({"out": out.to_string_lossy()}),
         })
     }
 }

@@ -7,7 +7,7 @@ use ijepa_data::{Reading, Source, check_channels};
 use ijepa_eval::{Baselines, EpochEvaluation, ExtractConfig};
 use ijepa_train::{
     Learner, PretrainPlan, Recipe, Resume, TrainSummary, pretrain,
-    run::{Folder, Observer},
+    run::{Folder, Observer, files::BASELINES},
     scaling::MemoryEstimate,
 };
 use serde_json::json;
@@ -100,7 +100,7 @@ impl Pretrain {
         };
         if let Some(found) = &baselines {
             let text = serde_json::to_string_pretty(found).expect("they are numbers and words");
-            folder.write("baselines.json", &format!("{text}\n"))?;
+            folder.write(BASELINES, &format!("{text}\n"))?;
         }
         let own = own_report(&summary, &plan, baselines, compute);
         self.run.report(&summary, own)
@@ -196,9 +196,11 @@ impl Pretrain {
         let evaluation = match &self.eval_data {
             Some(spec) => EpochEvaluation::new(open(spec)?, test, config, device),
             None => {
-                // A short trial does not wait for more images than it trains on.
+                // A short trial does not wait for more images than it trains on, but no run is
+                // measured on fewer than before.
                 let steps = self.run.steps(plan.total_steps()) as usize;
-                let most = (steps * recipe.run.batch_size).max(2);
+                let before = EpochEvaluation::sampled_before(&self.run.out).unwrap_or(2);
+                let most = (steps * recipe.run.batch_size).max(before);
                 let training = Arc::clone(training);
                 EpochEvaluation::of_sample(training, most, recipe.run.seed, config, device)
             }

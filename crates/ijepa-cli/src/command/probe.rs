@@ -69,8 +69,8 @@ impl Pool {
     /// The pooling of `ijepa embed` whose features have what heads see.
     fn of_features(self) -> &'static str {
         match self {
-            Self::Mean => "mean",
-            Self::Concat4 | Self::Both => "concat4",
+            Self::Mean => Pooling::Mean.name(),
+            Self::Concat4 | Self::Both => Pooling::Concat4.name(),
         }
     }
 }
@@ -225,12 +225,13 @@ impl Probe {
             &context.compute()?.device,
             StatusLine::watch(context.quiet, "training heads"),
         );
+        let report = report.map_err(Error::from)?;
         Ok(Some(Found {
-            report: report.map_err(Error::from)?,
             encoder: look.name(),
             augment: Some("protocol"),
             took: started.elapsed(),
-            skipped: test.skipped,
+            skipped: [report.skipped.clone(), test.skipped].concat(),
+            report,
             resizing: Some(extraction.resizing),
         }))
     }

@@ -47,7 +47,7 @@ impl Push {
         let url = pushed.map_err(CheckpointError::from)?;
         Ok(Report {
             text: format!("{url}\n"),
-            json: json!({"name": name.to_string(), "folder": folder, "url": url}),
+            json: json!({"name": name.to_string(), "folder": folder.to_string_lossy(), "url": url}),
         })
     }
 }

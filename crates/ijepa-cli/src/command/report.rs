@@ -8,14 +8,15 @@ use ijepa_eval::{
 };
 use ijepa_model::files::write_bytes;
 use ijepa_report::{PatchPicture, Report as Page, RunRecord};
+use ijepa_train::Recipe;
 use serde_json::json;
 
 use crate::{
-    args::{self, Wanted},
+    args,
     context::Context,
     error::{CliError, on_one_line},
     picture,
-    report::Report,
+    report::{self, Report},
 };
 
 /// Write one HTML page about a run, or about several side by side
@@ -67,10 +68,13 @@ impl ReportRuns {
             let judgement = run.judgement();
             let words = judgement.verdict.words();
             let _ = writeln!(text, "{}: {words}: {}", run.name(), judgement.reason);
+            for file in run.unread() {
+                report::line(&format!("warning: `{file}` of {} is no JSON", run.name()));
+            }
         }
         let _ = writeln!(text, "wrote {}", out.display());
         let mut result = page.to_json();
-        result["out"] = json!(out);
+        result["out"] = json!(out.to_string_lossy());
         Ok(Report { text, json: result })
     }
 
@@ -82,10 +86,6 @@ impl ReportRuns {
         let spec = self.data.as_deref().or(run.data_spec());
         let spec =
             spec.ok_or("Not shown: the run does not say which images it saw; use --data.")?;
-        let weights = run.path().join("checkpoints/latest");
-        if !weights.exists() {
-            return Err("Not shown: the run has no checkpoint yet.".to_owned());
-        }
         self.draw(run, spec, context)
             .map_err(|error| format!("Not shown: {}.", on_one_line(&error)))
     }
@@ -102,7 +102,8 @@ impl ReportRuns {
         let encoder = checkpoint.feature_encoder(&compute.device)?;
         let encoder = encoder.with_precision(compute.precision);
         let mut config = ExtractConfig::of(&checkpoint);
-        config.reading.picture = Wanted::of(&checkpoint)?.picture;
+        let recipe = Recipe::of_checkpoint(&checkpoint)?;
+        config.reading.picture = recipe.and_then(|it| it.data.picture_channels());
         let indices = evenly_spread(source.len(), self.images);
         let size = encoder.config().image_size;
         let picked = pick_images(

@@ -2,12 +2,11 @@
 
 use std::{
     io::ErrorKind,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, ToSocketAddrs as _},
     time::Duration,
 };
 
 use clap::Args;
-use ijepa_data::Preprocess;
 use ijepa_eval::{Embedder, Error};
 use ijepa_model::Pooling;
 use ijepa_serve::{Model, ServeConfig, serve};
@@ -41,7 +40,7 @@ pub(crate) struct Serve {
     #[command(flatten)]
     read: ReadArgs,
     /// Address and port to listen at; port 0 takes a free one and says which
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = address)]
     address: SocketAddr,
     /// Listens at an address that other machines reach; nobody asks them who they are
     #[arg(long)]
@@ -93,9 +92,8 @@ impl Serve {
     fn model(&self, context: &Context) -> Result<Model, CliError> {
         let device = &context.compute()?.device;
         let frozen = self.weights.load(self.encoder, context)?;
-        let resizing = self.read.choose(frozen.wanted, Preprocess::Eval);
-        let statistics = frozen.normalization;
-        let extraction = (self.read).extraction(Pooling::Mean, statistics, resizing, context);
+        let read = &self.read;
+        let extraction = read.extraction(Pooling::Mean, frozen.wanted, None, context);
         let config = extraction.config;
         let embedder = Embedder::new(&frozen.encoder, config, device);
         let mut embedder = embedder.map_err(Error::from)?;
@@ -111,4 +109,10 @@ impl Serve {
             embed: Box::new(move |pixels, _| bug::told(|| embedder.embed(pixels))),
         })
     }
+}
+
+/// An address as a number or a name.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let mut known = text.to_socket_addrs().map_err(|why| why.to_string())?;
+    known.next().ok_or_else(|| "no such address".to_owned())
 }

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use clap::Args;
-use ijepa_data::Preprocess;
 use ijepa_eval::{
     ExtractConfig,
     study::{NamedSource, Study, StudyError, StudyReport},
@@ -24,7 +23,8 @@ pub(crate) struct StudyArgs {
     /// Changes of single keys for all runs
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE", num_args = 1..)]
     overrides: Vec<String>,
-    /// Images of a whole run, to which schedules are fitted [default: as the recipe says]
+    /// Images of a whole run, to which schedules are fitted in whole epochs [default: as the recipe
+    /// says]
     #[arg(long, value_name = "N")]
     images: Option<u64>,
     /// Seeds of everything that is compared [default: --seed]; differences are judged from three on
@@ -62,20 +62,21 @@ impl StudyArgs {
         context: &Context,
     ) -> Result<StudyReport, CliError> {
         let compute = context.compute()?;
-        let wanted = Wanted::decoded(study.recipe.data.channel_decoding());
-        let resizing = self.read.choose(wanted, Preprocess::Eval);
-        let ExtractConfig { pooling, .. } = study.extract;
-        let normalization = study.recipe.data.normalization();
-        let read = self
-            .read
-            .extraction(pooling, normalization, resizing, context);
+        let ExtractConfig {
+            pooling,
+            normalization,
+            reading,
+            ..
+        } = study.extract;
+        let wanted = Wanted::decoded(reading.decoding, normalization);
+        let read = self.read.extraction(pooling, wanted, None, context);
         let study = Study {
             seeds: context.seeds(&self.seeds),
             images: self.images,
             extract: read.config,
             ..study
         };
-        let environment = compute.environment([("data", data.0.clone().into())]);
+        let environment = compute.environment([("data", data.name.clone().into())]);
         let options = args::stopping_at_ctrl_c(context, environment)?;
         let found = study.run(data, out, &compute.device, &options, &mut |run| {
             if !context.quiet {
@@ -89,7 +90,7 @@ impl StudyArgs {
 
 /// The images of `spec`, under that name.
 pub(crate) fn named(spec: &str, context: &Context) -> Result<NamedSource, CliError> {
-    Ok((spec.to_owned(), args::open_data(spec, context)?))
+    Ok(NamedSource::new(spec, args::open_data(spec, context)?))
 }
 
 impl From<StudyError> for CliError {

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use clap::{Args, ValueEnum};
-use ijepa_eval::study::{Equal, RunReport, Study, StudyReport, Task, Variant};
+use ijepa_eval::study::{Equal, NamedSource, RunReport, Study, StudyReport, Task, Variant};
 use ijepa_model::files;
 use ijepa_report::{Overview, Report as Page, RunRecord};
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ impl Sweep {
         args::refuse_given(&[("minutes", of_images)], "without --equal minutes")?;
         let (recipe, _) = self.study.open(&self.recipe, context)?;
         let variants = self.variants()?;
-        let data = (self.data.spec(), self.data.open_unlabelled(context)?);
+        let data = NamedSource::new(self.data.spec(), self.data.open_unlabelled(context)?);
         let study = Study {
             halving: self.halving,
             equal: self.equal.into(),
@@ -82,7 +82,7 @@ impl Sweep {
         let page = self.out.join("report.html");
         files::write_bytes(&page, html(&found)?)?;
         let mut json = as_json(&found);
-        json["page"] = json!(page);
+        json["page"] = json!(page.to_string_lossy());
         Ok(Report {
             text: format!("{found}wrote {}\n", page.display()),
             json,

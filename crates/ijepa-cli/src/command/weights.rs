@@ -109,7 +109,7 @@ impl Get {
         }?;
         Ok(Report {
             text: format!("{}\n", path.display()),
-            json: json!({"name": self.name, "licence": licence, "path": path}),
+            json: json!({"name": self.name, "licence": licence, "path": path.to_string_lossy()}),
         })
     }
 

@@ -99,7 +99,6 @@ pub(crate) struct WeightsArgs {
 pub(crate) struct LoadedEncoder {
     pub(crate) encoder: VisionTransformer,
     pub(crate) choice: EncoderChoice,
-    pub(crate) normalization: Normalization,
     pub(crate) wanted: Wanted,
 }
 
@@ -108,8 +107,7 @@ pub(crate) struct LoadedEncoder {
 pub(crate) struct Pixels {
     /// `[height, width]`, if something says it.
     pub(crate) size: Option<[usize; 2]>,
-    pub(crate) channels: usize,
-    pub(crate) normalization: Normalization,
+    pub(crate) wanted: Wanted,
 }
 
 /// A context encoder with its predictor and the recipe that they were trained with, if known.
@@ -232,11 +230,15 @@ impl WeightsArgs {
         };
         let size = config.as_ref().map(|config| config.image_size);
         let channels = config.map_or(3, |config| config.in_chans);
+        let decoding = Decoding {
+            channels,
+            ..Decoding::default()
+        };
         let raw = Normalization::none(channels);
+        let normalization = Normalize::choose(self.normalize, raw, channels)?;
         Ok(Pixels {
             size: self.image_size.map(|side| [side, side]).or(size),
-            channels,
-            normalization: Normalize::choose(self.normalize, raw, channels)?,
+            wanted: Wanted::decoded(decoding, normalization),
         })
     }
 
@@ -272,8 +274,7 @@ impl WeightsArgs {
         Ok(LoadedEncoder {
             encoder,
             choice,
-            normalization: self.normalization(checkpoint)?,
-            wanted: Wanted::of(checkpoint)?,
+            wanted: Wanted::of(checkpoint, self.normalization(checkpoint)?)?,
         })
     }
 
@@ -291,11 +292,11 @@ impl WeightsArgs {
                     source,
                 };
                 let config = VisionTransformerConfig::variant(arch).map_err(unknown)?;
+                let normalization = Normalize::choose(self.normalize, None, config.in_chans)?;
                 Ok(LoadedEncoder {
                     encoder: random(&config, Initialization::default(), seed, compute),
                     choice: EncoderChoice::Random,
-                    normalization: Normalize::choose(self.normalize, None, config.in_chans)?,
-                    wanted: Wanted::decoded(Decoding::default()),
+                    wanted: Wanted::decoded(Decoding::default(), normalization),
                 })
             }
             (Some(EncoderChoice::Random), None) => Err(missing("random", "arch")),

@@ -3,5 +3,5 @@
 mod encoder;
 mod pair;
 
-pub(crate) use encoder::{EncoderChoice, LoadedEncoder, Normalize, WeightsArgs};
+pub(crate) use encoder::{EncoderChoice, LoadedEncoder, Normalize, Pixels, WeightsArgs};
 pub(crate) use pair::{Images, Look, Pair, PairArgs, skipped_json, skipped_text};

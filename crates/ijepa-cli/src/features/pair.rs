@@ -3,15 +3,15 @@
 use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
-use ijepa_data::{Decoding, Preprocess, Skipped, Source};
+use ijepa_data::{Preprocess, Skipped, Source};
 use ijepa_eval::{
     Error, Extracted, FeatureCache, Features, check_class_names, extract_pixels, extract_together,
     extract_with_progress, natural_size, read_features,
 };
-use ijepa_model::{Normalization, Pooling};
+use ijepa_model::Pooling;
 use serde_json::{Value, json};
 
-use super::{EncoderChoice, LoadedEncoder, WeightsArgs};
+use super::{EncoderChoice, LoadedEncoder, Pixels, WeightsArgs};
 use crate::{
     args::{self, Extraction, ReadArgs, Resizing, Wanted},
     context::Context,
@@ -87,8 +87,7 @@ pub(crate) enum Look {
     /// Nothing: their pixels at `[height, width]`.
     Pixels {
         size: [usize; 2],
-        normalization: Box<Normalization>,
-        wanted: Wanted,
+        wanted: Box<Wanted>,
     },
 }
 
@@ -100,17 +99,10 @@ impl Look {
         }
     }
 
-    fn normalization(&self) -> Normalization {
-        match self {
-            Self::Encoder(frozen) => frozen.normalization,
-            Self::Pixels { normalization, .. } => **normalization,
-        }
-    }
-
     fn wanted(&self) -> Wanted {
         match self {
             Self::Encoder(frozen) => frozen.wanted,
-            Self::Pixels { wanted, .. } => *wanted,
+            Self::Pixels { wanted, .. } => **wanted,
         }
     }
 }
@@ -178,17 +170,12 @@ impl PairArgs {
     fn look(&self, train: &dyn Source, context: &Context) -> Result<Look, CliError> {
         let choice = match self.encoder {
             Some(Choice::Pixels) => {
-                let pixels = self.weights.pixels(context)?;
-                let size = pixels
-                    .size
-                    .map_or_else(|| natural_size(train, PIXEL_SIDE), Ok);
+                let Pixels { size, wanted } = self.weights.pixels(context)?;
+                let reading = || self.read.reading(wanted, context);
+                let size = size.map_or_else(|| natural_size(train, PIXEL_SIDE, reading()), Ok);
                 return Ok(Look::Pixels {
                     size: size.map_err(Error::from)?,
-                    normalization: Box::new(pixels.normalization),
-                    wanted: Wanted::decoded(Decoding {
-                        channels: pixels.channels,
-                        ..Decoding::default()
-                    }),
+                    wanted: Box::new(wanted),
                 });
             }
             Some(Choice::Target) => Some(EncoderChoice::Target),
@@ -208,22 +195,8 @@ impl PairArgs {
         needed: Option<Preprocess>,
         context: &Context,
     ) -> Extraction {
-        let resizing = match needed {
-            Some(needed) => {
-                let preprocess = None;
-                let wanted = look.wanted();
-                self.read.choose(
-                    Wanted {
-                        preprocess,
-                        ..wanted
-                    },
-                    needed,
-                )
-            }
-            None => self.read.choose(look.wanted(), Preprocess::Eval),
-        };
-        let statistics = look.normalization();
-        self.read.extraction(pooling, statistics, resizing, context)
+        self.read
+            .extraction(pooling, look.wanted(), needed, context)
     }
 
     /// Extracts the features of one set, or takes them from `cache`; several processes do it

@@ -1,4 +1,4 @@
-//! `bench data`.
+//! `bench data` and `bench step`.
 
 use std::collections::BTreeSet;
 
@@ -46,6 +46,22 @@ fn the_speed_of_loading_is_measured() {
     );
     assert_eq!(found["image_size"], serde_json::json!([32, 32]));
     assert!(text(&words(&line)).starts_with("images/s  median "));
+}
+
+#[test]
+fn lejepa_is_loaded_as_it_trains() {
+    let line = format!("{QUICK} --data scenes:n=12,size=24 --set objective.kind=lejepa");
+    let found = json(&words(&line));
+    assert_eq!(found["image_size"], serde_json::json!([32, 32]));
+}
+
+#[test]
+fn a_step_of_fewer_images_is_one_backward_pass() {
+    let line = "bench step --recipe scenes_vit_nano --set run.micro_batch=32 optimizer.clip_grad=1 \
+                --rounds 1 --warmup 0 --batch-size 32";
+    assert_eq!(json(&words(line))["batch_size"], 32);
+    let run = ijepa(&words(&line.replace("--batch-size 32", "--batch-size 16")));
+    assert_eq!(run.code, Some(3), "{run:?}");
 }
 
 #[test]

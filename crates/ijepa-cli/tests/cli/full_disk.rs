@@ -124,6 +124,17 @@ fn a_full_disk_costs_nothing_that_was_written() {
             "{free}: {failed:?}"
         );
         assert!(matches!(failed.code, Some(1 | 5)), "{free}: {failed:?}");
+        if free == 0 {
+            let official = path_text(folder.path().join("official.pth.tar"));
+            let convert = ["convert", &path_text(&out), &official, "--to", "official"];
+            let said = disk.ijepa(&convert.map(str::to_owned)).stderr;
+            let count = |text: &str| said.matches(text).count();
+            assert_eq!(
+                (count("No space left"), count("ZipWriter")),
+                (1, 0),
+                "{said}"
+            );
+        }
         failed_writing_a_checkpoint += u32::from(failed.stderr.contains("step-"));
         disk.succeed(&["inspect".to_owned(), path_text(&out)]);
         assert_eq!(metrics(&run)[..5], rows[..], "{free}");

@@ -125,7 +125,7 @@ fn a_small_set_survives_a_bad_image_and_the_message_says_how_it_survives_more() 
     let folder = tempfile::tempdir().unwrap();
     let data = photos(folder.path(), 2);
     let out = folder.path().join("two");
-    let advice = "raise `data.max_bad_fraction` of the recipe to 0.1";
+    let advice = "allow a share of 0.1 (`data.max_bad_fraction` of recipes)";
     fails(&tiny_on(&data, &out, "--quiet --max-steps 3"), 4, advice);
     fs::remove_file(folder.path().join("photos/00.png")).unwrap();
     let out = folder.path().join("one");

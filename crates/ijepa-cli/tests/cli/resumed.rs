@@ -2,13 +2,14 @@
 
 use std::{fs, io::Cursor, path::Path, sync::Arc};
 
+use ijepa_testkit::device_name;
 use parquet::{
     data_type::{ByteArray, ByteArrayType, Int64Type},
     file::{properties::WriterProperties, writer::SerializedFileWriter},
     schema::parser::parse_message_type,
 };
 
-use crate::support::{json, metrics, path_text, tensors, tiny_on};
+use crate::support::{json, metrics, path_text, tensors, tiny_on, words};
 
 /// An image like no other.
 fn image(number: u32) -> image::RgbImage {
@@ -106,4 +107,28 @@ fn runs_on_folders_and_parquet_resume_bit_for_bit() {
         assert_eq!(metrics(&parts), metrics(&whole), "{data}");
         assert_eq!(tensors(&parts), tensors(&whole), "{data}");
     }
+}
+
+/// Sums are those of one thread on any number of them.
+#[test]
+fn a_run_goes_on_with_other_threads_as_if_it_had_not_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = |name: &str, more: &str| {
+        let out = folder.path().join(name);
+        let mut line = words(&format!(
+            "pretrain --quiet --recipe scenes_vit_nano --data scenes:n=64,size=32 {more} --set \
+             optimizer.steps_per_epoch=2 optimizer.epochs=2"
+        ));
+        line.extend([
+            "--out".to_owned(),
+            path_text(&out),
+            "--device".to_owned(),
+            device_name(),
+        ]);
+        json(&line);
+        tensors(&out)
+    };
+    train("threads", "--threads 3 --max-steps 1");
+    let found = train("threads", "--threads 2 --max-steps 2");
+    assert!(found == train("one", "--threads 1 --max-steps 2"));
 }

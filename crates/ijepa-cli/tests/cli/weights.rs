@@ -69,15 +69,8 @@ fn images_are_resized_as_the_weights_say_unless_a_flag_does() {
 fn every_command_says_what_of_weights_is_a_guess() {
     let folder = tempfile::tempdir().unwrap();
     let config = VisionTransformerConfig {
-        image_size: [32, 32],
-        patch_size: 8,
-        embed_dim: 192,
-        depth: 1,
-        num_heads: 6,
         mlp_ratio: 2.0,
-        drop_path: 0.0,
-        layer_norm_eps: 1e-6,
-        in_chans: 3,
+        ..VisionTransformerConfig::new([32, 32], 8, 192, 1, 6)
     };
     let file = folder.path().join("vit.safetensors");
     ModuleFile::save(&file, &config.init(&device()), HashMap::new()).unwrap();

@@ -21,6 +21,10 @@ const SIGNATURES: &[(&[u8], usize, &str)] = &[
     (b"qoif", 0, "QOI"),
     (b"DICM", 128, "DICOM"),
     (b"%PDF", 0, "PDF"),
+    (b"\x1f\x8b", 0, "compressed (gzip)"),
+    (b"\x28\xb5\x2f\xfd", 0, "compressed (Zstandard)"),
+    (b"\xfd7zXZ\0", 0, "compressed (xz)"),
+    (b"BZh", 0, "compressed (bzip2)"),
     (
         b"version https://git-lfs",
         0,
@@ -44,7 +48,7 @@ const BRANDS: &[(&[&[u8; 4]], &str)] = &[
 const TEXT_START: usize = 1024;
 
 /// The name of a kind of file that is known but not read.
-pub(super) fn unread_kind(bytes: &[u8]) -> Option<&'static str> {
+pub(crate) fn unread_kind(bytes: &[u8]) -> Option<&'static str> {
     if bytes.is_empty() {
         return Some("empty");
     }

@@ -101,6 +101,15 @@ impl TarSource {
             Ok::<(), DataError>(())
         })??;
         one_kind(&paths, &indices)?;
+        let labelled = indices.iter().any(|it| it.about().are_numbers.is_some());
+        if let Some(field) = field.filter(|_| !labelled) {
+            return Err(DataError::BadEntry {
+                path: pattern.to_owned(),
+                entry: format!("field `{field}`"),
+                found: "no label in any sample".to_owned(),
+                expected: "some in members `json`",
+            });
+        }
         let words = indices.iter().flat_map(|index| &index.about().words);
         let classes: Vec<String> = words
             .collect::<BTreeSet<_>>()

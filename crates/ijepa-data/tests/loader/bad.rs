@@ -102,6 +102,6 @@ fn a_small_set_may_have_a_bad_image_unless_none_is_allowed() {
     assert!(with(0.065, 2).is_none());
     assert!(with(0.0, 1).is_some());
     let message = with(0.01, 2).unwrap().to_string();
-    let advice = "remove them, or raise `data.max_bad_fraction` of the recipe to 0.065";
+    let advice = "remove them, or allow a share of 0.065 (`data.max_bad_fraction` of recipes)";
     assert!(message.ends_with(advice), "{message}");
 }

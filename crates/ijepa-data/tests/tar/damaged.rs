@@ -114,8 +114,9 @@ fn what_is_no_tar_file_is_refused() {
         source.to_string()
     };
     refused(b"");
-    refused(&[7; 2000]);
-    refused(b"\x1f\x8b\x08\x00 compressed");
+    assert_eq!(refused(&[7; 2000]), "it does not begin like a tar file");
+    let compressed = "it is compressed (gzip); shards are plain tar files";
+    assert_eq!(refused(b"\x1f\x8b\x08\x00 compressed"), compressed);
     let none = *b"00000000000\0";
     let endless = [0x80, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255];
     for length in [none, endless] {

@@ -3,8 +3,8 @@
 use std::fs;
 
 use ijepa_data::{
-    DataError, FolderSource, PackError, PackFormat, Reading, RgbImage8, Source, Statistics,
-    StatisticsConfig, pack,
+    DataError, FolderSource, PackError, PackFormat, Reading, RgbImage8, SixteenBit, Source,
+    Statistics, StatisticsConfig, pack,
 };
 use tempfile::TempDir;
 
@@ -54,6 +54,11 @@ fn statistics_are_those_of_the_images() {
         found.std
     );
     assert_eq!((found.sheet.width(), found.sheet.height()), (396, 296));
+
+    let mut deep = config;
+    deep.reading.decoding.sixteen_bit = SixteenBit::Keep;
+    let deep = Statistics::of(&source, deep, |_| ()).unwrap();
+    assert_eq!(deep.grey, found.grey);
 
     let again = StatisticsConfig {
         workers: 0,

@@ -168,8 +168,11 @@ fn add_images(
     }
     if !all_have_files {
         for_each_batch(source, encoder.config().image_size, config, |batch| {
-            add(hasher, format!("{:?}", batch.indices).as_bytes());
-            add(hasher, batch.pixels);
+            let bytes = batch.pixels.len() / batch.indices.len();
+            for (index, pixels) in batch.indices.iter().zip(batch.pixels.chunks(bytes)) {
+                add(hasher, &index.to_le_bytes());
+                add(hasher, pixels);
+            }
             Ok::<_, ExtractError>(())
         })?;
     }

@@ -97,7 +97,7 @@ impl<'a> NewFeatures<'a> {
             dim: config.dim(encoder) / vectors.iter().flatten().product::<usize>(),
         };
         let about = About {
-            pool: Some(name(config.pooling).to_owned()),
+            pool: Some(config.pooling.name().to_owned()),
             weights: Some(weights_digest(encoder)),
             read: Some(HowRead::new(config, encoder)),
             classes: source.classes().to_vec(),
@@ -179,13 +179,4 @@ fn list_beside(path: &Path, skipped: &[Skipped]) -> Result<Option<PathBuf>, File
 
 fn unwritten(path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |io| FeatureFileError::from(cannot("write", path)(io)).into()
-}
-
-fn name(pooling: Pooling) -> &'static str {
-    match pooling {
-        Pooling::Mean => "mean",
-        Pooling::Concat4 => "concat4",
-        Pooling::Tokens => "tokens",
-        Pooling::Map => "map",
-    }
 }

@@ -7,7 +7,7 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
-use ijepa_data::{Image, Skipped, Source};
+use ijepa_data::{Image, Reading, Skipped, Source};
 use ijepa_model::{Normalization, VisionTransformer};
 
 pub use config::{ExtractConfig, decoding_of, default_normalization, preprocess_of};
@@ -275,10 +275,14 @@ pub fn for_each_batch<E: From<ExtractError>>(
 ///
 /// [`ExtractError::NothingReadable`] if no image can be read, [`ExtractError::Data`] if one cannot
 /// be had, [`ExtractError::Images`] if there is none.
-pub fn natural_size(source: &dyn Source, most: usize) -> Result<[usize; 2], ExtractError> {
+pub fn natural_size(
+    source: &dyn Source,
+    most: usize,
+    reading: Reading,
+) -> Result<[usize; 2], ExtractError> {
     let mut unread = Vec::new();
     for index in 0..source.len() {
-        match Reader::original(source, index)? {
+        match Reader::original(source, index, reading)? {
             Ok(image) => return Ok([image.width().min(image.height()).min(most); 2]),
             Err(skipped) => unread.push(skipped),
         }

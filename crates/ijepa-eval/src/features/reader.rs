@@ -58,8 +58,9 @@ impl<'a> Reader<'a> {
     pub(super) fn original(
         source: &dyn Source,
         index: usize,
+        reading: Reading,
     ) -> Result<Result<Image, Skipped>, ExtractError> {
-        let reader = ImageReader::new(Reading::default());
+        let reader = ImageReader::new(reading);
         let whole = |width, height| Ok(View::whole(width, height));
         let read = reader.read(source, index, &|| false, whole);
         unless_damaged(source, index, read)

@@ -75,7 +75,7 @@ pub(crate) fn open(
 pub(crate) fn learner(plan: &FinetunePlan, classifier: Classifier, device: &Device) -> Learner {
     Learner {
         classifier: classifier.with_compute(plan.compute()).train(),
-        optimizer: AdamW::new(plan.adamw()),
+        optimizer: AdamW::new(plan.recipe.optimizer.adam),
         layer_decay: plan.recipe.optimizer.layer_decay,
         device: device.clone(),
     }

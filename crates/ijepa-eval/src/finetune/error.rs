@@ -20,8 +20,8 @@ pub enum FinetuneError {
     ImageSize(#[from] ConfigError),
     /// Colours are to be changed of images that have none.
     #[error(
-        "`data.rand_augment` changes colours, and the encoder takes images of {channels} channels; \
-         use --set data.rand_augment=none"
+        "`data.rand_augment` changes colours of 8 bits, and images of {channels} channels are read as \
+         floats; use --set data.rand_augment=none"
     )]
     Colors {
         /// Channels that the encoder takes.

@@ -5,7 +5,7 @@ use burn::{
     tensor::{Device, Tensor, activation::log_softmax},
 };
 use ijepa_model::{Classifier, StochasticDepth, kernels::on_workers};
-use ijepa_train::{AdamW, SumOfGradients, clipped, global_norm, run::Gradients};
+use ijepa_train::{AdamW, SumOfGradients, Update, run::Gradients};
 
 use super::layer_scale;
 
@@ -27,14 +27,6 @@ pub(crate) struct Pass {
     pub(crate) targets: Tensor<2>,
     /// Random numbers for drop path, if there is any.
     pub(crate) depth: Option<StochasticDepth>,
-}
-
-/// Schedule values of one step.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct StepSettings {
-    pub(crate) lr: f64,
-    pub(crate) weight_decay: f64,
-    pub(crate) clip_grad: f64,
 }
 
 impl Learner {
@@ -62,31 +54,15 @@ impl Learner {
     }
 
     /// Updates what is trainable by the mean over `passes` passes; its global norm before clipping.
-    pub(crate) fn apply(
-        &mut self,
-        sum: SumOfGradients,
-        passes: usize,
-        settings: StepSettings,
-    ) -> Tensor<1> {
+    pub(crate) fn apply(&mut self, sum: SumOfGradients, passes: usize, with: Update) -> Tensor<1> {
         let device = self.device.clone();
-        on_workers(&device, || self.update(sum, passes, settings))
-    }
-
-    fn update(&mut self, sum: SumOfGradients, passes: usize, settings: StepSettings) -> Tensor<1> {
-        let mut gradients = sum.over(&self.classifier, passes);
-        let norm = global_norm(&self.classifier, &gradients).expect("the head is trained");
-        if settings.clip_grad > 0.0 {
-            gradients = clipped(&self.classifier, gradients, &norm, settings.clip_grad);
-        }
         let (depth, decay) = (self.classifier.encoder.blocks.len(), self.layer_decay);
-        self.optimizer.step_scaled(
-            &mut self.classifier,
-            gradients,
-            settings.lr,
-            settings.weight_decay,
-            |name| layer_scale(name, depth, decay),
-        );
-        norm
+        let scale_of = |name: &str| layer_scale(name, depth, decay);
+        on_workers(&device, || {
+            let gradients = sum.over(&self.classifier, passes);
+            let classifier = &mut self.classifier;
+            self.optimizer.update(classifier, gradients, with, scale_of)
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use ijepa_model::{
     Classifier, Compute, Normalization, PositionResampling, VisionTransformer,
     VisionTransformerConfig,
 };
-use ijepa_train::{AdamWConfig, RecipeError, TrainOptions, WarmupCosine, lr_scale};
+use ijepa_train::{RecipeError, TrainOptions, WarmupCosine, lr_scale};
 
 use crate::features::ExtractConfig;
 
@@ -48,7 +48,11 @@ impl FinetunePlan {
     ) -> Result<Self, FinetuneError> {
         recipe.validate()?;
         let channels = encoder.in_chans;
-        if channels != 3 && recipe.data.distortions()?.is_some() {
+        let decoding = Decoding {
+            channels,
+            ..recipe.data.decoding
+        };
+        if decoding.is_float() && recipe.data.distortions()?.is_some() {
             return Err(FinetuneError::Colors { channels });
         }
         let frozen_blocks = match recipe.model.unfreeze {
@@ -168,14 +172,6 @@ impl FinetunePlan {
             precision: run.precision,
             kernels: run.kernels,
             recompute: run.activation_checkpointing,
-        }
-    }
-
-    pub(crate) fn adamw(&self) -> AdamWConfig {
-        let optimizer = &self.recipe.optimizer;
-        AdamWConfig {
-            betas: optimizer.betas,
-            eps: optimizer.eps,
         }
     }
 

@@ -1,8 +1,11 @@
 //! Every setting of fine-tuning as strict TOML.
 
-use ijepa_data::Decoding;
+use ijepa_data::{Decoding, Preprocess};
 use ijepa_model::{Kernels, Precision};
-use ijepa_train::recipe::Settings;
+use ijepa_train::{
+    AdamWConfig, RecipeError,
+    recipe::{Keeping, Settings},
+};
 use serde::{Deserialize, Serialize};
 
 use super::Unfreeze;
@@ -31,19 +34,19 @@ const PROTOCOLS: &[(&str, &str)] = &[
 #[serde(default, deny_unknown_fields)]
 pub struct FinetuneRecipe {
     /// What is trained.
-    pub model: Model,
+    pub model: ModelSettings,
     /// Augmentations and the preprocessing of test images.
-    pub data: Data,
+    pub data: DataSettings,
     /// AdamW and its schedule.
-    pub optimizer: Optimizer,
+    pub optimizer: OptimizerSettings,
     /// Batches, precision, logging and checkpoints.
-    pub run: Run,
+    pub run: RunSettings,
 }
 
 /// What is trained: `[model]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Model {
+pub struct ModelSettings {
     /// Trainable blocks, counted from the end; norm and head always are.
     pub unfreeze: Unfreeze,
     /// Rank of the pairs of matrices that are trained instead of the weights of those blocks
@@ -55,7 +58,7 @@ pub struct Model {
     pub image_size: usize,
 }
 
-impl Default for Model {
+impl Default for ModelSettings {
     fn default() -> Self {
         Self {
             unfreeze: Unfreeze::All,
@@ -83,10 +86,32 @@ pub enum EvalPreprocess {
     None,
 }
 
+impl EvalPreprocess {
+    /// What makes the same of images; [`Preprocess::Eval`], by which others are read unless told
+    /// otherwise, is `auto`.
+    ///
+    /// # Errors
+    ///
+    /// [`RecipeError::WrongType`] if nothing does.
+    pub fn like(preprocess: Preprocess) -> Result<Self, RecipeError> {
+        match preprocess {
+            Preprocess::Eval => Ok(Self::Auto),
+            Preprocess::Fill => Ok(Self::Fill),
+            Preprocess::Squash => Ok(Self::Squash),
+            Preprocess::None => Ok(Self::None),
+            Preprocess::Crop { .. } => Err(RecipeError::WrongType {
+                key: "data.preprocess".to_owned(),
+                found: preprocess.to_string(),
+                expected: "auto, eval, fill, squash or none".to_owned(),
+            }),
+        }
+    }
+}
+
 /// Augmentations and the preprocessing of test images: `[data]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Data {
+pub struct DataSettings {
     /// Share of an image's area that a random crop keeps, uniform on `[min, max)`.
     pub crop_scale: [f64; 2],
     /// Whether half of the images are mirrored.
@@ -112,7 +137,7 @@ pub struct Data {
     pub max_bad_fraction: f64,
 }
 
-impl Default for Data {
+impl Default for DataSettings {
     fn default() -> Self {
         Self {
             crop_scale: [0.08, 1.0],
@@ -132,8 +157,8 @@ impl Default for Data {
 
 /// AdamW and its schedule: `[optimizer]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Optimizer {
+#[serde(default)]
+pub struct OptimizerSettings {
     /// Peak learning rate of the head.
     pub lr: f64,
     /// Whether `lr` is for 256 images: it is then multiplied by `run.batch_size / 256`.
@@ -148,17 +173,16 @@ pub struct Optimizer {
     pub layer_decay: f64,
     /// Weight decay of parameters of more than one dimension.
     pub weight_decay: f64,
-    /// Decay rates of the two moments.
-    pub betas: [f64; 2],
-    /// Added to the root of the second moment.
-    pub eps: f64,
+    /// Constants of AdamW.
+    #[serde(flatten)]
+    pub adam: AdamWConfig,
     /// Largest global norm of the gradient; 0 leaves it alone.
     pub clip_grad: f64,
     /// Share of the target that goes to all classes alike, in `[0, 1)`.
     pub label_smoothing: f64,
 }
 
-impl Default for Optimizer {
+impl Default for OptimizerSettings {
     fn default() -> Self {
         Self {
             lr: 3e-5,
@@ -168,8 +192,7 @@ impl Default for Optimizer {
             epochs: 50,
             layer_decay: 0.75,
             weight_decay: 0.05,
-            betas: [0.9, 0.999],
-            eps: 1e-8,
+            adam: AdamWConfig::default(),
             clip_grad: 0.0,
             label_smoothing: 0.1,
         }
@@ -178,8 +201,8 @@ impl Default for Optimizer {
 
 /// Batches, precision, logging and checkpoints: `[run]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Run {
+#[serde(default)]
+pub struct RunSettings {
     /// Images of an optimizer step.
     pub batch_size: usize,
     /// Images of a forward pass: an even divisor of the batch size, or 0 for all.
@@ -192,19 +215,14 @@ pub struct Run {
     pub activation_checkpointing: bool,
     /// Seed of head, order, augmentations, mixing and drop path.
     pub seed: u64,
-    /// Steps between rows of `metrics.csv`.
-    pub log_every_steps: usize,
-    /// Steps between checkpoints; 0 is one each epoch.
-    pub checkpoint_every_steps: usize,
-    /// Minutes after which there is a checkpoint more; 0 is never.
-    pub checkpoint_every_minutes: f64,
-    /// Checkpoints kept.
-    pub keep_last: usize,
+    /// Rows of `metrics.csv` and checkpoints.
+    #[serde(flatten)]
+    pub keeping: Keeping,
     /// Epochs between evaluations; where a run ends is always evaluated.
     pub eval_every_epochs: usize,
 }
 
-impl Default for Run {
+impl Default for RunSettings {
     fn default() -> Self {
         Self {
             batch_size: 512,
@@ -213,16 +231,15 @@ impl Default for Run {
             kernels: Kernels::Fused,
             activation_checkpointing: false,
             seed: 0,
-            log_every_steps: 10,
-            checkpoint_every_steps: 0,
-            checkpoint_every_minutes: 0.0,
-            keep_last: 2,
+            keeping: Keeping::default(),
             eval_every_epochs: 1,
         }
     }
 }
 
 impl Settings for FinetuneRecipe {
+    const FILE: &'static str = "finetune.toml";
+
     fn every_key() -> Self {
         Self::default()
     }

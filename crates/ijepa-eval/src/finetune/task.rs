@@ -17,7 +17,8 @@ use ijepa_model::{
     checkpoint::{Snapshot, TrainingState},
 };
 use ijepa_train::{
-    AdamW, ResolveError, SumOfGradients, TrainError, TrainOptions, TrainSummary, first_not_finite,
+    AdamW, ResolveError, SumOfGradients, TrainError, TrainOptions, TrainSummary, Update,
+    first_not_finite,
     ranks::share,
     recipe::{OnNan, Reduce},
     run::{
@@ -29,11 +30,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe,
-    batch::Batches,
-    checkpoint,
-    evaluate::evaluate,
-    learner::{Learner, StepSettings},
+    FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, batch::Batches, checkpoint,
+    evaluate::evaluate, learner::Learner,
 };
 use crate::{
     Error,
@@ -196,7 +194,6 @@ impl Task for FineTuning<'_> {
     type Learner = Classifier;
     type Seen = ();
 
-    const SETTINGS_FILE: &'static str = "finetune.toml";
     const LEARNED: &'static [&'static str] = &["run.batch_size", "run.precision", "run.seed"];
     const BEST_BY: &'static [&'static str] = &[];
 
@@ -212,13 +209,7 @@ impl Task for FineTuning<'_> {
             batch_size: run.batch_size as u64,
             pass_size: self.plan.pass_size() as u64,
             summation: Reduce::Auto.summation(&self.batches.device),
-            log_every_steps: run.log_every_steps as u64,
-            checkpoint_every_steps: match run.checkpoint_every_steps as u64 {
-                0 => self.plan.steps_per_epoch,
-                steps => steps,
-            },
-            checkpoint_every: Rhythm::minutes(run.checkpoint_every_minutes),
-            keep_last: run.keep_last,
+            keeping: run.keeping,
             eval_every_epochs: run.eval_every_epochs as u64,
             stop_if_collapsed: false,
             on_nan: OnNan::Stop,
@@ -253,12 +244,12 @@ impl Task for FineTuning<'_> {
 
     fn apply(&mut self, step: u64, sum: SumOfGradients, groups: usize) -> Tensor<1> {
         let optimizer = &self.plan.recipe.optimizer;
-        let settings = StepSettings {
+        let with = Update {
             lr: self.plan.lr(step),
             weight_decay: optimizer.weight_decay,
             clip_grad: optimizer.clip_grad,
         };
-        self.learner.apply(sum, groups, settings)
+        self.learner.apply(sum, groups, with)
     }
 
     fn measure(&self, step: u64, (): &(), _: f64) -> Measured {

@@ -4,11 +4,11 @@ use ijepa_data::{MixingConfig, RandAugment, RandomErasing};
 use ijepa_train::{
     RecipeError,
     recipe::rules::{
-        BELOW_ONE, adam, built, count, counts, ensure, integer, not_negative, scale, shares, within,
+        BELOW_ONE, built, count, counts, ensure, integer, not_negative, scale, shares, within,
     },
 };
 
-use super::{Data, FinetuneRecipe, Optimizer, Run};
+use super::{DataSettings, FinetuneRecipe, OptimizerSettings, RunSettings};
 
 const ALPHA: &str = "0 or 0.1 to 100";
 const EVEN_DIVISOR: &str = "0 or an even divisor of `run.batch_size`";
@@ -39,12 +39,12 @@ impl FinetuneRecipe {
 
     /// Whether any batch is mixed.
     pub(crate) fn mixes(&self) -> bool {
-        let Data { mixup, cutmix, .. } = self.data;
+        let DataSettings { mixup, cutmix, .. } = self.data;
         mixup > 0.0 || cutmix > 0.0
     }
 }
 
-impl Data {
+impl DataSettings {
     fn validate(&self) -> Result<(), RecipeError> {
         built(self.decoding)?;
         scale("data.crop_scale", self.crop_scale)?;
@@ -95,7 +95,7 @@ impl Data {
     }
 }
 
-impl Optimizer {
+impl OptimizerSettings {
     fn validate(&self) -> Result<(), RecipeError> {
         count("optimizer.epochs", self.epochs)?;
         not_negative([
@@ -106,7 +106,7 @@ impl Optimizer {
         ])?;
         let (warmup, end) = (self.warmup_epochs, self.epochs as f64);
         within("optimizer.warmup_epochs", warmup, 0.0..end, BEFORE_THE_END)?;
-        adam(self.betas, self.eps)?;
+        self.adam.validate()?;
         let decay = self.layer_decay;
         ensure(0.0 < decay && decay <= 1.0, || RecipeError::OutOfRange {
             key: "optimizer.layer_decay",
@@ -118,18 +118,13 @@ impl Optimizer {
     }
 }
 
-impl Run {
+impl RunSettings {
     fn validate(&self) -> Result<(), RecipeError> {
         counts([
             ("run.batch_size", self.batch_size),
-            ("run.log_every_steps", self.log_every_steps),
-            ("run.keep_last", self.keep_last),
             ("run.eval_every_epochs", self.eval_every_epochs),
         ])?;
-        let between = self.checkpoint_every_steps as u64;
-        integer("run.checkpoint_every_steps", between)?;
-        let minutes = self.checkpoint_every_minutes;
-        not_negative([("run.checkpoint_every_minutes", minutes)])?;
+        self.keeping.validate()?;
         integer("run.seed", self.seed)?;
         let micro = self.micro_batch;
         let divides = micro == 0

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use ijepa_data::{Loader, epoch_order};
+use ijepa_data::{Loader, Skipped, epoch_order};
 use ijepa_model::{Normalization, Pooling, VisionTransformer};
 
 use super::ProbeError;
@@ -21,6 +21,11 @@ pub(super) trait Batches: Send {
 
     /// The features of `step` of `epoch`; steps are asked for in order.
     fn batch(&mut self, epoch: usize, step: usize) -> Result<Batch, ProbeError>;
+
+    /// The images found unreadable so far, whose places others took.
+    fn skipped(&self) -> &[Skipped] {
+        &[]
+    }
 }
 
 /// Features that were extracted once, shuffled anew every epoch.
@@ -102,5 +107,9 @@ impl Batches for Live<'_> {
             self.loader.recycle(part);
         }
         Ok((Tensor::cat(features, 0), labels))
+    }
+
+    fn skipped(&self) -> &[Skipped] {
+        self.loader.skipped()
     }
 }

@@ -46,12 +46,15 @@ impl LrSchedule {
     ///
     /// let thirds = LrSchedule::Steps(vec![0.3, 0.6, 0.9]);
     /// assert_eq!((thirds.factor(14, 50), thirds.factor(15, 50)), (1.0, 0.1));
+    /// assert_eq!(thirds.factor(0, 1), 1.0);
     /// ```
     pub fn factor(&self, epoch: usize, epochs: usize) -> f64 {
         match self {
             Self::Steps(milestones) => {
-                // Shares such as 0.3 are not exact; half an epoch decides.
-                let passed = |&&share: &&f64| (share * epochs as f64).round() <= epoch as f64;
+                // Shares such as 0.3 are not exact; half an epoch decides, and the first has the
+                // whole rate.
+                let passed =
+                    |&&share: &&f64| (share * epochs as f64).round().max(1.0) <= epoch as f64;
                 0.1f64.powi(milestones.iter().filter(passed).count() as i32)
             }
             Self::Cosine(last) => {

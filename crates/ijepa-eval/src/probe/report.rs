@@ -1,5 +1,6 @@
 //! What heads achieved.
 
+use ijepa_data::Skipped;
 use serde::Serialize;
 
 use super::{HeadNorm, Pool};
@@ -51,6 +52,9 @@ pub struct ProbeReport {
     pub best: HeadChoice,
     /// Every head.
     pub heads: Vec<HeadReport>,
+    /// Training images that augmented probes found unreadable; others took their places.
+    #[serde(skip)]
+    pub skipped: Vec<Skipped>,
 }
 
 impl ProbeReport {
@@ -71,6 +75,7 @@ impl ProbeReport {
             top5: best.top5,
             best: best.head,
             heads,
+            skipped: Vec::new(),
         }
     }
 }

@@ -1,6 +1,10 @@
 //! How runs are judged.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use ijepa_data::{Fingerprint, Source};
 use ijepa_model::{Pooling, VisionTransformer};
@@ -11,21 +15,43 @@ use super::{StudyError, training::Training};
 use crate::{
     Error, ExtractError,
     features::{ExtractConfig, Features, extract, weights_digest},
+    finetune::{EvalPreprocess, FinetuneError},
     knn::{KnnConfig, NEIGHBOURS, check_task, knn},
-    labels::check_class_names,
+    labels::check_labels,
     logistic::{LogisticConfig, logistic},
     probe::{Pools, Protocol, probe},
     rank::{Centering, rankme},
 };
 
 /// Images and the name that says whether an earlier run saw the same ones.
-pub type NamedSource = (String, Arc<dyn Source>);
+#[derive(Debug, Clone)]
+pub struct NamedSource {
+    /// What the user calls them.
+    pub name: String,
+    /// The images.
+    pub source: Arc<dyn Source>,
+    described: Arc<OnceLock<String>>,
+}
 
-/// What tells images from others of the same name.
-pub(super) fn described((name, source): &NamedSource) -> String {
-    let found = Fingerprint::of(source.as_ref());
-    let digest = blake3::hash(format!("{found:?}").as_bytes()).to_hex();
-    format!("{name} ({} images, {})", source.len(), &digest[..8])
+impl NamedSource {
+    /// `source` under a name.
+    pub fn new(name: impl Into<String>, source: Arc<dyn Source>) -> Self {
+        Self {
+            name: name.into(),
+            source,
+            described: Arc::default(),
+        }
+    }
+
+    /// What tells the images from others of the same name.
+    pub(super) fn described(&self) -> &str {
+        self.described.get_or_init(|| {
+            let found = Fingerprint::of(self.source.as_ref());
+            let digest = blake3::hash(format!("{found:?}").as_bytes()).to_hex();
+            let (name, images) = (&self.name, self.source.len());
+            format!("{name} ({images} images, {})", &digest[..8])
+        })
+    }
 }
 
 /// Labelled images that runs are judged by.
@@ -81,15 +107,14 @@ impl Measure {
     /// What tables call it.
     pub fn name(&self) -> &str {
         match self.metric {
-            Metric::Neighbours => &self.task.train.0,
+            Metric::Neighbours => &self.task.train.name,
             metric => metric.name(),
         }
     }
 
     /// What its values are kept under: they depend on nothing else but the encoder.
     pub(super) fn key(&self, extract: &ExtractConfig) -> String {
-        let train = described(&self.task.train);
-        let test = described(&self.task.test);
+        let [train, test] = [&self.task.train, &self.task.test].map(NamedSource::described);
         format!(
             "{}: learned from {train}, tested on {test} ({}, {:?})",
             self.metric.name(),
@@ -99,11 +124,14 @@ impl Measure {
     }
 
     /// Whether the labels fit together and suffice.
-    pub(super) fn check(&self) -> Result<(), Error> {
-        let (train, test) = (self.task.train.1.as_ref(), self.task.test.1.as_ref());
+    pub(super) fn check(&self, extract: &ExtractConfig) -> Result<(), Error> {
+        if self.metric == Metric::LowShotFineTuning {
+            EvalPreprocess::like(extract.preprocess).map_err(FinetuneError::from)?;
+        }
+        let [train, test] = [&self.task.train, &self.task.test].map(|it| it.source.as_ref());
         match self.metric {
             Metric::Neighbours => check_task(train, test),
-            _ => Ok(check_class_names(train.classes(), test.classes())?),
+            _ => Ok(check_labels(train, test)?),
         }
     }
 }
@@ -119,37 +147,42 @@ pub(super) struct Score {
     pub(super) rankme: Option<f64>,
 }
 
+/// How the encoders of a variant see images, and what their scores are kept under, one key a measure.
+pub(super) struct Seen {
+    pub(super) extract: ExtractConfig,
+    pub(super) keys: Vec<String>,
+}
+
 /// Everything that encoders are judged with.
 pub(super) struct Judge<'a> {
     pub(super) measures: &'a [Measure],
-    pub(super) extract: &'a ExtractConfig,
     pub(super) training: Training<'a>,
     /// Accuracies of initial weights, which many runs share.
     pub(super) at_start: BTreeMap<String, f64>,
 }
 
 impl Judge<'_> {
-    /// What measure number `column`, whose key is `key`, finds; `folder` is that of the run, `recipe`
-    /// its recipe.
+    /// What measure number `column` of a run finds, whose recipe and folder these are.
     pub(super) fn score(
         &mut self,
         column: usize,
-        key: &str,
+        seen: &Seen,
         encoder: &VisionTransformer,
         recipe: &Recipe,
         folder: &Path,
     ) -> Result<Score, StudyError> {
         let Measure { metric, task } = &self.measures[column];
+        let extract = &seen.extract;
         let accuracy = match metric {
-            Metric::Neighbours => return Ok(self.neighbours(column, encoder, recipe)?),
-            Metric::LowShotLinear => self.low_shot_linear(encoder, task)?,
-            Metric::Linear => self.linear(encoder, task)?,
+            Metric::Neighbours => return Ok(self.neighbours(column, encoder, extract, recipe)?),
+            Metric::LowShotLinear => self.low_shot_linear(encoder, extract, task)?,
+            Metric::Linear => self.linear(encoder, extract, task)?,
             Metric::LowShotFineTuning => {
-                let name = format!("{key} {}", weights_digest(encoder));
+                let name = format!("{} {}", seen.keys[column], weights_digest(encoder));
                 let name = blake3::hash(name.as_bytes()).to_hex();
                 let folder = folder.join(format!("finetune-{}", &name[..16]));
                 self.training
-                    .fine_tune(encoder, task, self.extract, recipe, &folder)?
+                    .fine_tune(encoder, task, extract, recipe, &folder)?
             }
         };
         Ok(Score {
@@ -163,20 +196,22 @@ impl Judge<'_> {
         &mut self,
         column: usize,
         encoder: &VisionTransformer,
+        extract: &ExtractConfig,
         recipe: &Recipe,
     ) -> Result<Score, Error> {
         let (config, initialization) = (encoder.config(), recipe.initialization());
-        let start = format!("{column} {config:?} {initialization:?}");
+        let features = extract.described();
+        let start = format!("{column} {config:?} {initialization:?} {features}");
         let at_start = match self.at_start.get(&start) {
             Some(&known) => known,
             None => {
                 let initial = config.init_with(initialization, self.training.device);
-                let (found, _) = self.nearest(column, &initial)?;
+                let (found, _) = self.nearest(column, &initial, extract)?;
                 self.at_start.insert(start, found);
                 found
             }
         };
-        let (accuracy, train) = self.nearest(column, encoder)?;
+        let (accuracy, train) = self.nearest(column, encoder, extract)?;
         Ok(Score {
             accuracy,
             at_start: Some(at_start),
@@ -189,20 +224,30 @@ impl Judge<'_> {
         &self,
         column: usize,
         encoder: &VisionTransformer,
+        extract: &ExtractConfig,
     ) -> Result<(f64, Features), Error> {
         let task = &self.measures[column].task;
-        let [train, test] = self.features(encoder, task, self.extract.pooling)?;
+        let [train, test] = self.features(encoder, task, extract)?;
         let report = knn(&train, &test, &KnnConfig::centered(), self.training.device)?;
         Ok((report.k[&NEIGHBOURS].top1, train))
     }
 
     /// As `ijepa probe --protocol lowshot-logistic`.
-    fn low_shot_linear(&self, encoder: &VisionTransformer, task: &Task) -> Result<f64, Error> {
+    fn low_shot_linear(
+        &self,
+        encoder: &VisionTransformer,
+        extract: &ExtractConfig,
+        task: &Task,
+    ) -> Result<f64, Error> {
         let (pooling, pools) = match encoder.config().depth {
             depth if depth < Pooling::Concat4.layers() => (Pooling::Mean, Pools::Mean),
             _ => (Pooling::Concat4, Pools::Both),
         };
-        let [train, test] = self.features(encoder, task, pooling)?;
+        let extract = ExtractConfig {
+            pooling,
+            ..*extract
+        };
+        let [train, test] = self.features(encoder, task, &extract)?;
         let config = LogisticConfig {
             pools,
             ..LogisticConfig::default()
@@ -211,8 +256,17 @@ impl Judge<'_> {
     }
 
     /// As `ijepa probe --protocol quick`.
-    fn linear(&self, encoder: &VisionTransformer, task: &Task) -> Result<f64, Error> {
-        let [train, test] = self.features(encoder, task, Pooling::Mean)?;
+    fn linear(
+        &self,
+        encoder: &VisionTransformer,
+        extract: &ExtractConfig,
+        task: &Task,
+    ) -> Result<f64, Error> {
+        let extract = ExtractConfig {
+            pooling: Pooling::Mean,
+            ..*extract
+        };
+        let [train, test] = self.features(encoder, task, &extract)?;
         let config = Protocol::Quick.config();
         Ok(probe(&train, &test, &config, self.training.device)?.top1)
     }
@@ -222,15 +276,12 @@ impl Judge<'_> {
         &self,
         encoder: &VisionTransformer,
         task: &Task,
-        pooling: Pooling,
+        config: &ExtractConfig,
     ) -> Result<[Features; 2], ExtractError> {
-        let config = ExtractConfig {
-            pooling,
-            ..*self.extract
+        let of = |it: &NamedSource| {
+            let found = extract(encoder, it.source.as_ref(), config, self.training.device);
+            found.map(|found| found.features)
         };
-        let of = |source: &dyn Source| {
-            extract(encoder, source, &config, self.training.device).map(|found| found.features)
-        };
-        Ok([of(task.train.1.as_ref())?, of(task.test.1.as_ref())?])
+        Ok([of(&task.train)?, of(&task.test)?])
     }
 }

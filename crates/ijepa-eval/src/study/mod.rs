@@ -40,7 +40,7 @@ pub use training::Outcome;
 pub use variant::{ParseVariantError, Variant};
 
 use crate::features::ExtractConfig;
-use measure::{Judge, described};
+use measure::{Judge, Seen};
 use pace::Lengths;
 use run::Run;
 use rungs::Rungs;
@@ -73,7 +73,8 @@ pub struct Study {
     pub halving: Option<usize>,
     /// How each run is judged; the first measure decides.
     pub measures: Vec<Measure>,
-    /// How features are extracted; metrics of the paper choose their own pooling.
+    /// How features are extracted; metrics of the paper choose their own pooling. Statistics and
+    /// decoding that are those of the recipe are, for each variant, those of its own.
     pub extract: ExtractConfig,
     /// The table of the paper whose rows the variants are.
     pub paper: Option<PaperReport>,
@@ -127,12 +128,13 @@ impl Study {
         let mut entrants = self.check()?;
         let training = Training { device, options };
         let mut lengths = Lengths::of_images(self);
-        let mut plans = self.plans(&lengths, data.1.len())?;
+        let mut plans = self.plans(&lengths, data.source.len())?;
         if self.equal != Equal::Images {
             lengths = Lengths::equal(self, &plans, data, out, training)?;
-            plans = self.plans(&lengths, data.1.len())?;
+            plans = self.plans(&lengths, data.source.len())?;
         }
-        let (made_from, keys) = (self.made_from(data), self.keys());
+        let made_from = self.made_from(data);
+        let seen: Vec<Seen> = plans.iter().map(|plans| self.seen(&plans[0])).collect();
         let seeds = 0..self.seeds.len();
         let total = |variant: usize, seed: usize| plans[variant][seed].total_steps();
         let run = |variant: usize, seed: usize, until| Run {
@@ -143,7 +145,7 @@ impl Study {
             folder: out.join(self.folder(variant, seed)),
             data,
             made_from: &made_from,
-            keys: &keys,
+            seen: &seen[variant],
         };
         let known = |variant| -> Result<Vec<_>, StudyError> {
             let known = |seed| run(variant, seed, total(variant, seed)).known();
@@ -153,7 +155,6 @@ impl Study {
         let mut runs = known?;
         let mut judge = Judge {
             measures: &self.measures,
-            extract: &self.extract,
             training,
             at_start: BTreeMap::new(),
         };
@@ -198,7 +199,7 @@ impl Study {
             return Err(StudyError::SameSeed { seed });
         }
         for measure in &self.measures {
-            measure.check()?;
+            measure.check(&self.extract)?;
         }
         let names = || self.variants.iter().map(|variant| variant.name.as_str());
         let known = |found: &String| {
@@ -239,16 +240,13 @@ impl Study {
     /// What results depend on beside the recipe: the data, and of a sweep how it is judged; tables
     /// of the paper share runs and ask each for what they need.
     fn made_from(&self, data: &NamedSource) -> BTreeMap<String, String> {
-        let data = ("data".to_owned(), described(data));
+        let data = ("data".to_owned(), data.described().to_owned());
         if self.paper.is_some() {
             return [data].into();
         }
         let task = |Measure { task, .. }: &Measure| {
-            format!(
-                "{} tested on {}",
-                described(&task.train),
-                described(&task.test)
-            )
+            let [train, test] = [&task.train, &task.test].map(NamedSource::described);
+            format!("{train} tested on {test}")
         };
         let tasks: Vec<String> = self.measures.iter().map(task).collect();
         let values = [
@@ -259,9 +257,13 @@ impl Study {
         values.into_iter().chain([data]).collect()
     }
 
-    fn keys(&self) -> Vec<String> {
-        let key = |measure: &Measure| measure.key(&self.extract);
-        self.measures.iter().map(key).collect()
+    fn seen(&self, plan: &PretrainPlan) -> Seen {
+        let extract = self.extract.for_variant(&self.recipe, plan.recipe());
+        let keys = self.measures.iter().map(|measure| measure.key(&extract));
+        Seen {
+            keys: keys.collect(),
+            extract,
+        }
     }
 
     /// Named by the variant, or by what it changes, so that equal rows of the paper are one run.

@@ -103,14 +103,14 @@ impl Lengths {
         let rounds = if timed { ROUNDS } else { 0 };
         for _ in 0..rounds {
             for &variant in &new {
-                let speed = training.speed(plans[variant], out, &data.1)?;
+                let speed = training.speed(plans[variant], out, &data.source)?;
                 speeds[variant].push(speed);
             }
         }
         for variant in new {
             let recipe = plans[variant].recipe();
             let workload =
-                Workload::of(recipe, data.1.len()).map_err(|source| StudyError::Variant {
+                Workload::of(recipe, data.source.len()).map_err(|source| StudyError::Variant {
                     name: study.variants[variant].name.clone(),
                     source,
                 })?;

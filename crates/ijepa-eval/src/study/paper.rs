@@ -6,7 +6,8 @@ use ijepa_train::Recipe;
 use serde::Deserialize;
 
 use super::{
-    Labels, Measure, Metric, PaperReport, Study, StudyError, Task, Variant, low_shot::LowShot,
+    Labels, Measure, Metric, NamedSource, PaperReport, Study, StudyError, Task, Variant,
+    low_shot::LowShot,
 };
 use crate::Error;
 
@@ -152,7 +153,7 @@ impl PaperTable {
         task: Task,
         labels: Labels,
     ) -> Result<Study, StudyError> {
-        let train = &task.train.1;
+        let train = &task.train.source;
         let low_shot = LowShot::choose(train, labels).map_err(Error::from)?;
         let paper = PaperReport {
             table: self.number,
@@ -164,11 +165,11 @@ impl PaperTable {
             low_shot_images: low_shot.source.len(),
             low_shot_per_class: low_shot.per_class,
             train_images: train.len(),
-            test_images: task.test.1.len(),
+            test_images: task.test.source.len(),
             rows: &self.rows,
         };
         let few = Task {
-            train: (task.train.0.clone(), low_shot.source),
+            train: NamedSource::new(task.train.name.clone(), low_shot.source),
             test: task.test.clone(),
         };
         let measure = |&metric: &Metric| Measure {

@@ -2,17 +2,20 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, fs, io,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
-use ijepa_model::files::{FileError, cannot, write_bytes};
-use ijepa_train::{PretrainPlan, Recipe, recipe::diff};
+use ijepa_model::files::{FileError, cannot, read_file, write_bytes};
+use ijepa_train::{
+    PretrainPlan, Recipe,
+    recipe::{Settings as _, diff},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     NamedSource, Outcome, StudyError,
-    measure::{Judge, Score},
+    measure::{Judge, Score, Seen},
 };
 
 /// What is remembered of a run, beside it.
@@ -118,8 +121,8 @@ pub(super) struct Run<'a> {
     pub(super) data: &'a NamedSource,
     /// What its results depend on beside the recipe.
     pub(super) made_from: &'a BTreeMap<String, String>,
-    /// What scores are kept under, one a measure.
-    pub(super) keys: &'a [String],
+    /// How its encoder is judged.
+    pub(super) seen: &'a Seen,
 }
 
 impl Run<'_> {
@@ -134,13 +137,13 @@ impl Run<'_> {
     pub(super) fn finish(&self, judge: &mut Judge<'_>) -> Result<RunReport, StudyError> {
         let mut kept = self.kept()?;
         if let Some(report) = kept.reports.get(&self.until)
-            && report.missing(self.keys).is_empty()
+            && report.missing(&self.seen.keys).is_empty()
         {
             return Ok(self.report(report));
         }
         kept.made_from.extend(self.made_from.clone());
         self.keep(&kept)?;
-        let (plan, data) = (self.plan, &self.data.1);
+        let (plan, data) = (self.plan, &self.data.source);
         let trained = judge
             .training
             .pretrain(plan, self.until, &self.folder, data)?;
@@ -168,13 +171,14 @@ impl Run<'_> {
             outcome: trained.outcome,
             scores: BTreeMap::new(),
         });
-        let missing = report.missing(self.keys);
+        let missing = report.missing(&self.seen.keys);
         self.keep(&kept)?;
         for column in missing {
             if let Some(encoder) = &trained.encoder {
-                let key = self.keys[column].clone();
-                let score = judge.score(column, &key, encoder, plan.recipe(), &self.folder)?;
+                let (recipe, folder) = (plan.recipe(), &self.folder);
+                let score = judge.score(column, self.seen, encoder, recipe, folder)?;
                 if let Some(report) = kept.reports.get_mut(&self.until) {
+                    let key = self.seen.keys[column].clone();
                     report.scores.insert(key, score);
                 }
                 self.keep(&kept)?;
@@ -184,7 +188,8 @@ impl Run<'_> {
     }
 
     fn report(&self, report: &KeptReport) -> RunReport {
-        let scores: Vec<_> = self.keys.iter().map(|key| report.scores.get(key)).collect();
+        let keys = self.seen.keys.iter();
+        let scores: Vec<_> = keys.map(|key| report.scores.get(key)).collect();
         let of = |value: fn(&Score) -> Option<f64>| -> Vec<Option<f64>> {
             scores.iter().map(|score| score.and_then(value)).collect()
         };
@@ -228,10 +233,11 @@ impl Run<'_> {
     /// How the recipe of the run in the folder, if there is one, differs from this one's: key,
     /// value there, value now.
     fn other_recipe(&self) -> Result<Option<(String, String, String)>, StudyError> {
-        let path = self.folder.join("recipe.toml");
-        let Ok(text) = fs::read_to_string(&path) else {
+        let path = self.folder.join(Recipe::FILE);
+        let Some(text) = read_file(&path)? else {
             return Ok(None);
         };
+        let text = String::from_utf8_lossy(&text);
         let found = Recipe::from_toml(&text, &path.display().to_string())?;
         Ok(diff(&found, self.plan.recipe()).into_iter().next())
     }
@@ -244,11 +250,9 @@ impl Run<'_> {
 
 /// What was written, or nothing if nothing was.
 pub(super) fn read<T: DeserializeOwned + Default>(path: &Path) -> Result<T, FileError> {
-    match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map_err(io::Error::from)
-            .map_err(cannot("read", path)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(T::default()),
-        Err(error) => Err(cannot("read", path)(error)),
-    }
+    let Some(bytes) = read_file(path)? else {
+        return Ok(T::default());
+    };
+    let read = serde_json::from_slice(&bytes).map_err(io::Error::from);
+    read.map_err(cannot("read", path))
 }

@@ -15,7 +15,9 @@ use super::{StudyError, Task};
 use crate::{
     Error,
     features::ExtractConfig,
-    finetune::{FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, finetune},
+    finetune::{
+        EvalPreprocess, FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, finetune,
+    },
 };
 
 /// Where a short fine-tuning run on small images differs from the protocol `lowshot-1pct`, whose
@@ -59,9 +61,16 @@ pub(super) fn short_recipe(
         "run.on_collapse=warn".to_owned(),
     ];
     if let Some(images) = images {
-        let images_per_epoch = images / recipe.optimizer.epochs.max(1) as u64;
-        let steps = images_per_epoch / recipe.run.batch_size.max(1) as u64;
-        last.push(format!("optimizer.steps_per_epoch={}", steps.max(1)));
+        // Whole epochs, as near as they come.
+        let epoch = recipe
+            .optimizer
+            .epochs
+            .saturating_mul(recipe.run.batch_size);
+        let steps = (images as f64 / epoch.max(1) as f64).round();
+        last.push(format!(
+            "optimizer.steps_per_epoch={}",
+            steps.max(1.0) as u64
+        ));
     }
     recipe.with_overrides(&last)
 }
@@ -175,10 +184,11 @@ impl Training<'_> {
         folder: &Path,
     ) -> Result<f64, StudyError> {
         let failed = |error: FinetuneError| StudyError::Eval(Error::from(error));
-        let (train, test) = (&task.train.1, &task.test.1);
+        let (train, test) = (&task.train.source, &task.test.source);
         let data = FinetuneData::new(Arc::clone(train), Arc::clone(test));
         let data = data.map_err(|error| StudyError::Eval(error.into()))?;
-        let settings = small_finetuning(train.len(), recipe).map_err(|e| failed(e.into()))?;
+        let settings =
+            small_finetuning(train.len(), recipe, extract).map_err(|e| failed(e.into()))?;
         let plan = FinetunePlan::new(settings, encoder.config(), &data).map_err(failed)?;
         let fresh = plan.classifier(encoder.clone(), extract.normalization, &data);
         let run = Folder::open(folder).map_err(|e| failed(e.into()))?;
@@ -203,8 +213,13 @@ impl Training<'_> {
     }
 }
 
-/// The protocol for `images` labelled images, with seed and precision of the pretraining run.
-fn small_finetuning(images: usize, recipe: &Recipe) -> Result<FinetuneRecipe, RecipeError> {
+/// The protocol for `images` labelled images, with seed and precision of the pretraining run, on images
+/// read as `extract` says.
+fn small_finetuning(
+    images: usize,
+    recipe: &Recipe,
+    extract: &ExtractConfig,
+) -> Result<FinetuneRecipe, RecipeError> {
     let of_the_run = [
         format!("run.batch_size={}", SMALL_BATCH.min(images)),
         format!("run.seed={}", recipe.run.seed),
@@ -213,5 +228,31 @@ fn small_finetuning(images: usize, recipe: &Recipe) -> Result<FinetuneRecipe, Re
         .with_overrides(SMALL_FINETUNING)?
         .with_overrides(&of_the_run)?;
     settings.run.precision = recipe.run.precision;
+    settings.data.decoding = extract.reading.decoding;
+    settings.data.preprocess = EvalPreprocess::like(extract.preprocess)?;
     Ok(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use ijepa_data::{Orientation, Preprocess};
+
+    use super::*;
+
+    #[test]
+    fn fine_tuning_reads_images_as_the_other_measures_do() {
+        let mut extract = ExtractConfig {
+            preprocess: Preprocess::Squash,
+            ..ExtractConfig::default()
+        };
+        extract.reading.decoding.orientation = Orientation::Exif;
+        let found = small_finetuning(64, &Recipe::default(), &extract).unwrap();
+        assert_eq!(found.data.preprocess, EvalPreprocess::Squash);
+        assert_eq!(found.data.decoding, extract.reading.decoding);
+
+        extract.preprocess = Preprocess::Crop { margin: 1.5 };
+        let error = small_finetuning(64, &Recipe::default(), &extract).unwrap_err();
+        let expected = "`data.preprocess` is crop:1.5, expected auto, eval, fill, squash or none";
+        assert_eq!(error.to_string(), expected);
+    }
 }

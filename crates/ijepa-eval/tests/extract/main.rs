@@ -75,15 +75,8 @@ impl Source for Levels {
 
 fn encoder() -> VisionTransformer {
     let config = VisionTransformerConfig {
-        image_size: [16, 16],
-        patch_size: 8,
-        in_chans: 3,
-        embed_dim: 24,
-        depth: 4,
-        num_heads: 2,
         mlp_ratio: 2.0,
-        drop_path: 0.0,
-        layer_norm_eps: 1e-6,
+        ..VisionTransformerConfig::new([16, 16], 8, 24, 4, 2)
     };
     config.init(&device())
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ijepa_data::{DataError, DataSpec, FetchError, Fetched, Retry, Source};
+use ijepa_data::{DataError, DataSpec, FetchError, Fetched, Reading, Retry, Source};
 use ijepa_eval::{ExtractError, Progress, embed, extract, natural_size, read_features};
 use ijepa_testkit::{assert_close, device, tolerance};
 
@@ -69,7 +69,10 @@ fn a_file_holds_what_extraction_gives_without_images_whose_decoder_panics() {
     source.bad.insert(3);
     source.panics.extend([0, 10]);
     let expected = run(&source, &config());
-    for name in ["a.safetensors", "a.npy", "a.parquet"] {
+    // What is beside an array has its name as it was given.
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("elsewhere.npy", folder.path().join("link.npy")).unwrap();
+    for name in ["a.safetensors", "a.npy", "a.parquet", "link.npy"] {
         let out = folder.path().join(name);
         let mut told = Vec::new();
         let tell = |at: Progress| told.push(at.done);
@@ -155,10 +158,16 @@ fn the_first_readable_image_says_how_large_pixels_are_compared() {
     let mut source = Levels::new(3);
     source.panics.insert(0);
     source.bad.insert(1);
-    assert_eq!(natural_size(&source, 224).unwrap(), [16, 16]);
-    assert_eq!(natural_size(&source, 8).unwrap(), [8, 8]);
+    assert_eq!(
+        natural_size(&source, 224, Reading::default()).unwrap(),
+        [16, 16]
+    );
+    assert_eq!(
+        natural_size(&source, 8, Reading::default()).unwrap(),
+        [8, 8]
+    );
     source.bad.insert(2);
-    let error = natural_size(&source, 224).unwrap_err();
+    let error = natural_size(&source, 224, Reading::default()).unwrap_err();
     assert!(matches!(
         error,
         ExtractError::NothingReadable { images: 3, .. }

@@ -240,7 +240,17 @@ fn colours_are_not_changed_where_there_are_none() {
         ..encoder(2).config().clone()
     };
     let error = FinetunePlan::new(FinetuneRecipe::default(), &grey, &data()).unwrap_err();
-    let expected = "`data.rand_augment` changes colours, and the encoder takes images of 1 channels; \
-                    use --set data.rand_augment=none";
+    let expected = "`data.rand_augment` changes colours of 8 bits, and images of 1 channels are \
+                    read as floats; use --set data.rand_augment=none";
     assert_eq!(error.to_string(), expected);
+    // Also of three channels that are read in full depth.
+    let error = plan(
+        &[
+            "data.sixteen_bit=keep",
+            "data.rand_augment=rand-m9-mstd0.5-inc1",
+        ],
+        &data(),
+    );
+    let expected = expected.replace("of 1 channels", "of 3 channels");
+    assert_eq!(error.unwrap_err().to_string(), expected);
 }

@@ -180,7 +180,7 @@ fn a_resumed_run_is_the_uninterrupted_one_bit_for_bit() {
     let (data, whole) = (data(), folder.path().join("whole"));
     let (expected, ..) = run_in(&whole, &data, EVERYTHING, &TrainOptions::default()).unwrap();
     let halves = folder.path().join("halves");
-    for (last, workers) in [(1, 0), (4, 1), (u64::MAX, 3)] {
+    for (last, workers) in [(0, 0), (1, 0), (4, 1), (u64::MAX, 3)] {
         let options = TrainOptions {
             max_steps: Some(last),
             workers,

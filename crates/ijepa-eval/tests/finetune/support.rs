@@ -72,15 +72,8 @@ pub(crate) fn encoder(depth: usize) -> VisionTransformer {
 /// As [`encoder`], of images of another `[height, width]`.
 pub(crate) fn encoder_of(depth: usize, image_size: [usize; 2]) -> VisionTransformer {
     let config = VisionTransformerConfig {
-        image_size,
-        patch_size: 4,
-        in_chans: 3,
-        embed_dim: 16,
-        depth,
-        num_heads: 2,
         mlp_ratio: 2.0,
-        drop_path: 0.0,
-        layer_norm_eps: 1e-6,
+        ..VisionTransformerConfig::new(image_size, 4, 16, depth, 2)
     };
     let init = Initialization {
         scheme: InitScheme::FanIn,

@@ -32,6 +32,13 @@ fn features_come_back_from_the_cache_until_something_changes() {
         (first, false)
     );
 
+    // Batches change no feature.
+    let batches = ExtractConfig {
+        batch_size: 7,
+        ..config
+    };
+    assert!(!take(&encoder, source.as_ref(), &batches).unwrap().1);
+
     let other = scenes("scenes:n=20,size=16,seed=1");
     let pooled = ExtractConfig {
         pooling: Pooling::Concat4,

@@ -1,8 +1,11 @@
 //! Heads on images that are encoded anew in every epoch.
 
+use std::sync::Arc;
+
+use ijepa_data::{DataError, Skipped};
 use ijepa_eval::{ExtractConfig, Pools, ProbeConfig, Protocol, extract, probe_augmented};
 use ijepa_model::Pooling;
-use ijepa_testkit::device;
+use ijepa_testkit::{Replaced, device};
 
 use crate::{encoder, scenes};
 
@@ -76,4 +79,34 @@ fn attentive_heads_on_images_do_not_depend_on_workers() {
     let found = run(2);
     assert_eq!(found, run(0));
     assert!(found.heads.iter().all(|head| head.loss.is_some()));
+}
+
+#[test]
+fn training_images_that_cannot_be_read_are_told() {
+    let encoder = encoder();
+    let extraction = ExtractConfig::default();
+    let test = scenes("scenes:kind=texture,n=20,size=16,seed=2");
+    let test = extract(&encoder, test.as_ref(), &extraction, &device()).unwrap();
+    let train = scenes("scenes:kind=texture,n=100,size=16,seed=1");
+    let first = train.name(3);
+    let damaged = Replaced::new(train, move |index, _| {
+        let name = first.clone();
+        (index == 3).then(|| Err(DataError::MissingImage { name }.into()))
+    });
+    let config = ProbeConfig {
+        batch_size: 50,
+        epochs: 1,
+        ..Protocol::VisslCifar100.config()
+    };
+    let found = probe_augmented(
+        &encoder,
+        Arc::new(damaged),
+        Protocol::VisslCifar100.augment([16, 16]).unwrap(),
+        &test.features,
+        (&config, &extraction),
+        &device(),
+        |_| (),
+    );
+    let indices = |skipped: &[Skipped]| skipped.iter().map(|it| it.index).collect::<Vec<_>>();
+    assert_eq!(indices(&found.unwrap().skipped), [3]);
 }

@@ -28,7 +28,7 @@ fn tables() -> impl Iterator<Item = &'static PaperTable> {
 }
 
 fn named(spec: &str) -> NamedSource {
-    (spec.to_owned(), open(spec))
+    NamedSource::new(spec, open(spec))
 }
 
 fn tiny() -> Recipe {

@@ -34,8 +34,8 @@ fn measures(tasks: &[&str]) -> Vec<Measure> {
     let measure = |kind: &&str| Measure {
         metric: Metric::Neighbours,
         task: Task {
-            train: (kind.to_string(), scenes(kind, 40, 1)),
-            test: (format!("{kind}/test"), scenes(kind, 20, 2)),
+            train: NamedSource::new(*kind, scenes(kind, 40, 1)),
+            test: NamedSource::new(format!("{kind}/test"), scenes(kind, 20, 2)),
         },
     };
     tasks.iter().map(measure).collect()
@@ -66,7 +66,7 @@ fn run_with(
     out: &Path,
     options: &TrainOptions,
 ) -> Result<StudyReport, StudyError> {
-    let data: NamedSource = (data.to_owned(), open(data));
+    let data = NamedSource::new(data, open(data));
     study.run(&data, out, &device(), options, &mut |_| ())
 }
 
@@ -307,20 +307,22 @@ fn what_cannot_be_compared_is_refused_before_anything_runs() {
     };
     assert_eq!(refused(&no_task), "a study needs at least one task");
 
-    let labelled = |spec: &str| (String::new(), open(&format!("scenes:size=24,{spec}")));
-    for (train, test, expected) in [
+    let labelled = |spec: &str| NamedSource::new("", open(&format!("scenes:size=24,{spec}")));
+    let (neighbours, linear) = (Metric::Neighbours, Metric::Linear);
+    for (metric, train, test, expected) in [
         (
+            neighbours,
             "kind=texture,n=40",
             "kind=shape,n=40",
             "in the training data and",
         ),
-        ("n=19", "n=40", "only 19 training images"),
+        (neighbours, "n=19", "n=40", "only 19 training images"),
+        (linear, "n=1", "n=40", "expected at least one a class"),
     ] {
         let task = Task {
             train: labelled(train),
             test: labelled(test),
         };
-        let metric = Metric::Neighbours;
         let wrong = Study {
             measures: vec![Measure { metric, task }],
             ..base.clone()

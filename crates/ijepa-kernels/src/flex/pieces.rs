@@ -9,8 +9,15 @@ const PIECES: usize = 4;
 /// Multiplications that take as long as packing a value.
 const PACKING: usize = 32;
 
+/// Up to so many rows and columns, products of the library are summed in another order, and so are
+/// those of fewer values or of a row or column.
+const SMALL: usize = 64;
+const LEAST_VALUES: usize = 16 * 16 + 1;
+const FEW: usize = 4;
+
 /// Rows and columns of the pieces of an output, a few for each of some cores, that are computed
-/// soonest. Sums do not depend on them.
+/// soonest. Sums do not depend on them: no piece is so small that it is summed in another order than
+/// the whole, or else the whole is the only piece.
 pub(super) fn piece(cores: usize, rows: usize, cols: usize) -> [usize; 2] {
     let most = PIECES * cores;
     let size = |len: usize, parts: usize| len.div_ceil(parts).next_multiple_of(UNIT);
@@ -21,7 +28,21 @@ pub(super) fn piece(cores: usize, rows: usize, cols: usize) -> [usize; 2] {
         let rounds = (rows.div_ceil(height) * cols.div_ceil(width)).div_ceil(cores);
         rounds * (height * width + PACKING * (height + width))
     };
+    let summed_alike = |&[height, width]: &[usize; 2]| {
+        let (height, width) = (smallest(rows, height), smallest(cols, width));
+        let is_wide = height >= FEW.min(rows) && width >= FEW.min(cols);
+        is_wide && height.max(width) > SMALL && height * width >= LEAST_VALUES
+    };
+    let pieces = pieces.filter(summed_alike);
     pieces.min_by_key(time).unwrap_or([rows, cols])
+}
+
+/// The length of the shortest part of `len` in parts of `size`.
+fn smallest(len: usize, size: usize) -> usize {
+    match len % size {
+        0 => size.min(len),
+        rest => rest,
+    }
 }
 
 #[cfg(test)]
@@ -34,6 +55,15 @@ mod tests {
         assert_eq!(piece(2, 384, 1536), [384, 768]);
         assert_eq!(piece(16, 3136, 3136), [816, 816]);
         assert_eq!(piece(7, 10_000, 96), [1440, 96]);
+    }
+
+    #[test]
+    fn no_piece_is_summed_in_another_order() {
+        assert_eq!(piece(2, 48, 192), [48, 96]);
+        // What would be left over is too narrow.
+        assert_eq!(piece(2, 30, 97), [30, 97]);
+        assert_eq!(piece(8, 64, 64), [64, 64]);
+        assert_eq!(piece(2, 1, 9600), [48, 4800]);
     }
 
     #[test]

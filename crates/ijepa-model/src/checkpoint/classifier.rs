@@ -12,6 +12,7 @@ use super::{
     error::CheckpointError,
     infer,
     params::{self, named_shapes, named_tensors},
+    run_folder,
     safetensors_file::SafetensorsFile,
     snapshot::TensorFile,
     state_dict::StateDict,
@@ -140,9 +141,8 @@ impl Classifier {
 
 /// The file of a classifier in a checkpoint folder or a run directory.
 pub(super) fn inside(folder: &Path) -> Option<PathBuf> {
-    let candidates = [folder.join("checkpoints").join("latest"), folder.to_owned()];
-    let files = candidates.map(|folder| folder.join(Classifier::FILE));
-    files.into_iter().find(|file| file.is_file())
+    let found = run_folder::find(folder, |folder| folder.join(Classifier::FILE).is_file());
+    found.map(|folder| folder.join(Classifier::FILE))
 }
 
 /// What a file says of the classifier that it holds, if it does.

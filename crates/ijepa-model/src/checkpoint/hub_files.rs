@@ -14,6 +14,29 @@ const BESIDE: [&str; 3] = [README, CONFIG, PREPROCESSOR];
 /// Each of these is all the weights of its folder.
 const WHOLE: [&str; 2] = [WEIGHTS, PICKLED];
 
+/// What may be read of a repository of which `file` is asked for, or any weights.
+pub(crate) fn usual(file: Option<&str>) -> impl Iterator<Item = String> {
+    let folder = file.map(|file| folder_of(file).to_owned());
+    let beside = BESIDE.map(|name| format!("{}{name}", folder.as_deref().unwrap_or_default()));
+    let weights = [
+        TrainingState::FILE,
+        PREDICTOR,
+        ENCODER,
+        TARGET_ENCODER,
+        WEIGHTS,
+        SHARDS,
+        PICKLED,
+    ];
+    let weights = weights.into_iter().filter(move |_| folder.is_none());
+    let weights = weights.map(str::to_owned).chain(file.map(str::to_owned));
+    beside.into_iter().chain(weights)
+}
+
+/// The folder of a file with a slash behind, or nothing.
+fn folder_of(file: &str) -> &str {
+    file.rfind('/').map_or("", |at| &file[..=at])
+}
+
 /// The files of a folder of weights among `files`, those last that make it one.
 pub(crate) fn of_folder(files: &[String]) -> Option<Vec<String>> {
     let has = |name: &&str| files.iter().any(|file| file == name);
@@ -37,7 +60,7 @@ pub(crate) fn of_folder(files: &[String]) -> Option<Vec<String>> {
 
 /// The file `file` and what of `files` is read beside it.
 pub(crate) fn of_file(file: &str, files: &[String]) -> Vec<String> {
-    let folder = file.rfind('/').map_or("", |at| &file[..=at]);
+    let folder = folder_of(file);
     let beside = BESIDE.into_iter().map(|name| format!("{folder}{name}"));
     let beside = beside.filter(|name| file.ends_with(".safetensors") && files.contains(name));
     beside.chain([file.to_owned()]).collect()

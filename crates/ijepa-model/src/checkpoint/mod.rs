@@ -34,6 +34,7 @@ mod official;
 mod onnx;
 mod order;
 mod params;
+pub mod run_folder;
 mod safetensors_file;
 mod save;
 mod snapshot;
@@ -211,20 +212,14 @@ impl Checkpoint {
         if let Some(classifier) = classifier::inside(path) {
             return folder::open_file(&classifier, options);
         }
-        let latest = path.join("checkpoints").join("latest");
-        if latest.is_dir() {
-            return native::open(&latest, options);
+        if let Some(folder) = run_folder::find(path, native::is_native) {
+            return native::open(&folder, options);
         }
         if path.is_dir() {
-            return if native::is_native(path) {
-                native::open(path, options)
-            } else if folder::is_folder(path) {
+            return if folder::is_folder(path) {
                 folder::open_folder(path, options)
-            } else if path.join("checkpoints").is_dir() {
-                native::newest(path).map_or_else(
-                    || Err(CheckpointError::NoneYet { path: path.into() }),
-                    |newest| native::open(&newest, options),
-                )
+            } else if run_folder::steps(path).is_ok_and(|steps| steps.is_empty()) {
+                Err(CheckpointError::NoneYet { path: path.into() })
             } else {
                 Err(CheckpointError::UnknownKind { path: path.into() })
             };

@@ -1,10 +1,6 @@
 //! Our own folders: safetensors with official names and a JSON state.
 
-use std::{
-    collections::HashMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, path::Path};
 
 use super::{
     Checkpoint, CheckpointKind, OpenOptions, TrainingState, error::CheckpointError, infer,
@@ -26,18 +22,6 @@ pub(crate) fn is_native(folder: &Path) -> bool {
     [ENCODER, TARGET_ENCODER]
         .iter()
         .any(|name| folder.join(name).is_file())
-}
-
-/// The checkpoint of the most steps of a run that lost its links, as some copies do.
-pub(crate) fn newest(run: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(run.join("checkpoints")).ok()?;
-    let step = |path: PathBuf| {
-        let name = path.file_name()?.to_str()?;
-        let step = name.strip_prefix("step-")?.parse::<u64>().ok()?;
-        is_native(&path).then_some((step, path))
-    };
-    let steps = entries.filter_map(|entry| step(entry.ok()?.path()));
-    steps.max().map(|(_, path)| path)
 }
 
 /// The files of a folder of ours but the moments.

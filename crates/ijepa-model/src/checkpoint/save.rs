@@ -325,6 +325,7 @@ fn optimizer(
 /// The reference sets learning rate and decay of every step itself; the values here are those it
 /// starts from.
 fn param_groups(encoder: &StateDict, predictor: &StateDict, state: &TrainingState) -> Vec<Item> {
+    let betas = state.betas.unwrap_or([0.9, 0.999]);
     let mut next = 0;
     let group = |group: OptimizerGroup| {
         let names = if group.network() == "encoder" {
@@ -342,11 +343,8 @@ fn param_groups(encoder: &StateDict, predictor: &StateDict, state: &TrainingStat
         next += count;
         let mut entries = vec![
             ("lr".into(), Item::Float(state.lr.unwrap_or(0.0))),
-            (
-                "betas".into(),
-                Item::Tuple(vec![Item::Float(0.9), Item::Float(0.999)]),
-            ),
-            ("eps".into(), Item::Float(1e-8)),
+            ("betas".into(), Item::Tuple(betas.map(Item::Float).to_vec())),
+            ("eps".into(), Item::Float(state.eps.unwrap_or(1e-8))),
             ("weight_decay".into(), Item::Float(0.0)),
             ("amsgrad".into(), Item::Bool(false)),
             ("maximize".into(), Item::Bool(false)),

@@ -55,6 +55,12 @@ pub struct TrainingState {
     /// Peak learning rate.
     #[serde(default)]
     pub lr: Option<f64>,
+    /// Decay rates of the moments of AdamW, where they are not PyTorch's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub betas: Option<[f64; 2]>,
+    /// What AdamW adds to the root of the second moment, where it is not PyTorch's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eps: Option<f64>,
     /// Images per step; in official files per device.
     #[serde(default)]
     pub batch_size: Option<u64>,
@@ -138,6 +144,8 @@ impl Default for TrainingState {
             loss: None,
             losses: Vec::new(),
             lr: None,
+            betas: None,
+            eps: None,
             batch_size: None,
             world_size: None,
             scaler: None,

@@ -1,7 +1,8 @@
 //! The cache that tools of the hub share.
 //!
 //! A repository is a folder `models--ORG--NAME`: `blobs` has contents by ETag, `snapshots/COMMIT`
-//! links to them under their names, `refs/REVISION` names commits.
+//! links to them under their names, `refs/REVISION` names commits, `.no_exist/COMMIT` has an empty
+//! file for each that the commit is known not to have.
 
 use std::{
     fs,
@@ -48,6 +49,20 @@ impl CachedRepository {
 
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
         self.0.join("snapshots").join(commit)
+    }
+
+    /// Whether the commit is known to have no such file.
+    pub(super) fn lacks(&self, commit: &str, file: &str) -> bool {
+        self.absent(commit).join(file).is_file()
+    }
+
+    /// Notes that the commit has no such file.
+    pub(super) fn note_absent(&self, commit: &str, file: &str) -> Result<(), FileError> {
+        write_bytes(&self.absent(commit).join(file), "")
+    }
+
+    fn absent(&self, commit: &str) -> PathBuf {
+        self.0.join(".no_exist").join(commit)
     }
 
     /// Where a content is, its folder made if need be.

@@ -104,19 +104,37 @@ impl Hub {
         }
     }
 
-    /// The file or folder of `name`: from the cache, or else downloaded.
+    /// The file or folder of `name`: from the cache, or else downloaded. Where it is unknown whether
+    /// the cache has all that belongs to the weights, the hub is asked if it can be reached.
     ///
     /// # Errors
     ///
     /// As [`download`](Self::download).
     pub fn fetch(&self, name: &HubName, watch: impl FnMut(Event<'_>)) -> Result<PathBuf, HubError> {
         match self.cached(name) {
-            Some(path) => Ok(path),
+            Some(path) if self.offline || self.has_all(name) => Ok(path),
+            Some(path) => match self.download(name, watch) {
+                Err(HubError::Unreachable { .. }) => Ok(path),
+                downloaded => downloaded,
+            },
             None => self.download(name, watch),
         }
     }
 
-    /// The file or folder of `name` in the cache, if all of it is there; asks nobody.
+    /// Whether the cache has all files of `name` that its commit is not known to lack.
+    fn has_all(&self, name: &HubName) -> bool {
+        let repository = CachedRepository::new(&self.cache, name);
+        let Some(commit) = repository.commit(name.revision()) else {
+            return false;
+        };
+        let files = hub_files::usual(name.file());
+        let possible = files.filter(|file| !repository.lacks(&commit, file));
+        let wanted = wanted(name, &possible.collect::<Vec<_>>());
+        let snapshot = repository.snapshot(&commit);
+        wanted.is_ok_and(|files| files.iter().all(|file| snapshot.join(file).is_file()))
+    }
+
+    /// The file or folder of `name` in the cache, if it has weights; asks nobody.
     pub fn cached(&self, name: &HubName) -> Option<PathBuf> {
         let repository = CachedRepository::new(&self.cache, name);
         let snapshot = repository.snapshot(&repository.commit(name.revision())?);
@@ -168,6 +186,11 @@ impl Hub {
         }
         for shard in hub_files::shards_of(&snapshot, &wanted) {
             get(&shard)?;
+        }
+        for file in hub_files::usual(name.file()) {
+            if !listing.files.contains(&file) {
+                repository.note_absent(&listing.commit, &file)?;
+            }
         }
         // Last, so that a revision that is known here is here.
         repository.refer(name.revision(), &listing.commit)?;

@@ -9,7 +9,7 @@ use std::{fmt::Write, fs, path::PathBuf};
 
 use ijepa_masking::RgbPicture;
 use ijepa_report::{PatchPicture, Report, ReportError, RunRecord, Verdict};
-use ijepa_train::Recipe;
+use ijepa_train::{Recipe, flops::StepTokens};
 
 const METRICS: &str = "epoch,step,images,loss,lr,wd,ema,context_patches,target_patches,\
 data_wait_ms,step_ms,images_per_s,grad_norm,feature_std\n";
@@ -138,7 +138,7 @@ fn a_run_is_shown_with_its_figures() {
     assert!((hours - 391.0 / 2.0 / 3600.0).abs() < 1e-9, "{hours}");
     let flop = summary.flop.unwrap();
     let recipe = run.record().recipe().unwrap().model_config().unwrap();
-    let tokens = ijepa_train::flops::StepTokens {
+    let tokens = StepTokens {
         contexts: 1,
         context: 20,
         targets: 4,
@@ -146,6 +146,37 @@ fn a_run_is_shown_with_its_figures() {
     };
     let expected = 391.0 * 32.0 * ijepa_train::flops::step(&recipe, tokens);
     assert!((flop / expected - 1.0).abs() < 1e-9, "{flop} {expected}");
+
+    // One target, whatever the keys say that other strategies read.
+    let random = Recipe::preset("scenes_vit_nano").unwrap();
+    let random = random.with_overrides(&["mask.strategy=random"]).unwrap();
+    let run = run.with("recipe.toml", &random.to_toml());
+    let expected = 391.0
+        * 32.0
+        * ijepa_train::flops::step(
+            &recipe,
+            StepTokens {
+                targets: 1,
+                ..tokens
+            },
+        );
+    let flop = run.record().summary().flop.unwrap();
+    assert!((flop / expected - 1.0).abs() < 1e-9, "{flop} {expected}");
+}
+
+#[test]
+fn scores_of_other_images_have_no_part_in_the_verdict() {
+    let ranks = |since: u64| {
+        let run = Run::trained("nano", 40)
+            .with(
+                "epochs.csv",
+                "epoch,step,rankme\n,0,90\n0,100,80\n0,100,12\n1,200,11\n",
+            )
+            .with("evaluation.json", &format!(r#"{{"since_step": {since}}}"#));
+        run.record().judgement().verdict
+    };
+    assert_eq!(ranks(0), Verdict::Collapsing);
+    assert_eq!(ranks(100), Verdict::Learning);
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn fresh(plan: &PretrainPlan, folder: &Folder, device: &Device) -> Result<Learne
         plan.initialization(),
         plan.compute(),
         plan.objective(),
-        plan.adamw(),
+        plan.recipe.optimizer.adam,
         device,
     ))
 }
@@ -73,7 +73,7 @@ fn resumed(
     if let Some((key, found, expected)) = differing_size_of_models(&found, &expected) {
         return Err(other(&key, found, expected));
     }
-    let (objective, adamw) = (plan.objective(), plan.adamw());
+    let (objective, adamw) = (plan.objective(), plan.recipe.optimizer.adam);
     // A rank that shares moments reads no others than its own.
     let moments = checkpoint.moments.take();
     let learner = Learner::from_checkpoint(&checkpoint, plan.compute(), objective, adamw, device)?;

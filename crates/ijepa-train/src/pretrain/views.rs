@@ -16,7 +16,7 @@ impl Pretraining<'_> {
         batch: &Batch,
         sum: SumOfGradients,
     ) -> Gradients<Seen> {
-        let per_pass = self.groups_per_pass();
+        let per_pass = self.plan.recipe.groups_per_pass();
         let groups = self.view_groups(views, batch);
         let Gradients { sum, losses, seen } = self.learner.view_gradients(groups, per_pass, sum);
         let patches = |[height, width]: [usize; 2]| {

@@ -4,7 +4,7 @@ use ijepa_data::MAX_CHANNELS;
 use ijepa_model::{Normalization, PerChannel};
 
 use super::{
-    Data, RecipeError,
+    DataSettings, RecipeError,
     rules::{POSITIVE, ensure, within},
 };
 
@@ -12,7 +12,7 @@ use super::{
 const LARGEST: f64 = 1e15;
 const SMALLEST: f64 = 1e-15;
 
-impl Data {
+impl DataSettings {
     /// How pixels become numbers.
     ///
     /// # Panics

@@ -29,5 +29,8 @@ pub use image_size::ImageSize;
 pub use nearest::near;
 pub use overrides::diff;
 pub use preset::{preset_names, preset_text};
-pub use sections::{Data, Ema, Mask, Model, Objective, Optimizer, Predictor, Recipe, Run};
+pub use sections::{
+    DataSettings, EmaSettings, Keeping, MaskSettings, ModelSettings, ObjectiveSettings,
+    OptimizerSettings, PredictorSettings, Recipe, RunSettings,
+};
 pub use settings::Settings;

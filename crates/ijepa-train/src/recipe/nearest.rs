@@ -6,6 +6,13 @@ const COMPARED: usize = 64;
 /// Shortest word that counts as an abbreviation of a name that contains it.
 const SHORTEST_PART: usize = 4;
 
+/// What other programs call keys, and what they are called here.
+const OTHER_NAMES: [(&str, &str); 3] = [
+    ("learning_rate", "lr"),
+    ("wd", "weight_decay"),
+    ("momentum", "start"),
+];
+
 /// The candidate most like `word`; the first of equals.
 ///
 /// # Panics
@@ -33,6 +40,8 @@ pub(super) fn nearest_key<'a>(
     (section, key): (&str, &str),
     known: impl IntoIterator<Item = &'a str>,
 ) -> &'a str {
+    let same = OTHER_NAMES.iter().find(|(other, _)| *other == key);
+    let key = same.map_or(key, |(_, name)| name);
     known
         .into_iter()
         .min_by_key(|dotted| {

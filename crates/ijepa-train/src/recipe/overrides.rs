@@ -84,7 +84,7 @@ fn parse_value(text: &str) -> Result<Value, RecipeError> {
 }
 
 /// Puts every value of `changes` into `table`.
-fn merge(table: &mut Table, changes: Table) {
+pub(super) fn merge(table: &mut Table, changes: Table) {
     for (name, change) in changes {
         match (table.get_mut(&name), change) {
             (Some(Value::Table(old)), Value::Table(new)) => merge(old, new),

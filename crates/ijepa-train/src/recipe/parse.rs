@@ -320,7 +320,7 @@ mod tests {
         let text = "[optimizer]\nlr = 1\nbetas = [0, 0.5]\n[mask]\ntarget_scale = [0.5, 1]";
         let recipe = Recipe::from_toml(text, "my.toml").unwrap();
         assert_eq!(recipe.optimizer.lr, 1.0);
-        assert_eq!(recipe.optimizer.betas, [0.0, 0.5]);
+        assert_eq!(recipe.optimizer.adam.betas, [0.0, 0.5]);
         assert_eq!(recipe.mask.target_scale, [0.5, 1.0]);
     }
 

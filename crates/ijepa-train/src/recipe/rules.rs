@@ -99,18 +99,6 @@ pub fn shares<const N: usize>(values: [(&'static str, f64); N]) -> Result<(), Re
         .try_for_each(|(key, found)| within(key, found, 0.0..=1.0, "0 to 1"))
 }
 
-/// `optimizer.betas` and `optimizer.eps` of an Adam.
-///
-/// # Errors
-///
-/// As [`within`].
-pub fn adam(betas: [f64; 2], eps: f64) -> Result<(), RecipeError> {
-    for beta in betas {
-        within("optimizer.betas", beta, 0.0..1.0, BELOW_ONE)?;
-    }
-    within("optimizer.eps", eps, ABOVE_ZERO, POSITIVE)
-}
-
 /// A way to decode that this build knows.
 ///
 /// # Errors

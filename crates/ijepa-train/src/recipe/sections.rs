@@ -10,9 +10,11 @@ use super::{
     PredictorContext, Target, TargetMasking,
 };
 
+mod keeping;
 mod training;
 
-pub use training::{Data, Ema, Optimizer, Run};
+pub use keeping::Keeping;
+pub use training::{DataSettings, EmaSettings, OptimizerSettings, RunSettings};
 
 /// Every setting of a pretraining run.
 ///
@@ -28,21 +30,21 @@ pub use training::{Data, Ema, Optimizer, Run};
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
     /// Encoder and sizes of the predictor.
-    pub model: Model,
+    pub model: ModelSettings,
     /// How the predictor sees.
-    pub predictor: Predictor,
+    pub predictor: PredictorSettings,
     /// What is predicted and how the error is measured.
-    pub objective: Objective,
+    pub objective: ObjectiveSettings,
     /// Context and target masks.
-    pub mask: Mask,
+    pub mask: MaskSettings,
     /// Crops and augmentations.
-    pub data: Data,
+    pub data: DataSettings,
     /// AdamW and its schedules.
-    pub optimizer: Optimizer,
+    pub optimizer: OptimizerSettings,
     /// Moving average that forms the target encoder.
-    pub ema: Ema,
+    pub ema: EmaSettings,
     /// Batches, precision, logging and checkpoints.
-    pub run: Run,
+    pub run: RunSettings,
 }
 
 /// Encoder and predictor: `[model]`.
@@ -51,7 +53,7 @@ pub struct Recipe {
 /// `embed_dim`, `depth`, `num_heads`, `mlp_ratio` and `patch_size` together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Model {
+pub struct ModelSettings {
     /// Named architecture, one of [`VitVariant::ALL`]; `None` when the sizes are given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arch: Option<String>,
@@ -87,7 +89,7 @@ pub struct Model {
     pub position_noise: f64,
 }
 
-impl Default for Model {
+impl Default for ModelSettings {
     fn default() -> Self {
         Self {
             arch: Some("vit_h14".to_owned()),
@@ -110,7 +112,7 @@ impl Default for Model {
 /// How the predictor sees: `[predictor]`; its sizes are in `[model]`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Predictor {
+pub struct PredictorSettings {
     /// Whether the context is computed for each target block, or once for all of them. Activation
     /// checkpointing leaves a shared context out.
     pub context: PredictorContext,
@@ -124,10 +126,11 @@ pub struct Predictor {
 ///
 /// LeJEPA (`kind = "lejepa"`) reads the numbers of its views, `sigreg`, which is 0.05 where it is not
 /// given, and `anneal`; its loss is "mse". Of `[mask]` it reads `group_size`, the images that SIGReg
-/// sees together, and nothing of `[ema]`; the predictor's network is its projector.
+/// sees together, and nothing of `[ema]`; the predictor's network is its projector. It drops no paths
+/// and has no noise on positions, no centre of targets and no shared context.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Objective {
+pub struct ObjectiveSettings {
     /// Pretraining method.
     pub kind: ObjectiveKind,
     /// What the predictor predicts.
@@ -163,7 +166,7 @@ pub struct Objective {
     pub loss: Loss,
 }
 
-impl Default for Objective {
+impl Default for ObjectiveSettings {
     fn default() -> Self {
         Self {
             kind: ObjectiveKind::Jepa,
@@ -189,7 +192,7 @@ impl Default for Objective {
 /// and `block` the `target_aspect`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Mask {
+pub struct MaskSettings {
     /// How context and targets are chosen.
     pub strategy: MaskStrategy,
     /// Rules of the multi-block sampler.
@@ -214,7 +217,7 @@ pub struct Mask {
     pub allow_overlap: bool,
 }
 
-impl Default for Mask {
+impl Default for MaskSettings {
     fn default() -> Self {
         Self {
             strategy: MaskStrategy::MultiBlock,
@@ -237,9 +240,14 @@ impl Recipe {
     pub fn mask_group_size(&self) -> usize {
         self.mask.group_size.min(self.run.batch_size)
     }
+
+    /// Mask groups of a backward pass.
+    pub fn groups_per_pass(&self) -> usize {
+        (self.run.micro_batch / self.mask_group_size()).max(1)
+    }
 }
 
-impl Model {
+impl ModelSettings {
     /// Keys that together replace `model.arch`.
     pub(super) const SIZES: &'static [&'static str] =
         &["embed_dim", "depth", "num_heads", "mlp_ratio", "patch_size"];

@@ -20,7 +20,10 @@ use super::{
 /// known one, a wrong value with what its key takes.
 ///
 /// Every field needs a serde default, so that each key can be read on its own.
-pub trait Settings: Serialize + DeserializeOwned {
+pub trait Settings: Default + Serialize + DeserializeOwned {
+    /// Their file in a run directory.
+    const FILE: &'static str;
+
     /// Settings in which every key has a value, which shows its type.
     fn every_key() -> Self;
 
@@ -40,7 +43,10 @@ pub trait Settings: Serialize + DeserializeOwned {
 
     /// The settings of a table whose sections, keys and values have been checked.
     fn from_checked(table: Table) -> Self {
-        table.try_into().expect("each value was read on its own")
+        // Sections that several kinds of settings share have other defaults than some of them.
+        let mut all = to_table(&Self::default());
+        overrides::merge(&mut all, table);
+        all.try_into().expect("each value was read on its own")
     }
 
     /// Removes from `table` what `changes` make meaningless.

@@ -3,7 +3,7 @@
 use ijepa_model::VitVariant;
 use toml::{Table, Value};
 
-use super::{Model, Recipe, Settings, parse::one_of, preset};
+use super::{ModelSettings, Recipe, Settings, parse::one_of, preset};
 
 /// Section, key and value, as TOML, of what another objective than I-JEPA's is where its recipe does
 /// not say it.
@@ -33,6 +33,8 @@ fn kind(table: &Table) -> Option<&str> {
 }
 
 impl Settings for Recipe {
+    const FILE: &'static str = "recipe.toml";
+
     fn every_key() -> Self {
         let mut recipe = Self::default();
         let model = &mut recipe.model;
@@ -69,7 +71,8 @@ impl Settings for Recipe {
             let model = table.get("model").and_then(Value::as_table);
             model.is_some_and(|model| model.contains_key(key))
         };
-        let sizes_instead_of_arch = !given("arch") && Model::SIZES.iter().any(|key| given(key));
+        let sizes_instead_of_arch =
+            !given("arch") && ModelSettings::SIZES.iter().any(|key| given(key));
         let mut recipe: Self = table.try_into().expect("each value was read on its own");
         if sizes_instead_of_arch {
             recipe.model.arch = None;
@@ -96,11 +99,14 @@ impl Settings for Recipe {
             return;
         };
         if changes.contains_key("arch") {
-            for size in Model::SIZES {
+            for size in ModelSettings::SIZES {
                 model.remove(*size);
             }
         }
-        if Model::SIZES.iter().any(|size| changes.contains_key(*size)) {
+        if ModelSettings::SIZES
+            .iter()
+            .any(|size| changes.contains_key(*size))
+        {
             model.remove("arch");
         }
     }

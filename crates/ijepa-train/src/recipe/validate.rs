@@ -3,11 +3,12 @@
 use ijepa_model::VitVariant;
 
 use super::{
-    Data, Ema, Mask, MaskMode, Model, ObjectiveKind, Optimizer, Recipe, RecipeError, Run, Target,
+    DataSettings, EmaSettings, MaskMode, MaskSettings, MaskStrategy, ModelSettings, ObjectiveKind,
+    OptimizerSettings, Recipe, RecipeError, RunSettings, Target,
     choices::spelt,
     nearest,
     rules::{
-        ABOVE_ZERO, AT_LEAST_ONE, BELOW_ONE, POSITIVE, adam, count, counts, ensure, integer,
+        ABOVE_ZERO, AT_LEAST_ONE, BELOW_ONE, POSITIVE, count, counts, ensure, integer,
         not_negative, scale, shares, within,
     },
 };
@@ -33,6 +34,16 @@ impl Recipe {
         self.validate_groups()
     }
 
+    /// The recipe, if it keeps every rule and asks for nothing that is not built.
+    ///
+    /// # Errors
+    ///
+    /// As [`validate`](Self::validate) and [`RecipeError::NotBuilt`].
+    pub fn checked(self) -> Result<Self, RecipeError> {
+        self.validate()?;
+        self.unbuilt().map_or(Ok(self), Err)
+    }
+
     /// Checks the choices that a masked autoencoder, or a target of pixels, leaves no choice about.
     fn validate_objective(&self) -> Result<(), RecipeError> {
         let objective = &self.objective;
@@ -50,6 +61,10 @@ impl Recipe {
         let target = spelt(&objective.target);
         let strategy = spelt(&self.mask.strategy);
         let masking = spelt(&objective.target_masking);
+        let centers = objective.center_targets.to_string();
+        let [drop_path, noise] =
+            [self.model.drop_path, self.model.position_noise].map(|it| it.to_string());
+        let context = spelt(&self.predictor.context);
         let mae = (
             objective.kind == ObjectiveKind::Mae,
             "objective.kind",
@@ -82,6 +97,10 @@ impl Recipe {
             ),
             (lejepa, "objective.target", target.clone(), "features"),
             (lejepa, "objective.loss", loss, "mse"),
+            (lejepa, "objective.center_targets", centers, "false"),
+            (lejepa, "model.drop_path", drop_path, "0"),
+            (lejepa, "model.position_noise", noise, "0"),
+            (lejepa, "predictor.context", context, "separate"),
             (mae, "objective.target", target, "pixels"),
             (mae, "mask.strategy", strategy, "random"),
             (pixels, "objective.target_masking", masking, "output"),
@@ -99,8 +118,11 @@ impl Recipe {
         Ok(())
     }
 
+    /// The other strategies do not read `min_keep`.
     fn validate_min_keep(&self) -> Result<(), RecipeError> {
-        let Some(patch_size) = self.model.patch_side() else {
+        let patch_size = self.model.patch_side();
+        let read = self.mask.strategy == MaskStrategy::MultiBlock;
+        let Some(patch_size) = patch_size.filter(|_| read) else {
             return Ok(());
         };
         let size = self.model.image_size;
@@ -129,7 +151,7 @@ impl Recipe {
     }
 }
 
-impl Model {
+impl ModelSettings {
     fn validate(&self) -> Result<(), RecipeError> {
         self.validate_architecture()?;
         for side in [self.image_size.height, self.image_size.width] {
@@ -196,7 +218,7 @@ impl Model {
     }
 }
 
-impl Mask {
+impl MaskSettings {
     fn validate(&self) -> Result<(), RecipeError> {
         counts([
             ("mask.group_size", self.group_size),
@@ -227,7 +249,7 @@ impl Mask {
 const JITTER: &str = "0 to 2.5";
 const UNTIL_THE_END: &str = "0 or more and at most `optimizer.epochs`";
 
-impl Data {
+impl DataSettings {
     fn validate(&self) -> Result<(), RecipeError> {
         scale("data.crop_scale", self.crop_scale)?;
         within("data.color_jitter", self.color_jitter, 0.0..=2.5, JITTER)?;
@@ -236,7 +258,7 @@ impl Data {
     }
 }
 
-impl Optimizer {
+impl OptimizerSettings {
     fn validate(&self) -> Result<(), RecipeError> {
         count("optimizer.epochs", self.epochs)?;
         integer("optimizer.steps_per_epoch", self.steps_per_epoch as u64)?;
@@ -250,7 +272,7 @@ impl Optimizer {
         ])?;
         let (warmup, end) = (self.warmup_epochs, self.epochs as f64);
         within("optimizer.warmup_epochs", warmup, 0.0..=end, UNTIL_THE_END)?;
-        adam(self.betas, self.eps)?;
+        self.adam.validate()?;
         // A shorter schedule than the run would raise the rate again and the momentum above its end.
         let ipe_scale = self.ipe_scale;
         within(
@@ -262,25 +284,20 @@ impl Optimizer {
     }
 }
 
-impl Ema {
+impl EmaSettings {
     fn validate(&self) -> Result<(), RecipeError> {
         shares([("ema.start", self.start), ("ema.end", self.end)])
     }
 }
 
-impl Run {
+impl RunSettings {
     fn validate(&self) -> Result<(), RecipeError> {
         counts([
             ("run.batch_size", self.batch_size),
-            ("run.log_every_steps", self.log_every_steps),
-            ("run.keep_last", self.keep_last),
             ("run.eval_every_epochs", self.eval_every_epochs),
         ])?;
+        self.keeping.validate()?;
         integer("run.micro_batch", self.micro_batch as u64)?;
-        let between = self.checkpoint_every_steps as u64;
-        integer("run.checkpoint_every_steps", between)?;
-        let minutes = self.checkpoint_every_minutes;
-        not_negative([("run.checkpoint_every_minutes", minutes)])?;
         integer("run.seed", self.seed)
     }
 }
@@ -345,7 +362,7 @@ mod tests {
         let changes: [fn(&mut Recipe); 6] = [
             |recipe| recipe.run.seed = u64::MAX,
             |recipe| recipe.run.micro_batch = usize::MAX,
-            |recipe| recipe.run.checkpoint_every_steps = usize::MAX,
+            |recipe| recipe.run.keeping.checkpoint_every_steps = usize::MAX,
             |recipe| recipe.run.batch_size = usize::MAX,
             |recipe| recipe.optimizer.steps_per_epoch = usize::MAX,
             |recipe| recipe.mask.min_keep = usize::MAX,

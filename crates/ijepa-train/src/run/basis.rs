@@ -6,9 +6,7 @@ use ijepa_model::files::{FileError, write_bytes};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{row::Row, table::read};
-
-const FILE: &str = "evaluation.json";
+use super::{files::EVALUATION, row::Row, table::read};
 
 /// What scores are measured on, as observers describe it, and from which completed step on.
 ///
@@ -31,7 +29,7 @@ impl Basis {
     /// That of `now` for the run in `folder`, which goes on after `step` completed steps. Where
     /// nothing is described, what the folder knows stays true.
     pub(super) fn open(folder: &Path, step: u64, now: Vec<Value>) -> Result<Self, FileError> {
-        let path = folder.join(FILE);
+        let path = folder.join(EVALUATION);
         let before = serde_json::from_str::<Known>(&read(&path)?).ok();
         let differs = |it: &Known| it.measured_on != now || it.since_step > step;
         let is_new = !now.is_empty() && before.as_ref().is_none_or(differs);

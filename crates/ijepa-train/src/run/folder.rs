@@ -1,16 +1,18 @@
 //! A run directory: its lock, and checkpoints that appear as a whole.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use ijepa_model::{
     CheckpointError,
+    checkpoint::run_folder::{CHECKPOINTS, LATEST, checkpoint, step_of, steps},
     files::{
         cannot, clean_up, ensure_room, link_target, point_link, remove_file, remove_folder,
         write_bytes, write_folder,
@@ -24,8 +26,6 @@ use crate::{
 
 mod start;
 
-const CHECKPOINTS: &str = "checkpoints";
-const LATEST: &str = "latest";
 const BEST: &str = "best";
 const LOCK: &str = "lock";
 
@@ -43,6 +43,8 @@ pub struct Folder {
     made: bool,
     /// A checkpoint that outlives `keep_last` beside the best one, if there is any.
     also_kept: AtomicU64,
+    /// Steps of checkpoints that the run went back from.
+    left_behind: Mutex<BTreeSet<u64>>,
 }
 
 /// No step of any run.
@@ -75,6 +77,7 @@ impl Folder {
                 unlocked: None,
                 made: false,
                 also_kept: AtomicU64::new(NONE),
+                left_behind: Mutex::default(),
             });
         }
         let made = !path.exists();
@@ -94,6 +97,7 @@ impl Folder {
             unlocked,
             made,
             also_kept: AtomicU64::new(NONE),
+            left_behind: Mutex::default(),
         })
     }
 
@@ -137,8 +141,8 @@ impl Folder {
     }
 
     /// Has `fill` write the checkpoint of `step` completed steps into an empty folder and keeps
-    /// the newest `keep_last` and the best. Of a run that went back, checkpoints of steps that it
-    /// has yet to reach again go first.
+    /// the newest `keep_last` and the best. Of a run that went back, the checkpoints that it went
+    /// back from go first.
     ///
     /// # Errors
     ///
@@ -151,6 +155,7 @@ impl Folder {
         fill: impl FnOnce(&Path) -> Result<(), CheckpointError>,
     ) -> Result<(), TrainError> {
         write_folder(&self.checkpoint(step), fill)?;
+        self.leave_behind_after(step)?;
         self.point(LATEST, step)?;
         self.remove_old(keep_last)
     }
@@ -211,10 +216,26 @@ impl Folder {
 
     /// Makes the checkpoint of `step` the newest, if there is one: a run may have gone back to it.
     pub(super) fn go_on_from(&self, step: u64) -> Result<(), TrainError> {
+        self.leave_behind_after(step)?;
         match self.has(step) && self.linked(LATEST) != Some(step) {
             true => self.point(LATEST, step),
             false => Ok(()),
         }
+    }
+
+    /// The checkpoint of `step` is of the run, those of later steps are not any more.
+    fn leave_behind_after(&self, step: u64) -> Result<(), TrainError> {
+        let later = self.steps()?.into_iter().filter(|&it| it > step);
+        let mut left_behind = self.left_behind();
+        left_behind.remove(&step);
+        left_behind.extend(later);
+        Ok(())
+    }
+
+    fn left_behind(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.left_behind
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it has the checkpoint of `step`.
@@ -223,7 +244,7 @@ impl Folder {
     }
 
     fn checkpoint(&self, step: u64) -> PathBuf {
-        self.path.join(CHECKPOINTS).join(format!("step-{step}"))
+        checkpoint(&self.path, step)
     }
 
     fn link(&self, name: &str) -> PathBuf {
@@ -231,8 +252,9 @@ impl Folder {
     }
 
     fn point(&self, name: &str, step: u64) -> Result<(), TrainError> {
-        let target = PathBuf::from(format!("step-{step}"));
-        Ok(point_link(&self.link(name), &target)?)
+        let target = self.checkpoint(step);
+        let name_of_target = target.file_name().expect("checkpoints have names");
+        Ok(point_link(&self.link(name), Path::new(name_of_target))?)
     }
 
     /// The step that a link points at.
@@ -243,17 +265,13 @@ impl Folder {
     /// The steps of all checkpoints, ascending.
     fn steps(&self) -> Result<Vec<u64>, TrainError> {
         let folder = self.path.join(CHECKPOINTS);
-        let entries = fs::read_dir(&folder).map_err(cannot("list", &folder))?;
-        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-        let mut steps: Vec<u64> = paths.filter_map(|path| step_of(&path)).collect();
-        steps.sort_unstable();
-        Ok(steps)
+        Ok(steps(&self.path).map_err(cannot("list", &folder))?)
     }
 
     fn remove_old(&self, keep_last: usize) -> Result<(), TrainError> {
-        let (best, reached) = (self.linked(BEST), self.linked(LATEST).unwrap_or(u64::MAX));
+        let (best, left_behind) = (self.linked(BEST), self.left_behind());
         let mut steps = self.steps()?;
-        steps.sort_unstable_by_key(|&step| (step <= reached, step));
+        steps.sort_unstable_by_key(|step| (!left_behind.contains(step), *step));
         let also_kept = self.also_kept.load(Ordering::Relaxed);
         let surplus = steps.len().saturating_sub(keep_last);
         let surplus = steps[..surplus].iter();
@@ -288,11 +306,6 @@ fn why_unlocked(taken: Result<(), fs::TryLockError>) -> Option<String> {
     })
 }
 
-fn step_of(path: &Path) -> Option<u64> {
-    let name = path.file_name()?.to_str()?;
-    name.strip_prefix("step-")?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -319,6 +332,19 @@ mod tests {
         let kept = run.checkpoint(1);
         drop(run);
         assert!(kept.is_dir());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_run_goes_on_wherever_it_lies() {
+        use std::os::unix::ffi::OsStrExt;
+
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+        let run = Folder::open(&path).unwrap();
+        run.save(1, 1, |_| Ok(())).unwrap();
+        let found = run.start_from(&crate::run::Resume::Auto).unwrap();
+        assert_eq!(found, Some(run.checkpoint(1)));
     }
 
     #[test]

@@ -234,6 +234,8 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
     /// The result of the run, with scores of where it ended unless it was told to stop.
     fn end(mut self, reason: Reason) -> Result<(TrainSummary, T), TrainError> {
         let elapsed = self.span.elapsed();
+        // What was saved is on the disk, however the run ends.
+        self.writer.finish()?;
         // Wherever a run ends, its tables say so; if it goes on, they forget that row.
         self.log()?;
         self.collapsed()?;

@@ -8,6 +8,7 @@ mod basis;
 mod clock;
 mod differences;
 mod earlier;
+pub mod files;
 mod folder;
 mod r#loop;
 mod losses;

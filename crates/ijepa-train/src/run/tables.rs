@@ -13,17 +13,12 @@ use serde_json::Value;
 use super::{
     basis::Basis,
     earlier::Earlier,
+    files::{EPOCHS, METRICS, MONITORS, SKIPPED, WARNINGS},
     row::Row,
     table::{Table, append, read},
     tensorboard::EventFile,
 };
 
-/// The table of logged steps, which every run has.
-pub(super) const METRICS: &str = "metrics.csv";
-const MONITORS: &str = "monitors.csv";
-const EPOCHS: &str = "epochs.csv";
-const SKIPPED: &str = "skipped.csv";
-const WARNINGS: &str = "warnings.csv";
 /// Scores that depend on labelled images.
 const BY_LABELS: [&str; 3] = ["knn", "probe", "top1"];
 

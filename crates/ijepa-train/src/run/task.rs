@@ -1,6 +1,6 @@
 //! What a run trains.
 
-use std::{ops::Range, time::Duration};
+use std::ops::Range;
 
 use burn::{module::Module, tensor::Tensor};
 use ijepa_data::{Batch, Loader};
@@ -13,7 +13,7 @@ use super::{options::TrainOptions, row::Columns};
 use crate::{
     AdamW, TrainError,
     gradients::{SumOfGradients, Summation},
-    recipe::{OnNan, Settings},
+    recipe::{Keeping, OnNan, Settings},
 };
 
 /// What a run trains: pretraining, fine-tuning and decoder training are tasks.
@@ -30,8 +30,6 @@ pub trait Task {
     /// What a step leaves on the device to be measured, beside its losses.
     type Seen;
 
-    /// File of the settings in the run directory.
-    const SETTINGS_FILE: &'static str;
     /// The keys of `[run]` that change what is learned; the others change what is kept of it.
     const LEARNED: &'static [&'static str];
     /// Scores that choose the best checkpoint: the first of them that was measured.
@@ -115,14 +113,8 @@ pub struct Rhythm {
     pub pass_size: u64,
     /// Order in which the gradients of passes are added up.
     pub summation: Summation,
-    /// Steps between two logged ones.
-    pub log_every_steps: u64,
-    /// Steps between two checkpoints.
-    pub checkpoint_every_steps: u64,
-    /// Time after which there is a checkpoint more.
-    pub checkpoint_every: Option<Duration>,
-    /// Newest checkpoints that are kept.
-    pub keep_last: usize,
+    /// Rows and checkpoints.
+    pub keeping: Keeping,
     /// Epochs between two evaluations.
     pub eval_every_epochs: u64,
     /// Whether a collapse ends the run.
@@ -145,12 +137,6 @@ impl Rhythm {
     pub(super) fn places(&self, passes: &Range<usize>) -> Range<usize> {
         let place = |pass: usize| (pass as u64 * self.pass_size).min(self.batch_size) as usize;
         place(passes.start)..place(passes.end)
-    }
-
-    /// The value of `run.checkpoint_every_minutes` as a time; 0 is none.
-    pub fn minutes(minutes: f64) -> Option<Duration> {
-        let time = Duration::try_from_secs_f64(60.0 * minutes).unwrap_or(Duration::MAX);
-        (minutes > 0.0).then_some(time)
     }
 }
 

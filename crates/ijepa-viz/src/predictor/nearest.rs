@@ -72,7 +72,7 @@ pub fn nearest_patches(
         let images = extract
             .normalization
             .loaded_images(batch.pixels, shape, &device);
-        let features = unit(config.objective.normed(target.forward_features(images)));
+        let features = unit(config.objective.features(&target, images));
         let (cosines, patches) = features.matmul(queries.clone()).max_dim_with_indices(1);
         let cosines = cosines.into_data();
         let patches = patches.into_data();

@@ -169,7 +169,7 @@ pub(super) fn predict(
         };
         let input = image_tensor(batch, &config.extract, &device);
         let block = model.predict(input.clone(), &MaskTensors::new(&group, &device), None);
-        let whole = config.objective.normed(encoder.forward_features(input));
+        let whole = config.objective.features(&encoder, input);
         predicted.extend(block.into_data().iter::<f32>());
         truth.extend(whole.into_data().iter::<f32>());
     }

@@ -7,7 +7,7 @@ use ijepa_model::{
     CheckpointError,
     checkpoint::{ModuleFile, Moments, Snapshot, TensorFile, TrainingState},
 };
-use ijepa_train::{AdamW, AdamWConfig, TrainError};
+use ijepa_train::{AdamW, TrainError};
 
 use super::{
     Conditioner, Decoder, DecoderConfig, DecoderRecipe, RcdmError, Standardization,
@@ -34,7 +34,7 @@ impl Progress {
         let condition = recipe.decoder.condition;
         let network = unet.init(recipe.run.seed, &device.clone().autodiff());
         Self {
-            learner: Learner::new(network, optimizer(recipe)),
+            learner: Learner::new(network, AdamW::new(recipe.optimizer.adam)),
             config: DecoderConfig {
                 decoding: recipe.data.decoding,
                 ..DecoderConfig::new(unet, condition, standardization)
@@ -84,7 +84,7 @@ impl Progress {
         let mut learner = Learner {
             unet,
             average: decoder.unet.valid(),
-            optimizer: optimizer(recipe),
+            optimizer: AdamW::new(recipe.optimizer.adam),
         };
         learner.optimizer.restore(&learner.unet, &moments, path)?;
         Ok((Self { learner, config }, state))
@@ -94,12 +94,4 @@ impl Progress {
     pub(crate) fn decoder(&self) -> Decoder {
         Decoder::new(self.learner.average.clone(), self.config.clone())
     }
-}
-
-fn optimizer(recipe: &DecoderRecipe) -> AdamW {
-    let optimizer = &recipe.optimizer;
-    AdamW::new(AdamWConfig {
-        betas: optimizer.betas,
-        eps: optimizer.eps,
-    })
 }

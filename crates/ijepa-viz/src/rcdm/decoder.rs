@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use ijepa_data::{Decoding, Purpose, sample_rng};
 use ijepa_model::{
     CheckpointError,
-    checkpoint::{FORMAT_VERSION, ModuleFile, TensorFile},
+    checkpoint::{FORMAT_VERSION, ModuleFile, TensorFile, run_folder},
 };
 use serde::{Deserialize, Serialize};
 
@@ -126,12 +126,9 @@ impl Decoder {
         device: &Device,
     ) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
-        let candidates = [
-            path.join("checkpoints").join("latest").join(Self::FILE),
-            path.join(Self::FILE),
-        ];
-        let inside = candidates.iter().find(|candidate| candidate.is_file());
-        let path = inside.map_or(path, |inside| inside);
+        let inside = run_folder::find(path, |folder| folder.join(Self::FILE).is_file());
+        let inside = inside.map(|folder| folder.join(Self::FILE));
+        let path = inside.as_deref().unwrap_or(path);
         let absent = || CheckpointError::Absent {
             path: path.into(),
             what: "decoder",

@@ -7,7 +7,7 @@ use burn::{
 };
 use ijepa_data::{Purpose, sample_rng, unit};
 use ijepa_model::{average, kernels::on_workers};
-use ijepa_train::{AdamW, SumOfGradients, global_norm, run::Gradients};
+use ijepa_train::{AdamW, SumOfGradients, Update, run::Gradients};
 
 use super::{
     Diffusion, Unet,
@@ -123,10 +123,13 @@ impl Learner {
     ) -> Tensor<1> {
         on_workers(device, || {
             let gradients = sum.over(&self.unet, batches);
-            let norm = global_norm(&self.unet, &gradients).expect("the network has parameters");
-            let (lr, weight_decay) = (settings.lr, settings.weight_decay);
-            self.optimizer
-                .step(&mut self.unet, gradients, lr, weight_decay);
+            let with = Update {
+                lr: settings.lr,
+                weight_decay: settings.weight_decay,
+                clip_grad: 0.0,
+            };
+            let unet = &mut self.unet;
+            let norm = self.optimizer.update(unet, gradients, with, |_| 1.0);
             average(&mut self.average, &self.unet, settings.ema, 0);
             norm
         })

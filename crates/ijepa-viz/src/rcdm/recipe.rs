@@ -2,10 +2,10 @@
 
 use ijepa_data::Decoding;
 use ijepa_train::{
-    RecipeError,
+    AdamWConfig, RecipeError,
     recipe::{
-        Settings,
-        rules::{BELOW_ONE, adam, built, counts, integer, not_negative, shares, within},
+        Keeping, Settings,
+        rules::{BELOW_ONE, built, count, counts, integer, not_negative, shares, within},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -108,16 +108,15 @@ impl Default for DataSettings {
 
 /// AdamW and the moving average: `[optimizer]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct OptimizerSettings {
     /// Learning rate of all steps.
     pub lr: f64,
     /// Weight decay of parameters of more than one dimension.
     pub weight_decay: f64,
-    /// Decay rates of the two moments.
-    pub betas: [f64; 2],
-    /// Added to the root of the second moment.
-    pub eps: f64,
+    /// Constants of AdamW.
+    #[serde(flatten)]
+    pub adam: AdamWConfig,
     /// Momentum of the moving average of the weights, which makes the images.
     pub ema: f64,
     /// Steps of the run.
@@ -130,8 +129,7 @@ impl Default for OptimizerSettings {
         Self {
             lr: 1e-4,
             weight_decay: 0.0,
-            betas: [0.9, 0.999],
-            eps: 1e-8,
+            adam: AdamWConfig::default(),
             ema: 0.999,
             steps: 10_000,
         }
@@ -140,20 +138,15 @@ impl Default for OptimizerSettings {
 
 /// Batches, logging and checkpoints: `[run]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct RunSettings {
     /// Images of a step.
     pub batch_size: usize,
     /// Seed of weights, order, mirrors, masks and noise.
     pub seed: u64,
-    /// Steps between rows of `metrics.csv`.
-    pub log_every_steps: usize,
-    /// Steps between checkpoints.
-    pub checkpoint_every_steps: usize,
-    /// Minutes after which there is a checkpoint more; 0 is never.
-    pub checkpoint_every_minutes: f64,
-    /// Checkpoints kept.
-    pub keep_last: usize,
+    /// Rows of `metrics.csv` and checkpoints.
+    #[serde(flatten)]
+    pub keeping: Keeping,
 }
 
 impl Default for RunSettings {
@@ -161,10 +154,11 @@ impl Default for RunSettings {
         Self {
             batch_size: 64,
             seed: 0,
-            log_every_steps: 10,
-            checkpoint_every_steps: 1000,
-            checkpoint_every_minutes: 0.0,
-            keep_last: 1,
+            keeping: Keeping {
+                checkpoint_every_steps: 1000,
+                keep_last: 1,
+                ..Keeping::default()
+            },
         }
     }
 }
@@ -190,17 +184,19 @@ impl DecoderRecipe {
         not_negative([
             ("optimizer.lr", optimizer.lr),
             ("optimizer.weight_decay", optimizer.weight_decay),
-            ("run.checkpoint_every_minutes", run.checkpoint_every_minutes),
         ])?;
-        adam(optimizer.betas, optimizer.eps)?;
+        optimizer.adam.validate()?;
         within("optimizer.ema", optimizer.ema, 0.0..1.0, BELOW_ONE)?;
         counts([
             ("optimizer.steps", optimizer.steps),
             ("run.batch_size", run.batch_size),
-            ("run.log_every_steps", run.log_every_steps),
-            ("run.checkpoint_every_steps", run.checkpoint_every_steps),
-            ("run.keep_last", run.keep_last),
         ])?;
+        run.keeping.validate()?;
+        // There are no epochs.
+        count(
+            "run.checkpoint_every_steps",
+            run.keeping.checkpoint_every_steps,
+        )?;
         integer("run.seed", run.seed)
     }
 
@@ -221,6 +217,8 @@ impl DecoderRecipe {
 }
 
 impl Settings for DecoderRecipe {
+    const FILE: &'static str = "decoder.toml";
+
     fn every_key() -> Self {
         Self::default()
     }

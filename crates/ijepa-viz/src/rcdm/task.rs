@@ -148,7 +148,6 @@ impl Task for DecoderTraining<'_> {
     type Learner = Unet;
     type Seen = ();
 
-    const SETTINGS_FILE: &'static str = "decoder.toml";
     const LEARNED: &'static [&'static str] = &["run.batch_size", "run.seed"];
     const BEST_BY: &'static [&'static str] = &[];
 
@@ -164,10 +163,7 @@ impl Task for DecoderTraining<'_> {
             batch_size: run.batch_size as u64,
             pass_size: run.batch_size as u64,
             summation: Summation::Running,
-            log_every_steps: run.log_every_steps as u64,
-            checkpoint_every_steps: run.checkpoint_every_steps as u64,
-            checkpoint_every: Rhythm::minutes(run.checkpoint_every_minutes),
-            keep_last: run.keep_last,
+            keeping: run.keeping,
             // Nothing is measured of a decoder but its loss.
             eval_every_epochs: u64::MAX,
             stop_if_collapsed: false,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use ijepa_data::{Costs, DataError, JPEG_DECODER, Loader, LoaderConfig, Reading};
+use ijepa_data::{Costs, DataError, JPEG_DECODER, Loader, LoaderConfig};
 use serde_json::json;
 
 use super::rates::{Rates, RoundArgs, rates};
@@ -35,8 +35,8 @@ pub(crate) struct Data {
 impl Data {
     pub(super) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let recipe = self.recipe.load()?;
-        let augment = recipe.augment()?;
-        let [height, width] = augment.size;
+        let transform = recipe.transform()?;
+        let [height, width] = recipe.augment()?.size;
         let source = self.data.open_unlabelled(context)?;
         // A set that is smaller than the recipe's batch can still be measured.
         let fitting = recipe.run.batch_size.min(source.len()).max(1);
@@ -44,13 +44,9 @@ impl Data {
         let workers = context.workers();
         let config = LoaderConfig {
             seed: context.seed.unwrap_or(recipe.run.seed),
+            batch_size,
             workers,
-            max_bad_fraction: recipe.data.max_bad_fraction,
-            reading: Reading {
-                decoding: recipe.data.channel_decoding(),
-                ..context.reading()
-            },
-            ..LoaderConfig::new(batch_size, augment)
+            ..recipe.loader(transform, context.reading())
         };
         // Workers begin at once.
         let started = Instant::now();

@@ -32,7 +32,9 @@ impl Masks {
             Some(arch) => {
                 let mut overrides = self.recipe.overrides.clone();
                 overrides.extend(context.run_overrides());
-                args::checked(args::recipe_of(arch)?.with_overrides(&overrides)?)?
+                args::recipe_of(arch)?
+                    .with_overrides(&overrides)?
+                    .checked()?
             }
             None => self.recipe.load_for(context)?,
         };

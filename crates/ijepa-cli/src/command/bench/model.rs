@@ -60,7 +60,11 @@ impl ModelArgs {
         precision: Option<String>,
     ) -> Result<Subject<'a>, CliError> {
         let compute = context.compute()?;
-        let mut overrides = vec![format!("run.batch_size={BATCH_SIZE}")];
+        let mut overrides = Vec::new();
+        if context.batch_size.is_none() {
+            overrides.push(format!("run.batch_size={BATCH_SIZE}"));
+            overrides.push("run.micro_batch=0".to_owned());
+        }
         overrides.extend(precision);
         overrides.extend(context.run_overrides());
         let recipe = match (&self.arch, &self.recipe) {
@@ -73,7 +77,7 @@ impl ModelArgs {
             (None, None) => unreachable!("clap asks for one of the two"),
         };
         overrides.extend(self.overrides.iter().cloned());
-        let recipe = args::checked(recipe.with_overrides(&overrides)?)?;
+        let recipe = recipe.with_overrides(&overrides)?.checked()?;
         Ok(Subject {
             model: recipe.model_config()?,
             arch: recipe.model.arch.clone().unwrap_or("custom".into()),

@@ -5,7 +5,7 @@ use clap::Args;
 use ijepa_masking::{MaskGroup, MaskRng};
 use ijepa_model::{GroupSeed, MaskTensors};
 use ijepa_train::{
-    AdamWConfig, GroupBatch, Learner, Recipe, StepSettings,
+    GroupBatch, Learner, Recipe, StepSettings,
     flops::{self, StepTokens},
     recipe::{ObjectiveKind, RecipeError},
 };
@@ -24,15 +24,6 @@ pub(crate) struct Step {
     #[command(flatten)]
     model: ModelArgs,
 }
-
-/// Values of a step in the middle of a run.
-const SETTINGS: StepSettings = StepSettings {
-    lr: 1e-4,
-    weight_decay: 0.04,
-    ema: 0.996,
-    clip_grad: 0.0,
-    groups_per_pass: 1,
-};
 
 impl Step {
     pub(super) fn run(&self, context: &Context) -> Result<Report, CliError> {
@@ -53,10 +44,18 @@ impl Step {
             recipe.initialization(),
             recipe.compute(),
             recipe.objective_config(),
-            AdamWConfig::default(),
+            recipe.optimizer.adam,
             &compute.device,
         );
         let group_size = recipe.mask_group_size();
+        // Rates of a step in the middle of a run.
+        let settings = StepSettings {
+            lr: 1e-4,
+            weight_decay: 0.04,
+            ema: 0.996,
+            clip_grad: recipe.optimizer.clip_grad,
+            groups_per_pass: recipe.groups_per_pass(),
+        };
         let [height, width] = model.encoder.image_size;
         let device = compute.device.clone().autodiff();
         let images = Tensor::<4>::random(
@@ -86,7 +85,7 @@ impl Step {
                     seed: Some(seed),
                 }
             });
-            let output = learner.step(groups, SETTINGS);
+            let output = learner.step(groups, settings);
             // Reading the loss waits for the step.
             std::hint::black_box(output.loss.into_data());
             flop * group_size as f64 / *batch_size as f64

@@ -35,7 +35,7 @@ impl Index {
                     (None, _) => "which are changing, so that no index is kept\n".to_owned(),
                 };
                 json.push(json!({
-                    "data": spec, "images": images, "folders": folders, "index": path,
+                    "data": spec, "images": images, "folders": folders, "index": path.as_ref().map(|path| path.to_string_lossy()),
                 }));
             }
         }

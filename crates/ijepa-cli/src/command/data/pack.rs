@@ -105,6 +105,7 @@ impl Pack {
             report::bytes(packed.bytes)
         );
         text += &skipped_text(&packed.skipped);
+        let shards = packed.shards.iter().map(|path| path.to_string_lossy());
         Ok(Report {
             text,
             json: json!({
@@ -113,7 +114,7 @@ impl Pack {
                 "out": self.out.to_string_lossy(),
                 "images": packed.images,
                 "bytes": packed.bytes,
-                "shards": packed.shards,
+                "shards": shards.collect::<Vec<_>>(),
                 "classes": source.classes(),
                 "skipped": skipped_json(&packed.skipped),
             }),

@@ -82,10 +82,10 @@ impl Predictor {
             .as_deref()
             .map(args::open_pictures)
             .transpose()?;
-        let own = Wanted::of(&checkpoint)?;
-        let asked = self.normalize;
-        let statistics = Normalize::choose(asked, checkpoint.normalization, own.decoding.channels)?;
-        let extraction = self.shown.extraction(statistics, own, context)?;
+        let (asked, own) = (self.normalize, checkpoint.normalization);
+        let statistics = Normalize::choose(asked, own, checkpoint.encoder_config.in_chans)?;
+        let wanted = Wanted::of(&checkpoint, statistics)?;
+        let extraction = self.shown.extraction(wanted, context)?;
         let picked = self
             .shown
             .pick(networks.target.config(), &extraction, context)?;

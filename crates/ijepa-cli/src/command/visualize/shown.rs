@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ijepa_data::Preprocess;
 use ijepa_eval::{ExtractConfig, Picked, evenly_spread, pick_images};
 use ijepa_masking::RgbPicture;
-use ijepa_model::{Normalization, Pooling, VisionTransformerConfig};
+use ijepa_model::{Pooling, VisionTransformerConfig};
 use serde_json::{Value, json};
 
 use crate::{
@@ -55,7 +54,7 @@ impl ShownArgs {
         frozen: &LoadedEncoder,
         context: &Context,
     ) -> Result<(Picked, Extraction), CliError> {
-        let extraction = self.extraction(frozen.normalization, frozen.wanted, context)?;
+        let extraction = self.extraction(frozen.wanted, context)?;
         let picked = self.pick(frozen.encoder.config(), &extraction, context)?;
         let encoder = format!("{} encoder", frozen.choice.name());
         announce(&encoder, &extraction, context)?;
@@ -87,10 +86,9 @@ impl ShownArgs {
         Ok(picked.map_err(ijepa_eval::Error::from)?)
     }
 
-    /// How images reach an encoder whose weights want them normalised, and maybe resized, so.
+    /// How images reach an encoder whose weights want them so.
     pub(super) fn extraction(
         &self,
-        normalization: Normalization,
         own: Wanted,
         context: &Context,
     ) -> Result<Extraction, CliError> {
@@ -103,9 +101,7 @@ impl ShownArgs {
             picture: self.bands.or(own.picture),
             ..own
         };
-        let resizing = self.read.choose(own, Preprocess::Eval);
-        let read = &self.read;
-        Ok(read.extraction(Pooling::Mean, normalization, resizing, context))
+        Ok(self.read.extraction(Pooling::Mean, own, None, context))
     }
 
     /// Writes the picture and completes the report about it.

@@ -1,5 +1,6 @@
 //! One Parquet file: its columns, labels and encoded images.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,31 +40,35 @@ pub(super) struct Shard {
     label: Option<LabelColumn>,
 }
 
-/// The encoded images of one row group, end to end.
+/// The encoded images of one row group, in the pages that hold them: rows that name one image of a
+/// dictionary share it.
 #[derive(Debug, Default)]
 pub(super) struct Encoded {
-    bytes: Vec<u8>,
-    /// Where each image ends; `None` for a row without an image.
-    ends: Vec<(usize, bool)>,
+    /// `None` for a row without an image.
+    rows: Vec<Option<ByteArray>>,
+    /// Bytes of different images, which are told apart by their addresses.
+    bytes: usize,
+    seen: HashSet<usize>,
 }
 
 impl Encoded {
     /// Bytes held in memory.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes.len() + size_of_val(self.ends.as_slice())
+        self.bytes + size_of_val(self.rows.as_slice())
     }
 
     /// The encoded image of a row, if it has one.
     pub(super) fn image(&self, row: usize) -> Option<&[u8]> {
-        let start = if row == 0 { 0 } else { self.ends[row - 1].0 };
-        let (end, present) = self.ends[row];
-        present.then(|| &self.bytes[start..end])
+        self.rows[row].as_ref().map(ByteArray::data)
     }
 
     fn push(&mut self, image: Option<&ByteArray>) {
-        self.bytes
-            .extend_from_slice(image.map_or(&[], ByteArray::data));
-        self.ends.push((self.bytes.len(), image.is_some()));
+        if let Some(image) = image
+            && self.seen.insert(image.data().as_ptr().addr())
+        {
+            self.bytes += image.len();
+        }
+        self.rows.push(image.cloned());
     }
 }
 
@@ -155,10 +160,10 @@ impl Shard {
     pub(super) fn image_bytes(&self, group: usize) -> usize {
         let group = self.metadata.row_group(group);
         let bytes = group.column(self.image).uncompressed_size();
-        let ends = group
+        let rows = group
             .num_rows()
-            .saturating_mul(size_of::<(usize, bool)>() as i64);
-        usize::try_from(bytes.saturating_add(ends)).unwrap_or_default()
+            .saturating_mul(size_of::<Option<ByteArray>>() as i64);
+        usize::try_from(bytes.saturating_add(rows)).unwrap_or_default()
     }
 
     /// Class names from the Hugging Face metadata; empty if there are none.
@@ -377,5 +382,22 @@ fn parquet_error(path: &Path, cause: ParquetError) -> DataError {
     DataError::Parquet {
         path: path.to_owned(),
         source: Box::new(cause),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_share_the_images_of_a_dictionary() {
+        let image = ByteArray::from(vec![7; 1000]);
+        let mut encoded = Encoded::default();
+        encoded.push(None);
+        (0..500).for_each(|_| encoded.push(Some(&image)));
+        assert_eq!(encoded.image(0), None);
+        assert_eq!(encoded.image(500), Some(image.data()));
+        let rows = encoded.bytes() - 1000;
+        assert!(rows < 501 * 100, "{rows} bytes of rows");
     }
 }

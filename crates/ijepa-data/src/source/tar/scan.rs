@@ -1,13 +1,13 @@
 //! One pass over the headers of a tar file, which finds its samples.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::path::Path;
 
 use serde_json::Value;
 use tar::{Archive, Entry, EntryType};
 
 use super::index::{About, Index, Member};
-use crate::decode::guard;
+use crate::decode::{guard, unread_kind};
 use crate::error::DataError;
 use crate::source::folder::{is_array, is_image};
 use crate::source::labels::Labels;
@@ -19,7 +19,8 @@ const MOST_LABEL_BYTES: u64 = 16 << 20;
 /// Unit of a tar file: a header, and what members and the end are filled up to.
 const BLOCK: u64 = 512;
 const BELOW: &str = "a class below 4294967295";
-const EXPECTED_CLASS: &str = "an integer or a name, as before it";
+const EXPECTED_NUMBER: &str = "an integer, as before it";
+const EXPECTED_NAME: &str = "a name, as before it";
 const EXPECTED_FIELD: &str = "a JSON object whose field is an integer, a string or a boolean";
 
 /// A label as it is written.
@@ -96,6 +97,19 @@ pub(super) fn scan(
     Ok(Index::new(&samples.members, &labels, about))
 }
 
+/// What a file is that does not begin like a tar file.
+fn other_kind(scanner: &Scanner<'_>) -> String {
+    let mut head = Vec::new();
+    let mut first = scanner;
+    // What cannot be read has no kind that is known.
+    let _ = first.rewind();
+    let _ = first.take(BLOCK).read_to_end(&mut head);
+    match unread_kind(&head) {
+        Some(kind) => format!("it is {kind}; shards are plain tar files"),
+        None => "it does not begin like a tar file".to_owned(),
+    }
+}
+
 /// Adds all members of a shard, up to the place where it stops early; says why it does.
 fn walk(
     samples: &mut Samples,
@@ -109,6 +123,7 @@ fn walk(
     for entry in archive.entries_with_seek().map_err(broken)? {
         let mut entry = match entry {
             Ok(entry) => entry,
+            Err(_) if end == 0 => return Err(broken(io::Error::other(other_kind(scanner)))),
             Err(cause) => return Ok(Some(one_line(&cause))),
         };
         // The length of such a member is not that of its bytes.
@@ -199,8 +214,11 @@ impl Samples<'_> {
         if let Some(is_number) = is_number
             && *self.are_numbers.get_or_insert(is_number) != is_number
         {
-            let found = if is_number { "an integer" } else { "a name" };
-            return Err(self.bad_label(&image.name, found.to_owned(), EXPECTED_CLASS));
+            let (found, expected) = match is_number {
+                true => ("an integer", EXPECTED_NAME),
+                false => ("a name", EXPECTED_NUMBER),
+            };
+            return Err(self.bad_label(&image.name, found.to_owned(), expected));
         }
         match label {
             None => self.labels.push_number(None),
@@ -280,7 +298,7 @@ fn tar_error(path: &Path, cause: io::Error) -> DataError {
 }
 
 fn one_line(cause: &io::Error) -> String {
-    cause.to_string().replace('\n', " ")
+    cause.to_string().replace(char::is_control, " ")
 }
 
 #[cfg(test)]

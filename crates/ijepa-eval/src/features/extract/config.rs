@@ -97,6 +97,31 @@ impl ExtractConfig {
         config
     }
 
+    /// For a run of `own`, a change of `recipe`: what is as `recipe` says becomes as `own` says.
+    pub(crate) fn for_variant(self, recipe: &Recipe, own: &Recipe) -> Self {
+        fn changed<T: PartialEq>(now: T, [from, to]: [T; 2]) -> T {
+            if now == from { to } else { now }
+        }
+        let recipes = [recipe, own].map(|it| &it.data);
+        let decodings = recipes.map(|data| data.channel_decoding());
+        let now = self.reading.decoding;
+        let decoding = Decoding {
+            decode: changed(now.decode, decodings.map(|it| it.decode)),
+            orientation: changed(now.orientation, decodings.map(|it| it.orientation)),
+            sixteen_bit: changed(now.sixteen_bit, decodings.map(|it| it.sixteen_bit)),
+            channels: changed(now.channels, decodings.map(|it| it.channels)),
+        };
+        let statistics = recipes.map(|data| data.normalization());
+        Self {
+            normalization: changed(self.normalization, statistics),
+            reading: Reading {
+                decoding,
+                ..self.reading
+            },
+            ..self
+        }
+    }
+
     /// Checks that images get the `expected` channels that an encoder takes.
     pub(crate) fn check_channels(&self, expected: usize) -> Result<(), ExtractError> {
         let found = self.reading.decoding.channels;
@@ -148,5 +173,33 @@ impl ExtractConfig {
             Pooling::Mean | Pooling::Concat4 => self.pooling.layers() * encoder.embed_dim(),
             Pooling::Tokens | Pooling::Map => encoder.grid().num_patches() * encoder.embed_dim(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ijepa_data::{Orientation, SixteenBit};
+
+    use super::*;
+
+    #[test]
+    fn variants_are_measured_as_they_are_trained_unless_told_otherwise() {
+        let recipe = Recipe::default();
+        let own = recipe.with_overrides(&["data.mean=[0.1,0.2,0.3]", "data.orientation=exif"]);
+        let own = own.unwrap();
+        let mut asked = ExtractConfig::of_recipe(&recipe);
+        asked.reading.decoding.sixteen_bit = SixteenBit::Scale;
+        let found = asked.for_variant(&recipe, &own);
+        assert_eq!(found.normalization, own.data.normalization());
+        let decoding = found.reading.decoding;
+        assert_eq!(decoding.orientation, Orientation::Exif);
+        assert_eq!(decoding.sixteen_bit, SixteenBit::Scale);
+
+        let half = ExtractConfig {
+            normalization: Normalization::HALF,
+            ..asked
+        };
+        let found = half.for_variant(&recipe, &own);
+        assert_eq!(found.normalization, Normalization::HALF);
     }
 }

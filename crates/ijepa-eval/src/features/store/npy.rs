@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ijepa_model::files::NewFile;
+use ijepa_model::files::{NewFile, read_file};
 
 use super::{
     About, FeatureFile, RowShape, Rows, Table,
@@ -20,6 +20,8 @@ const ALIGNMENT: usize = 64;
 
 pub(super) struct Npy {
     file: NewFile,
+    /// As it was given: what is beside it has names like it, whatever a link names.
+    path: PathBuf,
     shape: RowShape,
     labels: Vec<i64>,
     about: About,
@@ -39,6 +41,7 @@ impl Npy {
         file.seek(SeekFrom::Start(reserved as u64))?;
         Ok(Self {
             file,
+            path: path.to_owned(),
             shape,
             labels: Vec::new(),
             about,
@@ -62,10 +65,12 @@ impl FeatureFile for Npy {
         let about = serde_json::to_vec(&self.about)?;
         let mut side_files = Vec::new();
         for (ending, bytes) in [(LABELS, labels), (ABOUT, about)] {
-            let mut file = NewFile::create(&beside(self.file.path(), ending))?;
+            let mut file = NewFile::create(&beside(&self.path, ending))?;
             file.write_all(&bytes)?;
+            file.sync()?;
             side_files.push(file);
         }
+        self.file.sync()?;
         // An older array never stands beside labels that are not its own.
         if let Ok(old) = fs::canonicalize(self.file.path())
             && old.is_file()
@@ -115,11 +120,11 @@ pub(super) fn read(path: &Path) -> Result<(Table, About), String> {
     let (shape, data) = array(path, "<f4", size_of::<f32>())?;
     let (_, labels) = array(&beside(path, LABELS), "<i8", size_of::<i64>())?;
     let about = beside(path, ABOUT);
-    let about = match fs::read(&about) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
+    let bytes = read_file(&about).map_err(|error| format!("{error}: {}", error.source))?;
+    let about = match bytes {
+        Some(bytes) => serde_json::from_slice(&bytes)
             .map_err(|why| format!("`{}` is damaged: {why}", about.display()))?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => About::default(),
-        Err(error) => return Err(format!("cannot read `{}`: {error}", about.display())),
+        None => About::default(),
     };
     let table = Table {
         shape,

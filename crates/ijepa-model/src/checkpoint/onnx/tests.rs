@@ -19,15 +19,9 @@ use crate::{
 
 fn config() -> VisionTransformerConfig {
     VisionTransformerConfig {
-        image_size: [24, 32],
-        patch_size: 8,
-        in_chans: 3,
-        embed_dim: 12,
-        depth: 2,
-        num_heads: 3,
         mlp_ratio: 2.0,
-        drop_path: 0.0,
         layer_norm_eps: 1e-5,
+        ..VisionTransformerConfig::new([24, 32], 8, 12, 2, 3)
     }
 }
 

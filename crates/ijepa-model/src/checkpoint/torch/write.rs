@@ -1,6 +1,6 @@
 //! Writing checkpoints that torch loads.
 
-use std::io::Write;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use zip::write::{SimpleFileOptions, ZipWriter};
@@ -70,7 +70,63 @@ fn write_entries<B: AsRef<[u8]>>(
     pickle: &Pickle,
     mut bytes_of: impl FnMut(usize) -> Result<B, TensorBytesError>,
 ) -> Result<(), TorchErrorKind> {
-    let mut writer = ZipWriter::new(file);
+    let mut latch = Latch { file, failed: None };
+    let mut writer = ZipWriter::new(&mut latch);
+    let written = write_parts(&mut writer, stem, pickle, &mut bytes_of);
+    let finished = writer.finish().map(|_| ()).map_err(zip_error);
+    match latch.failed {
+        Some(source) => Err(TorchErrorKind::Write { source }),
+        None => written.and(finished),
+    }
+}
+
+/// A file that keeps its first error, after which nothing is written any more: the library behind
+/// it prints errors that it meets at its end.
+struct Latch<'a> {
+    file: &'a mut NewFile,
+    failed: Option<io::Error>,
+}
+
+impl Latch<'_> {
+    fn kept<T>(&mut self, result: io::Result<T>, instead: T) -> io::Result<T> {
+        result.or_else(|error| {
+            self.failed.get_or_insert(error);
+            Ok(instead)
+        })
+    }
+}
+
+impl Write for Latch<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.failed {
+            Some(_) => Ok(bytes.len()),
+            None => {
+                let written = self.file.write(bytes);
+                self.kept(written, bytes.len())
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.file.flush();
+        self.kept(flushed, ())
+    }
+}
+
+impl Seek for Latch<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let sought = self.file.seek(to);
+        self.kept(sought, 0)
+    }
+}
+
+/// Writes all entries.
+fn write_parts<B: AsRef<[u8]>>(
+    writer: &mut ZipWriter<&mut Latch<'_>>,
+    stem: &str,
+    pickle: &Pickle,
+    bytes_of: &mut impl FnMut(usize) -> Result<B, TensorBytesError>,
+) -> Result<(), TorchErrorKind> {
     let mut entry = |name: &str, bytes: &[u8]| -> Result<(), ZipError> {
         let options = SimpleFileOptions::DEFAULT
             .compression_method(CompressionMethod::Stored)
@@ -98,9 +154,7 @@ fn write_entries<B: AsRef<[u8]>>(
         }
         entry(&format!("data/{index}"), bytes.as_ref()).map_err(zip_error)?;
     }
-    entry("version", VERSION).map_err(zip_error)?;
-    writer.finish().map_err(zip_error)?;
-    Ok(())
+    entry("version", VERSION).map_err(zip_error)
 }
 
 /// The folder name inside the zip file: the file name up to its last dot, as torch has it.

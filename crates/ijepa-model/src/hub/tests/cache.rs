@@ -33,6 +33,43 @@ fn what_others_have_in_the_cache_is_found_or_completed() {
 }
 
 #[test]
+fn what_belongs_to_weights_of_others_in_the_cache_is_asked_for_once() {
+    let case = Case::new(&[
+        ("config.json", b"{}"),
+        ("model.safetensors", &large()),
+        ("preprocessor_config.json", b"{}"),
+    ]);
+    let root = case.hub.cache.join("models--org--vit");
+    let snapshot = root.join("snapshots").join(COMMIT);
+    fs::create_dir_all(root.join("refs")).unwrap();
+    fs::create_dir_all(&snapshot).unwrap();
+    fs::write(root.join("refs/main"), COMMIT).unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        fs::write(snapshot.join(file), "of others").unwrap();
+    }
+    let name = "hf:org/vit".parse().unwrap();
+    for hub in [
+        Hub {
+            offline: true,
+            ..case.hub.clone()
+        },
+        Hub {
+            endpoint: "http://127.0.0.1:1".to_owned(),
+            ..case.hub.clone()
+        },
+    ] {
+        assert_eq!(hub.fetch(&name, |_| {}).unwrap(), snapshot);
+    }
+    let statistics = snapshot.join("preprocessor_config.json");
+    assert!(!statistics.exists());
+    case.fetch("hf:org/vit").unwrap();
+    assert_eq!(fs::read(&statistics).unwrap(), b"{}");
+    case.server.take_requests();
+    case.fetch("hf:org/vit").unwrap();
+    assert!(case.server.take_requests().is_empty());
+}
+
+#[test]
 fn without_a_network_only_the_cache_is_there() {
     let case = Case::new(&[]);
     let offline = Hub {
@@ -69,15 +106,10 @@ fn a_branch_that_moves_is_followed_when_asked_to() {
     let reference = case.hub.cache.join("models--org--vit/refs/main");
     case.fetch("hf:org/vit").unwrap();
     let old = "f".repeat(40);
-    fs::rename(
-        case.hub
-            .cache
-            .join(format!("models--org--vit/snapshots/{COMMIT}")),
-        case.hub
-            .cache
-            .join(format!("models--org--vit/snapshots/{old}")),
-    )
-    .unwrap();
+    for of_commits in ["snapshots", ".no_exist"] {
+        let commits = case.hub.cache.join("models--org--vit").join(of_commits);
+        fs::rename(commits.join(COMMIT), commits.join(&old)).unwrap();
+    }
     fs::write(&reference, &old).unwrap();
     case.server.take_requests();
     assert!(case.fetch("hf:org/vit").unwrap().ends_with(&old));

@@ -3,12 +3,16 @@
 use ijepa_data::Decoding;
 use serde::{Deserialize, Serialize};
 
-use crate::recipe::{DecaySchedule, Kernels, OnCollapse, OnNan, Precision, Reduce};
+use super::Keeping;
+use crate::{
+    adamw::AdamWConfig,
+    recipe::{DecaySchedule, Kernels, OnCollapse, OnNan, Precision, Reduce},
+};
 
 /// Crops and augmentations: `[data]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Data {
+pub struct DataSettings {
     /// Fraction of the image area in a random resized crop, `[min, max]`.
     pub crop_scale: [f64; 2],
     /// Whether images are mirrored left to right with probability 0.5.
@@ -33,7 +37,7 @@ pub struct Data {
     pub max_bad_fraction: f64,
 }
 
-impl Default for Data {
+impl Default for DataSettings {
     fn default() -> Self {
         Self {
             crop_scale: [0.3, 1.0],
@@ -50,7 +54,7 @@ impl Default for Data {
     }
 }
 
-impl Data {
+impl DataSettings {
     /// How files become pixels of these channels.
     pub fn channel_decoding(&self) -> Decoding {
         Decoding {
@@ -62,8 +66,8 @@ impl Data {
 
 /// AdamW and its schedules: `[optimizer]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Optimizer {
+#[serde(default)]
+pub struct OptimizerSettings {
     /// Peak learning rate, reached at the end of the warm-up.
     pub lr: f64,
     /// Whether `lr`, `start_lr` and `final_lr` are for 256 images: they are then multiplied by
@@ -87,15 +91,14 @@ pub struct Optimizer {
     pub final_weight_decay: f64,
     /// Course of the weight decay between both.
     pub weight_decay_schedule: DecaySchedule,
-    /// Decay rates of the first and second moment, each in `[0, 1)`.
-    pub betas: [f64; 2],
-    /// Added to the root of the second moment.
-    pub eps: f64,
+    /// Constants of AdamW.
+    #[serde(flatten)]
+    pub adam: AdamWConfig,
     /// Largest global gradient norm; 0 does not clip.
     pub clip_grad: f64,
 }
 
-impl Default for Optimizer {
+impl Default for OptimizerSettings {
     fn default() -> Self {
         Self {
             lr: 1e-3,
@@ -109,8 +112,7 @@ impl Default for Optimizer {
             weight_decay: 0.04,
             final_weight_decay: 0.4,
             weight_decay_schedule: DecaySchedule::Cosine,
-            betas: [0.9, 0.999],
-            eps: 1e-8,
+            adam: AdamWConfig::default(),
             clip_grad: 0.0,
         }
     }
@@ -119,14 +121,14 @@ impl Default for Optimizer {
 /// Moving average that forms the target encoder: `[ema]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Ema {
+pub struct EmaSettings {
     /// Momentum of the first step, in `[0, 1]`.
     pub start: f64,
     /// Momentum that the linear ramp ends at, in `[0, 1]`.
     pub end: f64,
 }
 
-impl Default for Ema {
+impl Default for EmaSettings {
     fn default() -> Self {
         Self {
             start: 0.996,
@@ -137,8 +139,8 @@ impl Default for Ema {
 
 /// Batches, precision, logging and checkpoints: `[run]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Run {
+#[serde(default)]
+pub struct RunSettings {
     /// Images of an optimizer step over all devices and accumulation steps.
     pub batch_size: usize,
     /// Images between two backward passes, whole mask groups, each with a forward pass of its
@@ -154,14 +156,9 @@ pub struct Run {
     pub activation_checkpointing: bool,
     /// Seed of everything random in a run, at most `i64::MAX`.
     pub seed: u64,
-    /// Optimizer steps between two log lines.
-    pub log_every_steps: usize,
-    /// Optimizer steps between two checkpoints; 0 writes one at the end of each epoch.
-    pub checkpoint_every_steps: usize,
-    /// Minutes after which there is a checkpoint more; 0 is never.
-    pub checkpoint_every_minutes: f64,
-    /// Newest checkpoints that are kept.
-    pub keep_last: usize,
+    /// Rows of `metrics.csv` and checkpoints.
+    #[serde(flatten)]
+    pub keeping: Keeping,
     /// Epochs between two evaluations, where evaluation data is given.
     pub eval_every_epochs: usize,
     /// Order in which gradients are added up.
@@ -174,7 +171,7 @@ pub struct Run {
     pub on_nan: OnNan,
 }
 
-impl Default for Run {
+impl Default for RunSettings {
     fn default() -> Self {
         Self {
             batch_size: 2048,
@@ -183,10 +180,7 @@ impl Default for Run {
             kernels: Kernels::Fused,
             activation_checkpointing: false,
             seed: 0,
-            log_every_steps: 10,
-            checkpoint_every_steps: 0,
-            checkpoint_every_minutes: 0.0,
-            keep_last: 2,
+            keeping: Keeping::default(),
             eval_every_epochs: 1,
             reduce: Reduce::Auto,
             shard_optimizer: false,

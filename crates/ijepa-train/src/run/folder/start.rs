@@ -13,7 +13,7 @@ use ijepa_model::{
 use super::{BEST, CHECKPOINTS, Folder, LATEST};
 use crate::{
     error::TrainError,
-    run::{options::Resume, tables},
+    run::{files::METRICS, options::Resume, tables},
 };
 
 impl Folder {
@@ -30,11 +30,12 @@ impl Folder {
             0 => self.checkpoint_to_start_from(resume)?,
             _ => None,
         };
-        let own = own.map(|path| path.to_string_lossy().into_owned());
-        let said = serde_json::to_vec(&own).expect("it is a text");
-        let decided: Option<String> =
+        let said = own.as_ref().map(|path| path.to_string_lossy());
+        let said = serde_json::to_vec(&said).expect("it is a text");
+        let decided: Option<PathBuf> =
             serde_json::from_slice(&self.ranks.gather(&said)[0]).expect("rank 0 wrote it");
-        Ok(decided.map(PathBuf::from))
+        // Not every path is a text.
+        Ok(own.or(decided))
     }
 
     fn checkpoint_to_start_from(&self, resume: &Resume) -> Result<Option<PathBuf>, TrainError> {
@@ -57,7 +58,7 @@ impl Folder {
 
     /// Whether it holds a run already.
     fn is_used(&self) -> Result<bool, TrainError> {
-        let logged = self.path.join(tables::METRICS).exists();
+        let logged = self.path.join(METRICS).exists();
         Ok(logged || self.link(LATEST).is_dir() || !self.steps()?.is_empty())
     }
 

@@ -16,6 +16,7 @@ use crate::{
         agreement::check_alike,
         clock::Clock,
         differences::{Differences, LoaderState, changed, described},
+        files::ENVIRONMENT,
         folder::Folder,
         losses::Losses,
         observer::{Observer, Resumption},
@@ -102,10 +103,10 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
         let loader = task.loader(next_batch, rhythm.places(&passes), options)?;
         let data = Fingerprint::of(loader.source());
         Self::agree(&task, ranks.as_ref(), &data, step)?;
-        let span = Span::begin(options, rhythm.total_steps, rhythm.checkpoint_every, step);
+        let span = Span::begin(options, rhythm.total_steps, rhythm.keeping.every(), step);
         let goes_on = span.decide(step) == Next::Step;
         // What was trained stays written down as it was.
-        if goes_on || !folder.path().join(T::SETTINGS_FILE).exists() {
+        if goes_on || !folder.path().join(T::Settings::FILE).exists() {
             Self::describe(&task, folder, described(&options.environment, &data))?;
         }
         let differences = Differences {
@@ -123,7 +124,7 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
         let beginning = Beginning {
             from: from.map(|_| step),
             goes_on,
-            log_every: rhythm.log_every_steps,
+            log_every: rhythm.keeping.log_every_steps as u64,
         };
         let mut tables = match rank {
             0 => Some(Self::open_tables(folder, beginning, &warnings, observers)?),
@@ -199,8 +200,8 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
 
     /// Writes down what is trained, and how.
     fn describe(task: &T, folder: &Folder, environment: Value) -> Result<(), TrainError> {
-        folder.write(T::SETTINGS_FILE, &task.settings().to_toml())?;
-        folder.write("environment.json", &format!("{environment:#}\n"))
+        folder.write(T::Settings::FILE, &task.settings().to_toml())?;
+        folder.write(ENVIRONMENT, &format!("{environment:#}\n"))
     }
 
     /// The tables of a run, with what is to be known of it from here on.
@@ -221,10 +222,10 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
         // A best checkpoint stays that until there is one to compare it with.
         folder.keep_also(tables.best_of_others(T::BEST_BY));
         let best = tables.best(T::BEST_BY);
-        if best.is_some() || !tables.has_other_scores() {
-            folder.point_best(best)?;
-        }
         if beginning.goes_on {
+            if best.is_some() || !tables.has_other_scores() {
+                folder.point_best(best)?;
+            }
             folder.go_on_from(step)?;
         }
         Ok(tables)

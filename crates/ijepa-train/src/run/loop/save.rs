@@ -30,7 +30,7 @@ impl<T: Task> Run<'_, '_, '_, T> {
 
     pub(super) fn save_if_due(&mut self) -> Result<(), TrainError> {
         self.writer.check()?;
-        let every = self.rhythm.checkpoint_every_steps;
+        let every = self.rhythm.keeping.every_steps(self.rhythm.steps_per_epoch);
         let due = self.step > 0 && self.step.is_multiple_of(every);
         if due || self.step == self.rhythm.total_steps {
             self.save()?;
@@ -84,7 +84,7 @@ impl<T: Task> Run<'_, '_, '_, T> {
         }
         let snapshot = self.task.snapshot(state)?;
         self.folder.ensure_room(self.step, snapshot.bytes())?;
-        let (folder, step, keep_last) = (self.folder, self.step, self.rhythm.keep_last);
+        let (folder, step, keep_last) = (self.folder, self.step, self.rhythm.keeping.keep_last);
         self.writer.start(move |pace| {
             folder.save(step, keep_last, |folder| {
                 snapshot.write_paced(folder, |bytes| pace.wait(bytes))
@@ -160,7 +160,8 @@ impl<T: Task> Run<'_, '_, '_, T> {
         if tables.best(T::BEST_BY) == Some(self.step) {
             self.save()?;
             self.writer.finish()?;
-            self.folder.mark_best(self.step, self.rhythm.keep_last)?;
+            self.folder
+                .mark_best(self.step, self.rhythm.keeping.keep_last)?;
         }
         Ok(())
     }

@@ -54,7 +54,7 @@ impl<T: Task> Run<'_, '_, '_, T> {
         }
         self.losses.push(losses.mean());
         self.seen = Some((seen, grad_norm));
-        if (self.step - 1).is_multiple_of(self.rhythm.log_every_steps) {
+        if (self.step - 1).is_multiple_of(self.rhythm.keeping.log_every_steps as u64) {
             self.log()?;
         }
         Ok(())

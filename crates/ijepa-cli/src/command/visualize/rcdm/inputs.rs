@@ -55,7 +55,7 @@ impl InputArgs {
             only_colors(loaded.encoder.config())?;
             return Ok(Conditioner::Encoder {
                 encoder: Box::new(loaded.encoder),
-                normalization: loaded.normalization,
+                normalization: loaded.wanted.normalization,
             });
         }
         let other = |choice| choice != EncoderChoice::Context;

@@ -77,7 +77,7 @@ impl Train {
         ));
         let options = self.run.options(context, compute.environment([]))?;
         let observers: &mut [&mut dyn Observer<Unet>] = &mut [&mut progress];
-        let (summary, _) = train_decoder(
+        let trained = train_decoder(
             &recipe,
             &conditioner,
             source,
@@ -85,8 +85,9 @@ impl Train {
             &compute.device,
             &options,
             observers,
-        )?;
+        );
         drop(progress);
+        let (summary, _) = trained.map_err(|error| self.run.advised(error, &folder, context))?;
         let json = json!({
             "parameters": parameters,
             "condition": recipe.decoder.condition,

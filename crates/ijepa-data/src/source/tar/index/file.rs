@@ -46,7 +46,8 @@ impl Places {
     pub(super) fn of(shard: &Path, folder: Option<&Path>) -> Self {
         let name = shard.file_name().unwrap_or_default().to_string_lossy();
         let beside = shard.parent().filter(|_| !is_url(shard));
-        let beside = beside.map(|folder| (folder.to_owned(), format!(".{name}.")));
+        // A bare name has a folder, too.
+        let beside = beside.map(|folder| (Path::new(".").join(folder), format!(".{name}.")));
         let whole = fs::canonicalize(shard).unwrap_or_else(|_| shard.to_owned());
         let path = hash(whole.as_os_str().as_encoded_bytes());
         let apart = folder.map(|folder| (folder.to_owned(), format!("{name}.{path}.")));
