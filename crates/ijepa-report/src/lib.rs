@@ -6,6 +6,7 @@
 //! given to [`Report::set_patches`].
 
 mod chart;
+mod costs;
 mod error;
 mod figures;
 mod markup;

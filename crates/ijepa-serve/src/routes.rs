@@ -8,7 +8,10 @@ use axum::{
     extract::{
         DefaultBodyLimit, FromRequest, Multipart, Request, State, multipart::MultipartError,
     },
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        StatusCode,
+        header::{CONTENT_LENGTH, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -132,6 +135,12 @@ impl Service {
 
     /// The images of a request.
     async fn images(&self, request: Request) -> Result<Vec<Upload>, Refusal> {
+        // What is said to be too long is not waited for.
+        let length = request.headers().get(CONTENT_LENGTH);
+        let length = length.and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
+        if length.is_some_and(|length| length > self.config.max_bytes as u64) {
+            return Err(Refusal::Bytes(self.config.max_bytes));
+        }
         let form = request.headers().get(CONTENT_TYPE);
         let kind = form.map_or(&b""[..], |kind| kind.as_bytes());
         let form = (kind.get(..FORM.len())).is_some_and(|kind| kind.eq_ignore_ascii_case(FORM));

@@ -260,6 +260,17 @@ mod serve {
     }
 
     #[test]
+    fn what_says_that_it_is_too_long_is_refused_before_it_comes() {
+        let running = Running::start(first_pixel(), ServeConfig::default());
+        let mut stream = TcpStream::connect(running.address).unwrap();
+        let head = "POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 413");
+    }
+
+    #[test]
     fn what_has_not_arrived_at_the_last_call_does_not_hold_the_service() {
         let config = ServeConfig {
             // Longer than anybody would wait for this test.

@@ -20,13 +20,19 @@ pub(crate) enum Recipes {
     Diff(Diff),
 }
 
-/// Print a recipe as TOML; a file comes back with every key explicit
+/// Print a recipe as TOML; a file or a changed preset comes with every key explicit
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  ijepa recipes show in1k_vith14_ep300 > mine.toml")]
+#[command(
+    after_help = "Examples:\n  ijepa recipes show in1k_vith14_ep300 > mine.toml\n  \
+                  ijepa recipes show scenes_vit_nano --set optimizer.lr=5e-4 > mine.toml"
+)]
 pub(crate) struct Show {
     /// Name of a preset or path of a .toml file
     #[arg(value_name = "NAME|FILE")]
     recipe: String,
+    /// Changes of single keys
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", num_args = 1..)]
+    overrides: Vec<String>,
 }
 
 /// List the keys in which two recipes differ
@@ -43,7 +49,7 @@ impl Recipes {
     pub(crate) fn run(&self, _: &Context) -> Result<Report, CliError> {
         match self {
             Self::List => Ok(list()),
-            Self::Show(Show { recipe }) => Ok(show(recipe)?),
+            Self::Show(Show { recipe, overrides }) => Ok(show(recipe, overrides)?),
             Self::Diff(Diff { a, b }) => Ok(compare(a, b)?),
         }
     }
@@ -74,11 +80,12 @@ fn summary(name: &str) -> &'static str {
     sentence.trim_end_matches('.')
 }
 
-fn show(name: &str) -> Result<Report, RecipeError> {
-    let recipe = Recipe::load(name)?;
+fn show(name: &str, overrides: &[String]) -> Result<Report, RecipeError> {
+    let recipe = Recipe::load(name)?.with_overrides(overrides)?;
     recipe.validate()?;
     // Presets have comments that say where their values come from.
-    let text = preset_text(name).map_or_else(|| recipe.to_toml(), str::to_owned);
+    let preset = preset_text(name).filter(|_| overrides.is_empty());
+    let text = preset.map_or_else(|| recipe.to_toml(), str::to_owned);
     let json = serde_json::to_value(&recipe).expect("a recipe is numbers and strings");
     Ok(Report { text, json })
 }

@@ -56,6 +56,10 @@ fn a_difference_names_key_and_both_values() {
         expected.insert(0, row);
     }
     assert_eq!(found["differences"], Value::Array(expected));
+    let changed = ["--set", "optimizer.lr=0.5", "run.seed=7"];
+    let shown = text(&[&["recipes", "show", "scenes_vit_nano"][..], &changed].concat());
+    let changed = Recipe::from_toml(&shown, "shown").unwrap();
+    assert_eq!((changed.optimizer.lr, changed.run.seed), (0.5, 7));
     let shown = text(&["recipes", "diff", "scenes_vit_nano", &path]);
     assert!(shown.contains("run.seed"), "{shown}");
     let same = text(&["recipes", "diff", &path, &path]);

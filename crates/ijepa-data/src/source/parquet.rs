@@ -1,6 +1,7 @@
 //! Parquet files in the layout of Hugging Face data sets.
 
 mod chunk;
+mod encoded;
 mod labels;
 mod pages;
 mod shard;
@@ -17,8 +18,9 @@ use crate::source::Source;
 use crate::source::cache::Cache;
 use crate::source::labels::Labels;
 use crate::source::storage::Storage;
+use encoded::Encoded;
 use labels::LabelKind;
-use shard::{Encoded, Shard};
+use shard::Shard;
 
 /// The images of one or more Parquet files.
 ///

@@ -48,7 +48,8 @@ impl FeatureFormat {
     ///
     /// [`FeatureFileError::Extension`] if its name ends in none of the three.
     pub fn of(path: &Path) -> Result<Self, FeatureFileError> {
-        match path.extension().and_then(OsStr::to_str) {
+        let ending = path.extension().and_then(OsStr::to_str);
+        match ending.map(str::to_ascii_lowercase).as_deref() {
             Some("safetensors") => Ok(Self::Safetensors),
             Some("npy") => Ok(Self::Npy),
             Some("parquet") => Ok(Self::Parquet),

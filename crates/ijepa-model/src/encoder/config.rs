@@ -37,7 +37,7 @@ pub struct VisionTransformerConfig {
     /// Hidden width of the MLPs over `embed_dim`.
     pub mlp_ratio: f64,
     /// Drop-path rate of the last block; 0 in pretraining. Only forward passes that are given a
-    /// [`StochasticDepth`] drop anything.
+    /// [`StochasticDepth`](crate::StochasticDepth) drop anything.
     #[serde(default)]
     pub drop_path: f64,
     /// Added to the variance by all norms; 1e-6 in the paper and whenever a file does not say.
