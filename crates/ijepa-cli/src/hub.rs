@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ijepa_model::hub::{Event, Hub, HubError, HubName};
 
-use crate::{progress::StatusLine, report::bytes};
+use crate::{error::on_one_line, progress::StatusLine, report::bytes};
 
 /// What a licence is called where none is named.
 pub(crate) const NOT_STATED: &str = "not stated";
@@ -25,6 +25,12 @@ pub(crate) fn watch(name: String, quiet: bool) -> impl FnMut(Event<'_>) {
         Event::Begins { licence } => {
             let licence = licence.unwrap_or(NOT_STATED);
             line.say(&format!("{name}: licence {licence}"));
+        }
+        Event::Doubtful { why } => {
+            let why = on_one_line(why);
+            line.say(&format!(
+                "{name}: files may be missing in the cache ({why})"
+            ));
         }
         Event::Bytes { file, done, total } => {
             let whole = match total {

@@ -21,8 +21,8 @@ mod wildcards;
 
 pub use cifar::CifarSource;
 pub use concat::ConcatSource;
-pub(crate) use folder::matching_folders;
 pub use folder::{FolderForm, FolderSource, IMAGE_EXTENSIONS, IndexCache, Kept};
+pub(crate) use folder::{matching_folders, matching_images};
 pub use listed::ListedSource;
 pub use parquet::ParquetSource;
 pub use scenes::{Background, SceneKind, SceneLabels, ScenesConfig, ScenesSource};

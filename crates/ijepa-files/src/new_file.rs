@@ -32,8 +32,12 @@ impl NewFile {
     ///
     /// [`FileError`] if it cannot be created.
     pub fn create(path: &Path) -> Result<Self, FileError> {
-        let target = target_of(path);
-        let is_special = fs::metadata(&target).is_ok_and(|it| !it.is_file() && !it.is_dir());
+        // The system follows links to pipes that have no names.
+        let is_special = fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir());
+        let target = match is_special {
+            true => path.to_owned(),
+            false => target_of(path),
+        };
         let opened = match is_special {
             true => File::create(&target).map(|file| (file, None)),
             false => hidden(&target, UNFINISHED, 0o666, |builder, folder| {

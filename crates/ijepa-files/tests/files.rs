@@ -251,3 +251,20 @@ fn a_link_to_a_file_that_is_yet_to_be_stays_one() {
     assert_eq!(fs::read_link(&near).unwrap(), Path::new("far/file"));
     assert_eq!(fs::read_to_string(far.join("file")).unwrap(), "bytes");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_is_written_to_through_whatever_names_it() {
+    use std::{io::Read, os::fd::AsRawFd};
+
+    let folder = tempfile::tempdir().unwrap();
+    let (mut reader, writer) = io::pipe().unwrap();
+    let link = folder.path().join("link");
+    let name = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    std::os::unix::fs::symlink(name, &link).unwrap();
+    write_bytes(&link, "bytes").unwrap();
+    drop(writer);
+    let mut read = String::new();
+    reader.read_to_string(&mut read).unwrap();
+    assert_eq!(read, "bytes");
+}

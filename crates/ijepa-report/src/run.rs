@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ijepa_model::checkpoint::run_folder;
+use ijepa_model::{
+    checkpoint::run_folder,
+    files::{FileError, read_file},
+};
 use ijepa_train::{EpochScores, Monitors, Recipe, recipe::Settings as _, run::files};
 use serde::Serialize;
 use serde_json::Value;
@@ -289,14 +292,9 @@ impl RunRecord {
 }
 
 fn text_of(path: &Path) -> Result<Option<String>, ReportError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(ReportError::Read {
-            path: path.to_owned(),
-            source,
-        }),
-    }
+    let bytes = read_file(path)
+        .map_err(|FileError { path, source, .. }| ReportError::Read { path, source })?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 fn since(evaluation: Option<Value>) -> f64 {

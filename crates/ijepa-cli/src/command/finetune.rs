@@ -106,11 +106,17 @@ impl Finetune {
         overrides.extend(size.map(|side| format!("model.image_size={side}")));
         overrides.extend(context.run_overrides());
         let recipe = FinetuneRecipe::load(&self.protocol)?.with_overrides(&overrides)?;
+        let protocol = recipe.clone();
         let recipe = match self.epochs {
             Some(epochs) => shortened(recipe, epochs),
             None => recipe,
         };
         recipe.validate()?;
+        let warmup = recipe.optimizer.warmup_epochs;
+        let is_shorter = warmup < protocol.optimizer.warmup_epochs;
+        if is_shorter && context.leads() && !context.quiet {
+            report::line(&format!("note: optimizer.warmup_epochs is {warmup} then"));
+        }
         Ok(recipe)
     }
 
@@ -184,8 +190,6 @@ fn shortened(mut recipe: FinetuneRecipe, epochs: usize) -> FinetuneRecipe {
     optimizer.epochs = epochs;
     if optimizer.warmup_epochs >= epochs as f64 && share < 1.0 {
         optimizer.warmup_epochs = share * epochs as f64;
-        let warmup = optimizer.warmup_epochs;
-        report::line(&format!("note: optimizer.warmup_epochs is {warmup} then"));
     }
     recipe
 }

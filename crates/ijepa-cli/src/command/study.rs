@@ -23,8 +23,8 @@ pub(crate) struct StudyArgs {
     /// Changes of single keys for all runs
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE", num_args = 1..)]
     overrides: Vec<String>,
-    /// Images of a whole run, to which schedules are fitted in whole epochs [default: as the recipe
-    /// says]
+    /// Images of a whole run at most, to which schedules are fitted: whole epochs of whole batches
+    /// [default: as the recipe says]
     #[arg(long, value_name = "N")]
     images: Option<u64>,
     /// Seeds of everything that is compared [default: --seed]; differences are judged from three on

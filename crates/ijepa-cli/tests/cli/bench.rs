@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{ijepa, json, keys, text, words};
+use crate::support::{ijepa, json, keys, path_text, text, words};
 
 const QUICK: &str = "bench data --recipe scenes_vit_nano --seconds 0.05 --rounds 3";
 
@@ -48,20 +48,21 @@ fn the_speed_of_loading_is_measured() {
     assert!(text(&words(&line)).starts_with("images/s  median "));
 }
 
+/// A step of the usual few images is one backward pass, whatever the recipe says.
 #[test]
-fn lejepa_is_loaded_as_it_trains() {
-    let line = format!("{QUICK} --data scenes:n=12,size=24 --set objective.kind=lejepa");
-    let found = json(&words(&line));
-    assert_eq!(found["image_size"], serde_json::json!([32, 32]));
-}
-
-#[test]
-fn a_step_of_fewer_images_is_one_backward_pass() {
-    let line = "bench step --recipe scenes_vit_nano --set run.micro_batch=32 optimizer.clip_grad=1 \
-                --rounds 1 --warmup 0 --batch-size 32";
-    assert_eq!(json(&words(line))["batch_size"], 32);
-    let run = ijepa(&words(&line.replace("--batch-size 32", "--batch-size 16")));
-    assert_eq!(run.code, Some(3), "{run:?}");
+fn recipes_of_large_passes_are_measured_with_small_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = path_text(folder.path().join("large.toml"));
+    let large = [
+        "--set",
+        "run.batch_size=64",
+        "run.micro_batch=32",
+        "optimizer.clip_grad=1",
+    ];
+    let recipe = text(&[&["recipes", "show", "scenes_vit_nano"][..], &large].concat());
+    std::fs::write(&path, recipe).unwrap();
+    let line = words("bench step --rounds 1 --warmup 0 --recipe");
+    assert_eq!(json(&[line, vec![path]].concat())["batch_size"], 16);
 }
 
 #[test]

@@ -298,13 +298,28 @@ fn check_folder(root: &Path) -> Result<(), DataError> {
 
 /// The folder `pattern`, or the folders that it matches as in a shell, in byte-wise order.
 pub(crate) fn matching_folders(pattern: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let text = pattern
-        .to_str()
-        .filter(|text| text.contains(['*', '?', '[']));
-    let Some(text) = text.filter(|_| !pattern.exists()) else {
-        return Ok(vec![pattern.to_owned()]);
-    };
-    matching(pattern, text, Path::is_dir)
+    match wildcards(pattern) {
+        Some(text) => matching(pattern, text, Path::is_dir),
+        None => Ok(vec![pattern.to_owned()]),
+    }
+}
+
+/// The image file `pattern`, or the image files that it matches where it matches no folder.
+pub(crate) fn matching_images(pattern: &Path) -> Vec<PathBuf> {
+    let is_one = |path: &Path| path.is_file() && path.file_name().is_some_and(is_image);
+    match wildcards(pattern) {
+        Some(text) if matching(pattern, text, Path::is_dir).is_err() => {
+            matching(pattern, text, is_one).unwrap_or_default()
+        }
+        None if is_one(pattern) => vec![pattern.to_owned()],
+        _ => Vec::new(),
+    }
+}
+
+/// The text of a path that is none itself but has wildcards.
+fn wildcards(pattern: &Path) -> Option<&str> {
+    let text = pattern.to_str()?;
+    (text.contains(['*', '?', '[']) && !pattern.exists()).then_some(text)
 }
 
 fn no_images(path: &Path) -> DataError {

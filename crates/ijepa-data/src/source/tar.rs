@@ -101,15 +101,6 @@ impl TarSource {
             Ok::<(), DataError>(())
         })??;
         one_kind(&paths, &indices)?;
-        let labelled = indices.iter().any(|it| it.about().are_numbers.is_some());
-        if let Some(field) = field.filter(|_| !labelled) {
-            return Err(DataError::BadEntry {
-                path: pattern.to_owned(),
-                entry: format!("field `{field}`"),
-                found: "no label in any sample".to_owned(),
-                expected: "some in members `json`",
-            });
-        }
         let words = indices.iter().flat_map(|index| &index.about().words);
         let classes: Vec<String> = words
             .collect::<BTreeSet<_>>()
@@ -136,6 +127,7 @@ impl TarSource {
                 expected: EXTENSIONS_TEXT,
             });
         }
+        check_labelled(pattern, field, &shards)?;
         let classes = match classes.is_empty() && field.is_none() {
             true => names_of_numbers(&storage, &shards)?,
             false => classes,
@@ -163,6 +155,20 @@ impl TarSource {
         let shard = self.ends.partition_point(|&end| end <= index);
         let first = shard.checked_sub(1).map_or(0, |before| self.ends[before]);
         (shard, index - first)
+    }
+}
+
+/// Whether an image has a label where a `field` was said to hold them.
+fn check_labelled(pattern: &Path, field: Option<&str>, shards: &[Shard]) -> Result<(), DataError> {
+    let mut kinds = shards.iter().map(|shard| shard.index.about().are_numbers);
+    match field.filter(|_| !kinds.any(|kind| kind.is_some())) {
+        None => Ok(()),
+        Some(field) => Err(DataError::BadEntry {
+            path: pattern.to_owned(),
+            entry: format!("field `{field}`"),
+            found: "no label in any sample".to_owned(),
+            expected: "some in members `json`",
+        }),
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::DataSpec;
 use crate::error::DataError;
 use crate::source::{
-    ConcatSource, FolderForm, FolderSource, IndexCache, Kept, Source, matching_folders,
+    ConcatSource, FolderForm, FolderSource, IndexCache, Kept, ListedSource, Source,
+    matching_folders, matching_images,
 };
 
 impl DataSpec {
@@ -65,12 +66,16 @@ impl DataSpec {
     }
 }
 
-/// Opens each of the folders that `pattern` names.
+/// Opens each of the folders that `pattern` names, or the image files.
 pub(super) fn open(
     pattern: &Path,
     form: FolderForm,
     indexes: Option<&IndexCache>,
 ) -> Result<Arc<dyn Source>, DataError> {
+    let images = matching_images(pattern);
+    if !images.is_empty() {
+        return Ok(Arc::new(ListedSource::files(images)));
+    }
     let folders = matching_folders(pattern)?;
     if let [folder] = &folders[..] {
         return Ok(Arc::new(open_one(folder, form, indexes)?));

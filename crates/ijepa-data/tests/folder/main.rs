@@ -51,6 +51,24 @@ fn check(files: &[&str], classes: &[&str], expected: &[(&str, Option<u32>)]) {
     assert_eq!(source.read(0).unwrap().pixels(), [1, 2, 3]);
 }
 
+#[test]
+fn images_are_named_as_folders_are() {
+    let root = tree(&["a/1.png", "a/2.JPG", "a/notes.txt", "b.png/3.png"]);
+    let open = |name: &str| {
+        let path = root.path().join(name).display().to_string();
+        path.parse::<DataSpec>().unwrap().open()
+    };
+    let names = |name: &str| {
+        let images = contents(root.path(), open(name).unwrap().as_ref());
+        images.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    assert_eq!(names("a/1.png"), ["a/1.png"]);
+    assert_eq!(names("a/*"), ["a/1.png", "a/2.JPG"]);
+    // Folders go first.
+    assert_eq!(names("*.png"), ["b.png/3.png"]);
+    assert!(open("a/notes.txt").is_err() && open("a/*.gif").is_err());
+}
+
 /// Arrays are kept beside images for many reasons.
 #[test]
 fn arrays_are_images_where_no_other_image_is() {

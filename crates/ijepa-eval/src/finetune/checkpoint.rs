@@ -65,9 +65,11 @@ pub(crate) fn open(
     }
     let mut learner = learner(plan, classifier, device);
     let moments = Moments::open(&path.join(Moments::FILE))?;
-    learner
-        .optimizer
-        .restore(&learner.classifier, &moments, path)?;
+    // Before the first step there are none.
+    if state.step != Some(0) {
+        let optimizer = &mut learner.optimizer;
+        optimizer.restore(&learner.classifier, &moments, path)?;
+    }
     Ok((learner, state))
 }
 

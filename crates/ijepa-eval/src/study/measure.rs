@@ -23,6 +23,9 @@ use crate::{
     rank::{Centering, rankme},
 };
 
+/// How images are read by default.
+const PIXELS_OF_BEFORE: &str = "Eval";
+
 /// Images and the name that says whether an earlier run saw the same ones.
 #[derive(Debug, Clone)]
 pub struct NamedSource {
@@ -115,12 +118,14 @@ impl Measure {
     /// What its values are kept under: they depend on nothing else but the encoder.
     pub(super) fn key(&self, extract: &ExtractConfig) -> String {
         let [train, test] = [&self.task.train, &self.task.test].map(NamedSource::described);
-        format!(
-            "{}: learned from {train}, tested on {test} ({}, {:?})",
-            self.metric.name(),
-            extract.pixels(),
-            extract.normalization,
-        )
+        let (name, pixels) = (self.metric.name(), extract.pixels());
+        // Fine-tuning of before read images in its own way.
+        let how = match self.metric == Metric::LowShotFineTuning && pixels != PIXELS_OF_BEFORE {
+            true => "read as said: ",
+            false => "",
+        };
+        let statistics = extract.normalization;
+        format!("{name}: learned from {train}, tested on {test} ({how}{pixels}, {statistics:?})")
     }
 
     /// Whether the labels fit together and suffice.

@@ -61,16 +61,9 @@ pub(super) fn short_recipe(
         "run.on_collapse=warn".to_owned(),
     ];
     if let Some(images) = images {
-        // Whole epochs, as near as they come.
-        let epoch = recipe
-            .optimizer
-            .epochs
-            .saturating_mul(recipe.run.batch_size);
-        let steps = (images as f64 / epoch.max(1) as f64).round();
-        last.push(format!(
-            "optimizer.steps_per_epoch={}",
-            steps.max(1.0) as u64
-        ));
+        let images_per_epoch = images / recipe.optimizer.epochs.max(1) as u64;
+        let steps = images_per_epoch / recipe.run.batch_size.max(1) as u64;
+        last.push(format!("optimizer.steps_per_epoch={}", steps.max(1)));
     }
     recipe.with_overrides(&last)
 }

@@ -1,7 +1,5 @@
 //! Requests to the hub and to servers of files.
 
-use std::time::Duration;
-
 use serde::{Deserialize, de::DeserializeOwned};
 use ureq::{
     Agent, Body, RequestBuilder,
@@ -12,8 +10,6 @@ use ureq::{
 
 use super::{Hub, HubName, cache::is_commit, error::HubError};
 
-/// What may pass between two signs of life of a server.
-const PATIENCE: Duration = Duration::from_secs(60);
 const REDIRECTS: usize = 8;
 
 /// One download's connections.
@@ -57,9 +53,9 @@ impl<'a> Client<'a> {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .redirect_auth_headers(RedirectAuthHeaders::SameHost)
-            .timeout_connect(Some(PATIENCE))
-            .timeout_recv_response(Some(PATIENCE))
-            .timeout_per_read(Some(PATIENCE))
+            .timeout_connect(Some(hub.patience))
+            .timeout_recv_response(Some(hub.patience))
+            .timeout_per_read(Some(hub.patience))
             .user_agent(concat!("ijepa/", env!("CARGO_PKG_VERSION")));
         let agent = config.build().into();
         Self { hub, agent }

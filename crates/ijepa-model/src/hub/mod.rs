@@ -57,15 +57,25 @@ pub struct Hub {
     pub offline: bool,
     /// Pause before a connection that was cut off is tried again, doubled each time.
     pub pause: Duration,
+    /// What may pass between two signs of life of a server.
+    pub patience: Duration,
 }
 
+/// What may pass before a server answers where weights are there without it.
+const LITTLE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What a download or an upload has to say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
     /// A download begins.
     Begins {
         /// Licence of the weights as the hub calls it, if it knows one.
         licence: Option<&'a str>,
+    },
+    /// Weights in the cache are used although files that belong to them may be missing.
+    Doubtful {
+        /// What the hub was asked for in vain.
+        why: &'a HubError,
     },
     /// A part of a file has passed.
     Bytes {
@@ -101,37 +111,48 @@ impl Hub {
             token: token.filter(|token| !token.is_empty()),
             offline: ["1", "on", "yes", "true"].contains(&offline.to_lowercase().as_str()),
             pause: Duration::from_millis(250),
+            patience: Duration::from_secs(60),
         }
     }
 
-    /// The file or folder of `name`: from the cache, or else downloaded. Where it is unknown whether
-    /// the cache has all that belongs to the weights, the hub is asked if it can be reached.
+    /// The file or folder of `name`: from the cache, or else downloaded. Where others have filled
+    /// the cache and it is unknown whether it has all that belongs to the weights, the hub is asked
+    /// for the rest of the same commit, once; whatever it answers, the weights can be used.
     ///
     /// # Errors
     ///
     /// As [`download`](Self::download).
-    pub fn fetch(&self, name: &HubName, watch: impl FnMut(Event<'_>)) -> Result<PathBuf, HubError> {
-        match self.cached(name) {
-            Some(path) if self.offline || self.has_all(name) => Ok(path),
-            Some(path) => match self.download(name, watch) {
-                Err(HubError::Unreachable { .. }) => Ok(path),
-                downloaded => downloaded,
-            },
-            None => self.download(name, watch),
+    pub fn fetch(
+        &self,
+        name: &HubName,
+        mut watch: impl FnMut(Event<'_>),
+    ) -> Result<PathBuf, HubError> {
+        let Some(path) = self.cached(name) else {
+            return self.download(name, watch);
+        };
+        if let Some(commit) = self.doubtful(name).filter(|_| !self.offline) {
+            let hurried = Self {
+                patience: self.patience.min(LITTLE_PATIENCE),
+                ..self.clone()
+            };
+            if let Err(error) = hurried.download(&name.at(commit), &mut watch) {
+                watch(Event::Doubtful { why: &error });
+            }
         }
+        Ok(path)
     }
 
-    /// Whether the cache has all files of `name` that its commit is not known to lack.
-    fn has_all(&self, name: &HubName) -> bool {
+    /// The commit in the cache of which files may be missing: those of `name` that it is not known to
+    /// lack.
+    fn doubtful(&self, name: &HubName) -> Option<String> {
         let repository = CachedRepository::new(&self.cache, name);
-        let Some(commit) = repository.commit(name.revision()) else {
-            return false;
-        };
+        let commit = repository.commit(name.revision())?;
         let files = hub_files::usual(name.file());
         let possible = files.filter(|file| !repository.lacks(&commit, file));
         let wanted = wanted(name, &possible.collect::<Vec<_>>());
         let snapshot = repository.snapshot(&commit);
-        wanted.is_ok_and(|files| files.iter().all(|file| snapshot.join(file).is_file()))
+        let has_all = wanted.is_ok_and(|files| files.iter().all(|it| snapshot.join(it).is_file()));
+        (!has_all).then_some(commit)
     }
 
     /// The file or folder of `name` in the cache, if it has weights; asks nobody.
@@ -189,7 +210,8 @@ impl Hub {
         }
         for file in hub_files::usual(name.file()) {
             if !listing.files.contains(&file) {
-                repository.note_absent(&listing.commit, &file)?;
+                // Without the note it is asked for again.
+                let _ = repository.note_absent(&listing.commit, &file);
             }
         }
         // Last, so that a revision that is known here is here.

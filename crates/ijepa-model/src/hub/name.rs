@@ -47,6 +47,14 @@ impl HubName {
         &self.revision
     }
 
+    /// The same of this commit.
+    pub(super) fn at(&self, commit: String) -> Self {
+        Self {
+            revision: commit,
+            ..self.clone()
+        }
+    }
+
     /// Path of the only file meant.
     pub fn file(&self) -> Option<&str> {
         self.file.as_deref()

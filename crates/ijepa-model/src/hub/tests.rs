@@ -39,6 +39,7 @@ impl Case {
             token: None,
             offline: false,
             pause: Duration::ZERO,
+            patience: Duration::from_secs(60),
         };
         Self {
             server,

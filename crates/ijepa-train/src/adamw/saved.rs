@@ -47,12 +47,6 @@ impl AdamW {
         moments: &Moments,
         path: &Path,
     ) -> Result<(), CheckpointError> {
-        // Before its first step there is nothing to keep.
-        if moments.step == 0 {
-            self.moments = [(); 2].map(|()| TensorContainer::new());
-            self.step = 0;
-            return Ok(());
-        }
         let mut load = LoadMoments {
             optimizer: self,
             source: moments,

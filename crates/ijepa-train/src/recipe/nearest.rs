@@ -7,10 +7,11 @@ const COMPARED: usize = 64;
 const SHORTEST_PART: usize = 4;
 
 /// What other programs call keys, and what they are called here.
-const OTHER_NAMES: [(&str, &str); 3] = [
+const OTHER_NAMES: [(&str, &str); 4] = [
     ("learning_rate", "lr"),
     ("wd", "weight_decay"),
     ("momentum", "start"),
+    ("momentum", "center_momentum"),
 ];
 
 /// The candidate most like `word`; the first of equals.
@@ -40,8 +41,12 @@ pub(super) fn nearest_key<'a>(
     (section, key): (&str, &str),
     known: impl IntoIterator<Item = &'a str>,
 ) -> &'a str {
-    let same = OTHER_NAMES.iter().find(|(other, _)| *other == key);
-    let key = same.map_or(key, |(_, name)| name);
+    let known: Vec<&str> = known.into_iter().collect();
+    let same = OTHER_NAMES.iter().filter(|(other, _)| *other == key);
+    let mut same = same.map(|(_, name)| format!("{section}.{name}"));
+    if let Some(same) = same.find_map(|it| known.iter().find(|known| **known == it)) {
+        return same;
+    }
     known
         .into_iter()
         .min_by_key(|dotted| {

@@ -235,9 +235,10 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
     fn end(mut self, reason: Reason) -> Result<(TrainSummary, T), TrainError> {
         let elapsed = self.span.elapsed();
         // What was saved is on the disk, however the run ends.
-        self.writer.finish()?;
+        let saved = self.writer.finish();
         // Wherever a run ends, its tables say so; if it goes on, they forget that row.
         self.log()?;
+        saved?;
         self.collapsed()?;
         if reason == Reason::Collapsed {
             // Rank 0, which measures, says of what.

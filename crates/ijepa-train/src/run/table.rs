@@ -2,12 +2,12 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, File, OpenOptions},
-    io::{ErrorKind, Write},
+    fs::{File, OpenOptions},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
-use ijepa_model::files::{FileError, cannot, write_bytes};
+use ijepa_model::files::{FileError, cannot, read_file, write_bytes};
 
 use super::row::{FIRST, Row};
 
@@ -81,10 +81,8 @@ impl Table {
 
 /// The text of a file, none if there is no file.
 pub(super) fn read(path: &Path) -> Result<String, FileError> {
-    match fs::read_to_string(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
-        text => text.map_err(cannot("read", path)),
-    }
+    let text = String::from_utf8(read_file(path)?.unwrap_or_default());
+    text.map_err(|error| cannot("read", path)(io::Error::other(error)))
 }
 
 /// Writes at the end of a file, which is opened the first time.
@@ -101,6 +99,8 @@ pub(super) fn append(path: &Path, file: &mut Option<File>, text: &str) -> Result
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::run::row::row;
 

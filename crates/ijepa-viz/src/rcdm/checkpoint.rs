@@ -86,7 +86,10 @@ impl Progress {
             average: decoder.unet.valid(),
             optimizer: AdamW::new(recipe.optimizer.adam),
         };
-        learner.optimizer.restore(&learner.unet, &moments, path)?;
+        // Before the first step there are none.
+        if state.step != Some(0) {
+            learner.optimizer.restore(&learner.unet, &moments, path)?;
+        }
         Ok((Self { learner, config }, state))
     }
 

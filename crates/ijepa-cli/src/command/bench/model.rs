@@ -60,11 +60,7 @@ impl ModelArgs {
         precision: Option<String>,
     ) -> Result<Subject<'a>, CliError> {
         let compute = context.compute()?;
-        let mut overrides = Vec::new();
-        if context.batch_size.is_none() {
-            overrides.push(format!("run.batch_size={BATCH_SIZE}"));
-            overrides.push("run.micro_batch=0".to_owned());
-        }
+        let mut overrides = vec![format!("run.batch_size={BATCH_SIZE}")];
         overrides.extend(precision);
         overrides.extend(context.run_overrides());
         let recipe = match (&self.arch, &self.recipe) {
@@ -76,6 +72,10 @@ impl ModelArgs {
             (None, Some(recipe)) => Recipe::load(recipe)?,
             (None, None) => unreachable!("clap asks for one of the two"),
         };
+        // A pass of more images than are measured is one of all of them.
+        if recipe.run.micro_batch > context.batch_size.unwrap_or(BATCH_SIZE) {
+            overrides.push("run.micro_batch=0".to_owned());
+        }
         overrides.extend(self.overrides.iter().cloned());
         let recipe = recipe.with_overrides(&overrides)?.checked()?;
         Ok(Subject {

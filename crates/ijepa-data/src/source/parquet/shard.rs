@@ -119,18 +119,17 @@ impl Shard {
         rows: usize,
     ) -> Result<Encoded, DataError> {
         let chunk = self.chunk(&storage.open(&self.path)?, group, self.image)?;
-        let mut encoded = Encoded::default();
-        self.column::<ByteArrayType>(chunk, group, self.image, rows, |image| encoded.push(image))?;
-        Ok(encoded)
+        let mut images = Vec::new();
+        let push = |image: Option<&ByteArray>| images.push(image.cloned());
+        self.column::<ByteArrayType>(chunk, group, self.image, rows, push)?;
+        Ok(Encoded::new(images, self.image_bytes(group)))
     }
 
     /// Bytes of the images of a row group, as the file says.
     pub(super) fn image_bytes(&self, group: usize) -> usize {
         let group = self.metadata.row_group(group);
         let bytes = group.column(self.image).uncompressed_size();
-        let rows = group
-            .num_rows()
-            .saturating_mul(size_of::<Option<ByteArray>>() as i64);
+        let rows = group.num_rows().saturating_mul(Encoded::ROW as i64);
         usize::try_from(bytes.saturating_add(rows)).unwrap_or_default()
     }
 

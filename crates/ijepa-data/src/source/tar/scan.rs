@@ -97,14 +97,22 @@ pub(super) fn scan(
     Ok(Index::new(&samples.members, &labels, about))
 }
 
+/// Whether the first header is one of a tar file.
+fn is_tar(scanner: &Scanner<'_>) -> bool {
+    first_block(scanner).get(257..262) == Some(b"ustar")
+}
+
+/// The first block, or what can be read of it.
+fn first_block(mut scanner: &Scanner<'_>) -> Vec<u8> {
+    let mut head = Vec::new();
+    let _ = scanner.rewind();
+    let _ = scanner.take(BLOCK).read_to_end(&mut head);
+    head
+}
+
 /// What a file is that does not begin like a tar file.
 fn other_kind(scanner: &Scanner<'_>) -> String {
-    let mut head = Vec::new();
-    let mut first = scanner;
-    // What cannot be read has no kind that is known.
-    let _ = first.rewind();
-    let _ = first.take(BLOCK).read_to_end(&mut head);
-    match unread_kind(&head) {
+    match unread_kind(&first_block(scanner)) {
         Some(kind) => format!("it is {kind}; shards are plain tar files"),
         None => "it does not begin like a tar file".to_owned(),
     }
@@ -123,7 +131,9 @@ fn walk(
     for entry in archive.entries_with_seek().map_err(broken)? {
         let mut entry = match entry {
             Ok(entry) => entry,
-            Err(_) if end == 0 => return Err(broken(io::Error::other(other_kind(scanner)))),
+            Err(_) if end == 0 && !is_tar(scanner) => {
+                return Err(broken(io::Error::other(other_kind(scanner))));
+            }
             Err(cause) => return Ok(Some(one_line(&cause))),
         };
         // The length of such a member is not that of its bytes.

@@ -106,7 +106,7 @@ impl ExtractConfig {
         let decodings = recipes.map(|data| data.channel_decoding());
         let now = self.reading.decoding;
         let decoding = Decoding {
-            decode: changed(now.decode, decodings.map(|it| it.decode)),
+            decode: now.decode,
             orientation: changed(now.orientation, decodings.map(|it| it.orientation)),
             sixteen_bit: changed(now.sixteen_bit, decodings.map(|it| it.sixteen_bit)),
             channels: changed(now.channels, decodings.map(|it| it.channels)),

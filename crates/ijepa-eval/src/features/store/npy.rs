@@ -10,7 +10,7 @@ use ijepa_model::files::{NewFile, read_file};
 
 use super::{
     About, FeatureFile, RowShape, Rows, Table,
-    safetensors::{f32s, i64_bytes, i64s, write_f32s},
+    safetensors::{f32s, i64_bytes, write_f32s},
 };
 
 /// Magic, version 1.0 and the length of the header are followed by the header.
@@ -115,10 +115,10 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_extension(ending)
 }
 
-/// Reads an array that [`Npy`] wrote, with its labels.
+/// Reads an array that [`Npy`] wrote, or another program, with its labels.
 pub(super) fn read(path: &Path) -> Result<(Table, About), String> {
-    let (shape, data) = array(path, "<f4", size_of::<f32>())?;
-    let (_, labels) = array(&beside(path, LABELS), "<i8", size_of::<i64>())?;
+    let features = Array::read(path, &FLOATS)?;
+    let labels = Array::read(&beside(path, LABELS), &INTEGERS)?;
     let about = beside(path, ABOUT);
     let bytes = read_file(&about).map_err(|error| format!("{error}: {}", error.source))?;
     let about = match bytes {
@@ -127,44 +127,87 @@ pub(super) fn read(path: &Path) -> Result<(Table, About), String> {
         None => About::default(),
     };
     let table = Table {
-        shape,
-        values: f32s(&data),
-        labels: i64s(&labels),
+        values: features.floats(),
+        labels: labels.integers(),
+        shape: features.shape,
     };
     Ok((table, about))
 }
 
-/// Shape and bytes of an array in the form that [`beginning`] gives.
-fn array(path: &Path, dtype: &str, size: usize) -> Result<(Vec<usize>, Vec<u8>), String> {
-    let wrong = || {
-        let name = path.display();
-        format!("`{name}` is no array of {dtype} as `ijepa embed` writes it")
-    };
-    let bytes = fs::read(path).map_err(|why| format!("`{}`: {why}", path.display()))?;
-    let rest = bytes.strip_prefix(PREAMBLE).ok_or_else(wrong)?;
-    let (length, rest) = rest.split_first_chunk().ok_or_else(wrong)?;
-    let length = usize::from(u16::from_le_bytes(*length));
-    let (header, data) = rest.split_at_checked(length).ok_or_else(wrong)?;
-    let header = std::str::from_utf8(header).map_err(|_| wrong())?;
-    let start = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': (");
-    let shape = header.strip_prefix(&start).and_then(|rest| {
-        let (shape, _) = rest.split_once(')')?;
-        let sides = shape
-            .split(',')
-            .map(str::trim)
-            .filter(|side| !side.is_empty());
-        sides
-            .map(|side| side.parse().ok())
-            .collect::<Option<Vec<usize>>>()
-    });
-    let shape = shape.ok_or_else(wrong)?;
-    let len = shape
-        .iter()
-        .try_fold(size, |product, &side| product.checked_mul(side));
-    if len != Some(data.len()) {
-        return Err(wrong());
+/// Types of elements that are read, those that are written first.
+const FLOATS: [&str; 2] = ["<f4", "<f8"];
+const INTEGERS: [&str; 7] = ["<i8", "<i4", "<i2", "|i1", "<u4", "<u2", "|u1"];
+
+/// An array in C order.
+struct Array {
+    shape: Vec<usize>,
+    dtype: &'static str,
+    data: Vec<u8>,
+}
+
+impl Array {
+    /// An array of one of `types` in the form that [`beginning`] gives.
+    fn read(path: &Path, types: &[&'static str]) -> Result<Self, String> {
+        let wrong = || {
+            let (name, types) = (path.display(), types.join(", "));
+            format!("`{name}` is no array in C order of {types}")
+        };
+        let bytes = fs::read(path).map_err(|why| format!("`{}`: {why}", path.display()))?;
+        let rest = bytes.strip_prefix(PREAMBLE).ok_or_else(wrong)?;
+        let (length, rest) = rest.split_first_chunk().ok_or_else(wrong)?;
+        let length = usize::from(u16::from_le_bytes(*length));
+        let (header, data) = rest.split_at_checked(length).ok_or_else(wrong)?;
+        let header = std::str::from_utf8(header).map_err(|_| wrong())?;
+        let of = |dtype: &'static str| {
+            let start = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': (");
+            let (shape, _) = header.strip_prefix(&start)?.split_once(')')?;
+            let sides = shape.split(',').map(str::trim);
+            let sides = sides.filter(|side| !side.is_empty());
+            let shape: Option<Vec<usize>> = sides.map(|side| side.parse().ok()).collect();
+            Some((dtype, shape?))
+        };
+        let found = types.iter().copied().find_map(of);
+        let (dtype, shape) = found.ok_or_else(wrong)?;
+        let mut sides = shape.iter();
+        let len = sides.try_fold(size(dtype), |product, &side| product.checked_mul(side));
+        if len != Some(data.len()) {
+            return Err(wrong());
+        }
+        Ok(Self {
+            data: data.to_vec(),
+            dtype,
+            shape,
+        })
     }
-    Ok((shape, data.to_vec()))
+
+    fn floats(&self) -> Vec<f32> {
+        match self.dtype {
+            "<f8" => {
+                let values = self.data.as_chunks().0.iter();
+                values
+                    .map(|bytes| f64::from_le_bytes(*bytes) as f32)
+                    .collect()
+            }
+            _ => f32s(&self.data),
+        }
+    }
+
+    fn integers(&self) -> Vec<i64> {
+        let is_signed = self.dtype[1..].starts_with('i');
+        let value = |bytes: &[u8]| {
+            let is_negative = is_signed && bytes.last().is_some_and(|last| last >> 7 == 1);
+            let mut all = if is_negative { [255; 8] } else { [0; 8] };
+            all[..bytes.len()].copy_from_slice(bytes);
+            i64::from_le_bytes(all)
+        };
+        let values = self.data.chunks_exact(size(self.dtype));
+        values.map(value).collect()
+    }
+}
+
+/// Bytes of an element: what its type ends with.
+fn size(dtype: &str) -> usize {
+    usize::from(dtype.as_bytes()[2] - b'0')
 }
 
 #[cfg(test)]
@@ -182,6 +225,38 @@ mod tests {
         assert_eq!(header.len(), 256);
         let text = String::from_utf8_lossy(&header[10..]).into_owned();
         assert!(text.contains("'shape': (12, 3, 4), }"), "{text}");
+    }
+
+    #[test]
+    fn arrays_of_other_programs_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npy");
+        let write = |path: &Path, dtype: &str, shape: &[usize], data: &[u8]| {
+            fs::write(path, [beginning(dtype, shape, 0), data.to_vec()].concat()).unwrap();
+        };
+        let doubles = [0.5_f64, -1.0].map(f64::to_le_bytes).concat();
+        write(&path, "<f8", &[2, 1], &doubles);
+        let labels = beside(&path, LABELS);
+        let integers: [(&str, &[u8]); 3] = [
+            ("<i4", &[7, 0, 0, 0, 255, 255, 255, 255]),
+            ("|i1", &[7, 255]),
+            ("<i2", &[7, 0, 255, 255]),
+        ];
+        for (dtype, data) in integers {
+            write(&labels, dtype, &[2], data);
+            let (table, _) = read(&path).unwrap();
+            assert_eq!((table.values, table.shape), (vec![0.5, -1.0], vec![2, 1]));
+            assert_eq!(table.labels, [7, -1], "{dtype}");
+        }
+        write(&labels, "<u2", &[2], &[7, 0, 255, 255]);
+        assert_eq!(read(&path).unwrap().0.labels, [7, 65_535]);
+        write(&labels, "<f4", &[2], &[0; 8]);
+        assert!(
+            read(&path)
+                .err()
+                .unwrap()
+                .contains("no array in C order of <i8, <i4")
+        );
     }
 
     #[test]

@@ -107,11 +107,7 @@ fn check_narrow(narrow: Operands, tolerance: f64, rounds: bool) {
                     pool.build().unwrap().install(|| {
                         add_product(&mut found, [lhs, rhs], narrow);
                     });
-                    match rounds {
-                        true => assert_eq!(found, expected, "{threads} threads"),
-                        // `gemm` cuts sums by the size of a piece.
-                        false => ijepa_testkit::assert_close("sum", &found, &expected, 1e-5),
-                    }
+                    assert_eq!(found, expected, "{threads} threads");
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Writing checkpoints that torch loads.
 
+use std::cell::Cell;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -70,9 +71,15 @@ fn write_entries<B: AsRef<[u8]>>(
     pickle: &Pickle,
     mut bytes_of: impl FnMut(usize) -> Result<B, TensorBytesError>,
 ) -> Result<(), TorchErrorKind> {
-    let mut latch = Latch { file, failed: None };
+    let has_failed = Cell::new(false);
+    let mut latch = Latch {
+        file,
+        failed: None,
+        has_failed: &has_failed,
+    };
     let mut writer = ZipWriter::new(&mut latch);
-    let written = write_parts(&mut writer, stem, pickle, &mut bytes_of);
+    let more = || !has_failed.get();
+    let written = write_parts(&mut writer, stem, pickle, more, &mut bytes_of);
     let finished = writer.finish().map(|_| ()).map_err(zip_error);
     match latch.failed {
         Some(source) => Err(TorchErrorKind::Write { source }),
@@ -85,12 +92,14 @@ fn write_entries<B: AsRef<[u8]>>(
 struct Latch<'a> {
     file: &'a mut NewFile,
     failed: Option<io::Error>,
+    has_failed: &'a Cell<bool>,
 }
 
 impl Latch<'_> {
     fn kept<T>(&mut self, result: io::Result<T>, instead: T) -> io::Result<T> {
         result.or_else(|error| {
             self.failed.get_or_insert(error);
+            self.has_failed.set(true);
             Ok(instead)
         })
     }
@@ -120,11 +129,12 @@ impl Seek for Latch<'_> {
     }
 }
 
-/// Writes all entries.
+/// Writes all entries, as long as there is room for `more`.
 fn write_parts<B: AsRef<[u8]>>(
     writer: &mut ZipWriter<&mut Latch<'_>>,
     stem: &str,
     pickle: &Pickle,
+    more: impl Fn() -> bool,
     bytes_of: &mut impl FnMut(usize) -> Result<B, TensorBytesError>,
 ) -> Result<(), TorchErrorKind> {
     let mut entry = |name: &str, bytes: &[u8]| -> Result<(), ZipError> {
@@ -138,7 +148,7 @@ fn write_parts<B: AsRef<[u8]>>(
     // Torch takes the name of the folder from the first entry.
     entry("data.pkl", &pickle.bytes).map_err(zip_error)?;
     entry("byteorder", b"little").map_err(zip_error)?;
-    for &storage in &pickle.storages {
+    for &storage in pickle.storages.iter().take_while(|_| more()) {
         let index = storage.index;
         let bytes = bytes_of(index).map_err(|source| TorchErrorKind::TensorBytes {
             storage: index,

@@ -5,6 +5,7 @@ use std::fs;
 use ijepa_testkit::hub::COMMIT;
 
 use super::{Case, Hub, large};
+use crate::hub::Event;
 
 #[test]
 fn what_others_have_in_the_cache_is_found_or_completed() {
@@ -60,6 +61,13 @@ fn what_belongs_to_weights_of_others_in_the_cache_is_asked_for_once() {
     ] {
         assert_eq!(hub.fetch(&name, |_| {}).unwrap(), snapshot);
     }
+    // Weights that are there are used whatever the hub says.
+    case.server.state().token = Some("secret".into());
+    let mut doubts = 0;
+    let count = |event: Event<'_>| doubts += u32::from(matches!(event, Event::Doubtful { .. }));
+    assert_eq!(case.hub.fetch(&name, count).unwrap(), snapshot);
+    assert_eq!(doubts, 1);
+    case.server.state().token = None;
     let statistics = snapshot.join("preprocessor_config.json");
     assert!(!statistics.exists());
     case.fetch("hf:org/vit").unwrap();
@@ -106,14 +114,16 @@ fn a_branch_that_moves_is_followed_when_asked_to() {
     let reference = case.hub.cache.join("models--org--vit/refs/main");
     case.fetch("hf:org/vit").unwrap();
     let old = "f".repeat(40);
-    for of_commits in ["snapshots", ".no_exist"] {
-        let commits = case.hub.cache.join("models--org--vit").join(of_commits);
-        fs::rename(commits.join(COMMIT), commits.join(&old)).unwrap();
-    }
+    let root = case.hub.cache.join("models--org--vit");
+    let commits = root.join("snapshots");
+    fs::rename(commits.join(COMMIT), commits.join(&old)).unwrap();
     fs::write(&reference, &old).unwrap();
     case.server.take_requests();
+    // Others have filled the cache: what else belongs to that commit is asked for, nothing newer.
     assert!(case.fetch("hf:org/vit").unwrap().ends_with(&old));
-    assert!(case.server.take_requests().is_empty());
+    assert_eq!(fs::read_to_string(&reference).unwrap(), old);
+    let asked = case.server.take_requests();
+    assert!(asked.iter().all(|asked| asked.contains(&old)), "{asked:?}");
     let newer = case
         .hub
         .download(&"hf:org/vit".parse().unwrap(), |_| {})
