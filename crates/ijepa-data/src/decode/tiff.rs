@@ -15,6 +15,8 @@ const DNG_VERSION: Tag = Tag::Unknown(50_706);
 /// The colours of a camera's sensor, one a pixel.
 const COLOR_FILTER_ARRAY: u16 = 32_803;
 const GREY: u16 = 1;
+/// Bytes that a decoder takes for a value of an entry that is no text.
+const VALUE: usize = size_of::<tiff::decoder::ifd::Value>();
 
 /// Decodes a TIFF file with a palette or in YCbCr, turned as it asks; `None` for other colours.
 pub(super) fn decode(bytes: &[u8]) -> Result<Option<DynamicImage>, Failure> {
@@ -198,8 +200,6 @@ impl<'a> Directory<'a> {
 /// than a header may take; of others it does not matter whether they are whole.
 pub(super) fn check_entries(bytes: &[u8]) -> Result<(), Failure> {
     const TEXT: usize = 2;
-    /// Bytes of a value in memory that is no letter of a text.
-    const VALUE: usize = 24;
     let directory = Directory::of(bytes);
     let long = directory.long();
     let is_beyond = |at: usize| -> Option<bool> {
@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn entries_take_no_more_room_than_headers_may() {
         const FREE: u32 = FREE_BYTES as u32;
-        for (kind, most) in [(2, FREE), (4, FREE / 24)] {
+        for (kind, most) in [(2, FREE), (4, FREE / VALUE as u32)] {
             let within = announcing(kind, most);
             assert!(check_entries(&within).is_ok() && decode(&within, "a").is_err());
             let beyond = announcing(kind, most + 1);
