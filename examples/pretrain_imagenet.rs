@@ -6,9 +6,9 @@
 //! Needs:   nothing, or a folder of images (class sub-folders or flat) and a recipe of
 //!          `ijepa recipes list` (default in1k_vitb16_ep600)
 //! Time:    about three minutes on two cores without arguments
-//! Writes:  runs/quickstart: metrics.csv, masks.png, loss.png, feature_std.png, pca_before.png,
-//!          pca_after.png, checkpoints, TensorBoard events (FOLDER: runs/RECIPE, without the last
-//!          two); a run that was stopped goes on where it was
+//! Writes:  runs/quickstart: the files of every run (docs/runs.md), masks.png, loss.png,
+//!          feature_std.png, pca_before.png and pca_after.png; with FOLDER runs/RECIPE without
+//!          epochs.csv and without the two pca pictures; a run that was stopped goes on where it was
 //! Prints:  loss and speed, and without arguments what the features are worth beside random weights
 //!          and pixels
 #![expect(clippy::print_stdout, reason = "an example prints")]
@@ -113,6 +113,10 @@ fn draw_masks(plan: &PretrainPlan, path: PathBuf) -> Result<(), Box<dyn Error>> 
 
 /// A curve from the first logged step to the last, its lowest value at the bottom.
 fn draw_curve(values: &[f64], path: PathBuf) -> Result<(), Box<dyn Error>> {
+    if values.is_empty() {
+        // Nothing was left to do, and the curve of before stays.
+        return Ok(());
+    }
     const SIZE: [u32; 2] = [640, 240];
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -15,7 +15,7 @@ use crate::{context::Context, error::CliError, report};
 pub(crate) use images::{
     DataArgs, Extraction, ReadArgs, Resizing, Wanted, open_data, open_part, open_pictures,
 };
-pub(crate) use run::{RunArgs, stopping_at_ctrl_c};
+pub(crate) use run::{RunArgs, SAME_COMMAND, stopping_at_ctrl_c};
 
 /// The recipe that masks are looked at and measured with unless another is named.
 const DEFAULT_RECIPE: &str = "in1k_vitb16_ep600";
@@ -96,6 +96,14 @@ pub(crate) fn above_zero(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A number of at least 0.
+pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if number >= 0.0 && f64::is_finite(number) => Ok(number),
+        _ => Err("expected a number of at least 0".to_owned()),
+    }
+}
+
 /// The default recipe with another architecture.
 pub(crate) fn recipe_of(arch: &str) -> Result<Recipe, CliError> {
     let flag = "arch";
@@ -112,10 +120,8 @@ pub(crate) fn open_weights(
 ) -> Result<Checkpoint, CheckpointError> {
     #[cfg(feature = "hub")]
     let path = &crate::hub::local(path, context.quiet)?;
-    #[cfg(not(feature = "hub"))]
-    let _ = context;
     let checkpoint = Checkpoint::open_with(path, OpenOptions { num_heads })?;
-    for warning in &checkpoint.warnings {
+    for warning in checkpoint.warnings.iter().filter(|_| context.leads()) {
         report::line(&format!("warning: {warning}"));
     }
     Ok(checkpoint)

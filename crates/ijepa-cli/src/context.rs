@@ -31,7 +31,7 @@ pub(crate) struct Context {
     /// Print the result as one JSON object on stdout; everything else goes to stderr
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Say nothing but the result
+    /// Say nothing but the result and warnings
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
     /// Say more: every cause of an error on a line of its own, every tensor of `inspect`
@@ -42,7 +42,7 @@ pub(crate) struct Context {
     #[arg(long, global = true)]
     device: Option<DeviceList>,
     /// Number type of matrix products; int8 is for features, on CPUs with AVX512-VNNI
-    /// [default: f32; of a run on a GPU: its recipe's]
+    /// [default: f32; of a run its recipe's on a GPU, or as --set run.precision says]
     #[arg(long, value_parser = precision(), global = true)]
     precision: Option<Precision>,
     /// CPU threads that compute [default: all cores]
@@ -77,19 +77,34 @@ impl Context {
     /// The device, opened if it is not yet; before anything is computed, since it starts the
     /// threads that compute.
     pub(crate) fn compute(&self) -> Result<&Compute, CliError> {
-        self.compute_preferring(Precision::F32)
+        self.compute_as(Precision::F32, None)
     }
 
-    /// As [`compute`](Self::compute), with another number type on GPUs unless one was asked for.
-    pub(crate) fn compute_preferring(&self, on_gpu: Precision) -> Result<&Compute, CliError> {
+    /// As [`compute`](Self::compute), for a run in the number type of its `recipe`: on GPUs, and
+    /// anywhere if one of the changes `set` asks for it.
+    pub(crate) fn compute_run(
+        &self,
+        recipe: Precision,
+        set: &[String],
+    ) -> Result<&Compute, CliError> {
+        self.compute_as(recipe, sets_precision(set).then_some(recipe))
+    }
+
+    /// As [`compute`](Self::compute), in the number type of `--precision`, else as `asked`, else
+    /// `on_gpu` on GPUs.
+    pub(crate) fn compute_as(
+        &self,
+        on_gpu: Precision,
+        asked: Option<Precision>,
+    ) -> Result<&Compute, CliError> {
         if let Some(compute) = self.compute.get() {
             return Ok(compute);
         }
-        let compute = self.open(on_gpu)?;
+        let compute = self.open(on_gpu, self.precision.or(asked))?;
         Ok(self.compute.get_or_init(|| compute))
     }
 
-    fn open(&self, on_gpu: Precision) -> Result<Compute, CliError> {
+    fn open(&self, on_gpu: Precision, asked: Option<Precision>) -> Result<Compute, CliError> {
         let devices = match &self.device {
             Some(devices) => devices.clone(),
             None => DeviceSpec::best()?.into(),
@@ -112,18 +127,19 @@ impl Context {
             started.map_err(|source| CliError::Threads { threads, source })?;
         }
         let device = spec.open()?;
-        let precision = self.precision.unwrap_or(if spec.backend.is_gpu() {
-            on_gpu
-        } else {
-            Precision::F32
+        let precision = asked.unwrap_or(match spec.backend.is_gpu() {
+            true => on_gpu,
+            false => Precision::F32,
         });
         let precision = match precision.is_supported(&device) {
             true => precision,
             false if spec.backend == Backend::Flex => {
-                let name = precision.name();
-                report::line(&format!(
-                    "warning: this processor has no {name} products, f32 is used"
-                ));
+                if self.leads() {
+                    let name = precision.name();
+                    report::line(&format!(
+                        "warning: this processor has no {name} products, f32 is used"
+                    ));
+                }
                 Precision::F32
             }
             false => {
@@ -198,6 +214,14 @@ impl Context {
         let seed = self.seed.map(|seed| format!("run.seed={seed}"));
         batch_size.into_iter().chain(seed)
     }
+}
+
+/// Whether one of these changes of a recipe's keys is of its number type.
+pub(crate) fn sets_precision(changes: &[String]) -> bool {
+    changes.iter().any(|change| {
+        let key = change.split('=').next().unwrap_or_default();
+        key.trim() == "run.precision"
+    })
 }
 
 /// A seed, also of a recipe, whose numbers are those of TOML.

@@ -4,7 +4,7 @@ use std::{error::Error, net::SocketAddr, path::PathBuf};
 
 use ijepa_data::{DataError, ImageError, PackError};
 use ijepa_eval::{
-    CacheError, DenseError, ExtractError, FeatureFileError, FinetuneError, KnnError, ProbeError,
+    DenseError, ExtractError, FeatureFileError, FinetuneError, KnnError, ProbeError,
     study::StudyError,
 };
 use ijepa_model::{CheckpointError, ConfigError, checkpoint::Mismatch, files::FileError};
@@ -74,8 +74,12 @@ pub(crate) enum CliError {
     VariantFile { path: PathBuf, why: String },
     #[error("{train} times `--eval-data` and {test} times `--eval-test`, expected as many of each")]
     TaskPairs { train: usize, test: usize },
-    #[error("interrupted after step {step}; the same command goes on from `{}`", run.display())]
-    Interrupted { step: u64, run: PathBuf },
+    #[error("interrupted after step {step}; {again} goes on from `{}`", run.display())]
+    Interrupted {
+        step: u64,
+        run: PathBuf,
+        again: &'static str,
+    },
     #[error(
         "`ijepa {command}` is for one process, not for {size}; start it without mpirun or srun"
     )]
@@ -216,7 +220,6 @@ fn evaluation(error: &ijepa_eval::Error) -> u8 {
             | KnnError::TooManyNeighbours { .. }
             | KnnError::FewerThanVote { .. },
         ) => exit_code::DATA,
-        Error::Cache(CacheError::Damaged { .. } | CacheError::Room { .. }) => exit_code::DATA,
         Error::File(
             FeatureFileError::Read { .. }
             | FeatureFileError::OtherWeights { .. }
@@ -315,9 +318,11 @@ fn training(error: &TrainError) -> u8 {
         | TrainError::OtherRun { .. }
         | TrainError::Unclear { .. } => exit_code::CHECKPOINT,
         TrainError::Diverged { .. } | TrainError::Collapsed { .. } => exit_code::DIVERGED,
-        TrainError::Evaluation(source) => {
-            source.downcast_ref().map_or(exit_code::FAILURE, evaluation)
-        }
+        TrainError::Evaluation(source) => match source.downcast_ref() {
+            Some(ijepa_eval::Error::Extract(ExtractError::NotFinite { .. })) => exit_code::DIVERGED,
+            Some(error) => evaluation(error),
+            None => exit_code::FAILURE,
+        },
         _ => exit_code::FAILURE,
     }
 }

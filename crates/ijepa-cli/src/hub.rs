@@ -28,8 +28,8 @@ pub(crate) fn watch(name: String, quiet: bool) -> impl FnMut(Event<'_>) {
         }
         Event::Doubtful { why } => {
             let why = on_one_line(why);
-            line.say(&format!(
-                "{name}: files may be missing in the cache ({why})"
+            line.warn(&format!(
+                "warning: {name}: files may be missing in the cache ({why})"
             ));
         }
         Event::Bytes { file, done, total } => {

@@ -76,7 +76,7 @@ impl<W: Write> StatusLine<W> {
     }
 
     /// Writes a line that quiet commands say, too.
-    fn warn(&mut self, line: &str) {
+    pub(crate) fn warn(&mut self, line: &str) {
         match self {
             Self::Nothing => report::line(line),
             _ => self.say(line),
@@ -193,7 +193,7 @@ impl<L> Observer<L> for RunProgress {
     }
 
     /// Shows how far the run is and how well it goes.
-    fn on_log(&mut self, row: &Row, measured: &Measured) {
+    fn on_log(&mut self, row: &Row, _: &Measured) {
         let number = |name| row.get(name).unwrap_or(f64::NAN);
         let status = StepStatus {
             done: row.step + 1,
@@ -204,9 +204,6 @@ impl<L> Observer<L> for RunProgress {
         };
         self.line
             .show(status.done, status.total, &status.to_string());
-        if let Some(reason) = &measured.collapse {
-            self.say(&format!("this run looks collapsed: {reason}"));
-        }
     }
 
     fn on_scores(&mut self, scores: &Row) {

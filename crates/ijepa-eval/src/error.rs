@@ -1,11 +1,12 @@
 //! Any error of this crate, for callers that do not tell them apart.
 
 use ijepa_data::DataError;
+use ijepa_model::files::FileError;
 use ijepa_train::TrainError;
 
 use crate::{
     dense::DenseError,
-    features::{CacheError, ExtractError, FeatureFileError, FeaturesError},
+    features::{ExtractError, FeatureFileError, FeaturesError},
     finetune::FinetuneError,
     knn::KnnError,
     labels::LabelsError,
@@ -40,9 +41,9 @@ pub enum Error {
     /// Segmentation or depths cannot be learned or judged.
     #[error(transparent)]
     Dense(#[from] DenseError),
-    /// Features cannot be kept or taken back.
+    /// Features cannot be kept for the next time.
     #[error(transparent)]
-    Cache(#[from] CacheError),
+    Cache(#[from] FileError),
     /// Processes cannot work together.
     #[error(transparent)]
     Ranks(TrainError),

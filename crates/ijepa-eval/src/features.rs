@@ -9,7 +9,7 @@ mod reader;
 mod shares;
 mod store;
 
-pub use cache::{CacheError, FeatureCache};
+pub use cache::FeatureCache;
 pub use embed::{Embedded, embed};
 pub use embedder::Embedder;
 pub use extract::{

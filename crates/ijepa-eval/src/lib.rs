@@ -84,11 +84,10 @@ pub use dense::{
 pub use during_training::EpochEvaluation;
 pub use error::Error;
 pub use features::{
-    CacheError, Embedded, Embedder, ExtractConfig, ExtractError, Extracted, FeatureCache,
-    FeatureFileError, FeatureFormat, Features, FeaturesError, PixelBatch, StoredFeatures,
-    decoding_of, default_normalization, embed, embed_together, extract, extract_pixels,
-    extract_together, extract_with_progress, for_each_batch, natural_size, preprocess_of,
-    read_features,
+    Embedded, Embedder, ExtractConfig, ExtractError, Extracted, FeatureCache, FeatureFileError,
+    FeatureFormat, Features, FeaturesError, PixelBatch, StoredFeatures, decoding_of,
+    default_normalization, embed, embed_together, extract, extract_pixels, extract_together,
+    extract_with_progress, for_each_batch, natural_size, preprocess_of, read_features,
 };
 pub use finetune::{
     FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, FinetuneSummary, evaluate, finetune,

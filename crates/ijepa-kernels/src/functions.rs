@@ -229,14 +229,14 @@ pub fn attention_from(
 ///
 /// # Panics
 ///
-/// Panics if the shapes do not fit or one is empty, `num_heads` does not divide `dim` or no output
-/// is wanted.
+/// Panics if the shapes do not fit or one is empty, `num_heads` does not divide `dim`, there are
+/// factors of another number of samples or no output is wanted.
 pub fn transformer_block(
     x: Tensor<3>,
     parameters: BlockParameters,
     options: BlockOptions,
 ) -> Tensor<3> {
-    let [_, tokens, dim] = x.dims();
+    let [batch, tokens, dim] = x.dims();
     assert!(
         options.outputs_from < tokens,
         "outputs from token {} of {tokens}",
@@ -247,6 +247,8 @@ pub fn transformer_block(
         "{} heads do not divide {dim} features",
         options.num_heads
     );
+    let factors = options.branch_factors.iter().flatten();
+    factors.for_each(|factors| assert_eq!(factors.len(), batch, "one factor for each sample"));
     parameters.check(dim);
     let tensors = parameters.into_dispatch();
     Tensor::from_dispatch(Dispatch::block(operand(x), tensors, options))

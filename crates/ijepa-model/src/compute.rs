@@ -36,8 +36,9 @@ impl Precision {
         }
     }
 
-    /// Whether `device` can compute in this precision. On a CPU bf16 takes AVX512-BF16 and int8
-    /// AVX512-VNNI; on others products are computed in f32.
+    /// Whether `device` can compute in this precision. On a CPU that takes the backend `flex`, bf16
+    /// takes AVX512-BF16 and int8 AVX512-VNNI. Where it cannot, `flex` computes products in f32, and
+    /// other backends fail.
     pub fn is_supported(self, device: &Device) -> bool {
         match self {
             Self::F32 => true,

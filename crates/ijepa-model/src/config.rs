@@ -82,8 +82,8 @@ pub(crate) fn check_positive(key: &'static str, value: usize) -> Result<(), Conf
 /// Blocks of the deepest network.
 const MAX_DEPTH: usize = 1000;
 
-/// Values of the largest table of positions, 1 GiB.
-const MAX_POSITIONS: usize = 1 << 28;
+/// Values of the largest table that is made before any weight is read, 1 GiB.
+const MAX_VALUES: usize = 1 << 28;
 
 fn check_at_most(key: &'static str, found: usize, max: usize) -> Result<(), ConfigError> {
     if found > max {
@@ -105,7 +105,12 @@ pub(crate) fn check_positions(
     dim: usize,
 ) -> Result<(), ConfigError> {
     let values = grid.rows().saturating_mul(grid.cols()).saturating_mul(dim);
-    check_at_most(key, values, MAX_POSITIONS)
+    check_values(key, values)
+}
+
+/// What a network has of one thing, of which it is made before any weight is read.
+pub(crate) fn check_values(key: &'static str, values: usize) -> Result<(), ConfigError> {
+    check_at_most(key, values, MAX_VALUES)
 }
 
 /// A width must split into heads and into the four parts of the positions.

@@ -112,6 +112,40 @@ impl ModuleMapper for Assign {
             return param;
         }
         let moved = self.tensors.take().expect("a tensor of every parameter");
-        Param::initialized(param.id, moved)
+        // A plain tensor alone would be one that is never trained.
+        Param::initialized(param.id, moved).set_require_grad(true)
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::{Initialization, VisionTransformerConfig};
+
+    /// Parameters, and those of them that receive gradients.
+    #[derive(Default)]
+    struct Count([usize; 2]);
+
+    impl ModuleVisitor for Count {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0[0] += 1;
+            self.0[1] += usize::from(param.val().is_require_grad());
+        }
+    }
+
+    #[test]
+    fn an_average_can_be_trained_before_and_after_it_has_moved() {
+        let device = Device::flex().autodiff();
+        let config = VisionTransformerConfig::new([8, 8], 4, 12, 1, 2);
+        let encoder = config.init_with(Initialization::default(), &device);
+        let mut target = EmaTarget::new(&encoder);
+        for _ in 0..2 {
+            let mut count = Count::default();
+            target.encoder().clone().train().visit(&mut count);
+            assert_eq!(count.0[1], count.0[0] - FIXED);
+            target.update(&encoder, 0.5);
+        }
     }
 }

@@ -9,12 +9,13 @@ use ijepa_train::{
 use crate::run::RunRecord;
 
 impl RunRecord {
-    /// For every row of the metrics, hours of computing up to it; rows without a speed count
-    /// nothing.
+    /// For every row of the metrics, hours of computing up to it, of all processes; rows without a
+    /// speed count nothing.
     pub(crate) fn hours(&self) -> Vec<Option<f64>> {
         let speed = self.metrics.column("images_per_s");
+        let processes = self.environment["processes"].as_u64().unwrap_or(1) as f64;
         self.accumulate(|row, images| match speed[row] {
-            Some(speed) if speed > 0.0 => images / speed / 3600.0,
+            Some(speed) if speed > 0.0 => processes * images / speed / 3600.0,
             _ => 0.0,
         })
     }

@@ -1,13 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod batches;
+mod connections;
 mod images;
 mod metrics;
 mod refusal;
 mod routes;
 
 use std::{
-    future::{Future, IntoFuture, pending},
+    future::{Future, pending},
     io::{self, ErrorKind},
     net::TcpListener,
     pin::Pin,
@@ -59,7 +60,7 @@ pub struct ServeConfig {
     pub batch_size: usize,
     /// How long the first image of a batch waits for others.
     pub wait: Duration,
-    /// Requests under way; more are answered with 429. At least 1.
+    /// Requests under way, until their answers have left; more are answered with 429. At least 1.
     pub requests: usize,
     /// Bytes of a request.
     pub max_bytes: usize,
@@ -67,7 +68,8 @@ pub struct ServeConfig {
     pub max_pixels: u64,
     /// Images of a form.
     pub max_images: usize,
-    /// How long a request may take to arrive.
+    /// How long the head of a request may take to arrive, and the rest of it, and a client to take
+    /// some more of its answer.
     pub arrival: Duration,
     /// How long requests may still take to arrive, and answers to leave, once the service stops.
     pub last_call: Duration,
@@ -194,7 +196,6 @@ async fn run(
         stop.await;
         stopping.send_replace(true);
     };
-    let server = axum::serve(listener, router).with_graceful_shutdown(stop);
     let all_answered = async {
         last_call.is_over().await;
         service.nobody_waits().await;
@@ -205,7 +206,7 @@ async fn run(
         at_once.await;
     };
     tokio::select! {
-        served = server.into_future() => served?,
+        () = connections::answer(listener, router, config.arrival, stop) => (),
         () = all_answered => (),
         () = told_again => return Err(ErrorKind::Interrupted.into()),
     }

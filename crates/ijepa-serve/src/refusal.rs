@@ -11,6 +11,8 @@ use thiserror::Error;
 /// An answer without features.
 #[derive(Debug, Error)]
 pub(crate) enum Refusal {
+    #[error("the request cannot be read: {0}")]
+    Unread(String),
     #[error("the form cannot be read: {0}")]
     Form(String),
     #[error("the request has no image")]
@@ -51,7 +53,7 @@ pub(crate) enum Refusal {
 impl Refusal {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Form(_) | Self::Empty => StatusCode::BAD_REQUEST,
+            Self::Unread(_) | Self::Form(_) | Self::Empty => StatusCode::BAD_REQUEST,
             Self::Late(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Bytes(_) | Self::Images(_) | Self::Pixels { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoImage(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,

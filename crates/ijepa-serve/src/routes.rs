@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json, Router,
-    body::Bytes,
     extract::{
         DefaultBodyLimit, FromRequest, Multipart, Request, State, multipart::MultipartError,
     },
@@ -15,12 +14,13 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use bytes::Bytes;
 use serde::Serialize;
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use crate::{
     LastCall, Model, ServeConfig,
-    batches::{Batches, Queue},
+    batches::{Batches, Place, Queue},
     images::Shape,
     metrics::Metrics,
     refusal::Refusal,
@@ -40,7 +40,10 @@ pub(crate) struct Service {
     shape: Shape,
     config: ServeConfig,
     queue: Queue,
+    /// For requests of which anything is left.
     places: Arc<Semaphore>,
+    /// For requests without an answer.
+    waiting: Semaphore,
     last_call: LastCall,
     metrics: Arc<Metrics>,
 }
@@ -52,12 +55,24 @@ struct Upload {
     bytes: Bytes,
 }
 
-/// The answer to a request.
+/// What is answered to a request.
 #[derive(Debug, Serialize)]
 struct Embeddings<'a> {
     model: &'a str,
     dim: usize,
     embeddings: Vec<Vec<f32>>,
+}
+
+/// An answer, which keeps the place of its request until it has left.
+struct Answer {
+    text: Vec<u8>,
+    _place: Place,
+}
+
+impl AsRef<[u8]> for Answer {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
 }
 
 /// Requests that may be under way, as many as a semaphore can count on any machine.
@@ -94,17 +109,20 @@ impl Service {
             config,
             queue,
             places: Arc::new(Semaphore::new(places(config) as usize)),
+            waiting: Semaphore::new(places(config) as usize),
             last_call,
             metrics,
         };
         (service, batches)
     }
 
-    /// The features of the images of a request, in their order.
-    async fn embed(&self, request: Request) -> Result<Vec<Vec<f32>>, Refusal> {
+    /// The answer with the features of the images of a request, in their order.
+    async fn embed(&self, request: Request) -> Result<Bytes, Refusal> {
         // Before anything is read: who finds no place costs nothing.
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = Arc::new(place.map_err(|_| Refusal::Busy)?);
+        // Whoever has a place has one of these, too.
+        let _waits = self.waiting.try_acquire();
         let arrival = self.config.arrival;
         let images = tokio::select! {
             images = timeout(arrival, self.images(request)) => {
@@ -124,13 +142,22 @@ impl Service {
             let pending = pending.await.map_err(|_| Refusal::Decoder)?;
             features.push(pending?.features().await?);
         }
-        Ok(features)
+        let answer = Embeddings {
+            model: &self.model,
+            dim: self.dim,
+            embeddings: features,
+        };
+        let text = serde_json::to_vec(&answer).expect("features are finite");
+        Ok(Bytes::from_owner(Answer {
+            text,
+            _place: place,
+        }))
     }
 
-    /// Ready when no request has a place.
+    /// Ready when every request has its answer.
     pub(crate) async fn nobody_waits(&self) {
         // The semaphore is never closed.
-        drop(self.places.acquire_many(places(self.config)).await);
+        drop(self.waiting.acquire_many(places(self.config)).await);
     }
 
     /// The images of a request.
@@ -146,7 +173,8 @@ impl Service {
         let form = (kind.get(..FORM.len())).is_some_and(|kind| kind.eq_ignore_ascii_case(FORM));
         if !form {
             let bytes = Bytes::from_request(request, &()).await;
-            let bytes = bytes.map_err(|error| self.unread(error.status(), error.body_text()))?;
+            let bytes = bytes
+                .map_err(|error| self.unread(error.status(), Refusal::Unread(error.body_text())))?;
             return match bytes.is_empty() {
                 true => Err(Refusal::Empty),
                 false => Ok(vec![Upload {
@@ -155,9 +183,10 @@ impl Service {
                 }]),
             };
         }
-        let broken = |error: MultipartError| self.unread(error.status(), error.body_text());
+        let broken =
+            |error: MultipartError| self.unread(error.status(), Refusal::Form(error.body_text()));
         let form = Multipart::from_request(request, &()).await;
-        let mut form = form.map_err(|error| self.unread(error.status(), error.body_text()))?;
+        let mut form = form.map_err(|error| Refusal::Form(error.body_text()))?;
         let mut images = Vec::new();
         while let Some(field) = form.next_field().await.map_err(broken)? {
             if images.len() == self.config.max_images {
@@ -175,10 +204,11 @@ impl Service {
         }
     }
 
-    fn unread(&self, status: StatusCode, why: String) -> Refusal {
+    /// Why a request could not be read, if it is not its length.
+    fn unread(&self, status: StatusCode, otherwise: Refusal) -> Refusal {
         match status {
             StatusCode::PAYLOAD_TOO_LARGE => Refusal::Bytes(self.config.max_bytes),
-            _ => Refusal::Form(why),
+            _ => otherwise,
         }
     }
 }
@@ -198,12 +228,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
 async fn embed(State(service): State<Arc<Service>>, request: Request) -> Response {
     let (began, _under_way) = (Instant::now(), service.metrics.arrived());
     let response = match service.embed(request).await {
-        Ok(embeddings) => Json(Embeddings {
-            model: &service.model,
-            dim: service.dim,
-            embeddings,
-        })
-        .into_response(),
+        Ok(answer) => ([(CONTENT_TYPE, "application/json")], answer).into_response(),
         Err(refusal) => refusal.into_response(),
     };
     let status = response.status();

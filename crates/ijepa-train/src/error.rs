@@ -81,10 +81,16 @@ pub enum TrainError {
         ranks: usize,
     },
     /// The processes were not started alike.
-    #[error("process {rank} has other settings or data than process 0")]
+    #[error("process {rank} has other {what} than process 0: `{found}` instead of `{expected}`")]
     RanksDiffer {
         /// The first process that differs.
         rank: usize,
+        /// What is different.
+        what: &'static str,
+        /// The first line of it that differs.
+        found: String,
+        /// That line in process 0.
+        expected: String,
     },
     /// Another process of the run failed, and says why.
     #[error("process {rank} failed")]

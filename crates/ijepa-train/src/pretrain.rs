@@ -98,7 +98,7 @@ impl Task for Pretraining<'_> {
             total_steps: self.plan.total_steps,
             steps_per_epoch: self.plan.steps_per_epoch,
             batch_size: run.batch_size as u64,
-            pass_size: (recipe.groups_per_pass() * recipe.mask_group_size()) as u64,
+            pass_size: recipe.images_per_pass() as u64,
             summation: run.reduce.summation(&self.device),
             keeping: run.keeping,
             eval_every_epochs: run.eval_every_epochs as u64,

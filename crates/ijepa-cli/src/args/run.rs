@@ -20,6 +20,9 @@ use crate::{
     signals::stop_at_signals,
 };
 
+/// What goes on with a run that was told to stop.
+pub(crate) const SAME_COMMAND: &str = "the same command";
+
 /// The directory of a run, where it starts and when it stops.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -89,11 +92,20 @@ impl RunArgs {
     /// # Errors
     ///
     /// [`CliError::Interrupted`] if it was told to stop.
-    pub(crate) fn report(&self, summary: &TrainSummary, own: Report) -> Result<Report, CliError> {
+    pub(crate) fn report(
+        &self,
+        summary: &TrainSummary,
+        own: Report,
+        context: &Context,
+    ) -> Result<Report, CliError> {
         if summary.interrupted {
             return Err(CliError::Interrupted {
                 step: summary.steps,
                 run: self.out.clone(),
+                again: match self.resume {
+                    Resume::Auto => SAME_COMMAND,
+                    Resume::Never | Resume::File(_) => "the same command with --resume auto",
+                },
             });
         }
         let judgement = RunRecord::read(&self.out)?.judgement();
@@ -129,7 +141,7 @@ impl RunArgs {
             "loss_last": summary.loss_last,
             "loss_mean": loss_mean,
             "images_per_s": summary.images_per_s,
-            "device_hours": summary.trained.as_secs_f64() / 3600.0,
+            "device_hours": context.ranks().size() as f64 * summary.trained.as_secs_f64() / 3600.0,
             "run": self.out.to_string_lossy(),
             "verdict": judgement.verdict,
             "reason": judgement.reason,
@@ -149,6 +161,7 @@ pub(crate) fn stopping_at_ctrl_c(
     mut environment: Value,
 ) -> Result<TrainOptions, CliError> {
     let (workers, reading) = (context.workers(), context.reading());
+    environment["processes"] = context.ranks().size().into();
     environment["workers"] = workers.into();
     environment["io_depth"] = reading.io_depth.into();
     environment["retries"] = reading.retry.retries.into();
@@ -158,7 +171,7 @@ pub(crate) fn stopping_at_ctrl_c(
         environment,
         ..TrainOptions::default()
     };
-    stop_at_signals(Arc::clone(&options.stop)).map_err(CliError::Signals)?;
+    stop_at_signals(Arc::clone(&options.stop), context.quiet).map_err(CliError::Signals)?;
     Ok(options)
 }
 

@@ -71,13 +71,13 @@ pub(crate) struct Finetune {
 impl Finetune {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         let recipe = self.recipe(context)?;
-        let compute = context.compute_preferring(recipe.run.precision)?;
+        let compute = context.compute_run(recipe.run.precision, &self.overrides)?;
         let recipe = recipe.with_overrides(&[compute.precision_override()])?;
         let (train, test) = (self.train(context)?, args::open_data(&self.test, context)?);
         let data = FinetuneData::new(train, test).map_err(Error::from)?;
         let seed = recipe.run.seed;
         let loaded = self.weights.load_trainable(self.encoder, seed, context)?;
-        if !context.quiet {
+        if context.leads() {
             warn_of_decoding(loaded.wanted.decoding, recipe.data.decoding);
         }
         loaded.wanted.check(data.train().as_ref())?;
@@ -91,7 +91,7 @@ impl Finetune {
             return Ok(Report::default());
         }
         let own = own_report(&summary, &data, normalization, compute);
-        self.run.report(&summary.run, own)
+        self.run.report(&summary.run, own, context)
     }
 
     fn recipe(&self, context: &Context) -> Result<FinetuneRecipe, CliError> {

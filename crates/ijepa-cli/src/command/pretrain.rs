@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use ijepa_data::{Reading, Source, check_channels};
 use ijepa_eval::{Baselines, EpochEvaluation, ExtractConfig};
+use ijepa_model::files::remove_file;
 use ijepa_train::{
     Learner, PretrainPlan, Recipe, Resume, TrainSummary, pretrain,
     run::{Folder, Observer, files::BASELINES},
@@ -58,7 +59,7 @@ impl Pretrain {
         let given = self.init.is_some() && matches!(self.run.resume, Resume::File(_));
         args::refuse_given(&[("init", given)], "with --resume FILE")?;
         let recipe = self.recipe(context)?;
-        let compute = context.compute_preferring(recipe.run.precision)?;
+        let compute = context.compute_run(recipe.run.precision, &self.overrides)?;
         let recipe = recipe.with_overrides(&[compute.precision_override()])?;
         let source = self.data.open_unlabelled(context)?;
         let plan = PretrainPlan::new(recipe, source.len())?;
@@ -98,12 +99,17 @@ impl Pretrain {
             let random = config.init_with(initialization, &compute.device);
             evaluation.baselines(target, &random.with_compute(target.compute()), &stop)?
         };
-        if let Some(found) = &baselines {
-            let text = serde_json::to_string_pretty(found).expect("they are numbers and words");
-            folder.write(BASELINES, &format!("{text}\n"))?;
+        match &baselines {
+            Some(found) => {
+                let text = serde_json::to_string_pretty(found).expect("they are numbers and words");
+                folder.write(BASELINES, &format!("{text}\n"))?;
+            }
+            // Those of where the run once ended say nothing of where it is now.
+            None if summary.steps_made > 0 => remove_file(&folder.path().join(BASELINES))?,
+            None => {}
         }
         let own = own_report(&summary, &plan, baselines, compute);
-        self.run.report(&summary, own)
+        self.run.report(&summary, own, context)
     }
 
     /// Says what is about to be trained, and on what.

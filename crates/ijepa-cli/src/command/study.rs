@@ -47,7 +47,7 @@ impl StudyArgs {
         context: &'a Context,
     ) -> Result<(Recipe, &'a Compute), CliError> {
         let recipe = args::load_recipe(recipe, &self.overrides, context)?;
-        let compute = context.compute_preferring(recipe.run.precision)?;
+        let compute = context.compute_run(recipe.run.precision, &self.overrides)?;
         let recipe = recipe.with_overrides(&[compute.precision_override()])?;
         Ok((recipe, compute))
     }
@@ -96,7 +96,11 @@ pub(crate) fn named(spec: &str, context: &Context) -> Result<NamedSource, CliErr
 impl From<StudyError> for CliError {
     fn from(error: StudyError) -> Self {
         match error {
-            StudyError::Interrupted { step, run } => Self::Interrupted { step, run },
+            StudyError::Interrupted { step, run } => Self::Interrupted {
+                step,
+                run,
+                again: args::SAME_COMMAND,
+            },
             StudyError::Train(error) => error.into(),
             StudyError::Eval(error) => error.into(),
             StudyError::Recipe(error) => error.into(),

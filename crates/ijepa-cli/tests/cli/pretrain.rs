@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use crate::support::{
-    Background, endless, ijepa, json, keys, metrics, path_text, send, tiny, tiny_on, words,
+    Background, endless, ijepa, json, keys, metrics, path_text, send, text, tiny, tiny_on, words,
 };
 
 #[test]
@@ -64,6 +64,28 @@ fn a_run_reports_what_the_interface_promises_and_serves_its_weights() {
     // The last epoch of the run measured the same encoder on the same images.
     assert_eq!(knn["k"]["20"]["top1"], result["knn"]);
     assert!(knn["k"]["5"]["top5"].is_number());
+
+    // What was found where the run ended is gone once it has gone on.
+    text(&tiny(&run, "--max-steps 9"));
+    assert!(!run.join("baselines.json").exists());
+}
+
+#[test]
+fn a_precision_that_is_set_is_computed_in_as_one_that_a_flag_asks_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let trained = |name: &str, precision: &str| {
+        let run = folder.path().join(name);
+        let said = ijepa(&tiny(&run, &format!("--max-steps 1 {precision}"))).stderr;
+        let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap_or_default();
+        // Where it cannot be had, a warning or an error says so.
+        assert!(
+            said.contains("bf16") || recipe.contains("\"bf16\""),
+            "{said}"
+        );
+        (said, recipe)
+    };
+    let flag = trained("flag", "--precision bf16");
+    assert_eq!(trained("set", "--set run.precision=bf16"), flag);
 }
 
 #[test]

@@ -10,7 +10,10 @@ use std::{
 use blake3::Hasher;
 use burn::tensor::Device;
 use ijepa_data::{Skipped, Source};
-use ijepa_model::{VisionTransformer, files::free_bytes};
+use ijepa_model::{
+    VisionTransformer,
+    files::{cannot, ensure_room},
+};
 
 use super::{
     ExtractConfig, ExtractError, Extracted,
@@ -34,43 +37,10 @@ const CHUNK: usize = 1 << 16;
 /// all images (path, length and time of change; of images without a file their pixels) and of
 /// everything else that features depend on. So a file is taken only for the features that would be
 /// computed again, and other features never replace it. Files are those of
-/// [`embed`](crate::embed) with a checksum.
+/// [`embed`](crate::embed) with a checksum; one that is damaged is computed again.
 #[derive(Debug, Clone)]
 pub struct FeatureCache {
     folder: PathBuf,
-}
-
-/// Features that cannot be kept or taken back.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CacheError {
-    /// The file is not what was written.
-    #[error("cached features `{}` are damaged ({why}); delete the file to compute them again", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The disk cannot take the features.
-    #[error("features need {needed} bytes in `{}`, which has {free} left", folder.display())]
-    Room {
-        /// The folder.
-        folder: PathBuf,
-        /// Bytes that the file will have.
-        needed: u64,
-        /// Bytes that are free.
-        free: u64,
-    },
-    /// A file that cannot be read or written.
-    #[error("cannot keep features in `{}`", path.display())]
-    File {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the operating system said.
-        #[source]
-        source: io::Error,
-    },
 }
 
 impl FeatureCache {
@@ -87,8 +57,8 @@ impl FeatureCache {
     ///
     /// # Errors
     ///
-    /// A [`CacheError`] if the file is damaged or the disk, asked before anything is computed,
-    /// has no room for it; or any error of the extraction.
+    /// [`Error::Cache`] if the folder cannot be written or the disk, asked before anything is
+    /// computed, has no room; or any error of the extraction.
     pub fn extract(
         &self,
         encoder: &VisionTransformer,
@@ -100,27 +70,15 @@ impl FeatureCache {
         config.check(encoder)?;
         let name = fingerprint(encoder, source, config)?;
         let path = self.folder.join(format!("{name}.safetensors"));
-        if path.exists() {
-            return Ok(read(&path)?);
+        if let Ok(kept) = read(&path) {
+            return Ok(kept);
         }
-        fs::create_dir_all(&self.folder).map_err(|source| file(&path, source))?;
+        fs::create_dir_all(&self.folder).map_err(cannot("create", &self.folder))?;
         let row = 4 * config.dim(encoder) as u64 + ROW_BYTES;
-        self.ensure_room(HEADER_BYTES + source.len() as u64 * row)?;
+        ensure_room(&path, HEADER_BYTES + source.len() as u64 * row)?;
         let extracted = extract_with_progress(encoder, source, config, device, progress)?;
-        write(&path, &extracted).map_err(|source| file(&path, source))?;
+        write(&path, &extracted).map_err(cannot("write", &path))?;
         Ok(extracted)
-    }
-
-    /// Checks that the disk can take `needed` bytes.
-    fn ensure_room(&self, needed: u64) -> Result<(), CacheError> {
-        match free_bytes(&self.folder).map_err(|source| file(&self.folder, source))? {
-            Some(free) if free < needed => Err(CacheError::Room {
-                folder: self.folder.clone(),
-                needed,
-                free,
-            }),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -185,13 +143,6 @@ fn state(file: Metadata) -> String {
     format!("{} {:?}", file.len(), modified.duration_since(UNIX_EPOCH))
 }
 
-fn file(path: &Path, source: io::Error) -> CacheError {
-    CacheError::File {
-        path: path.to_owned(),
-        source,
-    }
-}
-
 fn checksum(values: &[f32], labels: &[i64], skipped: &str) -> String {
     let mut hasher = Hasher::new();
     for chunk in values.chunks(CHUNK) {
@@ -228,14 +179,7 @@ fn write(path: &Path, extracted: &Extracted) -> io::Result<()> {
     file.finish()
 }
 
-fn read(path: &Path) -> Result<Extracted, CacheError> {
-    parse(path).map_err(|why| CacheError::Damaged {
-        path: path.to_owned(),
-        why,
-    })
-}
-
-fn parse(path: &Path) -> Result<Extracted, String> {
+fn read(path: &Path) -> Result<Extracted, String> {
     let (table, facts) = read_safetensors(path)?;
     let fact = |key: &str| facts.get(key).ok_or_else(|| format!("`{key}` is missing"));
     let skipped = fact("skipped")?;

@@ -10,7 +10,7 @@ use burn::{module::Module, tensor::Device};
 use super::{
     Checkpoint, CheckpointKind, TrainingState,
     error::CheckpointError,
-    infer,
+    infer, json,
     params::{self, named_shapes, named_tensors},
     run_folder,
     safetensors_file::SafetensorsFile,
@@ -150,14 +150,10 @@ pub(super) fn config_of(
     file: &SafetensorsFile,
     path: &Path,
 ) -> Result<Option<ClassifierConfig>, CheckpointError> {
-    let Some(json) = file.metadata.get(CONFIG_METADATA) else {
+    let Some(text) = file.metadata.get(CONFIG_METADATA) else {
         return Ok(None);
     };
-    let config: ClassifierConfig =
-        serde_json::from_str(json).map_err(|source| CheckpointError::Json {
-            path: path.into(),
-            source,
-        })?;
+    let config: ClassifierConfig = json::parse_json(path, text.as_bytes())?;
     infer::checked(config.encoder.clone(), path)?;
     Ok(Some(config))
 }
@@ -181,10 +177,11 @@ pub(super) fn encoder_of(
         recipe: None,
         ..TrainingState::beside(path)?
     };
+    let channels = config.encoder.in_chans;
     Ok(Checkpoint {
         state,
         context_encoder: Some(tensors.renamed(of_encoder)),
-        normalization: Some(config.normalization),
+        normalization: Some(config.normalization).filter(|it| it.fits(channels)),
         warnings: vec![
             "a fine-tuned classifier norms the mean over the tokens; its encoder alone norms each \
              token"

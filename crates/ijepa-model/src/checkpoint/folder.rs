@@ -44,13 +44,7 @@ pub(crate) fn open_folder(
     options: OpenOptions,
 ) -> Result<Checkpoint, CheckpointError> {
     let (tensors, role) = read_tensors(folder)?;
-    let tensors = names::unwrapped(tensors);
-    let mut opened = open_parts(folder, tensors, &folder.join(CONFIG), options)?;
-    opened.licence = model_card::licence_in(&folder.join(README));
-    if role == Some(EncoderRole::Target) {
-        opened.target_encoder = opened.context_encoder.take();
-    }
-    Ok(opened)
+    open_parts(folder, tensors, role, &folder.join(CONFIG), options)
 }
 
 /// Opens a single file: one of ours, or of `transformers` or `timm` with `config.json` beside it.
@@ -62,23 +56,36 @@ pub(crate) fn open_file(path: &Path, options: OpenOptions) -> Result<Checkpoint,
     if let Some(config) = native::config_of(&file, path)? {
         return native::open_encoder(path, config, names::unwrapped(file.tensors));
     }
-    let tensors = names::unwrapped(file.tensors);
-    open_parts(path, tensors, &path.with_file_name(CONFIG), options)
+    let role = role_of(&file);
+    open_parts(
+        path,
+        file.tensors,
+        role,
+        &path.with_file_name(CONFIG),
+        options,
+    )
 }
 
+/// Which encoder a file of ours says that it is.
+fn role_of(file: &SafetensorsFile) -> Option<EncoderRole> {
+    file.metadata.get(hugging_face::ROLE_METADATA)?.parse().ok()
+}
+
+/// The checkpoint of these tensors, with what the files beside `config` say.
 fn open_parts(
     path: &Path,
     tensors: StateDict,
+    role: Option<EncoderRole>,
     config: &Path,
     options: OpenOptions,
 ) -> Result<Checkpoint, CheckpointError> {
-    let tensors = hugging_face::official_names(tensors);
+    let tensors = hugging_face::official_names(names::unwrapped(tensors));
     let described = config
         .is_file()
         .then(|| folder_config::read(config))
         .transpose()?;
     let beside = folder_config::read_preprocessing(config)?;
-    Ok(match described {
+    let mut opened = match described {
         Some(FolderConfig::Transformers(config)) => checkpoint(path, config, tensors, beside),
         Some(FolderConfig::Timm(timm)) => {
             let num_heads = timm.num_heads.or(options.num_heads);
@@ -93,7 +100,12 @@ fn open_parts(
             opened.warnings.extend(warnings);
             opened
         }
-    })
+    };
+    opened.licence = model_card::licence_in(&config.with_file_name(README));
+    if role == Some(EncoderRole::Target) {
+        opened.target_encoder = opened.context_encoder.take();
+    }
+    Ok(opened)
 }
 
 fn checkpoint(
@@ -120,8 +132,8 @@ fn read_tensors(folder: &Path) -> Result<(StateDict, Option<EncoderRole>), Check
     let pickled = folder.join(PICKLED);
     if whole.is_file() || !(index.is_file() || pickled.is_file()) {
         let file = SafetensorsFile::open(&whole)?;
-        let role = file.metadata.get(hugging_face::ROLE_METADATA);
-        return Ok((file.tensors, role.and_then(|role| role.parse().ok())));
+        let role = role_of(&file);
+        return Ok((file.tensors, role));
     }
     if !index.is_file() {
         return Ok((official::state_dict(&pickled)?, None));

@@ -31,6 +31,14 @@ impl Resize {
     pub const EVALUATION: Self = Self::Crop {
         margin: 256.0 / 224.0,
     };
+
+    /// Whether images resized so fill the encoder's input.
+    pub(crate) fn is_possible(&self) -> bool {
+        match self {
+            Self::Crop { margin } => *margin >= 1.0 && margin.is_finite(),
+            Self::Squash | Self::None => true,
+        }
+    }
 }
 
 /// How images become the input of an encoder.
@@ -257,7 +265,7 @@ impl Preprocessor {
         match (self.size?, cropped) {
             (ImageSize::Shortest { shortest_edge }, cropped) => {
                 let margin = cropped.map_or(1.0, |side| shortest_edge as f64 / side as f64);
-                (margin >= 1.0 && margin.is_finite()).then_some(Resize::Crop { margin })
+                Some(Resize::Crop { margin }).filter(Resize::is_possible)
             }
             _ => Some(Resize::Squash),
         }
@@ -343,7 +351,7 @@ pub(crate) fn write(
         "image_std": normalization.std,
     });
     if let Resize::Crop { margin } = resize {
-        let shortest = (height.min(width) as f64 * margin).round() as usize;
+        let shortest = (height.max(width) as f64 * margin).round() as usize;
         preprocessor["image_processor_type"] = "CLIPImageProcessor".into();
         preprocessor["size"] = json!({ "shortest_edge": shortest });
         preprocessor["do_center_crop"] = true.into();

@@ -1,6 +1,10 @@
 //! Names of `transformers`, in both spellings, and folders that it loads.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use super::{
     EncoderRole,
@@ -125,13 +129,23 @@ pub(crate) fn write(
 fn hugging_face_tensors(tensor: &NamedTensor) -> Vec<NamedTensor> {
     let names = hugging_face_names(&tensor.name);
     let parts = names.len();
+    // Read once for all parts, and forgotten with the last of them.
+    let kept = Arc::new(Mutex::new(Vec::new()));
     let rename = |(part, name): (usize, String)| {
-        let source = tensor.clone();
+        let (source, kept) = (tensor.clone(), Arc::clone(&kept));
         let mut shape = tensor.shape.clone();
         shape[0] /= parts;
         let len: usize = shape.iter().product();
         NamedTensor::new(name, shape, move || {
-            Ok(source.read()?[part * len..][..len].to_vec())
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if kept.is_empty() {
+                *kept = source.read()?;
+            }
+            let own = kept[part * len..][..len].to_vec();
+            if part + 1 == parts {
+                *kept = Vec::new();
+            }
+            Ok(own)
         })
     };
     names.into_iter().enumerate().map(rename).collect()

@@ -11,9 +11,11 @@ const UNKNOWN: &str = "unknown";
 /// The licence that the card at `path` names, if there is one.
 pub(crate) fn licence_in(path: &Path) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
-    let metadata = text.strip_prefix("---\n")?.split("\n---").next()?;
-    let mut lines = metadata.lines();
-    let licence = lines.find_map(|line| line.strip_prefix("license:"))?;
+    let mut lines = text.lines();
+    let is_edge = |line: &&str| line.starts_with("---");
+    lines.next().filter(is_edge)?;
+    let mut metadata = lines.take_while(|line| !is_edge(line));
+    let licence = metadata.find_map(|line| line.strip_prefix("license:"))?;
     let licence = licence.trim().trim_matches(['"', '\'']);
     (!licence.is_empty() && licence != UNKNOWN).then(|| licence.to_owned())
 }

@@ -37,8 +37,14 @@ impl Moments {
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let file = SafetensorsFile::open(path)?;
         let step = file.metadata.get(STEP_METADATA);
+        let wrong = || CheckpointError::Entry {
+            path: path.into(),
+            key: STEP_METADATA.to_owned(),
+            expected: "a number of updates",
+            found: step.map_or("nothing", String::as_str).to_owned(),
+        };
         Ok(Self {
-            step: step.and_then(|step| step.parse().ok()).unwrap_or(0),
+            step: step.and_then(|it| it.parse().ok()).ok_or_else(wrong)?,
             tensors: file.tensors,
         })
     }

@@ -3,9 +3,9 @@
 use std::{collections::HashMap, path::Path};
 
 use super::{
-    Checkpoint, CheckpointKind, OpenOptions, TrainingState, error::CheckpointError, infer,
-    moments::Moments, params::NamedTensor, safetensors_file::SafetensorsFile, snapshot::TensorFile,
-    state_dict::StateDict,
+    Checkpoint, CheckpointKind, OpenOptions, Resize, TrainingState, error::CheckpointError, infer,
+    json, moments::Moments, params::NamedTensor, safetensors_file::SafetensorsFile,
+    snapshot::TensorFile, state_dict::StateDict,
 };
 use crate::{VisionTransformerConfig, files::cannot};
 
@@ -54,15 +54,23 @@ pub(crate) fn open_encoder(
         true => (None, Some(tensors)),
         false => (Some(tensors), None),
     };
-    let channels = config.in_chans;
     Ok(Checkpoint {
         context_encoder,
         target_encoder,
+        ..described(path, config, state)
+    })
+}
+
+/// A checkpoint without networks, of which `state` says the rest.
+fn described(path: &Path, config: VisionTransformerConfig, state: TrainingState) -> Checkpoint {
+    let channels = config.in_chans;
+    Checkpoint {
         normalization: state.normalization.filter(|it| it.fits(channels)),
-        resize: state.resize,
+        resize: state.resize.filter(Resize::is_possible),
+        licence: state.licence.clone(),
         state,
         ..Checkpoint::empty(path, CheckpointKind::Native, config)
-    })
+    }
 }
 
 /// As [`open`], of files in memory; moments are left out.
@@ -103,17 +111,13 @@ fn of_files(
     let predictor_path = folder.join(PREDICTOR);
     let sizes = |dict| infer::predictor_config(dict, &encoder_config, recorded, &predictor_path);
     let predictor_config = predictor.as_ref().map(sizes).transpose()?;
-    let channels = encoder_config.in_chans;
     Ok(Checkpoint {
         predictor_config,
         context_encoder: encoder.map(|file| file.tensors),
         target_encoder: target_encoder.map(|file| file.tensors),
         predictor,
-        normalization: state.normalization.filter(|it| it.fits(channels)),
-        resize: state.resize,
-        state,
         warnings,
-        ..Checkpoint::empty(folder, CheckpointKind::Native, encoder_config)
+        ..described(folder, encoder_config, state)
     })
 }
 
@@ -122,13 +126,10 @@ pub(crate) fn config_of(
     file: &SafetensorsFile,
     path: &Path,
 ) -> Result<Option<VisionTransformerConfig>, CheckpointError> {
-    let Some(json) = file.metadata.get(CONFIG_METADATA) else {
+    let Some(text) = file.metadata.get(CONFIG_METADATA) else {
         return Ok(None);
     };
-    let config = serde_json::from_str(json).map_err(|source| CheckpointError::Json {
-        path: path.into(),
-        source,
-    })?;
+    let config = json::parse_json(path, text.as_bytes())?;
     infer::checked(config, path).map(Some)
 }
 

@@ -6,7 +6,7 @@ use super::{
     Checkpoint, CheckpointKind, GradScaler, OpenOptions, TrainingState,
     decode::FloatType,
     error::CheckpointError,
-    infer,
+    infer, json,
     moments::{Moments, OptimizerGroup},
     names, order,
     safetensors_file::is_lfs_pointer,
@@ -174,14 +174,10 @@ impl OfficialFile {
 
     /// What this library noted about the networks.
     fn note(&self) -> Result<Option<IJepaConfig>, CheckpointError> {
-        let Some(json) = self.entry(NOTE).and_then(Node::as_str) else {
+        let Some(note) = self.entry(NOTE).and_then(Node::as_str) else {
             return Ok(None);
         };
-        let config = serde_json::from_str(json).map_err(|source| CheckpointError::Json {
-            path: self.archive.path().into(),
-            source,
-        })?;
-        Ok(Some(config))
+        json::parse_json(self.archive.path(), note.as_bytes()).map(Some)
     }
 
     /// The tensors of a network, without what is around their names.
@@ -213,17 +209,18 @@ impl OfficialFile {
         let meta = node
             .as_tensor()
             .ok_or_else(|| self.wrong(key, "a tensor", Some(node)))?;
-        let dtype = float_type(meta.dtype).ok_or_else(|| CheckpointError::Dtype {
-            path: self.archive.path().into(),
-            key: key.to_owned(),
-            found: meta.dtype.name().to_owned(),
-        })?;
         let (archive, meta): (_, TensorMeta) = (Arc::clone(&self.archive), meta.clone());
-        let read = move || Ok(dtype.decode(&archive.read_tensor(&meta)?));
-        Ok(LazyTensor::new(
-            node.as_tensor().map_or(vec![], |meta| meta.shape.clone()),
-            read,
-        ))
+        let (shape, key) = (meta.shape.clone(), key.to_owned());
+        // What is no weight, as a count of batches, is in nobody's way until it is read.
+        let read = move || {
+            let dtype = float_type(meta.dtype).ok_or_else(|| CheckpointError::Dtype {
+                path: archive.path().into(),
+                key: key.clone(),
+                found: meta.dtype.name().to_owned(),
+            })?;
+            Ok(dtype.decode(&archive.read_tensor(&meta)?))
+        };
+        Ok(LazyTensor::new(shape, read))
     }
 
     /// Adam moments under the names of their parameters.

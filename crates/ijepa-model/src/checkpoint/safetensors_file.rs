@@ -56,7 +56,10 @@ impl SafetensorsFile {
         };
         let mut length = [0; 8];
         file.read_exact(&mut length)
-            .map_err(|_| invalid("it is shorter than 8 bytes".into()))?;
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => invalid("it is shorter than 8 bytes".into()),
+                _ => cannot("read", path)(error).into(),
+            })?;
         let header_bytes = u64::from_le_bytes(length);
         if is_lfs_pointer(&length) {
             return Err(CheckpointError::GitLfsPointer { path: path.into() });

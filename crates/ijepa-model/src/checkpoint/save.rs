@@ -78,6 +78,7 @@ impl Checkpoint {
         let state = TrainingState {
             model: self.config(),
             normalization: self.normalization,
+            licence: self.licence,
             resize: self.resize,
             ..self.state
         };

@@ -21,6 +21,9 @@ pub struct TrainingState {
     /// The normalisation that the weights ask for, where that is not ImageNet's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalization: Option<Normalization>,
+    /// Identifier of the licence of the weights that these were made of, where one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
     /// How they wanted images resized.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<Resize>,
@@ -133,6 +136,7 @@ impl Default for TrainingState {
             format_version: FORMAT_VERSION,
             model: None,
             normalization: None,
+            licence: None,
             resize: None,
             decoding: None,
             own_parts: Vec::new(),

@@ -165,13 +165,6 @@ impl StateDict {
     pub fn is_empty(&self) -> bool {
         self.tensors.is_empty()
     }
-
-    /// Number of values of all tensors.
-    pub fn num_values(&self) -> usize {
-        self.iter()
-            .map(|(_, tensor)| tensor.shape.iter().product::<usize>())
-            .sum()
-    }
 }
 
 impl IntoIterator for StateDict {

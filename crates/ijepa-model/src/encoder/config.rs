@@ -131,6 +131,8 @@ impl VisionTransformerConfig {
         config::check_channels("in_chans", self.in_chans)?;
         config::check_network("embed_dim", self.embed_dim, self.num_heads)?;
         config::check_positions("patches * embed_dim", grid, self.embed_dim)?;
+        let patch_weights = self.patch_pixels().saturating_mul(self.embed_dim);
+        config::check_values("in_chans * patch_size^2 * embed_dim", patch_weights)?;
         config::check_depth("depth", self.depth)?;
         config::check_positive("mlp_ratio * embed_dim", self.hidden_dim())?;
         config::check_epsilon(self.layer_norm_eps)?;

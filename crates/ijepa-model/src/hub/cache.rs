@@ -84,9 +84,11 @@ impl CachedRepository {
         }
         #[cfg(not(unix))]
         {
-            let folder = link.parent().unwrap_or(&self.0);
-            let copied = fs::create_dir_all(folder).and_then(|()| fs::copy(blob, &link));
-            copied.map(drop).map_err(cannot("write", &link))
+            let mut content = fs::File::open(blob).map_err(cannot("read", blob))?;
+            crate::files::write_file(&link, |copy| {
+                let copied = std::io::copy(&mut content, copy);
+                copied.map(drop).map_err(cannot("write", &link))
+            })
         }
     }
 }

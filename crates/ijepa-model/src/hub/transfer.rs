@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     fs::{self, File, OpenOptions},
-    io::{self, Read, Seek, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::Path,
     thread::sleep,
 };
@@ -34,8 +34,10 @@ impl Client<'_> {
         [partial, to]: [&Path; 2],
         watch: &mut dyn FnMut(u64, u64),
     ) -> Result<(), HubError> {
+        // Not for appending: a file that is may not be cut everywhere.
         let mut opened = OpenOptions::new();
-        let opened = opened.create(true).read(true).append(true).open(partial);
+        let opened = opened.create(true).truncate(false).read(true).write(true);
+        let opened = opened.open(partial);
         let file = opened.map_err(cannot("write", partial))?;
         match file.lock() {
             Err(source) if source.kind() != io::ErrorKind::Unsupported => {
@@ -148,6 +150,7 @@ impl Download<'_> {
             }
             _ => check_file(&response, url).map_err(Failure::Lasting)?,
         }
+        file.seek(SeekFrom::Start(done))?;
         let total = about.size.unwrap_or(0);
         watch(done, total);
         let mut body = response.into_body().into_reader();

@@ -3,8 +3,8 @@
 use std::{fs, path::PathBuf};
 
 use ijepa_model::{
-    Checkpoint, Normalization,
-    checkpoint::{EncoderRole, Format},
+    Checkpoint, Normalization, VisionTransformerConfig,
+    checkpoint::{EncoderRole, Format, Resize},
 };
 use ijepa_testkit::device;
 use safetensors::{Dtype, tensor::TensorView};
@@ -53,6 +53,54 @@ fn an_export_is_read_back_as_the_encoder_that_it_is() {
     );
     let context = saved("context", EncoderRole::Context);
     assert!(context.target_encoder.is_none() && context.context_encoder.is_some());
+    // Its file alone says the same.
+    let file = Checkpoint::open(folder.path().join("target/model.safetensors")).unwrap();
+    assert!(file.context_encoder.is_none() && file.target_encoder.is_some());
+}
+
+#[test]
+fn the_licence_of_weights_stays_with_them_in_every_format() {
+    let folder = hugging_face("README.md", |_| {
+        "---\r\nlicense: cc-by-nc-4.0\r\n---\r\n".into()
+    });
+    let licence = |path: PathBuf| Checkpoint::open(path).unwrap().licence;
+    let known = Some("cc-by-nc-4.0".to_owned());
+    assert_eq!(licence(folder.path().into()), known);
+    assert_eq!(licence(folder.path().join("model.safetensors")), known);
+    let native = folder.path().join("native");
+    let opened = Checkpoint::open(folder.path()).unwrap();
+    opened.save(&native, Format::Native, &device()).unwrap();
+    assert_eq!(licence(native.clone()), known);
+    let again = folder.path().join("again");
+    let role = Format::HuggingFace(EncoderRole::Context);
+    let opened = Checkpoint::open(native).unwrap();
+    opened.save(&again, role, &device()).unwrap();
+    assert_eq!(licence(again), known);
+}
+
+#[test]
+fn crops_of_images_that_are_no_squares_are_read_as_they_were_written() {
+    let config = VisionTransformerConfig {
+        image_size: [8, 16],
+        patch_size: 4,
+        in_chans: 3,
+        embed_dim: 8,
+        depth: 1,
+        num_heads: 2,
+        mlp_ratio: 1.0,
+        drop_path: 0.0,
+        layer_norm_eps: 1e-6,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("native");
+    config.init(&device()).save(&path, Format::Native).unwrap();
+    let resize = Some(Resize::Crop { margin: 1.25 });
+    let mut checkpoint = Checkpoint::open(path).unwrap();
+    checkpoint.resize = resize;
+    let path = folder.path().join("hf");
+    let role = Format::HuggingFace(EncoderRole::Context);
+    checkpoint.save(&path, role, &device()).unwrap();
+    assert_eq!(Checkpoint::open(path).unwrap().resize, resize);
 }
 
 #[test]

@@ -27,7 +27,7 @@ use burn_cubecl::{
 };
 use cubecl_runtime::runtime::Runtime;
 use cudarc::{
-    driver::CudaContext,
+    driver::{CudaContext, CudaStream},
     nccl::{Comm, Id, ReduceOp, result::NcclError, sys::is_culib_present},
 };
 
@@ -47,24 +47,20 @@ pub(super) fn connect(
     device: &Device,
 ) -> Result<Box<dyn Collective>, String> {
     let ranks = ranks.as_ref();
-    let (number, own) = agreed(ranks, own_side(device, ranks.rank()))?;
+    let (stream, own) = agreed(ranks, own_side(device, ranks.rank()))?;
     let bytes = own.internal().map(|byte| byte.to_ne_bytes()[0]);
     let first = ranks.gather(&bytes).swap_remove(0);
     let mut id = [0; 128];
     for (byte, sent) in id.iter_mut().zip(first) {
         *byte = c_char::from_ne_bytes([sent]);
     }
-    let context = CudaContext::new(number).map_err(|error| failed("a CUDA context", &error))?;
-    let stream = context
-        .new_stream()
-        .map_err(|error| failed("a CUDA stream", &error))?;
     let comm = Comm::from_rank(stream, ranks.rank(), ranks.size(), Id::uninit(id));
     let comm = comm.map_err(|error| refused("ncclCommInitRank", &error))?;
     Ok(Box::new(Nccl(Mutex::new(Movable(comm)))))
 }
 
-/// The number of the CUDA device, and the id of the connection on rank 0.
-fn own_side(device: &Device, rank: usize) -> Result<(usize, Id), String> {
+/// A stream of the CUDA device, and the id of the connection on rank 0.
+fn own_side(device: &Device, rank: usize) -> Result<(Arc<CudaStream>, Id), String> {
     let plain = device.clone().inner();
     let DispatchDevice::Cube(CubeDevice::Cuda(cuda)) = plain.as_dispatch() else {
         return Err(format!("{device:?} is no CUDA device"));
@@ -77,7 +73,10 @@ fn own_side(device: &Device, rank: usize) -> Result<(usize, Id), String> {
         0 => Id::new().map_err(|error| refused("ncclGetUniqueId", &error))?,
         _ => Id::uninit([0; 128]),
     };
-    Ok((cuda.index, id))
+    let context = CudaContext::new(cuda.index);
+    let context = context.map_err(|error| failed("a CUDA context", &error))?;
+    let stream = context.new_stream();
+    Ok((stream.map_err(|error| failed("a CUDA stream", &error))?, id))
 }
 
 fn failed(what: &str, error: &dyn Debug) -> String {

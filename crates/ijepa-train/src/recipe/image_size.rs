@@ -30,7 +30,7 @@ impl ImageSize {
     }
 
     /// Whether both sides are equal.
-    pub const fn is_square(self) -> bool {
+    const fn is_square(self) -> bool {
         self.height == self.width
     }
 }

@@ -245,6 +245,11 @@ impl Recipe {
     pub fn groups_per_pass(&self) -> usize {
         (self.run.micro_batch / self.mask_group_size()).max(1)
     }
+
+    /// Images of a backward pass.
+    pub fn images_per_pass(&self) -> usize {
+        self.groups_per_pass() * self.mask_group_size()
+    }
 }
 
 impl ModelSettings {

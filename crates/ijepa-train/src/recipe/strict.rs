@@ -16,6 +16,8 @@ const MAE_DEFAULTS: Defaults = &[
 ];
 const LEJEPA_DEFAULTS: Defaults = &[
     ("objective", "sigreg", "0.05"),
+    ("objective", "variance", "0.0"),
+    ("objective", "covariance", "0.0"),
     ("objective", "loss", "\"mse\""),
 ];
 

@@ -44,10 +44,13 @@ impl Recipe {
         self.unbuilt().map_or(Ok(self), Err)
     }
 
-    /// Checks the choices that a masked autoencoder, or a target of pixels, leaves no choice about.
     fn validate_objective(&self) -> Result<(), RecipeError> {
         let objective = &self.objective;
-        count("objective.target_blocks", objective.target_blocks)?;
+        counts([
+            ("objective.target_blocks", objective.target_blocks),
+            ("objective.global_views", objective.global_views),
+        ])?;
+        integer("objective.local_views", objective.local_views as u64)?;
         not_negative([
             ("objective.variance", objective.variance),
             ("objective.covariance", objective.covariance),
@@ -57,59 +60,68 @@ impl Recipe {
             ("objective.anneal", objective.anneal),
             ("objective.center_momentum", objective.center_momentum),
         ])?;
-        let blocks = objective.target_blocks.to_string();
-        let target = spelt(&objective.target);
-        let strategy = spelt(&self.mask.strategy);
-        let masking = spelt(&objective.target_masking);
-        let centers = objective.center_targets.to_string();
-        let [drop_path, noise] =
-            [self.model.drop_path, self.model.position_noise].map(|it| it.to_string());
-        let context = spelt(&self.predictor.context);
-        let mae = (
-            objective.kind == ObjectiveKind::Mae,
-            "objective.kind",
-            "mae",
-        );
-        let pixels = (
-            objective.target == Target::Pixels,
-            "objective.target",
-            "pixels",
-        );
-        counts([("objective.global_views", objective.global_views)])?;
-        integer("objective.local_views", objective.local_views as u64)?;
         if objective.kind == ObjectiveKind::Lejepa {
             shares([("objective.sigreg", objective.sigreg)])?;
         }
-        let loss = spelt(&objective.loss);
-        let lejepa = (
-            objective.kind == ObjectiveKind::Lejepa,
-            "objective.kind",
-            "lejepa",
+        self.validate_choices()
+    }
+
+    /// Checks the choices that another one leaves no choice about.
+    fn validate_choices(&self) -> Result<(), RecipeError> {
+        let objective = &self.objective;
+        let target = ("objective.target", spelt(&objective.target));
+        let masking = ("objective.target_masking", spelt(&objective.target_masking));
+        let centers = (
+            "objective.center_targets",
+            objective.center_targets.to_string(),
         );
-        let centered = (objective.center_targets, "objective.center_targets", "true");
+        let blocks = (
+            "objective.target_blocks",
+            objective.target_blocks.to_string(),
+        );
+        let loss = ("objective.loss", spelt(&objective.loss));
+        let strategy = ("mask.strategy", spelt(&self.mask.strategy));
+        let context = ("predictor.context", spelt(&self.predictor.context));
+        let drop_path = ("model.drop_path", self.model.drop_path.to_string());
+        let noise = (
+            "model.position_noise",
+            self.model.position_noise.to_string(),
+        );
+
+        let kernels = ("run.kernels", spelt(&self.run.kernels));
+
+        let is = |kind| objective.kind == kind;
+        let centered = (
+            objective.center_targets,
+            ("objective.center_targets", "true"),
+        );
+        let lejepa = (is(ObjectiveKind::Lejepa), ("objective.kind", "lejepa"));
+        let mae = (is(ObjectiveKind::Mae), ("objective.kind", "mae"));
+        let pixels = (
+            objective.target == Target::Pixels,
+            ("objective.target", "pixels"),
+        );
+        let recomputes = ("run.activation_checkpointing", "true");
+        let recomputes = (self.run.activation_checkpointing, recomputes);
         let rows = [
-            (centered, "objective.target", target.clone(), "features"),
-            (
-                centered,
-                "objective.target_masking",
-                masking.clone(),
-                "output",
-            ),
-            (lejepa, "objective.target", target.clone(), "features"),
-            (lejepa, "objective.loss", loss, "mse"),
-            (lejepa, "objective.center_targets", centers, "false"),
-            (lejepa, "model.drop_path", drop_path, "0"),
-            (lejepa, "model.position_noise", noise, "0"),
-            (lejepa, "predictor.context", context, "separate"),
-            (mae, "objective.target", target, "pixels"),
-            (mae, "mask.strategy", strategy, "random"),
-            (pixels, "objective.target_masking", masking, "output"),
-            (pixels, "objective.target_blocks", blocks, "1"),
+            (centered, &target, "features"),
+            (centered, &masking, "output"),
+            (lejepa, &target, "features"),
+            (lejepa, &loss, "mse"),
+            (lejepa, &centers, "false"),
+            (lejepa, &drop_path, "0"),
+            (lejepa, &noise, "0"),
+            (lejepa, &context, "separate"),
+            (mae, &target, "pixels"),
+            (mae, &strategy, "random"),
+            (pixels, &masking, "output"),
+            (pixels, &blocks, "1"),
+            (recomputes, &kernels, "fused"),
         ];
-        for ((applies, beside, value), key, found, expected) in rows {
+        for ((applies, (beside, value)), (key, found), expected) in rows {
             ensure(!applies || found == expected, || RecipeError::Beside {
                 key,
-                found,
+                found: found.clone(),
                 expected,
                 beside,
                 value,

@@ -52,15 +52,31 @@ pub(super) fn agreed(ranks: &dyn Ranks, own: Next) -> Next {
     }
 }
 
-/// Makes sure that all ranks say the same of how they were started.
+/// Makes sure that all ranks say the same of how they were started: of each thing its name and a
+/// text.
 ///
 /// # Errors
 ///
 /// [`TrainError::RanksDiffer`], on all of them.
-pub(super) fn check_alike(ranks: &dyn Ranks, own: &[String]) -> Result<(), TrainError> {
-    let all = told(ranks, &own.to_vec());
-    match all.iter().position(|other| *other != all[0]) {
-        Some(rank) => Err(TrainError::RanksDiffer { rank }),
-        None => Ok(()),
+pub(super) fn check_alike(
+    ranks: &dyn Ranks,
+    own: &[(&'static str, String)],
+) -> Result<(), TrainError> {
+    for (what, text) in own {
+        let all = told(ranks, text);
+        if let Some(rank) = all.iter().position(|other| *other != all[0]) {
+            let [found, expected] = [&all[rank], &all[0]].map(|text| text.lines());
+            let line = found
+                .zip(expected)
+                .find(|(found, expected)| found != expected);
+            let (found, expected) = line.unwrap_or_default();
+            return Err(TrainError::RanksDiffer {
+                rank,
+                what,
+                found: found.to_owned(),
+                expected: expected.to_owned(),
+            });
+        }
     }
+    Ok(())
 }

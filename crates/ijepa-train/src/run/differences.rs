@@ -17,19 +17,18 @@ use crate::{
 /// What a checkpoint knows of the loader and its data.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct LoaderState {
-    /// The step of the next batch.
-    pub(super) next_step: Option<u64>,
     data: Option<Fingerprint>,
 }
 
 impl LoaderState {
-    pub(super) fn of(state: &TrainingState) -> Self {
+    fn of(state: &TrainingState) -> Self {
         let found = state.loader.clone().map(serde_json::from_value);
         found.and_then(Result::ok).unwrap_or_default()
     }
 
-    pub(super) fn json(next_step: u64, data: &Fingerprint) -> Value {
-        serde_json::json!({ "next_step": next_step, "data": data })
+    /// The step is there for whoever reads it.
+    pub(super) fn json(step: u64, data: &Fingerprint) -> Value {
+        serde_json::json!({ "next_step": step, "data": data })
     }
 }
 

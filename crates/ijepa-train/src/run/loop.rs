@@ -84,8 +84,6 @@ struct Run<'s, 'e, 'o, T: Task> {
     /// Completed steps, and the images that they have seen.
     step: u64,
     images: u64,
-    /// The step that the loader delivers for the next one.
-    next_batch: u64,
     saved: Option<u64>,
     evaluated: Option<u64>,
     /// Completed steps when this process began.
@@ -95,6 +93,8 @@ struct Run<'s, 'e, 'o, T: Task> {
     /// Loss and gradient norm of the last step, until they are logged or the next begins.
     unlogged: Option<[f64; 2]>,
     measured: Option<Measured>,
+    /// Whether it did when it was last logged.
+    looks_collapsed: bool,
     logged: Option<Row>,
     /// Loss of the checkpoint that the run goes on from.
     resumed_loss: Option<f64>,
@@ -185,7 +185,17 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             observer.on_log(&logged, measured);
         }
         self.logged = Some(logged);
-        Ok(())
+        self.warn_of_collapse()
+    }
+
+    /// Says once that the run looks collapsed, and again if it does after it did not.
+    fn warn_of_collapse(&mut self) -> Result<(), TrainError> {
+        let collapse = self.measured.as_ref().and_then(|it| it.collapse.clone());
+        let did = std::mem::replace(&mut self.looks_collapsed, collapse.is_some());
+        match collapse.filter(|_| !did) {
+            Some(reason) => self.warn(&format!("this run looks collapsed: {reason}")),
+            None => Ok(()),
+        }
     }
 
     /// Reads loss and gradient norm of the last step and what it saw, unless that was done; the
@@ -250,6 +260,10 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
         self.writer.finish()?;
         let interrupted = agreed(self.ranks.as_ref(), self.wish()) == Next::Stop(Reason::Asked);
         let measured = self.measured.unwrap_or_default();
+        let known = self.tables.as_ref().and_then(Tables::known_collapse);
+        let collapse = measured
+            .collapse
+            .or(known.filter(|_| self.step == self.began));
         let earlier = self.tables.as_ref().map(|it| it.earlier.clone());
         let earlier = earlier.unwrap_or_default();
         let logged = self.logged.or(earlier.last);
@@ -274,7 +288,7 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             logged,
             signals: measured.signals,
             evaluations: self.tables.map_or_else(Vec::new, |it| it.evaluations),
-            collapse: measured.collapse,
+            collapse,
             skipped: self.loader.skipped().to_vec(),
             interrupted,
         };

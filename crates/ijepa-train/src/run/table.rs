@@ -85,6 +85,14 @@ pub(super) fn read(path: &Path) -> Result<String, FileError> {
     text.map_err(|error| cannot("read", path)(io::Error::other(error)))
 }
 
+/// What ends the last line of `text`, if a full disk or a kill cut it short.
+pub(super) fn line_end(text: &str) -> &'static str {
+    match text.is_empty() || text.ends_with('\n') {
+        true => "",
+        false => "\n",
+    }
+}
+
 /// Writes at the end of a file, which is opened the first time.
 pub(super) fn append(path: &Path, file: &mut Option<File>, text: &str) -> Result<(), FileError> {
     let open = || OpenOptions::new().create(true).append(true).open(path);

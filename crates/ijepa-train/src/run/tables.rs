@@ -15,9 +15,10 @@ use super::{
     earlier::Earlier,
     files::{EPOCHS, METRICS, MONITORS, SKIPPED, WARNINGS},
     row::Row,
-    table::{Table, append, read},
+    table::{Table, append, line_end, read},
     tensorboard::EventFile,
 };
+use crate::monitor::Monitors;
 
 /// Scores that depend on labelled images.
 const BY_LABELS: [&str; 3] = ["knn", "probe", "top1"];
@@ -42,6 +43,8 @@ pub(super) struct Tables {
     /// The step whose row is there only because the run ended.
     end: Option<u64>,
     monitors: Table,
+    /// The last row of `monitors.csv` when it was opened.
+    last_monitors: Option<Row>,
     epochs: Table,
     skipped: SkippedImages,
     warnings: PathBuf,
@@ -74,7 +77,7 @@ impl Tables {
         let (metrics, mut rows) = logged(METRICS)?;
         rows.retain(is_before);
         let is_end = |row: &Row| row.step + 1 == step && !row.step.is_multiple_of(log_every);
-        let (monitors, _) = logged(MONITORS)?;
+        let (monitors, monitored) = logged(MONITORS)?;
         let lasts = |row: &Row| row.step == step || (is_before(row) && row.is_lasting());
         let (epochs, mut evaluations) = Table::open(folder.join(EPOCHS), |row| {
             from.is_some() && (lasts(row) || !goes_on)
@@ -87,6 +90,7 @@ impl Tables {
             earlier: Earlier::of(&rows),
             end: rows.last().filter(|row| is_end(row)).map(|row| row.step),
             monitors,
+            last_monitors: monitored.last().cloned(),
             epochs,
             skipped: SkippedImages::open(folder.join(SKIPPED))?,
             warnings: folder.join(WARNINGS),
@@ -127,6 +131,12 @@ impl Tables {
         Ok(())
     }
 
+    /// Why the run looked collapsed when it was last monitored before, if it did.
+    pub(super) fn known_collapse(&self) -> Option<String> {
+        let row = self.last_monitors.as_ref()?;
+        Monitors::read(|name| row.get(name))?.collapse()
+    }
+
     /// Appends what an evaluation measured.
     pub(super) fn evaluated(&mut self, row: Row) -> Result<(), FileError> {
         if !self.evaluations.iter().all(Row::is_lasting) {
@@ -153,11 +163,11 @@ impl Tables {
 
     /// Appends a warning, so that it outlives the terminal.
     pub(super) fn warned(&mut self, step: u64, warning: &str) -> Result<(), FileError> {
-        let header = match read(&self.warnings)?.is_empty() {
-            true => "step,warning\n",
-            false => "",
+        let before = match read(&self.warnings)? {
+            text if text.is_empty() => "step,warning\n",
+            text => line_end(&text),
         };
-        let line = format!("{header}{step},{}\n", csv_cell(warning));
+        let line = format!("{before}{step},{}\n", csv_cell(warning));
         append(&self.warnings, &mut None, &line)
     }
 
@@ -239,15 +249,21 @@ fn tag(column: &str) -> String {
 struct SkippedImages {
     path: PathBuf,
     listed: HashSet<String>,
+    /// What comes before the next line.
+    before: &'static str,
     file: Option<File>,
 }
 
 impl SkippedImages {
     fn open(path: PathBuf) -> Result<Self, FileError> {
-        let listed = read(&path)?.lines().map(str::to_owned).collect();
+        let text = read(&path)?;
         Ok(Self {
             path,
-            listed,
+            listed: text.lines().map(str::to_owned).collect(),
+            before: match text.is_empty() {
+                true => "path,why\n",
+                false => line_end(&text),
+            },
             file: None,
         })
     }
@@ -257,12 +273,8 @@ impl SkippedImages {
         if self.listed.contains(&line) {
             return Ok(());
         }
-        let header = if self.listed.is_empty() {
-            "path,why\n"
-        } else {
-            ""
-        };
-        append(&self.path, &mut self.file, &format!("{header}{line}\n"))?;
+        let before = std::mem::take(&mut self.before);
+        append(&self.path, &mut self.file, &format!("{before}{line}\n"))?;
         self.listed.insert(line);
         Ok(())
     }

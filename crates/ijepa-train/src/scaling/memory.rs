@@ -44,10 +44,7 @@ impl MemoryEstimate {
         let config = recipe.model_config()?;
         let encoder = encoder_parameters(&config.encoder);
         let parameters = trainable(&config);
-        let micro_batch = match recipe.run.micro_batch {
-            0 => recipe.mask_group_size(),
-            images => images,
-        };
+        let micro_batch = recipe.images_per_pass();
         let weights_bytes = (parameters + encoder) * VALUE;
         let gradients_bytes = parameters * VALUE;
         let moments_bytes = 2 * parameters * VALUE;

@@ -54,19 +54,24 @@ impl Source for Satellite {
 
 /// An epoch of these images, one of which no step survives.
 fn over_all(run: &Path, on_nan: &str) -> (Result<TrainSummary, TrainError>, Warned) {
+    saving_every(1, run, on_nan)
+}
+
+fn saving_every(
+    steps: u64,
+    run: &Path,
+    on_nan: &str,
+) -> (Result<TrainSummary, TrainError>, Warned) {
     let overrides = [
         &format!("run.on_nan={on_nan}"),
         "data.channels=4",
         "data.mean=[0.5, 0.5, 0.5, 0.5]",
         "data.std=[0.25, 0.25, 0.25, 0.25]",
         "run.log_every_steps=1",
-        "run.checkpoint_every_steps=1",
+        &format!("run.checkpoint_every_steps={steps}"),
         "run.keep_last=9",
     ];
-    let options = TrainOptions {
-        max_steps: Some(4),
-        ..TrainOptions::default()
-    };
+    let options = up_to(4);
     let mut warned = Warned::default();
     let observers: &mut [&mut dyn Observer<Learner>] = &mut [&mut warned];
     let ended = train_on(Arc::new(Satellite), run, &overrides, &options, observers);
@@ -109,6 +114,21 @@ fn a_step_without_numbers_can_be_left_out() {
         .filter(|&at| at != step as f64)
         .collect();
     assert_eq!(column(left_out.path(), "step"), kept);
+}
+
+#[test]
+fn a_run_whose_tables_cannot_be_written_leaves_a_checkpoint() {
+    let [stopped, unwritable] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let (ended, _) = over_all(stopped.path(), "stop");
+    let TrainError::Diverged { step, .. } = ended.unwrap_err() else {
+        panic!("it should have ended");
+    };
+    // The step that is left out would be listed there.
+    fs::create_dir(unwritable.path().join("warnings.csv")).unwrap();
+    let (ended, _) = saving_every(100, unwritable.path(), "skip");
+    let error = ended.unwrap_err();
+    assert!(matches!(error, TrainError::Io(_)), "{error}");
+    assert_eq!(saved_step(unwritable.path()), Some(step));
 }
 
 #[test]

@@ -85,6 +85,13 @@ fn failure(
     train(run, overrides, &TrainOptions::default(), observers).unwrap_err()
 }
 
+fn up_to(step: u64) -> TrainOptions {
+    TrainOptions {
+        max_steps: Some(step),
+        ..TrainOptions::default()
+    }
+}
+
 fn saved_step(run: &Path) -> Option<u64> {
     Checkpoint::open(run)
         .ok()
@@ -110,6 +117,19 @@ fn a_collapsed_run_keeps_the_step_that_it_has_taken() {
         "{error}"
     );
     assert_eq!(saved_step(folder.path()), Some(1));
+}
+
+#[test]
+fn a_collapse_is_a_warning_once_and_known_when_nothing_is_left_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let often = ["run.log_every_steps=1"];
+    let train = |observers: &mut [&mut dyn Observer<Learner>]| {
+        train(folder.path(), &often, &up_to(3), observers).unwrap()
+    };
+    let mut warned = Warned::default();
+    let collapse = train(&mut [&mut warned]).collapse.unwrap();
+    assert_eq!(warned.0, [format!("this run looks collapsed: {collapse}")]);
+    assert_eq!(train(&mut []).collapse, Some(collapse));
 }
 
 struct Failing;

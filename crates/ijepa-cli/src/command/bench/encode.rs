@@ -18,7 +18,7 @@ pub(crate) struct Encode {
 
 impl Encode {
     pub(super) fn run(&self, context: &Context) -> Result<Report, CliError> {
-        let subject = self.model.open(context, None)?;
+        let subject = self.model.open(context, false)?;
         let Subject {
             recipe,
             compute,

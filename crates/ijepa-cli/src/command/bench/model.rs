@@ -2,14 +2,14 @@
 
 use burn::tensor::Device;
 use clap::Args;
-use ijepa_model::IJepaConfig;
+use ijepa_model::{IJepaConfig, Precision};
 use ijepa_train::Recipe;
 use serde_json::json;
 
 use super::{peak::matmul_flops, rates::Rates};
 use crate::{
     args::{self, positive},
-    context::{Compute, Context},
+    context::{Compute, Context, sets_precision},
     error::CliError,
     memory::peak_memory,
     report::{self, Report},
@@ -53,15 +53,13 @@ pub(super) struct Subject<'a> {
 }
 
 impl ModelArgs {
-    /// What is measured, of a recipe with `run.precision` as `precision` says, if it does.
+    /// What is measured; a recipe that `trains` has the precision that is computed in.
     pub(super) fn open<'a>(
         &self,
         context: &'a Context,
-        precision: Option<String>,
+        trains: bool,
     ) -> Result<Subject<'a>, CliError> {
-        let compute = context.compute()?;
         let mut overrides = vec![format!("run.batch_size={BATCH_SIZE}")];
-        overrides.extend(precision);
         overrides.extend(context.run_overrides());
         let recipe = match (&self.arch, &self.recipe) {
             (Some(arch), _) => {
@@ -77,7 +75,11 @@ impl ModelArgs {
             overrides.push("run.micro_batch=0".to_owned());
         }
         overrides.extend(self.overrides.iter().cloned());
-        let recipe = recipe.with_overrides(&overrides)?.checked()?;
+        let recipe = recipe.with_overrides(&overrides)?;
+        let asked = sets_precision(&self.overrides).then_some(recipe.run.precision);
+        let compute = context.compute_as(Precision::F32, asked)?;
+        let precision = trains.then(|| compute.precision_override());
+        let recipe = recipe.with_overrides(precision.as_slice())?.checked()?;
         Ok(Subject {
             model: recipe.model_config()?,
             arch: recipe.model.arch.clone().unwrap_or("custom".into()),

@@ -44,17 +44,24 @@ pub(crate) struct Scale {
     #[arg(long, value_name = "GB/S", default_value_t = 50.0, value_parser = args::above_zero)]
     bandwidth: f64,
     /// Microseconds before a message arrives
-    #[arg(long, value_name = "US", default_value_t = 10.0)]
+    #[arg(long, value_name = "US", default_value_t = 10.0, value_parser = args::not_negative)]
     latency: f64,
     /// Share of the communication hidden behind the backward pass, 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     overlap: f64,
     /// Price of a GPU and hour
-    #[arg(long, value_name = "PRICE")]
+    #[arg(long, value_name = "PRICE", value_parser = args::not_negative)]
     price: Option<f64>,
     /// Memory of a GPU in GB, to say what fits
     #[arg(long, value_name = "GB,GB…", value_delimiter = ',', default_values_t = [40, 80])]
     memory: Vec<u64>,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a number from 0 to 1".to_owned()),
+    }
 }
 
 /// How fast one GPU is.
@@ -80,8 +87,8 @@ impl Scale {
                 (None, tflops) => 1e12 * tflops.unwrap_or(f64::NAN),
             },
             bandwidth: 1e9 * self.bandwidth,
-            latency: 1e-6 * self.latency.max(0.0),
-            overlap: self.overlap.clamp(0.0, 1.0),
+            latency: 1e-6 * self.latency,
+            overlap: self.overlap,
         };
         let mut text = heading(&self.recipe.recipe, &work, &machine);
         let mut runs = Vec::new();

@@ -28,8 +28,7 @@ pub(crate) struct Step {
 impl Step {
     pub(super) fn run(&self, context: &Context) -> Result<Report, CliError> {
         // Training knows fewer number types, and says so.
-        let precision = context.compute()?.precision_override();
-        let subject = self.model.open(context, Some(precision))?;
+        let subject = self.model.open(context, true)?;
         let Subject {
             recipe,
             compute,

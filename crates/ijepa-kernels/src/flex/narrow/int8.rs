@@ -54,7 +54,8 @@ impl Rows {
     }
 }
 
-/// Writes `count` values, and zeroes up to a whole vector, as bytes.
+/// Writes `count` values as bytes, and up to a whole vector what stands for 0, which meets zeros of
+/// the weights.
 ///
 /// # Safety
 ///

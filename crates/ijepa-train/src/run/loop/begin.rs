@@ -15,7 +15,7 @@ use crate::{
     run::{
         agreement::check_alike,
         clock::Clock,
-        differences::{Differences, LoaderState, changed, described},
+        differences::{Differences, changed, described},
         files::ENVIRONMENT,
         folder::Folder,
         losses::Losses,
@@ -51,8 +51,6 @@ struct Start {
     step: u64,
     /// Images that they have seen.
     images: u64,
-    /// The batch of the next step.
-    next_batch: u64,
 }
 
 impl Start {
@@ -65,7 +63,6 @@ impl Start {
         Self {
             step,
             images: state.images.unwrap_or(step * batch_size),
-            next_batch: LoaderState::of(state).next_step.unwrap_or(step),
         }
     }
 }
@@ -91,16 +88,12 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
         let passes = own_passes(&rhythm, ranks.as_ref())?;
         let rank = ranks.rank();
         let observers = if rank == 0 { observers } else { &mut [] };
-        let Start {
-            step,
-            images,
-            next_batch,
-        } = Start::of(&state, &rhythm);
+        let Start { step, images } = Start::of(&state, &rhythm);
         let changed = match from {
             Some(from) => Self::resume(&task, from, &state, step, observers)?,
             None => None,
         };
-        let loader = task.loader(next_batch, rhythm.places(&passes), options)?;
+        let loader = task.loader(step, rhythm.places(&passes), options)?;
         let data = Fingerprint::of(loader.source());
         Self::agree(&task, ranks.as_ref(), &data, step)?;
         let span = Span::begin(options, rhythm.total_steps, rhythm.keeping.every(), step);
@@ -152,6 +145,7 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             seen: None,
             unlogged: None,
             measured: None,
+            looks_collapsed: false,
             logged: None,
             resumed_loss: state.loss,
             watches: is_cpu(&device(&task)) || rhythm.on_nan == OnNan::Skip,
@@ -160,7 +154,6 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             rhythm,
             ranks,
             passes,
-            next_batch,
             folder,
             writer: Writer::new(scope),
             observers,
@@ -173,9 +166,15 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             return Ok(());
         }
         let seen = serde_json::to_string(data).expect("it is plain data");
-        let own_parts = task.own_parts().join(", ");
-        let started = [task.settings().to_toml(), own_parts, seen, step.to_string()];
-        check_alike(ranks, &started)
+        check_alike(
+            ranks,
+            &[
+                ("settings", task.settings().to_toml()),
+                ("parts of the program's own", task.own_parts().join(", ")),
+                ("data", seen),
+                ("steps made", step.to_string()),
+            ],
+        )
     }
 
     /// Tells the observers about the checkpoint `from` that is gone on with after `step` steps; says

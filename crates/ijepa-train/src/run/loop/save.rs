@@ -28,8 +28,26 @@ impl<T: Task> Run<'_, '_, '_, T> {
         result
     }
 
+    /// As [`or_save`](Self::or_save), of files of the run: the weights have no fault then. Where
+    /// saving takes all ranks there is nobody to do it with.
+    pub(super) fn or_save_files<R>(
+        &mut self,
+        result: Result<R, TrainError>,
+    ) -> Result<R, TrainError> {
+        let of_files = matches!(&result, Err(TrainError::Io(_) | TrainError::Checkpoint(_)));
+        match of_files && !self.task.optimizer().is_shared() {
+            true => self.or_save(result),
+            false => result,
+        }
+    }
+
     pub(super) fn save_if_due(&mut self) -> Result<(), TrainError> {
-        self.writer.check()?;
+        let written = self.writer.check();
+        if written.is_err() {
+            // What was to be saved is not.
+            self.saved = None;
+        }
+        self.or_save_files(written)?;
         let every = self.rhythm.keeping.every_steps(self.rhythm.steps_per_epoch);
         let due = self.step > 0 && self.step.is_multiple_of(every);
         if due || self.step == self.rhythm.total_steps {
@@ -76,7 +94,7 @@ impl<T: Task> Run<'_, '_, '_, T> {
             losses: self.losses.read.clone(),
             lr: self.rhythm.lr,
             batch_size: Some(self.rhythm.batch_size),
-            loader: Some(LoaderState::json(self.next_batch, &self.data)),
+            loader: Some(LoaderState::json(self.step, &self.data)),
             ..TrainingState::default()
         };
         if let Some(tables) = self.tables.as_mut().filter(|_| self.step > self.began) {

@@ -55,7 +55,8 @@ impl<T: Task> Run<'_, '_, '_, T> {
         self.losses.push(losses.mean());
         self.seen = Some((seen, grad_norm));
         if (self.step - 1).is_multiple_of(self.rhythm.keeping.log_every_steps as u64) {
-            self.log()?;
+            let logged = self.log();
+            self.or_save_files(logged)?;
         }
         Ok(())
     }
@@ -65,7 +66,6 @@ impl<T: Task> Run<'_, '_, '_, T> {
         self.clock.stepped(self.rhythm.batch_size);
         self.images += self.rhythm.batch_size;
         self.step += 1;
-        self.next_batch += 1;
     }
 
     /// The gradients, and what of them is not finite, where they are looked at.
@@ -91,10 +91,11 @@ impl<T: Task> Run<'_, '_, '_, T> {
             let step = self.step;
             return written.and(Err(TrainError::Diverged { step, tensor }));
         }
-        self.warn(&format!(
+        let warned = self.warn(&format!(
             "step {} is left out: {tensor} is not finite",
             self.step
-        ))?;
+        ));
+        self.or_save_files(warned)?;
         self.pass();
         Ok(())
     }
@@ -119,7 +120,8 @@ impl<T: Task> Run<'_, '_, '_, T> {
         own: Result<Option<Gradients<T::Seen>>, TrainError>,
         known: usize,
     ) -> Result<Option<Halfway<T>>, TrainError> {
-        self.list_skipped(known)?;
+        let listed = self.list_skipped(known);
+        self.or_save_files(listed)?;
         let gradients = self.or_save(own)?;
         Ok(gradients.map(|mut gradients| {
             let losses = std::mem::take(&mut gradients.losses);

@@ -95,7 +95,7 @@ impl Train {
             "device": compute.spec.to_string(),
         });
         let text = String::new();
-        self.run.report(&summary, Report { text, json })
+        self.run.report(&summary, Report { text, json }, context)
     }
 
     fn recipe(&self, context: &Context) -> Result<DecoderRecipe, CliError> {
