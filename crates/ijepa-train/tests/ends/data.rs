@@ -92,6 +92,11 @@ impl Source for Named {
     }
 }
 
+/// All images are alike here, so that runs look collapsed.
+fn is_collapse(warning: &str) -> bool {
+    warning.contains("this run looks collapsed")
+}
+
 #[test]
 fn other_data_and_other_batches_are_warned_of_and_written_down() {
     let folder = tempfile::tempdir().unwrap();
@@ -112,6 +117,7 @@ fn other_data_and_other_batches_are_warned_of_and_written_down() {
             observers,
         )
         .unwrap();
+        warned.0.retain(|warning| !is_collapse(warning));
         warned.0
     };
     let none: [&str; 0] = [];
@@ -133,7 +139,7 @@ fn other_data_and_other_batches_are_warned_of_and_written_down() {
     assert!(larger[0].starts_with(expected), "{larger:?}");
     assert_eq!(go_on(Named("b", 12), 12, 9), none);
     let text = fs::read_to_string(folder.path().join("warnings.csv")).unwrap();
-    let lines: Vec<_> = text.lines().collect();
+    let lines: Vec<_> = text.lines().filter(|line| !is_collapse(line)).collect();
     let quoted = |step: u64, warning: &str| format!("{step},\"{warning}\"");
     assert_eq!(lines[0], "step,warning");
     assert_eq!(lines[1], quoted(5, &format!("{data}other names")));

@@ -128,7 +128,8 @@ fn a_collapse_is_a_warning_once_and_known_when_nothing_is_left_to_do() {
     };
     let mut warned = Warned::default();
     let collapse = train(&mut [&mut warned]).collapse.unwrap();
-    assert_eq!(warned.0, [format!("this run looks collapsed: {collapse}")]);
+    assert_eq!(warned.0.len(), 1);
+    assert!(warned.0[0].starts_with("this run looks collapsed: "));
     assert_eq!(train(&mut []).collapse, Some(collapse));
 }
 
