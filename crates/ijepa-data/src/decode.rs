@@ -68,9 +68,10 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<RgbImage8, DataError> {
 /// and only appears in errors.
 ///
 /// In full depth ([`Decoding::is_float`]) the file must have the channels asked for; alpha may be
-/// one of them or is dropped. Samples of 8 and 16 bits are divided by 255 and 65,535, floats stay as
-/// they are. TIFF files are not turned, and those with a palette or in YCbCr are not read. Arrays of
-/// NumPy are `[height, width]` or `[height, width, channels]`, in C order, of u8, u16, f32 or f64.
+/// one of them or is dropped, and grey is repeated where three are asked for. Samples of 8 and 16
+/// bits are divided by 255 and 65,535, floats stay as they are. TIFF files are not turned, and those
+/// with a palette or in YCbCr are not read. Arrays of NumPy are `[height, width]` or
+/// `[height, width, channels]`, in C order, of u8, u16, f32 or f64.
 /// An image has at most 134,217,727 samples then.
 ///
 /// A damaged file never panics, and nothing is allocated for pixels before the header's size was

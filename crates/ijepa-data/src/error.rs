@@ -1,8 +1,10 @@
 //! What can go wrong between a file and a batch of pixels.
 
 mod image;
+mod shared;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use image::ImageError;
 
@@ -28,6 +30,9 @@ pub enum DataError {
         #[source]
         source: std::io::Error,
     },
+    /// What went wrong for all who needed the same part of a file; see [`itself`](Self::itself).
+    #[error(transparent)]
+    Shared(Arc<DataError>),
     /// A file that a kept index of its folder lists is not there any more.
     #[error("`{}` is gone since its folder was indexed", path.display())]
     Vanished {

@@ -48,7 +48,7 @@ impl FetchError {
 impl From<DataError> for FetchError {
     fn from(error: DataError) -> Self {
         let Some((cause, path)) = system_error(&error) else {
-            return match error {
+            return match error.itself() {
                 DataError::Replaced { .. } => Self::Missing(error),
                 _ => Self::Corrupt(error),
             };
@@ -76,7 +76,7 @@ impl From<DataError> for FetchError {
 
 /// What the operating system said, and the file that it is about.
 fn system_error(error: &DataError) -> Option<(&io::Error, &Path)> {
-    match error {
+    match error.itself() {
         DataError::Read { path, source } => Some((source, path)),
         _ => None,
     }
@@ -152,6 +152,8 @@ mod tests {
         let path = "train-0.tar".into();
         let replaced = FetchError::from(DataError::Replaced { path });
         assert!(matches!(replaced, FetchError::Missing(_)));
+        let shared = DataError::Shared(std::sync::Arc::new(replaced.into_error()));
+        assert!(matches!(FetchError::from(shared), FetchError::Missing(_)));
     }
 
     #[test]

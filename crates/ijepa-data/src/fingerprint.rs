@@ -1,13 +1,16 @@
 //! Whether two data sets are the same, without reading an image.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf, is_separator};
 
 use blake3::Hasher;
 use serde::{Deserialize, Serialize};
 
-use crate::fetch::Fetched;
-use crate::source::Source;
+use crate::error::DataError;
+use crate::fetch::{FetchError, Fetched};
+use crate::reading::Retry;
+use crate::source::{Source, patiently, unreadable};
 
 /// Images whose files are asked for their size, spread evenly; a question takes a millisecond on
 /// some storage.
@@ -20,7 +23,8 @@ const BLOCK: usize = 1 << 16;
 ///
 /// Names count from the folder on that all images have in common, so the same data elsewhere is
 /// the same. Sizes are those of the files of up to 16,384 images, evenly spread; images made by
-/// code have none and are told by the first. Nothing else is read.
+/// code have none and are told by the first. Nothing else is read. Storage that fails for now is
+/// waited for as readers of images do; sizes that cannot be had are compared with nothing.
 ///
 /// # Examples
 ///
@@ -42,7 +46,7 @@ pub struct Fingerprint {
     pub images: u64,
     /// Hash of their names, in order.
     pub names: String,
-    /// Hash of the sizes of their files.
+    /// Hash of the sizes of their files; empty if these could not be had.
     pub sizes: String,
 }
 
@@ -53,7 +57,7 @@ impl Fingerprint {
         Self {
             images: images as u64,
             names: names(source),
-            sizes: sizes(source, images.min(MOST_SIZES)),
+            sizes: sizes(source, images.min(MOST_SIZES)).unwrap_or_default(),
         }
     }
 
@@ -66,7 +70,8 @@ impl Fingerprint {
         if self.names != now.names {
             found.push("other names".to_owned());
         }
-        if self.sizes != now.sizes {
+        let are_known = !self.sizes.is_empty() && !now.sizes.is_empty();
+        if are_known && self.sizes != now.sizes {
             found.push("other sizes".to_owned());
         }
         (!found.is_empty()).then(|| found.join("; "))
@@ -120,7 +125,8 @@ fn folder_of(name: &str) -> &str {
     &name[..name.rfind(is_separator).map_or(0, |last| last + 1)]
 }
 
-fn sizes(source: &dyn Source, count: usize) -> String {
+/// The hash of the sizes of the files of `count` images; none if one of them cannot be had.
+fn sizes(source: &dyn Source, count: usize) -> Option<String> {
     let mut hasher = Hasher::new();
     let mut last: Option<PathBuf> = None;
     for number in 0..count {
@@ -128,24 +134,33 @@ fn sizes(source: &dyn Source, count: usize) -> String {
         match source.file(index) {
             // Many images may be in one file.
             Some(path) if last.as_ref() != Some(&path) => {
-                add(&mut hasher, length(&path).as_bytes());
+                add(&mut hasher, length(&path)?.as_bytes());
                 last = Some(path);
             }
             Some(_) => {}
-            None if number == 0 => add_first(&mut hasher, source),
+            None if number == 0 => add_first(&mut hasher, source)?,
             None => {}
         }
     }
-    hasher.finalize().to_hex().to_string()
+    Some(hasher.finalize().to_hex().to_string())
 }
 
-fn length(path: &Path) -> String {
-    fs::metadata(path).map_or_else(|_| "none".to_owned(), |file| file.len().to_string())
+/// The length of a file, `none` of one that is not there; nothing if that cannot be told.
+fn length(path: &Path) -> Option<String> {
+    let ask = || fs::metadata(path).map_err(|source| unreadable(path, source));
+    match patiently(ask) {
+        Ok(file) => Some(file.len().to_string()),
+        Err(DataError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            Some("none".to_owned())
+        }
+        Err(_) => None,
+    }
 }
 
-fn add_first(hasher: &mut Hasher, source: &dyn Source) {
+/// Adds the first image; nothing if it cannot be had.
+fn add_first(hasher: &mut Hasher, source: &dyn Source) -> Option<()> {
     let mut file = Vec::new();
-    match source.fetch(0, &mut file) {
+    match Retry::default().run(&|| false, || source.fetch(0, &mut file)) {
         Ok(Fetched::Pixels(image)) => {
             let size = format!("{}x{}", image.width(), image.height());
             add(hasher, size.as_bytes());
@@ -153,8 +168,10 @@ fn add_first(hasher: &mut Hasher, source: &dyn Source) {
         }
         Ok(Fetched::File) => add(hasher, &file),
         // Whoever needs it will say so.
-        Err(_) => {}
+        Err(FetchError::Corrupt(_)) => {}
+        Err(_) => return None,
     }
+    Some(())
 }
 
 /// Adds bytes so that they do not run into those before.
@@ -165,8 +182,44 @@ fn add(hasher: &mut Hasher, bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
-    use crate::fetch::FetchError;
+
+    /// An image that cannot be had until it was asked for so often, by an error of this kind.
+    #[derive(Debug)]
+    struct Failing(u32, ErrorKind, AtomicU32);
+
+    impl Source for Failing {
+        fn len(&self) -> usize {
+            1
+        }
+
+        fn name(&self, _: usize) -> String {
+            "a".to_owned()
+        }
+
+        fn fetch(&self, _: usize, file: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+            if self.2.fetch_add(1, Ordering::Relaxed) < self.0 {
+                return Err(unreadable("s3://a/b".as_ref(), self.1.into()).into());
+            }
+            *file = vec![7];
+            Ok(Fetched::File)
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_had_for_now_is_no_part_of_a_fingerprint() {
+        let of = |failures, kind| Fingerprint::of(&Failing(failures, kind, AtomicU32::new(0)));
+        let whole = of(0, ErrorKind::TimedOut);
+        assert_eq!(of(1, ErrorKind::TimedOut), whole);
+        let unknown = of(u32::MAX, ErrorKind::PermissionDenied);
+        assert!(unknown.sizes.is_empty() && !whole.sizes.is_empty());
+        assert_eq!(
+            (unknown.difference(&whole), whole.difference(&unknown)),
+            (None, None)
+        );
+    }
 
     #[derive(Debug)]
     struct Names(Vec<String>);

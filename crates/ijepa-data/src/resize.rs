@@ -238,7 +238,12 @@ mod tests {
 
     #[test]
     fn floats_are_resized_as_bytes_are_in_every_channel() {
-        let image = ramp(13, 9);
+        // Levels in the middle, since bytes end at 0 and 255.
+        let mut image = ramp(13, 9);
+        image
+            .pixels_mut()
+            .iter_mut()
+            .for_each(|level| *level = 64 + *level / 2);
         let samples = |image: &RgbImage8| -> Vec<f32> {
             image.pixels().iter().map(|&byte| f32::from(byte)).collect()
         };
@@ -262,10 +267,9 @@ mod tests {
             let found = crop_resize_float(&floats, rect, width, height, filter).unwrap();
             for (place, expected) in samples(&bytes).into_iter().enumerate() {
                 let pixel = &found.samples()[place / 3 * 5..][..5];
-                // Bytes are rounded twice and end at 0 and 255.
-                let clamped = pixel[place % 3].clamp(0.0, 255.0);
-                let near = filter == Filter::Bicubic || (clamped - expected).abs() <= 1.01;
-                assert!(near, "{clamped} {expected}");
+                // Bytes are rounded twice; a bicubic pass makes 1.25 of what it is given at most.
+                let found = pixel[place % 3];
+                assert!((found - expected).abs() <= 1.15, "{found} {expected}");
                 assert_eq!(pixel[3], pixel[0]);
                 assert!((pixel[4] - 10.0 * pixel[2]).abs() < 0.01);
             }

@@ -21,12 +21,13 @@ mod wildcards;
 
 pub use cifar::CifarSource;
 pub use concat::ConcatSource;
+pub(crate) use file::unreadable;
 pub use folder::{FolderForm, FolderSource, IMAGE_EXTENSIONS, IndexCache, Kept};
 pub(crate) use folder::{matching_folders, matching_images};
 pub use listed::ListedSource;
 pub use parquet::ParquetSource;
 pub use scenes::{Background, SceneKind, SceneLabels, ScenesConfig, ScenesSource};
-pub(crate) use storage::is_url;
+pub(crate) use storage::{is_url, patiently};
 pub(crate) use tar::CLASSES_FILE;
 pub use tar::TarSource;
 pub use voc::VocSource;

@@ -42,14 +42,14 @@ pub(crate) fn hidden<T>(
     make(&builder, parent(path))
 }
 
-/// The ending of a hidden name, if `name` is one.
-pub(crate) fn hidden_kind(name: &OsStr) -> Option<&'static str> {
+/// The name beside which a hidden `name` stands, and the ending of that, if it is one.
+pub(crate) fn hidden_kind(name: &OsStr) -> Option<(&str, &'static str)> {
     let name = name.to_str()?.strip_prefix('.')?;
     let kinds = [UNFINISHED, REPLACED];
     let kind = kinds.into_iter().find(|kind| name.ends_with(kind))?;
-    let (_, random) = name.strip_suffix(kind)?.rsplit_once('.')?;
+    let (beside, random) = name.strip_suffix(kind)?.rsplit_once('.')?;
     let is_random = !random.is_empty() && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    is_random.then_some(kind)
+    is_random.then_some((beside, kind))
 }
 
 /// Moves `path` into a hidden folder.

@@ -9,6 +9,7 @@ use std::{
     env, fs,
     io::{self, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 mod hidden;
@@ -93,7 +94,8 @@ pub fn write_folder<E: From<FileError>>(
             if renamed.is_err() {
                 put_back(&old, parent(path))?;
             }
-            fs::remove_dir_all(old)?;
+            // What a server still has open is left for `clean_up`.
+            let _ = remove_folder(&old);
         }
         renamed
     })
@@ -183,7 +185,7 @@ pub fn clean_up(folder: &Path) -> Result<(), FileError> {
     let entries = fs::read_dir(folder).map_err(cannot("list", folder))?;
     for entry in entries {
         let path = entry.map_err(cannot("list", folder))?.path();
-        let Some(kind) = path.file_name().and_then(hidden_kind) else {
+        let Some((_, kind)) = path.file_name().and_then(hidden_kind) else {
             continue;
         };
         let restored = match kind {
@@ -197,6 +199,23 @@ pub fn clean_up(folder: &Path) -> Result<(), FileError> {
         removed.map_err(cannot("clean up", &path))?;
     }
     Ok(())
+}
+
+/// Removes from `folder` the files that killed processes were writing, of those whose names are
+/// `ours`, that have not changed for so long. What cannot be looked at or removed is left.
+pub fn remove_unfinished(folder: &Path, ours: impl Fn(&str) -> bool, unchanged_for: Duration) {
+    let is_old = |file: &fs::DirEntry| {
+        let changed = file.metadata().and_then(|metadata| metadata.modified());
+        let age = changed.ok().and_then(|time| time.elapsed().ok());
+        age.is_some_and(|age| age >= unchanged_for)
+    };
+    for file in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = file.file_name();
+        let is_ours = matches!(hidden_kind(&name), Some((name, UNFINISHED)) if ours(name));
+        if is_ours && is_old(&file) {
+            let _ = fs::remove_file(file.path());
+        }
+    }
 }
 
 /// Points the link `link` at `target`, a name relative to its folder, in one step. Where links need
@@ -242,25 +261,17 @@ pub fn ensure_room(path: &Path, needed: u64) -> Result<(), FileError> {
 }
 
 /// Bytes that this user may still write below `folder`, where the system tells.
-///
-/// # Errors
-///
-/// The error of the system.
 #[cfg(unix)]
-pub fn free_bytes(folder: &Path) -> io::Result<Option<u64>> {
+fn free_bytes(folder: &Path) -> io::Result<Option<u64>> {
     let disk = rustix::fs::statvfs(folder)?;
     // Some network file systems do not know their size.
     let known = disk.f_blocks > 0;
     Ok(known.then(|| disk.f_bavail.saturating_mul(disk.f_frsize)))
 }
 
-/// Bytes that this user may still write below `folder`, where the system tells.
-///
-/// # Errors
-///
-/// None on this system.
+/// This system does not tell.
 #[cfg(not(unix))]
-pub fn free_bytes(_: &Path) -> io::Result<Option<u64>> {
+fn free_bytes(_: &Path) -> io::Result<Option<u64>> {
     Ok(None)
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use ijepa_files::{
     FileError, NewFile, cannot, clean_up, create_folder, link_target, point_link, remove_folder,
-    write_bytes, write_file, write_folder,
+    remove_unfinished, write_bytes, write_file, write_folder,
 };
 
 /// All names in a folder, sorted.
@@ -267,4 +267,51 @@ fn a_pipe_is_written_to_through_whatever_names_it() {
     let mut read = String::new();
     reader.read_to_string(&mut read).unwrap();
     assert_eq!(read, "bytes");
+}
+
+#[test]
+fn unfinished_files_of_one_name_are_removed_when_they_are_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = std::time::Duration::from_secs(100);
+    let of = [
+        ".a.index.aB3xY9.tmp",
+        ".a.index.Qm2f8a.tmp",
+        ".b.index.aB3xY9.tmp",
+        "a.index",
+    ];
+    for name in of {
+        fs::write(folder.path().join(name), "half").unwrap();
+    }
+    let killed = fs::File::create(folder.path().join(of[0])).unwrap();
+    killed.set_modified(std::time::UNIX_EPOCH).unwrap();
+    remove_unfinished(folder.path(), |name| name == "a.index", old);
+    assert_eq!(names(folder.path()), [of[1], of[2], of[3]]);
+    remove_unfinished(&folder.path().join("none"), |_| true, old);
+}
+
+/// As a server leaves a folder of which it has a file open. Who may write anywhere has nothing left.
+#[cfg(unix)]
+#[test]
+fn a_folder_is_replaced_also_if_the_old_one_cannot_be_removed_at_once() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("step-3");
+    fill("first")(&path.join("deep")).unwrap();
+    let mode = |path: &Path, mode| fs::set_permissions(path, PermissionsExt::from_mode(mode));
+    mode(&path.join("deep"), 0o555).unwrap();
+    write_folder(&path, fill("second")).unwrap();
+    assert_eq!(text(&path), "second");
+    for name in names(folder.path()) {
+        let left = folder.path().join(&name);
+        let deep = fs::read_dir(&left).unwrap().flatten();
+        for deep in deep
+            .map(|it| it.path().join("step-3/deep"))
+            .filter(|it| it.exists())
+        {
+            mode(&deep, 0o755).unwrap();
+        }
+    }
+    clean_up(folder.path()).unwrap();
+    assert_eq!(names(folder.path()), ["step-3"]);
 }

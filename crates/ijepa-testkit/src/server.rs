@@ -94,6 +94,13 @@ impl Answer {
         self
     }
 
+    /// With so many bytes of the body, whatever its headers say of the whole.
+    #[must_use]
+    pub fn shortened_to(mut self, bytes: usize) -> Self {
+        self.body.truncate(bytes);
+        self
+    }
+
     /// Bytes of the body that are sent.
     pub fn sent(&self) -> usize {
         self.sent.min(self.body.len())

@@ -61,10 +61,25 @@ fn as_rgb_pixels(pixels: u64, channels: usize) -> u64 {
     (pixels * channels as u64 * BYTES).div_ceil(3)
 }
 
-fn check_channels(found: usize, expected: usize) -> Result<(), Failure> {
-    match found == expected {
-        true => Ok(()),
-        false => Err(Failure::Channels { found, expected }),
+/// How many of the `found` channels are read: all, which are those expected, or grey for colours.
+fn channels_read(found: usize, expected: usize) -> Result<usize, Failure> {
+    match (found, expected) {
+        (1, 3) => Ok(found),
+        _ if found == expected => Ok(found),
+        _ => Err(Failure::Channels { found, expected }),
+    }
+}
+
+/// Samples of as many channels as are `expected`, where those `read` are fewer of grey.
+fn repeated<T: Copy>(samples: Vec<T>, read: usize, expected: usize) -> Vec<T> {
+    match read == expected {
+        true => samples,
+        false => {
+            let samples = samples.into_iter();
+            samples
+                .flat_map(|it| std::iter::repeat_n(it, expected))
+                .collect()
+        }
     }
 }
 
@@ -76,11 +91,13 @@ fn array<H>(
 ) -> Result<(Image, H), Failure> {
     let (width, height) = (array.width as usize, array.height as usize);
     let pixels = (width * height) as u64;
-    check_channels(array.channels, decoding.channels)?;
-    check_samples(pixels, array.channels)?;
-    let held = hold(as_rgb_pixels(pixels, array.channels));
+    let expected = decoding.channels;
+    let read = channels_read(array.channels, expected)?;
+    check_samples(pixels, expected)?;
+    let held = hold(as_rgb_pixels(pixels, expected));
     if decoding.is_float() {
-        let image = floats([height, width], array.channels, array.samples())?;
+        let samples = repeated(array.samples(), read, expected);
+        let image = floats([height, width], expected, samples)?;
         return Ok((image.into(), held));
     }
     let bytes = match array.kind {
@@ -93,6 +110,7 @@ fn array<H>(
             ));
         }
     };
+    let bytes = repeated(bytes, read, expected);
     let image = RgbImage8::new(width, height, bytes).map_err(Failure::broken)?;
     Ok((image.into(), held))
 }
@@ -111,7 +129,8 @@ fn floats(size: [usize; 2], channels: usize, samples: Vec<f32>) -> Result<FloatI
     FloatImage::new(size, channels, samples).map_err(Failure::broken)
 }
 
-/// The samples of an image, those of alpha only if they are among the channels asked for.
+/// The samples of an image, those of alpha only if they are among the channels asked for, those of
+/// grey also as colours.
 fn samples(image: DynamicImage, expected: usize) -> Result<FloatImage, Failure> {
     let color = image.color();
     let (found, size) = (
@@ -119,9 +138,10 @@ fn samples(image: DynamicImage, expected: usize) -> Result<FloatImage, Failure> 
         [image.height(), image.width()],
     );
     let colors = found - usize::from(color.has_alpha());
-    if expected != found {
-        check_channels(colors, expected)?;
-    }
+    let read = match expected == found {
+        true => found,
+        false => channels_read(colors, expected)?,
+    };
     let bytes = image.as_bytes();
     let all: Vec<f32> = match usize::from(color.bytes_per_pixel()) / found {
         1 => bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect(),
@@ -136,16 +156,14 @@ fn samples(image: DynamicImage, expected: usize) -> Result<FloatImage, Failure> 
             samples.map(|sample| f32::from_ne_bytes(*sample)).collect()
         }
     };
-    let kept = match expected == found {
+    let kept = match read == found {
         true => all,
         false => {
             let pixels = all.chunks_exact(found);
-            pixels
-                .flat_map(|pixel| &pixel[..expected])
-                .copied()
-                .collect()
+            pixels.flat_map(|pixel| &pixel[..read]).copied().collect()
         }
     };
+    let kept = repeated(kept, read, expected);
     floats(size.map(|side| side as usize), expected, kept)
 }
 
@@ -157,7 +175,7 @@ fn bands<H>(
 ) -> Result<(FloatImage, H), Failure> {
     let mut file = tiffs::open(bytes)?;
     let found: Option<u16> = file.find_tag_unsigned(Tag::SamplesPerPixel)?;
-    check_channels(usize::from(found.unwrap_or(1)), expected)?;
+    let read = channels_read(usize::from(found.unwrap_or(1)), expected)?;
     let color: Option<u16> = file.find_tag_unsigned(Tag::PhotometricInterpretation)?;
     match color.and_then(Photometric::from_u16) {
         Some(
@@ -173,17 +191,19 @@ fn bands<H>(
             ));
         }
     }
-    let is_read = |color: tiff::ColorType| usize::from(color.num_samples()) == expected;
+    let is_read = |color: tiff::ColorType| usize::from(color.num_samples()) == read;
     if file.colortype().is_ok_and(is_read) {
-        return planes(&mut file, expected, hold);
+        return planes(&mut file, read, expected, hold);
     }
     // Red, green, blue and more: without a meaning, samples are read whatever their number.
-    planes(&mut tiffs::open(tiffs::as_grey(bytes))?, expected, hold)
+    let mut file = tiffs::open(tiffs::as_grey(bytes))?;
+    planes(&mut file, read, expected, hold)
 }
 
 fn planes<T: AsRef<[u8]>, H>(
     file: &mut tiffs::File<T>,
     channels: usize,
+    expected: usize,
     hold: impl Fn(u64, usize) -> Result<H, Failure>,
 ) -> Result<(FloatImage, H), Failure> {
     let unread = || Failure::Unread("TIFF with other samples than u8, u16, f32 or f64".to_owned());
@@ -192,7 +212,7 @@ fn planes<T: AsRef<[u8]>, H>(
     if file.colortype()?.bit_depth() < 8 {
         return Err(unread());
     }
-    let held = hold(pixels, channels)?;
+    let held = hold(pixels, expected)?;
     let mut found = DecodingResult::U8(Vec::new());
     let planes = file.read_image_to_buffer(&mut found)?.planes;
     let samples: Vec<f32> = match found {
@@ -216,7 +236,8 @@ fn planes<T: AsRef<[u8]>, H>(
             (0..pixels * channels).map(at).collect()
         }
     };
-    let image = floats([height as usize, width as usize], channels, samples)?;
+    let samples = repeated(samples, channels, expected);
+    let image = floats([height as usize, width as usize], expected, samples)?;
     Ok((image, held))
 }
 

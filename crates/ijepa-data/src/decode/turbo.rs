@@ -105,18 +105,13 @@ impl<'a> Jpeg<'a> {
     }
 
     fn region(&self, view: &View, decode: Decode) -> Option<Region> {
+        view.part.check(self.width, self.height).ok()?;
         let CropRect {
             top,
             left,
             height,
             width,
         } = view.part;
-        let inside = |start: usize, length: usize, side: usize| {
-            length > 0 && start.checked_add(length).is_some_and(|end| end <= side)
-        };
-        if !inside(left, width, self.width) || !inside(top, height, self.height) {
-            return None;
-        }
         let enough = |eighths: usize| {
             height * eighths >= MARGIN * view.size[0] * 8
                 && width * eighths >= MARGIN * view.size[1] * 8

@@ -147,7 +147,7 @@ impl Plan {
 
     /// The image that stands `offset` images after that of `slot` in the order of its epoch.
     fn candidate(&self, slot: Slot, offset: usize) -> u32 {
-        let order = self.order(self.epoch(slot.step));
+        let order = self.order(slot.step);
         order[(self.position(slot) + offset) % order.len()]
     }
 
@@ -230,17 +230,42 @@ impl Plan {
         }
     }
 
-    /// The order of an epoch; the newest are kept, since batches ahead may be in any of them.
-    fn order(&self, epoch: u64) -> Arc<[u32]> {
+    /// The order of the epoch of `step`; those that a batch beside it may be of are kept.
+    fn order(&self, step: u64) -> Arc<[u32]> {
+        let epoch = self.epoch(step);
+        // No batch in the making comes before that.
+        let first = self.epoch((step + 1).saturating_sub(AHEAD));
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        orders.retain(|(known, _)| *known >= first);
         if let Some((_, order)) = orders.iter().find(|(known, _)| *known == epoch) {
             return Arc::clone(order);
         }
         let order: Arc<[u32]> = self.source.layout().order(self.config.seed, epoch).into();
-        if orders.len() as u64 > AHEAD {
-            orders.remove(0);
-        }
         orders.push((epoch, Arc::clone(&order)));
         order
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{ScenesConfig, ScenesSource};
+    use crate::transform::Augment;
+
+    #[test]
+    fn orders_of_epochs_that_are_over_are_dropped() {
+        let scenes = "n=40,size=16".parse::<ScenesConfig>().unwrap();
+        let source = Arc::new(ScenesSource::new(scenes));
+        let plan = Plan::new(source, LoaderConfig::new(4, Augment::default())).unwrap();
+        let mut held = Vec::new();
+        for step in 0..30 {
+            plan.candidate(Slot { step, place: 0 }, 0);
+            let orders = plan.orders.lock().unwrap();
+            held.push(orders.iter().map(|(epoch, _)| *epoch).collect::<Vec<_>>());
+        }
+        assert_eq!(held[9], [0]);
+        // Batches of the epoch before may be in the making.
+        assert_eq!(held[10..13], [vec![0, 1], vec![0, 1], vec![1]]);
+        assert_eq!(held[29], [2]);
     }
 }

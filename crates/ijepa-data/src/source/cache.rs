@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::DataError;
+use crate::fetch::FetchError;
 
 /// The values loaded last; the oldest go first.
 #[derive(Debug)]
@@ -13,8 +14,8 @@ pub(super) struct Cache<T, K = usize> {
     held: Mutex<Held<T, K>>,
 }
 
-/// A value, or the place of one that is being loaded by who has the lock.
-type Slot<T> = Arc<Mutex<Option<Arc<T>>>>;
+/// What was loaded, or its place while who has the lock loads it.
+type Slot<T> = Arc<Mutex<Option<Result<Arc<T>, Arc<DataError>>>>>;
 
 #[derive(Debug)]
 struct Held<T, K> {
@@ -41,7 +42,12 @@ impl<T, K: Copy + Eq + Hash> Cache<T, K> {
     /// The value of `key`; if it is not held, `load` gives it with its size in bytes.
     ///
     /// Threads that miss the same key at once wait for one of them to load it, and hold up nobody
-    /// who needs another key.
+    /// who needs another key. If that fails, all of them have its error; a later call loads again
+    /// unless what was read is damaged.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Shared`].
     pub(super) fn get(
         &self,
         key: K,
@@ -49,15 +55,24 @@ impl<T, K: Copy + Eq + Hash> Cache<T, K> {
     ) -> Result<Arc<T>, DataError> {
         let slot = Arc::clone(lock(&self.held).slots.entry(key).or_default());
         let mut place = lock(&slot);
-        if let Some(value) = &*place {
-            return Ok(Arc::clone(value));
+        if let Some(known) = &*place {
+            return known.clone().map_err(DataError::Shared);
         }
-        let (value, bytes) = load()?;
-        let value = Arc::new(value);
-        *place = Some(Arc::clone(&value));
+        let loaded = load().map_err(FetchError::from);
+        let is_final = matches!(loaded, Ok(_) | Err(FetchError::Corrupt(_)));
+        let (value, bytes) = match loaded {
+            Ok((value, bytes)) => (Ok(Arc::new(value)), bytes),
+            Err(error) => (Err(Arc::new(error.into_error())), 0),
+        };
+        *place = Some(value.clone());
         drop(place);
-        lock(&self.held).keep(key, slot, bytes, self.most_bytes);
-        Ok(value)
+        let mut held = lock(&self.held);
+        match is_final {
+            true => held.keep(key, slot, bytes, self.most_bytes),
+            // Those who wait have the slot.
+            false => drop(held.slots.remove(&key)),
+        }
+        value.map_err(DataError::Shared)
     }
 }
 
@@ -105,13 +120,44 @@ mod tests {
         assert_eq!(lock(&cache.held).slots.len(), 2);
     }
 
+    fn lost() -> DataError {
+        let source = std::io::ErrorKind::TimedOut.into();
+        let path = "a".into();
+        DataError::Read { path, source }
+    }
+
     #[test]
-    fn a_failed_load_is_tried_again() {
+    fn what_fails_for_now_is_loaded_again_and_what_is_damaged_is_not() {
         let cache: Cache<u8> = Cache::new(10);
-        let name = "a".to_owned();
-        let failed = cache.get(0, || Err(DataError::MissingImage { name }));
-        assert!(failed.is_err());
+        assert!(cache.get(0, || Err(lost())).is_err());
         assert_eq!(*cache.get(0, || Ok((7, 1))).unwrap(), 7);
+        let name = "b".to_owned();
+        let damaged = cache.get(1, || Err(DataError::MissingImage { name }));
+        let again = cache.get(1, || unreachable!("it is known"));
+        let [first, second] = [damaged, again].map(|found| found.unwrap_err().to_string());
+        assert_eq!((first.as_str(), &second), ("`b` has no image", &first));
+        assert_eq!(*cache.get(0, || unreachable!("it is held")).unwrap(), 7);
+    }
+
+    #[test]
+    fn those_who_wait_for_a_failed_load_have_its_error() {
+        const WAITING: usize = 4;
+        let (cache, loads) = (Cache::<u8>::new(10), AtomicUsize::new(0));
+        let load = || {
+            loads.fetch_add(1, Ordering::Relaxed);
+            // Until all others wait: the cache, this thread and they hold the slot.
+            while Arc::strong_count(&lock(&cache.held).slots[&0]) < WAITING + 2 {
+                std::thread::yield_now();
+            }
+            Err(lost())
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..=WAITING {
+                scope.spawn(|| assert!(cache.get(0, load).is_err()));
+            }
+        });
+        assert_eq!(loads.into_inner(), 1);
+        assert_eq!(lock(&cache.held).slots.len(), 0);
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl CifarSource {
     /// # Errors
     ///
     /// [`DataError::NoFolder`], [`DataError::NoSplit`], [`DataError::Inconsistent`] for a binary
-    /// file of a wrong length or with a label above 9, or an error of [`ParquetSource::open`].
+    /// file of a wrong length or a label above 9, or an error of [`ParquetSource::open`].
     pub fn cifar10(path: impl AsRef<Path>) -> Result<Self, DataError> {
         Self::open(path.as_ref(), &CIFAR10)
     }
@@ -121,8 +121,11 @@ impl CifarSource {
                 ));
             }
         }
-        match ParquetSource::open(folder.join(format!("{split}-*.parquet"))) {
-            Ok(source) => Ok(Self::new(Images::Parquet(source), layout)),
+        match ParquetSource::open_in(&folder, &format!("{split}-*.parquet")) {
+            Ok(source) => {
+                source.check_labels(layout.classes.len())?;
+                Ok(Self::new(Images::Parquet(source), layout))
+            }
             Err(DataError::NoMatch { .. }) => Err(DataError::NoSplit {
                 data: layout.name,
                 split,

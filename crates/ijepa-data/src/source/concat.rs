@@ -191,10 +191,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let part = |name: &str, classes: &[&str]| -> Arc<dyn Source> {
             let list = folder.path().join(name);
-            let files = (0..classes.len() as u32).map(|label| Listed {
-                name: format!("{label}.png").into(),
-                label: Some(label),
-            });
+            let labels = 0..classes.len() as u32;
+            let files = labels.map(|label| Listed::new(format!("{label}.png"), Some(label)));
             std::fs::write(folder.path().join("0.png"), []).unwrap();
             let classes = classes.iter().map(|&class| class.to_owned()).collect();
             let roots = [folder.path().to_owned()];

@@ -64,7 +64,7 @@ fn read_into(path: &Path, buffer: &mut Vec<u8>) -> Result<(), DataError> {
     }
 }
 
-pub(super) fn unreadable(path: &Path, source: Error) -> DataError {
+pub(crate) fn unreadable(path: &Path, source: Error) -> DataError {
     let path = path.to_owned();
     DataError::Read { path, source }
 }

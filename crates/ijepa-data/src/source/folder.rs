@@ -14,14 +14,14 @@ use std::path::{Path, PathBuf};
 use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
 use crate::source::Source;
-use crate::source::file::fetch_file;
-use crate::source::wildcards::matching;
+use crate::source::file::{fetch_file, unreadable};
+use crate::source::wildcards::{WILDCARDS, matching};
 pub use index::{IndexCache, Kept};
 use names::Names;
 use others::Others;
 pub use walk::IMAGE_EXTENSIONS;
+pub(super) use walk::{LOST_AND_FOUND, is_array, is_image};
 use walk::{Listing, Mark, real, walk};
-pub(super) use walk::{is_array, is_image};
 
 pub(super) const EXTENSIONS_TEXT: &str =
     ".jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp .gif .npy";
@@ -292,7 +292,7 @@ fn check_folder(root: &Path) -> Result<(), DataError> {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => Err(DataError::NotAFolder { path }),
         Err(cause) if cause.kind() == ErrorKind::NotFound => Err(DataError::NoFolder { path }),
-        Err(source) => Err(DataError::Read { path, source }),
+        Err(source) => Err(unreadable(root, source)),
     }
 }
 
@@ -319,7 +319,7 @@ pub(crate) fn matching_images(pattern: &Path) -> Vec<PathBuf> {
 /// The text of a path that is none itself but has wildcards.
 fn wildcards(pattern: &Path) -> Option<&str> {
     let text = pattern.to_str()?;
-    (text.contains(['*', '?', '[']) && !pattern.exists()).then_some(text)
+    (text.contains(WILDCARDS) && !pattern.exists()).then_some(text)
 }
 
 fn no_images(path: &Path) -> DataError {

@@ -3,9 +3,10 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use blake3::{Hasher, OUT_LEN};
-use ijepa_files::{FileError, NewFile, cannot, write_file};
+use ijepa_files::{FileError, NewFile, cannot, remove_unfinished, write_file};
 
 /// The first bytes of every file; the last one is the version of them all.
 const MAGIC: &[u8; 8] = b"ijepaix2";
@@ -53,6 +54,14 @@ pub(super) fn read(path: &Path, kind: Kind) -> Option<Vec<u8>> {
     bytes.truncate(end);
     bytes.drain(..start);
     Some(bytes)
+}
+
+/// Nobody writes an index for so long.
+const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Removes from `folder` what killed processes were writing of files whose names are `ours`.
+pub(super) fn remove_abandoned(folder: &Path, ours: impl Fn(&str) -> bool) {
+    remove_unfinished(folder, ours, ABANDONED);
 }
 
 struct Hashed<'a> {

@@ -6,6 +6,7 @@ mod labels;
 mod list;
 mod places;
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -42,8 +43,15 @@ pub struct ListedSource {
 /// An image by its path below the root.
 #[derive(Debug, Clone)]
 pub(super) struct Listed {
-    pub(super) name: Box<str>,
+    pub(super) name: Box<OsStr>,
     pub(super) label: Option<u32>,
+}
+
+impl Listed {
+    pub(super) fn new(name: impl Into<OsString>, label: Option<u32>) -> Self {
+        let name = name.into().into_boxed_os_str();
+        Self { name, label }
+    }
 }
 
 impl ListedSource {
@@ -59,16 +67,20 @@ impl ListedSource {
             return Err(DataError::BadEntry {
                 path: list.to_owned(),
                 entry: "an image's name".to_owned(),
-                found: format!("`{}`", file.name),
+                found: format!("`{}`", file.name.display()),
                 expected: "a path below the data folder",
             });
         }
         if let Some(pair) = files.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            let (found, expected) = match pair[0].label {
+                Some(_) => ("two labels", "one"),
+                None => ("it twice", "it once"),
+            };
             return Err(DataError::BadEntry {
                 path: list.to_owned(),
-                entry: format!("image `{}`", pair[0].name),
-                found: "two labels".to_owned(),
-                expected: "one",
+                entry: format!("image `{}`", pair[0].name.display()),
+                found: found.to_owned(),
+                expected,
             });
         }
         let Some(first) = files.first() else {
@@ -84,7 +96,7 @@ impl ListedSource {
             }),
             None => Err(DataError::ListedMissing {
                 path: list.to_owned(),
-                name: first.name.to_string(),
+                name: first.name.display().to_string(),
                 root: roots[0].clone(),
             }),
         }
@@ -127,7 +139,7 @@ impl Source for ListedSource {
 }
 
 /// Whether a path from a file cannot lead out of the data folder.
-fn stays_inside(name: &str) -> bool {
+fn stays_inside(name: &OsStr) -> bool {
     let mut parts = Path::new(name).components();
     !name.is_empty() && parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }

@@ -18,6 +18,7 @@ use crate::source::Source;
 use crate::source::cache::Cache;
 use crate::source::labels::Labels;
 use crate::source::storage::Storage;
+use crate::source::wildcards::matching_in;
 use encoded::Encoded;
 use labels::LabelKind;
 use shard::Shard;
@@ -27,7 +28,7 @@ use shard::Shard;
 /// Images are in a column `image` or `img`: either encoded files in a binary column, or a struct
 /// with such a `bytes` field. Labels are in a column `label`, `labels` or `fine_label`
 /// (CIFAR-100), if any. Integers of any width are classes as they are, a negative or missing one
-/// means no label, and their names come from the file's Hugging Face metadata, if present. The
+/// means no label, and their names come from the files' Hugging Face metadata, if present. The
 /// classes of strings (also as dictionaries) and booleans are the sorted distinct values of all
 /// files. Pages may be compressed by Snappy, Zstandard, Gzip, LZ4 (both kinds) or Brotli.
 ///
@@ -79,11 +80,24 @@ impl ParquetSource {
     ///
     /// [`DataError::NoMatch`], [`DataError::NoRows`], [`DataError::Read`],
     /// [`DataError::Parquet`], [`DataError::MissingColumn`], [`DataError::LabelType`],
-    /// [`DataError::LabelMix`], [`DataError::Inconsistent`] or [`ImageError::DecoderPanic`](crate::ImageError::DecoderPanic).
+    /// [`DataError::LabelMix`], [`DataError::BadEntry`] if files name their classes differently,
+    /// [`DataError::Inconsistent`], also for a label without a name, or
+    /// [`ImageError::DecoderPanic`](crate::ImageError::DecoderPanic).
     pub fn open(pattern: impl AsRef<Path>) -> Result<Self, DataError> {
         let pattern = pattern.as_ref();
         let storage = Storage::of(pattern)?;
         let paths = storage.shards(pattern, "parquet")?;
+        Self::of(pattern, storage, &paths)
+    }
+
+    /// As [`open`](Self::open), the files of `folder` that the wildcards of `name` match.
+    pub(super) fn open_in(folder: &Path, name: &str) -> Result<Self, DataError> {
+        let paths = matching_in(folder, name, Path::is_file)?;
+        Self::of(&folder.join(name), Storage::Disk, &paths)
+    }
+
+    /// The images of the files `paths`, which the user called `pattern`.
+    fn of(pattern: &Path, storage: Storage, paths: &[PathBuf]) -> Result<Self, DataError> {
         let mut source = Self {
             shards: Vec::new(),
             groups: Vec::new(),
@@ -100,7 +114,7 @@ impl ParquetSource {
         in_order(paths.len(), threads, threads, open, |_, opened| {
             let (shard, shard_labels) = opened?;
             same_kind(&mut known, &shard)?;
-            source.add(shard, labels.rows.len());
+            source.add(shard, labels.rows.len())?;
             labels.append(shard_labels);
             Ok::<(), DataError>(())
         })??;
@@ -114,12 +128,15 @@ impl ParquetSource {
                 pattern: pattern.display().to_string(),
             });
         }
+        if !source.classes.is_empty() {
+            source.check_labels(source.classes.len())?;
+        }
         let window = Self::WINDOW_BYTES / source.largest_group();
         Ok(source.with_window(NonZeroUsize::new(window).unwrap_or(NonZeroUsize::MIN)))
     }
 
     /// Adds a file whose images begin with `first`.
-    fn add(&mut self, shard: Shard, mut first: usize) {
+    fn add(&mut self, shard: Shard, mut first: usize) -> Result<(), DataError> {
         for (number, rows) in shard.group_rows().enumerate().filter(|group| group.1 > 0) {
             self.groups.push(Group {
                 shard: self.shards.len(),
@@ -129,10 +146,29 @@ impl ParquetSource {
             });
             first += rows;
         }
+        let classes = shard.classes();
         if self.classes.is_empty() {
-            self.classes = shard.classes();
+            self.classes = classes;
+        } else if !classes.is_empty() {
+            same_names(&self.classes, &classes, shard.path())?;
         }
         self.shards.push(shard);
+        Ok(())
+    }
+
+    /// Refuses labels that are none of so many classes.
+    pub(super) fn check_labels(&self, classes: usize) -> Result<(), DataError> {
+        let is_beyond = |label: &Option<u32>| label.is_some_and(|it| it as usize >= classes);
+        let Some(index) = self.labels.iter().position(is_beyond) else {
+            return Ok(());
+        };
+        let shard = &self.shards[self.groups[self.locate(index).0].shard];
+        Err(DataError::Inconsistent {
+            path: shard.path().to_owned(),
+            what: "a label",
+            found: self.labels[index].map_or(0, i64::from),
+            expected: classes as i64 - 1,
+        })
     }
 
     /// Mixes the images of so many row groups at a time, of which twice as many are in memory;
@@ -167,6 +203,22 @@ impl ParquetSource {
         let after = self.groups.partition_point(|group| group.first <= index);
         (after - 1, index - self.groups[after - 1].first)
     }
+}
+
+/// Refuses the file `path` if it calls a class `found` that the files before it call `known`.
+fn same_names(known: &[String], found: &[String], path: &Path) -> Result<(), DataError> {
+    let classes = 0..known.len().max(found.len());
+    let Some(class) = { classes }.find(|&class| known.get(class) != found.get(class)) else {
+        return Ok(());
+    };
+    Err(DataError::BadEntry {
+        path: path.to_owned(),
+        entry: format!("name of class {class}"),
+        found: found
+            .get(class)
+            .map_or("none".to_owned(), |name| format!("`{name}`")),
+        expected: "the names of the files before it",
+    })
 }
 
 /// Refuses a file whose labels are of another kind than those of the files before it.

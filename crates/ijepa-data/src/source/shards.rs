@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
-use crate::source::wildcards::matching;
+use crate::source::wildcards::{matching, matching_in, no_match, sort_bytewise};
 
 /// Files that the braces of a pattern may stand for.
 const MOST_FILES: usize = 1 << 20;
@@ -16,11 +16,10 @@ pub(super) fn shards(pattern: &Path, ending: &str) -> Result<Vec<PathBuf>, DataE
     if pattern.is_file() {
         return Ok(vec![pattern.to_owned()]);
     }
-    let text = pattern.to_str().ok_or_else(|| no_match(pattern))?;
     if pattern.is_dir() {
-        let files = format!("{}/*.{ending}", glob::Pattern::escape(text));
-        return matching(pattern, &files, Path::is_file);
+        return matching_in(pattern, &format!("*.{ending}"), Path::is_file);
     }
+    let text = pattern.to_str().ok_or_else(|| no_match(pattern))?;
     let expanded = expand(text).ok_or_else(|| no_match(pattern))?;
     let mut found = Vec::new();
     for pattern in expanded.iter().map(Path::new) {
@@ -33,15 +32,9 @@ pub(super) fn shards(pattern: &Path, ending: &str) -> Result<Vec<PathBuf>, DataE
             )?),
         }
     }
-    found.sort_unstable_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
+    sort_bytewise(&mut found);
     found.dedup();
     Ok(found)
-}
-
-pub(super) fn no_match(pattern: &Path) -> DataError {
-    DataError::NoMatch {
-        pattern: pattern.display().to_string(),
-    }
 }
 
 /// What the braces of `text` stand for; nothing if that is too much. A brace without a comma and

@@ -47,6 +47,11 @@ impl Stamp {
         }
     }
 
+    /// Whether another file of the same length has another one.
+    pub(super) fn is_telling(&self) -> bool {
+        self.tag.is_some() || self.seconds > 0
+    }
+
     /// Refuses the file `path` if it is another one by now: what is known about it would give
     /// other images.
     pub(super) fn check(&self, path: &Path, now: &Self) -> Result<(), DataError> {

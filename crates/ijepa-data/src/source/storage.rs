@@ -1,6 +1,7 @@
 //! Where the files of a data set lie: on this machine or behind URLs.
 
 mod blob;
+mod local;
 #[cfg(feature = "remote")]
 mod remote;
 
@@ -63,7 +64,8 @@ impl Storage {
         }
     }
 
-    /// The text of a file, if it is there.
+    /// The text of a file, if it is there and, behind a URL, for us: some servers refuse what they
+    /// do not have.
     pub(super) fn text(&self, path: &Path) -> Result<Option<String>, DataError> {
         match self {
             Self::Disk => path.is_file().then(|| read_text(path)).transpose(),
@@ -94,8 +96,26 @@ pub(crate) fn is_url(path: &Path) -> bool {
     })
 }
 
+/// A URL up to its query, and the query with its `?`: `?token=T`. Paths, and the keys of S3, have
+/// none.
+pub(super) fn split_query(url: &str) -> (&str, &str) {
+    let has_query = url.starts_with("http://") || url.starts_with("https://");
+    let start = url.find('?').filter(|_| has_query);
+    url.split_at(start.unwrap_or(url.len()))
+}
+
+/// The file `name` in the folder of `path`; a URL keeps its query.
+pub(super) fn beside(path: &Path, name: &str) -> PathBuf {
+    let Some(url) = path.to_str().filter(|_| is_url(path)) else {
+        return path.with_file_name(name);
+    };
+    let (url, query) = split_query(url);
+    let folder = url.rfind('/').map_or(0, |slash| slash + 1);
+    format!("{}{name}{query}", &url[..folder]).into()
+}
+
 /// Waits for storage that fails for now, while a data set is opened.
-pub(super) fn patiently<T>(
+pub(crate) fn patiently<T>(
     mut attempt: impl FnMut() -> Result<T, DataError>,
 ) -> Result<T, DataError> {
     let attempt = || attempt().map_err(FetchError::from);
@@ -117,6 +137,21 @@ mod tests {
             ("://a", false),
         ] {
             assert_eq!(is_url(path.as_ref()), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_lies_beside_a_file_is_asked_for_as_that_is() {
+        for (path, expected) in [
+            ("a/b-0.tar", "a/classes.txt"),
+            (
+                "https://h/a/b-0.tar?token=x/y",
+                "https://h/a/classes.txt?token=x/y",
+            ),
+            ("http://h/b-0.tar", "http://h/classes.txt"),
+            ("s3://h/a/b?0.tar", "s3://h/a/classes.txt"),
+        ] {
+            assert_eq!(beside(path.as_ref(), "classes.txt"), Path::new(expected));
         }
     }
 

@@ -15,7 +15,7 @@ use crate::source::Source;
 use crate::source::cache::Cache;
 use crate::source::file::{MOST_BYTES, too_large};
 use crate::source::folder::EXTENSIONS_TEXT;
-use crate::source::storage::{Blob, Storage};
+use crate::source::storage::{Blob, Storage, beside};
 use crate::source::user_cache::user_cache;
 use index::Index;
 
@@ -39,8 +39,9 @@ const WINDOW_IMAGES: usize = 1 << 16;
 /// The first opening reads the headers and labels of every shard, in parallel, and keeps an index
 /// (24 bytes an image and its name) as a hidden file beside the shard or, where that cannot be
 /// written or is behind a URL, in `ijepa/shards` of the user's cache folder. It counts for a shard
-/// of the same length, time of change and ETag. The file of a shard may be ustar, GNU or PAX, of any size, and is not
-/// compressed; sparse members are refused.
+/// of the same length, time of change and ETag; where a server tells neither time nor ETag, none is
+/// kept. The query of a URL does not count. The file of a shard may be ustar, GNU or PAX, of any
+/// size, and is not compressed; sparse members are refused.
 ///
 /// A shard that stops early has the images before that place and is named in
 /// [`notes`](Source::notes); an image that is cut is a damaged one. A shard that is another one
@@ -268,23 +269,26 @@ fn one_kind(paths: &[PathBuf], indices: &[Index]) -> Result<(), DataError> {
     }
 }
 
-/// The names of classes that are numbers, if a file beside the first of `shards` has them.
+/// The names of classes that are numbers, if there are such and a file beside the first of `shards`
+/// has them.
 fn names_of_numbers(storage: &Storage, shards: &[Shard]) -> Result<Vec<String>, DataError> {
-    let path = shards[0].path.with_file_name(CLASSES_FILE);
+    let labels = shards.iter().map(|shard| &shard.index);
+    let labels = labels.flat_map(|index| (0..index.len()).filter_map(|row| index.label(row)));
+    let Some(largest) = labels.max() else {
+        return Ok(Vec::new());
+    };
+    let path = beside(&shards[0].path, CLASSES_FILE);
     let Some(text) = storage.text(&path)? else {
         return Ok(Vec::new());
     };
     let names: Vec<String> = text.lines().map(str::to_owned).collect();
-    let labels = shards.iter().map(|shard| &shard.index);
-    let labels = labels.flat_map(|index| (0..index.len()).filter_map(|row| index.label(row)));
-    match labels.max() {
-        Some(label) if label as usize >= names.len() => Err(DataError::BadEntry {
+    match largest as usize >= names.len() {
+        true => Err(DataError::BadEntry {
             path,
-            entry: format!("label {label}"),
+            entry: format!("label {largest}"),
             found: format!("{} lines", names.len()),
             expected: "a line for every label from 0",
         }),
-        Some(_) => Ok(names),
-        None => Ok(Vec::new()),
+        false => Ok(names),
     }
 }

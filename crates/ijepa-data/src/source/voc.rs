@@ -9,6 +9,7 @@ use crate::mask::Mask;
 use crate::source::file::{read_file, read_text};
 use crate::source::listed::Listed;
 use crate::source::split::folder_and_split;
+use crate::source::storage::patiently;
 use crate::source::{ListedSource, Source};
 
 const IMAGES: &str = "JPEGImages";
@@ -47,10 +48,7 @@ impl VocSource {
         let list = folder.join(format!("ImageSets/Segmentation/{split}.txt"));
         let text = read_text(&list)?;
         let names = text.lines().map(str::trim).filter(|name| !name.is_empty());
-        let files = names.map(|name| Listed {
-            name: format!("{name}.jpg").into(),
-            label: None,
-        });
+        let files = names.map(|name| Listed::new(format!("{name}.jpg"), None));
         let roots = [folder.join(IMAGES)];
         Ok(Self {
             images: ListedSource::new(&list, &roots, files.collect(), Vec::new())?,
@@ -64,7 +62,8 @@ impl VocSource {
         let name = image.strip_prefix(self.folder.join(IMAGES)).ok();
         let name = name.expect("the list names images of that folder");
         let path = self.folder.join(folder).join(name.with_extension("png"));
-        Ok((read_file(&path)?, path.display().to_string()))
+        let bytes = patiently(|| read_file(&path))?;
+        Ok((bytes, path.display().to_string()))
     }
 }
 
@@ -153,6 +152,17 @@ mod tests {
         let metres = |source: &VocSource, index| source.depth(index).unwrap().unwrap().metres()[0];
         assert_eq!([metres(&train, 0), metres(&train, 1)], [1.003, 1.0]);
 
+        // A disk that is away for a moment is waited for, as for images.
+        let [masks, away] = ["SegmentationClass", "away"].map(|name| root.join(name));
+        fs::rename(&masks, &away).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                fs::rename(&away, &masks).unwrap();
+            });
+            assert_eq!(classes(&val, 0), Mask::IGNORED);
+        });
+
         for part in ["SegmentationClass/c.png", "Depth/c.png"] {
             fs::remove_file(root.join(part)).unwrap();
         }
@@ -160,6 +170,12 @@ mod tests {
         assert!(error.contains("SegmentationClass/c.png"), "{error}");
         let error = val.depth(0).unwrap_err().to_string();
         assert!(error.contains("Depth/c.png"), "{error}");
+        list("val", "c\nc\n");
+        let error = VocSource::open(root.join("val")).unwrap_err().to_string();
+        assert!(
+            error.ends_with("image `c.jpg`: found it twice, expected it once"),
+            "{error}"
+        );
         list("val", "../c\n");
         let error = VocSource::open(root.join("val")).unwrap_err().to_string();
         assert!(error.contains("a path below the data folder"), "{error}");

@@ -48,6 +48,13 @@ impl Transform for MultiCrop {
     }
 
     fn validate(&self) -> Result<(), DataError> {
+        if self.globals + self.locals == 0 {
+            return Err(DataError::BadValue {
+                key: "views",
+                found: "0".to_owned(),
+                expected: "at least 1 of an image",
+            });
+        }
         self.global.validate()?;
         self.local.validate()
     }
@@ -70,5 +77,25 @@ impl Transform for MultiCrop {
 
     fn needs_colors(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_has_at_least_one_view() {
+        let of = |globals, locals| MultiCrop {
+            global: Augment::default(),
+            globals,
+            local: Augment::default(),
+            locals,
+        };
+        assert!(of(1, 0).validate().is_ok() && of(0, 1).validate().is_ok());
+        assert_eq!(
+            of(0, 0).validate().unwrap_err().to_string(),
+            "bad value `0` for `views`, expected at least 1 of an image"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Files as Pillow reads them.
 
-use ijepa_data::{Decoding, Orientation, RgbImage8, decode, decode_as};
+use ijepa_data::{Decoding, Image, Orientation, RgbImage8, SixteenBit, decode, decode_as};
 use safetensors::SafeTensors;
 
 /// Files and what Pillow makes of them; `golden/files.py` says how.
@@ -95,6 +95,44 @@ fn orientation_is_obeyed_on_demand() {
         let image = image.into_rgb8().unwrap();
         let worst = worst(&image, &format!("{name}|turned"));
         assert!(worst <= tolerance, "{name}: {worst}");
+    }
+}
+
+#[test]
+fn tiff_files_give_all_their_samples_as_they_are_stored() {
+    let floats = |name: &str| {
+        let kept = Decoding {
+            sixteen_bit: SixteenBit::Keep,
+            ..Decoding::default()
+        };
+        let (_, file) = golden(&format!("{name}|file"));
+        match decode_as(&file, name, kept).unwrap() {
+            Image::Float(image) => image,
+            Image::Rgb8(_) => panic!("bytes of colours"),
+        }
+    };
+    for name in [
+        "tiff_big",
+        "tiff_lzw",
+        "tiff_deflate",
+        "tiff_packbits",
+        "tiff_zstd",
+    ] {
+        let (shape, levels) = golden(&format!("{name}|rgb"));
+        let image = floats(name);
+        assert_eq!([image.height(), image.width(), image.channels()], shape[..]);
+        let expected: Vec<f32> = levels.iter().map(|&it| f32::from(it) / 255.0).collect();
+        assert!(image.samples() == expected, "{name}");
+    }
+    // Bands lie as they are stored, whatever is above.
+    let stored = floats("tiff_turned");
+    let (upright, levels) = golden("tiff_turned|turned");
+    assert_eq!([stored.width(), stored.height(), 3], upright[..]);
+    for (x, y) in [(0, 0), (stored.width() - 1, 2)] {
+        // Turned to the right.
+        let at = (x * stored.height() + stored.height() - 1 - y) * 3;
+        let expected = [0, 1, 2].map(|channel| f32::from(levels[at + channel]) / 255.0);
+        assert_eq!(stored.pixel(x, y), expected);
     }
 }
 

@@ -11,9 +11,45 @@ use ijepa_data::{
 use crate::fake::{Fake, file, level};
 use crate::{batches, config};
 
-/// Counts the images that are in use at once.
+/// Counts what is in use, now and at most.
 #[derive(Debug, Clone, Default)]
-struct Counting([Arc<AtomicUsize>; 2]);
+struct Count(Arc<(Mutex<[usize; 2]>, Condvar)>);
+
+impl Count {
+    fn enter(&self) {
+        let (count, changed) = &*self.0;
+        let mut count = count.lock().unwrap();
+        count[0] += 1;
+        count[1] = count[1].max(count[0]);
+        changed.notify_all();
+    }
+
+    fn leave(&self) {
+        self.0.0.lock().unwrap()[0] -= 1;
+    }
+
+    fn most(&self) -> usize {
+        self.0.0.lock().unwrap()[1]
+    }
+
+    /// Waits until so many were in use at once.
+    fn wait_for(&self, wanted: usize) {
+        let (count, changed) = &*self.0;
+        let too_few = |[_, most]: &mut [usize; 2]| *most < wanted;
+        // A loader that never comes so far must not keep the test for ever.
+        let patience = Duration::from_secs(300);
+        let waited = changed.wait_timeout_while(count.lock().unwrap(), patience, too_few);
+        let (count, timeout) = waited.unwrap();
+        assert!(!timeout.timed_out(), "{count:?} at once");
+    }
+}
+
+/// Counts the images that are in use at once. They stay so until there were `wanted` of them.
+#[derive(Debug, Clone, Default)]
+struct Counting {
+    count: Count,
+    wanted: usize,
+}
 
 impl Transform for Counting {
     fn size(&self) -> [usize; 2] {
@@ -21,20 +57,22 @@ impl Transform for Counting {
     }
 
     fn view(&self, width: usize, height: usize, _: &mut SampleRng) -> Result<View, DataError> {
-        let Self([now, most]) = self;
-        let others = now.fetch_add(1, Ordering::SeqCst);
-        most.fetch_max(others + 1, Ordering::SeqCst);
+        self.count.enter();
+        self.count.wait_for(self.wanted);
         (0..50).for_each(|_| std::thread::yield_now());
-        now.fetch_sub(1, Ordering::SeqCst);
+        self.count.leave();
         Ok(View::resized(width, height, [1, 1], Filter::Bilinear))
     }
 }
 
 #[test]
 fn no_more_pixels_are_decoded_at_once_than_told() {
-    // Room for two images, for one, and for none: that one is alone.
-    for (most_pixels, expected) in [(700, 2), (400, 1), (100, 1)] {
-        let counting = Counting::default();
+    // Room for two images, for one, and for none: that one is alone. Then for any number.
+    for (most_pixels, expected) in [(700, 0..=2), (400, 0..=1), (100, 0..=1), (1 << 28, 3..=4)] {
+        let counting = Counting {
+            wanted: *expected.start(),
+            ..Counting::default()
+        };
         let config = LoaderConfig {
             max_bad_fraction: 0.0,
             reading: Reading {
@@ -45,7 +83,7 @@ fn no_more_pixels_are_decoded_at_once_than_told() {
         };
         let loader = Loader::new(Arc::new(Fake::files()), config).unwrap();
         assert_eq!(loader.take(12).filter(Result::is_ok).count(), 12);
-        assert!(counting.0[1].load(Ordering::SeqCst) <= expected);
+        assert!(expected.contains(&counting.count.most()), "{most_pixels}");
     }
 }
 
@@ -53,23 +91,13 @@ fn no_more_pixels_are_decoded_at_once_than_told() {
 /// end once there are `wanted` of them.
 fn most_under_way(wanted: usize, io_depth: usize) -> usize {
     let asked = AtomicUsize::new(0);
-    // Requests under way, now and at most.
-    let under_way = Arc::new((Mutex::new([0; 2]), Condvar::new()));
-    let seen = Arc::clone(&under_way);
+    let under_way = Count::default();
+    let seen = under_way.clone();
     let source = Fake::new(64, move |index, buffer| {
         if asked.fetch_add(1, Ordering::SeqCst) > 0 {
-            let (under_way, changed) = &*seen;
-            let mut under_way = under_way.lock().unwrap();
-            under_way[0] += 1;
-            under_way[1] = under_way[1].max(under_way[0]);
-            changed.notify_all();
-            let alone = |[_, most]: &mut [usize; 2]| *most < wanted;
-            // A loader that never asks for so many must not keep the test for ever.
-            let patience = Duration::from_secs(300);
-            let waited = changed.wait_timeout_while(under_way, patience, alone);
-            let (mut under_way, timeout) = waited.unwrap();
-            assert!(!timeout.timed_out(), "{under_way:?} requests at once");
-            under_way[0] -= 1;
+            seen.enter();
+            seen.wait_for(wanted);
+            seen.leave();
         }
         Ok(file(index, buffer))
     });
@@ -80,8 +108,7 @@ fn most_under_way(wanted: usize, io_depth: usize) -> usize {
     config.reading.io_depth = io_depth;
     let loader = Loader::new(Arc::new(source), config).unwrap();
     assert_eq!(loader.take(4).filter(Result::is_ok).count(), 4);
-    let [_, most] = *under_way.0.lock().unwrap();
-    most
+    under_way.most()
 }
 
 #[test]
@@ -90,16 +117,19 @@ fn requests_are_under_way_together_however_few_workers_decode() {
     assert_eq!(most_under_way(5, 5), 5);
 }
 
-/// Counts files from their request until they are decoded.
+/// Counts files from their request until they are decoded, which waits for `wanted` of them.
 #[derive(Debug, Clone, Default)]
-struct Held([Arc<AtomicUsize>; 2]);
+struct Held {
+    count: Count,
+    wanted: usize,
+}
 
 impl Held {
     /// Files that are counted.
     fn files(&self) -> Fake {
-        let Self([now, most]) = self.clone();
+        let count = self.count.clone();
         Fake::new(64, move |index, buffer| {
-            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            count.enter();
             Ok(file(index, buffer))
         })
     }
@@ -111,8 +141,9 @@ impl Transform for Held {
     }
 
     fn view(&self, width: usize, height: usize, _: &mut SampleRng) -> Result<View, DataError> {
+        self.count.wait_for(self.wanted);
         (0..50).for_each(|_| std::thread::yield_now());
-        self.0[0].fetch_sub(1, Ordering::SeqCst);
+        self.count.leave();
         Ok(View::resized(width, height, [1, 1], Filter::Bilinear))
     }
 }
@@ -120,8 +151,16 @@ impl Transform for Held {
 #[test]
 fn no_more_bytes_of_files_are_held_than_told() {
     // A file has 973 bytes.
-    for (most_bytes, expected) in [(4 * 973, 4), (1000, 1), (10, 1)] {
-        let held = Held::default();
+    for (most_bytes, expected) in [
+        (4 * 973, 0..=4),
+        (1000, 0..=1),
+        (10, 0..=1),
+        (1 << 28, 5..=64),
+    ] {
+        let held = Held {
+            wanted: *expected.start(),
+            ..Held::default()
+        };
         let config = LoaderConfig {
             workers: 1,
             max_bad_fraction: 0.0,
@@ -133,7 +172,7 @@ fn no_more_bytes_of_files_are_held_than_told() {
         };
         let loader = Loader::new(Arc::new(held.files()), config).unwrap();
         assert_eq!(loader.take(12).filter(Result::is_ok).count(), 12);
-        assert!(held.0[1].load(Ordering::SeqCst) <= expected, "{most_bytes}");
+        assert!(expected.contains(&held.count.most()), "{most_bytes}");
     }
 }
 
@@ -163,9 +202,16 @@ fn workers_wait_when_nobody_takes_batches_and_stop_on_drop() {
         level(index)
     }));
     let loader = Loader::new(Arc::<Fake>::clone(&source), config(2, 0)).unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    let mut before = 0;
+    loop {
+        std::thread::sleep(Duration::from_millis(100));
+        match reads.load(Ordering::Relaxed) {
+            now if now >= 8 && now == before => break,
+            now => before = now,
+        }
+    }
     // Three batches ahead at most.
-    assert!(reads.load(Ordering::Relaxed) <= 24);
+    assert!(before <= 24);
     drop(loader);
     assert_eq!(Arc::strong_count(&source), 1);
 }

@@ -58,10 +58,10 @@ fn a_page_cannot_ask_for_gigabytes() {
     fs::write(&path, &bytes).unwrap();
     let source = ParquetSource::open(&path).unwrap();
     let error = source.read(0).unwrap_err();
-    let DataError::Inconsistent { what, found, .. } = error else {
+    let DataError::Inconsistent { what, found, .. } = error.itself() else {
         panic!("{error}")
     };
-    assert_eq!((what, found), ("the size of a page", announced));
+    assert_eq!((*what, *found), ("the size of a page", announced));
 }
 
 #[test]

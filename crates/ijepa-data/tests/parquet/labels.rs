@@ -17,20 +17,32 @@ use crate::{check, png};
 
 /// A file of one row group with an image a label, whose `label` column has the Parquet type `kind`.
 fn labelled<T: DataType>(kind: &str, labels: &[T::T], codec: Compression) -> Vec<u8> {
+    with_nulls::<T>(kind, labels, 0, codec)
+}
+
+/// As [`labelled`], with so many images more that have no label.
+fn with_nulls<T: DataType>(
+    kind: &str,
+    labels: &[T::T],
+    nulls: usize,
+    codec: Compression,
+) -> Vec<u8> {
+    let rows = labels.len() + nulls;
     let schema = format!("message schema {{ required binary img; {kind} }}");
     let properties = WriterProperties::builder().set_compression(codec).build();
     let schema = Arc::new(parse_message_type(&schema).unwrap());
     let mut bytes = Vec::new();
     let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::new(properties)).unwrap();
     let mut group = writer.next_row_group().unwrap();
-    let images: Vec<ByteArray> = (0..labels.len()).map(|row| png(row as u8).into()).collect();
+    let images: Vec<ByteArray> = (0..rows).map(|row| png(row as u8).into()).collect();
     let mut column = group.next_column().unwrap().unwrap();
     let typed = column.typed::<ByteArrayType>();
     typed.write_batch(&images, None, None).unwrap();
     column.close().unwrap();
     let mut column = group.next_column().unwrap().unwrap();
     // Only used for columns that are repeated: every row is a list of one value.
-    let (present, first) = (vec![1; labels.len()], vec![0; labels.len()]);
+    let (mut present, first) = (vec![1; labels.len()], vec![0; rows]);
+    present.resize(rows, 0);
     let typed = column.typed::<T>();
     typed
         .write_batch(labels, Some(&present), Some(&first))
@@ -138,6 +150,18 @@ fn words_of_several_files_are_classes_together() {
     assert_eq!(source.classes(), ["bee", "elk", "owl"]);
     let labels: Vec<_> = (0..4).map(|index| source.label(index).unwrap()).collect();
     assert_eq!(labels, [2, 1, 0, 2]);
+
+    // A column without a single value is of no kind.
+    let nulls = "optional int32 label (UNKNOWN);";
+    write(
+        "2.parquet",
+        &with_nulls::<Int32Type>(nulls, &[], 3, Compression::SNAPPY),
+    );
+    let source = ParquetSource::open(folder.path()).unwrap();
+    assert_eq!(
+        (source.len(), source.label(3), source.label(4)),
+        (7, Some(2), None)
+    );
 
     let kind = "required int32 label;";
     write(

@@ -149,6 +149,31 @@ fn files_are_read_in_the_order_of_their_names() {
 }
 
 #[test]
+fn files_that_name_their_classes_differently_are_refused_and_so_is_a_label_without_a_name() {
+    let folder = TempDir::new().unwrap();
+    let write = |name: &str, label, names: &str| {
+        let content = file(STRUCT, &vec![vec![row(7, label)]], Some(names));
+        fs::write(folder.path().join(name), content).unwrap();
+    };
+    let message = || ParquetSource::open(folder.path()).unwrap_err().to_string();
+    write("0.parquet", 0, r#"["cat","dog"]"#);
+    for (names, found) in [(r#"["cat","owl"]"#, "`owl`"), (r#"["cat"]"#, "none")] {
+        write("1.parquet", 0, names);
+        let path = folder.path().join("1.parquet");
+        let expected = "expected the names of the files before it";
+        assert_eq!(
+            message(),
+            format!(
+                "`{}`, name of class 1: found {found}, {expected}",
+                path.display()
+            )
+        );
+    }
+    write("1.parquet", 2, r#"["cat","dog"]"#);
+    assert!(message().ends_with("1.parquet` is damaged: a label is 2, expected 1"));
+}
+
+#[test]
 fn two_windows_of_row_groups_are_kept_and_another_file_is_an_error() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.parquet");
@@ -185,12 +210,14 @@ fn two_windows_of_row_groups_are_kept_and_another_file_is_an_error() {
         let level = windows
             .read(image as usize)
             .map(|image| image.pixel(0, 0)[0]);
-        match place < 10 {
-            true => assert!(
-                matches!(level, Err(DataError::Replaced { .. })),
-                "{level:?}"
-            ),
-            false => assert_eq!(level.unwrap(), image as u8),
+        match (place < 10, level) {
+            (true, Err(error)) => {
+                assert!(
+                    matches!(error.itself(), DataError::Replaced { .. }),
+                    "{error}"
+                );
+            }
+            (_, level) => assert_eq!(level.unwrap(), image as u8),
         }
     }
     let mut buffer = Vec::new();
@@ -279,4 +306,20 @@ fn cifar100_in_parquet_takes_the_fine_label() {
     let test = CifarSource::cifar100(folder.path().join("test")).unwrap();
     check(&test, &[(7, Some(42))]);
     assert_eq!(test.classes()[42], "leopard");
+    fs::write(&path, file(schema, &vec![vec![row(7, 100)]], None)).unwrap();
+    let error = CifarSource::cifar100(folder.path().join("test")).unwrap_err();
+    assert!(
+        error.to_string().ends_with("a label is 100, expected 99"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_folder_of_cifar_may_be_called_anything() {
+    let folder = TempDir::new().unwrap();
+    let home = folder.path().join("cifar[10]{a,b}*");
+    fs::create_dir(&home).unwrap();
+    let content = file(PLAIN, &vec![vec![row(7, 3)]], None);
+    fs::write(home.join("train-0.parquet"), content).unwrap();
+    check(&CifarSource::cifar10(&home).unwrap(), &[(7, Some(3))]);
 }

@@ -1,5 +1,8 @@
 //! Images behind URLs are those of files.
 
+use std::fs;
+use std::path::Path;
+
 use ijepa_data::{PackConfig, PackFormat, Reading, Source, pack};
 use ijepa_testkit::server::Request;
 use tempfile::TempDir;
@@ -58,13 +61,69 @@ fn shards_are_read_by_ranges_and_indexed_once() {
 }
 
 #[test]
+fn shards_with_a_query_have_names_of_classes_and_an_index_without_it() {
+    isolated(
+        "shards_with_a_query_have_names_of_classes_and_an_index_without_it",
+        || {
+            let (server, spec) = shards();
+            // As some stores answer for what they do not have.
+            server.answer(|it| match it.path.ends_with("classes.txt") {
+                true => Answer::Status(403),
+                false => Answer::File,
+            });
+            assert!(
+                open(&format!("{spec}?token=a/b"))
+                    .unwrap()
+                    .classes()
+                    .is_empty()
+            );
+            server.put("/set/classes.txt", b"owl\nelk\nbee\n", "first");
+            server.answer(|_| Answer::File);
+            let source = open(&format!("{spec}?token=c/d")).unwrap();
+            assert_eq!(source.classes(), ["owl", "elk", "bee"]);
+            let asked = server.take_requests();
+            assert!(
+                asked
+                    .iter()
+                    .all(|it| it.query == "token=c/d" && !is_body(it))
+            );
+            let cache =
+                Path::new(&std::env::var_os("XDG_CACHE_HOME").unwrap()).join("ijepa/shards");
+            let names = fs::read_dir(cache)
+                .unwrap()
+                .map(|it| it.unwrap().file_name());
+            let names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+            assert!(
+                names.len() == 4 && !names.concat().contains("token"),
+                "{names:?}"
+            );
+        },
+    );
+}
+
+#[test]
+fn no_index_is_kept_of_what_cannot_be_told_from_another_shard() {
+    isolated(
+        "no_index_is_kept_of_what_cannot_be_told_from_another_shard",
+        || {
+            let (server, spec) = shards();
+            for _ in 0..2 {
+                server.answer(|_| Answer::Unmarked);
+                assert_eq!(open(&spec).unwrap().len(), 240);
+                assert!(server.take_requests().iter().any(is_body));
+            }
+        },
+    );
+}
+
+#[test]
 fn batches_are_those_of_files_also_of_parquet() {
     isolated("batches_are_those_of_files_also_of_parquet", || {
         let (server, spec) = shards();
         let folder = TempDir::new().unwrap();
         for number in 0..4 {
             let path = folder.path().join(format!("a-{number}.tar"));
-            std::fs::write(path, shard(60 * number..60 * (number + 1))).unwrap();
+            fs::write(path, shard(60 * number..60 * (number + 1))).unwrap();
         }
         let files = format!("tar:{}", folder.path().display());
         let expected = batches(open(&files).unwrap(), 0);
@@ -87,11 +146,7 @@ fn batches_are_those_of_files_also_of_parquet() {
         let packed = pack(open(&files).unwrap().as_ref(), &out, &config, |_| ()).unwrap();
         for file in &packed.shards {
             let name = file.file_name().unwrap().to_str().unwrap();
-            server.put(
-                &format!("/rows/{name}"),
-                &std::fs::read(file).unwrap(),
-                "first",
-            );
+            server.put(&format!("/rows/{name}"), &fs::read(file).unwrap(), "first");
         }
         let files = format!("parquet:{},window=2", out.display());
         let spec = format!(

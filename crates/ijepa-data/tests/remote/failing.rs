@@ -14,7 +14,12 @@ fn a_server_that_fails_for_now_is_asked_again() {
     isolated("a_server_that_fails_for_now_is_asked_again", || {
         let (server, spec) = shards();
         let expected = batches(open(&spec).unwrap(), 0);
-        for failure in [Answer::Status(500), Answer::Status(429), Answer::Cut(400)] {
+        for failure in [
+            Answer::Status(500),
+            Answer::Status(429),
+            Answer::Cut(400),
+            Answer::Short(400),
+        ] {
             let source = open(&spec).unwrap();
             let (told, mut asked) = (failure.clone(), 0);
             server.answer(move |_| {
@@ -30,18 +35,20 @@ fn a_server_that_fails_for_now_is_asked_again() {
             server.answer(|_| Answer::File);
         }
         // Also while an index is made.
-        let mut asked = 0;
-        server.put("/set/new.tar", &shard(0..30), "first");
-        server.answer(move |_| {
-            asked += 1;
-            if asked % 2 == 0 {
-                Answer::File
-            } else {
-                Answer::Cut(100)
-            }
-        });
-        let source = open(&format!("tar:{}", server.url("/set/new.tar"))).unwrap();
-        assert_eq!((source.len(), source.notes().len()), (30, 0));
+        for failure in [Answer::Cut(100), Answer::Short(100)] {
+            let mut asked = 0;
+            server.put("/set/new.tar", &shard(0..30), &format!("{failure:?}"));
+            server.answer(move |it| {
+                asked += 1;
+                if asked % 2 == 0 || it.method == "HEAD" {
+                    Answer::File
+                } else {
+                    failure.clone()
+                }
+            });
+            let source = open(&format!("tar:{}", server.url("/set/new.tar"))).unwrap();
+            assert_eq!((source.len(), source.notes().len()), (30, 0));
+        }
     });
 }
 
@@ -86,6 +93,8 @@ fn what_is_not_there_or_not_for_us_is_told_at_once() {
             (Answer::Status(403), ErrorKind::PermissionDenied),
             (Answer::Status(401), ErrorKind::PermissionDenied),
             (Answer::Status(400), ErrorKind::PermissionDenied),
+            // An address that leads nowhere.
+            (Answer::Status(301), ErrorKind::PermissionDenied),
             // A server that knows no ranges.
             (Answer::Whole, ErrorKind::PermissionDenied),
         ] {

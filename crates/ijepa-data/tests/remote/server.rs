@@ -18,6 +18,10 @@ pub(crate) enum Answer {
     Elsewhere(String),
     /// With so many bytes of the file, then the connection ends.
     Cut(usize),
+    /// With so many bytes of the part that was asked for, as if these were all of it.
+    Short(usize),
+    /// Without what tells it from another file of its length.
+    Unmarked,
 }
 
 type Rule = Box<dyn FnMut(&Request) -> Answer + Send>;
@@ -102,7 +106,7 @@ fn respond(state: &Mutex<State>, changed: &Condvar, request: &Request) -> http::
         state.most_under_way = state.most_under_way.max(state.under_way);
         changed.notify_all();
         // A client that never asks for so many must not keep the test for ever.
-        let patience = Duration::from_secs(20);
+        let patience = Duration::from_secs(300);
         let alone = |state: &mut State| state.most_under_way < state.together;
         let waited = changed.wait_timeout_while(state, patience, alone);
         state = waited.unwrap().0;
@@ -125,10 +129,14 @@ fn respond(state: &Mutex<State>, changed: &Condvar, request: &Request) -> http::
     let answer = match told {
         Answer::Whole => http::Answer::of(200, bytes),
         Answer::Cut(sent) => http::Answer::file(&bytes, request).cut_after(sent),
+        Answer::Short(sent) => http::Answer::file(&bytes, request).shortened_to(sent),
         _ => http::Answer::file(&bytes, request),
     };
     if request.method != "HEAD" {
         state.sent += answer.sent() as u64;
+    }
+    if told == Answer::Unmarked {
+        return answer;
     }
     answer
         .header("ETag", &format!("\"{tag}\""))

@@ -5,8 +5,8 @@ use std::io::Read;
 use std::path::Path;
 
 use ijepa_data::{
-    DataError, DataSpec, Fetched, FolderSource, PackConfig, PackError, PackFormat, ParquetSource,
-    Shrink, Source, TarSource, pack,
+    DataError, DataSpec, Fetched, FolderSource, Orientation, PackConfig, PackError, PackFormat,
+    ParquetSource, Shrink, Source, TarSource, pack,
 };
 use tempfile::TempDir;
 
@@ -258,4 +258,52 @@ fn images_are_written_smaller_on_demand_and_never_larger() {
         assert_eq!(back.label(index), scenes.label(index));
     }
     assert_eq!(back.classes(), scenes.classes());
+}
+
+/// A JPEG file of 32 x 16 pixels, blue but for a red quarter at its top left, whose EXIF data asks
+/// for a turn to the right.
+fn turned() -> Vec<u8> {
+    let picture = image::RgbImage::from_fn(32, 16, |x, y| match x < 16 && y < 8 {
+        true => image::Rgb([250, 0, 0]),
+        false => image::Rgb([0, 0, 250]),
+    });
+    let mut jpeg = Vec::new();
+    let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 95);
+    picture.write_with_encoder(encoder).unwrap();
+    let exif =
+        b"\xff\xe1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    [&jpeg[..2], exif, &jpeg[2..]].concat()
+}
+
+#[test]
+fn pictures_are_written_upright_on_demand() {
+    let root = TempDir::new().unwrap();
+    let photos = root.path().join("photos");
+    fs::create_dir(&photos).unwrap();
+    fs::write(photos.join("a.jpg"), turned()).unwrap();
+    let source = FolderSource::open(&photos).unwrap();
+    for (name, orientation, size, red) in [
+        ("stored", Orientation::Ignore, [16, 8], [2, 2]),
+        ("upright", Orientation::Exif, [8, 16], [5, 2]),
+    ] {
+        let mut config = config(PackFormat::Parquet);
+        config.reading.decoding.orientation = orientation;
+        config.shrink = Some(Shrink {
+            short_side: 8,
+            quality: 95,
+        });
+        let out = root.path().join(name);
+        pack(&source, &out, &config, |_| ()).unwrap();
+        let image = ParquetSource::open(&out).unwrap().read(0).unwrap();
+        assert_eq!([image.width(), image.height()], size, "{name}");
+        let is_red = |[x, y]: [usize; 2]| image.pixel(x, y)[0] > 200;
+        let corners = [
+            [0, 0],
+            [size[0] - 1, 0],
+            [0, size[1] - 1],
+            [size[0] - 1, size[1] - 1],
+        ];
+        assert_eq!(corners.into_iter().filter(|&at| is_red(at)).count(), 1);
+        assert!(is_red(red), "{name}");
+    }
 }

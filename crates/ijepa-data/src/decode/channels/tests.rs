@@ -149,7 +149,7 @@ fn arrays_that_are_no_images_say_why() {
     let many = array("'|u1'", "(1, 4, 3)");
     assert!(message(&many, 1).starts_with("image `it` has 3 channels, expected 1 "));
     let one = array("'|u1'", "(3, 4)");
-    assert!(message(&one, 3).starts_with("image `it` has 1 channel, expected 3 "));
+    assert!(message(&one, 2).starts_with("image `it` has 1 channel, expected 2 "));
     let nan = bytes(&[1.0, f32::NAN, 0.0, f32::INFINITY], f32::to_le_bytes);
     let file = numpy("'<f4'", "False", "(1, 2, 2)", &nan);
     assert!(message(&file, 2).ends_with("channel 1 of row 0, column 0 is NaN"));
@@ -194,6 +194,35 @@ fn grey_files_keep_all_bits_and_others_are_no_grey() {
     assert_eq!(floats(&clear, 2).samples(), [1.0, 0.2]);
     let colors = png(ImageBuffer::from_pixel(1, 1, Rgb([1_u8, 2, 3])).into());
     assert!(message(&colors, 1).starts_with("image `it` has 3 channels, expected 1"));
+}
+
+#[test]
+fn grey_files_are_colours_in_full_depth_too() {
+    let kept = Decoding {
+        sixteen_bit: SixteenBit::Keep,
+        ..of(3)
+    };
+    let deep = ImageBuffer::from_fn(2, 1, |x, _| Luma([[0_u16, 13_107][x as usize]]));
+    let words = bytes(&[0_u16, 13_107], u16::to_le_bytes);
+    let array = numpy("'<u2'", "False", "(1, 2)", &words);
+    let four = bytes(&[0_u16, 13_107, 0, 0], u16::to_le_bytes);
+    for file in [
+        png(deep.into()),
+        array.clone(),
+        tiff(16, UINT, 1, &[&four], GREY),
+    ] {
+        let image = decode_as(&file, "it", kept).unwrap();
+        let Image::Float(image) = image else {
+            panic!("bytes of colours")
+        };
+        assert_eq!(image.channels(), 3);
+        assert_eq!(image.samples()[..6], [0.0, 0.0, 0.0, 0.2, 0.2, 0.2]);
+    }
+    let clear = png(ImageBuffer::from_pixel(1, 1, LumaA([51_u8, 9])).into());
+    let expected = FloatImage::new([1, 1], 3, vec![0.2; 3]).unwrap();
+    assert_eq!(decode_as(&clear, "it", kept).unwrap(), expected.into());
+    let narrow = decode_as(&array, "it", of(3)).unwrap().into_rgb8().unwrap();
+    assert_eq!(narrow.pixels(), [0, 0, 0, 51, 51, 51]);
 }
 
 /// An uncompressed TIFF file of 2 x 2 pixels; each plane is a strip.

@@ -45,6 +45,9 @@ pub struct IndexCache {
     folder: PathBuf,
 }
 
+/// Ends the names of indexes.
+const ENDING: &str = ".folder";
+
 /// An index that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
@@ -155,6 +158,7 @@ impl IndexCache {
             folder: source.root.clone(),
             source: cause,
         })?;
+        index_file::remove_abandoned(&self.folder, |name| name.ends_with(ENDING));
         let other = self.path(&source.root, form.other())?;
         let is_stale = match read(&other, &source.root) {
             Some((_, marks)) => !holds(&marks)?,
@@ -173,7 +177,7 @@ impl IndexCache {
         hasher.update(&[form as u8]);
         hasher.update(real(root)?.as_os_str().as_encoded_bytes());
         let name = hasher.finalize().to_hex();
-        Ok(self.folder.join(format!("{}.folder", &name[..32])))
+        Ok(self.folder.join(format!("{}{ENDING}", &name[..32])))
     }
 }
 

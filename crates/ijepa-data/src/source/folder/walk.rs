@@ -10,6 +10,7 @@ use super::names::Names;
 use super::others::Others;
 use crate::error::DataError;
 use crate::reading::in_order;
+use crate::source::file::unreadable;
 
 /// File name endings of images, compared without regard to case; arrays (`npy`) count where there
 /// is no other image beside them.
@@ -20,7 +21,7 @@ pub const IMAGE_EXTENSIONS: &[&str] = &[
 const ARRAY: &str = "npy";
 
 /// What a check of the file system leaves.
-const LOST_AND_FOUND: &str = "lost+found";
+pub(in crate::source) const LOST_AND_FOUND: &str = "lost+found";
 /// Folders that are listed at once: storage answers slowly, and many questions together.
 pub(super) const THREADS: usize = 16;
 /// How coarse the clocks of file systems are.
@@ -87,10 +88,7 @@ fn number(_: &Metadata) -> u64 {
 impl Listing {
     /// Lists the folder `path`, which has no links in it.
     pub(super) fn of(path: &Path) -> Result<Self, DataError> {
-        let unreadable = |source| DataError::Read {
-            path: path.to_owned(),
-            source,
-        };
+        let unreadable = |source| unreadable(path, source);
         // Asked before the names, so that nothing changes unseen in between.
         let mut marks = vec![(path.to_owned(), Mark::of(path))];
         let (mut images, mut folders, mut others) = (Vec::new(), Vec::new(), Others::default());
@@ -170,10 +168,7 @@ pub(super) fn walk(mut level: Vec<PathBuf>) -> Result<HashMap<PathBuf, Listing>,
 
 /// The path without links.
 pub(super) fn real(path: &Path) -> Result<PathBuf, DataError> {
-    fs::canonicalize(path).map_err(|source| DataError::Read {
-        path: path.to_owned(),
-        source,
-    })
+    fs::canonicalize(path).map_err(|source| unreadable(path, source))
 }
 
 pub(in crate::source) fn is_image(name: &OsStr) -> bool {

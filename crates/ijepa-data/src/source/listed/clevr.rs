@@ -28,7 +28,7 @@ struct Scenes {
 
 #[derive(Deserialize)]
 struct Scene {
-    image_filename: Box<str>,
+    image_filename: String,
     objects: Vec<Object>,
 }
 
@@ -108,10 +108,7 @@ fn open(
     }
     let Scenes { scenes } = read_json(&list)?;
     let files = scenes.into_iter().map(|scene| match label(&scene) {
-        Ok(label) => Ok(Listed {
-            name: scene.image_filename,
-            label: Some(label),
-        }),
+        Ok(label) => Ok(Listed::new(scene.image_filename, Some(label))),
         Err(found) => Err(DataError::BadEntry {
             path: list.clone(),
             entry: format!("scene of `{}`", scene.image_filename),

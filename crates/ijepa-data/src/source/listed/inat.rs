@@ -23,7 +23,7 @@ struct Annotations {
 #[derive(Deserialize)]
 struct Image {
     id: i64,
-    file_name: Box<str>,
+    file_name: String,
 }
 
 #[derive(Deserialize)]
@@ -65,10 +65,7 @@ impl ListedSource {
         let (labels, classes) = species(read.categories);
         let label_of = labels_of(read.annotations, &labels, &list)?;
         let file = |Image { id, file_name }| match label_of.get(&id) {
-            Some(&label) => Ok(Listed {
-                name: file_name,
-                label: Some(label),
-            }),
+            Some(&label) => Ok(Listed::new(file_name, Some(label))),
             None => {
                 let found = "no annotation".to_owned();
                 Err(bad(&list, format!("image {id}"), found, "one an image"))

@@ -1,6 +1,7 @@
 //! Text files of labels: `IMAGE LABEL` a line, or a class name a line in the order of the images.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::Path;
 
 use super::{Listed, ListedSource};
@@ -97,10 +98,7 @@ impl ListedSource {
             }
         };
         let files = lines.iter().map(|line| match &line.name {
-            Some(name) => Ok(Listed {
-                name: name.as_str().into(),
-                label: Some(label(line)?),
-            }),
+            Some(name) => Ok(Listed::new(name, Some(label(line)?))),
             None => Err(line.bad(list, "an image and its class")),
         });
         let files = files.collect::<Result<Vec<_>, _>>()?;
@@ -128,9 +126,10 @@ fn name_in_order(folder: &Path, list: &Path, lines: &mut [Line]) -> Result<(), D
     }
     for (index, line) in lines.iter_mut().enumerate() {
         let path = images.path(index);
-        line.name = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned());
+        let name = path.file_name().and_then(OsStr::to_str);
+        let name =
+            name.ok_or_else(|| line.bad(list, "an image, since a file's name is no text"))?;
+        line.name = Some(name.to_owned());
     }
     Ok(())
 }

@@ -11,10 +11,7 @@ use crate::source::file::{read_text, unreadable};
 impl ListedSource {
     /// These image files without labels, in this order, which are looked for when they are read.
     pub fn files<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Self {
-        let file = |path: P| Listed {
-            name: path.as_ref().to_string_lossy().into(),
-            label: None,
-        };
+        let file = |path: P| Listed::new(path.as_ref(), None);
         Self {
             root: PathBuf::new(),
             files: paths.into_iter().map(file).collect(),
@@ -66,9 +63,8 @@ impl ListedSource {
         }
         classes.dedup();
         let numbers: HashMap<&str, u32> = classes.iter().copied().zip(0..).collect();
-        let file = |(path, label): (&str, Option<&str>)| Listed {
-            name: path.into(),
-            label: label.map(|label| numbers[label]),
+        let file = |(path, label): (&str, Option<&str>)| {
+            Listed::new(path, label.map(|label| numbers[label]))
         };
         let root = list.parent().unwrap_or(Path::new(""));
         let files: Vec<Listed> = lines().map(file).collect();
@@ -79,7 +75,7 @@ impl ListedSource {
         if !root.join(&*first.name).exists() {
             return Err(DataError::ListedMissing {
                 path: list.to_owned(),
-                name: first.name.to_string(),
+                name: first.name.display().to_string(),
                 root: root.to_owned(),
             });
         }
@@ -89,5 +85,26 @@ impl ListedSource {
             files,
             classes,
         })
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+    use crate::source::Source;
+
+    #[test]
+    fn names_that_are_no_text_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder
+            .path()
+            .join(std::ffi::OsStr::from_bytes(b"a\xff.ppm"));
+        fs::write(&path, b"P6 1 1 255\n\x07\x08\x09").unwrap();
+        let source = ListedSource::files_there([&path]).unwrap();
+        assert_eq!(source.path(0), path);
+        assert_eq!(source.read(0).unwrap().pixel(0, 0), [7, 8, 9]);
     }
 }

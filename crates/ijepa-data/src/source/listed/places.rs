@@ -46,10 +46,7 @@ impl ListedSource {
         let files = read_lines(&list)?.into_iter().map(|line| {
             let Line { name, label, .. } = &line;
             match (name, label.parse()) {
-                (Some(name), Ok(label)) if label < SCENES => Ok(Listed {
-                    name: name.as_str().into(),
-                    label: Some(label),
-                }),
+                (Some(name), Ok(label)) if label < SCENES => Ok(Listed::new(name, Some(label))),
                 _ => Err(line.bad(&list, "an image and its class from 0 to 204")),
             }
         });

@@ -13,13 +13,18 @@ pub(super) struct LabelColumn {
     pub(super) kind: LabelKind,
 }
 
-/// The label column, if there is one; its name and type if it holds no classes.
+/// The label column, if there is one with labels; its name and type if it holds no classes.
 pub(super) fn label_column(
     schema: &SchemaDescriptor,
 ) -> Result<Option<LabelColumn>, (&'static str, String)> {
+    // A column without a single value is written as one of unknown type.
+    let has_values = |column: &ColumnDescriptor| {
+        !matches!(column.logical_type_ref(), Some(LogicalType::Unknown))
+    };
     let of_name = |name: &&'static str| {
         let mut columns = schema.columns().iter();
-        let leaf = columns.position(|column| column.path().parts()[0] == *name)?;
+        let is_it = |column: &ColumnDescriptor| column.path().parts()[0] == *name;
+        let leaf = columns.position(|column| is_it(column) && has_values(column))?;
         Some((*name, leaf))
     };
     let Some((name, leaf)) = LABEL_COLUMNS.iter().find_map(of_name) else {
@@ -64,13 +69,9 @@ impl LabelKind {
                 ConvertedType::UTF8 | ConvertedType::ENUM
             );
         let is_plain = logical.is_none() && column.converted_type() == ConvertedType::NONE;
-        // A column without a single value is written as one of unknown type.
         let is_integer = is_plain
             || is_integer(column.converted_type())
-            || matches!(
-                logical,
-                Some(LogicalType::Integer(_) | LogicalType::Unknown)
-            );
+            || matches!(logical, Some(LogicalType::Integer(_)));
         match physical {
             Type::INT32 | Type::INT64 if is_integer => Ok(Self::Integer {
                 signed: !is_unsigned(column),

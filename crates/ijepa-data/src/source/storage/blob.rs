@@ -1,24 +1,23 @@
 //! A file that is read in parts.
 
 use std::cell::RefCell;
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 
+use super::local::LocalFile;
 use super::patiently;
 #[cfg(feature = "remote")]
 use super::remote::Object;
 use crate::error::DataError;
-use crate::source::file::unreadable;
 use crate::source::stamp::Stamp;
 
 /// An open file of this machine, or an object behind a URL.
 #[derive(Debug)]
 pub(in crate::source) enum Blob {
-    File(PathBuf, File),
+    File(LocalFile),
     #[cfg(feature = "remote")]
     Object(Object),
 }
@@ -26,17 +25,13 @@ pub(in crate::source) enum Blob {
 impl Blob {
     /// Opens a file of this machine.
     pub(super) fn open(path: &Path) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(|source| unreadable(path, source))?;
-        Ok(Self::File(path.to_owned(), file))
+        LocalFile::open(path).map(Self::File)
     }
 
     /// What it is by now.
     pub(in crate::source) fn stamp(&self) -> Result<Stamp, DataError> {
         match self {
-            Self::File(path, file) => {
-                let metadata = file.metadata().map_err(|source| unreadable(path, source))?;
-                Ok(Stamp::of(&metadata))
-            }
+            Self::File(file) => file.stamp(),
             #[cfg(feature = "remote")]
             Self::Object(object) => object.stamp(),
         }
@@ -55,11 +50,7 @@ impl Blob {
         stamp: &Stamp,
     ) -> Result<(), DataError> {
         match self {
-            Self::File(path, file) => {
-                stamp.check(path, &self.stamp()?)?;
-                let read = read_exact_at(file, path, buffer, start);
-                read.map_err(|source| unreadable(path, source))
-            }
+            Self::File(file) => file.read_into(buffer, start, stamp),
             #[cfg(feature = "remote")]
             Self::Object(object) => object.read_into(buffer, start, stamp),
         }
@@ -178,19 +169,6 @@ impl Seek for &Scanner<'_> {
         state.position = position.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(state.position)
     }
-}
-
-#[cfg(unix)]
-fn read_exact_at(file: &File, _: &Path, buffer: &mut [u8], start: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, buffer, start)
-}
-
-/// As on Unix, by a handle of its own, since there the position is shared.
-#[cfg(not(unix))]
-fn read_exact_at(_: &File, path: &Path, buffer: &mut [u8], start: u64) -> io::Result<()> {
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(start))?;
-    file.read_exact(buffer)
 }
 
 #[cfg(test)]

@@ -5,18 +5,21 @@ mod object;
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use bytes::Bytes;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::client::HttpError;
 use object_store::http::HttpBuilder;
 use object_store::path::Path as Location;
 use object_store::{ClientConfigKey, Error, ObjectStore, ObjectStoreExt, RetryConfig};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::patiently;
+use super::{patiently, split_query};
 use crate::error::DataError;
 use crate::source::cache::Cache;
 use crate::source::file::unreadable;
@@ -73,14 +76,18 @@ impl Remote {
         Ok(Object::new(Arc::clone(self), number, url, store, location))
     }
 
-    /// The text of an object, if it is there.
+    /// The text of an object, if it is there and for us.
     pub(super) fn text(&self, url: &Path) -> Result<Option<String>, DataError> {
         let (store, location) = self.locate(url)?;
         let get = || {
             let bytes = self.wait(async { store.get(&location).await?.bytes().await });
             match bytes {
                 Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-                Err(Error::NotFound { .. }) => Ok(None),
+                Err(
+                    Error::NotFound { .. }
+                    | Error::PermissionDenied { .. }
+                    | Error::Unauthenticated { .. },
+                ) => Ok(None),
                 Err(error) => Err(refusal(url, error)),
             }
         };
@@ -88,9 +95,14 @@ impl Remote {
     }
 
     /// Waits in this thread for what is done in others.
-    fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+    fn wait<T: Send>(&self, work: impl Future<Output = T> + Send) -> T {
         let runtime = self.runtime.as_ref().expect("it ends with its last object");
-        runtime.block_on(work)
+        if Handle::try_current().is_err() {
+            return runtime.block_on(work);
+        }
+        // A thread of a runtime may not wait for another one itself.
+        let done = thread::scope(|scope| scope.spawn(|| runtime.block_on(work)).join());
+        done.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// The store of a URL and the place in it.
@@ -139,20 +151,14 @@ struct Url<'a> {
 
 impl<'a> Url<'a> {
     fn parse(text: &'a str) -> Option<Self> {
+        let (text, query) = split_query(text);
         let (scheme, rest) = text.split_once("://")?;
         let (host, path) = rest.split_once('/')?;
         let before = &text[..text.len() - path.len()];
-        let (path, query) = match scheme {
-            "s3" => (path, None),
-            "http" | "https" => match path.split_once('?') {
-                Some((path, query)) => (path, Some(query)),
-                None => (path, None),
-            },
-            _ => return None,
-        };
-        let query = query.map_or_else(String::new, |query| format!("/?{query}"));
-        (!host.is_empty() && !path.is_empty()).then(|| Self {
-            store: format!("{scheme}://{host}{query}"),
+        let slash = if query.is_empty() { "" } else { "/" };
+        let is_known = ["s3", "http", "https"].contains(&scheme);
+        (is_known && !host.is_empty() && !path.is_empty()).then(|| Self {
+            store: format!("{scheme}://{host}{slash}{query}"),
             before,
             path,
         })
@@ -196,8 +202,9 @@ fn refusal(url: &Path, error: Error) -> DataError {
         | Error::NotSupported { .. }
         | Error::InvalidPath { .. } => ErrorKind::PermissionDenied,
         _ => match status(&error) {
-            Some(408 | 429 | 500..) | None => ErrorKind::ConnectionAborted,
-            Some(_) => ErrorKind::PermissionDenied,
+            Some(408 | 429 | 500..) => ErrorKind::ConnectionAborted,
+            None if is_of_transport(&error) => ErrorKind::ConnectionAborted,
+            _ => ErrorKind::PermissionDenied,
         },
     };
     let mut words = error.to_string().replace('\n', " ");
@@ -205,6 +212,13 @@ fn refusal(url: &Path, error: Error) -> DataError {
         words.truncate(end);
     }
     unreadable(url, io::Error::new(kind, words))
+}
+
+/// Whether no answer came, or not all of it; one that makes no sense will be the same again.
+fn is_of_transport(error: &Error) -> bool {
+    let first: &dyn std::error::Error = error;
+    let mut causes = std::iter::successors(Some(first), |error| error.source());
+    causes.any(|error| error.is::<HttpError>())
 }
 
 /// The status of an answer, which the client tells in words only.
@@ -216,7 +230,16 @@ fn status(error: &Error) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use object_store::client::HttpErrorKind;
+
     use super::*;
+
+    #[test]
+    fn threads_of_another_runtime_can_wait() {
+        let remote = Remote::start().unwrap();
+        let other = Builder::new_current_thread().build().unwrap();
+        assert_eq!(other.block_on(async { remote.wait(async { 7 }) }), 7);
+    }
 
     #[test]
     fn urls_have_a_store_and_a_path() {
@@ -260,14 +283,15 @@ mod tests {
             assert_eq!(kind(answer(passing)), "transient", "{passing}");
         }
         assert_eq!(kind(answer("400 Bad Request")), "missing");
-        let source = "connection reset".into();
-        assert_eq!(
-            kind(Error::Generic {
-                store: "S3",
-                source
-            }),
-            "transient"
-        );
+        let generic = |source| Error::Generic {
+            store: "S3",
+            source,
+        };
+        let reset = io::Error::from(ErrorKind::ConnectionReset);
+        let lost = HttpError::new(HttpErrorKind::Interrupted, reset);
+        assert_eq!(kind(generic(Box::new(lost))), "transient");
+        let senseless = "Content-Length Header missing from response";
+        assert_eq!(kind(generic(senseless.into())), "missing");
         let (path, source) = ("b".to_owned(), "404".into());
         assert_eq!(kind(Error::NotFound { path, source }), "missing");
     }

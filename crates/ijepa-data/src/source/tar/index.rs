@@ -87,7 +87,7 @@ impl Index {
     ) -> Result<Self, DataError> {
         let blob = storage.open(shard)?;
         let stamp = blob.stamp()?;
-        let places = Places::of(shard, folder);
+        let places = Places::of(shard, folder.filter(|_| stamp.is_telling()));
         let files = places.files(field);
         let mut others = false;
         for file in &files {

@@ -6,9 +6,9 @@ use glob::Pattern;
 
 use super::{Remote, Url, refusal};
 use crate::error::DataError;
-use crate::source::shards::{expand, no_match};
-use crate::source::storage::patiently;
-use crate::source::wildcards::MATCHING;
+use crate::source::shards::expand;
+use crate::source::storage::{patiently, split_query};
+use crate::source::wildcards::{MATCHING, WILDCARDS, no_match, sort_bytewise};
 
 impl Remote {
     /// The objects that `pattern` names, sorted byte-wise; never empty.
@@ -23,19 +23,20 @@ impl Remote {
         let text = pattern.to_str().ok_or_else(|| no_match(pattern))?;
         let mut found = Vec::new();
         for pattern in expand(text).ok_or_else(|| no_match(pattern))? {
-            let Some((folder, name)) = pattern.rsplit_once('/') else {
+            let (path, _) = split_query(&pattern);
+            let Some((folder, name)) = path.rsplit_once('/') else {
                 return Err(no_match(pattern.as_ref()));
             };
             let files = format!("*.{ending}");
             match name {
                 "" => found.extend(self.matching(&pattern, folder, &files)?),
-                _ if has_wildcards(&pattern) => {
+                _ if has_wildcards(path) => {
                     found.extend(self.matching(&pattern, folder, name)?);
                 }
                 _ => found.push(PathBuf::from(&*pattern)),
             }
         }
-        found.sort_unstable();
+        sort_bytewise(&mut found);
         found.dedup();
         Ok(found)
     }
@@ -77,15 +78,24 @@ impl Remote {
     }
 }
 
-/// Whether the path of a URL has some; what follows `?` asks a server.
+/// Whether the path of a URL without a query has some.
 fn has_wildcards(url: &str) -> bool {
-    let wildcards: &[char] = match url.starts_with("s3://") {
-        true => &['*', '?', '['],
-        false => &['*', '['],
-    };
     // A host may be an address in brackets.
     let path = url
         .split_once("://")
         .and_then(|(_, rest)| rest.split_once('/'));
-    path.is_some_and(|(_, path)| path.contains(wildcards))
+    path.is_some_and(|(_, path)| path.contains(WILDCARDS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_stand_in_the_order_of_files_and_a_query_may_have_slashes() {
+        let remote = Remote::start().unwrap();
+        let found = remote.shards("https://h/{b/0,b-0}.tar?token=*/".as_ref(), "tar");
+        let expected = ["https://h/b-0.tar?token=*/", "https://h/b/0.tar?token=*/"];
+        assert_eq!(found.unwrap(), expected.map(PathBuf::from));
+    }
 }

@@ -1,5 +1,6 @@
 //! One object, which is read by ranges.
 
+use std::io::{Error, ErrorKind};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::{Remote, refusal, status};
 use crate::error::DataError;
+use crate::source::file::unreadable;
 use crate::source::stamp::Stamp;
 use crate::source::storage::patiently;
 
@@ -25,7 +27,7 @@ const STREAK: u32 = 16;
 /// Every request is for a range, and its answer is compared with the stamp of the object before
 /// its bytes are taken. Reads in order are answered from blocks, each of which is one request.
 #[derive(Debug)]
-pub(in crate::source::storage) struct Object {
+pub(in crate::source) struct Object {
     remote: Arc<Remote>,
     number: u64,
     url: PathBuf,
@@ -89,6 +91,7 @@ impl Object {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
+        let asked = range.end - range.start;
         let options = GetOptions::new().with_range(Some(range));
         let answer = self.remote.wait(async {
             let answer = self.store.get_opts(&self.location, options).await?;
@@ -101,7 +104,13 @@ impl Object {
             path: self.url.clone(),
         };
         match answer {
-            Ok(bytes) => bytes.ok_or_else(replaced),
+            Ok(None) => Err(replaced()),
+            Ok(Some(bytes)) if bytes.len() as u64 == asked => Ok(bytes),
+            Ok(Some(bytes)) => {
+                let words = format!("{asked} bytes were asked for, {} came", bytes.len());
+                let cause = Error::new(ErrorKind::ConnectionAborted, words);
+                Err(unreadable(&self.url, cause))
+            }
             // It has no such range any more.
             Err(error) if status(&error) == Some(416) => Err(replaced()),
             Err(error) => Err(refusal(&self.url, error)),

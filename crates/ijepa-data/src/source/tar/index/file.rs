@@ -8,7 +8,7 @@ use ijepa_files::FileError;
 use super::{About, Index, RECORD_BYTES};
 use crate::source::index_file::{self, Kind};
 use crate::source::stamp::Stamp;
-use crate::source::storage::is_url;
+use crate::source::storage::{is_url, split_query};
 
 impl Index {
     /// Writes the length of what follows as JSON (8 bytes, little-endian), all that is not about
@@ -44,6 +44,9 @@ pub(super) struct Places {
 impl Places {
     /// Beside `shard`, hidden, if it is a file, and in `folder`.
     pub(super) fn of(shard: &Path, folder: Option<&Path>) -> Self {
+        // A query may be long or secret, and is another one the next day.
+        let bare = shard.to_str().map(|text| Path::new(split_query(text).0));
+        let shard = bare.unwrap_or(shard);
         let name = shard.file_name().unwrap_or_default().to_string_lossy();
         let beside = shard.parent().filter(|_| !is_url(shard));
         // A bare name has a folder, too.
@@ -63,22 +66,24 @@ impl Places {
         self.folders.iter().map(file).collect()
     }
 
-    /// Removes the indices of what the shard was before it became `stamp`.
+    /// Removes the indices of what the shard was before it became `stamp`, and what killed
+    /// processes left of such.
     pub(super) fn remove_stale(&self, stamp: &Stamp) {
         for (folder, start) in &self.folders {
             let names = fs::read_dir(folder).into_iter().flatten().flatten();
-            let ours = names.filter(|entry| {
-                let name = entry.file_name();
-                let rest = name.to_str().and_then(|name| name.strip_prefix(start));
+            let is_ours = |name: &str| {
+                let rest = name.strip_prefix(start);
                 let labels = rest.and_then(|rest| rest.strip_suffix(".index"));
                 labels.is_some_and(|labels| labels.len() == HASH_LETTERS)
-            });
+            };
+            let ours = names.filter(|entry| entry.file_name().to_str().is_some_and(is_ours));
             let is_stale =
                 |path: &PathBuf| Index::read(path).is_none_or(|it| it.about.shard != *stamp);
             for path in ours.map(|entry| entry.path()).filter(is_stale) {
                 // One that cannot be removed is passed over by its stamp.
                 let _ = fs::remove_file(path);
             }
+            index_file::remove_abandoned(folder, is_ours);
         }
     }
 }
@@ -175,8 +180,16 @@ mod tests {
         let other = &Places::of(&other, None).files(None)[0];
         index().write(other).unwrap();
         fs::write(of.join(".a.tar.notes.index"), "").unwrap();
+        // What two processes were writing, one of which was killed long ago.
+        let name = files[0][0].file_name().unwrap().to_str().unwrap();
+        let [now_written, abandoned] =
+            ["aB3xY9", "Qm2f8a"].map(|random| of.join(format!(".{name}.{random}.tmp")));
+        fs::write(&now_written, "").unwrap();
+        let killed = fs::File::create(&abandoned).unwrap();
+        killed.set_modified(std::time::UNIX_EPOCH).unwrap();
         places.remove_stale(&index().about.shard);
         assert!(all.iter().all(|file| file.exists()));
+        assert!(now_written.exists() && !abandoned.exists());
 
         let now = Stamp::of(&fs::metadata(other).unwrap());
         let about = About {
