@@ -5,7 +5,7 @@ use std::{path::PathBuf, thread::available_parallelism};
 use ijepa_train::{DeviceError, DeviceSpec, Recipe};
 use pyo3::{
     Bound, FromPyObject, PyAny, PyResult,
-    types::{PyAnyMethods, PyDict, PyDictMethods},
+    types::{PyAnyMethods, PyListMethods, PyMapping, PyMappingMethods},
 };
 
 use crate::raise::Raise;
@@ -60,7 +60,7 @@ pub(crate) fn workers(asked: Option<usize>) -> usize {
 /// `overrides`, if it can be carried out.
 pub(crate) fn recipe(
     name: Option<&str>,
-    overrides: Option<&Bound<'_, PyDict>>,
+    overrides: Option<&Bound<'_, PyMapping>>,
     unnamed: &[&str],
 ) -> PyResult<Recipe> {
     let recipe = match name {
@@ -73,11 +73,12 @@ pub(crate) fn recipe(
 }
 
 /// `key=value` of each item: TOML writes what values can be as JSON does.
-fn in_toml(overrides: &Bound<'_, PyDict>) -> PyResult<Vec<String>> {
+fn in_toml(overrides: &Bound<'_, PyMapping>) -> PyResult<Vec<String>> {
     let dumps = overrides.py().import("json")?.getattr("dumps")?;
-    let text = |(key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
+    let text = |item: Bound<'_, PyAny>| {
+        let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
         let value: String = dumps.call1((value,))?.extract()?;
         Ok(format!("{key}={value}"))
     };
-    overrides.iter().map(text).collect()
+    overrides.items()?.iter().map(text).collect()
 }

@@ -3,12 +3,15 @@
 use std::{
     ffi::CString,
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use burn::tensor::Device;
 use ijepa_data::{ListedSource, Preprocess};
-use ijepa_eval::{Embedder, ExtractConfig, Features, extract};
+use ijepa_eval::{Embedder, ExtractConfig, Features, Stoppable, extract_with_progress};
 use ijepa_model::{
     Checkpoint, Pooling, PositionResampling, Precision, VisionTransformer, VisionTransformerConfig,
     checkpoint::{EncoderRole, OpenOptions},
@@ -26,6 +29,7 @@ use crate::{
     arguments::{Paths, Size, device_spec, workers},
     pixels::Pixels,
     raise::Raise,
+    signals,
 };
 
 /// A frozen encoder.
@@ -115,7 +119,8 @@ impl Encoder {
     /// four layers. `workers` threads decode files.
     ///
     /// Raises FileNotFoundError or another OSError for a file that cannot be read, and ValueError
-    /// for one that is no image.
+    /// for one that is no image. Between two batches, signals are handled: Ctrl-C raises
+    /// KeyboardInterrupt.
     #[pyo3(signature = (images, pool="mean", *, batch_size=32, workers=None))]
     fn encode<'py>(
         &self,
@@ -225,7 +230,22 @@ impl Encoder {
 
     fn of_files(&self, paths: Paths, config: &ExtractConfig) -> PyResult<Features> {
         let source = ListedSource::files_there(paths.all()).or_raise()?;
-        let extracted = extract(&self.network(), &source, config, &self.device).or_raise()?;
+        let (stop, mut handled) = (AtomicBool::new(false), Ok(()));
+        let source = Stoppable {
+            source: &source,
+            stop: &stop,
+            retry: config.reading.retry,
+        };
+        let look = |_| {
+            if handled.is_ok() {
+                handled = signals::check();
+                stop.store(handled.is_err(), Ordering::Relaxed);
+            }
+        };
+        let network = self.network();
+        let extracted = extract_with_progress(&network, &source, config, &self.device, look);
+        handled?;
+        let extracted = extracted.or_raise()?;
         match extracted.skipped.first() {
             Some(image) => {
                 let what = format!("cannot use `{}`: {}", image.path, image.why);
@@ -242,7 +262,8 @@ impl Encoder {
             return Err(PyValueError::new_err(what));
         }
         config.reading.decoding = pixels.decoding(config.reading.decoding);
-        let mut embedder = Embedder::new(&self.network(), config, &self.device).or_raise()?;
+        let network = self.network();
+        let mut embedder = Embedder::new(&network, config, &self.device).or_raise()?;
         let (size, images) = (embedder.image_size(), pixels.images());
         let mut values = Vec::with_capacity(images * embedder.dim());
         for first in (0..images).step_by(config.batch_size) {
@@ -250,6 +271,7 @@ impl Encoder {
             let resized = batch.map(|index| pixels.resized(index, config.preprocess, size));
             let resized = resized.collect::<Result<Vec<_>, _>>().or_raise()?;
             values.extend(embedder.embed(&resized.concat()));
+            signals::check()?;
         }
         Features::new(embedder.dim(), values, vec![None; images]).or_raise()
     }

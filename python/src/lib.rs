@@ -1,5 +1,6 @@
 //! The extension module behind the Python package `ijepa`: arguments in, one library call, arrays
-//! out. Everything that takes time runs without Python's lock.
+//! out. Everything that takes time runs without Python's lock, which is taken now and then to look at
+//! signals.
 
 mod arguments;
 mod encoder;
@@ -7,6 +8,7 @@ mod loader;
 mod masks;
 mod pixels;
 mod raise;
+mod signals;
 
 use std::ffi::OsString;
 

@@ -1,21 +1,27 @@
 //! Batches as arrays.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    mem, process,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use ijepa_data::{Batch, DataSpec, IndexCache, LoaderConfig, Reading, Source};
 use ijepa_train::Recipe;
 use numpy::{PyArray1, PyArrayMethods};
 use pyo3::{
     Bound, PyAny, PyRefMut, PyResult, Python,
-    exceptions::PyValueError,
+    exceptions::{PyRuntimeError, PyValueError},
     pyclass, pymethods,
-    types::{PyAnyMethods, PyDict},
+    types::{PyAnyMethods, PyMapping},
 };
 
 use crate::{
     arguments::{self, Paths, Size},
     raise::Raise,
+    signals,
 };
+
+const NOT_DROPPED: &str = "batches are there until the loader is dropped";
 
 /// What the recipe of no name says beside its defaults.
 const DEFAULTS: [&str; 1] = ["run.batch_size=256"];
@@ -34,9 +40,14 @@ const DEFAULTS: [&str; 1] = ["run.batch_size=256"];
 ///
 /// Raises FileNotFoundError or another OSError for data that is not there or cannot be read, and
 /// ValueError for data that cannot be used and for a recipe of LeJEPA, whose views are no array.
+/// Batches raise RuntimeError in a forked child of the process that made the loader, since its
+/// threads are not there. Signals are handled while a batch is waited for.
 #[pyclass(module = "ijepa")]
 pub(crate) struct Loader {
-    batches: Mutex<ijepa_data::Loader>,
+    /// There until it is dropped.
+    batches: Option<Mutex<ijepa_data::Loader>>,
+    /// The process whose threads work for it.
+    process: u32,
     source: Arc<dyn Source>,
     /// `[height, width, channels]`.
     image: [usize; 3],
@@ -62,7 +73,7 @@ impl Loader {
         data: Paths,
         size: Option<Size>,
         recipe: Option<&str>,
-        overrides: Option<&Bound<'_, PyDict>>,
+        overrides: Option<&Bound<'_, PyMapping>>,
         batch_size: Option<usize>,
         workers: Option<usize>,
         seed: Option<u64>,
@@ -85,7 +96,8 @@ impl Loader {
             let batches = ijepa_data::Loader::new(Arc::clone(&source), config).or_raise()?;
             Ok(Self {
                 steps_per_epoch: batches.steps_per_epoch(),
-                batches: Mutex::new(batches),
+                batches: Some(Mutex::new(batches)),
+                process: process::id(),
                 source,
                 image: [height, width, decoding.channels],
                 is_float: decoding.is_float(),
@@ -105,14 +117,20 @@ impl Loader {
         &mut self,
         py: Python<'py>,
     ) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>)>> {
+        if self.is_forked() {
+            let what = "the threads of a loader are in the process that made it, not in a forked \
+                        child; make the loader in the child";
+            return Err(PyRuntimeError::new_err(what));
+        }
         if self.step() >= self.end {
             return Ok(None);
         }
-        let batches = &mut self.batches;
+        let batches = self.batches.as_mut().expect(NOT_DROPPED);
         let batch = py.detach(|| {
             let batches = batches.get_mut().unwrap_or_else(PoisonError::into_inner);
-            batches.next_batch().or_raise()
+            signals::unless_raised(|stop| batches.next_batch_unless(stop))?.or_raise()
         })?;
+        let batch = batch.expect("a loader that is told to stop raises");
         let label = |&index: &u32| self.source.label(index as usize).map_or(-1, i64::from);
         let labels = batch.indices.iter().map(label).collect();
         Ok(Some((
@@ -157,7 +175,12 @@ impl Loader {
 
 impl Loader {
     fn with<T>(&self, ask: impl FnOnce(&ijepa_data::Loader) -> T) -> T {
-        ask(&self.batches.lock().unwrap_or_else(PoisonError::into_inner))
+        let batches = self.batches.as_ref().expect(NOT_DROPPED).lock();
+        ask(&batches.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn is_forked(&self) -> bool {
+        process::id() != self.process
     }
 
     /// The pixels of a batch as an array that takes over their memory.
@@ -170,6 +193,15 @@ impl Loader {
                 .call_method1("view", ("float32",))?
                 .call_method1("reshape", (shape,)),
             false => Ok(bytes.reshape(<[usize; 4]>::from(shape))?.into_any()),
+        }
+    }
+}
+
+impl Drop for Loader {
+    /// A forked child would wait for ever for threads that it does not have.
+    fn drop(&mut self) {
+        if self.is_forked() {
+            mem::forget(self.batches.take());
         }
     }
 }

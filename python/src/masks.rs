@@ -2,7 +2,9 @@
 
 use ijepa_masking::{MaskRng, PatchIndices, ReferenceStreams};
 use numpy::{PyArray1, PyArray2, PyArrayMethods};
-use pyo3::{Bound, PyResult, Python, exceptions::PyValueError, pyclass, pymethods, types::PyDict};
+use pyo3::{
+    Bound, PyResult, Python, exceptions::PyValueError, pyclass, pymethods, types::PyMapping,
+};
 
 use crate::{
     arguments::{self, Size},
@@ -49,7 +51,7 @@ impl MaskSampler {
     ))]
     fn new(
         recipe: &str,
-        overrides: Option<&Bound<'_, PyDict>>,
+        overrides: Option<&Bound<'_, PyMapping>>,
         image_size: Option<Size>,
         patch_size: Option<usize>,
         seed: u64,

@@ -42,17 +42,23 @@ impl Pixels<'_> {
         array: &Bound<'_, PyAny>,
         compute: impl FnOnce(Pixels<'_>) -> PyResult<T>,
     ) -> Option<PyResult<T>> {
+        let array = array.cast::<PyUntypedArray>().ok()?;
+        Some(aligned(array).and_then(|array| Self::of_aligned(&array, compute)))
+    }
+
+    fn of_aligned<T>(
+        array: &Bound<'_, PyUntypedArray>,
+        compute: impl FnOnce(Pixels<'_>) -> PyResult<T>,
+    ) -> PyResult<T> {
         if let Ok(array) = array.extract::<PyReadonlyArrayDyn<'_, u8>>() {
-            return Some(with(array.as_array(), compute));
+            return with(array.as_array(), compute);
         }
         if let Ok(array) = array.extract::<PyReadonlyArrayDyn<'_, f32>>() {
-            return Some(with(array.as_array(), compute));
+            return with(array.as_array(), compute);
         }
-        let other = array.cast::<PyUntypedArray>().ok()?;
-        Some(Err(PyTypeError::new_err(format!(
-            "images are uint8 or float32, the array is {}",
-            other.dtype()
-        ))))
+        let found = array.dtype();
+        let what = format!("images are uint8 or float32, the array is {found}");
+        Err(PyTypeError::new_err(what))
     }
 
     /// How many there are.
@@ -107,6 +113,15 @@ impl Pixels<'_> {
             }
             Samples::Floats(samples) => floats(samples[part].to_vec())?.into(),
         })
+    }
+}
+
+/// The array, or a copy of one whose strides are no multiples of its samples, as views of it count
+/// them.
+fn aligned<'py>(array: &Bound<'py, PyUntypedArray>) -> PyResult<Bound<'py, PyUntypedArray>> {
+    match array.getattr("flags")?.getattr("aligned")?.extract()? {
+        true => Ok(array.clone()),
+        false => Ok(array.call_method0("copy")?.cast_into()?),
     }
 }
 

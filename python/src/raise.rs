@@ -47,7 +47,13 @@ fn system_error(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
     if let Some(error) = error.downcast_ref::<io::Error>() {
         return Some(error.kind());
     }
-    if let Some(DataError::NoFolder { .. }) = error.downcast_ref() {
+    if let Some(
+        DataError::NoFolder { .. }
+        | DataError::NoMatch { .. }
+        | DataError::ListedMissing { .. }
+        | DataError::Vanished { .. },
+    ) = error.downcast_ref()
+    {
         return Some(ErrorKind::NotFound);
     }
     match error.downcast_ref()? {

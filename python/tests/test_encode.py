@@ -1,5 +1,7 @@
 """Features: those of the command, from files and from arrays."""
 
+import signal
+
 import ijepa
 import numpy as np
 import pytest
@@ -52,6 +54,40 @@ def test_arrays_have_the_features_of_the_files_that_hold_them(pictures, tmp_path
     floats = encoder.encode(pictures.astype(np.float32) / 255)
     np.testing.assert_allclose(floats, of_files, atol=0.05)
     assert not np.array_equal(floats, of_files)
+
+
+def test_unaligned_arrays_have_the_features_of_their_copies(pictures):
+    record = np.dtype([("flag", np.uint8), ("pixels", np.float32, pictures.shape[1:])])
+    table = np.zeros(len(pictures), record)
+    table["pixels"] = pictures / 255
+    pixels = table["pixels"]
+    assert not pixels.flags.aligned
+    encoder = ijepa.load(WEIGHTS)
+    np.testing.assert_array_equal(encoder.encode(pixels), encoder.encode(pixels.copy()))
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="sends signals")
+@pytest.mark.parametrize("of_files", [False, True])
+def test_signals_are_handled_between_batches(pictures, photos, of_files):
+    class Stop(Exception):
+        pass
+
+    def third(*_):
+        nonlocal handled
+        handled += 1
+        if handled == 3:
+            raise Stop
+
+    images = photos[1] * 1000 if of_files else np.tile(pictures, (1000, 1, 1, 1))
+    handled, encoder = 0, ijepa.load(WEIGHTS)
+    before = signal.signal(signal.SIGALRM, third)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    try:
+        with pytest.raises(Stop):
+            encoder.encode(images, batch_size=1)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_bytes_are_taken_by_weights_that_were_trained_in_full_depth(pictures, tmp_path):

@@ -1,5 +1,8 @@
 """Batches of the loader."""
 
+import os
+from types import MappingProxyType
+
 import ijepa
 import numpy as np
 import pytest
@@ -69,6 +72,7 @@ def test_a_folder_without_classes_has_no_labels_and_bad_images_are_listed(photos
 
 def test_a_recipe_says_size_batch_and_crops():
     changes = {"run.batch_size": 12, "mask.group_size": 6, "data.crop_scale": [0.9, 1.0]}
+    changes = MappingProxyType(changes)
     batches = ijepa.Loader([SCENES, SCENES], recipe="scenes_vit_nano", overrides=changes)
     assert len(batches) == 40 // 12
     images, _ = next(iter(batches))
@@ -78,9 +82,27 @@ def test_a_recipe_says_size_batch_and_crops():
 def test_data_that_cannot_be_used_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         ijepa.Loader("nowhere")
+    with pytest.raises(FileNotFoundError, match="no file matches"):
+        ijepa.Loader(f"parquet:{tmp_path}/*.parquet")
     with pytest.raises(ValueError, match="kind"):
         ijepa.Loader("scenes:kind=people")
     with pytest.raises(ValueError, match="20 images"):
         ijepa.Loader(SCENES, batch_size=21)
     with pytest.raises(ValueError, match="crop_scale"):
         ijepa.Loader(SCENES, overrides={"data.crop_scale": [0.0, 1.0]})
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_forked_child_is_told_that_its_loader_has_no_threads():
+    batches = iter(loader())
+    child = os.fork()
+    if child == 0:
+        try:
+            next(batches)
+        except RuntimeError as error:
+            is_told = "forked" in str(error)
+            del batches
+            os._exit(0 if is_told else 1)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert len(list(batches)) == 3

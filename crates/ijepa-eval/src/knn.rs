@@ -227,34 +227,14 @@ pub fn knn(
     let products = Products::new(&train, device.clone().without_autodiff());
 
     let ks: BTreeSet<usize> = config.ks.iter().copied().collect();
-    let most = ks.last().copied().unwrap_or_default();
     let hits_of = |image: usize, nearest: &[Neighbour]| -> Vec<Hits> {
         let mut votes = Votes::new(nearest, &classes, config.temperature);
         let hits = |&k: &usize| Hits::of(votes.count_to(k).place(wanted[image]));
         ks.iter().map(hits).collect()
     };
-    let none = || vec![Hits::default(); ks.len()];
-    let sum = |a: Vec<Hits>, b: Vec<Hits>| a.into_iter().zip(b).map(|(a, b)| a + b).collect();
-    let candidates = candidates::select(&products, &test, most, config.block);
-    let (verified, unsure): (Vec<_>, Vec<_>) = candidates
-        .into_par_iter()
-        .enumerate()
-        .partition_map(|(image, candidates)| {
-            match verified(&products, &test.row(image), candidates, most) {
-                Ok(nearest) => Either::Left(hits_of(image, &nearest)),
-                Err(least) => Either::Right((image, least)),
-            }
-        });
-    let mut hits = verified.into_iter().fold(none(), sum);
-    let (unsure, least): (Vec<usize>, Vec<f64>) = unsure.into_iter().unzip();
-    let [test_block, train_block] = config.block;
-    for block in unsure.chunks(test_block).zip(least.chunks(test_block)) {
-        let nearest = candidates::rescan(&products, &test, block, most, train_block);
-        let found = block.0.iter().zip(nearest);
-        hits = found.fold(hits, |hits, (&image, nearest)| {
-            sum(hits, hits_of(image, &nearest))
-        });
-    }
+    let most = ks.last().copied().unwrap_or_default();
+    let none = vec![Hits::default(); ks.len()];
+    let hits = sum_of_hits(none, &products, &test, (most, config.block), hits_of);
     Ok(KnnReport {
         train_images: classes.len(),
         test_images: wanted.len(),
@@ -264,6 +244,38 @@ pub fn knn(
             .map(|(&k, hits)| (k, hits.accuracy()))
             .collect(),
     })
+}
+
+/// `none` and all that `hits_of` makes of each test image and its `most` nearest training images.
+fn sum_of_hits(
+    none: Vec<Hits>,
+    products: &Products<'_>,
+    test: &UnitRows<'_>,
+    (most, block): (usize, [usize; 2]),
+    hits_of: impl Fn(usize, &[Neighbour]) -> Vec<Hits> + Sync,
+) -> Vec<Hits> {
+    let sum = |a: Vec<Hits>, b: Vec<Hits>| a.into_iter().zip(b).map(|(a, b)| a + b).collect();
+    let candidates = candidates::select(products, test, most, block);
+    let (verified, unsure): (Vec<_>, Vec<_>) = candidates
+        .into_par_iter()
+        .enumerate()
+        .partition_map(|(image, candidates)| {
+            match verified(products, &test.row(image), candidates, most) {
+                Ok(nearest) => Either::Left(hits_of(image, &nearest)),
+                Err(least) => Either::Right((image, least)),
+            }
+        });
+    let mut hits = verified.into_iter().fold(none, sum);
+    let (unsure, least): (Vec<usize>, Vec<f64>) = unsure.into_iter().unzip();
+    let [test_block, train_block] = block;
+    for block in unsure.chunks(test_block).zip(least.chunks(test_block)) {
+        let nearest = candidates::rescan(products, test, block, most, train_block);
+        let found = block.0.iter().zip(nearest);
+        hits = found.fold(hits, |hits, (&image, nearest)| {
+            sum(hits, hits_of(image, &nearest))
+        });
+    }
+    hits
 }
 
 /// The `count` nearest training images of `row`, if they are certainly among the candidates; the

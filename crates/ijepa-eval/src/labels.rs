@@ -71,6 +71,18 @@ pub enum LabelsError {
         /// Classes of the set.
         classes: usize,
     },
+    /// An image of a class that a classifier does not know.
+    #[error(
+        "{image} has label {label}, expected less than the {classes} classes of the classifier"
+    )]
+    Unclassified {
+        /// Its name.
+        image: String,
+        /// Its label.
+        label: u32,
+        /// Classes of the classifier.
+        classes: usize,
+    },
     /// Sets whose labels mean different things.
     #[error("class {class} is {train} in the training data and {test} in the test data")]
     ClassNames {
@@ -172,6 +184,25 @@ pub(crate) fn labels_of(source: &dyn Source, split: Split) -> Result<Vec<u32>, L
         }),
         _ => Ok(labels),
     }
+}
+
+/// Checks that a classifier of so many classes can be judged by the images that have labels, and that
+/// some have.
+pub(crate) fn check_classified(source: &dyn Source, classes: usize) -> Result<(), LabelsError> {
+    let mut labels = (0..source.len()).map(|image| (image, source.label(image)));
+    if labels.clone().all(|(_, label)| label.is_none()) {
+        return labels_of(source, Split::Test).map(|_| ());
+    }
+    let beyond = labels.find_map(|(image, label)| {
+        let label = label.filter(|&label| label as usize >= classes)?;
+        let image = named(source, image);
+        Some(LabelsError::Unclassified {
+            image,
+            label,
+            classes,
+        })
+    });
+    beyond.map_or(Ok(()), Err)
 }
 
 fn known(

@@ -62,14 +62,14 @@ impl RunRecord {
             .collect()
     }
 
-    /// Images seen at each of `steps`, as the row of that step says.
+    /// Images seen at each of `steps`, as the row of that step says; rows go up in steps.
     pub(crate) fn images_at(&self, steps: &[Option<f64>]) -> Vec<Option<f64>> {
         let rows = self.metrics.column("step");
         let images = self.metrics.column("images");
         let at = |step: &Option<f64>| {
-            let step = (*step)?;
-            let row = rows.iter().position(|row| *row == Some(step))?;
-            images[row]
+            let step = Some((*step)?);
+            let row = rows.partition_point(|&row| row < step);
+            images.get(row).copied().filter(|_| rows[row] == step)?
         };
         steps.iter().map(at).collect()
     }

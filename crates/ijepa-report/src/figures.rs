@@ -251,10 +251,9 @@ fn chart(
     (x_label, x_spacing): (&'static str, Spacing),
     columns: impl Fn(&RunRecord) -> Columns,
 ) -> String {
-    let settings: Vec<String> = runs.iter().map(RunRecord::settings_but_seed).collect();
     let series = runs.iter().enumerate().map(|(number, run)| {
         let (xs, ys) = columns(run);
-        let like = settings.iter().position(|other| *other == settings[number]);
+        let like = runs.iter().position(|other| run.repeats(other));
         Series {
             group: like.unwrap_or(number),
             start: EPOCHS

@@ -27,10 +27,7 @@ pub use overview::Overview;
 pub use png::png;
 pub use run::{RunKind, RunRecord};
 pub use summary::RunSummary;
-pub use verdict::{
-    ALIKE, FALLEN_RANK, FALLEN_STD, History, Judgement, LEAST_KNN_GAIN, LEAST_LOGGED, LEAST_STEPS,
-    NO_BETTER_LOSS, Verdict, judge,
-};
+pub use verdict::{History, Judgement, Verdict, judge};
 
 use ijepa_masking::RgbPicture;
 use serde_json::{Value, json};

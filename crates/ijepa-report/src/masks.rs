@@ -7,12 +7,13 @@ use ijepa_train::Recipe;
 
 /// Images whose masks are shown.
 const IMAGES: usize = 6;
-/// Groups that the maps of frequencies are drawn from.
-const GROUPS: usize = 16;
-/// Images of a drawn group at most: enough for the picture, quick for groups of any size.
-const MOST_IMAGES: usize = 128;
+/// Images that the maps of frequencies are drawn from, in whole groups: the contexts of a group are
+/// cut to its shortest, so a part of one would be masked otherwise.
+const MAP_IMAGES: usize = 2048;
 /// Patches of an image, counted in each of its masks, beyond which nothing is drawn.
 const MOST_PATCHES: usize = 1 << 16;
+/// The same of a whole group.
+const MOST_OF_GROUP: usize = 1 << 25;
 
 /// Masks of the run's first step and how often patches are in them; `None` if the recipe breaks
 /// its rules or has too many patches to be shown.
@@ -23,12 +24,14 @@ pub(crate) fn pictures(recipe: &Recipe) -> Option<String> {
         .mask
         .num_targets
         .saturating_add(recipe.mask.num_contexts);
-    if sampler.grid().num_patches().saturating_mul(masks) > MOST_PATCHES {
+    let (size, seed) = (recipe.mask_group_size(), recipe.run.seed);
+    let patches = sampler.grid().num_patches().saturating_mul(masks);
+    if patches > MOST_PATCHES || patches.saturating_mul(size) > MOST_OF_GROUP {
         return None;
     }
-    let (size, seed) = (recipe.mask_group_size().min(MOST_IMAGES), recipe.run.seed);
+    let groups = (MAP_IMAGES / size).max(1);
     let group = sampler.sample(size, &mut MaskRng::for_group(seed, 0, 0));
-    let report = MaskReport::draw(sampler.as_ref(), size, GROUPS, seed);
+    let report = MaskReport::draw(sampler.as_ref(), size, groups, seed);
     let mut html = String::from("<div class=\"masks\">");
     for image in 0..size.min(IMAGES) {
         html += &one_image(&group, image);

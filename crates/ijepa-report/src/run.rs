@@ -25,6 +25,8 @@ const RESULTS: [(&str, &str); 4] = [
 ];
 /// The protocol of `ijepa probe` that uses few labels.
 const LOW_SHOT: &str = "lowshot-logistic";
+/// The one whose heads are not linear.
+const ATTENTIVE: &str = "attentive";
 
 /// What a run trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -174,13 +176,14 @@ impl RunRecord {
         self.kind
     }
 
-    /// Its settings without the seed: runs that share them are repetitions.
-    pub(crate) fn settings_but_seed(&self) -> String {
-        let others = self
-            .recipe_text
-            .lines()
-            .filter(|line| !line.starts_with("seed ="));
-        others.collect::<Vec<_>>().join("\n")
+    /// Whether both have the same data and settings but for the seed.
+    pub(crate) fn repeats(&self, other: &Self) -> bool {
+        let [own, others] = [self, other].map(|run| {
+            let lines = run.recipe_text.lines();
+            lines.filter(|line| !line.starts_with("seed ="))
+        });
+        let same_data = self.data_spec() == other.data_spec();
+        !self.recipe_text.is_empty() && same_data && own.eq(others)
     }
 
     /// The run directory.
@@ -262,7 +265,13 @@ impl RunRecord {
         }
         let optimizer = &self.recipe.as_ref()?.optimizer;
         let per_epoch = match optimizer.steps_per_epoch {
-            0 => self.epochs.last("step")? / (self.epochs.last("epoch")? + 1.0),
+            0 => {
+                let ends = self
+                    .epochs
+                    .each(|cell| Some((cell("epoch")?, cell("step")?)));
+                let (epoch, step) = ends.into_iter().flatten().next_back()?;
+                step / (epoch + 1.0)
+            }
             steps => steps as f64,
         };
         Some((per_epoch * optimizer.epochs as f64) as u64)
@@ -270,9 +279,11 @@ impl RunRecord {
 
     /// Top-1 accuracy of a linear probe on all labels that was left in the directory, percent.
     pub(crate) fn linear(&self) -> Option<f64> {
-        let probe = self
-            .result("probe")
-            .filter(|probe| probe["protocol"] != LOW_SHOT);
+        let probe = self.result("probe").filter(|probe| {
+            ![LOW_SHOT, ATTENTIVE]
+                .iter()
+                .any(|it| probe["protocol"] == *it)
+        });
         probe?["top1"].as_f64()
     }
 

@@ -6,19 +6,19 @@ use serde::Serialize;
 use crate::number;
 
 /// Logged steps below which nothing can be said.
-pub const LEAST_LOGGED: usize = 5;
+const LEAST_LOGGED: usize = 5;
 /// Completed steps below which nothing can be said: features of initial weights look collapsed.
-pub const LEAST_STEPS: u64 = 100;
+const LEAST_STEPS: u64 = 100;
 /// A rank below this share of the first one measured is called collapsing.
-pub const FALLEN_RANK: f64 = 0.7;
+const FALLEN_RANK: f64 = 0.7;
 /// A feature spread below this share of its highest is called collapsing.
-pub const FALLEN_STD: f64 = 0.5;
+const FALLEN_STD: f64 = 0.5;
 /// Images whose mean features have a cosine above this look much alike; initial weights may too.
-pub const ALIKE: f64 = 0.9;
+const ALIKE: f64 = 0.9;
 /// A loss above this share of what the mean target of each position gives shows no learning.
-pub const NO_BETTER_LOSS: f64 = 0.95;
+const NO_BETTER_LOSS: f64 = 0.95;
 /// Points of kNN accuracy that a run has to gain after its first evaluation.
-pub const LEAST_KNN_GAIN: f64 = 1.0;
+const LEAST_KNN_GAIN: f64 = 1.0;
 
 /// What a run measured, in order.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -71,15 +71,14 @@ pub struct Judgement {
 
 /// Judges a run by its monitors, the first rule that applies:
 ///
-/// 1. fewer than [`LEAST_LOGGED`] logged or [`LEAST_STEPS`] completed steps: too early;
+/// 1. fewer than 5 logged or 100 completed steps: too early;
 /// 2. [`Monitors::collapse`] of the last logged step: collapsed;
-/// 3. effective rank (of centred features where it was measured) below [`FALLEN_RANK`] of the
-///    first measurement, unless at least three of kNN, probe, RankMe, LiDAR and pooled spread have
-///    risen since; or recent feature spread below [`FALLEN_STD`] of its highest; or images recently
-///    above [`ALIKE`] and no less alike than to the initial weights: collapsing;
-/// 4. recent loss at least [`NO_BETTER_LOSS`] of the loss of predicting each position's mean
-///    target, or kNN that gained less than [`LEAST_KNN_GAIN`] points since the first epoch: not
-///    distinguishable;
+/// 3. effective rank (of centred features where it was measured) below 0.7 of the first
+///    measurement, unless at least three of kNN, probe, RankMe, LiDAR and pooled spread have risen
+///    since; or recent feature spread below 0.5 of its highest; or images recently above a cosine of
+///    0.9 and no less alike than to the initial weights: collapsing;
+/// 4. recent loss at least 0.95 of the loss of predicting each position's mean target, or kNN that
+///    gained less than 1 point since the first epoch: not distinguishable;
 /// 5. otherwise: learning.
 ///
 /// Recent is the median of the last tenth of the logged steps, at least three. The thresholds are

@@ -102,7 +102,7 @@ pub struct AttentionMap {
 ///
 /// [`VizError::Layer`], [`VizError::Head`] or [`VizError::Patch`] if the encoder has no such
 /// block, head or patch, [`VizError::Scale`] if panels would be absurdly large,
-/// [`VizError::Extract`] if there is no image.
+/// [`VizError::Extract`] if there is no image or the encoder gives weights that are not finite.
 ///
 /// # Panics
 ///
@@ -140,7 +140,7 @@ pub fn attention(
         let input = image_tensor(batch, &config.extract, &device);
         let mut weights = encoder.attention_weights(input, None, &[layer as isize]);
         let weights = weights.remove(0);
-        maps.extend(maps_of(batch, weights, &shown, grid, query));
+        maps.extend(maps_of(batch, weights, &shown, grid, query)?);
     }
     let rows = images.iter().zip(&maps);
     let rows = rows.map(|(image, maps)| row(image, maps, &frame, query));
@@ -158,9 +158,10 @@ fn maps_of(
     shown: &[usize],
     grid: PatchGrid,
     query: Option<u32>,
-) -> Vec<ImageAttention> {
+) -> Result<Vec<ImageAttention>, ExtractError> {
     let mean = Weights::new(weights.clone().mean_dim(1), grid);
     let weights = Weights::new(weights, grid);
+    weights.check(batch)?;
     let of_head = |number: usize, head: usize| HeadAttention {
         head,
         map: weights.map(number, head, query),
@@ -171,7 +172,7 @@ fn maps_of(
         mean: mean.map(number, 0, query),
         heads: shown.iter().map(|&head| of_head(number, head)).collect(),
     };
-    batch.iter().enumerate().map(of_image).collect()
+    Ok(batch.iter().enumerate().map(of_image).collect())
 }
 
 /// The image and its maps, the patch that asks marked in each.
@@ -211,6 +212,19 @@ impl Weights {
             heads,
             grid,
         }
+    }
+
+    /// Names the first image with a weight that is no number.
+    fn check(&self, batch: &[PickedImage]) -> Result<(), ExtractError> {
+        let Some(at) = self.values.iter().position(|weight| !weight.is_finite()) else {
+            return Ok(());
+        };
+        let of_image = self.values.len() / batch.len();
+        Err(ExtractError::NotFinite {
+            path: batch[at / of_image].name.clone(),
+            column: at % of_image,
+            found: self.values[at],
+        })
     }
 
     /// The map of one head for one query, or for all of them.

@@ -126,8 +126,10 @@ function choose(event) {
 }
 
 async function open(state, encoder, target, predictor) {
+  const opened = new wasm_bindgen.Page(state, encoder, target, predictor);
   page?.free();
-  page = new wasm_bindgen.Page(state, encoder, target, predictor);
+  page = opened;
+  pixels = undefined;
   const example = byId("example");
   if (example) {
     const image = new Image();

@@ -5,15 +5,16 @@ use std::path::Path;
 use clap::Args;
 use ijepa_eval::{
     ExtractConfig,
-    study::{NamedSource, Study, StudyError, StudyReport},
+    study::{NamedSource, RunReport, Study, StudyError, StudyReport},
 };
 use ijepa_model::files;
-use ijepa_train::Recipe;
+use ijepa_train::{Learner, Recipe, run::Observer};
 
 use crate::{
     args::{self, ReadArgs, Wanted},
     context::{Compute, Context},
     error::CliError,
+    progress::RunProgress,
     report,
 };
 
@@ -78,11 +79,18 @@ impl StudyArgs {
         };
         let environment = compute.environment([("data", data.name.clone().into())]);
         let options = args::stopping_at_ctrl_c(context, environment)?;
-        let found = study.run(data, out, &compute.device, &options, &mut |run| {
+        let mut watch = |what: &str, steps: u64| -> Option<Box<dyn Observer<Learner>>> {
+            let mut progress = RunProgress::new(steps, context.quiet);
+            progress.say(&format!("{what}: {steps} steps"));
+            Some(Box::new(progress))
+        };
+        let mut on_run = |run: &RunReport| {
             if !context.quiet {
                 report::line(&run.to_string());
             }
-        })?;
+        };
+        let device = &compute.device;
+        let found = study.run(data, out, device, &options, &mut watch, &mut on_run)?;
         files::write_bytes(&out.join(table), found.to_string())?;
         Ok(found)
     }

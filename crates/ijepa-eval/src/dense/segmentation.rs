@@ -92,7 +92,11 @@ impl Task for Segmentation {
     }
 
     fn count(&self, table: &mut Confusion, mask: &Mask, logits: Tensor<4>) {
-        let classes = logits.argmax(1).into_data();
+        // Logits of a diverged head name no class.
+        let unknown = logits.clone().is_finite().all_dim(1).bool_not();
+        let classes = logits.argmax(1);
+        let classes = classes.mask_fill(unknown, self.channels() as i64);
+        let classes = classes.into_data();
         let classes = classes.iter::<i64>().map(|class| class as usize);
         table.count(mask.classes(), &classes.collect::<Vec<usize>>());
     }

@@ -5,12 +5,17 @@ use burn::{
     module::{Module, ModuleVisitor, Param},
     tensor::Tensor,
 };
-use ijepa_model::VisionTransformer;
+use ijepa_model::{VisionTransformer, VisionTransformerConfig};
 
 /// A name for the sizes and weights of `encoder`, however it is computed.
 pub(crate) fn weights_digest(encoder: &VisionTransformer) -> String {
     let mut hasher = Hasher::new();
-    add(&mut hasher, format!("{:?}", encoder.config()).as_bytes());
+    let config = VisionTransformerConfig {
+        // Of training only.
+        drop_path: 0.0,
+        ..encoder.config().clone()
+    };
+    add(&mut hasher, format!("{config:?}").as_bytes());
     add_weights(&mut hasher, encoder);
     hasher.finalize().to_hex().to_string()
 }
@@ -32,4 +37,25 @@ pub(super) fn add_weights(hasher: &mut Hasher, encoder: &VisionTransformer) {
 pub(super) fn add(hasher: &mut Hasher, bytes: &[u8]) {
     hasher.update(&(bytes.len() as u64).to_le_bytes());
     hasher.update(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drop_path_makes_no_other_encoder() {
+        let device = ijepa_testkit::device();
+        let sizes = VisionTransformerConfig::new([8, 8], 4, 8, 2, 2);
+        let dropped = VisionTransformerConfig {
+            drop_path: 0.1,
+            ..sizes.clone()
+        };
+        let encoder = sizes.init(&device);
+        let digest = weights_digest(&encoder);
+        assert_eq!(weights_digest(&dropped.init(&device)), digest);
+        let mut other = encoder;
+        other.norm.gamma = other.norm.gamma.map(|gamma| gamma * 2.0);
+        assert_ne!(weights_digest(&other), digest);
+    }
 }

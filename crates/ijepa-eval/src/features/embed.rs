@@ -47,7 +47,8 @@ pub struct Embedded {
 ///
 /// A [`FeatureFileError`] if the file cannot be written, an [`ExtractError`](super::ExtractError) as
 /// [`extract`](crate::extract) otherwise; the first image whose features are not finite is named.
-/// A file that had the name before is untouched then.
+/// A file that had the name before is untouched then, unless the disk fails after it was replaced,
+/// when the list of skipped images is written.
 pub fn embed(
     encoder: &VisionTransformer,
     source: &dyn Source,
@@ -103,6 +104,11 @@ impl<'a> NewFeatures<'a> {
             classes: source.classes().to_vec(),
         };
         let format = FeatureFormat::of_new(path, config.pooling)?;
+        let list = list_path(path);
+        if format != FeatureFormat::Parquet && list.is_dir() {
+            let is_folder = io::ErrorKind::IsADirectory.into();
+            return Err(FeatureFileError::from(cannot("write", &list)(is_folder)).into());
+        }
         let file = format.create(path, shape, source.len(), about);
         Ok(Self {
             source,
@@ -159,11 +165,16 @@ impl<'a> NewFeatures<'a> {
     }
 }
 
-/// Writes which images a file has no rows of, unless it has names or is no file.
-fn list_beside(path: &Path, skipped: &[Skipped]) -> Result<Option<PathBuf>, FileError> {
+/// The list beside a file of the images that it has no rows of.
+fn list_path(path: &Path) -> PathBuf {
     let mut list = path.as_os_str().to_owned();
     list.push(".skipped.csv");
-    let list = PathBuf::from(list);
+    list.into()
+}
+
+/// Writes which images a file has no rows of, unless it has names or is no file.
+fn list_beside(path: &Path, skipped: &[Skipped]) -> Result<Option<PathBuf>, FileError> {
+    let list = list_path(path);
     if matches!(FeatureFormat::of(path), Ok(FeatureFormat::Parquet)) || !path.is_file() {
         return Ok(None);
     }

@@ -5,12 +5,14 @@ use ijepa_data::{Skipped, Source};
 use ijepa_model::Classifier;
 
 use crate::{
+    Error,
     accuracy::{Accuracy, Hits, place},
     features::{ExtractConfig, ExtractError, stream, values},
+    labels::check_classified,
 };
 
-/// Accuracy of `classifier` on the labelled images of `source`, and the images that could not be
-/// read.
+/// Accuracy of `classifier` on the labelled images of `source`, in percent (no number if not one of
+/// them can be read), and the images that could not be read.
 ///
 /// The configuration says how images are read
 /// ([`FinetunePlan::evaluation`](super::FinetunePlan::evaluation) of a run is that of its own
@@ -18,8 +20,20 @@ use crate::{
 ///
 /// # Errors
 ///
-/// An [`ExtractError`] as [`extract`](crate::extract()), also if logits are not finite.
+/// [`Error::Labels`] if no image has a label or one has a label beyond the classes of the classifier;
+/// [`Error::Extract`] as [`extract`](crate::extract()), also if logits are not finite.
 pub fn evaluate(
+    classifier: &Classifier,
+    source: &dyn Source,
+    config: &ExtractConfig,
+    device: &Device,
+) -> Result<(Accuracy, Vec<Skipped>), Error> {
+    check_classified(source, classifier.classes().len())?;
+    Ok(evaluate_checked(classifier, source, config, device)?)
+}
+
+/// As [`evaluate`], of labels that are known to go with the classifier.
+pub(super) fn evaluate_checked(
     classifier: &Classifier,
     source: &dyn Source,
     config: &ExtractConfig,

@@ -31,7 +31,7 @@ use serde_json::{Value, json};
 
 use super::{
     FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, batch::Batches, checkpoint,
-    evaluate::evaluate, learner::Learner,
+    evaluate::evaluate_checked, learner::Learner,
 };
 use crate::{
     Error,
@@ -318,7 +318,7 @@ impl Observer<Classifier> for TestAccuracy<'_> {
             return Ok(Columns::default());
         }
         let source = self.data.test().as_ref();
-        let found = evaluate(
+        let found = evaluate_checked(
             classifier,
             &Stoppable {
                 source,

@@ -92,7 +92,7 @@ impl Metric {
     }
 
     /// Whether it learns from a few of the labels only.
-    pub fn is_low_shot(self) -> bool {
+    pub(super) fn is_low_shot(self) -> bool {
         matches!(self, Self::LowShotLinear | Self::LowShotFineTuning)
     }
 }

@@ -18,6 +18,7 @@ mod statistics;
 mod table;
 mod training;
 mod variant;
+mod watch;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,9 +36,10 @@ pub use pace::{Equal, Pace};
 pub use paper::{PaperRow, PaperTable};
 pub use report::{PaperReport, RowReport, Spread, Statistics, StudyReport};
 pub use run::RunReport;
-pub use statistics::{Comparison, LEAST_SEEDS, LEVEL, Verdict, holm};
+pub use statistics::{Comparison, LEAST_SEEDS, LEVEL, Verdict};
 pub use training::Outcome;
 pub use variant::{ParseVariantError, Variant};
+pub use watch::Watch;
 
 use crate::features::ExtractConfig;
 use measure::{Judge, Seen};
@@ -63,7 +65,8 @@ pub struct Study {
     pub images: Option<u64>,
     /// What all variants get equally much of. Of operations and minutes it is as much as the first
     /// variant needs for its images, unless there are `minutes`; the steps of a run follow before
-    /// it begins.
+    /// it begins. A variant that diverges while it is timed runs as if images were equal, to diverge
+    /// again.
     pub equal: Equal,
     /// Minutes of a full run, where these are equal.
     pub minutes: Option<f64>,
@@ -109,8 +112,8 @@ impl Study {
     /// What is finished is kept: the same call goes on where an earlier one stopped, and one with
     /// more variants or seeds, or of the paper with more measures, adds theirs. Runs go seed by seed,
     /// so that what there is at any time is a fair table. Rows of the paper share the runs of other
-    /// tables in `out`. `options` gives loader threads and the flag to stop; each run of this call is
-    /// handed to `on_run`.
+    /// tables in `out`. `options` gives loader threads and the flag to stop; `watch` gives an observer
+    /// to whatever is trained, and each run of this call is handed to `on_run`.
     ///
     /// # Errors
     ///
@@ -123,14 +126,19 @@ impl Study {
         out: &Path,
         device: &Device,
         options: &TrainOptions,
+        watch: &mut Watch<'_>,
         on_run: &mut dyn FnMut(&RunReport),
     ) -> Result<StudyReport, StudyError> {
         let mut entrants = self.check()?;
-        let training = Training { device, options };
+        let mut training = Training {
+            device,
+            options,
+            watch,
+        };
         let mut lengths = Lengths::of_images(self);
         let mut plans = self.plans(&lengths, data.source.len())?;
         if self.equal != Equal::Images {
-            lengths = Lengths::equal(self, &plans, data, out, training)?;
+            lengths = Lengths::equal(self, &plans, data, out, &mut training)?;
             plans = self.plans(&lengths, data.source.len())?;
         }
         let made_from = self.made_from(data);

@@ -46,6 +46,9 @@ pub struct Pace {
     pub flop_per_image: f64,
     /// Training images a second, where they were timed.
     pub images_per_s: Option<f64>,
+    /// Whether it diverged whenever it was timed.
+    #[serde(default)]
+    pub diverged: bool,
 }
 
 impl Pace {
@@ -86,54 +89,20 @@ impl Lengths {
         plans: &[Vec<PretrainPlan>],
         data: &NamedSource,
         out: &Path,
-        training: Training<'_>,
+        training: &mut Training<'_>,
     ) -> Result<Self, StudyError> {
         let plans: Vec<&PretrainPlan> = plans.iter().map(|plans| &plans[0]).collect();
-        let path = out.join(FILE);
-        let mut known: BTreeMap<String, Pace> = read(&path)?;
-        let timed = study.equal == Equal::Minutes;
-        let mut speeds = vec![Vec::new(); plans.len()];
-        let is_new = |variant: usize| {
-            let found = known.get(&variant::folder(&study.variants[variant].name));
-            let same = |pace: &&Pace| pace.changes == study.variants[variant].overrides;
-            let found = found.filter(same);
-            found.is_none_or(|pace| timed && pace.images_per_s.is_none())
-        };
-        let new: Vec<usize> = (0..plans.len()).filter(|&it| is_new(it)).collect();
-        let rounds = if timed { ROUNDS } else { 0 };
-        for _ in 0..rounds {
-            for &variant in &new {
-                let speed = training.speed(plans[variant], out, &data.source)?;
-                speeds[variant].push(speed);
-            }
-        }
-        for variant in new {
-            let recipe = plans[variant].recipe();
-            let workload =
-                Workload::of(recipe, data.source.len()).map_err(|source| StudyError::Variant {
-                    name: study.variants[variant].name.clone(),
-                    source,
-                })?;
-            let pace = Pace {
-                changes: study.variants[variant].overrides.clone(),
-                flop_per_image: workload.flop_per_image,
-                images_per_s: median(&mut speeds[variant]),
-            };
-            known.insert(variant::folder(&study.variants[variant].name), pace);
-        }
-        let text = serde_json::to_vec_pretty(&known).expect("paces are plain data");
-        write_bytes(&path, text)?;
-        let paces: Vec<Pace> = study
-            .variants
-            .iter()
-            .map(|it| known[&variant::folder(&it.name)].clone())
-            .collect();
+        let paces = paces(study, &plans, data, out, training)?;
         let of_first = plans[0].total_steps() * plans[0].recipe().run.batch_size as u64;
-        let budget = match study.minutes.filter(|_| timed) {
-            Some(minutes) => minutes,
-            None => of_first as f64 * paces[0].cost(study.equal),
+        let minutes = study.minutes.filter(|_| study.equal == Equal::Minutes);
+        let budget = minutes.unwrap_or(of_first as f64 * paces[0].cost(study.equal));
+        let images = |pace: &Pace| {
+            let images = (budget / pace.cost(study.equal)).round();
+            match images.is_finite() {
+                true => Some(images as u64),
+                false => study.images,
+            }
         };
-        let images = |pace: &Pace| Some((budget / pace.cost(study.equal)).round() as u64);
         Ok(Self {
             images: paces.iter().map(images).collect(),
             paces: paces.into_iter().map(Some).collect(),
@@ -141,12 +110,62 @@ impl Lengths {
         })
     }
 
-    /// What an image costs a variant in what is equal.
+    /// What an image costs a variant in what is equal; no number of one that diverged before it was
+    /// timed.
     pub(super) fn cost(&self, variant: usize) -> f64 {
         self.paces[variant]
             .as_ref()
             .map_or(1.0, |pace| pace.cost(self.equal))
     }
+}
+
+/// The pace of every variant, measured unless an earlier call did.
+fn paces(
+    study: &Study,
+    plans: &[&PretrainPlan],
+    data: &NamedSource,
+    out: &Path,
+    training: &mut Training<'_>,
+) -> Result<Vec<Pace>, StudyError> {
+    let path = out.join(FILE);
+    let mut known: BTreeMap<String, Pace> = read(&path)?;
+    let timed = study.equal == Equal::Minutes;
+    let mut speeds = vec![Vec::new(); plans.len()];
+    let is_new = |variant: usize| {
+        let found = known.get(&variant::folder(&study.variants[variant].name));
+        let same = |pace: &&Pace| pace.changes == study.variants[variant].overrides;
+        let found = found.filter(same);
+        found.is_none_or(|pace| timed && pace.images_per_s.is_none() && !pace.diverged)
+    };
+    let new: Vec<usize> = (0..plans.len()).filter(|&it| is_new(it)).collect();
+    let rounds = if timed { ROUNDS } else { 0 };
+    for _ in 0..rounds {
+        for &variant in &new {
+            let what = format!("speed of {}", study.variants[variant].name);
+            let speed = training.speed(&what, plans[variant], out, &data.source)?;
+            speeds[variant].extend(speed);
+        }
+    }
+    for variant in new {
+        let recipe = plans[variant].recipe();
+        let workload =
+            Workload::of(recipe, data.source.len()).map_err(|source| StudyError::Variant {
+                name: study.variants[variant].name.clone(),
+                source,
+            })?;
+        let pace = Pace {
+            changes: study.variants[variant].overrides.clone(),
+            flop_per_image: workload.flop_per_image,
+            diverged: timed && speeds[variant].is_empty(),
+            images_per_s: median(&mut speeds[variant]),
+        };
+        known.insert(variant::folder(&study.variants[variant].name), pace);
+    }
+    let text = serde_json::to_vec_pretty(&known).expect("paces are plain data");
+    write_bytes(&path, text)?;
+    let names = study.variants.iter();
+    let names = names.map(|it| variant::folder(&it.name));
+    Ok(names.map(|name| known[&name].clone()).collect())
 }
 
 fn median(values: &mut [f64]) -> Option<f64> {

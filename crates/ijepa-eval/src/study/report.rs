@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{
-    Comparison, Equal, LEAST_SEEDS, LEVEL, Metric, Outcome, Pace, PaperRow, RunReport, Study, holm,
-    statistics::mean_and_deviation,
+    Comparison, Equal, LEAST_SEEDS, LEVEL, Metric, Outcome, Pace, PaperRow, RunReport, Study,
+    statistics::{holm, mean_and_deviation},
 };
 
 /// Runs are compared if what is to be equal, and their shares of their schedules, differ by at most

@@ -144,9 +144,10 @@ impl Run<'_> {
         kept.made_from.extend(self.made_from.clone());
         self.keep(&kept)?;
         let (plan, data) = (self.plan, &self.data.source);
+        let what = format!("{}, seed {}", self.variant, plan.recipe().run.seed);
         let trained = judge
             .training
-            .pretrain(plan, self.until, &self.folder, data)?;
+            .pretrain(&what, plan, self.until, &self.folder, data)?;
         kept.minutes += trained.minutes;
         if trained.interrupted {
             self.keep(&kept)?;

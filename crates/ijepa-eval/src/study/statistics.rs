@@ -58,7 +58,7 @@ pub struct Comparison {
     /// Chance of a mean at least as far from 0 if seeds were all that differs (Student's t, both
     /// sides); none with too few seeds.
     pub p_value: Option<f64>,
-    /// The same with [`holm`]'s correction for the comparisons beside this one.
+    /// The same with Holm's correction for the comparisons beside this one.
     pub adjusted_p_value: Option<f64>,
     /// What the corrected chance says at [`LEVEL`].
     pub verdict: Verdict,
@@ -106,7 +106,7 @@ impl Comparison {
 /// Corrects comparisons that are read together (Holm 1979): the chance that any of their "better"
 /// and "worse" is wrong is at most [`LEVEL`], whatever their number and however they depend on one
 /// another.
-pub fn holm<'a>(comparisons: impl IntoIterator<Item = &'a mut Comparison>) {
+pub(super) fn holm<'a>(comparisons: impl IntoIterator<Item = &'a mut Comparison>) {
     let tested = comparisons.into_iter();
     let mut tested: Vec<(f64, &mut Comparison)> = tested
         .filter_map(|comparison| Some((comparison.p_value?, comparison)))

@@ -108,6 +108,7 @@ impl RowReport {
         cells.push(images.map_or(dash(), |_| self.runs.len().to_string()));
         cells.push(images.map_or(dash(), grouped));
         let costs = self.runs.iter().map(|run| run.cost);
+        let costs = costs.filter(|cost| cost.is_finite());
         let most = costs.reduce(f64::max);
         match equal {
             Equal::Images => (),
@@ -136,7 +137,8 @@ impl RowReport {
 
 /// A line of a Markdown table.
 fn line(cells: &[String]) -> String {
-    format!("| {} |", cells.join(" | "))
+    let cells = cells.iter().map(|cell| cell.replace('|', "\\|"));
+    format!("| {} |", cells.collect::<Vec<_>>().join(" | "))
 }
 
 fn dash() -> String {
@@ -185,4 +187,15 @@ fn trouble(runs: &[RunReport]) -> String {
         count(|it| matches!(it, Outcome::Diverged(_)), "diverged"),
     ];
     found.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_bars_stay_in_their_cells() {
+        let cells = ["a|b", "1"].map(str::to_owned);
+        assert_eq!(line(&cells), r"| a\|b | 1 |");
+    }
 }

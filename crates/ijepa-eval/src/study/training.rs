@@ -4,14 +4,18 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use burn::tensor::Device;
 use ijepa_data::Source;
-use ijepa_model::{VisionTransformer, files::remove_folder};
+use ijepa_model::{Classifier, VisionTransformer, files::remove_folder};
 use ijepa_train::{
-    PretrainPlan, Recipe, RecipeError, TrainError, TrainOptions, pretrain, recipe::Settings,
-    run::Folder,
+    Learner, PretrainPlan, Recipe, RecipeError, TrainError, TrainOptions, TrainSummary, pretrain,
+    recipe::Settings,
+    run::{Folder, Observer},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{StudyError, Task};
+use super::{
+    Metric, StudyError, Task,
+    watch::{OfClassifier, Watch},
+};
 use crate::{
     Error,
     features::ExtractConfig,
@@ -85,29 +89,28 @@ pub(super) struct Trained {
 }
 
 /// What runs are carried out with.
-#[derive(Debug, Clone, Copy)]
 pub(super) struct Training<'a> {
     pub(super) device: &'a Device,
     pub(super) options: &'a TrainOptions,
+    pub(super) watch: &'a mut Watch<'a>,
 }
 
 impl Training<'_> {
     /// Trains the run in `folder` from its newest checkpoint, if there is one, to the step `until`;
     /// a run that diverges is a result.
     pub(super) fn pretrain(
-        &self,
+        &mut self,
+        what: &str,
         plan: &PretrainPlan,
         until: u64,
         folder: &Path,
         data: &Arc<dyn Source>,
     ) -> Result<Trained, TrainError> {
-        let run = Folder::open(folder)?;
         let options = TrainOptions {
             max_steps: Some(until),
             ..self.options.clone()
         };
-        let data = Arc::clone(data);
-        match pretrain(plan, data, &run, self.device, &options, &mut []) {
+        match self.watched(what, plan, &options, folder, data) {
             Ok((summary, learner)) => Ok(Trained {
                 steps: summary.steps,
                 images: summary.images,
@@ -133,14 +136,33 @@ impl Training<'_> {
         }
     }
 
+    fn watched(
+        &mut self,
+        what: &str,
+        plan: &PretrainPlan,
+        options: &TrainOptions,
+        folder: &Path,
+        data: &Arc<dyn Source>,
+    ) -> Result<(TrainSummary, Learner), TrainError> {
+        let run = Folder::open(folder)?;
+        let steps = options.max_steps.unwrap_or(plan.total_steps());
+        let mut observer = (self.watch)(what, steps);
+        let observers = observer.iter_mut();
+        let observers = observers.map(|it| &mut **it as &mut dyn Observer<Learner>);
+        let mut observers: Vec<_> = observers.collect();
+        let data = Arc::clone(data);
+        pretrain(plan, data, &run, self.device, options, &mut observers)
+    }
+
     /// Images that `plan` trains on in a second, by a few steps in a folder inside `out` that is
-    /// there meanwhile.
+    /// there meanwhile; none if they diverge.
     pub(super) fn speed(
-        &self,
+        &mut self,
+        what: &str,
         plan: &PretrainPlan,
         out: &Path,
         data: &Arc<dyn Source>,
-    ) -> Result<f64, StudyError> {
+    ) -> Result<Option<f64>, StudyError> {
         let options = TrainOptions {
             max_steps: Some(TIMED_STEPS),
             max_time: Some(TIMED),
@@ -151,25 +173,23 @@ impl Training<'_> {
         if folder.exists() {
             remove_folder(&folder)?;
         }
-        let summary = {
-            let run = Folder::open(&folder)?;
-            let data = Arc::clone(data);
-            pretrain(plan, data, &run, self.device, &options, &mut [])?.0
-        };
+        let timed = self.watched(what, plan, &options, &folder, data);
         remove_folder(&folder)?;
-        if summary.interrupted {
-            return Err(StudyError::Interrupted {
+        match timed {
+            Ok((summary, _)) if summary.interrupted => Err(StudyError::Interrupted {
                 step: summary.steps,
                 run: out.to_owned(),
-            });
+            }),
+            Ok((summary, _)) => Ok(Some(summary.images_per_s)),
+            Err(TrainError::Diverged { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
         }
-        Ok(summary.images_per_s)
     }
 
     /// Top-1 accuracy in percent, as `ijepa finetune --protocol lowshot-1pct` with the changes of
     /// [`SMALL_FINETUNING`], in a folder of its own.
     pub(super) fn fine_tune(
-        &self,
+        &mut self,
         encoder: &VisionTransformer,
         task: &Task,
         extract: &ExtractConfig,
@@ -186,6 +206,10 @@ impl Training<'_> {
         let fresh = plan.classifier(encoder.clone(), extract.normalization, &data);
         let run = Folder::open(folder).map_err(|e| failed(e.into()))?;
         let fresh = fresh.map_err(failed)?;
+        let what = Metric::LowShotFineTuning.name();
+        let mut observer = (self.watch)(what, plan.total_steps()).map(OfClassifier);
+        let observers = observer.iter_mut();
+        let observers = observers.map(|it| it as &mut dyn Observer<Classifier>);
         let found = finetune(
             &plan,
             fresh,
@@ -193,7 +217,7 @@ impl Training<'_> {
             &run,
             self.device,
             self.options,
-            &mut [],
+            &mut observers.collect::<Vec<_>>(),
         );
         let (summary, _) = found.map_err(failed)?;
         match summary.accuracy {

@@ -125,3 +125,15 @@ fn encoders_of_other_channels_are_refused_before_anything_is_read() {
     }
     assert!(!out.exists());
 }
+
+#[test]
+fn a_file_stays_if_the_list_beside_it_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("x.npy");
+    std::fs::write(&out, "before").unwrap();
+    std::fs::create_dir(folder.path().join("x.npy.skipped.csv")).unwrap();
+    let images = Levels::new(2);
+    let error = embed(&encoder(), &images, &config(), &device(), &out, |_| ()).unwrap_err();
+    assert!(error.to_string().contains("x.npy.skipped.csv"), "{error}");
+    assert_eq!(std::fs::read_to_string(out).unwrap(), "before");
+}

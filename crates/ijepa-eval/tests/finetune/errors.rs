@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ijepa_data::{FetchError, Fetched, RgbImage8, Source};
-use ijepa_eval::{FinetuneData, FinetunePlan, FinetuneRecipe};
-use ijepa_model::VisionTransformerConfig;
+use ijepa_eval::{ExtractConfig, FinetuneData, FinetunePlan, FinetuneRecipe, evaluate};
+use ijepa_model::{Classifier, Normalization, VisionTransformerConfig};
+use ijepa_testkit::device;
 use ijepa_train::{TrainOptions, recipe::Settings};
 
 use crate::support::{data, encoder, open, plan, run_in};
@@ -94,6 +95,28 @@ fn sets_that_do_not_belong_together_are_refused() {
         let error = FinetuneData::new(train, test).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
+}
+
+#[test]
+fn labels_that_a_classifier_cannot_be_judged_by_are_refused() {
+    let classes = ["a", "b"].map(str::to_owned).to_vec();
+    let classifier = Classifier::new(encoder(1), classes, Normalization::IMAGENET, 0);
+    let judged = |labels: &[i64]| {
+        let source = labelled(labels, &[]);
+        let config = ExtractConfig::default();
+        let found = evaluate(&classifier, source.as_ref(), &config, &device());
+        found.map_err(|error| error.to_string())
+    };
+    assert_eq!(
+        judged(&[0, 2]).unwrap_err(),
+        "image `image-1` has label 2, expected less than the 2 classes of the classifier"
+    );
+    assert_eq!(
+        judged(&[-1, -1]).unwrap_err(),
+        "2 of 2 test images have no label, the first is image `image-0`; ask a person"
+    );
+    let (accuracy, _) = judged(&[-1, 1]).unwrap();
+    assert!([0.0, 100.0].contains(&accuracy.top1));
 }
 
 #[test]

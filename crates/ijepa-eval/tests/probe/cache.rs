@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use ijepa_data::Source;
+use ijepa_data::{Orientation, Preprocess, Source};
 use ijepa_eval::{ExtractConfig, FeatureCache, extract};
-use ijepa_model::{Pooling, VisionTransformer};
+use ijepa_model::{Normalization, Pooling, Precision, VisionTransformer};
 use ijepa_testkit::device;
 
 use crate::{encoder, scenes};
@@ -44,13 +44,33 @@ fn features_come_back_from_the_cache_until_something_changes() {
         pooling: Pooling::Concat4,
         ..config
     };
-    let trained = VisionTransformer::clone(&encoder).with_image_size([24, 16], Default::default());
+    let resized = VisionTransformer::clone(&encoder).with_image_size([24, 16], Default::default());
+    let mut trained = encoder.clone();
+    trained.norm.gamma = trained.norm.gamma.map(|gamma| gamma * 2.0);
+    let bf16 = encoder.clone().with_precision(Precision::Bf16);
+    let squashed = ExtractConfig {
+        preprocess: Preprocess::Squash,
+        ..config
+    };
+    let normalized = ExtractConfig {
+        normalization: Normalization::HALF,
+        ..config
+    };
+    let mut turned = config;
+    turned.reading.decoding.orientation = Orientation::Exif;
     let changes = [
         take(&encoder, other.as_ref(), &config),
         take(&encoder, source.as_ref(), &pooled),
-        take(&trained.unwrap(), source.as_ref(), &config),
+        take(&encoder, source.as_ref(), &squashed),
+        take(&encoder, source.as_ref(), &normalized),
+        take(&encoder, source.as_ref(), &turned),
+        take(&resized.unwrap(), source.as_ref(), &config),
+        take(&trained, source.as_ref(), &config),
+        take(&bf16, source.as_ref(), &config),
     ];
-    assert!(changes.into_iter().all(|change| change.unwrap().1));
+    for (change, found) in changes.into_iter().enumerate() {
+        assert!(found.unwrap().1, "{change}");
+    }
 
     for entry in std::fs::read_dir(folder.path().join("kept")).unwrap() {
         let path = entry.unwrap().path();

@@ -141,6 +141,30 @@ fn a_dense_probe_learns_what_patches_show() {
     assert!(message(&error).contains("has no mask"), "{error}");
 }
 
+/// Otherwise a head that says class 0 everywhere is the best where most pixels are of that class.
+#[test]
+fn a_head_that_diverged_finds_nothing_and_is_not_the_best() {
+    let masked = Masked {
+        seed: 1,
+        images: 16,
+        classes: 2,
+    };
+    let extracted = masked.extracted();
+    let set = DenseSet {
+        extracted: &extracted,
+        source: &masked,
+    };
+    let config = DenseConfig {
+        lrs: vec![1e300, 1e-6],
+        epochs: 2,
+        ..config()
+    };
+    let found = dense(set, set, &config, &device(), |_| ()).unwrap();
+    let diverged = &found.heads[0];
+    assert_eq!((diverged.loss, diverged.miou), (None, 0.0));
+    assert_eq!((found.best.lr, diverged.pixel_accuracy), (1e-6, 0.0));
+}
+
 #[test]
 fn a_depth_probe_learns_how_far_patches_are() {
     let set = |seed, images, classes| Masked {

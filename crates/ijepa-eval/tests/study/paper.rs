@@ -62,6 +62,7 @@ fn run(study: &Study, out: &Path) -> Result<(StudyReport, Vec<String>), StudyErr
         out,
         &device(),
         &TrainOptions::default(),
+        &mut |_, _| None,
         &mut |run| told.push(format!("{} {}", run.variant, run.seed)),
     )?;
     Ok((report, told))

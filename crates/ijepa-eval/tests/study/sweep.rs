@@ -5,17 +5,19 @@ use std::{fs, path::Path, sync::atomic::Ordering};
 use ijepa_data::Preprocess;
 use ijepa_eval::{
     ExtractConfig,
-    study::{
-        Equal, Measure, Metric, NamedSource, Outcome, Study, StudyError, StudyReport, Task, Verdict,
-    },
+    study::{Measure, Metric, NamedSource, Outcome, Study, StudyError, StudyReport, Task, Verdict},
 };
+use ijepa_model::checkpoint::named_tensors;
 use ijepa_testkit::device;
-use ijepa_train::{Recipe, TrainOptions};
+use ijepa_train::{PretrainPlan, Recipe, TrainOptions, pretrain, run::Folder};
 use serde_json::{Value, json};
 
 use crate::open;
 
-const DATA: &str = "scenes:n=48,size=24";
+pub(crate) const DATA: &str = "scenes:n=48,size=24";
+/// Diverges within a few steps.
+pub(crate) const HOT: &str =
+    "hot: optimizer.lr=1e30 optimizer.start_lr=1e30 optimizer.warmup_epochs=0";
 const TINY: [&str; 9] = [
     "model.embed_dim=16",
     "model.depth=1",
@@ -41,7 +43,7 @@ fn measures(tasks: &[&str]) -> Vec<Measure> {
     tasks.iter().map(measure).collect()
 }
 
-fn study(variants: &[&str]) -> Study {
+pub(crate) fn study(variants: &[&str]) -> Study {
     let recipe = Recipe::preset("scenes_vit_nano_plain").unwrap();
     let variants = variants.iter().map(|text| text.parse().unwrap()).collect();
     Study {
@@ -52,7 +54,7 @@ fn study(variants: &[&str]) -> Study {
     }
 }
 
-fn run(study: &Study, out: &Path) -> Result<StudyReport, StudyError> {
+pub(crate) fn run(study: &Study, out: &Path) -> Result<StudyReport, StudyError> {
     run_on(study, DATA, out)
 }
 
@@ -67,7 +69,14 @@ fn run_with(
     options: &TrainOptions,
 ) -> Result<StudyReport, StudyError> {
     let data = NamedSource::new(data, open(data));
-    study.run(&data, out, &device(), options, &mut |_| ())
+    study.run(
+        &data,
+        out,
+        &device(),
+        options,
+        &mut |_, _| None,
+        &mut |_| (),
+    )
 }
 
 #[test]
@@ -111,60 +120,6 @@ fn every_variant_sees_the_same_images_with_every_seed() {
     assert!(table.contains("from 3 seeds on"), "{table}");
     assert!(table.contains("Holm's correction"), "{table}");
     assert!(table.contains("at most 1 % in images"), "{table}");
-}
-
-#[test]
-fn runs_of_equal_minutes_are_timed_where_nothing_else_lies_and_a_collapse_ends_none() {
-    let folder = tempfile::tempdir().unwrap();
-    let own = folder.path().join("pace/notes.txt");
-    fs::create_dir(own.parent().unwrap()).unwrap();
-    fs::write(&own, "mine").unwrap();
-    let base = study(&["base:"]);
-    let stops = ["optimizer.epochs=1", "run.on_collapse=stop"];
-    let study = Study {
-        recipe: base.recipe.with_overrides(&stops).unwrap(),
-        equal: Equal::Minutes,
-        minutes: Some(0.001),
-        seeds: vec![0],
-        ..base
-    };
-    let report = run(&study, folder.path()).unwrap();
-    assert!(report.rows[0].pace.as_ref().unwrap().images_per_s.is_some());
-    let recipe = report.rows[0].runs[0].run.join("recipe.toml");
-    let recipe = fs::read_to_string(recipe).unwrap();
-    assert!(recipe.contains("on_collapse = \"warn\""), "{recipe}");
-    assert_eq!(fs::read_to_string(own).unwrap(), "mine");
-    let left = fs::read_dir(folder.path()).unwrap();
-    let left = left.filter(|entry| {
-        let name = entry.as_ref().unwrap().file_name();
-        name.to_string_lossy().starts_with('.')
-    });
-    assert_eq!(left.count(), 0);
-}
-
-#[test]
-fn runs_of_equal_arithmetic_see_fewer_images_where_one_costs_more() {
-    let folder = tempfile::tempdir().unwrap();
-    let base = study(&["base:", "wide: model.embed_dim=32"]);
-    let study = Study {
-        recipe: base.recipe.with_overrides(&["optimizer.epochs=1"]).unwrap(),
-        equal: Equal::Flops,
-        seeds: vec![0],
-        ..base
-    };
-    let report = run(&study, folder.path()).unwrap();
-    let runs: Vec<_> = report.rows.iter().map(|row| &row.runs[0]).collect();
-    assert!(runs[0].images == 192 && runs[1].images < 150, "{runs:?}");
-    for (row, run) in report.rows.iter().zip(&runs) {
-        let flop = row.pace.as_ref().unwrap().flop_per_image;
-        assert_eq!(run.cost, flop * run.images as f64);
-        // As far as whole batches allow.
-        assert!((run.cost - runs[0].cost).abs() <= 6.0 * flop, "{run:?}");
-    }
-    let table = report.to_string();
-    assert!(table.contains("| images | FLOP |"), "{table}");
-    assert!(table.contains("at most 1 % in FLOP"), "{table}");
-    assert!(folder.path().join("paces.json").exists());
 }
 
 #[test]
@@ -255,8 +210,7 @@ fn halving_trains_the_best_to_the_end_and_the_others_less() {
 #[test]
 fn a_run_that_diverges_is_a_result() {
     let folder = tempfile::tempdir().unwrap();
-    let hot = "hot: optimizer.lr=1e30 optimizer.start_lr=1e30 optimizer.warmup_epochs=0";
-    let report = run(&study(&["base:", hot]), folder.path()).unwrap();
+    let report = run(&study(&["base:", HOT]), folder.path()).unwrap();
     let hot = &report.rows[1];
     assert!(
         matches!(hot.runs[0].outcome, Outcome::Diverged(_)),
@@ -392,4 +346,27 @@ fn runs_of_older_sweeps_are_judged_again_and_not_trained_again() {
         assert_eq!(found.accuracy, first.accuracy);
         assert_eq!(found.rankme, first.rankme);
     }
+}
+
+/// Otherwise scores would be compared with another network.
+#[test]
+fn the_random_encoder_is_bit_for_bit_the_one_that_a_run_begins_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = open(DATA);
+    let options = TrainOptions {
+        max_steps: Some(0),
+        ..TrainOptions::default()
+    };
+    let plan = PretrainPlan::new(study(&[]).recipe, data.len()).unwrap();
+    let run = Folder::open(folder.path()).unwrap();
+    let begun = pretrain(&plan, data, &run, &device(), &options, &mut []);
+    let begun = begun.unwrap().1.target.encoder().clone();
+    let initialization = plan.recipe().initialization();
+    let random = begun.config().init_with(initialization, &device());
+    let [begun, random] = [begun, random].map(|encoder| named_tensors(&encoder));
+    for (begun, random) in begun.iter().zip(&random) {
+        let [begun, random] = [begun, random].map(|it| (it.name.clone(), it.read().unwrap()));
+        assert_eq!(begun, random);
+    }
+    assert_eq!(begun.len(), random.len());
 }

@@ -1,9 +1,9 @@
 //! The numbers of a run.
 
-use ijepa_report::Verdict;
+use ijepa_report::{Report, Verdict};
 use ijepa_train::{Recipe, flops::StepTokens};
 
-use crate::{Run, check};
+use crate::{Run, chart, check};
 
 #[test]
 fn a_run_is_shown_with_its_figures() {
@@ -76,4 +76,45 @@ fn scores_of_other_images_have_no_part_in_the_verdict() {
     };
     assert_eq!(ranks(0), Verdict::Collapsing);
     assert_eq!(ranks(100), Verdict::Learning);
+}
+
+#[test]
+fn a_schedule_is_as_long_as_the_last_whole_epoch_says() {
+    let run = Run::new("broken-off").with("epochs.csv", "epoch,step,knn\n0,100,25\n,150,26\n");
+    let record = run.record();
+    let epochs = record.recipe().unwrap().optimizer.epochs as u64;
+    assert_eq!(record.total_steps(), Some(100 * epochs));
+}
+
+/// A part of a group has longer contexts than the whole.
+#[test]
+fn masks_are_those_of_whole_groups() {
+    let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+    let large = ["mask.group_size=3072", "run.batch_size=3072"];
+    let recipe = recipe.with_overrides(&large).unwrap();
+    let run = Run::new("large").with("recipe.toml", &recipe.to_toml());
+    assert!(run.page().contains("Over 3072 images."));
+}
+
+#[test]
+fn only_runs_of_the_same_data_and_settings_are_repetitions() {
+    let are_grouped = |change: fn(Run) -> Run| {
+        let [a, b] = ["a", "b"].map(|name| Run::trained(name, 9));
+        let runs = [a, change(b)].map(|run| run.record());
+        let page = Report::new(runs.into()).to_html();
+        let series = chart(&page, "Loss")["series"].clone();
+        series[0]["group"] == series[1]["group"]
+    };
+    assert!(are_grouped(|run| run));
+    assert!(!are_grouped(|run| {
+        run.with("environment.json", r#"{"data":"photographs"}"#)
+    }));
+    let [a, b] = ["a", "b"].map(|name| {
+        let run = Run::trained(name, 9);
+        std::fs::remove_file(run.path.join("recipe.toml")).unwrap();
+        run
+    });
+    let page = Report::new(vec![a.record(), b.record()]).to_html();
+    let series = chart(&page, "Loss")["series"].clone();
+    assert_ne!(series[0]["group"], series[1]["group"]);
 }

@@ -194,7 +194,11 @@ fn accuracies_of_finished_runs_are_marks_over_device_hours() {
         page.contains("Low-shot accuracy, % over device-hours. short: from 40.25 to 40.25"),
         "{page}"
     );
-    // One mark of linear accuracy compares nothing.
+    // One mark of linear accuracy compares nothing, nor does one of other heads.
+    assert!(!page.contains("<h3>Linear accuracy, %</h3>"));
+    let attentive = r#"{"protocol":"attentive","top1":70.0}"#;
+    let other = other.with("probe.json", attentive);
+    let page = Report::new([&short, &long, &other].map(record).into()).to_html();
     assert!(!page.contains("<h3>Linear accuracy, %</h3>"));
     let long = long.with("probe.json", linear);
     let page = Report::new([&short, &long].map(record).into()).to_html();

@@ -208,6 +208,13 @@ impl Standardization {
         self.mean.len()
     }
 
+    /// Whether vectors as wide as `dim` can be divided by it: files may say anything.
+    pub(super) fn fits(&self, dim: usize) -> bool {
+        let finite = self.mean.iter().all(|mean| mean.is_finite());
+        let positive = self.std.iter().all(|&std| std > 0.0 && std.is_finite());
+        [self.mean.len(), self.std.len()] == [dim; 2] && finite && positive
+    }
+
     /// `(vectors - mean) / std`.
     ///
     /// # Shapes
@@ -247,6 +254,20 @@ mod tests {
         for kind in kinds {
             let spelt = serde_json::to_string(&kind).unwrap();
             assert_eq!(spelt, format!("{:?}", kind.name()));
+        }
+    }
+    #[test]
+    fn statistics_of_files_fit_if_every_channel_can_be_divided() {
+        let fits = |text: &str| {
+            let found: Standardization = serde_json::from_str(text).unwrap();
+            found.fits(1)
+        };
+        assert!(fits(r#"{"mean": [0.5], "std": [2.0]}"#));
+        for std in ["[]", "[0.0]", "[-1.0]", "[1.0, 1.0]"] {
+            assert!(
+                !fits(&format!(r#"{{"mean": [0.5], "std": {std}}}"#)),
+                "{std}"
+            );
         }
     }
 }

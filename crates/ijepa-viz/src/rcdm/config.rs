@@ -9,6 +9,8 @@ pub(crate) const COLORS: usize = 3;
 
 /// Channels stop here, so that no setting can ask for a network of absurd width.
 const MOST_CHANNELS: usize = 1 << 16;
+/// Nor for one of absurd depth.
+const MOST_BLOCKS: usize = 64;
 
 /// Sizes of a [`Unet`](super::Unet).
 ///
@@ -86,6 +88,8 @@ impl UnetConfig {
             "no size may be 0"
         } else if widths.iter().any(|&width| width > MOST_CHANNELS) {
             "no size may have more than 65536 channels"
+        } else if self.res_blocks > MOST_BLOCKS {
+            "`res_blocks` may be at most 64"
         } else if !self.channels.is_multiple_of(2) {
             "`channels` must be even"
         } else if halvings > 16 || !self.image_size.is_multiple_of(1 << halvings) {

@@ -152,8 +152,8 @@ impl Decoder {
                 supported,
             });
         }
-        let consistent = config.standardization.dim() == config.unet.condition_dim;
-        if config.unet.validate().is_err() || !consistent {
+        let fits = config.standardization.fits(config.unet.condition_dim);
+        if config.unet.validate().is_err() || !fits {
             return Err(absent());
         }
         let unet = file.load(config.unet.init(0, device), "decoder")?;
@@ -239,5 +239,42 @@ impl Decoder {
                 .denoised(images, predicted, noise, step, before);
         }
         images
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_describes_no_network_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(Decoder::FILE);
+        let device = ijepa_testkit::device();
+        let sizes = UnetConfig {
+            image_size: 4,
+            channels: 8,
+            multipliers: vec![1],
+            attention: Vec::new(),
+            groups: 4,
+            ..UnetConfig::px32(1)
+        };
+        let unet = sizes.init(0, &device);
+        let statistics = Standardization::of(Tensor::<2>::from_data([[1.0], [2.0]], &device));
+        let config = DecoderConfig::new(sizes, ConditionKind::File, statistics);
+        let good = serde_json::to_value(&config).unwrap();
+        let read = |config: &serde_json::Value| {
+            let metadata = HashMap::from([(CONFIG_METADATA.to_owned(), config.to_string())]);
+            ModuleFile::save(&path, &unet, metadata).unwrap();
+            Decoder::from_pretrained(&path, &device)
+        };
+        assert_eq!(read(&good).unwrap().config(), &config);
+        let [mut wide, mut deep] = [good.clone(), good];
+        wide["standardization"]["std"] = serde_json::json!([]);
+        deep["unet"]["res_blocks"] = serde_json::json!(65);
+        for config in [wide, deep] {
+            let error = read(&config).unwrap_err();
+            assert!(matches!(error, CheckpointError::Absent { .. }), "{error}");
+        }
     }
 }

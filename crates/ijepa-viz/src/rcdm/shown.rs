@@ -74,7 +74,7 @@ impl Shown {
     }
 
     /// As [`decode`](Self::decode), from the same noise but from no vector.
-    pub fn decode_nothing(
+    pub(super) fn decode_nothing(
         &self,
         decoder: &Decoder,
         samples: usize,

@@ -192,7 +192,7 @@ impl Build<'_> {
 }
 
 impl Unet {
-    /// The noise in `images`.
+    /// The [velocity](super::Diffusion::velocity) of noised `images`.
     ///
     /// # Shapes
     ///

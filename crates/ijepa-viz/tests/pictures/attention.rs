@@ -125,3 +125,18 @@ fn what_attention_does_not_have_is_refused() {
         VizError::Extract(ExtractError::Images { found: 0 })
     ));
 }
+
+#[test]
+fn diverged_weights_have_no_map() {
+    let (mut encoder, picked) = (networks().target, images(3));
+    encoder.pos_embed = encoder.pos_embed.map(|positions| positions * f32::NAN);
+    let config = AttentionConfig {
+        extract: extract(),
+        ..AttentionConfig::default()
+    };
+    let error = attention(&encoder, &picked.images, &config, &device()).unwrap_err();
+    let VizError::Extract(ExtractError::NotFinite { path, .. }) = error else {
+        panic!("{error}");
+    };
+    assert_eq!(path, picked.images[0].name);
+}

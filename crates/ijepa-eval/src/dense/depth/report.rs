@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{DepthScores, Depths};
 use crate::{
-    dense::{DenseHead, Found},
+    dense::{DenseHead, Found, of_finite},
     probe::first_best,
 };
 
@@ -39,7 +39,7 @@ pub struct DepthReport {
     pub scores: DepthScores,
     /// Those of saying `mean` of every pixel.
     pub floor: DepthScores,
-    /// The head with the smallest `rmse`; the first of several.
+    /// The head with the smallest `rmse` of those that did not diverge; the first of several.
     pub best: DenseHead,
     /// Every head.
     pub heads: Vec<DepthHeadReport>,
@@ -53,7 +53,7 @@ impl DepthReport {
             loss,
         };
         let heads: Vec<DepthHeadReport> = found.heads.into_iter().map(report).collect();
-        let best = first_best(&heads, |head| -head.scores.rmse);
+        let best = first_best(&heads, |head| of_finite(head.loss, -head.scores.rmse));
         Self {
             train_images: found.images[0],
             test_images: found.images[1],

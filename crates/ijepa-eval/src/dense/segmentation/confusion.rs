@@ -6,7 +6,7 @@ use ijepa_data::Mask;
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::dense) struct Confusion {
     classes: usize,
-    /// `[class, found]`.
+    /// `[class, found]`, last of each row those of which no class was found.
     pixels: Vec<u64>,
 }
 
@@ -14,26 +14,25 @@ impl Confusion {
     pub(super) fn new(classes: usize) -> Self {
         Self {
             classes,
-            pixels: vec![0; classes * classes],
+            pixels: vec![0; classes * (classes + 1)],
         }
     }
 
-    /// Counts the pixels of a mask that have a class.
+    /// Counts the pixels of a mask that have a class; the number of classes stands for none found.
     pub(super) fn count(&mut self, mask: &[u8], found: &[usize]) {
         let known = mask.iter().zip(found);
         for (&class, found) in known.filter(|(class, _)| **class != Mask::IGNORED) {
-            self.pixels[usize::from(class) * self.classes + found] += 1;
+            self.pixels[usize::from(class) * (self.classes + 1) + found] += 1;
         }
     }
 
     /// Pixels that both are and were found to be of `class`, and those that are either, in all
     /// images.
     fn overlap(&self, class: usize) -> [u64; 2] {
-        let both = self.pixels[class * self.classes + class];
-        let are: u64 = self.pixels[class * self.classes..][..self.classes]
-            .iter()
-            .sum();
-        let found: u64 = self.pixels[class..].iter().step_by(self.classes).sum();
+        let width = self.classes + 1;
+        let are = &self.pixels[class * width..][..width];
+        let (both, are) = (are[class], are.iter().sum::<u64>());
+        let found: u64 = self.pixels[class..].iter().step_by(width).sum();
         [both, are + found - both]
     }
 
@@ -73,6 +72,13 @@ mod tests {
         let expected = [Some(100.0 * 2.0 / 5.0), Some(100.0 / 3.0), Some(0.0), None];
         assert_eq!(table.iou(), expected);
         assert_eq!(table.miou(), (40.0 + 100.0 / 3.0) / 3.0);
+        assert_eq!(table.pixel_accuracy(), 50.0);
+    }
+    #[test]
+    fn pixels_of_which_no_class_was_found_are_wrong() {
+        let mut table = Confusion::new(2);
+        table.count(&[0, 0, 1, 1], &[0, 2, 2, 1]);
+        assert_eq!(table.iou(), [Some(50.0), Some(50.0)]);
         assert_eq!(table.pixel_accuracy(), 50.0);
     }
 }

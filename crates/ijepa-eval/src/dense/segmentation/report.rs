@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Segmentation, confusion::Confusion};
 use crate::{
-    dense::{DenseHead, Found, task::Task},
+    dense::{DenseHead, Found, of_finite, task::Task},
     probe::first_best,
 };
 
@@ -52,7 +52,8 @@ pub struct DenseReport {
     pub miou: f64,
     /// That of the best head.
     pub pixel_accuracy: f64,
-    /// The head with the highest mean intersection over union; the first of several.
+    /// The head with the highest mean intersection over union of those that did not diverge; the
+    /// first of several.
     pub best: DenseHead,
     /// Every head.
     pub heads: Vec<DenseHeadReport>,
@@ -63,7 +64,7 @@ impl DenseReport {
         let heads = found.heads.iter();
         let heads = heads.map(|(head, table, loss)| DenseHeadReport::new(*head, table, *loss));
         let heads: Vec<DenseHeadReport> = heads.collect();
-        let best = first_best(&heads, |head| head.miou);
+        let best = first_best(&heads, |head| of_finite(head.loss, head.miou));
         Self {
             train_images: found.images[0],
             test_images: found.images[1],
