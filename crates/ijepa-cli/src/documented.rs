@@ -1,5 +1,6 @@
-//! Every command that README, docs and recipes print is understood: bash expands their blocks with
-//! `ijepa` as a function that only says its arguments, and the parser takes these.
+//! Every command that README, docs, recipes and the script for Slurm print is understood: bash
+//! expands their blocks with `ijepa` as a function that only says its arguments, and the parser takes
+//! these.
 
 use std::{
     fs,
@@ -55,6 +56,11 @@ fn texts() -> Vec<Text> {
         place: format!("recipe {name}"),
         blocks: vec![comments(preset_text(name).unwrap())],
     }));
+    let job = root.join("examples/pretrain.slurm");
+    texts.push(Text {
+        blocks: vec![fs::read_to_string(&job).unwrap()],
+        place: job.display().to_string(),
+    });
     texts
 }
 
@@ -125,7 +131,9 @@ fn check_recipe(matches: &ArgMatches) -> Result<(), String> {
 fn printed_commands_are_understood() {
     let mut checked = 0;
     for Text { place, blocks } in texts() {
-        for call in blocks.iter().flat_map(|block| calls(block)) {
+        let calls: Vec<Vec<String>> = blocks.iter().flat_map(|block| calls(block)).collect();
+        assert!(!place.ends_with(".slurm") || calls.len() == 1, "{calls:?}");
+        for call in calls {
             let line = call.join(" ");
             let matches = match crate::command().try_get_matches_from(&call) {
                 Ok(matches) => matches,

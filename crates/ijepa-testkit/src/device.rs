@@ -33,6 +33,19 @@ pub fn device() -> Device {
     }
 }
 
+/// Whether the device under test is a processor in the place of a graphics card.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub fn is_software() -> bool {
+    let identity = device().identity();
+    identity.is_some_and(|identity| identity.physical.is_none())
+}
+
+/// No device is compiled in that could be one.
+#[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+pub fn is_software() -> bool {
+    false
+}
+
 /// The relative tolerance of the device under test: `cpu` on CPUs, 1e-4 on wgpu, whose drivers
 /// may approximate elementary functions, 2e-3 on CUDA, where matrix units round the factors of
 /// f32 products to 11 bits (TF32).

@@ -3,7 +3,7 @@
 
 #[cfg(test)]
 mod objectives {
-    use std::{fs, path::Path, sync::Arc};
+    use std::{path::Path, sync::Arc};
 
     use burn::{
         module::{Module, Param},
@@ -16,7 +16,7 @@ mod objectives {
         Objective, Predictor, PredictorContext, StochasticDepth, Target,
         checkpoint::{Format, NamedTensor},
     };
-    use ijepa_testkit::{assert_close, device, noise_tensor, tolerance, values};
+    use ijepa_testkit::{assert_close, device, noise_tensor, run::tensors, tolerance, values};
     use ijepa_train::{
         GroupBatch, Learner, PretrainPlan, Recipe, StepSettings, TrainError, TrainOptions,
         pretrain,
@@ -75,16 +75,6 @@ mod objectives {
         Ok(seen)
     }
 
-    fn weights(run: &Path) -> Vec<Vec<u8>> {
-        let file = |part| {
-            let path = format!("checkpoints/latest/{part}.safetensors");
-            fs::read(run.join(path)).unwrap()
-        };
-        ["encoder", "predictor", "target_encoder", "optimizer"]
-            .map(file)
-            .to_vec()
-    }
-
     #[test]
     fn a_masked_autoencoder_hides_three_quarters_and_learns() {
         let folder = tempfile::tempdir().unwrap();
@@ -105,7 +95,7 @@ mod objectives {
         assert!(last < 0.95 * first, "{first} to {last}");
 
         // The moving average follows the encoder, for whoever evaluates the run.
-        let [encoder, _, target, _] = weights(folder.path()).try_into().unwrap();
+        let [encoder, _, target, _] = tensors(folder.path()).try_into().unwrap();
         assert_ne!(encoder, target);
         train(folder.path(), &[MAE, hot, "ema.start=0", "ema.end=0"], 61).unwrap();
         let checkpoint = Checkpoint::open(folder.path()).unwrap();
@@ -125,7 +115,7 @@ mod objectives {
             for stop in [1, 4, 7] {
                 train(parts.path(), &[objective], stop).unwrap();
             }
-            assert_eq!(weights(parts.path()), weights(whole.path()), "{objective}");
+            assert_eq!(tensors(parts.path()), tensors(whole.path()), "{objective}");
         }
     }
 
@@ -158,7 +148,7 @@ mod objectives {
             for stop in [7, 20] {
                 train(parts.path(), options, stop).unwrap();
             }
-            assert_eq!(weights(parts.path()), weights(whole.path()), "{options:?}");
+            assert_eq!(tensors(parts.path()), tensors(whole.path()), "{options:?}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use ijepa_testkit::device_name;
+use ijepa_testkit::{device_name, npy};
 use image::{ImageBuffer, Luma};
 use serde_json::Value;
 
@@ -36,16 +36,14 @@ fn grey(folder: &Path) {
 /// Arrays of `[height, width, 5]` f32, as NumPy writes them.
 fn five(folder: &Path) {
     for number in 0..IMAGES {
-        let shape = format!("({SIDE}, {SIDE}, 5)");
-        let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
-        let mut bytes = b"\x93NUMPY\x01\x00v\x00".to_vec();
-        bytes.extend(format!("{header:<117}\n").bytes());
+        let mut bytes = Vec::new();
         for at in 0..SIDE * SIDE {
             let wave = level(number, at % SIDE, at / SIDE);
             let samples = [wave, 300.0 * wave, -wave, 5.0, wave * wave];
             bytes.extend(samples.iter().flat_map(|sample: &f32| sample.to_le_bytes()));
         }
-        fs::write(place(folder, number, "npy"), bytes).unwrap();
+        let array = npy("<f4", &format!("({SIDE}, {SIDE}, 5)"), &bytes);
+        fs::write(place(folder, number, "npy"), array).unwrap();
     }
 }
 

@@ -6,10 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ijepa_testkit::device_name;
+use ijepa_testkit::{device_name, skip};
 use serde_json::Value;
 
-use crate::support::{Background, Run, endless, ijepa, metrics, path_text, text};
+use crate::support::{Background, Run, endless, ijepa, metrics, path_text, photos, text};
 
 const SMALL: &str = "model.embed_dim=16 model.depth=1 model.num_heads=2 model.predictor_dim=8 \
     model.predictor_depth=1 mask.group_size=6 run.batch_size=12 optimizer.steps_per_epoch=2 \
@@ -111,14 +111,9 @@ impl Seen {
 }
 
 /// Sixteen images, and a list of twelve of them.
-fn photos(folder: &Path) -> (String, String) {
+fn photos_and_list(folder: &Path) -> (String, String) {
     let images = folder.join("photos");
-    fs::create_dir(&images).unwrap();
-    for index in 0..16 {
-        let shade = |x: u32, y: u32| image::Rgb([(x * 8) as u8, (y * 8) as u8, index * 15]);
-        let path = images.join(format!("{index:02}.png"));
-        image::RgbImage::from_fn(32, 32, shade).save(path).unwrap();
-    }
+    photos(&images, 16);
     let list = folder.join("list.txt");
     let names: String = (4..16).map(|index| format!("{index:02}.png\n")).collect();
     fs::write(&list, names).unwrap();
@@ -126,7 +121,7 @@ fn photos(folder: &Path) -> (String, String) {
 }
 
 fn table(folder: &Path) -> Vec<Entry> {
-    let (photos, list) = photos(folder);
+    let (photos, list) = photos_and_list(folder);
     let [one, two] = ["saved", "named"].map(|name| path_text(folder.join(name)));
     let saved = format!("{one}/checkpoints/latest");
     let labelled = |seed: u64| format!("scenes:n=40,size=32,seed={seed}");
@@ -254,7 +249,7 @@ fn readers(process: u32) -> BTreeSet<String> {
 #[test]
 fn as_many_threads_read_images_as_there_are_workers() {
     if !cfg!(target_os = "linux") {
-        println!("not run: there is no /proc with the names of threads");
+        skip("names of threads, as there is no /proc");
         return;
     }
     let folder = tempfile::tempdir().unwrap();

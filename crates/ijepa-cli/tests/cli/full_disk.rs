@@ -7,7 +7,11 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use crate::support::{Run, binary, checkpoints, finished, json, metrics, path_text, tensors, tiny};
+use ijepa_testkit::skip;
+
+use crate::support::{
+    Run, binary, checkpoints, finished, json, metrics, path_text, program, tensors, tiny,
+};
 
 const KIB: usize = 1024;
 const SIZE: usize = 1024 * KIB;
@@ -32,7 +36,7 @@ impl Disk {
             .stdout(Stdio::piped())
             .spawn();
         let Ok(mut holder) = holder else {
-            println!("not run: there is no `unshare` of util-linux to mount a small disk with");
+            skip("a small disk, as there is no `unshare` of util-linux to mount one with");
             return None;
         };
         let mut said = String::new();
@@ -43,13 +47,15 @@ impl Disk {
         if said == "mounted\n" {
             return Some(disk);
         }
-        println!("not run: `unshare {flags}` and `mount` of a tmpfs are not allowed");
+        skip(format!(
+            "a small disk, as `unshare {flags}` and `mount` of a tmpfs are not allowed"
+        ));
         None
     }
 
     /// Runs the binary where the disk is mounted.
     pub(crate) fn ijepa(&self, args: &[String]) -> Run {
-        let mut command = Command::new("nsenter");
+        let mut command = program("nsenter");
         command.args(["--mount", "--target", &self.holder.id().to_string()]);
         if !is_root() {
             command.args(["--user", "--preserve-credentials"]);

@@ -8,7 +8,7 @@
 //! IJEPA_KILLS=20 IJEPA_BIN=target/release/ijepa cargo test --workspace --test cli killed
 //! ```
 
-use std::{fs, path::Path, thread::sleep, time::Duration};
+use std::{fs, path::Path, process::Command, thread::sleep, time::Duration};
 
 use crate::support::{Background, checkpoints, endless, json, metrics, tensors, tiny};
 
@@ -120,9 +120,14 @@ fn a_run_killed_in_a_deletion_goes_on_and_finishes_it() {
     };
     let files = names(&whole.join("checkpoints/latest"));
     assert!(files.len() > 4, "{files:?}");
+    let stopped = folder.path().join("stopped");
+    json(&tiny(&stopped, "--max-steps 6 --set run.keep_last=3"));
     for deleted in 0..=files.len() {
         let run = folder.path().join(format!("killed-{deleted}"));
-        json(&tiny(&run, "--max-steps 6 --set run.keep_last=3"));
+        // Links stay links.
+        let mut copied = Command::new("cp");
+        let copied = copied.arg("-RP").args([&stopped, &run]).status();
+        assert!(copied.unwrap().success());
         let kept = run.join("checkpoints");
         let hidden = kept.join(".step-2.Ab3dEf.tmp");
         fs::rename(kept.join("step-2"), &hidden).unwrap();

@@ -51,6 +51,9 @@ mod runs;
 #[cfg(test)]
 mod serve;
 #[cfg(test)]
+#[cfg(unix)]
+mod slurm;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod sweep;

@@ -4,9 +4,7 @@ use std::{fs, path::Path};
 
 use ijepa_data::Decode;
 
-use crate::support::{
-    Background, endless, fails, golden, ijepa, json, path_text, text, tiny, tiny_on, words,
-};
+use crate::support::{fails, golden, ijepa, json, path_text, photos, text, tiny, tiny_on, words};
 
 #[test]
 fn every_mistake_has_its_message_and_exit_code() {
@@ -71,16 +69,11 @@ fn every_mistake_has_its_message_and_exit_code() {
 }
 
 /// Twenty images of which the first `bad` are no images.
-fn photos(folder: &Path, bad: usize) -> String {
+fn partly_bad(folder: &Path, bad: usize) -> String {
     let folder = folder.join("photos");
-    fs::create_dir(&folder).unwrap();
-    for index in 0..20 {
-        let path = folder.join(format!("{index:02}.png"));
-        let shade = |x: u32, y: u32| image::Rgb([(x * 8) as u8, (y * 8) as u8, index * 12]);
-        match usize::from(index) < bad {
-            true => fs::write(path, "no image").unwrap(),
-            false => image::RgbImage::from_fn(32, 32, shade).save(path).unwrap(),
-        }
+    photos(&folder, 20);
+    for index in 0..bad {
+        fs::write(folder.join(format!("{index:02}.png")), "no image").unwrap();
     }
     format!("folder:{}", path_text(folder))
 }
@@ -88,7 +81,7 @@ fn photos(folder: &Path, bad: usize) -> String {
 #[test]
 fn corrupt_images_are_replaced_and_listed_until_they_are_too_many() {
     let folder = tempfile::tempdir().unwrap();
-    let data = photos(folder.path(), 2);
+    let data = partly_bad(folder.path(), 2);
     let run = |name: &str, allowed: f64, workers: usize| {
         let out = folder.path().join(name);
         let more = format!(
@@ -123,7 +116,7 @@ fn corrupt_images_are_replaced_and_listed_until_they_are_too_many() {
 #[test]
 fn a_small_set_survives_a_bad_image_and_the_message_says_how_it_survives_more() {
     let folder = tempfile::tempdir().unwrap();
-    let data = photos(folder.path(), 2);
+    let data = partly_bad(folder.path(), 2);
     let out = folder.path().join("two");
     let advice = "allow a share of 0.1 (`data.max_bad_fraction` of recipes)";
     fails(&tiny_on(&data, &out, "--quiet --max-steps 3"), 4, advice);
@@ -136,7 +129,7 @@ fn a_small_set_survives_a_bad_image_and_the_message_says_how_it_survives_more() 
 #[test]
 fn without_labels_folders_may_have_any_form_and_several_data_sets_are_one() {
     let folder = tempfile::tempdir().unwrap();
-    let data = photos(folder.path(), 0);
+    let data = partly_bad(folder.path(), 0);
     let photos = folder.path().join("photos");
     fs::create_dir_all(photos.join("deep/empty")).unwrap();
     fs::rename(photos.join("03.png"), photos.join("deep/03.png")).unwrap();
@@ -160,18 +153,6 @@ fn without_labels_folders_may_have_any_form_and_several_data_sets_are_one() {
     let embed = format!("{embed} --quiet --preprocess squash")
         .replace(&data, &format!("{data},labels=none"));
     assert_eq!(json(&words(&embed))["images"], 20);
-}
-
-#[test]
-fn a_directory_in_use_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = folder.path().join("run");
-    let mut first = Background::start(&endless(&run, ""));
-    first.wait_until(|| run.join("metrics.csv").exists());
-    fails(&endless(&run, ""), 1, "is in use by another process");
-    drop(first);
-    // The lock ends with the process, however it ends.
-    json(&endless(&run, "--max-steps 1"));
 }
 
 #[test]

@@ -10,7 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ijepa_testkit::device_name;
+pub(crate) use ijepa_testkit::run::{metrics, tensors};
+use ijepa_testkit::{device_name, undisturbed};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -28,8 +29,16 @@ pub(crate) fn binary() -> OsString {
     std::env::var_os("IJEPA_BIN").unwrap_or_else(built)
 }
 
+/// A program that starts the binary or is it, whatever has started the tests and whoever runs them.
+pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(name);
+    let caches = format!("ijepa-tests-{}", std::process::id());
+    undisturbed(&mut command, &std::env::temp_dir().join(caches));
+    command
+}
+
 pub(crate) fn command<S: AsRef<OsStr>>(args: &[S]) -> Command {
-    let mut command = Command::new(binary());
+    let mut command = program(binary());
     command.args(args);
     command
 }
@@ -91,6 +100,16 @@ pub(crate) fn golden(name: &str) -> String {
 
 pub(crate) fn path_text(path: impl Into<PathBuf>) -> String {
     path.into().into_os_string().into_string().unwrap()
+}
+
+/// Creates a folder with images of 32x32 pixels `00.png`, `01.png` and so on, each of another shade.
+pub(crate) fn photos(folder: &Path, images: u8) {
+    std::fs::create_dir_all(folder).unwrap();
+    for index in 0..images {
+        let shade = |x: u32, y: u32| image::Rgb([(x * 8) as u8, (y * 8) as u8, index * 12]);
+        let path = folder.join(format!("{index:02}.png"));
+        image::RgbImage::from_fn(32, 32, shade).save(path).unwrap();
+    }
 }
 
 /// The words of a command line without spaces inside words.
@@ -199,30 +218,10 @@ impl Drop for Background {
     }
 }
 
-/// Rows of `metrics.csv` without the columns of times, its header first.
-pub(crate) fn metrics(run: &Path) -> Vec<Vec<String>> {
-    let text = std::fs::read_to_string(run.join("metrics.csv")).unwrap();
-    text.lines()
-        .map(|line| {
-            let mut cells: Vec<String> = line.split(',').map(str::to_owned).collect();
-            cells.drain(9..12);
-            cells
-        })
-        .collect()
-}
-
 /// What lies in the folder of checkpoints.
 pub(crate) fn checkpoints(run: &Path) -> BTreeSet<OsString> {
     let entries = std::fs::read_dir(run.join("checkpoints")).unwrap();
     entries.map(|entry| entry.unwrap().file_name()).collect()
-}
-
-/// The bytes of every tensor file of the newest checkpoint.
-pub(crate) fn tensors(run: &Path) -> Vec<Vec<u8>> {
-    let latest = run.join("checkpoints/latest");
-    ["encoder", "predictor", "target_encoder", "optimizer"]
-        .map(|name| std::fs::read(latest.join(format!("{name}.safetensors"))).unwrap())
-        .to_vec()
 }
 
 /// Contents of a feature file.

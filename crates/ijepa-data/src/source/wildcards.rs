@@ -165,7 +165,7 @@ mod tests {
         fs::set_permissions(&closed, rights).unwrap();
         let is_closed = fs::read_dir(&closed).is_err();
         let any = Pattern::new("*").unwrap();
-        assert_eq!(list(&closed, &any, false).unwrap(), [PathBuf::new(); 0]);
+        assert!(list(&closed, &any, false).unwrap().is_empty());
         assert_eq!(list(&closed, &any, true).is_err(), is_closed);
         fs::set_permissions(&closed, open).unwrap();
     }

@@ -5,7 +5,10 @@ use ijepa_kernels::reference;
 use ijepa_testkit::device;
 use proptest::prelude::*;
 
-use crate::{agree, support::Noise};
+use crate::{
+    agree,
+    support::{Noise, cases},
+};
 
 /// Token counts: single, odd, and those of 224 px patch 16, 14 and 448 px patch 16.
 const TOKENS: [usize; 5] = [1, 17, 196, 256, 784];
@@ -55,7 +58,7 @@ fn attention_of_large_scores_is_finite() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn attention_agrees(

@@ -3,7 +3,11 @@
 use ijepa_kernels::reference;
 use proptest::prelude::*;
 
-use crate::{agree, matrix, support::Noise, vector};
+use crate::{
+    agree, matrix,
+    support::{Noise, cases},
+    vector,
+};
 
 /// Widths from which on random sums do not all cancel to nearly nothing, as single ones may.
 const WIDE: usize = 8;
@@ -48,7 +52,7 @@ fn narrow_layers_agree() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn layer_norm_agrees(

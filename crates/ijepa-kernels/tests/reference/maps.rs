@@ -1,6 +1,6 @@
 //! Convolutions and group norms against Burn's, with all gradients, at odd sizes.
 
-use crate::support::{Noise, TOLERANCE, compare, device_tolerance};
+use crate::support::{Noise, TOLERANCE, cases, compare, device_tolerance};
 use burn::tensor::Tensor;
 use ijepa_kernels::{Activation, GroupNormOptions, conv3x3, group_norm, reference};
 use proptest::prelude::*;
@@ -100,7 +100,7 @@ fn maps_of_few_channels_agree() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(cases(16))]
 
     #[test]
     fn convolution_agrees(

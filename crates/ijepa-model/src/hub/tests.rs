@@ -5,6 +5,7 @@ use std::{env, fs, path::Path, process::Command, time::Duration};
 use ijepa_testkit::{
     device,
     hub::{COMMIT, HubServer, LICENCE},
+    undisturbed,
 };
 use tempfile::TempDir;
 
@@ -152,10 +153,7 @@ fn an_encoder_is_loaded_by_its_name() {
     );
     // In a process of its own, which has the variables of the environment for itself.
     let mut child = Command::new(env::current_exe().unwrap());
-    for name in ["HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE"] {
-        child.env_remove(name);
-    }
-    let child = child
+    let child = undisturbed(&mut child, case.folder.path())
         .args(["--exact", "hub::tests::an_encoder_is_loaded_by_its_name"])
         .envs([(CHILD, "1"), ("HF_ENDPOINT", case.server.url())])
         .env("HF_HOME", case.folder.path())

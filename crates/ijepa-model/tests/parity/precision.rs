@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use ijepa_model::{Objective, Precision};
-use ijepa_testkit::{assert_close, device, values};
+use ijepa_testkit::{assert_close, device, device_name, skip, values};
 
 use crate::support::{golden, gradients, masks, tiny_model};
 
@@ -13,7 +13,7 @@ const TOLERANCE: f64 = 3e-2;
 fn bf16_stays_close_to_f32_where_the_backend_has_it() {
     let device = device().autodiff();
     if !Precision::Bf16.is_supported(&device) {
-        println!("not run: {} has no bf16", ijepa_testkit::device_name());
+        skip(format!("bf16, which {} does not have", device_name()));
         return;
     }
     let case = golden("tiny");

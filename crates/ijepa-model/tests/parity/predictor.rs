@@ -14,7 +14,7 @@ use ijepa_testkit::{assert_close, device, tolerance, values};
 
 use crate::{
     pixels::config,
-    support::{COMPUTE, TOLERANCE, golden, gradients, mask_group, with_weights},
+    support::{COMPUTE, TOLERANCE, check_gradients, golden, gradients, mask_group, with_weights},
 };
 
 const CASES: [&str; 3] = ["shared", "noise", "centered"];
@@ -43,7 +43,7 @@ fn model(case: &str, device: &Device, compute: Compute) -> IJepa {
 }
 
 #[test]
-fn predictions_loss_and_every_gradient_match() {
+fn predictions_loss_and_gradients_of_the_predictor_match() {
     let (golden, networks) = (golden("predictor"), golden("pixels"));
     let device = device().autodiff();
     let images: Tensor<4> = networks.tensor("images", &device);
@@ -72,10 +72,11 @@ fn predictions_loss_and_every_gradient_match() {
             let predicted = model.predict(images.clone(), &masks, None);
             let loss = objective.loss.forward(predicted, targets.autodiff());
             check("loss", values(loss.clone()));
-            let found = gradients(&model, &loss.backward());
-            for name in golden.names(&format!("{case}.grad.")) {
-                check(&format!("grad.{name}"), found[&name].read().unwrap());
-            }
+            let mut found = gradients(&model, &loss.backward());
+            // The file has those of what the variants change, and those right below it.
+            let below = |name: &str| name.starts_with("encoder.norm");
+            found.retain(|name, _| name.starts_with("predictor.") || below(name));
+            check_gradients(&golden, &format!("{case}.grad."), &found);
         }
     }
 }

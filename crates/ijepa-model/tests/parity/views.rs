@@ -6,7 +6,7 @@ use ijepa_testkit::{assert_close, device, tolerance, values};
 
 use crate::{
     pixels::config,
-    support::{COMPUTE, TOLERANCE, golden, gradients, with_weights},
+    support::{COMPUTE, TOLERANCE, check_gradients, golden, gradients, with_weights},
 };
 
 #[test]
@@ -31,9 +31,10 @@ fn projections_loss_and_gradients_match() {
         check("distance", values(output.distance));
         check("loss", values(output.loss.clone()));
         assert_eq!(output.features.dims(), [4, 16, 16]);
-        let found = gradients(&model, &output.loss.backward());
-        for name in golden.names("grad.") {
-            check(&format!("grad.{name}"), found[&name].read().unwrap());
-        }
+        let mut found = gradients(&model, &output.loss.backward());
+        // The file has those of the first and the last layers, and of what attention ends with.
+        let kept = ["patch_embed", "blocks.1", "proj"];
+        found.retain(|name, _| kept.iter().any(|part| name.contains(part)));
+        check_gradients(&golden, "grad.", &found);
     }
 }

@@ -37,17 +37,12 @@ impl Source for Satellite {
     }
 
     fn fetch(&self, index: usize, file: &mut Vec<u8>) -> Result<Fetched, FetchError> {
-        let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (32, 32, 4), }";
-        let header = format!("{header:<117}\n");
-        file.extend(b"\x93NUMPY\x01\x00v\x00");
-        file.extend(header.as_bytes());
-        for at in 0..32 * 32 * 4 {
-            let sample = match index {
-                EMPTY => -3e38,
-                _ => (at * (index + 3) % 251) as f32 / 251.0,
-            };
-            file.extend(f32::to_le_bytes(sample));
-        }
+        let sample = |at| match index {
+            EMPTY => -3e38,
+            _ => (at * (index + 3) % 251) as f32 / 251.0,
+        };
+        let samples = (0..32 * 32 * 4).flat_map(|at| f32::to_le_bytes(sample(at)));
+        file.extend(npy("<f4", "(32, 32, 4)", &samples.collect::<Vec<u8>>()));
         Ok(Fetched::File)
     }
 }

@@ -19,7 +19,7 @@ use std::{
 
 use ijepa_data::{DataError, FetchError, Fetched, Reading, Retry, RgbImage8, Source};
 use ijepa_model::Checkpoint;
-use ijepa_testkit::device;
+use ijepa_testkit::{device, npy};
 use ijepa_train::{
     EpochScores, Learner, PretrainPlan, Recipe, TrainError, TrainOptions, TrainSummary, pretrain,
     run::{Columns, Folder, Observer, ObserverError, Position},

@@ -3,10 +3,13 @@
 use std::{fs, path::Path, sync::Arc};
 
 use ijepa_data::ClassifierAugment;
-use ijepa_testkit::device;
+use ijepa_testkit::{
+    device,
+    run::{metrics, tensors},
+};
 use ijepa_train::{PretrainPlan, TrainError, TrainSummary, pretrain, run::Folder};
 
-use crate::support::{recipe, rows, source, until, weights};
+use crate::support::{recipe, source, until};
 
 fn train_by(
     run: &Path,
@@ -45,10 +48,10 @@ fn a_run_with_a_part_of_its_programs_is_not_gone_on_with_without() {
         let expected = format!("was trained with `{part}` = the program's own");
         assert!(error.contains(&expected), "{error}");
         train_by(&run, 4, change).unwrap();
-        assert!(weights(&run) != weights(&plain), "{part}");
+        assert!(tensors(&run) != tensors(&plain), "{part}");
         let whole = folder.path().join(format!("{part}, whole"));
         train_by(&whole, 4, change).unwrap();
-        assert!(weights(&run) == weights(&whole), "{part}");
+        assert!(tensors(&run) == tensors(&whole), "{part}");
     }
     // A run may go on with more, and then not without.
     train_by(&plain, 6, masks).unwrap();
@@ -57,7 +60,7 @@ fn a_run_with_a_part_of_its_programs_is_not_gone_on_with_without() {
     assert!(warnings.contains(expected), "{warnings}");
     assert!(train_by(&plain, 8, |plan| plan).is_err());
 
-    let rates = rows(&folder.path().join("learning_rate"));
+    let rates = metrics(&folder.path().join("learning_rate"));
     let column = rates[0].iter().position(|name| name == "lr").unwrap();
     let rates: Vec<f64> = rates[1..]
         .iter()

@@ -2,13 +2,16 @@
 
 use std::sync::atomic::Ordering;
 
-use ijepa_testkit::device;
+use ijepa_testkit::{
+    device,
+    run::{metrics, tensors},
+};
 use ijepa_train::{
     PretrainPlan, TrainOptions, pretrain,
     run::{Folder, Observer, Resumption},
 };
 
-use crate::support::{recipe, rows, source, train, until, weights};
+use crate::support::{recipe, source, train, until};
 
 #[test]
 fn a_run_that_is_told_to_stop_before_its_first_step_begins_later() {
@@ -20,7 +23,7 @@ fn a_run_that_is_told_to_stop_before_its_first_step_begins_later() {
     assert_eq!((summary.steps, summary.interrupted), (0, true));
     let summary = train(stopped.path(), recipe(&[]), &until(2)).unwrap();
     assert_eq!((summary.steps, summary.interrupted), (2, false));
-    assert_eq!(weights(stopped.path()), weights(whole.path()));
+    assert_eq!(tensors(stopped.path()), tensors(whole.path()));
 }
 
 #[test]
@@ -36,10 +39,14 @@ fn resuming_anywhere_reproduces_the_uninterrupted_run_bit_for_bit() {
             };
             train(parts.path(), recipe(&[]), &options).unwrap();
         }
-        assert_eq!(rows(parts.path()), rows(whole.path()), "{workers} workers");
         assert_eq!(
-            weights(parts.path()),
-            weights(whole.path()),
+            metrics(parts.path()),
+            metrics(whole.path()),
+            "{workers} workers"
+        );
+        assert_eq!(
+            tensors(parts.path()),
+            tensors(whole.path()),
             "{workers} workers"
         );
     }
@@ -109,7 +116,7 @@ fn a_resumed_run_says_what_it_does_differently_and_does_it() {
             "run.seed 0 -> 9",
         ]
     );
-    let last = rows(folder.path()).pop().unwrap();
+    let last = metrics(folder.path()).pop().unwrap();
     let lr: f64 = last[4].parse().unwrap();
     assert!(last[1] == "4" && lr > 0.3, "{last:?}");
 }

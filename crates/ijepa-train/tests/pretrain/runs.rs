@@ -3,9 +3,10 @@
 use std::fs;
 
 use ijepa_model::Checkpoint;
+use ijepa_testkit::run::metrics;
 use ijepa_train::{Recipe, Resume, TrainError, TrainOptions, run::Folder};
 
-use crate::support::{recipe, rows, train, until};
+use crate::support::{recipe, train, until};
 
 #[test]
 fn a_run_leaves_everything_its_directory_promises() {
@@ -14,7 +15,7 @@ fn a_run_leaves_everything_its_directory_promises() {
     assert_eq!((summary.steps, summary.images), (8, 96));
     assert!(summary.loss_last.is_finite());
     assert!(summary.signals.get("feature_std") > Some(0.05));
-    let rows = rows(folder.path());
+    let rows = metrics(folder.path());
     assert_eq!(rows[0][..4], ["epoch", "step", "images", "loss"]);
     let steps: Vec<&str> = rows[1..].iter().map(|row| row[1].as_str()).collect();
     assert_eq!(steps, ["0", "3", "6", "7"]);

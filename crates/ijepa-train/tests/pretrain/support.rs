@@ -1,6 +1,6 @@
 //! Small runs on rendered images, and what they wrote.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use ijepa_data::{DataSpec, Source};
 use ijepa_testkit::device;
@@ -53,28 +53,4 @@ pub(crate) fn until(step: u64) -> TrainOptions {
         max_steps: Some(step),
         ..Default::default()
     }
-}
-
-/// Rows of metrics.csv without the three columns of times.
-pub(crate) fn rows(run: &Path) -> Vec<Vec<String>> {
-    let text = fs::read_to_string(run.join("metrics.csv")).unwrap();
-    text.lines()
-        .map(|line| {
-            let mut cells: Vec<String> = line.split(',').map(str::to_owned).collect();
-            cells.drain(9..12);
-            cells
-        })
-        .collect()
-}
-
-pub(crate) fn weights(run: &Path) -> Vec<Vec<u8>> {
-    ["encoder", "predictor", "target_encoder", "optimizer"]
-        .map(|part| {
-            fs::read(
-                run.join("checkpoints/latest")
-                    .join(format!("{part}.safetensors")),
-            )
-        })
-        .map(Result::unwrap)
-        .to_vec()
 }

@@ -1,10 +1,10 @@
 //! Which encoder computes, what is taken from it, and in which type of numbers.
 
 use ijepa_model::Precision;
-use ijepa_testkit::{assert_close, device, device_name, relative_difference};
+use ijepa_testkit::{assert_close, device, device_name, relative_difference, skip};
 
 use super::{embed, hf, photos};
-use crate::support::golden;
+use crate::support::{golden, json, path_text, tiny};
 
 #[test]
 fn official_and_hugging_face_weights_give_the_same_features() {
@@ -82,6 +82,21 @@ fn a_random_encoder_has_the_sizes_of_the_weights() {
 }
 
 #[test]
+fn a_random_encoder_is_the_one_that_a_run_with_its_seed_begins_with() {
+    let photos = photos();
+    let run = photos.path().join("run");
+    json(&tiny(&run, "--seed 7 --max-steps 0"));
+    let weights = path_text(run);
+    let features = |flags: &[&str]| {
+        let flags = [&["--weights", &weights, "--encoder"], flags].concat();
+        embed(photos.path(), &flags).0.values
+    };
+    let begun = features(&["context"]);
+    assert_eq!(features(&["random", "--seed", "7"]), begun);
+    assert_ne!(features(&["random"]), begun);
+}
+
+#[test]
 fn larger_images_have_more_tokens() {
     let photos = photos();
     let flags = ["--weights", &hf(), "--image-size", "48", "--pool", "tokens"];
@@ -94,10 +109,13 @@ fn larger_images_have_more_tokens() {
 fn a_narrow_number_type_is_close_and_not_equal() {
     let photos = photos();
     let (full, _) = embed(photos.path(), &["--weights", &hf()]);
-    let can = |precision: &Precision| device_name() == "flex" && precision.is_supported(&device());
     let mut found = vec![full.values.clone()];
-    for precision in [Precision::Bf16, Precision::Int8].into_iter().filter(can) {
-        let name = precision.name();
+    for precision in [Precision::Bf16, Precision::Int8] {
+        let (name, device_name) = (precision.name(), device_name());
+        if device_name != "flex" || !precision.is_supported(&device()) {
+            skip(format!("{name} on {device_name}, or on this processor"));
+            continue;
+        }
         let (narrow, said) = embed(photos.path(), &["--weights", &hf(), "--precision", name]);
         assert_eq!(said["precision"], name);
         let difference = relative_difference(&narrow.values, &full.values);

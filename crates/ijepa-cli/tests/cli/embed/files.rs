@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ijepa_testkit::npy;
 use parquet::{
     file::reader::{FileReader, SerializedFileReader},
     record::RowAccessor,
@@ -10,7 +11,7 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 
 use super::{command, embed, hf, photos};
-use crate::support::{f32s, i64s, ijepa, path_text, text};
+use crate::support::{ijepa, path_text, text};
 
 #[test]
 fn numpy_files_hold_the_same() {
@@ -18,18 +19,10 @@ fn numpy_files_hold_the_same() {
     let (reference, _) = embed(photos.path(), &["--weights", &hf()]);
     let out = path_text(photos.path().join("out.npy"));
     text(&command(photos.path(), &out, &["--weights", &hf()]));
-    let read = |path: &str, header: &str| -> Vec<u8> {
-        let bytes = std::fs::read(path).unwrap();
-        assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
-        let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-        assert_eq!((10 + length) % 64, 0);
-        let found = std::str::from_utf8(&bytes[10..10 + length]).unwrap();
-        assert!(found.ends_with('\n'));
-        assert_eq!(found.trim_end(), header);
-        bytes[10 + length..].to_vec()
-    };
-    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (4, 48), }";
-    assert_eq!(f32s(&read(&out, header)), reference.values);
+    let bytes =
+        |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|it| it.to_le_bytes()).collect() };
+    let expected = npy("<f4", "(4, 48)", &bytes(&reference.values));
+    assert!(std::fs::read(&out).unwrap() == expected);
     let about = std::fs::read(photos.path().join("out.meta.json")).unwrap();
     let mut about: Value = serde_json::from_slice(&about).unwrap();
     let weights = about.as_object_mut().unwrap().remove("weights").unwrap();
@@ -39,8 +32,12 @@ fn numpy_files_hold_the_same() {
     let expected = serde_json::json!({"classes": ["bird", "cat"], "pool": "mean"});
     assert_eq!(about, expected);
     let labels = path_text(photos.path().join("out.labels.npy"));
-    let header = "{'descr': '<i8', 'fortran_order': False, 'shape': (4,), }";
-    assert_eq!(i64s(&read(&labels, header)), reference.labels);
+    let bytes: Vec<u8> = reference
+        .labels
+        .iter()
+        .flat_map(|it| it.to_le_bytes())
+        .collect();
+    assert!(std::fs::read(labels).unwrap() == npy("<i8", "(4,)", &bytes));
 }
 
 /// What files say of how their images were read.

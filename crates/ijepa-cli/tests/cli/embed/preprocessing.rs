@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ijepa_data::Preprocess;
 use ijepa_model::Normalization;
-use ijepa_testkit::assert_close;
+use ijepa_testkit::{TURNED_JPEG, assert_close};
 
 use super::{embed, expected, hf, photos};
 use crate::support::path_text;
@@ -51,6 +51,25 @@ fn sixteen_bit_pictures_are_stretched_on_demand() {
     };
     assert_eq!(rows(&["--sixteen-bit", "scale"]), (true, "scale".into()));
     assert_eq!(rows(&[]), (false, "high_byte".into()));
+}
+
+#[test]
+fn pictures_of_turned_cameras_are_turned_upright_on_demand() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    std::fs::create_dir(&photos).unwrap();
+    std::fs::write(photos.join("a.jpg"), TURNED_JPEG).unwrap();
+    let upright = image::load_from_memory(TURNED_JPEG).unwrap().rotate90();
+    upright.save(photos.join("b.png")).unwrap();
+    let rows_are_equal = |flags: &[&str]| {
+        let weights = hf();
+        let flags = [&["--weights", &weights][..], flags].concat();
+        let (found, said) = embed(folder.path(), &flags);
+        (found.row(0) == found.row(1), said["orientation"].clone())
+    };
+    let flag = ["--orientation", "exif"];
+    assert_eq!(rows_are_equal(&flag), (true, "exif".into()));
+    assert_eq!(rows_are_equal(&[]), (false, "ignore".into()));
 }
 
 #[test]

@@ -1,19 +1,13 @@
 //! Runs whose data end, are damaged or away for a while.
 
+use std::cell::Cell;
+
 use super::*;
 
 /// Forty images in two classes, and one file that is none.
-fn photos(folder: &Path) -> PathBuf {
-    for class in 0..2u8 {
-        let class_folder = folder.join(format!("class-{class}"));
-        fs::create_dir_all(&class_folder).unwrap();
-        for index in 0..20u8 {
-            let shade = |x: u32, y: u32| image::Rgb([(x * 8) as u8, (y * 8) as u8, index * 12]);
-            let image = image::RgbImage::from_fn(32, 32, shade);
-            image
-                .save(class_folder.join(format!("{index:02}.png")))
-                .unwrap();
-        }
+fn classes(folder: &Path) -> PathBuf {
+    for class in 0..2 {
+        photos(&folder.join(format!("class-{class}")), 20);
     }
     let bad = folder.join("class-0/no, image.png");
     fs::write(&bad, "none").unwrap();
@@ -26,7 +20,7 @@ fn data_that_ends_saves_what_was_trained_and_unreadable_images_are_listed_as_the
     for kind in ALL {
         let [run, data] =
             ["run", "data"].map(|name| folder.path().join(format!("{kind:?}-{name}")));
-        let bad = photos(&data);
+        let bad = classes(&data);
         let rarely =
             "--retries 1 --set run.checkpoint_every_steps=100000 data.max_bad_fraction=0.1";
         let rarely = format!("{rarely} run.eval_every_epochs=100000");
@@ -69,20 +63,35 @@ fn data_that_ends_saves_what_was_trained_and_unreadable_images_are_listed_as_the
     }
 }
 
+/// Waits until a run whose data are away has used up the batches that it had: one that logs every
+/// step has said nothing for a while.
+fn wait_for_data(process: &mut Background, run: &Path) {
+    let (said, looks) = (Cell::new(0), Cell::new(0));
+    process.wait_until(|| {
+        sleep(Duration::from_millis(20));
+        let now = steps(run, "metrics.csv").len();
+        looks.set(if said.replace(now) == now {
+            looks.get() + 1
+        } else {
+            0
+        });
+        looks.get() == 20
+    });
+}
+
 #[test]
 fn a_folder_that_is_away_for_a_moment_is_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let [run, data, away] = ["run", "data", "away"].map(|name| folder.path().join(name));
-    let bad = photos(&data);
+    let bad = classes(&data);
     fs::remove_file(bad).unwrap();
-    let endless = "--set optimizer.epochs=100000 optimizer.steps_per_epoch=100000";
+    let endless = "--retries 1000 --set optimizer.epochs=100000 optimizer.steps_per_epoch=100000";
     let args = Kind::Pretrain.on(&path_text(&data), "scenes:n=20,size=32", &run, endless);
     let mut process = Background::start(&args);
     let logged = || steps(&run, "metrics.csv").len();
     process.wait_until(|| logged() > 2);
     fs::rename(&data, &away).unwrap();
-    // Far longer than the batches last that are there already.
-    sleep(Duration::from_millis(300));
+    wait_for_data(&mut process, &run);
     fs::rename(&away, &data).unwrap();
     let before = logged();
     process.wait_until(|| logged() > before + 10);
@@ -96,7 +105,7 @@ fn a_folder_that_is_away_for_a_moment_is_waited_for() {
 fn ctrl_c_ends_waiting_for_data() {
     let folder = tempfile::tempdir().unwrap();
     let [run, data] = ["run", "data"].map(|name| folder.path().join(name));
-    photos(&data);
+    classes(&data);
     let endless = "--retries 1000000 --set optimizer.epochs=100000 data.max_bad_fraction=0.1 \
                    optimizer.steps_per_epoch=100000";
     for workers in [0, 2] {
@@ -107,7 +116,7 @@ fn ctrl_c_ends_waiting_for_data() {
         process.wait_until(|| steps(&run, "metrics.csv").len() > 2);
         let away = data.with_extension("away");
         fs::rename(&data, &away).unwrap();
-        sleep(Duration::from_millis(300));
+        wait_for_data(&mut process, &run);
         send("-TERM", process.id());
         let (status, message) = process.end();
         assert_eq!(status.code(), Some(130), "{message}");

@@ -17,7 +17,8 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 use crate::support::{
-    Background, command, f32s, fails, golden, ijepa, json, path_text, send, text, tiny_on, words,
+    Background, command, f32s, fails, golden, ijepa, json, path_text, photos, program, send, text,
+    tiny_on, words,
 };
 
 /// A command that trains.

@@ -93,7 +93,7 @@ fn interrupt_twice(kind: Kind, run: &Path, after: Duration) {
 /// The command, also if the tests themselves were started by `nohup` and `env` can undo it.
 fn heeding_hangups(args: &[String]) -> Command {
     let env = || {
-        let mut env = Command::new("env");
+        let mut env = program("env");
         env.arg("--default-signal=HUP");
         env
     };
@@ -117,7 +117,7 @@ fn a_hang_up_leaves_a_checkpoint_unless_it_is_ignored() {
                 true => {
                     // As `nohup` does it.
                     let ijepa = command::<String>(&[]);
-                    let mut shell = Command::new("sh");
+                    let mut shell = program("sh");
                     shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]);
                     shell.arg(ijepa.get_program()).args(kind.args(&run, ""));
                     shell

@@ -7,7 +7,7 @@ mod moments;
 use std::{collections::HashSet, fs, path::Path, sync::Arc, thread};
 
 use ijepa_data::{DataError, DataSpec, FetchError, Fetched, Source};
-use ijepa_testkit::device;
+use ijepa_testkit::{device, run::tensors};
 use ijepa_train::{
     Learner, PretrainPlan, Recipe, TrainError, TrainOptions, TrainSummary, pretrain,
     ranks::{Ranks, Single, threads},
@@ -166,14 +166,6 @@ fn trained(run: &Path, overrides: &[&str], size: usize, step: u64) {
     for result in results {
         assert_eq!(result.unwrap().steps, step);
     }
-}
-
-/// The bytes of every tensor file of the newest checkpoint.
-fn tensors(run: &Path) -> Vec<Vec<u8>> {
-    let latest = run.join("checkpoints/latest");
-    ["encoder", "predictor", "target_encoder", "optimizer"]
-        .map(|part| fs::read(latest.join(format!("{part}.safetensors"))).unwrap())
-        .to_vec()
 }
 
 fn column(run: &Path, name: &str) -> Vec<String> {
