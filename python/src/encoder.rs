@@ -4,7 +4,7 @@ use std::{
     ffi::CString,
     path::PathBuf,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -276,8 +276,9 @@ impl Encoder {
         Features::new(embedder.dim(), values, vec![None; images]).or_raise()
     }
 
-    /// One call computes at a time; each uses all cores.
-    fn network(&self) -> MutexGuard<'_, VisionTransformer> {
-        self.network.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The network, whose weights all calls share: a signal handler may call, too.
+    fn network(&self) -> VisionTransformer {
+        let network = self.network.lock();
+        network.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -14,9 +14,9 @@ use crate::exit_code;
 
 /// Sets `stop` at the first Ctrl-C, and where the system has them at requests to terminate and to
 /// hang up and at SIGUSR1, by which batch systems say that time is nearly up; a Ctrl-C after any of
-/// them ends the process at once. Says so unless it is to be `quiet`.
+/// them ends the process at once.
 #[cfg(unix)]
-pub(crate) fn stop_at_signals(stop: Arc<AtomicBool>, quiet: bool) -> io::Result<()> {
+pub(crate) fn stop_at_signals(stop: Arc<AtomicBool>) -> io::Result<()> {
     use signal_hook::{
         consts::{SIGHUP, SIGTERM, SIGUSR1},
         iterator::Signals,
@@ -33,7 +33,6 @@ pub(crate) fn stop_at_signals(stop: Arc<AtomicBool>, quiet: bool) -> io::Result<
             match (stopping, signal) {
                 (true, SIGINT) => low_level::exit(exit_code::INTERRUPTED.into()),
                 (true, _) => (),
-                (false, _) if quiet => (),
                 (false, _) => crate::progress::say_above_bars(
                     "stopping with a checkpoint; another Ctrl-C stops at once, without one",
                 ),
@@ -46,7 +45,7 @@ pub(crate) fn stop_at_signals(stop: Arc<AtomicBool>, quiet: bool) -> io::Result<
 
 /// As on other systems, but for what is said.
 #[cfg(not(unix))]
-pub(crate) fn stop_at_signals(stop: Arc<AtomicBool>, _quiet: bool) -> io::Result<()> {
+pub(crate) fn stop_at_signals(stop: Arc<AtomicBool>) -> io::Result<()> {
     let code = exit_code::INTERRUPTED.into();
     signal_hook::flag::register_conditional_shutdown(SIGINT, code, Arc::clone(&stop))?;
     signal_hook::flag::register(SIGINT, stop).map(|_| ())

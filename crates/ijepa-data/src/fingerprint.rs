@@ -1,16 +1,13 @@
 //! Whether two data sets are the same, without reading an image.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf, is_separator};
 
 use blake3::Hasher;
 use serde::{Deserialize, Serialize};
 
-use crate::error::DataError;
 use crate::fetch::{FetchError, Fetched};
-use crate::reading::Retry;
-use crate::source::{Source, patiently, unreadable};
+use crate::source::{Source, unreadable};
 
 /// Images whose files are asked for their size, spread evenly; a question takes a millisecond on
 /// some storage.
@@ -23,8 +20,8 @@ const BLOCK: usize = 1 << 16;
 ///
 /// Names count from the folder on that all images have in common, so the same data elsewhere is
 /// the same. Sizes are those of the files of up to 16,384 images, evenly spread; images made by
-/// code have none and are told by the first. Nothing else is read. Storage that fails for now is
-/// waited for as readers of images do; sizes that cannot be had are compared with nothing.
+/// code have none and are told by the first. Nothing else is read, and nothing waited for: sizes that
+/// cannot be had for now are compared with nothing.
 ///
 /// # Examples
 ///
@@ -147,20 +144,18 @@ fn sizes(source: &dyn Source, count: usize) -> Option<String> {
 
 /// The length of a file, `none` of one that is not there; nothing if that cannot be told.
 fn length(path: &Path) -> Option<String> {
-    let ask = || fs::metadata(path).map_err(|source| unreadable(path, source));
-    match patiently(ask) {
+    let file = fs::metadata(path).map_err(|source| unreadable(path, source).into());
+    match file {
         Ok(file) => Some(file.len().to_string()),
-        Err(DataError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
-            Some("none".to_owned())
-        }
-        Err(_) => None,
+        Err(FetchError::Transient(_)) => None,
+        Err(_) => Some("none".to_owned()),
     }
 }
 
 /// Adds the first image; nothing if it cannot be had.
 fn add_first(hasher: &mut Hasher, source: &dyn Source) -> Option<()> {
     let mut file = Vec::new();
-    match Retry::default().run(&|| false, || source.fetch(0, &mut file)) {
+    match source.fetch(0, &mut file) {
         Ok(Fetched::Pixels(image)) => {
             let size = format!("{}x{}", image.width(), image.height());
             add(hasher, size.as_bytes());
@@ -182,13 +177,13 @@ fn add(hasher: &mut Hasher, bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::io::ErrorKind;
 
     use super::*;
 
-    /// An image that cannot be had until it was asked for so often, by an error of this kind.
+    /// An image that cannot be had, by an error of this kind, or one of a byte.
     #[derive(Debug)]
-    struct Failing(u32, ErrorKind, AtomicU32);
+    struct Failing(Option<ErrorKind>);
 
     impl Source for Failing {
         fn len(&self) -> usize {
@@ -200,25 +195,26 @@ mod tests {
         }
 
         fn fetch(&self, _: usize, file: &mut Vec<u8>) -> Result<Fetched, FetchError> {
-            if self.2.fetch_add(1, Ordering::Relaxed) < self.0 {
-                return Err(unreadable("s3://a/b".as_ref(), self.1.into()).into());
+            match self.0 {
+                Some(kind) => Err(unreadable("s3://a/b".as_ref(), kind.into()).into()),
+                None => {
+                    *file = vec![7];
+                    Ok(Fetched::File)
+                }
             }
-            *file = vec![7];
-            Ok(Fetched::File)
         }
     }
 
     #[test]
     fn what_cannot_be_had_for_now_is_no_part_of_a_fingerprint() {
-        let of = |failures, kind| Fingerprint::of(&Failing(failures, kind, AtomicU32::new(0)));
-        let whole = of(0, ErrorKind::TimedOut);
-        assert_eq!(of(1, ErrorKind::TimedOut), whole);
-        let unknown = of(u32::MAX, ErrorKind::PermissionDenied);
-        assert!(unknown.sizes.is_empty() && !whole.sizes.is_empty());
-        assert_eq!(
-            (unknown.difference(&whole), whole.difference(&unknown)),
-            (None, None)
-        );
+        let whole = Fingerprint::of(&Failing(None));
+        assert!(!whole.sizes.is_empty());
+        for kind in [ErrorKind::TimedOut, ErrorKind::PermissionDenied] {
+            let unknown = Fingerprint::of(&Failing(Some(kind)));
+            assert_eq!(unknown.sizes, "");
+            assert_eq!(unknown.difference(&whole), None);
+            assert_eq!(whole.difference(&unknown), None);
+        }
     }
 
     #[derive(Debug)]

@@ -27,7 +27,7 @@ pub(crate) use folder::{matching_folders, matching_images};
 pub use listed::ListedSource;
 pub use parquet::ParquetSource;
 pub use scenes::{Background, SceneKind, SceneLabels, ScenesConfig, ScenesSource};
-pub(crate) use storage::{is_url, patiently};
+pub(crate) use storage::is_url;
 pub(crate) use tar::CLASSES_FILE;
 pub use tar::TarSource;
 pub use voc::VocSource;

@@ -20,6 +20,8 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutStream;
 
+/// Longer than any patience; clocks of connections end somewhere.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How long to wait for others to close files when the process may open no more.
 const NO_MORE_FILES: Duration = Duration::from_millis(100);
 
@@ -32,6 +34,7 @@ pub(crate) async fn answer(
     patience: Duration,
     stop: impl Future<Output = ()>,
 ) {
+    let patience = patience.min(FOREVER);
     let service = TowerToHyperService::new(router);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(patience);

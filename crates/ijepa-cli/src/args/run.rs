@@ -171,7 +171,7 @@ pub(crate) fn stopping_at_ctrl_c(
         environment,
         ..TrainOptions::default()
     };
-    stop_at_signals(Arc::clone(&options.stop), context.quiet).map_err(CliError::Signals)?;
+    stop_at_signals(Arc::clone(&options.stop)).map_err(CliError::Signals)?;
     Ok(options)
 }
 

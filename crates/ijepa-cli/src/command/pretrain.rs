@@ -5,7 +5,6 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use ijepa_data::{Reading, Source, check_channels};
 use ijepa_eval::{Baselines, EpochEvaluation, ExtractConfig};
-use ijepa_model::files::remove_file;
 use ijepa_train::{
     Learner, PretrainPlan, Recipe, Resume, TrainSummary, pretrain,
     run::{Folder, Observer, files::BASELINES},
@@ -99,14 +98,9 @@ impl Pretrain {
             let random = config.init_with(initialization, &compute.device);
             evaluation.baselines(target, &random.with_compute(target.compute()), &stop)?
         };
-        match &baselines {
-            Some(found) => {
-                let text = serde_json::to_string_pretty(found).expect("they are numbers and words");
-                folder.write(BASELINES, &format!("{text}\n"))?;
-            }
-            // Those of where the run once ended say nothing of where it is now.
-            None if summary.steps_made > 0 => remove_file(&folder.path().join(BASELINES))?,
-            None => {}
+        if let Some(found) = &baselines {
+            let text = serde_json::to_string_pretty(found).expect("they are numbers and words");
+            folder.write(BASELINES, &format!("{text}\n"))?;
         }
         let own = own_report(&summary, &plan, baselines, compute);
         self.run.report(&summary, own, context)

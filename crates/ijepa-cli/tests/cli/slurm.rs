@@ -1,35 +1,31 @@
-//! The script for Slurm of the examples, with programs in the place of Slurm's.
+//! The script for Slurm of the examples, with functions in the place of Slurm's programs.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::path::Path;
 
 use crate::support::program;
 
+/// Each says its name and arguments; the first exits with a code that is given.
+const STUBS: &str = r#"srun() { echo srun "$@"; return "$SRUN"; }
+scontrol() { echo scontrol "$@"; }
+export -f srun scontrol
+exec bash "$0""#;
+
 /// Exit code of the script whose `srun` exits with `code`, and the arguments of both programs.
 fn job(code: i32) -> (Option<i32>, Vec<String>) {
-    let folder = tempfile::tempdir().unwrap();
-    let said = folder.path().join("said");
-    for (name, code) in [("srun", code), ("scontrol", 0)] {
-        let path = folder.path().join(name);
-        let script = format!(
-            "#!/bin/sh\necho {name} \"$@\" >> '{}'\nexit {code}\n",
-            said.display()
-        );
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/pretrain.slurm");
-    let path = std::env::var_os("PATH").unwrap();
-    let paths = [folder.path().to_owned()]
-        .into_iter()
-        .chain(std::env::split_paths(&path));
-    let status = program("bash")
+    let output = program("bash")
+        .env_remove("BASH_ENV")
+        .args(["-c", STUBS])
         .arg(script)
-        .env("PATH", std::env::join_paths(paths).unwrap())
+        .env("SRUN", code.to_string())
         .env("SLURM_JOB_ID", "7")
-        .status()
+        .output()
         .unwrap();
-    let said = fs::read_to_string(said).unwrap();
-    (status.code(), said.lines().map(str::to_owned).collect())
+    let said = String::from_utf8(output.stdout).unwrap();
+    (
+        output.status.code(),
+        said.lines().map(str::to_owned).collect(),
+    )
 }
 
 #[test]

@@ -32,8 +32,7 @@ pub(crate) fn binary() -> OsString {
 /// A program that starts the binary or is it, whatever has started the tests and whoever runs them.
 pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(name);
-    let caches = format!("ijepa-tests-{}", std::process::id());
-    undisturbed(&mut command, &std::env::temp_dir().join(caches));
+    undisturbed(&mut command, Path::new(env!("CARGO_TARGET_TMPDIR")));
     command
 }
 

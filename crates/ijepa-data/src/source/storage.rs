@@ -115,7 +115,7 @@ pub(super) fn beside(path: &Path, name: &str) -> PathBuf {
 }
 
 /// Waits for storage that fails for now, while a data set is opened.
-pub(crate) fn patiently<T>(
+pub(super) fn patiently<T>(
     mut attempt: impl FnMut() -> Result<T, DataError>,
 ) -> Result<T, DataError> {
     let attempt = || attempt().map_err(FetchError::from);

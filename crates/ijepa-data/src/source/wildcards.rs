@@ -21,7 +21,7 @@ pub(super) const MATCHING: MatchOptions = MatchOptions {
 pub(super) const WILDCARDS: [char; 3] = ['*', '?', '['];
 
 /// The paths that `pattern` matches as in a shell and that are `wanted`, sorted byte-wise; never
-/// empty. Names that are no text and `lost+found` match no wildcard, and below one, folders that
+/// empty. `**` is the folder and all below it that no link leads to. Names that are no text and `lost+found` match no wildcard, and below one, folders that
 /// are not for this user hold nothing. `named` is what the user called them.
 ///
 /// # Errors
@@ -37,13 +37,13 @@ pub(super) fn matching(
     for part in Path::new(pattern).components() {
         match part.as_os_str().to_str() {
             Some(name) if name.contains(WILDCARDS) => {
-                let name = Pattern::new(name).map_err(|_| no_match(named))?;
-                let list = |folder: &PathBuf| list(folder, &name, is_chosen);
-                found = found
-                    .iter()
-                    .map(list)
-                    .collect::<Result<Vec<_>, _>>()?
-                    .concat();
+                let pattern = Pattern::new(name).map_err(|_| no_match(named))?;
+                let list = |folder: &PathBuf| match name {
+                    "**" => all_below(folder, is_chosen),
+                    _ => list(folder, &pattern, is_chosen),
+                };
+                let lists = found.iter().map(list);
+                found = lists.collect::<Result<Vec<_>, _>>()?.concat();
                 is_chosen = false;
             }
             _ => found.iter_mut().for_each(|path| path.push(part)),
@@ -95,6 +95,20 @@ fn list(folder: &Path, name: &Pattern, is_chosen: bool) -> Result<Vec<PathBuf>, 
     Ok(found)
 }
 
+/// `folder` and all folders below it.
+fn all_below(folder: &Path, is_chosen: bool) -> Result<Vec<PathBuf>, DataError> {
+    let any = Pattern::new("*").expect("a star is a pattern");
+    let is_folder = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|it| it.is_dir());
+    let mut found = vec![folder.to_owned()];
+    let mut next = 0;
+    while let Some(folder) = found.get(next) {
+        let inside = list(folder, &any, is_chosen && next == 0)?;
+        found.extend(inside.into_iter().filter(is_folder));
+        next += 1;
+    }
+    Ok(found)
+}
+
 fn some_of(
     named: &Path,
     mut found: Vec<PathBuf>,
@@ -102,6 +116,7 @@ fn some_of(
 ) -> Result<Vec<PathBuf>, DataError> {
     found.retain(|path| wanted(path));
     sort_bytewise(&mut found);
+    found.dedup();
     match found.is_empty() {
         true => Err(no_match(named)),
         false => Ok(found),
@@ -139,6 +154,8 @@ mod tests {
             ("lost+found", &["lost+found"]),
             ("*/d?ep", &["a/deep", "b [1]/deep", "b-2/deep"]),
             ("*/1.tar/*", &[]),
+            ("**/d*", &["a/deep", "b [1]/deep", "b-2/deep"]),
+            ("a/**", &["a", "a/deep"]),
             ("a/./../b-[0-9]", &["a/../b-2"]),
             ("c*", &[]),
             ("no/*", &[]),
@@ -149,6 +166,7 @@ mod tests {
             of("*/*", Path::is_file),
             ["a/1.tar", "b [1]/1.tar", "b-2/1.tar"]
         );
+        assert_eq!(of("**/a/**/1.tar", Path::is_file), ["a/1.tar"]);
         let inside = matching_in(&home.path().join("b [1]"), "*.tar", Path::is_file);
         assert_eq!(inside.unwrap(), [home.path().join("b [1]/1.tar")]);
     }

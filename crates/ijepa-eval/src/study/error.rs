@@ -54,6 +54,12 @@ pub enum StudyError {
         #[source]
         source: ResolveError,
     },
+    /// Nobody knows how long the variants would take.
+    #[error("variant `{name}` diverges while it is timed; say how many minutes a run has")]
+    NoPace {
+        /// The first variant.
+        name: String,
+    },
     /// A folder holds results of something else.
     #[error(
         "`{}` holds a run with {key} = {found}, this one has {expected}; choose another folder",

@@ -66,7 +66,7 @@ pub struct Study {
     /// What all variants get equally much of. Of operations and minutes it is as much as the first
     /// variant needs for its images, unless there are `minutes`; the steps of a run follow before
     /// it begins. A variant that diverges while it is timed runs as if images were equal, to diverge
-    /// again.
+    /// again; the first one needs `minutes` then.
     pub equal: Equal,
     /// Minutes of a full run, where these are equal.
     pub minutes: Option<f64>,

@@ -96,6 +96,10 @@ impl Lengths {
         let of_first = plans[0].total_steps() * plans[0].recipe().run.batch_size as u64;
         let minutes = study.minutes.filter(|_| study.equal == Equal::Minutes);
         let budget = minutes.unwrap_or(of_first as f64 * paces[0].cost(study.equal));
+        if !budget.is_finite() {
+            let name = study.variants[0].name.clone();
+            return Err(StudyError::NoPace { name });
+        }
         let images = |pace: &Pace| {
             let images = (budget / pace.cost(study.equal)).round();
             match images.is_finite() {

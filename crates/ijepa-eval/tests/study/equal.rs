@@ -67,6 +67,13 @@ fn a_variant_that_diverges_while_it_is_timed_is_a_result() {
         assert!(!report.to_string().contains("NaN"), "{report}");
     }
     assert!(!folder.path().join(".pace").exists());
+    let by_the_first = Study {
+        minutes: None,
+        variants: study.variants[1..].to_vec(),
+        ..study
+    };
+    let error = run(&by_the_first, folder.path()).unwrap_err().to_string();
+    assert!(error.contains("say how many minutes"), "{error}");
 }
 
 #[test]

@@ -38,11 +38,17 @@ fn a_request_that_does_not_arrive_gives_its_place_back() {
         ..ServeConfig::default()
     };
     let running = Running::start(first_pixel(), config);
-    let mut slow = TcpStream::connect(running.address).unwrap();
     let head = "POST /embed HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 9\r\n\r\n";
-    slow.write_all(head.as_bytes()).unwrap();
-    let mut answer = String::new();
-    slow.read_to_string(&mut answer).unwrap();
+    let half_a_request = || {
+        let mut slow = TcpStream::connect(running.address).unwrap();
+        let mut answer = String::new();
+        let sent = slow.write_all(head.as_bytes());
+        let _ = sent.and_then(|()| slow.read_to_string(&mut answer));
+        answer
+    };
+    // On a busy machine the head may be late, too, which is not answered.
+    let mut answers = std::iter::repeat_with(half_a_request);
+    let answer = answers.find(|answer| !answer.is_empty()).unwrap();
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     // On a busy machine this one may be late, too, or its head (0); it is never one too many.
     let mut statuses = std::iter::repeat_with(|| running.post(&png(2, 2, [0; 3])).0);

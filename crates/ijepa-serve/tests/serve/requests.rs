@@ -214,7 +214,8 @@ fn connections_on_which_nothing_is_asked_are_closed() {
     let running = Running::start(first_pixel(), config);
     for said in ["", "POST /embed HTTP/1.1\r\nHost: x\r\n"] {
         let mut stream = TcpStream::connect(running.address).unwrap();
-        stream.write_all(said.as_bytes()).unwrap();
-        assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 0);
+        // On a busy machine it may be closed already.
+        let _ = stream.write_all(said.as_bytes());
+        assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap_or(0), 0);
     }
 }

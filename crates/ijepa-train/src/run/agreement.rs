@@ -65,16 +65,16 @@ pub(super) fn check_alike(
     for (what, text) in own {
         let all = told(ranks, text);
         if let Some(rank) = all.iter().position(|other| *other != all[0]) {
-            let [found, expected] = [&all[rank], &all[0]].map(|text| text.lines());
-            let line = found
-                .zip(expected)
-                .find(|(found, expected)| found != expected);
-            let (found, expected) = line.unwrap_or_default();
+            let [found, expected] = [&all[rank], &all[0]];
+            let line =
+                |text: &str, number| text.lines().nth(number).unwrap_or("nothing").to_owned();
+            let differs = |&number: &usize| line(found, number) != line(expected, number);
+            let number = (0..).find(differs).expect("the texts differ");
             return Err(TrainError::RanksDiffer {
                 rank,
                 what,
-                found: found.to_owned(),
-                expected: expected.to_owned(),
+                found: line(found, number),
+                expected: line(expected, number),
             });
         }
     }

@@ -129,11 +129,11 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             self.evaluate_if_due()?;
             match agreed(self.ranks.as_ref(), self.wish()) {
                 Next::Step => self.train_step()?,
-                Next::Save => self.save()?,
+                Next::Save => self.save_now()?,
                 Next::Stop(reason) => break reason,
             }
         };
-        self.save()?;
+        self.save_now()?;
         self.end(reason)
     }
 

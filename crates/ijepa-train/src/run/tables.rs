@@ -43,7 +43,7 @@ pub(super) struct Tables {
     /// The step whose row is there only because the run ended.
     end: Option<u64>,
     monitors: Table,
-    /// The last row of `monitors.csv` when it was opened.
+    /// The last row of `monitors.csv` before where the run goes on.
     last_monitors: Option<Row>,
     epochs: Table,
     skipped: SkippedImages,
@@ -90,7 +90,7 @@ impl Tables {
             earlier: Earlier::of(&rows),
             end: rows.last().filter(|row| is_end(row)).map(|row| row.step),
             monitors,
-            last_monitors: monitored.last().cloned(),
+            last_monitors: monitored.into_iter().rfind(is_before),
             epochs,
             skipped: SkippedImages::open(folder.join(SKIPPED))?,
             warnings: folder.join(WARNINGS),

@@ -51,7 +51,7 @@ fn files_of_embed_give_what_their_images_give() {
 }
 
 #[test]
-fn features_are_kept_and_a_damaged_or_full_disk_exits_with_4() {
+fn features_are_kept_until_they_are_damaged_and_a_full_disk_exits_with_1() {
     let folder = tempfile::tempdir().unwrap();
     let kept = path_text(folder.path().join("kept"));
     let flags = on_images(&format!("--epochs 1 --cache {kept}"));

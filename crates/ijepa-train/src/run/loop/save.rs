@@ -41,24 +41,35 @@ impl<T: Task> Run<'_, '_, '_, T> {
         }
     }
 
-    pub(super) fn save_if_due(&mut self) -> Result<(), TrainError> {
-        let written = self.writer.check();
+    /// As [`or_save_files`](Self::or_save_files), of a checkpoint in the background.
+    fn or_save_again(&mut self, written: Result<(), TrainError>) -> Result<(), TrainError> {
         if written.is_err() {
             // What was to be saved is not.
             self.saved = None;
         }
-        self.or_save_files(written)?;
+        self.or_save_files(written)
+    }
+
+    pub(super) fn save_if_due(&mut self) -> Result<(), TrainError> {
+        let written = self.writer.check();
+        self.or_save_again(written)?;
         let every = self.rhythm.keeping.every_steps(self.rhythm.steps_per_epoch);
         let due = self.step > 0 && self.step.is_multiple_of(every);
-        if due || self.step == self.rhythm.total_steps {
-            self.save()?;
+        match due || self.step == self.rhythm.total_steps {
+            true => self.save_now(),
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    /// As [`save`](Self::save), also if the checkpoint before could not be written.
+    pub(super) fn save_now(&mut self) -> Result<(), TrainError> {
+        let saved = self.save();
+        self.or_save_files(saved)
     }
 
     /// Has rank 0 begin to write a checkpoint, unless there is one of this step or it would not be
     /// finite. Ranks that share moments call it together.
-    pub(super) fn save(&mut self) -> Result<(), TrainError> {
+    fn save(&mut self) -> Result<(), TrainError> {
         self.span.saved(self.step);
         let (leads, shared) = (self.leads(), self.task.optimizer().is_shared());
         if self.saved == Some(self.step) || !(leads || shared) {
@@ -130,7 +141,7 @@ impl<T: Task> Run<'_, '_, '_, T> {
         }
         if self.task.optimizer().is_shared() && self.step > 0 {
             // Rank 0, which evaluates, cannot save alone.
-            self.save()?;
+            self.save_now()?;
         }
         match self.wish() {
             Next::Stop(Reason::Asked | Reason::Collapsed) => Ok(()),
@@ -148,7 +159,8 @@ impl<T: Task> Run<'_, '_, '_, T> {
         self.measure()?;
         self.clock.stop();
         // An epoch is saved before it is evaluated.
-        self.writer.finish()?;
+        let written = self.writer.finish();
+        self.or_save_again(written)?;
         let (at, learner) = (self.position(), self.task.learner());
         let mut observers = self.observers.iter_mut();
         let scores = observers.try_fold(Columns::default(), |scores, observer| {
@@ -174,10 +186,13 @@ impl<T: Task> Run<'_, '_, '_, T> {
         let Some(tables) = &mut self.tables else {
             return Ok(());
         };
-        tables.evaluated(row)?;
-        if tables.best(T::BEST_BY) == Some(self.step) {
-            self.save()?;
-            self.writer.finish()?;
+        let written = tables.evaluated(row).map_err(TrainError::from);
+        let is_best = tables.best(T::BEST_BY) == Some(self.step);
+        self.or_save_files(written)?;
+        if is_best {
+            self.save_now()?;
+            let written = self.writer.finish();
+            self.or_save_again(written)?;
             self.folder
                 .mark_best(self.step, self.rhythm.keeping.keep_last)?;
         }

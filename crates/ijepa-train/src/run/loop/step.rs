@@ -150,7 +150,8 @@ impl<T: Task> Run<'_, '_, '_, T> {
         self.clock.talked(talking.elapsed());
         let skipped = halves.iter().flat_map(|half| half.skipped.clone());
         let counted = self.loader.add_skipped(skipped.collect());
-        self.list_skipped(known)?;
+        let listed = self.list_skipped(known);
+        self.or_save_files(listed)?;
         let failed = halves
             .iter()
             .position(|half| half.outcome == Outcome::Failed);
