@@ -97,21 +97,6 @@ class Maker:
                 for file in (self.home / part).glob("*.parquet"):
                     shutil.copy(file, folder)
 
-    def recipes(self):
-        text = subprocess.run([self.ijepa, "recipes", "show", "scenes_vit_nano"], check=True, capture_output=True, text=True)
-        bands = """[data]
-channels = 5
-bands = ["blue", "green", "red", "nir", "swir"]
-picture = ["red", "green", "blue"]
-mean = [0.0612, 0.0854, 0.0971, 0.2411, 0.1833]
-std = [0.0231, 0.0302, 0.0433, 0.0719, 0.0688]
-"""
-        lines = text.stdout.splitlines()
-        old = [number for number, line in enumerate(lines) if line.split("=")[0].strip() in
-               ("channels", "bands", "picture", "mean", "std") and not line.startswith("#")]
-        kept = "\n".join(line for number, line in enumerate(lines) if number not in old)
-        (self.home / "fields.toml").write_text(kept.replace("[data]\n", bands, 1) + "\n")
-
     def weights(self):
         """A run that stands for runs that no page makes, and files of published names."""
         common = f"--max-steps 2 --set {' '.join(FEW)}"
@@ -131,5 +116,4 @@ def make(home, ijepa):
     maker.folders(pictures)
     maker.voc(pictures)
     maker.cifar10()
-    maker.recipes()
     maker.weights()

@@ -244,7 +244,7 @@ fn extraction(error: &ExtractError) -> u8 {
         | ExtractError::NotFinite { .. }
         | ExtractError::Data(_)
         | ExtractError::Features(_) => exit_code::DATA,
-        ExtractError::Channels { .. } => exit_code::CHECKPOINT,
+        ExtractError::Channels { .. } => exit_code::RECIPE,
         ExtractError::Shallow { .. } | ExtractError::NoSuchImage { .. } => exit_code::USAGE,
         _ => exit_code::FAILURE,
     }

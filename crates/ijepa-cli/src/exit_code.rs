@@ -6,7 +6,7 @@ pub(crate) const SUCCESS: u8 = 0;
 pub(crate) const FAILURE: u8 = 1;
 /// The command line makes no sense, as clap's own code.
 pub(crate) const USAGE: u8 = 2;
-/// A recipe that cannot be read or carried out.
+/// A recipe that cannot be read or carried out, or images of other channels than it or weights take.
 pub(crate) const RECIPE: u8 = 3;
 /// Data that cannot be read.
 pub(crate) const DATA: u8 = 4;
