@@ -80,7 +80,11 @@ fn scores_of_other_images_have_no_part_in_the_verdict() {
 
 #[test]
 fn a_schedule_is_as_long_as_the_last_whole_epoch_says() {
-    let run = Run::new("broken-off").with("epochs.csv", "epoch,step,knn\n0,100,25\n,150,26\n");
+    let recipe = Recipe::preset("scenes_vit_nano").unwrap();
+    let by_data = recipe.with_overrides(&["optimizer.steps_per_epoch=0"]);
+    let run = Run::new("broken-off")
+        .with("recipe.toml", &by_data.unwrap().to_toml())
+        .with("epochs.csv", "epoch,step,knn\n0,100,25\n,150,26\n");
     let record = run.record();
     let epochs = record.recipe().unwrap().optimizer.epochs as u64;
     assert_eq!(record.total_steps(), Some(100 * epochs));
