@@ -15,15 +15,22 @@ use std::{
 use ijepa_testkit::device_name;
 use serde_json::Value;
 use support::{
-    Background, Run, binary, checkpoints, finished, golden, ijepa, json, metrics, send, tensors,
-    tiny_on, words,
+    Background, Run, binary, checkpoints, finished, golden, ijepa, json, metrics, program, send,
+    tensors, tiny_on, words,
 };
+use tempfile::TempDir;
 
 const SCENES: &str = "scenes:n=48,size=32";
 
+thread_local! {
+    /// Where the jobs of a test meet. Open MPI removes a folder for all when a job ends, also if
+    /// another one is just beginning.
+    static JOBS: TempDir = tempfile::tempdir().unwrap();
+}
+
 /// A job of `size` processes, which may be more than there are cores.
 fn mpirun(size: usize, args: &[String]) -> Command {
-    let mut command = Command::new("mpirun");
+    let mut command = program("mpirun");
     command
         .args([
             "--allow-run-as-root",
@@ -35,7 +42,8 @@ fn mpirun(size: usize, args: &[String]) -> Command {
         .arg(binary())
         .args(args)
         // Containers forbid what the other mechanisms need.
-        .env("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
+        .env("OMPI_MCA_btl_vader_single_copy_mechanism", "none")
+        .env("TMPDIR", JOBS.with(|folder| folder.path().to_owned()));
     command
 }
 
