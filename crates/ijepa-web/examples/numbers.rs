@@ -6,7 +6,7 @@
 
 use std::{env, error::Error, fs, io::Write, path::PathBuf};
 
-use burn::tensor::Device;
+use burn::tensor::{Device, read_sync};
 use ijepa_model::Checkpoint;
 use ijepa_web::Model;
 
@@ -26,8 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .flat_map(|pixel| [pixel[0], pixel[1], pixel[2], 255])
         .collect();
 
-    let shown = model.look(&rgba)?;
-    let found = model.predict(&shown, &model.masks(0), 0)?;
+    let shown = read_sync(model.look(&rgba))?;
+    let found = read_sync(model.predict(&shown, &model.masks(0), 0))?;
     let nearest = found.nearest.iter().map(|&patch| patch as f64);
     let numbers = found.mean.iter().copied().chain(nearest);
     let numbers: Vec<String> = numbers.map(|number| format!("{number:.4}")).collect();

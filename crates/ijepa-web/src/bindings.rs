@@ -7,7 +7,67 @@ use ijepa_masking::MaskGroup;
 use ijepa_model::{Checkpoint, checkpoint::NATIVE_FILES};
 use wasm_bindgen::prelude::*;
 
+#[cfg(feature = "webgpu")]
+use crate::computes;
 use crate::{Model, Picture};
+
+#[expect(unsafe_code, reason = "the linker makes this function")]
+unsafe extern "C" {
+    fn __wasm_call_ctors();
+}
+
+/// Registers what the crates below register before a program starts. The linker would do it anew in
+/// every function of the module unless one of them does it.
+#[wasm_bindgen(start)]
+#[expect(
+    unsafe_code,
+    reason = "called once, before anything else of the module"
+)]
+fn start() {
+    // SAFETY: it takes nothing, and nothing is registered yet.
+    unsafe { __wasm_call_ctors() }
+}
+
+/// What the page computes on.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct PageDevice {
+    device: Device,
+    name: &'static str,
+}
+
+#[wasm_bindgen]
+impl PageDevice {
+    /// The processor, one thread of it.
+    pub fn cpu() -> Self {
+        Self {
+            device: Device::flex(),
+            name: "CPU",
+        }
+    }
+
+    /// The GPU, if the module is built for it, the browser has WebGPU, and it computes what the CPU
+    /// does. It can be had only once.
+    #[cfg(feature = "webgpu")]
+    pub async fn gpu() -> Option<Self> {
+        let device = Device::wgpu_options().init_async().await.ok()?;
+        computes(&device).await.then_some(Self {
+            device,
+            name: "WebGPU",
+        })
+    }
+
+    /// None: the module is not built for it.
+    #[cfg(not(feature = "webgpu"))]
+    pub async fn gpu() -> Option<Self> {
+        None
+    }
+
+    /// `WebGPU` or `CPU`.
+    pub fn name(&self) -> String {
+        self.name.to_owned()
+    }
+}
 
 /// A model with the picture and the masks that are shown.
 #[wasm_bindgen]
@@ -27,6 +87,7 @@ impl Page {
     /// Opens the files of a checkpoint folder, in the order of [`NATIVE_FILES`].
     #[wasm_bindgen(constructor)]
     pub fn new(
+        device: &PageDevice,
         state: Vec<u8>,
         encoder: Vec<u8>,
         target_encoder: Vec<u8>,
@@ -35,7 +96,7 @@ impl Page {
         let names = NATIVE_FILES.map(str::to_owned).into_iter();
         let files = names.zip([state, encoder, target_encoder, predictor]);
         let checkpoint = Checkpoint::from_memory(files.collect()).map_err(error)?;
-        let model = Model::open(&checkpoint, &Device::flex()).map_err(error)?;
+        let model = Model::open(&checkpoint, &device.device).map_err(error)?;
         Ok(Self {
             masks: model.masks(0),
             picture: None,
@@ -64,8 +125,8 @@ impl Page {
     }
 
     /// Encodes a picture: red, green and blue of every patch.
-    pub fn look(&mut self, rgba: &[u8]) -> Result<Vec<u8>, JsError> {
-        let picture = self.model.look(rgba).map_err(error)?;
+    pub async fn look(&mut self, rgba: Vec<u8>) -> Result<Vec<u8>, JsError> {
+        let picture = self.model.look(&rgba).await.map_err(error)?;
         let colors = picture.colors.patches.concat();
         self.picture = Some(picture);
         Ok(colors)
@@ -94,10 +155,10 @@ impl Page {
 
     /// Predicts a block: the cosine of the mean prediction with every patch, and then for each patch
     /// of the block the number of the patch that its prediction is most like.
-    pub fn predict(&self, block: usize) -> Result<Vec<f64>, JsError> {
+    pub async fn predict(&self, block: usize) -> Result<Vec<f64>, JsError> {
         let picture = self.picture.as_ref();
         let picture = picture.ok_or_else(|| JsError::new("there is no picture yet"))?;
-        let found = self.model.predict(picture, &self.masks, block);
+        let found = self.model.predict(picture, &self.masks, block).await;
         let found = found.map_err(error)?;
         let nearest = found.nearest.into_iter().map(|patch| patch as f64);
         Ok(found.mean.into_iter().chain(nearest).collect())

@@ -6,5 +6,7 @@
 #[cfg(target_arch = "wasm32")]
 mod bindings;
 mod model;
+mod trial;
 
 pub use model::{Model, Picture, Prediction, WebError};
+pub use trial::computes;

@@ -2,7 +2,7 @@
 
 use burn::{
     module::Module,
-    tensor::{Device, Tensor},
+    tensor::{Device, ExecutionError, Tensor},
 };
 use ijepa_masking::{
     MaskError, MaskGroup, MaskMode, MaskRng, MaskSampler, MultiBlockConfig, MultiBlockSampler,
@@ -47,6 +47,9 @@ pub enum WebError {
         /// Blocks of the masks.
         blocks: usize,
     },
+    /// The device does not give what it was to compute.
+    #[error(transparent)]
+    Device(#[from] ExecutionError),
 }
 
 /// Encoder, target encoder and predictor.
@@ -126,8 +129,8 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`WebError::Picture`] if there are more or fewer bytes.
-    pub fn look(&self, rgba: &[u8]) -> Result<Picture, WebError> {
+    /// [`WebError::Picture`] if there are more or fewer bytes, [`WebError::Device`] if the device fails.
+    pub async fn look(&self, rgba: &[u8]) -> Result<Picture, WebError> {
         let [height, width] = self.image_size();
         if rgba.len() != height * width * 4 {
             let found = rgba.len();
@@ -146,8 +149,7 @@ impl Model {
             .normalization
             .images(&rgb, [1, height, width], &self.device);
         let features = self.target.forward_features(images.clone());
-        let features = self.objective.normed(features);
-        let features: Vec<f32> = features.into_data().iter::<f32>().collect();
+        let features = values(self.objective.normed(features)).await?;
         Ok(Picture {
             images,
             colors: Colors::of(&features, self.target.embed_dim()),
@@ -165,8 +167,8 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`WebError::Block`] if there is no such block.
-    pub fn predict(
+    /// [`WebError::Block`] if there is no such block, [`WebError::Device`] if the device fails.
+    pub async fn predict(
         &self,
         picture: &Picture,
         masks: &MaskGroup,
@@ -185,7 +187,7 @@ impl Model {
         };
         let masks = MaskTensors::new(&one, &self.device);
         let predicted = self.networks.predict(picture.images.clone(), &masks, None);
-        let predicted: Vec<f32> = predicted.into_data().iter::<f32>().collect();
+        let predicted = values(predicted).await?;
         let dim = self.target.embed_dim();
         let mean: Vec<f32> = mean_row(&predicted, dim)
             .into_iter()
@@ -200,6 +202,12 @@ impl Model {
             nearest,
         })
     }
+}
+
+/// The values of a tensor. In a browser the GPU gives them only to who lets go of the thread.
+pub(crate) async fn values(tensor: Tensor<3>) -> Result<Vec<f32>, ExecutionError> {
+    let data = tensor.into_data_async().await?;
+    Ok(data.iter::<f32>().collect())
 }
 
 /// The paper's masks, by the rules without quirks, which fit small grids too.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, read_sync};
 use ijepa_model::{
     Checkpoint, IJepa, IJepaConfig, Initialization, MaskTensors, Normalization, Objective,
     PredictorConfig, VisionTransformerConfig,
@@ -10,7 +10,7 @@ use ijepa_model::{
 };
 use ijepa_patches::{cosine_map, mean_row};
 use ijepa_testkit::device;
-use ijepa_web::{Model, WebError};
+use ijepa_web::{Model, WebError, computes};
 
 const SIDE: usize = 32;
 
@@ -75,9 +75,9 @@ fn the_page_shows_what_the_networks_give() {
     let networks = saved(folder.path(), &device);
     let model = open(files(folder.path())).unwrap();
     let picture_bytes = picture();
-    let picture = model.look(&picture_bytes).unwrap();
+    let picture = read_sync(model.look(&picture_bytes)).unwrap();
     let masks = model.masks(3);
-    let shown = model.predict(&picture, &masks, 1).unwrap();
+    let shown = read_sync(model.predict(&picture, &masks, 1)).unwrap();
 
     let rgb: Vec<u8> = picture_bytes
         .chunks_exact(4)
@@ -109,15 +109,22 @@ fn the_page_shows_what_the_networks_give() {
 }
 
 #[test]
+fn a_device_that_computes_passes_the_trial() {
+    assert!(read_sync(computes(&device())));
+}
+
+#[test]
 fn what_cannot_be_shown_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     saved(folder.path(), &device());
     let whole = files(folder.path());
     let model = open(whole.clone()).unwrap();
-    let error = model.look(&picture()[1..]).unwrap_err().to_string();
+    let error = read_sync(model.look(&picture()[1..]))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("32x32"), "{error}");
-    let picture = model.look(&picture()).unwrap();
-    let error = model.predict(&picture, &model.masks(0), 4).unwrap_err();
+    let picture = read_sync(model.look(&picture())).unwrap();
+    let error = read_sync(model.predict(&picture, &model.masks(0), 4)).unwrap_err();
     assert!(error.to_string().contains("no block 4"), "{error}");
     for name in &NATIVE_FILES[1..] {
         let mut cut = whole.clone();
@@ -149,5 +156,5 @@ fn a_normalisation_that_does_not_fit_is_not_used() {
     let mut json: serde_json::Value = serde_json::from_slice(state).unwrap();
     json["normalization"] = serde_json::json!({"mean": [0.5], "std": [0.5]});
     *state = json.to_string().into_bytes();
-    assert!(open(files).unwrap().look(&picture()).is_ok());
+    assert!(read_sync(open(files).unwrap().look(&picture())).is_ok());
 }
