@@ -100,7 +100,7 @@ impl Sweep {
             why,
         };
         let text = fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
-        for line in text.lines() {
+        for line in text.trim_start_matches('\u{feff}').lines() {
             let line = line.split('#').next().unwrap_or_default().trim();
             if !line.is_empty() {
                 variants.push(line.parse().map_err(|error| bad(format!("{error}")))?);

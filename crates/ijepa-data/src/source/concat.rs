@@ -15,7 +15,8 @@ use crate::source::Source;
 ///
 /// If all of them name their classes, the classes are those of all, in byte-wise order; those of one
 /// source stay apart, also where two have the same name. If none does, labels are numbers and stay
-/// as they are. If only some do, there are no labels.
+/// as they are. Parts without a single label have none; if others of them name no classes either, but have
+/// labels, there are no labels at all.
 ///
 /// # Examples
 ///
@@ -68,11 +69,17 @@ fn numbered(names: &[String]) -> Vec<Class> {
 impl ConcatSource {
     /// Puts `sources` in a row.
     pub fn new(sources: Vec<Arc<dyn Source>>) -> Self {
-        let named = sources.iter().filter(|it| !it.classes().is_empty());
-        let labels = match named.count() {
-            0 => Labels::ByNumber,
-            all if all == sources.len() => Labels::ByName,
-            _ => Labels::None,
+        let has_names = |source: &Arc<dyn Source>| !source.classes().is_empty();
+        let has_labels = |source: &Arc<dyn Source>| {
+            let mut labels = (0..source.len()).map(|index| source.label(index));
+            labels.any(|label| label.is_some())
+        };
+        let labels = if !sources.iter().any(has_names) {
+            Labels::ByNumber
+        } else if sources.iter().all(|it| has_names(it) || !has_labels(it)) {
+            Labels::ByName
+        } else {
+            Labels::None
         };
         let names = sources.iter().map(|source| numbered(source.classes()));
         let names: Vec<Vec<Class>> = names.collect();
@@ -184,6 +191,54 @@ mod tests {
     use super::*;
     use crate::source::listed::Listed;
     use crate::source::{ListedSource, ScenesConfig, ScenesSource};
+
+    #[test]
+    fn images_without_labels_leave_others_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("0.png");
+        std::fs::write(&image, []).unwrap();
+        let scenes = "n=3,size=8".parse::<ScenesConfig>().unwrap();
+        let labelled: Arc<dyn Source> = Arc::new(ScenesSource::new(scenes));
+        let bare: Arc<dyn Source> = Arc::new(ListedSource::files([image]));
+        let all = ConcatSource::new(vec![bare, Arc::clone(&labelled)]);
+        assert_eq!(all.classes().len(), labelled.classes().len());
+        let name = |label: u32, source: &dyn Source| source.classes()[label as usize].clone();
+        assert_eq!(all.label(0), None);
+        for index in 0..3 {
+            let found = name(all.label(index + 1).unwrap(), &all);
+            assert_eq!(
+                found,
+                name(labelled.label(index).unwrap(), labelled.as_ref())
+            );
+        }
+        assert!(all.notes().is_empty());
+
+        let numbered = ConcatSource::new(vec![labelled, Arc::new(Numbered)]);
+        assert_eq!((numbered.label(0), numbered.label(3)), (None, None));
+        assert!(numbered.notes()[0].starts_with("labels are left out"));
+    }
+
+    /// An image with a label that has no name.
+    #[derive(Debug)]
+    struct Numbered;
+
+    impl Source for Numbered {
+        fn len(&self) -> usize {
+            1
+        }
+
+        fn label(&self, _: usize) -> Option<u32> {
+            Some(3)
+        }
+
+        fn name(&self, _: usize) -> String {
+            "it".to_owned()
+        }
+
+        fn fetch(&self, _: usize, _: &mut Vec<u8>) -> Result<Fetched, FetchError> {
+            unreachable!("nobody asks for it")
+        }
+    }
 
     /// ImageNet has two classes called crane, and two called maillot.
     #[test]

@@ -296,12 +296,16 @@ fn check_folder(root: &Path) -> Result<(), DataError> {
     }
 }
 
-/// The folder `pattern`, or the folders that it matches as in a shell, in byte-wise order.
+/// The folder `pattern`, or the folders that it matches as in a shell, in byte-wise order, without
+/// those that others hold.
 pub(crate) fn matching_folders(pattern: &Path) -> Result<Vec<PathBuf>, DataError> {
-    match wildcards(pattern) {
-        Some(text) => matching(pattern, text, Path::is_dir),
-        None => Ok(vec![pattern.to_owned()]),
-    }
+    let Some(text) = wildcards(pattern) else {
+        return Ok(vec![pattern.to_owned()]);
+    };
+    let mut found = matching(pattern, text, Path::is_dir)?;
+    let all: HashSet<PathBuf> = found.iter().cloned().collect();
+    found.retain(|folder| !folder.ancestors().skip(1).any(|outer| all.contains(outer)));
+    Ok(found)
 }
 
 /// The image file `pattern`, or the image files that it matches where it matches no folder.

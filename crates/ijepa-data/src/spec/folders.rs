@@ -99,3 +99,23 @@ fn open_one(
         (None, FolderForm::Unlabelled) => FolderSource::unlabelled(folder),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_count_once_whatever_folders_a_pattern_matches() {
+        let home = tempfile::tempdir().unwrap();
+        let deep = home.path().join("a/b/c");
+        std::fs::create_dir_all(&deep).unwrap();
+        for folder in [home.path(), &home.path().join("a"), &deep] {
+            std::fs::write(folder.join("0.png"), []).unwrap();
+        }
+        let images = |pattern: &str| {
+            let pattern = home.path().join(pattern);
+            open(&pattern, FolderForm::Unlabelled, None).unwrap().len()
+        };
+        assert_eq!((images("**"), images("a/**"), images("*")), (3, 2, 2));
+    }
+}

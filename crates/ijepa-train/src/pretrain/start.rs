@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use ijepa_model::{
     Checkpoint, CheckpointError,
-    checkpoint::{CheckpointKind, Moments, TrainingState},
+    checkpoint::{CheckpointKind, Moments, OpenOptions, TrainingState},
 };
 
 use crate::{
@@ -55,7 +55,7 @@ fn resumed(
     path: &Path,
     device: &Device,
 ) -> Result<(Learner, TrainingState), TrainError> {
-    let mut checkpoint = Checkpoint::open(path)?;
+    let mut checkpoint = opened(path, plan.model.encoder.num_heads)?;
     check_parts(&checkpoint)?;
     let other = |key: &str, found: String, expected: String| TrainError::OtherRecipe {
         path: checkpoint.path.clone(),
@@ -85,6 +85,17 @@ fn resumed(
         optimizer.restore(model, &moments, &checkpoint.path)?;
     }
     Ok((learner, checkpoint.state))
+}
+
+/// The checkpoint at `path`; of one that does not record its heads they are those of the recipe.
+fn opened(path: &Path, num_heads: usize) -> Result<Checkpoint, CheckpointError> {
+    let num_heads = Some(num_heads);
+    match Checkpoint::open(path) {
+        Err(CheckpointError::NumHeads { .. }) => {
+            Checkpoint::open_with(path, OpenOptions { num_heads })
+        }
+        opened => opened,
+    }
 }
 
 /// The learner with moments that the ranks of the run share, if the recipe says so.

@@ -133,6 +133,18 @@ fn a_collapse_is_a_warning_once_and_known_when_nothing_is_left_to_do() {
     assert_eq!(train(&mut []).collapse, Some(collapse));
 }
 
+#[test]
+fn a_run_whose_checkpoints_are_gone_says_that_it_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let often = ["run.log_every_steps=1"];
+    let mut warned = Warned::default();
+    train(folder.path(), &often, &up_to(3), &mut []).unwrap();
+    std::fs::remove_dir_all(folder.path().join("checkpoints")).unwrap();
+    train(folder.path(), &often, &up_to(1), &mut [&mut warned]).unwrap();
+    let expected = "there is no checkpoint of the 3 steps that this run has made; it begins anew";
+    assert_eq!(warned.0[0], expected);
+}
+
 struct Failing;
 
 impl Observer<Learner> for Failing {

@@ -76,7 +76,8 @@ impl ListedSource {
             return Err(DataError::ListedMissing {
                 path: list.to_owned(),
                 name: first.name.display().to_string(),
-                root: root.to_owned(),
+                // That of a bare name is the current one.
+                root: Path::new(".").join(root),
             });
         }
         let classes = classes.into_iter().map(str::to_owned).collect();

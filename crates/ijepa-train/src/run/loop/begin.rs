@@ -22,7 +22,7 @@ use crate::{
         observer::{Observer, Resumption},
         options::TrainOptions,
         span::{Next, Span},
-        tables::{Beginning, Tables},
+        tables::{Beginning, Tables, last_two_logged},
         task::{Rhythm, Task},
         writer::Writer,
     },
@@ -43,6 +43,15 @@ fn own_passes(rhythm: &Rhythm, ranks: &dyn Ranks) -> Result<Range<usize>, TrainE
         true => Err(TrainError::FewPasses { passes, ranks }),
         false => Ok(share(passes, ranks, rank)),
     }
+}
+
+/// Says of a run that begins that it has made steps before.
+fn without_checkpoint(folder: &Folder) -> Option<String> {
+    let [_, last] = last_two_logged(folder.path())?;
+    let steps = last + 1;
+    Some(format!(
+        "there is no checkpoint of the {steps} steps that this run has made; it begins anew"
+    ))
 }
 
 /// Where a run goes on.
@@ -117,6 +126,7 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             differences.data(&data),
             differences.batch_size(),
             folder.going_back(step).filter(|_| goes_on),
+            without_checkpoint(folder).filter(|_| from.is_none()),
         ];
         let beginning = Beginning {
             from: from.map(|_| step),
