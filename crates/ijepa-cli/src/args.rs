@@ -88,20 +88,27 @@ pub(crate) fn natural(text: &str) -> Result<usize, String> {
         .map_err(|_| "expected a whole number of at least 0".to_owned())
 }
 
+/// A finite number that `fits`, which is said in words, too.
+fn number(text: &str, fits: impl Fn(f64) -> bool, words: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if f64::is_finite(number) && fits(number) => Ok(number),
+        _ => Err(format!("expected a number {words}")),
+    }
+}
+
 /// A number above 0.
 pub(crate) fn above_zero(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(number) if number > 0.0 && f64::is_finite(number) => Ok(number),
-        _ => Err("expected a number above 0".to_owned()),
-    }
+    number(text, |number| number > 0.0, "above 0")
 }
 
 /// A number of at least 0.
 pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(number) if number >= 0.0 && f64::is_finite(number) => Ok(number),
-        _ => Err("expected a number of at least 0".to_owned()),
-    }
+    number(text, |number| number >= 0.0, "of at least 0")
+}
+
+/// A number from 0 to 1.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    number(text, |number| (0.0..=1.0).contains(&number), "from 0 to 1")
 }
 
 /// The default recipe with another architecture.

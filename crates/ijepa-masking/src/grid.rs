@@ -48,6 +48,20 @@ impl PatchGrid {
         Ok(Self { rows, cols })
     }
 
+    /// Refuses a grid with fewer than `min` rows or columns, which `strategy` needs.
+    pub(crate) fn check_sides(self, min: usize, strategy: &'static str) -> Result<(), MaskError> {
+        let Self { rows, cols } = self;
+        match rows.min(cols) < min {
+            true => Err(MaskError::GridTooSmall {
+                strategy,
+                min,
+                rows,
+                cols,
+            }),
+            false => Ok(()),
+        }
+    }
+
     /// The grid of an image of `[height, width]` pixels cut into square patches.
     ///
     /// # Errors

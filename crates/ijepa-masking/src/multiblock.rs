@@ -77,16 +77,8 @@ impl MultiBlockConfig {
     /// draw is refused here, so [`MaskSampler::sample`] always returns.
     pub fn build(&self, grid: PatchGrid) -> Result<MultiBlockSampler, MaskError> {
         self.check_values()?;
-        let (rows, cols) = (grid.rows(), grid.cols());
         // No block of the reference has the height or width of the grid.
-        if rows < 2 || cols < 2 {
-            return Err(MaskError::GridTooSmall {
-                strategy: "multi_block",
-                min: 2,
-                rows,
-                cols,
-            });
-        }
+        grid.check_sides(2, "multi_block")?;
         let kind = match self.mode {
             MaskMode::Official => {
                 if self.length_multiple != 1 {

@@ -18,15 +18,7 @@ impl RasterizedSampler {
     ///
     /// [`MaskError::GridTooSmall`] if the grid has fewer than two rows or columns.
     pub fn new(grid: PatchGrid) -> Result<Self, MaskError> {
-        let (rows, cols) = (grid.rows(), grid.cols());
-        if rows < 2 || cols < 2 {
-            return Err(MaskError::GridTooSmall {
-                strategy: "rasterized",
-                min: 2,
-                rows,
-                cols,
-            });
-        }
+        grid.check_sides(2, "rasterized")?;
         Ok(Self { grid })
     }
 

@@ -47,7 +47,7 @@ pub(crate) struct Scale {
     #[arg(long, value_name = "US", default_value_t = 10.0, value_parser = args::not_negative)]
     latency: f64,
     /// Share of the communication hidden behind the backward pass, 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = args::share)]
     overlap: f64,
     /// Price of a GPU and hour
     #[arg(long, value_name = "PRICE", value_parser = args::not_negative)]
@@ -55,13 +55,6 @@ pub(crate) struct Scale {
     /// Memory of a GPU in GB, to say what fits
     #[arg(long, value_name = "GB,GB…", value_delimiter = ',', default_values_t = [40, 80])]
     memory: Vec<u64>,
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err("expected a number from 0 to 1".to_owned()),
-    }
 }
 
 /// How fast one GPU is.

@@ -45,8 +45,11 @@ fn own_passes(rhythm: &Rhythm, ranks: &dyn Ranks) -> Result<Range<usize>, TrainE
     }
 }
 
-/// Says of a run that begins that it has made steps before.
-fn without_checkpoint(folder: &Folder) -> Option<String> {
+/// Says of a run that begins, and not `from` a checkpoint, that it has made steps before.
+fn without_checkpoint(folder: &Folder, from: Option<&Path>) -> Option<String> {
+    if from.is_some() {
+        return None;
+    }
     let [_, last] = last_two_logged(folder.path())?;
     let steps = last + 1;
     Some(format!(
@@ -126,7 +129,7 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             differences.data(&data),
             differences.batch_size(),
             folder.going_back(step).filter(|_| goes_on),
-            without_checkpoint(folder).filter(|_| from.is_none()),
+            without_checkpoint(folder, from),
         ];
         let beginning = Beginning {
             from: from.map(|_| step),
