@@ -1,17 +1,12 @@
-//! What can go wrong in a command, and the exit code that says so.
+//! What can go wrong in a command.
 
 use std::{error::Error, net::SocketAddr, path::PathBuf};
 
-use ijepa_data::{DataError, ImageError, PackError};
-use ijepa_eval::{
-    DenseError, ExtractError, FeatureFileError, FinetuneError, KnnError, ProbeError,
-    study::StudyError,
-};
+use ijepa_data::{DataError, PackError};
+use ijepa_eval::{FinetuneError, study::StudyError};
 use ijepa_model::{CheckpointError, ConfigError, checkpoint::Mismatch, files::FileError};
 use ijepa_train::{DeviceError, RecipeError, ResolveError, TrainError};
 use ijepa_viz::{VizError, rcdm::RcdmError};
-
-use crate::exit_code;
 
 /// A command that failed.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +43,14 @@ pub(crate) enum CliError {
     EncoderOfWholeCheckpoint,
     #[error("`--{flag} {}` is a folder, expected a file name", path.display())]
     OutIsFolder { flag: &'static str, path: PathBuf },
-    #[error("`--{flag} {}`: pictures are PNG files, expected a name that ends in .png", path.display())]
-    NoPngName { flag: &'static str, path: PathBuf },
+    #[error("`--{flag} {}`: expected a name that ends in .{ending}", path.display())]
+    OtherEnding {
+        flag: &'static str,
+        path: PathBuf,
+        ending: &'static str,
+    },
+    #[error("the weights were trained with LeJEPA, which has a projector and no predictor")]
+    Projector,
     #[error("`{}` already exists, choose another name", path.display())]
     Exists { path: PathBuf },
     #[error(transparent)]
@@ -159,172 +160,6 @@ impl CliError {
                 ))
         )
     }
-
-    /// What the process exits with.
-    pub(crate) fn exit_code(&self) -> u8 {
-        match self {
-            Self::Recipe(_)
-            | Self::Resolve(_)
-            | Self::Data(DataError::Image(ImageError::Channels { .. })) => exit_code::RECIPE,
-            Self::Data(_)
-            | Self::Report(_)
-            | Self::BadImages { .. }
-            | Self::Pack(PackError::Data(_)) => exit_code::DATA,
-            Self::Checkpoint(_) | Self::OnlyColors { .. } => exit_code::CHECKPOINT,
-            Self::Train(error) => training(error),
-            Self::Eval(error) => evaluation(error),
-            Self::Viz(error) => drawing(error),
-            Self::Study(error) => comparing(error),
-            Self::Rcdm(error) => decoding(error),
-            Self::Interrupted { .. } | Self::CutShort => exit_code::INTERRUPTED,
-            Self::Device(_)
-            | Self::OneProcess { .. }
-            | Self::SeveralDevices { .. }
-            | Self::RemoteAddress { .. }
-            | Self::Precision { .. }
-            | Self::Flag { .. }
-            | Self::MissingFlag { .. }
-            | Self::ArchWithoutRandom
-            | Self::EncoderOfWholeCheckpoint
-            | Self::OutIsFolder { .. }
-            | Self::NoPngName { .. }
-            | Self::VariantFile { .. }
-            | Self::TaskPairs { .. }
-            | Self::ChangesNothing { .. }
-            | Self::NothingToCompare
-            | Self::PoolOfFile { .. }
-            | Self::NeedsTokens { .. }
-            | Self::NeedsWholeImages { .. }
-            | Self::Statistics { .. }
-            | Self::NoBand { .. }
-            | Self::MissingFeatures => exit_code::USAGE,
-            Self::Exists { .. }
-            | Self::File(_)
-            | Self::Pack(_)
-            | Self::NoCache
-            | Self::Listen { .. }
-            | Self::Print(_)
-            | Self::Signals(_)
-            | Self::Threads { .. } => exit_code::FAILURE,
-        }
-    }
-}
-
-fn evaluation(error: &ijepa_eval::Error) -> u8 {
-    use ijepa_eval::Error;
-    match error {
-        Error::Data(_) | Error::Features(_) | Error::Labels(_) => exit_code::DATA,
-        Error::Knn(
-            KnnError::Labels(_)
-            | KnnError::Width { .. }
-            | KnnError::TooManyNeighbours { .. }
-            | KnnError::FewerThanVote { .. },
-        ) => exit_code::DATA,
-        Error::File(
-            FeatureFileError::Read { .. }
-            | FeatureFileError::OtherWeights { .. }
-            | FeatureFileError::Unlike { .. },
-        ) => exit_code::DATA,
-        Error::File(FeatureFileError::Extension { .. } | FeatureFileError::TokensToParquet) => {
-            exit_code::USAGE
-        }
-        Error::Extract(error) => extraction(error),
-        Error::Probe(error) | Error::Dense(DenseError::Probe(error)) => probing(error),
-        Error::Dense(_) => exit_code::DATA,
-        Error::Finetune(error) => fine_tuning(error),
-        Error::Ranks(error) => training(error),
-        _ => exit_code::FAILURE,
-    }
-}
-
-fn extraction(error: &ExtractError) -> u8 {
-    match error {
-        ExtractError::Images { .. }
-        | ExtractError::NothingReadable { .. }
-        | ExtractError::NotFinite { .. }
-        | ExtractError::Data(_)
-        | ExtractError::Features(_) => exit_code::DATA,
-        ExtractError::Channels { .. } => exit_code::RECIPE,
-        ExtractError::Shallow { .. } | ExtractError::NoSuchImage { .. } => exit_code::USAGE,
-        _ => exit_code::FAILURE,
-    }
-}
-
-fn drawing(error: &VizError) -> u8 {
-    match error {
-        VizError::Extract(error) => extraction(error),
-        VizError::PredictsPixels => exit_code::CHECKPOINT,
-        _ => exit_code::USAGE,
-    }
-}
-
-fn fine_tuning(error: &FinetuneError) -> u8 {
-    match error {
-        FinetuneError::Recipe(_)
-        | FinetuneError::ImageSize(_)
-        | FinetuneError::Blocks { .. }
-        | FinetuneError::Rank { .. }
-        | FinetuneError::Colors { .. }
-        | FinetuneError::Batch { .. } => exit_code::RECIPE,
-        FinetuneError::Data(_) => exit_code::DATA,
-        FinetuneError::Checkpoint(_) | FinetuneError::OtherEncoder { .. } => exit_code::CHECKPOINT,
-        FinetuneError::Evaluate(ExtractError::NotFinite { .. }) => exit_code::DIVERGED,
-        FinetuneError::Evaluate(error) => extraction(error),
-        FinetuneError::Run(error) => training(error),
-        _ => exit_code::FAILURE,
-    }
-}
-
-fn probing(error: &ProbeError) -> u8 {
-    match error {
-        ProbeError::Empty { .. } | ProbeError::Value { .. } => exit_code::USAGE,
-        ProbeError::Quarters { .. }
-        | ProbeError::Tokens { .. }
-        | ProbeError::Width { .. }
-        | ProbeError::Labels(_)
-        | ProbeError::Data(_) => exit_code::DATA,
-        ProbeError::Extract(error) => extraction(error),
-        ProbeError::Diverged { .. } => exit_code::DIVERGED,
-        _ => exit_code::FAILURE,
-    }
-}
-
-fn decoding(error: &RcdmError) -> u8 {
-    match error {
-        RcdmError::Recipe(_) | RcdmError::Sizes { .. } => exit_code::RECIPE,
-        RcdmError::Kind { .. } | RcdmError::TooFew { .. } => exit_code::USAGE,
-        RcdmError::Width { .. } | RcdmError::Rows { .. } | RcdmError::Data(_) => exit_code::DATA,
-        RcdmError::Extract(error) => extraction(error),
-        RcdmError::Checkpoint(_) => exit_code::CHECKPOINT,
-        RcdmError::Run(error) => training(error),
-        _ => exit_code::FAILURE,
-    }
-}
-
-fn comparing(error: &StudyError) -> u8 {
-    match error {
-        StudyError::Variant { .. } => exit_code::RECIPE,
-        StudyError::OtherRun { .. } | StudyError::TooFar { .. } => exit_code::CHECKPOINT,
-        _ => exit_code::USAGE,
-    }
-}
-
-fn training(error: &TrainError) -> u8 {
-    match error {
-        TrainError::Recipe(_) | TrainError::FewPasses { .. } => exit_code::RECIPE,
-        TrainError::Data(_) => exit_code::DATA,
-        TrainError::Checkpoint(_)
-        | TrainError::OtherRecipe { .. }
-        | TrainError::OtherRun { .. }
-        | TrainError::Unclear { .. } => exit_code::CHECKPOINT,
-        TrainError::Diverged { .. } | TrainError::Collapsed { .. } => exit_code::DIVERGED,
-        TrainError::Evaluation(source) => match source.downcast_ref() {
-            Some(ijepa_eval::Error::Extract(ExtractError::NotFinite { .. })) => exit_code::DIVERGED,
-            Some(error) => evaluation(error),
-            None => exit_code::FAILURE,
-        },
-        _ => exit_code::FAILURE,
-    }
 }
 
 /// An error and its causes, with `verbose` one a line and everything of weights that does not fit.
@@ -377,23 +212,5 @@ mod tests {
             describe(&wrapped, true),
             "error: no backend is compiled in; rebuild with --features flex"
         );
-    }
-
-    #[test]
-    fn wrong_command_lines_and_failed_writes_have_their_codes() {
-        let precision = CliError::Precision {
-            device: "wgpu".to_owned(),
-            precision: "bf16",
-        };
-        assert_eq!(
-            precision.to_string(),
-            "device wgpu cannot compute in bf16; use --precision f32"
-        );
-        assert_eq!(precision.exit_code(), 2);
-        let labels = ijepa_eval::Error::Knn(KnnError::Width { train: 8, test: 9 });
-        let hook = CliError::Train(TrainError::Evaluation(labels.into()));
-        assert_eq!(hook.exit_code(), 4);
-        let print = CliError::Print(std::io::Error::other("disk is full"));
-        assert_eq!(print.exit_code(), 1);
     }
 }

@@ -18,11 +18,21 @@ pub(crate) fn check_name(flag: &'static str, path: &Path) -> Result<(), CliError
 
 /// Refuses what is no name for a picture before work begins: a folder, or another kind of file.
 pub(crate) fn check_png(flag: &'static str, path: &Path) -> Result<(), CliError> {
+    check_ending(flag, path, "png")
+}
+
+/// Refuses a folder and names of other kinds of files than `ending` says.
+pub(crate) fn check_ending(
+    flag: &'static str,
+    path: &Path,
+    ending: &'static str,
+) -> Result<(), CliError> {
     check_name(flag, path)?;
     match path.extension() {
-        Some(other) if !other.eq_ignore_ascii_case("png") => Err(CliError::NoPngName {
+        Some(other) if !other.eq_ignore_ascii_case(ending) => Err(CliError::OtherEnding {
             flag,
             path: path.to_owned(),
+            ending,
         }),
         _ => Ok(()),
     }

@@ -10,6 +10,7 @@ mod shares;
 mod store;
 
 pub use cache::FeatureCache;
+pub use digest::{networks_digest, weights_digest};
 pub use embed::{Embedded, embed};
 pub use embedder::Embedder;
 pub use extract::{
@@ -20,7 +21,6 @@ pub use shares::{embed_together, extract_together};
 pub use store::{FeatureFileError, FeatureFormat, StoredFeatures, read_features};
 pub(crate) use store::{HowRead, read_names};
 
-pub(crate) use digest::weights_digest;
 pub(crate) use extract::{collect, on_images, stream, values};
 pub(crate) use reader::Reader;
 

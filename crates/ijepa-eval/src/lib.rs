@@ -87,7 +87,8 @@ pub use features::{
     Embedded, Embedder, ExtractConfig, ExtractError, Extracted, FeatureCache, FeatureFileError,
     FeatureFormat, Features, FeaturesError, PixelBatch, StoredFeatures, decoding_of,
     default_normalization, embed, embed_together, extract, extract_pixels, extract_together,
-    extract_with_progress, for_each_batch, natural_size, preprocess_of, read_features,
+    extract_with_progress, for_each_batch, natural_size, networks_digest, preprocess_of,
+    read_features, weights_digest,
 };
 pub use finetune::{
     FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, FinetuneSummary, evaluate, finetune,

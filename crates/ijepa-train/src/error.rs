@@ -46,6 +46,20 @@ pub enum TrainError {
         /// The run directory.
         run: PathBuf,
     },
+    /// The directory holds a run of another kind.
+    #[error(
+        "`{}` holds a run that {found} describes, this one would be described by {settings}; \
+         choose another directory",
+        path.display()
+    )]
+    OtherKind {
+        /// The run directory.
+        path: PathBuf,
+        /// Settings that it has.
+        found: String,
+        /// Settings that it would have.
+        settings: &'static str,
+    },
     /// The directory has checkpoints, but does not say which of them its run is at.
     #[error(
         "`{}` does not say where its run is: `latest` is missing, and no complete checkpoint goes \

@@ -9,7 +9,7 @@ use std::{
 };
 
 use ijepa_model::{checkpoint::TrainingState, files::cannot};
-use ijepa_train::{Resume, TrainError, run::Folder};
+use ijepa_train::{Recipe, Resume, TrainError, run::Folder};
 
 /// Makes the checkpoint of `step`, a folder with a file that says `text`.
 fn save(run: &Folder, step: u64, text: &str) {
@@ -37,7 +37,7 @@ fn names(run: &Folder) -> Vec<String> {
 }
 
 fn latest(run: &Folder) -> Result<PathBuf, TrainError> {
-    run.start_from(&Resume::Auto).map(Option::unwrap)
+    run.start_from::<Recipe>(&Resume::Auto).map(Option::unwrap)
 }
 
 fn text(run: &Folder) -> String {
@@ -128,7 +128,7 @@ fn without_links_the_complete_checkpoint_of_the_most_steps_is_the_newest() {
         }
     };
     let (_folder, run) = changed(unlink);
-    let error = run.start_from(&Resume::Never).unwrap_err();
+    let error = run.start_from::<Recipe>(&Resume::Never).unwrap_err();
     assert!(matches!(error, TrainError::Exists { .. }), "{error}");
     assert_eq!(text(&run), "eight");
     save(&run, 9, "nine");
@@ -200,16 +200,47 @@ fn a_copy_that_followed_links_goes_on() {
 fn a_checkpoint_of_another_run_is_refused() {
     let (theirs, other) = changed(|_| ());
     let (_folder, run) = changed(|_| ());
-    let resume = |path: PathBuf| run.start_from(&Resume::File(path));
+    let resume = |path: PathBuf| run.start_from::<Recipe>(&Resume::File(path));
     let error = resume(theirs.path().join("checkpoints/step-4")).unwrap_err();
     assert!(matches!(error, TrainError::OtherRun { .. }), "{error}");
     assert_eq!(names(&run), ["step-4", "step-8"]);
     let own = run.path().join("checkpoints/step-4");
     assert_eq!(resume(own.clone()).unwrap(), Some(own));
+    // A run directory stands for its newest checkpoint.
+    let newest = resume(run.path().to_owned()).unwrap().unwrap();
+    assert_eq!(newest, run.path().join("checkpoints/latest"));
     // A new directory may begin anywhere.
     let new = tempfile::tempdir().unwrap();
     let new = Folder::open(new.path()).unwrap();
     let from = other.path().join("checkpoints/step-4");
-    let found = new.start_from(&Resume::File(from.clone())).unwrap();
+    let found = new
+        .start_from::<Recipe>(&Resume::File(from.clone()))
+        .unwrap();
     assert_eq!(found, Some(from));
+}
+
+#[test]
+fn a_run_of_another_kind_is_named() {
+    let (_folder, run) = changed(|run| fs::write(run.join("finetune.toml"), "").unwrap());
+    let start = || run.start_from::<Recipe>(&Resume::Auto);
+    let error = start().unwrap_err();
+    assert!(
+        matches!(&error, TrainError::OtherKind { found, .. } if found == "finetune.toml"),
+        "{error}"
+    );
+    fs::write(run.path().join("recipe.toml"), "").unwrap();
+    assert!(start().unwrap().is_some());
+}
+
+#[test]
+fn what_a_killed_process_was_writing_is_removed() {
+    let (folder, run) = changed(|run| {
+        fs::write(run.join(".environment.json.Ab12Cd.tmp"), "{").unwrap();
+        fs::write(run.join(".page.html.Ab12Cd.tmp"), "<").unwrap();
+    });
+    drop(run);
+    let left = |name: &str| folder.path().join(name).exists();
+    assert!(!left(".environment.json.Ab12Cd.tmp"));
+    // That may be of another process which writes its own.
+    assert!(left(".page.html.Ab12Cd.tmp"));
 }

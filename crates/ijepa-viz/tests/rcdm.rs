@@ -32,7 +32,10 @@ impl Colors {
     /// The colours themselves as vectors of the images.
     fn vectors(&self) -> Conditioner {
         let values = (0..self.0).flat_map(|index| Self::color(index).map(f32::from));
-        Conditioner::File(Features::new(3, values.collect(), vec![None; self.0]).unwrap())
+        Conditioner::File {
+            features: Features::new(3, values.collect(), vec![None; self.0]).unwrap(),
+            weights: None,
+        }
     }
 }
 
@@ -225,6 +228,39 @@ fn a_resumed_run_is_the_run_without_a_stop() {
         weights(&whole, "latest", "decoder.safetensors"),
         weights(&whole, "latest", "online.safetensors")
     );
+}
+
+#[test]
+fn a_decoder_knows_the_weights_that_it_was_trained_on() {
+    let (own, mut other) = (encoder(), encoder());
+    if let Conditioner::Encoder { encoder, .. } = &mut other {
+        encoder.norm.gamma = encoder.norm.gamma.clone().map(|gamma| 2.0 * gamma);
+    }
+    let (folder, options) = (tempfile::tempdir().unwrap(), TrainOptions::default());
+    let train_on = |conditioner: &Conditioner, steps| {
+        train_in(
+            folder.path(),
+            conditioner,
+            &recipe("encoder", steps),
+            &options,
+        )
+    };
+    let (_, decoder, _) = train_on(&own, 3).unwrap();
+    assert!(decoder.check(&own).is_ok());
+    let refused = |error| assert!(matches!(error, RcdmError::OtherWeights), "{error}");
+    refused(decoder.check(&other).unwrap_err());
+    refused(train_on(&other, 6).unwrap_err());
+    train_on(&own, 6).unwrap();
+
+    // Vectors of a file stand for the encoder that they were taken from.
+    let of_file = |weights| Conditioner::File {
+        features: Features::new(16, vec![0.0; 16], vec![None]).unwrap(),
+        weights,
+    };
+    refused(decoder.check(&of_file(other.weights())).unwrap_err());
+    for weights in [own.weights(), None] {
+        assert!(decoder.check(&of_file(weights)).is_ok());
+    }
 }
 
 #[test]

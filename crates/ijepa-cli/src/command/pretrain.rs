@@ -67,7 +67,7 @@ impl Pretrain {
             self.warn_of_batch(plan.recipe())?;
         }
         let folder = Folder::of_ranks(&self.run.out, Arc::clone(context.ranks()))?;
-        let resumes = folder.start_from(&self.run.resume)?.is_some();
+        let resumes = folder.start_from::<Recipe>(&self.run.resume)?.is_some();
         let plan = if resumes {
             plan
         } else {

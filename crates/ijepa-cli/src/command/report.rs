@@ -30,7 +30,7 @@ pub(crate) struct ReportRuns {
     /// Run directories
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
-    /// The page [default: report.html in the first run directory]
+    /// The page, HTML [default: report.html in the first run directory]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Images whose patch features are shown [default: the training images of the run]
@@ -47,7 +47,7 @@ impl ReportRuns {
             .out
             .clone()
             .unwrap_or_else(|| self.runs[0].join("report.html"));
-        picture::check_name("out", &out)?;
+        picture::check_ending("out", &out, "html")?;
         if let Some(spec) = &self.data {
             // What was asked for by name must be there; what the run remembers may be gone.
             args::open_pictures(spec)?;

@@ -6,7 +6,7 @@ use ijepa_data::DataSpec;
 use ijepa_model::{Checkpoint, Classifier, VisionTransformer};
 use ijepa_testkit::device_name;
 
-use crate::support::{fails, golden, ijepa, json, keys, path_text, words};
+use crate::support::{fails, golden, ijepa, json, keys, path_text, tiny, words};
 
 const TRAIN: &str = "scenes:kind=texture,n=40,size=32,seed=1";
 const TEST: &str = "scenes:kind=texture,n=10,size=32,seed=2";
@@ -204,4 +204,23 @@ fn wrong_data_weights_and_settings_have_their_exit_codes() {
     );
     let found = ijepa(&args(&out, "--resume never"));
     assert_eq!(found.code, Some(1), "{found:?}");
+    let pretrained = at("pretrained");
+    json(&tiny(&pretrained, "--max-steps 1"));
+    fails(
+        &args(&pretrained, ""),
+        5,
+        "a run that recipe.toml describes",
+    );
+}
+
+#[test]
+fn a_run_directory_stands_for_its_newest_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let [from, out] = ["from", "out"].map(|name| folder.path().join(name));
+    json(&args(&from, "--max-steps 2"));
+    let resume = format!("--resume {}", path_text(&from));
+    let gone_on = json(&args(&out, &resume));
+    let whole = json(&args(&folder.path().join("whole"), ""));
+    assert_eq!(gone_on["steps"], 5);
+    assert_eq!(gone_on["loss_last"], whole["loss_last"]);
 }

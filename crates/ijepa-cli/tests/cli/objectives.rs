@@ -2,7 +2,7 @@
 
 use ijepa_testkit::device_name;
 
-use crate::support::{Features, ijepa, json, path_text, text, tiny, words};
+use crate::support::{Features, fails, ijepa, json, path_text, text, tiny, words};
 
 const MAE: &str = "--set objective.kind=mae";
 
@@ -43,6 +43,22 @@ fn a_masked_autoencoder_is_evaluated_like_any_other_run() {
     let refused = ijepa(&["convert", &weights, &official, "--to", "official"]);
     assert_eq!(refused.code, Some(5), "{refused:?}");
     assert!(refused.stderr.contains("`objective.target` is pixels"));
+}
+
+#[test]
+fn a_projector_is_drawn_as_no_predictor() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    json(&tiny(&run, "--max-steps 1 --set objective.kind=lejepa"));
+    let (weights, device) = (path_text(&run), device_name());
+    let out = path_text(folder.path().join("out.png"));
+    for command in ["predictor", "rcdm train --condition predictor"] {
+        let command = format!(
+            "visualize {command} --quiet --device {device} --weights {weights} \
+             --data scenes:n=8,size=32 --out {out}"
+        );
+        fails(&words(&command), 5, "a projector and no predictor");
+    }
 }
 
 #[test]

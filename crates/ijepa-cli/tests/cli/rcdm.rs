@@ -159,6 +159,15 @@ fn a_decoder_of_a_predictor_shows_the_context_too() {
     let picture = image::open(&grid).unwrap().into_rgb8();
     assert!(picture.pixels().any(|pixel| *pixel == green));
     fails(&sample(&run, &encoder(), &grid), 5, "predictor");
+
+    let other = folder.path().join("other");
+    json(&tiny(&other, "--max-steps 1 --seed 1"));
+    let weights = format!("--weights {}", path_text(&other));
+    fails(
+        &sample(&run, &weights, &grid),
+        5,
+        "vectors of other weights",
+    );
 }
 
 #[test]

@@ -78,5 +78,10 @@ fn what_cannot_be_reported_says_why() {
         2,
         "is a folder, expected a file name",
     );
+    check(
+        &format!("report {empty} --out {empty}/metrics.csv"),
+        2,
+        "a name that ends in .html",
+    );
     check("report", 2, "<RUN>");
 }

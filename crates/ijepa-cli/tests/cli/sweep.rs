@@ -4,7 +4,7 @@ use std::fs;
 
 use ijepa_testkit::device_name;
 
-use crate::support::{ijepa, json, path_text, text, words};
+use crate::support::{fails, ijepa, json, path_text, text, tiny, words};
 
 fn args(out: &std::path::Path, more: &[&str]) -> Vec<String> {
     let mut args = words(
@@ -101,4 +101,11 @@ fn mistakes_have_their_codes() {
         assert_eq!(run.code, Some(code), "{run:?}");
         assert!(run.stderr.contains(message), "{run:?}");
     }
+    let pretrained = folder.path().join("pretrained");
+    json(&tiny(&pretrained, "--max-steps 1"));
+    fails(
+        &args(&pretrained, &["--try", "a:"]),
+        1,
+        "already holds a run",
+    );
 }

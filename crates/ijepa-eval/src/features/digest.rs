@@ -5,23 +5,37 @@ use burn::{
     module::{Module, ModuleVisitor, Param},
     tensor::Tensor,
 };
-use ijepa_model::{VisionTransformer, VisionTransformerConfig};
+use ijepa_model::{IJepa, VisionTransformer, VisionTransformerConfig};
 
 /// A name for the sizes and weights of `encoder`, however it is computed.
-pub(crate) fn weights_digest(encoder: &VisionTransformer) -> String {
+pub fn weights_digest(encoder: &VisionTransformer) -> String {
     let mut hasher = Hasher::new();
+    add_encoder(&mut hasher, encoder);
+    hasher.finalize().to_hex().to_string()
+}
+
+/// A name for the sizes and weights of an encoder with its predictor.
+pub fn networks_digest(networks: &IJepa) -> String {
+    let mut hasher = Hasher::new();
+    add_encoder(&mut hasher, &networks.encoder);
+    let sizes = networks.predictor.config();
+    add(&mut hasher, format!("{sizes:?}").as_bytes());
+    add_weights(&mut hasher, &networks.predictor);
+    hasher.finalize().to_hex().to_string()
+}
+
+fn add_encoder(hasher: &mut Hasher, encoder: &VisionTransformer) {
     let config = VisionTransformerConfig {
         // Of training only.
         drop_path: 0.0,
         ..encoder.config().clone()
     };
-    add(&mut hasher, format!("{config:?}").as_bytes());
-    add_weights(&mut hasher, encoder);
-    hasher.finalize().to_hex().to_string()
+    add(hasher, format!("{config:?}").as_bytes());
+    add_weights(hasher, encoder);
 }
 
 /// Adds shape and values of all parameters.
-pub(super) fn add_weights(hasher: &mut Hasher, encoder: &VisionTransformer) {
+pub(super) fn add_weights<M: Module>(hasher: &mut Hasher, network: &M) {
     struct Weights<'a>(&'a mut Hasher);
     impl ModuleVisitor for Weights<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -30,7 +44,7 @@ pub(super) fn add_weights(hasher: &mut Hasher, encoder: &VisionTransformer) {
             add(self.0, data.as_bytes());
         }
     }
-    encoder.visit(&mut Weights(hasher));
+    network.visit(&mut Weights(hasher));
 }
 
 /// Adds bytes so that they do not run into those before.

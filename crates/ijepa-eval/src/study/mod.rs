@@ -26,7 +26,9 @@ use std::{
 };
 
 use burn::tensor::Device;
-use ijepa_train::{PretrainPlan, Recipe, TrainOptions, recipe::near};
+use ijepa_train::{
+    PretrainPlan, Recipe, TrainError, TrainOptions, recipe::near, run::files::METRICS,
+};
 
 pub use error::StudyError;
 pub use full_size::FullSizeCommands;
@@ -130,6 +132,10 @@ impl Study {
         on_run: &mut dyn FnMut(&RunReport),
     ) -> Result<StudyReport, StudyError> {
         let mut entrants = self.check()?;
+        if out.join(METRICS).exists() {
+            let path = out.to_owned();
+            return Err(TrainError::Exists { path }.into());
+        }
         let mut training = Training {
             device,
             options,

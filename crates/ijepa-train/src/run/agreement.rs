@@ -62,10 +62,12 @@ pub(super) fn check_alike(
     ranks: &dyn Ranks,
     own: &[(&'static str, String)],
 ) -> Result<(), TrainError> {
-    for (what, text) in own {
-        let all = told(ranks, text);
+    let (names, texts): (Vec<&str>, Vec<String>) = own.iter().cloned().unzip();
+    let said: Vec<Vec<String>> = told(ranks, &texts);
+    for (thing, what) in names.into_iter().enumerate() {
+        let all: Vec<&str> = said.iter().map(|texts| texts[thing].as_str()).collect();
         if let Some(rank) = all.iter().position(|other| *other != all[0]) {
-            let [found, expected] = [&all[rank], &all[0]];
+            let [found, expected] = [all[rank], all[0]];
             let line =
                 |text: &str, number| text.lines().nth(number).unwrap_or("nothing").to_owned();
             let differs = |&number: &usize| line(found, number) != line(expected, number);

@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use ijepa_model::{
@@ -15,7 +16,7 @@ use ijepa_model::{
     checkpoint::run_folder::{CHECKPOINTS, LATEST, checkpoint, step_of, steps},
     files::{
         cannot, clean_up, ensure_room, link_target, point_link, remove_file, remove_folder,
-        write_bytes, write_folder,
+        remove_unfinished, write_bytes, write_folder,
     },
 };
 
@@ -90,6 +91,7 @@ impl Folder {
             taken => why_unlocked(taken),
         };
         clean_up(&checkpoints)?;
+        remove_unfinished(&path, is_of_runs, Duration::ZERO);
         Ok(Self {
             path,
             ranks,
@@ -298,6 +300,13 @@ impl Drop for Folder {
     }
 }
 
+/// Whether only the run itself writes a file of this name into its directory.
+fn is_of_runs(name: &str) -> bool {
+    [".json", ".toml", ".csv"]
+        .iter()
+        .any(|kind| name.ends_with(kind))
+}
+
 /// A file system without locks is no reason not to train.
 fn why_unlocked(taken: Result<(), fs::TryLockError>) -> Option<String> {
     taken.err().map(|error| match error {
@@ -343,7 +352,9 @@ mod tests {
         let path = parent.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
         let run = Folder::open(&path).unwrap();
         run.save(1, 1, |_| Ok(())).unwrap();
-        let found = run.start_from(&crate::run::Resume::Auto).unwrap();
+        let found = run
+            .start_from::<crate::Recipe>(&crate::run::Resume::Auto)
+            .unwrap();
         assert_eq!(found, Some(run.checkpoint(1)));
     }
 

@@ -41,7 +41,7 @@ pub fn train<T: Task, E: From<TrainError>>(
     observers: &mut [&mut dyn Observer<T::Learner>],
     start: impl FnOnce(Option<&Path>) -> Result<(T, TrainingState), E>,
 ) -> Result<(TrainSummary, T), E> {
-    let from = folder.start_from(&options.resume)?;
+    let from = folder.start_from::<T::Settings>(&options.resume)?;
     let (task, state) = start(from.as_deref())?;
     let from = from.as_deref();
     let run = scope(move |scope| {

@@ -27,6 +27,7 @@ impl Progress {
     /// That of a run that has not begun.
     pub(crate) fn new(
         recipe: &DecoderRecipe,
+        conditioner: &Conditioner,
         standardization: Standardization,
         device: &Device,
     ) -> Self {
@@ -36,6 +37,7 @@ impl Progress {
         Self {
             learner: Learner::new(network, AdamW::new(recipe.optimizer.adam)),
             config: DecoderConfig {
+                weights: conditioner.weights(),
                 decoding: recipe.data.decoding,
                 ..DecoderConfig::new(unet, condition, standardization)
             },

@@ -4,7 +4,7 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor, TensorData},
 };
-use ijepa_eval::Features;
+use ijepa_eval::{Features, networks_digest, weights_digest};
 use ijepa_masking::{MaskGroup, MaskRng, MaskSampler};
 use ijepa_model::{IJepa, MaskTensors, Normalization, Pooling, VisionTransformer};
 use serde::{Deserialize, Serialize};
@@ -58,7 +58,12 @@ pub enum Conditioner {
         normalization: Normalization,
     },
     /// Vectors that are known, one for each image of the data.
-    File(Features),
+    File {
+        /// The vectors.
+        features: Features,
+        /// The [`weights_digest`] of the encoder that they are of, if it is known.
+        weights: Option<String>,
+    },
 }
 
 impl std::fmt::Debug for Conditioner {
@@ -73,7 +78,7 @@ impl Conditioner {
         match self {
             Self::Encoder { .. } => ConditionKind::Encoder,
             Self::Predictor { .. } => ConditionKind::Predictor,
-            Self::File(_) => ConditionKind::File,
+            Self::File { .. } => ConditionKind::File,
         }
     }
 
@@ -85,7 +90,7 @@ impl Conditioner {
                 let encoder = networks.encoder.config();
                 networks.predictor.config().outputs(encoder)
             }
-            Self::File(features) => features.dim(),
+            Self::File { features, .. } => features.dim(),
         }
     }
 
@@ -94,14 +99,23 @@ impl Conditioner {
         match self {
             Self::Encoder { encoder, .. } => Some(encoder.config().image_size),
             Self::Predictor { networks, .. } => Some(networks.encoder.config().image_size),
-            Self::File(_) => None,
+            Self::File { .. } => None,
+        }
+    }
+
+    /// A digest of the weights that the vectors are of, if they are known.
+    pub fn weights(&self) -> Option<String> {
+        match self {
+            Self::Encoder { encoder, .. } => Some(weights_digest(encoder)),
+            Self::Predictor { networks, .. } => Some(networks_digest(networks)),
+            Self::File { weights, .. } => weights.clone(),
         }
     }
 
     /// Checks that a file has a vector for each of `images`.
     pub(crate) fn check_images(&self, images: usize) -> Result<(), RcdmError> {
         match self {
-            Self::File(features) if features.images() != images => {
+            Self::File { features, .. } if features.images() != images => {
                 let rows = features.images();
                 Err(RcdmError::Rows { rows, images })
             }
@@ -161,7 +175,7 @@ impl Conditioner {
                 let predicted = networks.valid().predict(images, &masks, None);
                 predicted.mean_dim(1).squeeze_dim(1)
             }
-            Self::File(features) => {
+            Self::File { features, .. } => {
                 let rows = indices
                     .iter()
                     .flat_map(|&index| features.row(index as usize));

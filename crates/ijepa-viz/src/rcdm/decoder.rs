@@ -34,6 +34,9 @@ pub struct DecoderConfig {
     pub condition: ConditionKind,
     /// Their statistics.
     pub standardization: Standardization,
+    /// A digest of the weights that they are of, if they are known.
+    #[serde(default)]
+    pub weights: Option<String>,
     /// How the files of its images became pixels.
     #[serde(default)]
     pub decoding: Decoding,
@@ -51,6 +54,7 @@ impl DecoderConfig {
             unet,
             condition,
             standardization,
+            weights: None,
             decoding: Decoding::default(),
         }
     }
@@ -164,7 +168,7 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// [`RcdmError::Width`] or [`RcdmError::Kind`].
+    /// [`RcdmError::Width`], [`RcdmError::Kind`] or [`RcdmError::OtherWeights`].
     pub fn check(&self, conditioner: &Conditioner) -> Result<(), RcdmError> {
         let (expected, found) = (self.config.unet.condition_dim, conditioner.dim());
         if expected != found {
@@ -179,7 +183,10 @@ impl Decoder {
                 found: found.name(),
             });
         }
-        Ok(())
+        match (&self.config.weights, conditioner.weights()) {
+            (Some(trained), Some(found)) if *trained != found => Err(RcdmError::OtherWeights),
+            _ => Ok(()),
+        }
     }
 
     /// Makes one image of each vector.

@@ -34,6 +34,9 @@ pub enum RcdmError {
         /// At hand.
         found: usize,
     },
+    /// The vectors are of other weights.
+    #[error("the decoder was trained on vectors of other weights; name those")]
+    OtherWeights,
     /// There are more or fewer vectors than images.
     #[error("{rows} vectors for {images} images; `ijepa embed` writes one for each image")]
     Rows {

@@ -57,7 +57,7 @@ pub fn train_decoder(
             Some(path) => Progress::open(path, recipe, conditioner, device)?,
             None => {
                 let standardization = inputs.measure(options)?;
-                let progress = Progress::new(recipe, standardization, device);
+                let progress = Progress::new(recipe, conditioner, standardization, device);
                 (progress, TrainingState::default())
             }
         };

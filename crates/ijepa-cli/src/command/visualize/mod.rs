@@ -8,7 +8,7 @@ mod shown;
 
 use clap::Subcommand;
 use ijepa_masking::{MaskSampler, MultiBlockConfig, PatchGrid};
-use ijepa_train::{Recipe, ResolveError};
+use ijepa_train::{Recipe, ResolveError, recipe::ObjectiveKind};
 
 use crate::{context::Context, error::CliError, report::Report};
 
@@ -33,6 +33,14 @@ impl Visualize {
             Self::Predictor(predictor) => predictor.run(context),
             Self::Rcdm(command) => command.run(context),
         }
+    }
+}
+
+/// Refuses weights whose second network predicts nothing.
+fn check_predicts(recipe: Option<&Recipe>) -> Result<(), CliError> {
+    match recipe.map(|recipe| recipe.objective.kind) {
+        Some(ObjectiveKind::Lejepa) => Err(CliError::Projector),
+        _ => Ok(()),
     }
 }
 

@@ -6,28 +6,34 @@ use std::{
 };
 
 use ijepa_model::{
-    checkpoint::{Moments, TrainingState},
+    checkpoint::{Moments, TrainingState, run_folder},
     files::{cannot, remove_folder},
 };
 
 use super::{BEST, CHECKPOINTS, Folder, LATEST};
 use crate::{
     error::TrainError,
+    recipe::Settings,
     run::{files::METRICS, options::Resume, tables},
 };
 
 impl Folder {
-    /// The checkpoint that a run begins from, if it begins from one; all ranks ask together.
+    /// The checkpoint that a run with settings `S` begins from, if it begins from one; all ranks ask
+    /// together.
     ///
     /// # Errors
     ///
     /// Of rank 0, which decides:
+    /// [`TrainError::OtherKind`] if it holds a run with other settings than `S`,
     /// [`TrainError::Exists`] if it holds a run that was not to be resumed,
     /// [`TrainError::OtherRun`] if it holds another run than the checkpoint's,
     /// [`TrainError::Unclear`] if it does not say where its run is.
-    pub fn start_from(&self, resume: &Resume) -> Result<Option<PathBuf>, TrainError> {
+    pub fn start_from<S: Settings>(&self, resume: &Resume) -> Result<Option<PathBuf>, TrainError> {
         let own = match self.ranks.rank() {
-            0 => self.checkpoint_to_start_from(resume)?,
+            0 => {
+                self.check_kind(S::FILE)?;
+                self.checkpoint_to_start_from(resume)?
+            }
             _ => None,
         };
         let said = own.as_ref().map(|path| path.to_string_lossy());
@@ -47,12 +53,32 @@ impl Folder {
             Resume::Auto => self.latest(),
             Resume::File(path) if self.holds(path) || !path.exists() || !self.is_used()? => {
                 self.settle_copies()?;
-                Ok(Some(path.clone()))
+                // A run directory stands for its newest checkpoint.
+                let holds = |folder: &Path| folder.join(TrainingState::FILE).is_file();
+                Ok(run_folder::find(path, holds).or_else(|| Some(path.clone())))
             }
             Resume::File(path) => Err(TrainError::OtherRun {
                 path: path.clone(),
                 run: self.path.clone(),
             }),
+        }
+    }
+
+    /// Checks that a run that it holds is described by the file `settings`, if by any.
+    fn check_kind(&self, settings: &'static str) -> Result<(), TrainError> {
+        if !self.is_used()? || self.path.join(settings).exists() {
+            return Ok(());
+        }
+        let entries = fs::read_dir(&self.path).map_err(cannot("list", &self.path))?;
+        let mut names = entries.flatten().map(|entry| entry.file_name());
+        let other = names.find(|name| Path::new(name).extension().is_some_and(|it| it == "toml"));
+        match other {
+            Some(found) => Err(TrainError::OtherKind {
+                path: self.path.clone(),
+                found: found.to_string_lossy().into_owned(),
+                settings,
+            }),
+            None => Ok(()),
         }
     }
 

@@ -10,7 +10,7 @@ use ijepa_viz::rcdm::{ConditionKind, Conditioner};
 
 use crate::{
     args::{DataArgs, refuse_given},
-    command::visualize::mask_sampler,
+    command::visualize::{check_predicts, mask_sampler},
     context::Context,
     error::CliError,
     features::{EncoderChoice, WeightsArgs},
@@ -47,7 +47,10 @@ impl InputArgs {
             let missing = || CliError::MissingFeatures;
             let features = self.features.as_ref().ok_or_else(missing)?;
             let stored = read_features(features).map_err(ijepa_eval::Error::from)?;
-            return Ok(Conditioner::File(stored.features));
+            return Ok(Conditioner::File {
+                features: stored.features,
+                weights: stored.weights,
+            });
         }
         refuse_given(&[("features", self.features.is_some())], &place)?;
         if kind == ConditionKind::Encoder {
@@ -66,6 +69,7 @@ impl InputArgs {
         refuse_given(&flags, &place)?;
         let loaded = self.weights.load_predictor(context)?;
         only_colors(loaded.networks.encoder.config())?;
+        check_predicts(loaded.recipe.as_ref())?;
         let grid = loaded.networks.encoder.grid();
         Ok(Conditioner::Predictor {
             sampler: mask_sampler(loaded.recipe.as_ref(), grid)?,
