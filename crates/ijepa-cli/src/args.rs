@@ -8,7 +8,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use ijepa_model::{Checkpoint, CheckpointError, VisionTransformerConfig, checkpoint::OpenOptions};
-use ijepa_train::{DeviceError, DeviceSpec, Recipe, RecipeError};
+use ijepa_train::{DeviceError, DeviceSpec, Recipe, RecipeError, recipe::ObjectiveKind};
 
 use crate::{context::Context, error::CliError, report};
 
@@ -79,6 +79,22 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
         _ => Err("expected a whole number of at least 1".to_owned()),
+    }
+}
+
+/// Refuses what has views instead of masks where `command` is about masks.
+pub(crate) fn refuse_views(recipe: &Recipe, command: &'static str) -> Result<(), CliError> {
+    match recipe.objective.kind {
+        ObjectiveKind::Lejepa => Err(CliError::Views { command }),
+        _ => Ok(()),
+    }
+}
+
+/// A count of what is compared.
+pub(crate) fn at_least_two(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 1 => Ok(number),
+        _ => Err("expected a whole number of at least 2".to_owned()),
     }
 }
 

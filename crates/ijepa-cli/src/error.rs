@@ -4,6 +4,7 @@ use std::{error::Error, net::SocketAddr, path::PathBuf};
 
 use ijepa_data::{DataError, PackError};
 use ijepa_eval::{FinetuneError, study::StudyError};
+use ijepa_masking::MaskError;
 use ijepa_model::{CheckpointError, ConfigError, checkpoint::Mismatch, files::FileError};
 use ijepa_train::{DeviceError, RecipeError, ResolveError, TrainError};
 use ijepa_viz::{VizError, rcdm::RcdmError};
@@ -49,6 +50,13 @@ pub(crate) enum CliError {
         path: PathBuf,
         ending: &'static str,
     },
+    #[error("`{command}` is about masks, and LeJEPA has views instead")]
+    Views { command: &'static str },
+    #[error(
+        "the weights do not say which masks they were trained with, and the paper's do not fit their \
+         grid; `visualize predictor` takes a --block instead"
+    )]
+    PaperMasks(#[source] MaskError),
     #[error("the weights were trained with LeJEPA, which has a projector and no predictor")]
     Projector,
     #[error("`{}` already exists, choose another name", path.display())]

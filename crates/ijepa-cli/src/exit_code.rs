@@ -35,6 +35,8 @@ impl CliError {
         match self {
             Self::Recipe(_)
             | Self::Resolve(_)
+            | Self::Views { .. }
+            | Self::PaperMasks(_)
             | Self::Data(DataError::Image(ImageError::Channels { .. })) => RECIPE,
             Self::Data(_)
             | Self::Report(_)
@@ -163,7 +165,10 @@ fn decoding(error: &RcdmError) -> u8 {
     match error {
         RcdmError::Recipe(_) | RcdmError::Sizes { .. } => RECIPE,
         RcdmError::Kind { .. } | RcdmError::TooFew { .. } => USAGE,
-        RcdmError::Width { .. } | RcdmError::Rows { .. } | RcdmError::Data(_) => DATA,
+        RcdmError::Width { .. }
+        | RcdmError::Rows { .. }
+        | RcdmError::OtherImages { .. }
+        | RcdmError::Data(_) => DATA,
         RcdmError::Extract(error) => extraction(error),
         RcdmError::Checkpoint(_) | RcdmError::OtherWeights => CHECKPOINT,
         RcdmError::Run(error) => training(error),

@@ -18,8 +18,8 @@ pub use extract::{
     extract, extract_pixels, extract_with_progress, for_each_batch, natural_size, preprocess_of,
 };
 pub use shares::{embed_together, extract_together};
-pub use store::{FeatureFileError, FeatureFormat, StoredFeatures, read_features};
-pub(crate) use store::{HowRead, read_names};
+pub(crate) use store::HowRead;
+pub use store::{FeatureFileError, FeatureFormat, StoredFeatures, read_features, read_names};
 
 pub(crate) use extract::{collect, on_images, stream, values};
 pub(crate) use reader::Reader;

@@ -88,7 +88,7 @@ pub use features::{
     FeatureFormat, Features, FeaturesError, PixelBatch, StoredFeatures, decoding_of,
     default_normalization, embed, embed_together, extract, extract_pixels, extract_together,
     extract_with_progress, for_each_batch, natural_size, networks_digest, preprocess_of,
-    read_features, weights_digest,
+    read_features, read_names, weights_digest,
 };
 pub use finetune::{
     FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, FinetuneSummary, evaluate, finetune,

@@ -35,6 +35,7 @@ impl Colors {
         Conditioner::File {
             features: Features::new(3, values.collect(), vec![None; self.0]).unwrap(),
             weights: None,
+            names: Vec::new(),
         }
     }
 }
@@ -256,6 +257,7 @@ fn a_decoder_knows_the_weights_that_it_was_trained_on() {
     let of_file = |weights| Conditioner::File {
         features: Features::new(16, vec![0.0; 16], vec![None]).unwrap(),
         weights,
+        names: Vec::new(),
     };
     refused(decoder.check(&of_file(other.weights())).unwrap_err());
     for weights in [own.weights(), None] {
@@ -348,6 +350,21 @@ fn wrong_vectors_are_named() {
     assert_eq!(
         error.to_string(),
         "60 vectors for 64 images; `ijepa embed` writes one for each image"
+    );
+    let named = |prefix: &str| {
+        let mut conditioner = colors.vectors();
+        if let Conditioner::File { names, .. } = &mut conditioner {
+            *names = (0..64)
+                .map(|it| prefix.to_owned() + &colors.name(it))
+                .collect();
+        }
+        Shown::read(&decoder, &conditioner, &colors, 1, 0, &device())
+    };
+    assert!(named("elsewhere/").is_ok());
+    let error = named("other-").unwrap_err();
+    assert!(
+        matches!(error, RcdmError::OtherImages { row: 0, .. }),
+        "{error}"
     );
     let shown = Shown::read(&decoder, &colors.vectors(), &colors, 1, 0, &device()).unwrap();
     let sampling = Sampling { steps: 2, seed: 0 };

@@ -118,6 +118,8 @@ impl Knn {
             "encoder": pair.encoder,
             "dim": pair.train.dim(),
             "k": found.k,
+            "pool": pair.pool,
+            "temperature": self.temperature,
             "center": self.center,
             "whiten": self.whiten,
             "knn_s": took.as_secs_f64(),

@@ -7,7 +7,7 @@ use ijepa_masking::{MaskGroup, MaskReport, MaskRng, MaskSampler, PatchIndices};
 use serde_json::{Value, json};
 
 use crate::{
-    args::{self, RecipeArgs},
+    args::{self, RecipeArgs, refuse_views},
     context::Context,
     error::CliError,
     picture,
@@ -47,6 +47,7 @@ impl Masks {
             picture::check_png("png", path)?;
         }
         let recipe = self.recipe.load_for(context)?;
+        refuse_views(&recipe, "masks")?;
         let sampler = recipe.mask_sampler()?;
         let group_size = recipe.mask_group_size();
         let seed = recipe.run.seed;

@@ -5,8 +5,10 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use ijepa_data::{Reading, Source, check_channels};
 use ijepa_eval::{Baselines, EpochEvaluation, ExtractConfig};
+use ijepa_masking::MaskRng;
 use ijepa_train::{
     Learner, PretrainPlan, Recipe, Resume, TrainSummary, pretrain,
+    recipe::ObjectiveKind,
     run::{Folder, Observer, files::BASELINES},
     scaling::MemoryEstimate,
 };
@@ -19,6 +21,9 @@ use crate::{
     progress::RunProgress,
     report::{self, Report},
 };
+
+/// One ignored target in so many images is often.
+const OFTEN: usize = 4;
 
 /// Pretrain an encoder as a recipe says
 #[derive(Debug, Args)]
@@ -65,6 +70,7 @@ impl Pretrain {
         check_channels(source.as_ref(), plan.recipe().data.channel_decoding())?;
         if context.leads() {
             self.warn_of_batch(plan.recipe())?;
+            warn_of_masks(&plan);
         }
         let folder = Folder::of_ranks(&self.run.out, Arc::clone(context.ranks()))?;
         let resumes = folder.start_from::<Recipe>(&self.run.resume)?.is_some();
@@ -207,6 +213,24 @@ impl Pretrain {
         };
         evaluation.check()?;
         Ok(evaluation.with_views(Arc::clone(plan.sampler()), self.lidar))
+    }
+}
+
+/// Warns of contexts that often keep patches of targets for want of others, by the masks of the first
+/// group.
+fn warn_of_masks(plan: &PretrainPlan) {
+    let (recipe, images) = (plan.recipe(), plan.recipe().mask_group_size());
+    if recipe.objective.kind != ObjectiveKind::Jepa {
+        return;
+    }
+    let mut rng = MaskRng::for_group(recipe.run.seed, 0, 0);
+    let ignored = plan.sampler().sample(images, &mut rng).relaxations;
+    if OFTEN * ignored >= images {
+        report::line(&format!(
+            "warning: contexts keep patches of {ignored} targets of the first {images} images although \
+             `mask.allow_overlap` is false, since fewer than `mask.min_keep` would be left; smaller \
+             targets or a finer grid leave more"
+        ));
     }
 }
 

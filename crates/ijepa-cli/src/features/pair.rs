@@ -55,7 +55,7 @@ pub(crate) struct PairArgs {
     test: Option<String>,
     /// Features to learn from, .safetensors, .npy or .parquet of `ijepa embed`
     #[arg(long, value_name = "FILE", requires = "features_test")]
-    #[arg(conflicts_with_all = ["train", "test", "weights", "arch", "encoder", "image_size",
+    #[arg(conflicts_with_all = ["train", "subset", "test", "weights", "arch", "encoder", "image_size",
           "normalize", "preprocess", "decode", "orientation", "sixteen_bit", "num_heads"])]
     features_train: Option<PathBuf>,
     /// Features that are classified
@@ -116,7 +116,7 @@ pub(crate) struct Pair {
     pub(crate) skipped: Vec<Skipped>,
     /// How images were resized; files do not say it.
     pub(crate) resizing: Option<Resizing>,
-    /// How the tokens of an image became a vector, if files say so.
+    /// How the tokens of an image became a vector, if that is known.
     pub(crate) pool: Option<String>,
 }
 
@@ -251,7 +251,10 @@ impl PairArgs {
             test: test.features,
             skipped: [train.skipped, test.skipped].concat(),
             resizing: Some(extraction.resizing),
-            pool: None,
+            pool: match images.look {
+                Look::Encoder(_) => Some(extraction.config.pooling.name().to_owned()),
+                Look::Pixels { .. } => None,
+            },
         }))
     }
 }

@@ -115,6 +115,7 @@ fn files_whose_classes_differ_are_refused() {
         let test = embed("texture", &format!("b.{kind}"));
         let files = format!("--features-train {train} --features-test {test}");
         check(&files, 4, "class 0 is `");
+        check(&format!("{files} --subset some.txt"), 2, "--subset");
     }
 }
 

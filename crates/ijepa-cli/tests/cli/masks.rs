@@ -6,7 +6,7 @@ use ijepa_masking::{MaskReport, MaskRng};
 use ijepa_train::Recipe;
 use serde_json::Value;
 
-use crate::support::{json, keys, path_text, text, words};
+use crate::support::{fails, json, keys, path_text, text, words};
 
 const RECIPE: &str = "in1k_vitb16_ep600";
 
@@ -53,6 +53,12 @@ fn overrides_and_recipes_change_the_masks() {
     assert!(last_row(&["--set", "mask.mode=uniform"]) > 0.0);
     let found = json(&["masks", "--recipe", "in1k_vith14_ep300"]);
     assert_eq!((&found["rows"], &found["cols"]), (&16.into(), &16.into()));
+}
+
+#[test]
+fn views_are_no_masks() {
+    let lejepa = ["masks", "--set", "objective.kind=lejepa"];
+    fails(&lejepa, 3, "`masks` is about masks");
 }
 
 #[test]

@@ -46,6 +46,22 @@ fn a_masked_autoencoder_is_evaluated_like_any_other_run() {
 }
 
 #[test]
+fn without_a_recipe_the_masks_are_the_papers_if_they_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    json(&tiny(&run, "--max-steps 1"));
+    let official = path_text(folder.path().join("official.pth.tar"));
+    json(&["convert", &path_text(&run), &official, "--to", "official"]);
+    let (out, device) = (path_text(folder.path().join("out.png")), device_name());
+    let command = format!(
+        "visualize predictor --quiet --device {device} --weights {official} --num-heads 2 \
+         --data scenes:n=8,size=32 --out {out}"
+    );
+    fails(&words(&command), 3, "takes a --block");
+    json(&words(&format!("{command} --block 1,1,2,2")));
+}
+
+#[test]
 fn a_projector_is_drawn_as_no_predictor() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");

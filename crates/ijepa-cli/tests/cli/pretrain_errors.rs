@@ -174,3 +174,19 @@ fn a_batch_that_is_not_the_recipes_is_a_warning_unless_rates_scale_with_it() {
     let scaled = said("scaled", "--batch-size 6 --set optimizer.lr_is_base=true");
     assert_eq!(scaled, "");
 }
+
+#[test]
+fn contexts_that_keep_patches_of_targets_are_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |name: &str, more: &str| {
+        let run = tiny(&folder.path().join(name), &format!("--max-steps 1 {more}"));
+        ijepa(&run).stderr
+    };
+    let large = said("large", "--set mask.target_scale=[0.9,1.0]");
+    assert!(
+        large.contains("although `mask.allow_overlap` is false"),
+        "{large}"
+    );
+    let allowed = "--set mask.target_scale=[0.9,1.0] mask.allow_overlap=true";
+    assert_eq!(said("allowed", allowed), "");
+}

@@ -94,6 +94,11 @@ fn mistakes_have_their_codes() {
             2,
             "as many of each",
         ),
+        (
+            vec!["--set", "optimizer.epochs=17", "--try", "a:"],
+            2,
+            "takes 102 images for a step in each epoch",
+        ),
         (vec!["--try", "a:", "--halving", "1"], 2, "drops nothing"),
         (vec!["--try", "a:", "--equal", "flop"], 2, "flops"),
     ] {

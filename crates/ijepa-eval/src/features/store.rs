@@ -219,7 +219,7 @@ pub fn read_features(path: &Path) -> Result<StoredFeatures, FeatureFileError> {
 /// # Errors
 ///
 /// [`FeatureFileError::Read`] if the file is damaged or of another format.
-pub(crate) fn read_names(path: &Path) -> Result<Vec<String>, FeatureFileError> {
+pub fn read_names(path: &Path) -> Result<Vec<String>, FeatureFileError> {
     let names = match FeatureFormat::of(path) {
         Ok(FeatureFormat::Parquet) => parquet_read::names(path),
         _ => Err("expected a .parquet file, which has the paths of images".to_owned()),

@@ -45,6 +45,19 @@ pub enum StudyError {
         /// All names.
         known: Vec<String>,
     },
+    /// A run has fewer images than a step in each of its epochs.
+    #[error(
+        "variant `{name}` takes {least} images for a step in each epoch, and {images} are fewer; change \
+         optimizer.epochs or run.batch_size"
+    )]
+    FewImages {
+        /// The first variant.
+        name: String,
+        /// Images of a run.
+        images: u64,
+        /// What it takes.
+        least: u64,
+    },
     /// A variant cannot be carried out.
     #[error("variant `{name}`")]
     Variant {

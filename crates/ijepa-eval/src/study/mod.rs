@@ -143,6 +143,7 @@ impl Study {
         };
         let mut lengths = Lengths::of_images(self);
         let mut plans = self.plans(&lengths, data.source.len())?;
+        self.check_images(&plans)?;
         if self.equal != Equal::Images {
             lengths = Lengths::equal(self, &plans, data, out, &mut training)?;
             plans = self.plans(&lengths, data.source.len())?;
@@ -249,6 +250,23 @@ impl Study {
         };
         let variants = self.variants.iter().zip(&lengths.images);
         variants.map(plans_of).collect()
+    }
+
+    /// Checks that no run needs more than the images of the study for a step in each epoch.
+    fn check_images(&self, plans: &[Vec<PretrainPlan>]) -> Result<(), StudyError> {
+        for (variant, plans) in self.variants.iter().zip(plans) {
+            let recipe = plans[0].recipe();
+            let least = (recipe.optimizer.epochs * recipe.run.batch_size) as u64;
+            if let Some(images) = self.images.filter(|&images| images < least) {
+                let name = variant.name.clone();
+                return Err(StudyError::FewImages {
+                    name,
+                    images,
+                    least,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// What results depend on beside the recipe: the data, and of a sweep how it is judged; tables

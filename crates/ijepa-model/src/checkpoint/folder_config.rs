@@ -10,6 +10,8 @@ use crate::{Normalization, PerChannel, VisionTransformerConfig, encoder::rgb_cha
 
 pub(crate) const PREPROCESSOR: &str = "preprocessor_config.json";
 
+const EVALUATION_MARGIN: f64 = 256.0 / 224.0;
+
 /// How images get the size of an encoder, as its folder says.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -29,7 +31,7 @@ impl Resize {
     /// How encoders are evaluated whose files do not say it: the short side to 256 pixels for 224,
     /// then the centre.
     pub const EVALUATION: Self = Self::Crop {
-        margin: 256.0 / 224.0,
+        margin: EVALUATION_MARGIN,
     };
 
     /// Whether images resized so fill the encoder's input.
@@ -264,7 +266,7 @@ impl Preprocessor {
         };
         match (self.size?, cropped) {
             (ImageSize::Shortest { shortest_edge }, cropped) => {
-                let margin = cropped.map_or(1.0, |side| shortest_edge as f64 / side as f64);
+                let margin = cropped.map_or(1.0, |side| margin(shortest_edge, side));
                 Some(Resize::Crop { margin }).filter(Resize::is_possible)
             }
             _ => Some(Resize::Squash),
@@ -278,6 +280,20 @@ impl Preprocessor {
             .map(|filter| name(filter).unwrap_or("unknown"));
         other_filter(asked, self.resize())
     }
+}
+
+/// The margin of a short side before `side` pixels are cut out: that of evaluation if it is rounded
+/// to this edge, so that it is the same at other sizes.
+fn margin(shortest_edge: usize, side: usize) -> f64 {
+    match shortest_edge == edge(side, EVALUATION_MARGIN) {
+        true => EVALUATION_MARGIN,
+        false => shortest_edge as f64 / side as f64,
+    }
+}
+
+/// The short side that `side` pixels are cut out of.
+fn edge(side: usize, margin: f64) -> usize {
+    (side as f64 * margin).round() as usize
 }
 
 /// What the `preprocessor_config.json` beside `config` says, if there is one.
@@ -351,9 +367,8 @@ pub(crate) fn write(
         "image_std": normalization.std,
     });
     if let Resize::Crop { margin } = resize {
-        let shortest = (height.max(width) as f64 * margin).round() as usize;
         preprocessor["image_processor_type"] = "CLIPImageProcessor".into();
-        preprocessor["size"] = json!({ "shortest_edge": shortest });
+        preprocessor["size"] = json!({ "shortest_edge": edge(height.max(width), margin) });
         preprocessor["do_center_crop"] = true.into();
         preprocessor["crop_size"] = json!({"height": height, "width": width});
         preprocessor["resample"] = BICUBIC.into();

@@ -42,6 +42,11 @@ fn a_preprocessor_says_how_images_are_resized() {
     assert_eq!(resize(squash).unwrap(), Some(Resize::Squash));
     let margin = 256.0 / 224.0;
     assert_eq!(resize(crop).unwrap(), Some(Resize::Crop { margin }));
+    // The margin of evaluation, rounded to whole pixels; and another one.
+    let edge = |edge: usize| format!(r#"{{"size": {{"shortest_edge": {edge}}}, "crop_size": 32}}"#);
+    assert_eq!(resize(&edge(37)).unwrap(), Some(Resize::EVALUATION));
+    let margin = 40.0 / 32.0;
+    assert_eq!(resize(&edge(40)).unwrap(), Some(Resize::Crop { margin }));
     assert_eq!(
         resize(r#"{"do_resize": false}"#).unwrap(),
         Some(Resize::None)

@@ -4,6 +4,7 @@ use burn::{
     module::Module,
     tensor::{Device, Tensor, TensorData},
 };
+use ijepa_data::Source;
 use ijepa_eval::{Features, networks_digest, weights_digest};
 use ijepa_masking::{MaskGroup, MaskRng, MaskSampler};
 use ijepa_model::{IJepa, MaskTensors, Normalization, Pooling, VisionTransformer};
@@ -63,6 +64,8 @@ pub enum Conditioner {
         features: Features,
         /// The [`weights_digest`] of the encoder that they are of, if it is known.
         weights: Option<String>,
+        /// The names of the images, if they are known, else nothing.
+        names: Vec<String>,
     },
 }
 
@@ -112,15 +115,28 @@ impl Conditioner {
         }
     }
 
-    /// Checks that a file has a vector for each of `images`.
-    pub(crate) fn check_images(&self, images: usize) -> Result<(), RcdmError> {
-        match self {
-            Self::File { features, .. } if features.images() != images => {
-                let rows = features.images();
-                Err(RcdmError::Rows { rows, images })
-            }
-            _ => Ok(()),
+    /// Checks that a file has a vector for each image of `source`: as many, and where it names them,
+    /// of files of these names, wherever they lie.
+    pub(crate) fn check_images(&self, source: &dyn Source) -> Result<(), RcdmError> {
+        let Self::File {
+            features, names, ..
+        } = self
+        else {
+            return Ok(());
+        };
+        let (rows, images) = (features.images(), source.len());
+        if rows != images {
+            return Err(RcdmError::Rows { rows, images });
         }
+        let file = |name: &str| name.rsplit(['/', '\\']).next().map(str::to_owned);
+        for (row, stored) in names.iter().enumerate() {
+            let found = source.name(row);
+            if file(&found) != file(stored) {
+                let stored = stored.clone();
+                return Err(RcdmError::OtherImages { row, stored, found });
+            }
+        }
+        Ok(())
     }
 
     /// A context and one target block for each of `images`, those of step `step` of a run with

@@ -45,6 +45,18 @@ pub enum RcdmError {
         /// Images of the data.
         images: usize,
     },
+    /// The vectors are of other images.
+    #[error(
+        "vector {row} is of `{stored}`, image {row} of the data is `{found}`; embed the data itself"
+    )]
+    OtherImages {
+        /// The first of them.
+        row: usize,
+        /// The image that the vector is of.
+        stored: String,
+        /// The image of the data.
+        found: String,
+    },
     /// There is too little to show or to compare.
     #[error("{found} {what}, expected at least {least}")]
     TooFew {

@@ -28,7 +28,7 @@ impl Shown {
     /// # Errors
     ///
     /// [`RcdmError::Kind`] or [`RcdmError::Width`] if the decoder takes other vectors,
-    /// [`RcdmError::Rows`] if a file has not one for each image, [`RcdmError::Extract`] if no
+    /// [`RcdmError::Rows`] or [`RcdmError::OtherImages`] if a file has not one for each image, [`RcdmError::Extract`] if no
     /// image can be read.
     pub fn read(
         decoder: &Decoder,
@@ -39,7 +39,7 @@ impl Shown {
         device: &Device,
     ) -> Result<Self, RcdmError> {
         decoder.check(conditioner)?;
-        conditioner.check_images(source.len())?;
+        conditioner.check_images(source)?;
         let sizes = ViewSizes {
             decoder: decoder.config().unet.image_size,
             encoder: conditioner.image_size(),

@@ -43,7 +43,7 @@ pub fn train_decoder(
     observers: &mut [&mut dyn Observer<Unet>],
 ) -> Result<(TrainSummary, Decoder), RcdmError> {
     recipe.validate()?;
-    conditioner.check_images(source.len())?;
+    conditioner.check_images(source.as_ref())?;
     let device = device.clone().without_autodiff();
     let inputs = Inputs {
         recipe,

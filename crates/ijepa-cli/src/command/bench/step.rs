@@ -5,14 +5,13 @@ use clap::Args;
 use ijepa_masking::{MaskGroup, MaskRng};
 use ijepa_model::{GroupSeed, MaskTensors};
 use ijepa_train::{
-    GroupBatch, Learner, Recipe, StepSettings,
+    GroupBatch, Learner, StepSettings,
     flops::{self, StepTokens},
-    recipe::{ObjectiveKind, RecipeError},
 };
 use serde_json::json;
 
 use super::model::{ModelArgs, Subject};
-use crate::{context::Context, error::CliError, report::Report};
+use crate::{args::refuse_views, context::Context, error::CliError, report::Report};
 
 /// Train on random images: targets, prediction, backward pass, AdamW and moving average
 #[derive(Debug, Args)]
@@ -36,7 +35,7 @@ impl Step {
             model,
             ..
         } = &subject;
-        refuse_views(recipe)?;
+        refuse_views(recipe, "bench step")?;
         let sampler = recipe.mask_sampler()?;
         let mut learner = Learner::new(
             model,
@@ -92,20 +91,6 @@ impl Step {
         let mut report = subject.measure(round);
         report.json["masks"] = json!(sizes);
         Ok(report)
-    }
-}
-
-/// LeJEPA has views instead of masks.
-fn refuse_views(recipe: &Recipe) -> Result<(), RecipeError> {
-    match recipe.objective.kind {
-        ObjectiveKind::Lejepa => Err(RecipeError::Beside {
-            key: "objective.kind",
-            found: "lejepa".to_owned(),
-            expected: "jepa",
-            beside: "bench",
-            value: "step",
-        }),
-        _ => Ok(()),
     }
 }
 

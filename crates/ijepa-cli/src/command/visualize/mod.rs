@@ -8,7 +8,7 @@ mod shown;
 
 use clap::Subcommand;
 use ijepa_masking::{MaskSampler, MultiBlockConfig, PatchGrid};
-use ijepa_train::{Recipe, ResolveError, recipe::ObjectiveKind};
+use ijepa_train::{Recipe, recipe::ObjectiveKind};
 
 use crate::{context::Context, error::CliError, report::Report};
 
@@ -54,7 +54,7 @@ fn mask_sampler(
         None => Box::new(
             MultiBlockConfig::default()
                 .build(grid)
-                .map_err(ResolveError::from)?,
+                .map_err(CliError::PaperMasks)?,
         ),
     })
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::made::MadeArgs;
 use crate::{
-    args::positive,
+    args::at_least_two,
     context::Context,
     error::CliError,
     features::{skipped_json, skipped_text},
@@ -27,10 +27,10 @@ pub(crate) struct Check {
     #[command(flatten)]
     made: MadeArgs,
     /// Images to test with, spread over the data, at least 2
-    #[arg(long, value_name = "N", default_value = "64", value_parser = positive)]
+    #[arg(long, value_name = "N", default_value = "64", value_parser = at_least_two)]
     images: usize,
     /// Images made of each vector, at least 2
-    #[arg(long, value_name = "K", default_value = "4", value_parser = positive)]
+    #[arg(long, value_name = "K", default_value = "4", value_parser = at_least_two)]
     samples: usize,
 }
 

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use ijepa_data::Source;
-use ijepa_eval::read_features;
+use ijepa_eval::{FeatureFormat, read_features, read_names};
 use ijepa_model::VisionTransformerConfig;
 use ijepa_viz::rcdm::{ConditionKind, Conditioner};
 
@@ -47,9 +47,15 @@ impl InputArgs {
             let missing = || CliError::MissingFeatures;
             let features = self.features.as_ref().ok_or_else(missing)?;
             let stored = read_features(features).map_err(ijepa_eval::Error::from)?;
+            let names = match FeatureFormat::of(features) {
+                Ok(FeatureFormat::Parquet) => read_names(features),
+                // The other formats have none.
+                _ => Ok(Vec::new()),
+            };
             return Ok(Conditioner::File {
                 features: stored.features,
                 weights: stored.weights,
+                names: names.map_err(ijepa_eval::Error::from)?,
             });
         }
         refuse_given(&[("features", self.features.is_some())], &place)?;
