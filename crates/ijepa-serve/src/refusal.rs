@@ -30,7 +30,9 @@ pub(crate) enum Refusal {
         height: u64,
         most: u64,
     },
-    #[error("`{0}` is no image of a kind that is read (JPEG, PNG, GIF, BMP, PNM, WebP, TIFF)")]
+    #[error(
+        "`{0}` is no image of a kind that is read (JPEG, PNG, GIF, BMP, PNM, WebP, TIFF, arrays of NumPy)"
+    )]
     NoImage(String),
     #[error("{0}")]
     Damaged(String),

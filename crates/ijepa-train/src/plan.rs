@@ -49,16 +49,7 @@ impl PretrainPlan {
     /// larger than the data.
     pub fn new(recipe: Recipe, images: usize) -> Result<Self, ResolveError> {
         let recipe = recipe.checked()?;
-        let batch_size = recipe.run.batch_size;
-        let steps_per_epoch = recipe.steps_per_epoch(images);
-        if steps_per_epoch == 0 || images < batch_size {
-            let group_size = recipe.mask.group_size.min(images.max(1));
-            return Err(ResolveError::BatchTooLarge {
-                batch_size,
-                images,
-                fits: images / group_size * group_size,
-            });
-        }
+        let steps_per_epoch = recipe.possible_steps_per_epoch(images)?;
         let config = ScheduleConfig::new(&recipe, steps_per_epoch);
         Ok(Self {
             model: recipe.model_config()?,

@@ -168,6 +168,24 @@ impl Recipe {
         }
     }
 
+    /// Steps of an epoch of `images` training images, if they fill a batch.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError::BatchTooLarge`].
+    pub(crate) fn possible_steps_per_epoch(&self, images: usize) -> Result<usize, ResolveError> {
+        let (batch_size, steps) = (self.run.batch_size, self.steps_per_epoch(images));
+        if steps > 0 && images >= batch_size {
+            return Ok(steps);
+        }
+        let group_size = self.mask.group_size.min(images.max(1));
+        Err(ResolveError::BatchTooLarge {
+            batch_size,
+            images,
+            fits: images / group_size * group_size,
+        })
+    }
+
     /// How initial weights are drawn.
     pub fn initialization(&self) -> Initialization {
         let patch_embed = match self.model.patch_embed_init {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{ijepa, json, keys, path_text, text, words};
+use crate::support::{fails, ijepa, json, keys, path_text, text, words};
 
 const QUICK: &str = "bench data --recipe scenes_vit_nano --seconds 0.05 --rounds 3";
 
@@ -113,6 +113,7 @@ fn runs_on_many_gpus_are_predicted() {
     // Without the speed of a GPU nothing can be said.
     let run = ijepa(&words("bench scale --recipe in1k_vith14_ep300"));
     assert_eq!(run.code, Some(2), "{run:?}");
+    fails(&words(&format!("{line} --images 10")), 3, "10");
 }
 
 #[test]
