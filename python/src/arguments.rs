@@ -77,6 +77,11 @@ fn in_toml(overrides: &Bound<'_, PyMapping>) -> PyResult<Vec<String>> {
     let dumps = overrides.py().import("json")?.getattr("dumps")?;
     let text = |item: Bound<'_, PyAny>| {
         let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
+        // NumPy's numbers become Python's.
+        let value = match value.hasattr("dtype")? {
+            true => value.call_method0("tolist")?,
+            false => value,
+        };
         let value: String = dumps.call1((value,))?.extract()?;
         Ok(format!("{key}={value}"))
     };

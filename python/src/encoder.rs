@@ -27,6 +27,7 @@ use pyo3::{
 
 use crate::{
     arguments::{Paths, Size, device_spec, workers},
+    forks,
     pixels::Pixels,
     raise::Raise,
     signals,
@@ -119,8 +120,8 @@ impl Encoder {
     /// four layers. `workers` threads decode files.
     ///
     /// Raises FileNotFoundError or another OSError for a file that cannot be read, and ValueError
-    /// for one that is no image. Between two batches, signals are handled: Ctrl-C raises
-    /// KeyboardInterrupt.
+    /// for one that is no image, and RuntimeError in a child that was forked after something was
+    /// encoded. Between two batches, signals are handled: Ctrl-C raises KeyboardInterrupt.
     #[pyo3(signature = (images, pool="mean", *, batch_size=32, workers=None))]
     fn encode<'py>(
         &self,
@@ -213,6 +214,7 @@ impl Encoder {
             workers: workers(threads),
             ..self.extraction
         };
+        forks::check()?;
         let py = images.py();
         let of_array = |pixels: Pixels<'_>| py.detach(|| self.of_array(&pixels, config));
         if let Some(features) = Pixels::of(images, of_array) {
@@ -259,6 +261,10 @@ impl Encoder {
         let (found, expected) = (pixels.channels(), self.sizes.in_chans);
         if found != expected {
             let what = format!("the encoder takes images of {expected} channels, found {found}");
+            return Err(PyValueError::new_err(what));
+        }
+        if let Some(image) = pixels.first_not_finite() {
+            let what = format!("image {image} of the array has a value that is not finite");
             return Err(PyValueError::new_err(what));
         }
         config.reading.decoding = pixels.decoding(config.reading.decoding);

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod encoder;
+mod forks;
 mod loader;
 mod masks;
 mod pixels;

@@ -2,14 +2,17 @@
 
 use std::{
     mem, process,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use ijepa_data::{Batch, DataSpec, IndexCache, LoaderConfig, Reading, Source};
+use ijepa_data::{Batch, DataSpec, IndexCache, LoaderConfig, Reading, Skipped, Source};
 use ijepa_train::Recipe;
 use numpy::{PyArray1, PyArrayMethods};
 use pyo3::{
-    Bound, PyAny, PyRefMut, PyResult, Python,
+    Bound, PyAny, PyRef, PyResult, Python,
     exceptions::{PyRuntimeError, PyValueError},
     pyclass, pymethods,
     types::{PyAnyMethods, PyMapping},
@@ -22,6 +25,9 @@ use crate::{
 };
 
 const NOT_DROPPED: &str = "batches are there until the loader is dropped";
+const BUSY: &str = "another thread, or what a signal interrupted, waits for a batch of this loader";
+/// Steps that nobody makes, and what is computed of them fits.
+const MOST_STEPS: u64 = 1 << 48;
 
 /// What the recipe of no name says beside its defaults.
 const DEFAULTS: [&str; 1] = ["run.batch_size=256"];
@@ -42,10 +48,13 @@ const DEFAULTS: [&str; 1] = ["run.batch_size=256"];
 /// ValueError for data that cannot be used and for a recipe of LeJEPA, whose views are no array.
 /// Batches raise RuntimeError in a forked child of the process that made the loader, since its
 /// threads are not there. Signals are handled while a batch is waited for.
-#[pyclass(module = "ijepa")]
+#[pyclass(frozen, module = "ijepa")]
 pub(crate) struct Loader {
-    /// There until it is dropped.
+    /// There until it is dropped; held while a batch is waited for.
     batches: Option<Mutex<ijepa_data::Loader>>,
+    /// What is known of it meanwhile.
+    step: AtomicU64,
+    skipped: Mutex<Vec<Skipped>>,
     /// The process whose threads work for it.
     process: u32,
     source: Arc<dyn Source>,
@@ -54,7 +63,7 @@ pub(crate) struct Loader {
     is_float: bool,
     steps_per_epoch: u64,
     /// Step after the last one of this epoch.
-    end: u64,
+    end: AtomicU64,
 }
 
 #[pymethods]
@@ -85,6 +94,10 @@ impl Loader {
         config.workers = arguments::workers(workers);
         config.seed = seed.unwrap_or(config.seed);
         config.start_step = start_step;
+        if start_step > MOST_STEPS {
+            let what = format!("start_step is {start_step}, expected at most {MOST_STEPS}");
+            return Err(PyValueError::new_err(what));
+        }
         let ([height, width], decoding) = (config.augment.size, config.reading.decoding);
         py.detach(|| {
             let specs = data.all().into_iter();
@@ -96,25 +109,28 @@ impl Loader {
             let batches = ijepa_data::Loader::new(Arc::clone(&source), config).or_raise()?;
             Ok(Self {
                 steps_per_epoch: batches.steps_per_epoch(),
+                step: AtomicU64::new(batches.next_step()),
+                skipped: Mutex::default(),
                 batches: Some(Mutex::new(batches)),
                 process: process::id(),
                 source,
                 image: [height, width, decoding.channels],
                 is_float: decoding.is_float(),
-                end: 0,
+                end: AtomicU64::new(0),
             })
         })
     }
 
-    fn __iter__(mut this: PyRefMut<'_, Self>) -> PyRefMut<'_, Self> {
+    fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
         let epoch = this.step() / this.steps_per_epoch;
-        this.end = (epoch + 1) * this.steps_per_epoch;
+        let end = (epoch + 1) * this.steps_per_epoch;
+        this.end.store(end, Ordering::Relaxed);
         this
     }
 
     #[expect(clippy::type_complexity, reason = "images and labels")]
     fn __next__<'py>(
-        &mut self,
+        &self,
         py: Python<'py>,
     ) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyArray1<i64>>)>> {
         if self.is_forked() {
@@ -122,13 +138,21 @@ impl Loader {
                         child; make the loader in the child";
             return Err(PyRuntimeError::new_err(what));
         }
-        if self.step() >= self.end {
+        if self.step() >= self.end.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let batches = self.batches.as_mut().expect(NOT_DROPPED);
+        let batches = self.batches.as_ref().expect(NOT_DROPPED);
         let batch = py.detach(|| {
-            let batches = batches.get_mut().unwrap_or_else(PoisonError::into_inner);
-            signals::unless_raised(|stop| batches.next_batch_unless(stop))?.or_raise()
+            let mut batches = match batches.try_lock() {
+                Ok(batches) => batches,
+                Err(TryLockError::Poisoned(error)) => error.into_inner(),
+                Err(TryLockError::WouldBlock) => return Err(PyRuntimeError::new_err(BUSY)),
+            };
+            let loader = &mut *batches;
+            let batch = signals::unless_raised(|stop| loader.next_batch_unless(stop));
+            self.step.store(batches.next_step(), Ordering::Relaxed);
+            *self.skipped() = batches.skipped().to_vec();
+            batch?.or_raise()
         })?;
         let batch = batch.expect("a loader that is told to stop raises");
         let label = |&index: &u32| self.source.label(index as usize).map_or(-1, i64::from);
@@ -147,7 +171,7 @@ impl Loader {
     /// The step of the next batch, from 0 over all epochs; `start_step` of a loader that goes on.
     #[getter]
     fn step(&self) -> u64 {
-        self.with(ijepa_data::Loader::next_step)
+        self.step.load(Ordering::Relaxed)
     }
 
     /// Names of the classes by label; empty where the data names none.
@@ -164,19 +188,16 @@ impl Loader {
 
     /// Path and reason of every image found unreadable so far; others took their places.
     #[getter]
-    fn skipped(&self) -> Vec<(String, String)> {
-        self.with(|batches| {
-            let skipped = batches.skipped().iter();
-            let pair = |image: &ijepa_data::Skipped| (image.path.clone(), image.why.clone());
-            skipped.map(pair).collect()
-        })
+    #[pyo3(name = "skipped")]
+    fn skipped_images(&self) -> Vec<(String, String)> {
+        let pair = |image: &Skipped| (image.path.clone(), image.why.clone());
+        self.skipped().iter().map(pair).collect()
     }
 }
 
 impl Loader {
-    fn with<T>(&self, ask: impl FnOnce(&ijepa_data::Loader) -> T) -> T {
-        let batches = self.batches.as_ref().expect(NOT_DROPPED).lock();
-        ask(&batches.unwrap_or_else(PoisonError::into_inner))
+    fn skipped(&self) -> MutexGuard<'_, Vec<Skipped>> {
+        self.skipped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_forked(&self) -> bool {

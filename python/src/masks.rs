@@ -1,6 +1,7 @@
 //! Masks as arrays.
 
 use ijepa_masking::{MaskRng, PatchIndices, ReferenceStreams};
+use ijepa_train::recipe::ObjectiveKind;
 use numpy::{PyArray1, PyArray2, PyArrayMethods};
 use pyo3::{
     Bound, PyResult, Python, exceptions::PyValueError, pyclass, pymethods, types::PyMapping,
@@ -70,6 +71,10 @@ impl MaskSampler {
                 return Err(PyValueError::new_err(what));
             }
         };
+        if recipe.objective.kind == ObjectiveKind::Lejepa {
+            let what = "`objective.kind` = lejepa has views instead of masks";
+            return Err(PyValueError::new_err(what));
+        }
         Ok(Self {
             sampler: recipe.mask_sampler().or_raise()?,
             generator,

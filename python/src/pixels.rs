@@ -66,6 +66,15 @@ impl Pixels<'_> {
         self.shape[0]
     }
 
+    /// The first image with a value that is not finite.
+    pub(crate) fn first_not_finite(&self) -> Option<usize> {
+        let Samples::Floats(samples) = self.samples else {
+            return None;
+        };
+        let place = samples.iter().position(|value| !value.is_finite())?;
+        Some(place / self.shape[1..].iter().product::<usize>())
+    }
+
     pub(crate) fn channels(&self) -> usize {
         self.shape[3]
     }

@@ -1,5 +1,6 @@
 """Features: those of the command, from files and from arrays."""
 
+import os
 import signal
 
 import ijepa
@@ -169,3 +170,24 @@ def test_images_that_cannot_be_used_are_named(pictures, photos, tmp_path):
         encoder.encode(pictures, batch_size=0)
     with pytest.raises(ValueError, match="0 images"):
         encoder.encode([])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_child_that_was_forked_after_encoding_is_told_to_be_spawned():
+    encoder, images = ijepa.load(WEIGHTS), np.zeros((1, 32, 32, 3), np.uint8)
+    encoder.encode(images)
+    child = os.fork()
+    if child == 0:
+        try:
+            encoder.encode(images)
+        except RuntimeError as error:
+            os._exit(0 if "spawn" in str(error) else 1)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_values_that_are_not_finite_are_those_of_the_array():
+    images = np.zeros((3, 32, 32, 3), np.float32)
+    images[1, 2, 3, 0] = np.nan
+    with pytest.raises(ValueError, match="image 1 of the array"):
+        ijepa.load(WEIGHTS).encode(images)

@@ -1,6 +1,7 @@
 """Batches of the loader."""
 
 import os
+import threading
 from types import MappingProxyType
 
 import ijepa
@@ -106,3 +107,31 @@ def test_a_forked_child_is_told_that_its_loader_has_no_threads():
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(list(batches)) == 3
+
+
+def test_another_thread_may_ask_how_far_a_loader_is():
+    batches = iter(loader())
+    seen = []
+    stop = threading.Event()
+
+    def watch():
+        while not stop.is_set():
+            seen.append((batches.step, batches.skipped))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    made = len(list(batches))
+    stop.set()
+    watcher.join()
+    assert made == 3 and batches.step == 3
+    assert all(0 <= step <= 3 and not skipped for step, skipped in seen)
+
+
+def test_steps_that_nobody_makes_are_refused():
+    with pytest.raises(ValueError, match="start_step"):
+        ijepa.Loader(SCENES, batch_size=5, start_step=2**64 - 1)
+
+
+def test_numbers_of_numpy_are_values_of_keys():
+    changed = ijepa.Loader(SCENES, overrides={"run.batch_size": np.int64(5), "data.flip": np.bool_(True)})
+    assert len(changed) == 4

@@ -112,3 +112,8 @@ def test_a_data_loader_of_pytorch_takes_the_collator(workers, start):
     # Steps are drawn by whichever worker comes first.
     alone = [ijepa.masks(n=8, step=step, generator="ijepa") for step in range(8)]
     assert set(contexts_of("ijepa")) == {contexts[0].tobytes() for contexts, _ in alone}
+
+
+def test_views_are_no_masks():
+    with pytest.raises(ValueError, match="views instead of masks"):
+        ijepa.masks(n=2, overrides={"objective.kind": "lejepa"})

@@ -22,6 +22,7 @@ presets![
     "scenes_vit_nano_plain",
     "cifar10_vit_nano",
     "cifar10_vit_nano_plain",
+    "cifar10_vit_nano_px32",
     "cifar10_vit_ti4",
     "cifar10_vit_s4",
     "cifar10_mae_nano",
