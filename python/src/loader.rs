@@ -26,8 +26,6 @@ use crate::{
 
 const NOT_DROPPED: &str = "batches are there until the loader is dropped";
 const BUSY: &str = "another thread, or what a signal interrupted, waits for a batch of this loader";
-/// Steps that nobody makes, and what is computed of them fits.
-const MOST_STEPS: u64 = 1 << 48;
 
 /// What the recipe of no name says beside its defaults.
 const DEFAULTS: [&str; 1] = ["run.batch_size=256"];
@@ -94,10 +92,6 @@ impl Loader {
         config.workers = arguments::workers(workers);
         config.seed = seed.unwrap_or(config.seed);
         config.start_step = start_step;
-        if start_step > MOST_STEPS {
-            let what = format!("start_step is {start_step}, expected at most {MOST_STEPS}");
-            return Err(PyValueError::new_err(what));
-        }
         let ([height, width], decoding) = (config.augment.size, config.reading.decoding);
         py.detach(|| {
             let specs = data.all().into_iter();
@@ -138,9 +132,6 @@ impl Loader {
                         child; make the loader in the child";
             return Err(PyRuntimeError::new_err(what));
         }
-        if self.step() >= self.end.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
         let batches = self.batches.as_ref().expect(NOT_DROPPED);
         let batch = py.detach(|| {
             let mut batches = match batches.try_lock() {
@@ -148,13 +139,21 @@ impl Loader {
                 Err(TryLockError::Poisoned(error)) => error.into_inner(),
                 Err(TryLockError::WouldBlock) => return Err(PyRuntimeError::new_err(BUSY)),
             };
+            if batches.next_step() >= self.end.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
             let loader = &mut *batches;
             let batch = signals::unless_raised(|stop| loader.next_batch_unless(stop));
             self.step.store(batches.next_step(), Ordering::Relaxed);
-            *self.skipped() = batches.skipped().to_vec();
-            batch?.or_raise()
+            let mut skipped = self.skipped();
+            let known = skipped.len();
+            skipped.extend_from_slice(&batches.skipped()[known..]);
+            let batch = batch?.or_raise()?;
+            Ok(Some(batch.expect("a loader that is told to stop raises")))
         })?;
-        let batch = batch.expect("a loader that is told to stop raises");
+        let Some(batch) = batch else {
+            return Ok(None);
+        };
         let label = |&index: &u32| self.source.label(index as usize).map_or(-1, i64::from);
         let labels = batch.indices.iter().map(label).collect();
         Ok(Some((

@@ -1,7 +1,6 @@
 //! Masks as arrays.
 
 use ijepa_masking::{MaskRng, PatchIndices, ReferenceStreams};
-use ijepa_train::recipe::ObjectiveKind;
 use numpy::{PyArray1, PyArray2, PyArrayMethods};
 use pyo3::{
     Bound, PyResult, Python, exceptions::PyValueError, pyclass, pymethods, types::PyMapping,
@@ -71,7 +70,7 @@ impl MaskSampler {
                 return Err(PyValueError::new_err(what));
             }
         };
-        if recipe.objective.kind == ObjectiveKind::Lejepa {
+        if !recipe.objective.kind.predicts() {
             let what = "`objective.kind` = lejepa has views instead of masks";
             return Err(PyValueError::new_err(what));
         }

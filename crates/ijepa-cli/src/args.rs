@@ -8,7 +8,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use ijepa_model::{Checkpoint, CheckpointError, VisionTransformerConfig, checkpoint::OpenOptions};
-use ijepa_train::{DeviceError, DeviceSpec, Recipe, RecipeError, recipe::ObjectiveKind};
+use ijepa_train::{DeviceError, DeviceSpec, Recipe, RecipeError};
 
 use crate::{context::Context, error::CliError, report};
 
@@ -74,34 +74,35 @@ pub(crate) fn value_name(value: impl ValueEnum) -> String {
     name.map_or_else(String::new, |name| name.get_name().to_owned())
 }
 
-/// A count of at least one.
-pub(crate) fn positive(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if number > 0 => Ok(number),
-        _ => Err("expected a whole number of at least 1".to_owned()),
+/// Refuses what has views instead of masks where `command` is about masks.
+pub(crate) fn refuse_views(recipe: &Recipe, command: &'static str) -> Result<(), CliError> {
+    match recipe.objective.kind.predicts() {
+        true => Ok(()),
+        false => Err(CliError::Views { command }),
     }
 }
 
-/// Refuses what has views instead of masks where `command` is about masks.
-pub(crate) fn refuse_views(recipe: &Recipe, command: &'static str) -> Result<(), CliError> {
-    match recipe.objective.kind {
-        ObjectiveKind::Lejepa => Err(CliError::Views { command }),
-        _ => Ok(()),
+/// A whole number of at least `least`.
+fn whole(text: &str, least: usize) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number >= least => Ok(number),
+        _ => Err(format!("expected a whole number of at least {least}")),
     }
+}
+
+/// A count of at least one.
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
+    whole(text, 1)
 }
 
 /// A count of what is compared.
 pub(crate) fn at_least_two(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if number > 1 => Ok(number),
-        _ => Err("expected a whole number of at least 2".to_owned()),
-    }
+    whole(text, 2)
 }
 
 /// A count, which may be none.
 pub(crate) fn natural(text: &str) -> Result<usize, String> {
-    text.parse()
-        .map_err(|_| "expected a whole number of at least 0".to_owned())
+    whole(text, 0)
 }
 
 /// A finite number that `fits`, which is said in words, too.

@@ -49,7 +49,7 @@ impl PretrainPlan {
     /// larger than the data.
     pub fn new(recipe: Recipe, images: usize) -> Result<Self, ResolveError> {
         let recipe = recipe.checked()?;
-        let steps_per_epoch = recipe.possible_steps_per_epoch(images)?;
+        let steps_per_epoch = recipe.steps_per_epoch(images)?;
         let config = ScheduleConfig::new(&recipe, steps_per_epoch);
         Ok(Self {
             model: recipe.model_config()?,

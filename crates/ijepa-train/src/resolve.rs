@@ -115,7 +115,7 @@ impl Recipe {
     ///
     /// As [`augment`](Self::augment).
     pub fn views(&self) -> Result<Option<MultiCrop>, ResolveError> {
-        if self.objective.kind != ObjectiveKind::Lejepa {
+        if self.objective.kind.predicts() {
             return Ok(None);
         }
         let (global, encoder) = (self.augment()?, self.model_config()?.encoder);
@@ -160,23 +160,18 @@ impl Recipe {
         }
     }
 
-    /// Steps of an epoch of `images` training images.
-    pub fn steps_per_epoch(&self, images: usize) -> usize {
-        match self.optimizer.steps_per_epoch {
-            0 => images / self.run.batch_size,
-            steps => steps,
-        }
-    }
-
     /// Steps of an epoch of `images` training images, if they fill a batch.
     ///
     /// # Errors
     ///
     /// [`ResolveError::BatchTooLarge`].
-    pub(crate) fn possible_steps_per_epoch(&self, images: usize) -> Result<usize, ResolveError> {
-        let (batch_size, steps) = (self.run.batch_size, self.steps_per_epoch(images));
-        if steps > 0 && images >= batch_size {
-            return Ok(steps);
+    pub fn steps_per_epoch(&self, images: usize) -> Result<usize, ResolveError> {
+        let batch_size = self.run.batch_size;
+        if images >= batch_size {
+            return Ok(match self.optimizer.steps_per_epoch {
+                0 => images / batch_size,
+                steps => steps,
+            });
         }
         let group_size = self.mask.group_size.min(images.max(1));
         Err(ResolveError::BatchTooLarge {

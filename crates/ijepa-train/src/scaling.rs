@@ -88,7 +88,8 @@ impl Workload {
     ///
     /// # Errors
     ///
-    /// [`ResolveError`] if the recipe makes no network or no masks, or its batch is larger than the data.
+    /// [`ResolveError`] if the recipe makes no network or no masks, or its batch is larger than the
+    /// data.
     pub fn of(recipe: &Recipe, images: usize) -> Result<Self, ResolveError> {
         let config = recipe.model_config()?;
         let sampler = recipe.mask_sampler()?;
@@ -101,7 +102,7 @@ impl Workload {
             targets: image.targets.len(),
             target: masks.target_size.mean.round() as usize,
         };
-        let steps_per_epoch = recipe.possible_steps_per_epoch(images)?;
+        let steps_per_epoch = recipe.steps_per_epoch(images)?;
         let steps = steps_per_epoch.saturating_mul(recipe.optimizer.epochs);
         Ok(Self {
             flop_per_image: flops::recipe_step(recipe, tokens)?,

@@ -8,7 +8,6 @@ use ijepa_eval::{Baselines, EpochEvaluation, ExtractConfig};
 use ijepa_masking::MaskRng;
 use ijepa_train::{
     Learner, PretrainPlan, Recipe, Resume, TrainSummary, pretrain,
-    recipe::ObjectiveKind,
     run::{Folder, Observer, files::BASELINES},
     scaling::MemoryEstimate,
 };
@@ -220,7 +219,7 @@ impl Pretrain {
 /// group.
 fn warn_of_masks(plan: &PretrainPlan) {
     let (recipe, images) = (plan.recipe(), plan.recipe().mask_group_size());
-    if recipe.objective.kind != ObjectiveKind::Jepa {
+    if !recipe.objective.kind.predicts() {
         return;
     }
     let mut rng = MaskRng::for_group(recipe.run.seed, 0, 0);

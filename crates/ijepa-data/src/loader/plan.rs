@@ -15,6 +15,9 @@ use crate::rng::{Purpose, sample_rng};
 use crate::source::Source;
 use crate::transform::Transform;
 
+/// Steps that nobody makes, and what is computed of them fits.
+const MOST_STEPS: u64 = 1 << 48;
+
 /// Everything needed to fill any batch; shared by all workers.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -59,6 +62,10 @@ impl Plan {
         };
         if config.batch_size == 0 {
             return Err(bad_value("batch_size", "0".to_owned(), "at least 1"));
+        }
+        if config.start_step > MOST_STEPS {
+            let found = config.start_step.to_string();
+            return Err(bad_value("start_step", found, "at most 281474976710656"));
         }
         let places = config.places.as_ref();
         if let Some(places) = places.filter(|it| it.is_empty() || it.end > config.batch_size) {

@@ -42,6 +42,13 @@ pub enum ObjectiveKind {
     Lejepa,
 }
 
+impl ObjectiveKind {
+    /// Whether parts of an image are predicted behind masks; of LeJEPA views are compared.
+    pub fn predicts(self) -> bool {
+        self != Self::Lejepa
+    }
+}
+
 /// How context and targets are chosen (paper, Table 6).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

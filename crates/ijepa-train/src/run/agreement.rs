@@ -60,9 +60,9 @@ pub(super) fn agreed(ranks: &dyn Ranks, own: Next) -> Next {
 /// [`TrainError::RanksDiffer`], on all of them.
 pub(super) fn check_alike(
     ranks: &dyn Ranks,
-    own: &[(&'static str, String)],
+    own: Vec<(&'static str, String)>,
 ) -> Result<(), TrainError> {
-    let (names, texts): (Vec<&str>, Vec<String>) = own.iter().cloned().unzip();
+    let (names, texts): (Vec<&str>, Vec<String>) = own.into_iter().unzip();
     let said: Vec<Vec<String>> = told(ranks, &texts);
     for (thing, what) in names.into_iter().enumerate() {
         let all: Vec<&str> = said.iter().map(|texts| texts[thing].as_str()).collect();

@@ -128,10 +128,9 @@ impl Conditioner {
         if rows != images {
             return Err(RcdmError::Rows { rows, images });
         }
-        let file = |name: &str| name.rsplit(['/', '\\']).next().map(str::to_owned);
         for (row, stored) in names.iter().enumerate() {
             let found = source.name(row);
-            if file(&found) != file(stored) {
+            if file_name(&found) != file_name(stored) {
                 let stored = stored.clone();
                 return Err(RcdmError::OtherImages { row, stored, found });
             }
@@ -201,6 +200,11 @@ impl Conditioner {
             }
         }
     }
+}
+
+/// The last part of a path of any system.
+fn file_name(path: &str) -> Option<&str> {
+    path.rsplit(['/', '\\']).next()
 }
 
 /// Mean and spread of every channel of the vectors, which a decoder is given standardised.

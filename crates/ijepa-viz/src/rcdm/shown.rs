@@ -28,8 +28,8 @@ impl Shown {
     /// # Errors
     ///
     /// [`RcdmError::Kind`] or [`RcdmError::Width`] if the decoder takes other vectors,
-    /// [`RcdmError::Rows`] or [`RcdmError::OtherImages`] if a file has not one for each image, [`RcdmError::Extract`] if no
-    /// image can be read.
+    /// [`RcdmError::Rows`] or [`RcdmError::OtherImages`] if a file has not one for each image,
+    /// [`RcdmError::Extract`] if no image can be read.
     pub fn read(
         decoder: &Decoder,
         conditioner: &Conditioner,

@@ -8,7 +8,7 @@ mod shown;
 
 use clap::Subcommand;
 use ijepa_masking::{MaskSampler, MultiBlockConfig, PatchGrid};
-use ijepa_train::{Recipe, recipe::ObjectiveKind};
+use ijepa_train::Recipe;
 
 use crate::{context::Context, error::CliError, report::Report};
 
@@ -38,9 +38,9 @@ impl Visualize {
 
 /// Refuses weights whose second network predicts nothing.
 fn check_predicts(recipe: Option<&Recipe>) -> Result<(), CliError> {
-    match recipe.map(|recipe| recipe.objective.kind) {
-        Some(ObjectiveKind::Lejepa) => Err(CliError::Projector),
-        _ => Ok(()),
+    match recipe.is_none_or(|recipe| recipe.objective.kind.predicts()) {
+        true => Ok(()),
+        false => Err(CliError::Projector),
     }
 }
 

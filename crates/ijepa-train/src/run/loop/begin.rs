@@ -189,7 +189,7 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
         let seen = serde_json::to_string(&data).expect("it is plain data");
         check_alike(
             ranks,
-            &[
+            vec![
                 ("settings", task.settings().to_toml()),
                 ("parts of the program's own", task.own_parts().join(", ")),
                 ("data", seen),
