@@ -49,7 +49,7 @@ const DEFAULTS: [&str; 1] = ["run.batch_size=256"];
 #[pyclass(frozen, module = "ijepa")]
 pub(crate) struct Loader {
     /// There until it is dropped; held while a batch is waited for.
-    batches: Option<Mutex<ijepa_data::Loader>>,
+    batches: Option<Mutex<Batches>>,
     /// What is known of it meanwhile.
     step: AtomicU64,
     skipped: Mutex<Vec<Skipped>>,
@@ -62,6 +62,33 @@ pub(crate) struct Loader {
     steps_per_epoch: u64,
     /// Step after the last one of this epoch.
     end: AtomicU64,
+}
+
+struct Batches {
+    loader: ijepa_data::Loader,
+    /// The batch that came while a signal handler raised: the next one.
+    pending: Option<Batch>,
+}
+
+impl Batches {
+    /// The next batch, unless a signal handler raises first.
+    fn next(&mut self) -> PyResult<Batch> {
+        if let Some(batch) = self.pending.take() {
+            return Ok(batch);
+        }
+        let (batch, raised) = signals::watched(|stop| self.loader.next_batch_unless(stop));
+        if let Err(raised) = raised {
+            self.pending = batch.ok().flatten();
+            return Err(raised);
+        }
+        let batch = batch.or_raise()?;
+        Ok(batch.expect("a loader stops only if a handler raises"))
+    }
+
+    fn next_step(&self) -> u64 {
+        let pending = self.pending.as_ref().map(|batch| batch.step);
+        pending.unwrap_or(self.loader.next_step())
+    }
 }
 
 #[pymethods]
@@ -100,12 +127,15 @@ impl Loader {
             let source = DataSpec::open_all(&specs, IndexCache::of_user().as_ref());
             let source = source.or_raise()?;
             ijepa_data::check_channels(source.as_ref(), decoding).or_raise()?;
-            let batches = ijepa_data::Loader::new(Arc::clone(&source), config).or_raise()?;
+            let loader = ijepa_data::Loader::new(Arc::clone(&source), config).or_raise()?;
             Ok(Self {
-                steps_per_epoch: batches.steps_per_epoch(),
-                step: AtomicU64::new(batches.next_step()),
+                steps_per_epoch: loader.steps_per_epoch(),
+                step: AtomicU64::new(loader.next_step()),
                 skipped: Mutex::default(),
-                batches: Some(Mutex::new(batches)),
+                batches: Some(Mutex::new(Batches {
+                    loader,
+                    pending: None,
+                })),
                 process: process::id(),
                 source,
                 image: [height, width, decoding.channels],
@@ -142,14 +172,12 @@ impl Loader {
             if batches.next_step() >= self.end.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let loader = &mut *batches;
-            let batch = signals::unless_raised(|stop| loader.next_batch_unless(stop));
+            let batch = batches.next();
             self.step.store(batches.next_step(), Ordering::Relaxed);
             let mut skipped = self.skipped();
             let known = skipped.len();
-            skipped.extend_from_slice(&batches.skipped()[known..]);
-            let batch = batch?.or_raise()?;
-            Ok(Some(batch.expect("a loader that is told to stop raises")))
+            skipped.extend_from_slice(&batches.loader.skipped()[known..]);
+            batch.map(Some)
         })?;
         let Some(batch) = batch else {
             return Ok(None);

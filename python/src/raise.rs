@@ -7,7 +7,7 @@ use std::{
 };
 
 use ijepa_data::DataError;
-use ijepa_model::{CheckpointError, hub::HubError};
+use ijepa_model::{CheckpointError, files::on_one_line, hub::HubError};
 use pyo3::{
     PyErr, PyResult,
     exceptions::{
@@ -29,10 +29,9 @@ impl<T, E: Error + 'static> Raise<T> for Result<T, E> {
 /// `FileNotFoundError` and other kinds of `OSError` where the system or the network is to blame,
 /// else `ValueError`.
 fn raised(error: &(dyn Error + 'static)) -> PyErr {
-    let causes = || successors(Some(error), |&error| error.source());
-    let message: Vec<String> = causes().map(ToString::to_string).collect();
-    let message = message.join(": ");
-    match causes().find_map(system_error) {
+    let mut causes = successors(Some(error), |&error| error.source());
+    let message = on_one_line(error);
+    match causes.find_map(system_error) {
         Some(ErrorKind::NotFound) => PyFileNotFoundError::new_err(message),
         Some(ErrorKind::PermissionDenied) => PyPermissionError::new_err(message),
         Some(ErrorKind::NotConnected) => PyConnectionError::new_err(message),

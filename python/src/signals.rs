@@ -24,23 +24,22 @@ pub(crate) fn check() -> PyResult<()> {
     Python::attach(|py| py.check_signals())
 }
 
-/// What `work` gives in a thread of its own, which is told to stop once a signal handler raises.
-///
-/// # Errors
-///
-/// What the handler raised, after the thread has ended.
-pub(crate) fn unless_raised<T: Send>(work: impl FnOnce(&AtomicBool) -> T + Send) -> PyResult<T> {
+/// What `work` gives in a thread of its own, which is told to stop once a signal handler raises, and
+/// what the handler raised.
+pub(crate) fn watched<T: Send>(work: impl FnOnce(&AtomicBool) -> T + Send) -> (T, PyResult<()>) {
     let stop = AtomicBool::new(false);
     let (done, result) = channel();
     thread::scope(|scope| {
         let told = &stop;
         let thread = scope.spawn(move || done.send(work(told)));
+        let mut raised = Ok(());
         loop {
             match result.recv_timeout(GLANCE) {
-                Ok(found) => return Ok(found),
-                Err(RecvTimeoutError::Timeout) => {
-                    check().inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+                Ok(found) => return (found, raised),
+                Err(RecvTimeoutError::Timeout) if raised.is_ok() => {
+                    raised = check().inspect_err(|_| stop.store(true, Ordering::Relaxed));
                 }
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => resume_unwind(
                     thread
                         .join()

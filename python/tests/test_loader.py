@@ -1,7 +1,9 @@
 """Batches of the loader."""
 
 import os
+import signal
 import threading
+from collections import deque
 from types import MappingProxyType
 
 import ijepa
@@ -125,6 +127,35 @@ def test_another_thread_may_ask_how_far_a_loader_is():
     watcher.join()
     assert made == 3 and batches.step == 3
     assert all(0 <= step <= 3 and not skipped for step, skipped in seen)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="sends signals")
+def test_no_batch_is_lost_to_a_handler_that_raises():
+    class Stop(Exception):
+        pass
+
+    def stop(*_):
+        raise Stop
+
+    def slow():
+        return ijepa.Loader("scenes:n=48,size=1024", size=512, batch_size=4, workers=1, seed=5)
+
+    expected, batches, found = list(slow()), slow(), deque()
+    before = signal.signal(signal.SIGALRM, stop)
+    raised = 0
+    while len(found) < len(batches):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.07)
+            # Takes batches without a step of Python between them, in which signals would be handled.
+            found.extend(batches)
+        except Stop:
+            assert batches.step == len(found)
+            raised += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+    assert raised > 0
+    for (images, _), (same, _) in zip(expected, found):
+        np.testing.assert_array_equal(images, same)
 
 
 def test_steps_that_nobody_makes_are_refused():

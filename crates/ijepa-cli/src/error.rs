@@ -1,11 +1,15 @@
 //! What can go wrong in a command.
 
-use std::{error::Error, net::SocketAddr, path::PathBuf};
+use std::{error::Error, iter::successors, net::SocketAddr, path::PathBuf};
 
 use ijepa_data::{DataError, PackError};
 use ijepa_eval::{FinetuneError, study::StudyError};
 use ijepa_masking::MaskError;
-use ijepa_model::{CheckpointError, ConfigError, checkpoint::Mismatch, files::FileError};
+use ijepa_model::{
+    CheckpointError, ConfigError,
+    checkpoint::Mismatch,
+    files::{FileError, on_one_line},
+};
 use ijepa_train::{DeviceError, RecipeError, ResolveError, TrainError};
 use ijepa_viz::{VizError, rcdm::RcdmError};
 
@@ -176,7 +180,7 @@ pub(crate) fn describe(error: &(dyn Error + 'static), verbose: bool) -> String {
         return format!("error: {}", on_one_line(error));
     }
     let mut text = format!("error: {error}");
-    for cause in causes(error) {
+    for cause in successors(error.source(), |&cause| cause.source()) {
         text += &format!("\ncaused by: {cause}");
         if let Some(mismatch) = cause.downcast_ref::<Box<Mismatch>>() {
             let lines = mismatch.lines();
@@ -184,16 +188,6 @@ pub(crate) fn describe(error: &(dyn Error + 'static), verbose: bool) -> String {
         }
     }
     text
-}
-
-/// An error and its causes on one line, whatever they say.
-pub(crate) fn on_one_line(error: &(dyn Error + 'static)) -> String {
-    let causes = causes(error).map(|cause| format!(": {cause}"));
-    format!("{error}{}", causes.collect::<String>()).replace('\n', " ")
-}
-
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(error.source(), |&cause| cause.source())
 }
 
 #[cfg(test)]

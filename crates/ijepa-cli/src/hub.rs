@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use ijepa_model::hub::{Event, Hub, HubError, HubName};
+use ijepa_model::{
+    files::on_one_line,
+    hub::{Event, Hub, HubError, HubName},
+};
 
-use crate::{error::on_one_line, progress::StatusLine, report::bytes};
+use crate::{progress::StatusLine, report::bytes};
 
 /// What a licence is called where none is named.
 pub(crate) const NOT_STATED: &str = "not stated";

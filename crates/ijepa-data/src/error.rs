@@ -1,7 +1,7 @@
 //! What can go wrong between a file and a batch of pixels.
 
 mod image;
-mod shared;
+mod methods;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use crate::error::DataError;
 use crate::image::Image;
-use crate::source::is_url;
+use crate::loader::Skipped;
+use crate::source::{Source, is_url};
 
 /// What [`Source::fetch`](crate::Source::fetch) has got of an image.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +42,14 @@ impl FetchError {
     pub fn into_error(self) -> DataError {
         match self {
             Self::Transient(error) | Self::Missing(error) | Self::Corrupt(error) => error,
+        }
+    }
+
+    /// Lists a damaged image, number `index` of `source`; any other error ends what is done with all.
+    pub(crate) fn skips(self, source: &dyn Source, index: usize) -> Result<Skipped, DataError> {
+        match self {
+            Self::Corrupt(error) => Ok(Skipped::new(source, index, &error)),
+            lost => Err(lost.into_error()),
         }
     }
 }

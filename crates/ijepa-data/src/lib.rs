@@ -69,6 +69,7 @@ mod statistics;
 mod transform;
 mod verify;
 mod view;
+mod words;
 
 pub use decode::{
     Decode, Decoding, JPEG_DECODER, Orientation, SixteenBit, check_channels, decode, decode_as,

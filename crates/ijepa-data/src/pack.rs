@@ -14,7 +14,7 @@ use crate::loader::Skipped;
 use crate::order::{epoch_order, sample};
 use crate::reading::{ImageReader, Reading, in_order};
 use crate::source::Source;
-use crate::verify::AHEAD;
+use crate::verify::ahead;
 pub use encode::Shrink;
 use encode::encode;
 
@@ -169,29 +169,17 @@ pub fn pack(
         let write = |number: usize, image: Result<Packable, FetchError>| {
             match image {
                 Ok(image) => shards_of.add(&image)?,
-                Err(FetchError::Corrupt(error)) => {
-                    skipped.push(Skipped::new(source, order[number] as usize, &error));
-                }
-                Err(lost) => return Err(PackError::from(lost.into_error())),
+                Err(error) => skipped.push(error.skips(source, order[number] as usize)?),
             }
             progress(number + 1);
-            Ok(())
+            Ok::<(), PackError>(())
         };
-        in_order(
-            order.len(),
-            config.workers,
-            AHEAD * config.workers,
-            read,
-            write,
-        )??;
+        let workers = config.workers;
+        in_order(order.len(), workers, ahead(workers), read, write)??;
         (images, bytes, shards) = shards_of.finish()?;
-        match skipped.first() {
-            Some(first) if images == 0 => Err(PackError::Data(DataError::NothingReadable {
-                images: skipped.len(),
-                path: first.path.clone(),
-                why: first.why.clone(),
-            })),
-            _ => Ok(()),
+        match images == 0 && !skipped.is_empty() {
+            true => Err(PackError::from(DataError::nothing_readable(&skipped))),
+            false => Ok(()),
         }
     })?;
     Ok(Packed {
@@ -204,30 +192,19 @@ pub fn pack(
 
 impl PackConfig {
     fn validate(&self) -> Result<(), DataError> {
-        let bad = |key, found: String, expected| DataError::BadValue {
-            key,
-            found,
-            expected,
-        };
+        let bad = DataError::bad_value;
         if self.most_images == 0 {
-            return Err(bad("most_images", "0".to_owned(), "at least 1"));
+            return Err(bad("most_images", "0", "at least 1"));
         }
         if self.name.is_empty() || self.name.contains(['/', '\\']) {
-            return Err(bad(
-                "name",
-                self.name.clone(),
-                "the beginning of a file name",
-            ));
+            return Err(bad("name", &self.name, "the beginning of a file name"));
         }
         match self.shrink {
-            Some(Shrink { short_side: 0, .. }) => {
-                Err(bad("short_side", "0".to_owned(), "at least 1"))
+            Some(Shrink { short_side: 0, .. }) => Err(bad("short_side", "0", "at least 1")),
+            Some(Shrink { quality, .. }) if !(1..=100).contains(&quality) => {
+                let found = quality.to_string();
+                Err(bad("quality", &found, "a number from 1 to 100"))
             }
-            Some(Shrink { quality, .. }) if !(1..=100).contains(&quality) => Err(bad(
-                "quality",
-                quality.to_string(),
-                "a number from 1 to 100",
-            )),
             _ => Ok(()),
         }
     }

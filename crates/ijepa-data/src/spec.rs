@@ -213,11 +213,10 @@ impl FromStr for DataSpec {
             "folder" => match argument.rsplit_once(",labels=") {
                 Some(("", _)) => Err(DataError::MissingPath { kind: "folder" }),
                 Some((folder, "none")) => Ok(Self::Unlabelled(folder.into())),
-                Some((_, "")) => Err(DataError::BadValue {
-                    key: "labels",
-                    found: String::new(),
-                    expected: "the path of a text file",
-                }),
+                Some((_, "")) => {
+                    let expected = "the path of a text file";
+                    Err(DataError::bad_value("labels", "", expected))
+                }
                 Some((folder, labels)) => Ok(Self::LabelledFolder {
                     folder: folder.into(),
                     labels: labels.into(),

@@ -14,7 +14,7 @@ use crate::loader::Skipped;
 use crate::order::sample;
 use crate::reading::{ImageReader, Reading, in_order};
 use crate::source::Source;
-use crate::verify::AHEAD;
+use crate::verify::ahead;
 use sheet::{Sheet, thumbnail};
 
 /// Images on a sheet.
@@ -134,16 +134,13 @@ impl Statistics {
                     measured.thumbnail.iter().for_each(|image| sheet.add(image));
                     all.add(&measured);
                 }
-                Err(FetchError::Corrupt(error)) => {
-                    bad.push(Skipped::new(source, chosen[number] as usize, &error));
-                }
-                Err(lost) => return Err(lost.into_error()),
+                Err(error) => bad.push(error.skips(source, chosen[number] as usize)?),
             }
             progress(number + 1);
-            Ok(())
+            Ok::<(), DataError>(())
         };
-        let ahead = AHEAD * config.workers;
-        in_order(chosen.len(), config.workers, ahead, measure, add)??;
+        let workers = config.workers;
+        in_order(chosen.len(), workers, ahead(workers), measure, add)??;
         all.finish(source, bad, &sheet)
     }
 }
@@ -246,17 +243,7 @@ impl Totals {
         sheet: &Sheet,
     ) -> Result<Statistics, DataError> {
         let measured = self.widths.len();
-        let nothing = || DataError::NothingReadable {
-            images: bad.len(),
-            path: bad
-                .first()
-                .map(|first| first.path.clone())
-                .unwrap_or_default(),
-            why: bad
-                .first()
-                .map(|first| first.why.clone())
-                .unwrap_or_default(),
-        };
+        let nothing = || DataError::nothing_readable(&bad);
         let mean = |moments: &[f64; 2]| moments.map(|sum| sum / measured as f64);
         let moments: Vec<[f64; 2]> = self.moments.iter().map(mean).collect();
         let (mut classes, mut unlabelled) = (BTreeMap::new(), 0);

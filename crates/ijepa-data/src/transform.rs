@@ -20,6 +20,7 @@ pub use multi_crop::MultiCrop;
 pub use pretrain::Augment;
 pub use rand_augment::RandAugment;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::error::DataError;
@@ -134,24 +135,28 @@ fn check_range(key: &'static str, range: [f64; 2], most: f64) -> Result<(), Data
     if low > 0.0 && low <= high && high <= most {
         return Ok(());
     }
-    Err(DataError::BadValue {
-        key,
-        found: format!("[{low}, {high}]"),
-        expected: match most.is_finite() {
-            true => "[min, max] with 0 < min <= max <= 1",
-            false => "[min, max] with 0 < min <= max",
-        },
-    })
+    let expected = match most.is_finite() {
+        true => "[min, max] with 0 < min <= max <= 1",
+        false => "[min, max] with 0 < min <= max",
+    };
+    let found = format!("[{low}, {high}]");
+    Err(DataError::bad_value(key, &found, expected))
+}
+
+/// Checks that `value` is within `range`, which is `expected` in words.
+fn check_within(
+    key: &'static str,
+    value: f64,
+    range: RangeInclusive<f64>,
+    expected: &'static str,
+) -> Result<(), DataError> {
+    match range.contains(&value) {
+        true => Ok(()),
+        false => Err(DataError::bad_value(key, &value.to_string(), expected)),
+    }
 }
 
 /// Checks that `value` is within `[0, 1]`.
 fn check_probability(key: &'static str, value: f64) -> Result<(), DataError> {
-    if (0.0..=1.0).contains(&value) {
-        return Ok(());
-    }
-    Err(DataError::BadValue {
-        key,
-        found: value.to_string(),
-        expected: "a number from 0 to 1",
-    })
+    check_within(key, value, 0.0..=1.0, "a number from 0 to 1")
 }

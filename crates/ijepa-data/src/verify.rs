@@ -9,8 +9,11 @@ use crate::source::Source;
 /// Images in a row that storage does not give until nobody waits any longer: it is away then, and
 /// the images are not to blame.
 const MOST_AWAY: usize = 8;
-/// Images that are done and wait for one before them, a thread.
-pub(crate) const AHEAD: usize = 4;
+
+/// Images that are done and may wait for one before them, of `workers` threads.
+pub(crate) fn ahead(workers: usize) -> usize {
+    workers.saturating_mul(4)
+}
 
 /// Reads and decodes every image with `workers` threads, and gives those that cannot be used, in
 /// the order of the source, each with its reason. `progress` is told how many are done.
@@ -56,6 +59,6 @@ pub fn verify(
         progress(index + 1);
         Ok(())
     };
-    in_order(source.len(), workers, AHEAD * workers, read, list)??;
+    in_order(source.len(), workers, ahead(workers), read, list)??;
     Ok(bad)
 }

@@ -6,8 +6,11 @@
 //! also by a panic, removes its own; [`clean_up`] sees to those of processes that were killed.
 
 use std::{
-    env, fs,
+    env,
+    error::Error,
+    fs,
     io::{self, Write},
+    iter::successors,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -46,6 +49,13 @@ pub fn cannot(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Fi
         path: path.to_owned(),
         source,
     }
+}
+
+/// An error and its causes on one line, whatever they say, separated by colons.
+pub fn on_one_line(error: &(dyn Error + 'static)) -> String {
+    let all = successors(Some(error), |&error| error.source());
+    let all: Vec<String> = all.map(ToString::to_string).collect();
+    all.join(": ").replace('\n', " ")
 }
 
 /// Has `write` fill a [`NewFile`] and commits it.

@@ -83,7 +83,7 @@ pub struct RunRecord {
     /// Results that commands left in the directory: `baselines.json`, `knn.json`, `probe.json`,
     /// `lowshot.json`.
     pub(crate) results: Vec<(&'static str, Value)>,
-    /// Files of results that are no JSON.
+    /// Files that are no JSON or no table of steps.
     unread: Vec<&'static str>,
 }
 
@@ -108,7 +108,6 @@ impl RunRecord {
                 false => ReportError::Missing { path },
             });
         }
-        let table = |text: Option<String>| Table::parse(&text.unwrap_or_default());
         let json = |text: Option<String>| serde_json::from_str(&text?).ok();
         let (kind, recipe_text) = settings.unwrap_or((RunKind::Pretraining, String::new()));
         let (mut results, mut unread) = (Vec::new(), Vec::new());
@@ -121,15 +120,24 @@ impl RunRecord {
                 None => unread.push(file),
             }
         }
+        let mut table = |file, text: Option<String>| {
+            Table::parse(&text.unwrap_or_default()).unwrap_or_else(|| {
+                unread.push(file);
+                Table::default()
+            })
+        };
+        let metrics = table(files::METRICS, metrics);
+        let monitors = table(files::MONITORS, text(files::MONITORS)?);
+        let epochs = table(files::EPOCHS, text(files::EPOCHS)?);
         Ok(Self {
             name: name_of(&path),
             kind,
             recipe: Recipe::from_toml(&recipe_text, Recipe::FILE).ok(),
             recipe_text,
             environment: json(text(files::ENVIRONMENT)?).unwrap_or_default(),
-            metrics: table(metrics),
-            monitors: table(text(files::MONITORS)?),
-            epochs: table(text(files::EPOCHS)?),
+            metrics,
+            monitors,
+            epochs,
             measured_since: since(json(text(files::EVALUATION)?)),
             results,
             unread,
@@ -216,7 +224,7 @@ impl RunRecord {
         words.get(flag + 1)?.as_str()
     }
 
-    /// Files of results that cannot be read as what they should be, and have no part in the report.
+    /// Files that cannot be read as what they should be, and have no part in the report.
     pub fn unread(&self) -> &[&'static str] {
         &self.unread
     }

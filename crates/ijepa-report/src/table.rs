@@ -8,8 +8,9 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Reads `text`; a last line without a line feed is still being written and is left out.
-    pub(crate) fn parse(text: &str) -> Self {
+    /// Reads `text`, `None` if it has lines and no column of steps; a last line without a line feed
+    /// is still being written and is left out.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         let mut lines = whole.lines();
         let header = lines.next().unwrap_or_default();
@@ -17,16 +18,18 @@ impl Table {
             let value: Option<f64> = cell.trim().parse().ok();
             value.filter(|value| value.is_finite())
         };
-        Self {
-            columns: header
-                .split(',')
-                .map(|name| name.trim().to_owned())
-                .collect(),
-            rows: lines
-                .filter(|line| !line.trim().is_empty())
+        let columns: Vec<String> = header
+            .split(',')
+            .map(|name| name.trim().to_owned())
+            .collect();
+        let is_one = header.is_empty() || columns.iter().any(|name| name == "step");
+        let rows = lines.filter(|line| !line.trim().is_empty());
+        is_one.then(|| Self {
+            rows: rows
                 .map(|line| line.split(',').map(number).collect())
                 .collect(),
-        }
+            columns,
+        })
     }
 
     /// Number of rows.
@@ -87,6 +90,7 @@ mod tests {
     #[test]
     fn what_is_no_number_is_left_out() {
         let table = Table::parse("epoch,step,loss\n0,0,NaN\n0,10,\n0,20,0.5\n0,30,inf\n0,40\n0,5");
+        let table = table.expect("it has steps");
         assert_eq!(table.len(), 5);
         assert_eq!(table.column("loss"), [None, None, Some(0.5), None, None]);
         assert_eq!((table.last("step"), table.last("knn")), (Some(40.0), None));
@@ -96,8 +100,9 @@ mod tests {
     #[test]
     fn files_without_a_whole_line_are_empty() {
         for text in ["", "epoch,step", "epoch,step\n", "\n\n"] {
-            let table = Table::parse(text);
+            let table = Table::parse(text).unwrap_or_else(|| panic!("{text:?} is refused"));
             assert_eq!((table.len(), table.first("step")), (0, None), "{text:?}");
         }
+        assert_eq!(Table::parse("<html>\n</html>\n"), None);
     }
 }

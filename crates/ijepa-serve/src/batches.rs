@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::{Embed, metrics::Metrics, refusal::Refusal};
+use crate::{Embed, connections::FOREVER, metrics::Metrics, refusal::Refusal};
 
 /// The place of a request among those under way; free when nothing of the request is left, also
 /// where its client went away before.
@@ -102,7 +102,7 @@ impl Batches {
     /// The images that came, after the first for as long as others may be waited for.
     fn next(&self) -> Option<Vec<Job>> {
         let mut batch = vec![self.jobs.recv().ok()?];
-        let until = Instant::now() + self.wait;
+        let until = Instant::now() + self.wait.min(FOREVER);
         while batch.len() < self.batch_size {
             let left = until.saturating_duration_since(Instant::now());
             let Ok(job) = self.jobs.recv_timeout(left) else {

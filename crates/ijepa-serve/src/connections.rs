@@ -21,7 +21,7 @@ use tokio::{
 use tokio_io_timeout::TimeoutStream;
 
 /// Longer than any patience; clocks of connections end somewhere.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(crate) const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How long to wait for others to close files when the process may open no more.
 const NO_MORE_FILES: Duration = Duration::from_millis(100);
 

@@ -170,19 +170,9 @@ impl PretrainPlan {
         (!own).then(|| self.schedules.peak_lr())
     }
 
-    /// Learning rate, weight decay and momentum of every step, as the recipe says.
-    pub fn schedules(&self) -> &Schedules {
-        &self.schedules
-    }
-
     /// Steps of the whole run.
     pub fn total_steps(&self) -> u64 {
         self.total_steps
-    }
-
-    /// Steps of an epoch.
-    pub fn steps_per_epoch(&self) -> u64 {
-        self.steps_per_epoch
     }
 
     pub(crate) fn initialization(&self) -> Initialization {

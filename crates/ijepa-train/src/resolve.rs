@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ijepa_data::{Augment, LoaderConfig, MultiCrop, Reading, Transform};
+use ijepa_data::{Augment, DataError, LoaderConfig, MultiCrop, Reading, Transform};
 use ijepa_masking::{
     MaskError, MaskSampler, MultiBlockConfig, PatchGrid, RandomSampler, Range, RasterizedSampler,
     SingleBlockSampler,
@@ -32,6 +32,9 @@ pub enum ResolveError {
     /// The masks cannot be sampled.
     #[error(transparent)]
     Mask(#[from] MaskError),
+    /// Images have more views than can be.
+    #[error(transparent)]
+    Views(#[from] DataError),
     /// The data has fewer images than one batch.
     #[error(
         "`run.batch_size` = {batch_size} is more than the {images} images of the data; --batch-size \
@@ -113,7 +116,7 @@ impl Recipe {
     ///
     /// # Errors
     ///
-    /// As [`augment`](Self::augment).
+    /// As [`augment`](Self::augment), [`ResolveError::Views`] if they are too many.
     pub fn views(&self) -> Result<Option<MultiCrop>, ResolveError> {
         if self.objective.kind.predicts() {
             return Ok(None);
@@ -126,12 +129,14 @@ impl Recipe {
             crop_scale: [SMALLEST_VIEW.min(smallest), smallest],
             ..global.clone()
         };
-        Ok(Some(MultiCrop {
+        let views = MultiCrop {
             global,
             globals: self.objective.global_views,
             local,
             locals: self.objective.local_views,
-        }))
+        };
+        views.validate()?;
+        Ok(Some(views))
     }
 
     /// What images become: the views of LeJEPA, else a crop each.

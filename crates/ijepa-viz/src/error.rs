@@ -80,4 +80,12 @@ pub enum VizError {
     /// What the predictor predicts cannot be compared with features.
     #[error("the predictor predicts pixels, expected one that predicts features")]
     PredictsPixels,
+    /// The mean of more blocks is predicted than the encoder has, or of none.
+    #[error("the predictor predicts the mean of {blocks} blocks, the encoder has {depth}")]
+    TargetBlocks {
+        /// Blocks whose mean is predicted.
+        blocks: usize,
+        /// Blocks of the encoder.
+        depth: usize,
+    },
 }

@@ -9,8 +9,8 @@ use ijepa_masking::{
     PatchGrid,
 };
 use ijepa_model::{
-    Checkpoint, CheckpointError, IJepa, MaskTensors, Normalization, Objective, VisionTransformer,
-    checkpoint::EncoderRole,
+    Checkpoint, CheckpointError, IJepa, MaskTensors, Normalization, Objective, Target,
+    VisionTransformer, checkpoint::EncoderRole,
 };
 use ijepa_patches::{Colors, cosine_map, mean_row};
 
@@ -29,6 +29,9 @@ pub enum WebError {
     /// Its encoders take images of so many channels, which are no colours.
     #[error("the encoder takes images of {0} channels, expected red, green and blue")]
     Channels(usize),
+    /// Its predictor predicts no features.
+    #[error("the predictor predicts pixels, which are not shown")]
+    PredictsPixels,
     /// Bytes that are no picture of the model's size.
     #[error("{found} bytes are no picture of {width}x{height} in red, green, blue and alpha")]
     Picture {
@@ -87,7 +90,8 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// A [`WebError`] if its networks do not fit, it lacks one, or they take no colours.
+    /// A [`WebError`] if its networks do not fit, it lacks one, they take no colours or predict no
+    /// features.
     pub fn open(checkpoint: &Checkpoint, device: &Device) -> Result<Self, WebError> {
         // Sizes can be told from tensors, but not what the context of a predictor sees.
         if checkpoint.state.model.is_none() {
@@ -96,11 +100,15 @@ impl Model {
         if checkpoint.encoder_config.in_chans != 3 {
             return Err(WebError::Channels(checkpoint.encoder_config.in_chans));
         }
+        let predictor = checkpoint.predictor(device)?;
+        if predictor.config().target == Target::Pixels {
+            return Err(WebError::PredictsPixels);
+        }
         let target = checkpoint.encoder(EncoderRole::Target, device)?.no_grad();
         Ok(Self {
             networks: IJepa {
                 encoder: checkpoint.encoder(EncoderRole::Context, device)?,
-                predictor: checkpoint.predictor(device)?,
+                predictor,
             }
             .no_grad(),
             sampler: sampler(target.grid())?,

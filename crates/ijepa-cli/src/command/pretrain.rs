@@ -205,7 +205,7 @@ impl Pretrain {
                 // measured on fewer than before.
                 let steps = self.run.steps(plan.total_steps()) as usize;
                 let before = EpochEvaluation::sampled_before(&self.run.out).unwrap_or(2);
-                let most = (steps * recipe.run.batch_size).max(before);
+                let most = steps.saturating_mul(recipe.run.batch_size).max(before);
                 let training = Arc::clone(training);
                 EpochEvaluation::of_sample(training, most, recipe.run.seed, config, device)
             }

@@ -6,7 +6,7 @@ use clap::Args;
 use ijepa_eval::{
     Components, ExtractConfig, PatchColors, evenly_spread, patch_colors, pick_images,
 };
-use ijepa_model::files::write_bytes;
+use ijepa_model::files::{on_one_line, write_bytes};
 use ijepa_report::{PatchPicture, Report as Page, RunRecord};
 use ijepa_train::Recipe;
 use serde_json::json;
@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::{
     args,
     context::Context,
-    error::{CliError, on_one_line},
+    error::CliError,
     picture,
     report::{self, Report},
 };
@@ -69,7 +69,10 @@ impl ReportRuns {
             let words = judgement.verdict.words();
             let _ = writeln!(text, "{}: {words}: {}", run.name(), judgement.reason);
             for file in run.unread() {
-                report::line(&format!("warning: `{file}` of {} is no JSON", run.name()));
+                report::line(&format!(
+                    "warning: `{file}` of {} cannot be read",
+                    run.name()
+                ));
             }
         }
         let _ = writeln!(text, "wrote {}", out.display());

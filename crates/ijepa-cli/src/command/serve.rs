@@ -74,7 +74,7 @@ impl Serve {
             batch_size: context.feature_batch(),
             wait: Duration::from_millis(self.wait_ms),
             requests: self.queue,
-            max_bytes: self.max_mib << 20,
+            max_bytes: self.max_mib.saturating_mul(1 << 20),
             max_pixels: self.max_megapixels.saturating_mul(1_000_000),
             workers: context.workers().max(1),
             ..ServeConfig::default()

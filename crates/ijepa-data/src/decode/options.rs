@@ -1,10 +1,8 @@
 //! What is open about the pixels of a file.
 
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Serialize};
 
-use crate::error::DataError;
+use crate::words::words;
 
 /// How files become pixels where there is a choice; the default is what torchvision's folders do
 /// with Pillow, but for 16-bit grey pictures, which Pillow clips.
@@ -97,33 +95,6 @@ pub enum SixteenBit {
     /// They stay what they are, and floats do: pixels are f32 ([`Decoding::is_float`]), where
     /// 65,535 is 1. Other numbers of channels than three are always kept so.
     Keep,
-}
-
-macro_rules! words {
-    ($type:ident, $what:literal, $expected:literal, $($word:literal => $value:ident),+) => {
-        impl FromStr for $type {
-            type Err = DataError;
-
-            fn from_str(text: &str) -> Result<Self, DataError> {
-                match text {
-                    $($word => Ok(Self::$value),)+
-                    _ => Err(DataError::UnknownValue {
-                        what: $what,
-                        found: text.to_owned(),
-                        expected: $expected,
-                    }),
-                }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self {
-                    $(Self::$value => $word,)+
-                })
-            }
-        }
-    };
 }
 
 words!(Decode, "decoding", "exact, fast", "exact" => Exact, "fast" => Fast);

@@ -55,26 +55,21 @@ impl Plan {
             let channels = decoding.channels;
             return Err(DataError::Image(ImageError::NoColors { channels }));
         }
-        let bad_value = |key, found: String, expected| DataError::BadValue {
-            key,
-            found,
-            expected,
-        };
+        let bad = DataError::bad_value;
         if config.batch_size == 0 {
-            return Err(bad_value("batch_size", "0".to_owned(), "at least 1"));
+            return Err(bad("batch_size", "0", "at least 1"));
         }
         if config.start_step > MOST_STEPS {
             let found = config.start_step.to_string();
-            return Err(bad_value("start_step", found, "at most 281474976710656"));
+            return Err(bad("start_step", &found, "at most 281474976710656"));
         }
         let places = config.places.as_ref();
         if let Some(places) = places.filter(|it| it.is_empty() || it.end > config.batch_size) {
-            let expected = "some of the batch";
-            return Err(bad_value("places", format!("{places:?}"), expected));
+            return Err(bad("places", &format!("{places:?}"), "some of the batch"));
         }
         if !(0.0..=1.0).contains(&config.max_bad_fraction) {
             let found = config.max_bad_fraction.to_string();
-            return Err(bad_value("max_bad_fraction", found, "a number from 0 to 1"));
+            return Err(bad("max_bad_fraction", &found, "a number from 0 to 1"));
         }
         let images = source.len();
         if images < config.batch_size {
@@ -84,11 +79,7 @@ impl Plan {
             });
         }
         if u32::try_from(images).is_err() {
-            return Err(bad_value(
-                "images",
-                images.to_string(),
-                "at most 4294967295",
-            ));
+            return Err(bad("images", &images.to_string(), "at most 4294967295"));
         }
         let augment: Box<dyn Transform> = Box::new(config.augment);
         Ok(Self {
@@ -229,11 +220,11 @@ impl Plan {
         }
         match image.byte_len() == self.image_bytes() {
             true => Ok(image),
-            false => Err(DataError::BadValue {
-                key: "transform",
-                found: format!("{} bytes an image", image.byte_len()),
-                expected: "the channels and the depth of what it is shown",
-            }),
+            false => {
+                let found = format!("{} bytes an image", image.byte_len());
+                let expected = "the channels and the depth of what it is shown";
+                Err(DataError::bad_value("transform", &found, expected))
+            }
         }
     }
 

@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 
+use ijepa_files::on_one_line;
+use serde::{Deserialize, Serialize};
+
 use crate::error::DataError;
 use crate::source::Source;
-use serde::{Deserialize, Serialize};
 
 /// `text` as a cell of a table of comma-separated values, on one line.
 pub fn csv_cell(text: &str) -> String {
@@ -33,7 +35,7 @@ impl Skipped {
         Self {
             index: index as u32,
             path: source.name(index),
-            why: chain(error),
+            why: on_one_line(error),
         }
     }
 }
@@ -86,15 +88,4 @@ impl Tally {
     pub(super) fn skipped(&self) -> &[Skipped] {
         &self.skipped
     }
-}
-
-/// An error and its causes, separated by colons.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text.replace('\n', " ")
 }

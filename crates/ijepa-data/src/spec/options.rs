@@ -33,20 +33,13 @@ pub(super) fn path(kind: &'static str, text: &str) -> Result<PathBuf, DataError>
 }
 
 pub(super) fn window(text: &str) -> Result<NonZeroUsize, DataError> {
-    text.parse().map_err(|_| DataError::BadValue {
-        key: "window",
-        found: text.to_owned(),
-        expected: "a whole number from 1",
-    })
+    text.parse()
+        .map_err(|_| DataError::bad_value("window", text, "a whole number from 1"))
 }
 
 pub(super) fn field(text: &str) -> Result<String, DataError> {
     match text.is_empty() {
-        true => Err(DataError::BadValue {
-            key: "label",
-            found: String::new(),
-            expected: "the name of a field",
-        }),
+        true => Err(DataError::bad_value("label", "", "the name of a field")),
         false => Ok(text.to_owned()),
     }
 }

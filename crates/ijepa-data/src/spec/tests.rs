@@ -82,7 +82,7 @@ fn mistakes_name_what_was_found_and_what_is_valid() {
     );
     assert_eq!(
         message("scenes:kind"),
-        "bad value `` for `kind`, expected count, distance, shape or texture"
+        "unknown kind of scenes ``, expected one of: count, distance, shape, texture"
     );
     assert_eq!(
         message("folder:"),

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::check_probability;
+use super::{check_probability, check_within};
 use crate::error::DataError;
 use crate::rect::CropRect;
 use crate::rng::{below, symmetric_beta, unit};
@@ -57,12 +57,8 @@ impl MixingConfig {
             ("mixup_alpha", self.mixup_alpha),
             ("cutmix_alpha", self.cutmix_alpha),
         ] {
-            if alpha != 0.0 && !(0.1..=100.0).contains(&alpha) {
-                return Err(DataError::BadValue {
-                    key,
-                    found: alpha.to_string(),
-                    expected: "0 or a number from 0.1 to 100",
-                });
+            if alpha != 0.0 {
+                check_within(key, alpha, 0.1..=100.0, "0 or a number from 0.1 to 100")?;
             }
         }
         check_probability("probability", self.probability)?;

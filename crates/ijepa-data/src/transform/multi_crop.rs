@@ -1,6 +1,7 @@
 //! Several random views of one image.
 
 use super::{Augment, Transform};
+use crate::decode::MAX_PIXELS;
 use crate::error::DataError;
 use crate::image::{Image, RgbImage8};
 use crate::rng::SampleRng;
@@ -48,15 +49,23 @@ impl Transform for MultiCrop {
     }
 
     fn validate(&self) -> Result<(), DataError> {
-        if self.globals + self.locals == 0 {
-            return Err(DataError::BadValue {
-                key: "views",
-                found: "0".to_owned(),
-                expected: "at least 1 of an image",
-            });
+        if (self.globals, self.locals) == (0, 0) {
+            return Err(DataError::bad_value("views", "0", "at least 1 of an image"));
         }
         self.global.validate()?;
-        self.local.validate()
+        self.local.validate()?;
+        let of = |augment: &Augment| augment.size.map(|side| side as u64).iter().product::<u64>();
+        let [globals, locals] = [(self.globals, &self.global), (self.locals, &self.local)]
+            .map(|(views, augment)| (views as u64).saturating_mul(of(augment)));
+        let pixels = globals.saturating_add(locals);
+        let expected = "at most 178956970 pixels of all together";
+        match pixels > MAX_PIXELS {
+            true => {
+                let found = format!("{pixels} pixels");
+                Err(DataError::bad_value("views", &found, expected))
+            }
+            false => Ok(()),
+        }
     }
 
     /// All of the image: every view chooses its own part of it.
@@ -93,6 +102,11 @@ mod tests {
             locals,
         };
         assert!(of(1, 0).validate().is_ok() && of(0, 1).validate().is_ok());
+        let message = of(usize::MAX, usize::MAX).validate().unwrap_err();
+        assert!(
+            message.to_string().ends_with("pixels of all together"),
+            "{message}"
+        );
         assert_eq!(
             of(0, 0).validate().unwrap_err().to_string(),
             "bad value `0` for `views`, expected at least 1 of an image"

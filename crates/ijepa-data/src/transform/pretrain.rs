@@ -1,6 +1,6 @@
 //! The random transform of pretraining images.
 
-use super::{Transform, check_range, random_crop};
+use super::{Transform, check_range, check_within, random_crop};
 use crate::color::distort;
 use crate::error::DataError;
 use crate::image::Image;
@@ -54,14 +54,8 @@ impl Transform for Augment {
         let [height, width] = self.size;
         sides(width, height)?;
         check_range("crop_scale", self.crop_scale, 1.0)?;
-        if !(0.0..=2.5).contains(&self.color_jitter) {
-            return Err(DataError::BadValue {
-                key: "color_jitter",
-                found: self.color_jitter.to_string(),
-                expected: "a number from 0 to 2.5",
-            });
-        }
-        Ok(())
+        let expected = "a number from 0 to 2.5";
+        check_within("color_jitter", self.color_jitter, 0.0..=2.5, expected)
     }
 
     /// The crop is cut on whole pixels and resized by the antialiased bilinear kernel, as

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use rand::Rng;
 
 use super::Distortion::{self, *};
+use super::check_within;
 use crate::error::DataError;
 use crate::image::RgbImage8;
 use crate::rng::{below, normal, unit};
@@ -60,31 +61,13 @@ impl RandAugment {
     ///
     /// [`DataError::BadValue`] naming the field.
     pub fn validate(&self) -> Result<(), DataError> {
-        let bad = |key, found: String, expected| DataError::BadValue {
-            key,
-            found,
-            expected,
-        };
         if !(1..=MOST_LAYERS).contains(&self.layers) {
-            return Err(bad(
-                "n",
-                self.layers.to_string(),
-                "a whole number from 1 to 16",
-            ));
+            let found = self.layers.to_string();
+            let expected = "a whole number from 1 to 16";
+            return Err(DataError::bad_value("n", &found, expected));
         }
-        if !(0.0..=10.0).contains(&self.magnitude) {
-            return Err(bad(
-                "m",
-                self.magnitude.to_string(),
-                "a number from 0 to 10",
-            ));
-        }
-        if !(0.0..=10.0).contains(&self.magnitude_std) {
-            return Err(bad(
-                "mstd",
-                self.magnitude_std.to_string(),
-                "a number from 0 to 10",
-            ));
+        for (key, value) in [("m", self.magnitude), ("mstd", self.magnitude_std)] {
+            check_within(key, value, 0.0..=10.0, "a number from 0 to 10")?;
         }
         Ok(())
     }
@@ -156,11 +139,8 @@ impl FromStr for RandAugment {
     type Err = DataError;
 
     fn from_str(text: &str) -> Result<Self, DataError> {
-        let bad = || DataError::BadValue {
-            key: "RandAugment",
-            found: text.to_owned(),
-            expected: "a policy such as rand-m9-mstd0.5-inc1 (optionally n2)",
-        };
+        let expected = "a policy such as rand-m9-mstd0.5-inc1 (optionally n2)";
+        let bad = || DataError::bad_value("RandAugment", text, expected);
         let mut parts = text.split('-');
         if parts.next() != Some("rand") {
             return Err(bad());

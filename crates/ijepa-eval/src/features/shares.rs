@@ -82,10 +82,17 @@ pub fn embed_together(
         return embedded.map(Some);
     }
     let started = Instant::now();
-    let file =
-        (ranks.rank() == 0).then(|| NewFeatures::create(encoder, source.as_ref(), config, out));
-    let mut file = file.transpose()?;
+    let mut file = None;
+    let mut begin = || {
+        if ranks.rank() == 0 {
+            file = Some(NewFeatures::create(encoder, source.as_ref(), config, out)?);
+        }
+        Ok(())
+    };
+    // What rank 0 cannot begin is said to the others with its share.
+    let begun: Result<(), Error> = begin();
     let extract = |source: &dyn Source| {
+        begun?;
         let extracted = extract_with_progress(encoder, source, config, device, progress);
         Ok(extracted?)
     };
@@ -159,17 +166,19 @@ fn share_out(
         ranks.send(&own.values, 0);
         return Ok(());
     }
-    take(own)?;
+    let mut taken = take(own);
     for (rank, said) in all.into_iter().enumerate().skip(1) {
+        // Whoever sends is not to wait for one who has failed.
         let mut values = vec![0.0; said.values];
         ranks.receive(&mut values, rank);
-        take(Rows {
+        let rows = Rows {
             values,
             indices: said.indices,
             skipped: said.skipped,
-        })?;
+        };
+        taken = taken.and_then(|()| take(rows));
     }
-    Ok(())
+    taken
 }
 
 /// The features of this rank's share.

@@ -1,6 +1,10 @@
 //! Everything that a study trains.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use burn::tensor::Device;
 use ijepa_data::Source;
@@ -110,6 +114,7 @@ impl Training<'_> {
             max_steps: Some(until),
             ..self.options.clone()
         };
+        let began = Instant::now();
         match self.watched(what, plan, &options, folder, data) {
             Ok((summary, learner)) => Ok(Trained {
                 steps: summary.steps,
@@ -125,9 +130,9 @@ impl Training<'_> {
             }),
             Err(error @ TrainError::Diverged { step, .. }) => Ok(Trained {
                 steps: step,
-                images: 0,
+                images: step.saturating_mul(plan.recipe().run.batch_size as u64),
                 loss: None,
-                minutes: 0.0,
+                minutes: began.elapsed().as_secs_f64() / 60.0,
                 interrupted: false,
                 outcome: Outcome::Diverged(error.to_string()),
                 encoder: None,

@@ -34,6 +34,12 @@ pub enum CheckpointError {
         /// The folder given.
         path: PathBuf,
     },
+    /// The file is a graph of operators.
+    #[error("`{}` is a graph for ONNX runtimes, which is written and not read; give the weights that it was made of", path.display())]
+    WrittenOnly {
+        /// The file given.
+        path: PathBuf,
+    },
     /// A run that has not come to its first checkpoint.
     #[error("`{}` is a run without a checkpoint yet", path.display())]
     NoneYet {

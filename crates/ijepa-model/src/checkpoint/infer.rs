@@ -72,7 +72,11 @@ fn grid(dict: &StateDict, path: &Path) -> Result<[usize; 2], CheckpointError> {
 fn grid_of_positions(table: &[f32], patches: usize, dim: usize) -> Option<[usize; 2]> {
     /// Of values that other libraries rounded, also to 16 bits.
     const TOLERANCE: f32 = 0.01;
-    if dim == 0 || !dim.is_multiple_of(4) || table.len() != patches.checked_mul(dim)? {
+    if patches == 0
+        || dim == 0
+        || !dim.is_multiple_of(4)
+        || table.len() != patches.checked_mul(dim)?
+    {
         return None;
     }
     // The first half of a position is its column, which is 0 again where the second row begins.

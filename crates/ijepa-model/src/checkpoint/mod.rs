@@ -229,6 +229,7 @@ impl Checkpoint {
         }
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("safetensors") => folder::open_file(path, options),
+            Some("onnx") => Err(CheckpointError::WrittenOnly { path: path.into() }),
             _ => official::open(path, options),
         }
     }

@@ -239,12 +239,17 @@ pub(super) fn check_file(response: &Response<Body>, url: &str) -> Result<(), Hub
 
 /// Where a link in an answer of `url` leads.
 fn joined(url: &str, link: &str) -> String {
-    if !link.starts_with('/') {
+    if link.contains("://") {
         return link.to_owned();
     }
-    let host = url.find("://").map_or(0, |at| at + 3);
-    let end = url[host..].find('/').map_or(url.len(), |at| host + at);
-    format!("{}{link}", &url[..end])
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let host = rest.split('/').next().unwrap_or_default();
+    let folder = rest.rsplit_once('/').map_or(host, |(folder, _)| folder);
+    match link.starts_with('/') {
+        true if link.starts_with("//") => format!("{scheme}:{link}"),
+        true => format!("{scheme}://{host}{link}"),
+        false => format!("{scheme}://{folder}/{link}"),
+    }
 }
 
 /// `text` as a part of an address, where the characters of `kept` stay as they are.

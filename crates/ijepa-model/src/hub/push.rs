@@ -223,7 +223,8 @@ impl Push<'_> {
     ) -> Result<(), Failure> {
         let total = file.size;
         let mut body = Watched {
-            file: File::open(&file.path)?,
+            file: File::open(&file.path)
+                .map_err(|source| Failure::Lasting(cannot("read", &file.path)(source).into()))?,
             done: 0,
             watch: |done| {
                 let file = &file.name;

@@ -228,13 +228,7 @@ fn difference(file: &mut File, about: &About) -> io::Result<Option<String>> {
 pub(super) fn sha256(file: &mut File) -> io::Result<String> {
     file.rewind()?;
     let mut hasher = Sha256::new();
-    let mut piece = vec![0; PIECE];
-    loop {
-        match file.read(&mut piece)? {
-            0 => break,
-            bytes => hasher.update(&piece[..bytes]),
-        }
-    }
+    io::copy(file, &mut hasher)?;
     let digits = hasher.finalize();
     Ok(digits.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -157,6 +157,14 @@ fn verdicts_follow_the_monitors() {
 }
 
 #[test]
+fn files_that_are_not_what_they_should_be_are_named_and_left_out() {
+    let run = Run::trained("nano", 5)
+        .with("metrics.csv", "<html>\n</html>\n")
+        .with("knn.json", "{");
+    assert_eq!(run.record().unread(), ["knn.json", "metrics.csv"]);
+}
+
+#[test]
 fn runs_are_compared() {
     let (a, b) = (Run::trained("a", 40), Run::trained("b", 20));
     let recipe = Recipe::preset("scenes_vit_nano").unwrap();

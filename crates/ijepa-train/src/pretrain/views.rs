@@ -31,43 +31,48 @@ impl Pretraining<'_> {
         Gradients { sum, losses, seen }
     }
 
-    /// The views of every group, moved to the device together.
-    fn view_groups(&self, views: &MultiCrop, batch: &Batch) -> Vec<ViewBatch> {
+    /// The views of every group, moved to the device as they are asked for.
+    fn view_groups<'b>(
+        &self,
+        views: &MultiCrop,
+        batch: &'b Batch,
+    ) -> impl Iterator<Item = ViewBatch> + use<'b> {
         let recipe = &self.plan.recipe;
-        let (images, seed) = (recipe.mask_group_size(), recipe.run.seed);
+        let (images, seed, step) = (recipe.mask_group_size(), recipe.run.seed, batch.step);
+        let (normalization, device) = (recipe.data.normalization(), self.device.clone());
         let bytes = batch.images.len() / batch.indices.len();
         let groups = batch.images.chunks_exact(images * bytes);
-        let groups = groups.zip(self.numbers(batch));
-        let group = |(bytes_of_group, group): (&[u8], u64)| {
-            let of_image: Vec<&[u8]> = bytes_of_group.chunks_exact(bytes).collect();
-            let [large, small] = [&views.global, &views.local].map(|it| area(it.size));
-            let tensor = |count: usize, first: usize, size: [usize; 2]| -> Tensor<4> {
-                let view = |number: usize| {
-                    let start = first + number * area(size);
-                    of_image
-                        .iter()
-                        .flat_map(move |image| &image[start..][..area(size)])
-                };
-                let bytes: Vec<u8> = (0..count).flat_map(view).copied().collect();
+        // The size of a kind of view, how many an image has and where they begin.
+        let large = (views.global.size, views.globals, 0);
+        let small = (
+            views.local.size,
+            views.locals,
+            views.globals * area(views.global.size),
+        );
+        groups.zip(self.numbers(batch)).map(move |(group, number)| {
+            let tensor = |(size, count, first): ([usize; 2], usize, usize)| -> Tensor<4> {
+                let mut pixels = Vec::with_capacity(count * images * area(size));
+                for start in (0..count).map(|view| first + view * area(size)) {
+                    for image in group.chunks_exact(bytes) {
+                        pixels.extend_from_slice(&image[start..][..area(size)]);
+                    }
+                }
                 let [height, width] = size;
-                let shape = [count * images, height, width];
-                recipe
-                    .data
-                    .normalization()
-                    .loaded_images(&bytes, shape, &self.device)
+                normalization.loaded_images(&pixels, [count * images, height, width], &device)
             };
-            debug_assert_eq!(bytes, views.globals * large + views.locals * small);
-            let local = || tensor(views.locals, views.globals * large, views.local.size);
-            let views = Views {
-                global: tensor(views.globals, 0, views.global.size),
-                local: (views.locals > 0).then(local),
-                batch: images,
-            };
-            let step = batch.step;
-            let seed = GroupSeed { seed, step, group };
-            ViewBatch { views, seed }
-        };
-        groups.map(group).collect()
+            ViewBatch {
+                views: Views {
+                    global: tensor(large),
+                    local: (small.1 > 0).then(|| tensor(small)),
+                    batch: images,
+                },
+                seed: GroupSeed {
+                    seed,
+                    step,
+                    group: number,
+                },
+            }
+        })
     }
 
     /// Masks under which the monitors see one token of every view: its projection.

@@ -309,9 +309,4 @@ impl RecipeError {
             rule => rule,
         }
     }
-
-    /// Whether the recipe is valid but asks for something that this build cannot do.
-    pub fn is_not_built(&self) -> bool {
-        matches!(self.rule(), Self::NotBuilt { .. })
-    }
 }

@@ -16,7 +16,6 @@ pub mod rules;
 mod sections;
 mod settings;
 mod strict;
-mod unbuilt;
 mod validate;
 
 pub use choices::{

@@ -8,7 +8,7 @@ use super::{
     choices::spelt,
     nearest,
     rules::{
-        ABOVE_ZERO, AT_LEAST_ONE, BELOW_ONE, POSITIVE, count, counts, ensure, integer,
+        ABOVE_ZERO, AT_LEAST_ONE, BELOW_ONE, POSITIVE, built, count, counts, ensure, integer,
         not_negative, scale, shares, within,
     },
 };
@@ -41,7 +41,8 @@ impl Recipe {
     /// As [`validate`](Self::validate) and [`RecipeError::NotBuilt`].
     pub fn checked(self) -> Result<Self, RecipeError> {
         self.validate()?;
-        self.unbuilt().map_or(Ok(self), Err)
+        built(self.data.decoding)?;
+        Ok(self)
     }
 
     fn validate_objective(&self) -> Result<(), RecipeError> {
@@ -68,57 +69,46 @@ impl Recipe {
 
     /// Checks the choices that another one leaves no choice about.
     fn validate_choices(&self) -> Result<(), RecipeError> {
-        let objective = &self.objective;
-        let target = ("objective.target", spelt(&objective.target));
-        let masking = ("objective.target_masking", spelt(&objective.target_masking));
-        let centers = (
-            "objective.center_targets",
-            objective.center_targets.to_string(),
-        );
-        let blocks = (
-            "objective.target_blocks",
-            objective.target_blocks.to_string(),
-        );
-        let loss = ("objective.loss", spelt(&objective.loss));
-        let strategy = ("mask.strategy", spelt(&self.mask.strategy));
-        let context = ("predictor.context", spelt(&self.predictor.context));
-        let drop_path = ("model.drop_path", self.model.drop_path.to_string());
-        let noise = (
-            "model.position_noise",
-            self.model.position_noise.to_string(),
-        );
-
-        let kernels = ("run.kernels", spelt(&self.run.kernels));
-
+        let Self { objective, run, .. } = self;
+        let choice = |key| match key {
+            "objective.target" => spelt(&objective.target),
+            "objective.target_masking" => spelt(&objective.target_masking),
+            "objective.target_blocks" => objective.target_blocks.to_string(),
+            "objective.center_targets" => objective.center_targets.to_string(),
+            "objective.loss" => spelt(&objective.loss),
+            "mask.strategy" => spelt(&self.mask.strategy),
+            "predictor.context" => spelt(&self.predictor.context),
+            "model.drop_path" => self.model.drop_path.to_string(),
+            "model.position_noise" => self.model.position_noise.to_string(),
+            "run.kernels" => spelt(&run.kernels),
+            _ => unreachable!("no rule is about `{key}`"),
+        };
         let is = |kind| objective.kind == kind;
-        let centered = (
-            objective.center_targets,
-            ("objective.center_targets", "true"),
-        );
+        let centered = objective.center_targets;
+        let centered = (centered, ("objective.center_targets", "true"));
         let lejepa = (is(ObjectiveKind::Lejepa), ("objective.kind", "lejepa"));
         let mae = (is(ObjectiveKind::Mae), ("objective.kind", "mae"));
-        let pixels = (
-            objective.target == Target::Pixels,
-            ("objective.target", "pixels"),
-        );
+        let pixels = objective.target == Target::Pixels;
+        let pixels = (pixels, ("objective.target", "pixels"));
         let recomputes = ("run.activation_checkpointing", "true");
-        let recomputes = (self.run.activation_checkpointing, recomputes);
+        let recomputes = (run.activation_checkpointing, recomputes);
         let rows = [
-            (centered, &target, "features"),
-            (centered, &masking, "output"),
-            (lejepa, &target, "features"),
-            (lejepa, &loss, "mse"),
-            (lejepa, &centers, "false"),
-            (lejepa, &drop_path, "0"),
-            (lejepa, &noise, "0"),
-            (lejepa, &context, "separate"),
-            (mae, &target, "pixels"),
-            (mae, &strategy, "random"),
-            (pixels, &masking, "output"),
-            (pixels, &blocks, "1"),
-            (recomputes, &kernels, "fused"),
+            (centered, "objective.target", "features"),
+            (centered, "objective.target_masking", "output"),
+            (lejepa, "objective.target", "features"),
+            (lejepa, "objective.loss", "mse"),
+            (lejepa, "objective.center_targets", "false"),
+            (lejepa, "model.drop_path", "0"),
+            (lejepa, "model.position_noise", "0"),
+            (lejepa, "predictor.context", "separate"),
+            (mae, "objective.target", "pixels"),
+            (mae, "mask.strategy", "random"),
+            (pixels, "objective.target_masking", "output"),
+            (pixels, "objective.target_blocks", "1"),
+            (recomputes, "run.kernels", "fused"),
         ];
-        for ((applies, (beside, value)), (key, found), expected) in rows {
+        for ((applies, (beside, value)), key, expected) in rows {
+            let found = choice(key);
             ensure(!applies || found == expected, || RecipeError::Beside {
                 key,
                 found: found.clone(),
@@ -331,7 +321,21 @@ fn width(key: &'static str, found: usize, num_heads: Option<usize>) -> Result<()
 
 #[cfg(test)]
 mod tests {
+    use ijepa_data::Decode;
+
     use super::*;
+
+    #[test]
+    fn what_needs_another_build_is_refused_by_name() {
+        let fast = Recipe::default().with_overrides(&["data.decode=fast"]);
+        let found = fast.unwrap().checked().map_err(|error| error.to_string());
+        let expected =
+            "`data.decode` is \"fast\", which needs a build with the Cargo feature `turbojpeg`";
+        match Decode::Fast.is_built() {
+            true => assert!(found.is_ok()),
+            false => assert_eq!(found.unwrap_err(), expected),
+        }
+    }
 
     #[test]
     fn rules_at_their_limits_hold() {

@@ -39,15 +39,12 @@ impl Table {
     /// Drops all rows but those that are `kept`, and returns these.
     pub(super) fn retain(&mut self, kept: impl Fn(&Row) -> bool) -> Result<Vec<Row>, FileError> {
         let text = read(&self.path)?;
-        // A line that a kill cut short has no line feed.
-        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-        let Some((header, lines)) = whole.split_once('\n') else {
+        let Some((header, lines)) = parsed(&text) else {
             return Ok(Vec::new());
         };
-        self.header = header.split(',').map(str::to_owned).collect();
-        let (mut rows, mut kept_text) = (Vec::new(), format!("{header}\n"));
-        for line in lines.lines() {
-            let row = Row::parse(line, &self.header);
+        let (mut rows, mut kept_text) = (Vec::new(), format!("{}\n", header.join(",")));
+        self.header = header;
+        for (line, row) in lines {
             if row.as_ref().is_none_or(&kept) {
                 kept_text += &format!("{line}\n");
                 rows.extend(row);
@@ -77,6 +74,26 @@ impl Table {
         }
         append(&self.path, &mut self.file, &row.to_csv(&self.header))
     }
+}
+
+/// The columns of a table and its whole lines with the rows that they are, unless it has none: a line
+/// that a kill cut short has no line feed.
+fn parsed(text: &str) -> Option<(Vec<String>, Vec<(&str, Option<Row>)>)> {
+    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+    let (header, lines) = whole.split_once('\n')?;
+    let header: Vec<String> = header.split(',').map(str::to_owned).collect();
+    let lines = lines.lines();
+    let lines = lines
+        .map(|line| (line, Row::parse(line, &header)))
+        .collect();
+    Some((header, lines))
+}
+
+/// The rows of a table, which is left as it is.
+pub(super) fn rows(path: &Path) -> Result<Vec<Row>, FileError> {
+    let text = read(path)?;
+    let lines = parsed(&text).map(|(_, lines)| lines).unwrap_or_default();
+    Ok(lines.into_iter().filter_map(|(_, row)| row).collect())
 }
 
 /// The text of a file, none if there is no file.

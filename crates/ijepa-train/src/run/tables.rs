@@ -15,7 +15,7 @@ use super::{
     earlier::Earlier,
     files::{EPOCHS, METRICS, MONITORS, SKIPPED, WARNINGS},
     row::Row,
-    table::{Table, append, line_end, read},
+    table::{Table, append, line_end, read, rows},
     tensorboard::EventFile,
 };
 use crate::monitor::Monitors;
@@ -213,7 +213,7 @@ impl Tables {
 
 /// The last two steps of the table in `folder`, if it has two.
 pub(super) fn last_two_logged(folder: &Path) -> Option<[u64; 2]> {
-    let (_, rows) = Table::open(folder.join(METRICS), |_| true).ok()?;
+    let rows = rows(&folder.join(METRICS)).ok()?;
     let [.., before, last] = &rows[..] else {
         return None;
     };

@@ -48,7 +48,9 @@ impl MemoryEstimate {
         let weights_bytes = (parameters + encoder) * VALUE;
         let gradients_bytes = parameters * VALUE;
         let moments_bytes = 2 * parameters * VALUE;
-        let activations_bytes = micro_batch * activations(recipe, &config)? * VALUE;
+        let of_image = activations(recipe, &config)?.saturating_mul(VALUE);
+        let activations_bytes = of_image.saturating_mul(micro_batch);
+        let fixed_bytes = weights_bytes + gradients_bytes + moments_bytes;
         Ok(Self {
             parameters,
             weights_bytes,
@@ -56,7 +58,7 @@ impl MemoryEstimate {
             moments_bytes,
             activations_bytes,
             micro_batch,
-            total_bytes: weights_bytes + gradients_bytes + moments_bytes + activations_bytes,
+            total_bytes: fixed_bytes.saturating_add(activations_bytes),
         })
     }
 

@@ -86,7 +86,7 @@ impl Pack {
             },
             name: self.name.clone(),
             most_images: self.shard_images,
-            most_bytes: (self.shard_mib as u64) << 20,
+            most_bytes: (self.shard_mib as u64).saturating_mul(1 << 20),
             shrink: self.short_side.map(|short_side| Shrink {
                 short_side,
                 quality,

@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::SystemTime;
 
 use blake3::Hasher;
+use ijepa_files::on_one_line;
 
 use super::walk::{AHEAD, COARSE, Mark, THREADS, real};
 use super::{FolderForm, FolderSource, check_folder};
@@ -102,12 +103,7 @@ impl IndexCache {
         let (mut source, marks) = FolderSource::list(root, form)?;
         if source.len() >= Self::LEAST_IMAGES && is_settled(&marks, started) {
             let written = self.keep(form, &source, &marks);
-            source.note = written
-                .err()
-                .map(|error| match std::error::Error::source(&error) {
-                    Some(cause) => format!("{error}: {cause}"),
-                    None => error.to_string(),
-                });
+            source.note = written.err().map(|error| on_one_line(&error));
         }
         Ok(source)
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::DataError;
+use crate::words::words;
 
 /// Which images are rendered, and which of their labels counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,16 +19,10 @@ pub enum SceneKind {
     Texture,
 }
 
-impl fmt::Display for SceneKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Count => "count",
-            Self::Distance => "distance",
-            Self::Shape => "shape",
-            Self::Texture => "texture",
-        })
-    }
-}
+words!(
+    SceneKind, "kind of scenes", "count, distance, shape, texture",
+    "count" => Count, "distance" => Distance, "shape" => Shape, "texture" => Texture
+);
 
 /// How colourful the background is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,14 +33,7 @@ pub enum Background {
     Color,
 }
 
-impl fmt::Display for Background {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Grey => "grey",
-            Self::Color => "color",
-        })
-    }
-}
+words!(Background, "background", "grey, color", "grey" => Grey, "color" => Color);
 
 /// A set of rendered images, written `kind=texture,n=20000,size=64,seed=0,background=grey`.
 ///
@@ -88,25 +76,12 @@ impl FromStr for ScenesConfig {
             .filter(|pair| !pair.is_empty())
         {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let bad = |key, expected| DataError::BadValue {
-                key,
-                found: value.to_owned(),
-                expected,
-            };
             let number = |key, least, most, expected| match value.parse::<u64>() {
                 Ok(number) if (least..=most).contains(&number) => Ok(number),
-                _ => Err(bad(key, expected)),
+                _ => Err(DataError::bad_value(key, value, expected)),
             };
             match key {
-                "kind" => {
-                    config.kind = match value {
-                        "count" => SceneKind::Count,
-                        "distance" => SceneKind::Distance,
-                        "shape" => SceneKind::Shape,
-                        "texture" => SceneKind::Texture,
-                        _ => return Err(bad("kind", "count, distance, shape or texture")),
-                    };
-                }
+                "kind" => config.kind = value.parse()?,
                 "n" => {
                     let most = u64::from(u32::MAX);
                     config.n =
@@ -119,13 +94,7 @@ impl FromStr for ScenesConfig {
                 "seed" => {
                     config.seed = number("seed", 0, u64::MAX, "a whole number from 0 to 2^64 - 1")?;
                 }
-                "background" => {
-                    config.background = match value {
-                        "grey" => Background::Grey,
-                        "color" => Background::Color,
-                        _ => return Err(bad("background", "grey or color")),
-                    };
-                }
+                "background" => config.background = value.parse()?,
                 _ => {
                     return Err(DataError::UnknownKey {
                         kind: "scenes",

@@ -107,10 +107,9 @@ impl Remote {
 
     /// The store of a URL and the place in it.
     fn locate(&self, url: &Path) -> Result<(Arc<dyn ObjectStore>, Location), DataError> {
-        let bad = || DataError::BadValue {
-            key: "URL",
-            found: url.display().to_string(),
-            expected: "http://HOST/PATH, https://HOST/PATH or s3://BUCKET/PATH",
+        let bad = || {
+            let expected = "http://HOST/PATH, https://HOST/PATH or s3://BUCKET/PATH";
+            DataError::bad_value("URL", &url.to_string_lossy(), expected)
         };
         let Url { store, path, .. } = url.to_str().and_then(Url::parse).ok_or_else(bad)?;
         let is_s3 = store.starts_with("s3://");

@@ -125,7 +125,9 @@ impl Folder {
     /// Whether the rows of the run end long before `step`, because it went back from there.
     fn is_abandoned(&self, step: u64) -> bool {
         let logged = tables::last_two_logged(&self.path);
-        logged.is_some_and(|[before, last]| step > 2 * last + 1 - before)
+        logged.is_some_and(|[before, last]| {
+            step.saturating_sub(last) > last.saturating_sub(before).saturating_add(1)
+        })
     }
 
     /// Makes links again of what a copy that followed links has made of them.

@@ -68,13 +68,13 @@ struct Start {
 impl Start {
     fn of(state: &TrainingState, rhythm: &Rhythm) -> Self {
         // Official checkpoints count epochs only, and images by device.
-        let epochs = state.epoch * rhythm.steps_per_epoch;
+        let epochs = state.epoch.saturating_mul(rhythm.steps_per_epoch);
         let step = state.step.unwrap_or(epochs);
         let batch_size = state.step.and(state.batch_size);
         let batch_size = batch_size.unwrap_or(rhythm.batch_size);
         Self {
             step,
-            images: state.images.unwrap_or(step * batch_size),
+            images: state.images.unwrap_or(step.saturating_mul(batch_size)),
         }
     }
 }

@@ -84,8 +84,8 @@ impl<T: Task> Run<'_, '_, '_, T> {
         };
         let failed = all.iter().position(|ready| !ready);
         ready.and_then(|()| failed.map_or(Ok(()), |rank| Err(TrainError::OtherRank { rank })))?;
-        self.saved = Some(self.step);
         if !leads {
+            self.saved = Some(self.step);
             drop(self.task.optimizer().named_moments(self.task.network()));
             return Ok(());
         }
@@ -118,7 +118,9 @@ impl<T: Task> Run<'_, '_, '_, T> {
             folder.save(step, keep_last, |folder| {
                 snapshot.write_paced(folder, |bytes| pace.wait(bytes))
             })
-        })
+        })?;
+        self.saved = Some(step);
+        Ok(())
     }
 
     /// Waits for the checkpoint before, since there is never more than one in memory, and makes sure

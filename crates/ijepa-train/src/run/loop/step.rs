@@ -20,8 +20,15 @@ use crate::{
 /// Steps in a row that may be left out: weights whose every gradient is not finite learn nothing.
 const MOST_LEFT_OUT: u32 = 10;
 
-/// The gradients of the passes of this rank, and the losses of all groups of the step, `[groups]`.
-type Halfway<T> = (Gradients<<T as Task>::Seen>, Tensor<1>);
+/// A step whose gradients are there and not yet added up over ranks.
+struct Halfway<T: Task> {
+    /// Those of the passes of this rank.
+    own: Gradients<T::Seen>,
+    /// The losses of all groups of the step, `[groups]`.
+    losses: Tensor<1>,
+    /// Whether unreadable images could be written down, if that was not looked at yet.
+    listed: Result<(), TrainError>,
+}
 
 impl<T: Task> Run<'_, '_, '_, T> {
     /// Trains on the next batch and logs what the settings say; on its own nothing waits for the
@@ -34,7 +41,12 @@ impl<T: Task> Run<'_, '_, '_, T> {
             1 => self.alone(own, known)?,
             _ => self.together(own, known)?,
         };
-        let Some((Gradients { sum, seen, .. }, losses)) = halfway else {
+        let Some(Halfway {
+            own: Gradients { sum, seen, .. },
+            losses,
+            listed,
+        }) = halfway
+        else {
             return Ok(());
         };
         let [groups] = losses.dims();
@@ -42,6 +54,8 @@ impl<T: Task> Run<'_, '_, '_, T> {
         let (ranks, passes) = (self.ranks.as_ref(), self.rhythm.passes());
         let sum = sum.over_ranks(self.task.network(), ranks, passes);
         self.clock.talked(talking.elapsed());
+        // A rank that fails before it has added up would leave the others waiting.
+        self.or_save_files(listed)?;
         let (sum, not_finite) = self.checked(sum);
         if let Some(tensor) = not_finite {
             return self.leave_out(tensor);
@@ -122,10 +136,11 @@ impl<T: Task> Run<'_, '_, '_, T> {
     ) -> Result<Option<Halfway<T>>, TrainError> {
         let listed = self.list_skipped(known);
         self.or_save_files(listed)?;
-        let gradients = self.or_save(own)?;
-        Ok(gradients.map(|mut gradients| {
-            let losses = std::mem::take(&mut gradients.losses);
-            (gradients, Tensor::cat(losses, 0))
+        let own = self.or_save(own)?;
+        Ok(own.map(|mut own| Halfway {
+            losses: Tensor::cat(std::mem::take(&mut own.losses), 0),
+            own,
+            listed: Ok(()),
         }))
     }
 
@@ -151,7 +166,6 @@ impl<T: Task> Run<'_, '_, '_, T> {
         let skipped = halves.iter().flat_map(|half| half.skipped.clone());
         let counted = self.loader.add_skipped(skipped.collect());
         let listed = self.list_skipped(known);
-        self.or_save_files(listed)?;
         let failed = halves
             .iter()
             .position(|half| half.outcome == Outcome::Failed);
@@ -165,10 +179,16 @@ impl<T: Task> Run<'_, '_, '_, T> {
             return saved;
         }
         let all = all?.filter(|_| halves.iter().all(|half| half.outcome == Outcome::Done));
-        Ok(all.map(|gradients| {
-            let device = gradients.losses[0].device();
-            let losses: Vec<f32> = halves.iter().flat_map(Half::losses).collect();
-            (gradients, Tensor::from_floats(losses.as_slice(), &device))
+        let Some(own) = all else {
+            self.or_save_files(listed)?;
+            return Ok(None);
+        };
+        let losses: Vec<f32> = halves.iter().flat_map(Half::losses).collect();
+        let losses = Tensor::from_floats(losses.as_slice(), &own.losses[0].device());
+        Ok(Some(Halfway {
+            own,
+            losses,
+            listed,
         }))
     }
 
