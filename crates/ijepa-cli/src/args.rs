@@ -3,7 +3,7 @@
 mod images;
 mod run;
 
-use std::path::Path;
+use std::{ops::RangeInclusive, path::Path};
 
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
@@ -82,31 +82,37 @@ pub(crate) fn refuse_views(recipe: &Recipe, command: &'static str) -> Result<(),
     }
 }
 
-/// A whole number of at least `least`.
-fn whole(text: &str, least: usize) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if number >= least => Ok(number),
-        _ => Err(format!("expected a whole number of at least {least}")),
+/// A whole number in `range`.
+pub(crate) fn whole(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
+    match (text.parse(), *range.start(), *range.end()) {
+        (Ok(number), ..) if range.contains(&number) => Ok(number),
+        (_, least, usize::MAX) => Err(format!("expected a whole number of at least {least}")),
+        (_, least, most) => Err(format!("expected a whole number from {least} to {most}")),
     }
 }
 
 /// A count of at least one.
 pub(crate) fn positive(text: &str) -> Result<usize, String> {
-    whole(text, 1)
+    whole(text, 1..=usize::MAX)
 }
 
 /// A count of what is compared.
 pub(crate) fn at_least_two(text: &str) -> Result<usize, String> {
-    whole(text, 2)
+    whole(text, 2..=usize::MAX)
 }
 
 /// A count, which may be none.
 pub(crate) fn natural(text: &str) -> Result<usize, String> {
-    whole(text, 0)
+    whole(text, 0..=usize::MAX)
+}
+
+/// Threads that compute: more of them than any machine has cores only wait for each other.
+pub(crate) fn threads(text: &str) -> Result<usize, String> {
+    whole(text, 1..=1024)
 }
 
 /// A finite number that `fits`, which is said in words, too.
-fn number(text: &str, fits: impl Fn(f64) -> bool, words: &str) -> Result<f64, String> {
+pub(crate) fn number(text: &str, fits: impl Fn(f64) -> bool, words: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(number) if f64::is_finite(number) && fits(number) => Ok(number),
         _ => Err(format!("expected a number {words}")),
@@ -128,11 +134,17 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
     number(text, |number| (0.0..=1.0).contains(&number), "from 0 to 1")
 }
 
+/// The sizes of an architecture.
+pub(crate) fn variant(arch: &str) -> Result<VisionTransformerConfig, CliError> {
+    VisionTransformerConfig::variant(arch).map_err(|source| CliError::Flag {
+        flag: "arch",
+        source,
+    })
+}
+
 /// The default recipe with another architecture.
 pub(crate) fn recipe_of(arch: &str) -> Result<Recipe, CliError> {
-    let flag = "arch";
-    let unknown = |source| CliError::Flag { flag, source };
-    VisionTransformerConfig::variant(arch).map_err(unknown)?;
+    variant(arch)?;
     Ok(Recipe::default().with_overrides(&[format!("model.arch={arch}")])?)
 }
 
@@ -149,6 +161,14 @@ pub(crate) fn open_weights(
         report::line(&format!("warning: {warning}"));
     }
     Ok(checkpoint)
+}
+
+/// Refuses weights whose second network predicts nothing, by the recipe of their run.
+pub(crate) fn check_predicts(recipe: Option<&Recipe>) -> Result<(), CliError> {
+    match recipe.is_none_or(|recipe| recipe.objective.kind.predicts()) {
+        true => Ok(()),
+        false => Err(CliError::Projector),
+    }
 }
 
 /// A device for looking at weights only: a CPU if one is compiled in.

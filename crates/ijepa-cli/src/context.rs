@@ -16,7 +16,7 @@ use ijepa_train::{
 use serde_json::Value;
 
 use crate::{
-    args::{natural, positive},
+    args::{natural, positive, threads},
     error::CliError,
     report,
 };
@@ -46,7 +46,7 @@ pub(crate) struct Context {
     #[arg(long, value_parser = precision(), global = true)]
     precision: Option<Precision>,
     /// CPU threads that compute [default: all cores]
-    #[arg(long, value_name = "N", value_parser = positive, global = true)]
+    #[arg(long, value_name = "N", value_parser = threads, global = true)]
     threads: Option<usize>,
     /// Seed of what is random: runs, masks, random encoders, heads [default: the recipe's, else 0]
     #[arg(long, value_name = "N", value_parser = seed, global = true)]

@@ -134,6 +134,8 @@ pub(crate) enum CliError {
     NeedsWholeImages { protocol: String },
     #[error("{bad} of {images} images cannot be used")]
     BadImages { bad: usize, images: usize },
+    #[error("files of the data that stop early: {files}")]
+    NotWhole { files: usize },
     #[error(transparent)]
     Pack(#[from] PackError),
     #[error(

@@ -41,6 +41,7 @@ impl CliError {
             Self::Data(_)
             | Self::Report(_)
             | Self::BadImages { .. }
+            | Self::NotWhole { .. }
             | Self::Pack(PackError::Data(_)) => DATA,
             Self::Checkpoint(_) | Self::OnlyColors { .. } | Self::Projector => CHECKPOINT,
             Self::Train(error) => training(error),

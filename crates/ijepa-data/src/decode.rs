@@ -294,7 +294,7 @@ pub fn size(bytes: &[u8]) -> Option<[u64; 2]> {
     let format = format_of(bytes).ok()?;
     let dimensions = || match format {
         ImageFormat::Gif => gif::size(bytes).ok(),
-        ImageFormat::Tiff if tiff::check_entries(bytes).is_err() => None,
+        ImageFormat::Tiff => tiff::size(bytes).ok().map(Into::into),
         _ => {
             let reader = ImageReader::with_format(Cursor::new(bytes), format);
             reader.into_dimensions().ok().map(Into::into)

@@ -170,4 +170,10 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// What is missing without being missed, such as the images after the place where a file stops
+    /// early: warnings, a sentence each.
+    fn faults(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use burn::tensor::Device;
-use ijepa_data::{Fingerprint, Source};
+use ijepa_data::{Fingerprint, Skipped, Source};
 use ijepa_masking::MaskSampler;
 use ijepa_model::VisionTransformer;
 use ijepa_train::{
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::{
     Error,
     baselines::{Baselines, Neighbours, PIXEL_SIDE},
-    features::{ExtractConfig, Features, extract, extract_pixels},
+    features::{ExtractConfig, Extracted, Features, extract, extract_pixels},
     knn::{KnnConfig, NEIGHBOURS, check_task, knn},
     probe::{Protocol, probe},
     rank::{lidar, rank_report},
@@ -45,6 +45,8 @@ pub struct EpochEvaluation {
     device: Device,
     views: Option<Views>,
     seed: u64,
+    /// Images that could not be read the last time.
+    skipped: Vec<Skipped>,
 }
 
 /// Masks of the views and how many an image has.
@@ -78,6 +80,7 @@ impl EpochEvaluation {
             device: device.clone(),
             views: None,
             seed: 0,
+            skipped: Vec::new(),
         }
     }
 
@@ -150,8 +153,10 @@ impl EpochEvaluation {
         };
         let sources = [self.train.as_ref(), test.as_ref()];
         let mut of_encoder = |encoder: &VisionTransformer| {
-            let [train, test] = sources.map(|source| self.features(encoder, source, stop));
-            neighbours([train?, test?])
+            let found = sources.map(|source| self.extracted(encoder, source, stop));
+            let [train, test] = found;
+            let features = |found: Option<Extracted>| found.map(|found| found.features);
+            neighbours([features(train?), features(test?)])
         };
         let found = [of_encoder(target)?, of_encoder(random)?];
         let [train, test] = sources.map(|source| self.pixels(source, stop));
@@ -163,15 +168,15 @@ impl EpochEvaluation {
     }
 
     /// Features of a source; none once `stop` is set.
-    fn features(
+    fn extracted(
         &self,
         encoder: &VisionTransformer,
         source: &dyn Source,
         stop: &AtomicBool,
-    ) -> Result<Option<Features>, Error> {
+    ) -> Result<Option<Extracted>, Error> {
         let source = self.stoppable(source, stop);
         let found = extract(encoder, &source, &self.extract, &self.device);
-        Ok(unless_stopped(stop, found.map(|found| found.features))?)
+        Ok(unless_stopped(stop, found)?)
     }
 
     /// Pixels of a source as [`Baselines`] compares them; none once `stop` is set.
@@ -190,12 +195,16 @@ impl EpochEvaluation {
     }
 
     /// Scores of an encoder; none once `stop` is set.
-    fn scores(&self, learner: &Learner, stop: &AtomicBool) -> Result<Option<EpochScores>, Error> {
+    fn scores(
+        &mut self,
+        learner: &Learner,
+        stop: &AtomicBool,
+    ) -> Result<Option<EpochScores>, Error> {
         let encoder = learner.target.encoder();
-        let features = |source: &dyn Source| self.features(encoder, source, stop);
-        let Some(train) = features(self.train.as_ref())? else {
+        let Some(found) = self.extracted(encoder, self.train.as_ref(), stop)? else {
             return Ok(None);
         };
+        let (train, mut skipped) = (found.features, found.skipped);
         let rank = rank_report(&train);
         let mut scores = EpochScores {
             rankme: Some(rank.rankme),
@@ -217,9 +226,11 @@ impl EpochEvaluation {
             scores.lidar = wanted.then(|| lidar(&views, *count));
         }
         if let Some(test) = &self.test {
-            let Some(test) = features(test.as_ref())? else {
+            let Some(found) = self.extracted(encoder, test.as_ref(), stop)? else {
                 return Ok(None);
             };
+            let test = found.features;
+            skipped.extend(found.skipped);
             let neighbours = knn(&train, &test, &KnnConfig::centered(), &self.device);
             let Some(neighbours) = unless_stopped(stop, neighbours)? else {
                 return Ok(None);
@@ -228,6 +239,7 @@ impl EpochEvaluation {
             let heads = probe(&train, &test, &Protocol::Quick.config(), &self.device)?;
             scores.probe = Some(heads.top1);
         }
+        self.skipped = skipped;
         Ok(Some(scores))
     }
 }
@@ -241,6 +253,10 @@ impl Observer<Learner> for EpochEvaluation {
     ) -> Result<Columns, ObserverError> {
         let scores = self.scores(learner, stop)?;
         Ok(scores.map(Columns::from).unwrap_or_default())
+    }
+
+    fn skipped(&self) -> Vec<Skipped> {
+        self.skipped.clone()
     }
 
     fn measured_on(&self) -> Option<Value> {

@@ -108,8 +108,8 @@ pub fn probe_with_progress(
 
 /// Trains heads on images that are augmented anew every epoch and tests them on features.
 ///
-/// `extraction` says how many images go through the encoder at once and which threads read them;
-/// batches of the probe are rounded down to a multiple of that. The poolings other than the mean
+/// `extraction` says how many images go through the encoder at most at once and which threads read
+/// them; as many do as divide the batch of the probe. The poolings other than the mean
 /// of the last layer come from one forward pass with [`Pooling::Concat4`](ijepa_model::Pooling::Concat4), as `test` has to;
 /// attentive heads need [`Pooling::Tokens`](ijepa_model::Pooling::Tokens).
 /// Images that cannot be read are replaced by others, up to one in a hundred.
@@ -137,7 +137,9 @@ pub fn probe_augmented(
         });
     }
     let batch_size = config.batch_size.min(classes.train.len());
-    let part = extraction.batch_size.min(batch_size);
+    let most = extraction.batch_size.min(batch_size);
+    let divides = |part: &usize| batch_size.is_multiple_of(*part);
+    let part = (1..=most).rev().find(divides).expect("1 divides all");
     let loader = LoaderConfig {
         seed: config.seed,
         workers: extraction.workers,

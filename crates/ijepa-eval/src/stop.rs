@@ -86,4 +86,8 @@ impl Source for Stoppable<'_> {
     fn notes(&self) -> Vec<String> {
         self.source.notes()
     }
+
+    fn faults(&self) -> Vec<String> {
+        self.source.faults()
+    }
 }

@@ -74,6 +74,10 @@ impl Source for Subset {
         self.source.notes()
     }
 
+    fn faults(&self) -> Vec<String> {
+        self.source.faults()
+    }
+
     fn label_advice(&self) -> &'static str {
         self.source.label_advice()
     }

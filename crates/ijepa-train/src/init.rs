@@ -15,7 +15,11 @@ use ijepa_model::{
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{
-    error::TrainError, plan::PretrainPlan, resolve::ResolveError, sizes::differing_size,
+    error::TrainError,
+    plan::PretrainPlan,
+    recipe::{ObjectiveKind, Recipe},
+    resolve::ResolveError,
+    sizes::differing_size,
     step::Learner,
 };
 
@@ -78,15 +82,15 @@ impl fmt::Display for Taken {
 }
 
 impl InitialWeights {
-    /// `checkpoint` for a run of `model` on images normalised by `normalization`.
+    /// `checkpoint` for a run of `recipe`, whose networks are `model`.
     ///
     /// # Errors
     ///
     /// [`TrainError::OtherRecipe`] with the first size of the encoder that differs; image sizes may.
     pub(crate) fn new(
         checkpoint: Checkpoint,
+        recipe: &Recipe,
         model: &IJepaConfig,
-        normalization: Normalization,
     ) -> Result<Self, TrainError> {
         let found = &checkpoint.encoder_config;
         let ours = model.encoder.clone();
@@ -112,8 +116,16 @@ impl InitialWeights {
                 expected,
             });
         }
-        let has_predictor = checkpoint.predictor_config.as_ref() == Some(&model.predictor);
-        let taken = taken(&checkpoint, model, normalization);
+        let kind = kind_of(&checkpoint)?;
+        let does_the_same = kind.is_none_or(|it| it.predicts() == recipe.objective.kind.predicts());
+        let as_large = checkpoint.predictor_config.as_ref() == Some(&model.predictor);
+        let has_predictor = as_large && does_the_same;
+        let taken = taken(
+            &checkpoint,
+            model,
+            has_predictor,
+            recipe.data.normalization(),
+        );
         Ok(Self {
             checkpoint,
             taken,
@@ -168,6 +180,12 @@ impl InitialWeights {
     }
 }
 
+/// What the run of a checkpoint learned from, if a run wrote it.
+pub(crate) fn kind_of(checkpoint: &Checkpoint) -> Result<Option<ObjectiveKind>, ResolveError> {
+    let recipe = Recipe::of_checkpoint(checkpoint)?;
+    Ok(recipe.map(|recipe| recipe.objective.kind))
+}
+
 /// The encoder that the context encoder begins with.
 fn role(checkpoint: &Checkpoint) -> EncoderRole {
     match checkpoint.context_encoder {
@@ -188,14 +206,22 @@ fn grids(checkpoint: &Checkpoint, model: &IJepaConfig) -> (PatchGrid, PatchGrid)
     (from, to)
 }
 
-fn taken(checkpoint: &Checkpoint, model: &IJepaConfig, ours: Normalization) -> Taken {
+fn taken(
+    checkpoint: &Checkpoint,
+    model: &IJepaConfig,
+    has_predictor: bool,
+    ours: Normalization,
+) -> Taken {
     let theirs = || "as in the weights".to_owned();
     let encoder = match role(checkpoint) {
         EncoderRole::Context => theirs(),
         EncoderRole::Target => "their target encoder, which is the only one".to_owned(),
     };
     let predictor = match &checkpoint.predictor_config {
-        Some(found) if *found == model.predictor => theirs(),
+        Some(_) if has_predictor => theirs(),
+        Some(found) if *found == model.predictor => {
+            "fresh, since theirs is of another kind of objective".to_owned()
+        }
         Some(found) => format!(
             "fresh, since theirs is another: width {} and {} blocks, predicts {:?}",
             found.dim, found.depth, found.target

@@ -129,8 +129,7 @@ impl PretrainPlan {
     /// [`TrainError::Checkpoint`] if the weights are not finite.
     pub fn with_init(mut self, weights: Checkpoint) -> Result<Self, TrainError> {
         weights.check_finite()?;
-        let normalization = self.recipe.data.normalization();
-        let init = InitialWeights::new(weights, &self.model, normalization)?;
+        let init = InitialWeights::new(weights, &self.recipe, &self.model)?;
         self.model.encoder.layer_norm_eps = init.layer_norm_eps();
         self.init = Some(init);
         Ok(self)

@@ -27,7 +27,7 @@ pub enum ResolveError {
     #[error(transparent)]
     Recipe(#[from] RecipeError),
     /// The sizes make no network.
-    #[error("`model`: {0}")]
+    #[error("`model` makes no network")]
     Model(#[from] ConfigError),
     /// The masks cannot be sampled.
     #[error(transparent)]

@@ -126,10 +126,7 @@ impl Learner {
         device: &Device,
     ) -> Result<Self, CheckpointError> {
         let device = device.clone().autodiff();
-        let model = IJepa {
-            encoder: checkpoint.encoder(EncoderRole::Context, &device)?,
-            predictor: checkpoint.predictor(&device)?,
-        };
+        let model = checkpoint.networks(&device)?;
         let target = checkpoint
             .encoder(EncoderRole::Target, &device)?
             .with_compute(compute);

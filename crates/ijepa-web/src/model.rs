@@ -100,17 +100,13 @@ impl Model {
         if checkpoint.encoder_config.in_chans != 3 {
             return Err(WebError::Channels(checkpoint.encoder_config.in_chans));
         }
-        let predictor = checkpoint.predictor(device)?;
-        if predictor.config().target == Target::Pixels {
+        let networks = checkpoint.networks(device)?.no_grad();
+        if networks.predictor.config().target == Target::Pixels {
             return Err(WebError::PredictsPixels);
         }
         let target = checkpoint.encoder(EncoderRole::Target, device)?.no_grad();
         Ok(Self {
-            networks: IJepa {
-                encoder: checkpoint.encoder(EncoderRole::Context, device)?,
-                predictor,
-            }
-            .no_grad(),
+            networks,
             sampler: sampler(target.grid())?,
             target,
             normalization: checkpoint.normalization.unwrap_or(Normalization::IMAGENET),

@@ -71,6 +71,11 @@ fn noted(source: Arc<dyn Source>, context: &Context) -> Arc<dyn Source> {
     if !context.quiet {
         source.notes().iter().for_each(|note| report::line(note));
     }
+    if context.leads() {
+        for fault in source.faults() {
+            report::line(&format!("warning: {fault}"));
+        }
+    }
     source
 }
 

@@ -76,10 +76,8 @@ fn table(text: &str) -> Result<&'static PaperTable, String> {
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(share) if share > 0.0 && share <= 1.0 => Ok(share),
-        _ => Err("expected a number above 0 and at most 1".to_owned()),
-    }
+    let fits = |share| share > 0.0 && share <= 1.0;
+    args::number(text, fits, "above 0 and at most 1")
 }
 
 impl Ablate {

@@ -2,11 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use ijepa_model::{
-    Checkpoint, Normalization,
+    Normalization,
     checkpoint::{EncoderRole, Format},
 };
+use ijepa_train::Recipe;
 use serde_json::json;
 
 use crate::{
@@ -33,8 +37,8 @@ pub(crate) struct Convert {
     #[arg(long, value_enum)]
     to: Kind,
     /// Encoder of a Hugging Face folder or an ONNX file [default: target, or the only one there is]
-    #[arg(long, value_enum)]
-    encoder: Option<Role>,
+    #[arg(long, value_name = "ENCODER", value_parser = encoder())]
+    encoder: Option<EncoderRole>,
     /// Licence that the model card of a Hugging Face folder or an ONNX file names, as the hub calls
     /// it, such as cc-by-nc-4.0 [default: what the card of IN says, else unknown]
     #[arg(long, value_name = "ID")]
@@ -52,10 +56,9 @@ enum Kind {
     Onnx,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Role {
-    Target,
-    Context,
+fn encoder() -> impl TypedValueParser<Value = EncoderRole> {
+    let names = [EncoderRole::Target, EncoderRole::Context].map(EncoderRole::name);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<EncoderRole>())
 }
 
 impl Convert {
@@ -96,7 +99,10 @@ impl Convert {
         }
         checkpoint.licence = self.license.clone().or(checkpoint.licence);
         let from = kind(checkpoint.kind);
-        let role = self.role(&checkpoint);
+        if self.to == Kind::Official {
+            args::check_predicts(Recipe::of_checkpoint(&checkpoint)?.as_ref())?;
+        }
+        let role = self.encoder.unwrap_or(checkpoint.feature_role());
         let (format, to) = match self.to {
             Kind::Native => (Format::Native, "native"),
             Kind::Official => (Format::Official, "official"),
@@ -114,14 +120,5 @@ impl Convert {
             ),
             json: json!({"from": from, "to": to, "encoder": encoder, "out": self.out.to_string_lossy()}),
         })
-    }
-
-    fn role(&self, checkpoint: &Checkpoint) -> EncoderRole {
-        match self.encoder {
-            Some(Role::Target) => EncoderRole::Target,
-            Some(Role::Context) => EncoderRole::Context,
-            None if checkpoint.target_encoder.is_some() => EncoderRole::Target,
-            None => EncoderRole::Context,
-        }
     }
 }

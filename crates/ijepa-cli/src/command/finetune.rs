@@ -76,7 +76,9 @@ impl Finetune {
         let (train, test) = (self.train(context)?, args::open_data(&self.test, context)?);
         let data = FinetuneData::new(train, test).map_err(Error::from)?;
         let seed = recipe.run.seed;
-        let loaded = self.weights.load_trainable(self.encoder, seed, context)?;
+        let loaded = self
+            .weights
+            .load_trainable(self.encoder, Some(seed), context)?;
         if context.leads() {
             warn_of_decoding(loaded.wanted.decoding, recipe.data.decoding);
         }
@@ -134,7 +136,7 @@ impl Finetune {
         context: &Context,
     ) -> Result<FinetuneSummary, CliError> {
         let compute = context.compute()?;
-        let mut progress = RunProgress::new(plan.total_steps(), context.quiet);
+        let mut progress = RunProgress::new(self.run.steps(plan.total_steps()), context.quiet);
         progress.say(&format!(
             "{} encoder, normalisation {}, {} training and {} test images of {} classes, {} steps of {} \
              images on {}",
@@ -214,7 +216,7 @@ fn own_report(
         "best": summary.best,
         "loss": summary.run.loss_last,
         "train_images": data.train().len(),
-        "test_images": data.test().len(),
+        "test_images": summary.test_images,
         "classes": data.classes().len(),
         "normalize": Normalize::name_of(normalization),
         "device": compute.spec.to_string(),

@@ -45,11 +45,7 @@ impl Inspect {
         let Some(arch) = &self.arch else {
             return Ok(found.clone());
         };
-        let unknown = |source| CliError::Flag {
-            flag: "arch",
-            source,
-        };
-        let named = VisionTransformerConfig::variant(arch).map_err(unknown)?;
+        let named = args::variant(arch)?;
         // An architecture has no image size of its own.
         let resized = named.clone().with_image_size(found.image_size);
         Ok(if resized.grid().is_ok() {

@@ -1,6 +1,9 @@
 //! `ijepa knn`: nearest-neighbour accuracy of frozen features.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use clap::{Args, ValueEnum};
 use ijepa_eval::{Error, KnnConfig, KnnReport, check_voters, knn};
@@ -12,7 +15,7 @@ use crate::{
     context::Context,
     error::CliError,
     features::{Pair, PairArgs, skipped_json, skipped_text},
-    report::Report,
+    report::{self, Report},
 };
 
 /// What becomes of the tokens of an image.
@@ -49,6 +52,21 @@ pub(crate) struct Knn {
     pool: Option<Pool>,
 }
 
+/// Warns of test images that no vote can be right about.
+fn warn_of_unseen(pair: &Pair, context: &Context) {
+    let known: HashSet<Option<u32>> = pair.train.labels().iter().copied().collect();
+    let labels = pair.test.labels().iter();
+    let unseen = labels.filter(|label| label.is_some() && !known.contains(label));
+    match unseen.count() {
+        0 => {}
+        images if context.leads() => report::line(&format!(
+            "warning: {images} test images have classes that no training image shows, and count as \
+             errors"
+        )),
+        _ => {}
+    }
+}
+
 impl Knn {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
         if self.pair.is_of_pixels() {
@@ -82,6 +100,7 @@ impl Knn {
         let config = self.config(pair.train.images());
         let started = Instant::now();
         let found = knn(&pair.train, &pair.test, &config, &compute.device).map_err(Error::from)?;
+        warn_of_unseen(&pair, context);
         Ok(self.report(&pair, &found, started.elapsed()))
     }
 

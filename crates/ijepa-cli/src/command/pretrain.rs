@@ -84,7 +84,7 @@ impl Pretrain {
             ("total_steps", plan.total_steps().into()),
         ]);
         let options = self.run.options(context, environment)?;
-        let mut progress = RunProgress::new(plan.total_steps(), context.quiet);
+        let mut progress = RunProgress::new(self.run.steps(plan.total_steps()), context.quiet);
         self.announce(&plan, source.len(), compute, context, &mut progress)?;
         let stop = Arc::clone(&options.stop);
         let mut evaluation = self.evaluation(&source, &plan, context)?;

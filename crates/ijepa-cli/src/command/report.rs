@@ -30,7 +30,8 @@ pub(crate) struct ReportRuns {
     /// Run directories
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
-    /// The page, HTML [default: report.html in the first run directory]
+    /// The page, HTML [default: report.html in the first run directory, runs.html in a folder of
+    /// them]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Images whose patch features are shown [default: the training images of the run]
@@ -43,11 +44,9 @@ pub(crate) struct ReportRuns {
 
 impl ReportRuns {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
-        let out = self
-            .out
-            .clone()
-            .unwrap_or_else(|| self.runs[0].join("report.html"));
-        picture::check_ending("out", &out, "html")?;
+        if let Some(out) = &self.out {
+            picture::check_ending("out", out, "html")?;
+        }
         if let Some(spec) = &self.data {
             // What was asked for by name must be there; what the run remembers may be gone.
             args::open_pictures(spec)?;
@@ -56,6 +55,13 @@ impl ReportRuns {
         for path in &self.runs {
             runs.extend(RunRecord::read_all(path)?);
         }
+        // A folder of runs has a page of its own, of the sweep or the study that made them.
+        let page = match runs[0].path() == self.runs[0] {
+            true => "report.html",
+            false => "runs.html",
+        };
+        let out = self.out.clone();
+        let out = out.unwrap_or_else(|| self.runs[0].join(page));
         context.compute()?;
         let mut page = Page::new(runs);
         for number in 0..page.runs().len() {

@@ -166,7 +166,7 @@ impl WeightsArgs {
         context: &Context,
     ) -> Result<LoadedEncoder, CliError> {
         let compute = context.compute()?;
-        let loaded = self.load_trainable(choice, context.seed.unwrap_or(0), context)?;
+        let loaded = self.load_trainable(choice, context.seed, context)?;
         let size = size.filter(|&size| size != loaded.encoder.config().image_size);
         let encoder = match size {
             Some(size) => loaded
@@ -185,11 +185,12 @@ impl WeightsArgs {
         })
     }
 
-    /// The encoder as it is in the weights, or with the initial weights of `seed`.
+    /// The encoder as it is in the weights, or with the initial weights of `seed`, by default those
+    /// that the run of the weights began with.
     pub(crate) fn load_trainable(
         &self,
         choice: Option<EncoderChoice>,
-        seed: u64,
+        seed: Option<u64>,
         context: &Context,
     ) -> Result<LoadedEncoder, CliError> {
         let compute = context.compute()?;
@@ -210,10 +211,7 @@ impl WeightsArgs {
         let compute = context.compute()?;
         let path = self.weights.as_ref().ok_or_else(missing)?;
         let checkpoint = self.checkpoint(path, context)?;
-        let networks = IJepa {
-            encoder: checkpoint.encoder(EncoderRole::Context, &compute.device)?,
-            predictor: checkpoint.predictor(&compute.device)?,
-        };
+        let networks = checkpoint.networks(&compute.device)?;
         Ok(LoadedPredictor {
             networks: networks.with_compute(compute.precision.into()),
             recipe: Recipe::of_checkpoint(&checkpoint)?,
@@ -255,20 +253,24 @@ impl WeightsArgs {
         &self,
         checkpoint: &Checkpoint,
         choice: Option<EncoderChoice>,
-        seed: u64,
+        seed: Option<u64>,
         compute: &Compute,
     ) -> Result<LoadedEncoder, CliError> {
-        let choice = match choice {
-            Some(choice) => choice,
-            None if checkpoint.target_encoder.is_some() => EncoderChoice::Target,
-            None => EncoderChoice::Context,
-        };
+        let choice = choice.unwrap_or(match checkpoint.feature_role() {
+            EncoderRole::Target => EncoderChoice::Target,
+            EncoderRole::Context => EncoderChoice::Context,
+        });
         let encoder = match choice {
             EncoderChoice::Target => checkpoint.encoder(EncoderRole::Target, &compute.device)?,
             EncoderChoice::Context => checkpoint.encoder(EncoderRole::Context, &compute.device)?,
             EncoderChoice::Random => {
                 let init = initialization(checkpoint)?;
-                random(&checkpoint.encoder_config, init, seed, compute)
+                let seed = seed.unwrap_or(init.seed);
+                random(
+                    &checkpoint.encoder_config,
+                    Initialization { seed, ..init },
+                    compute,
+                )
             }
         };
         Ok(LoadedEncoder {
@@ -281,20 +283,20 @@ impl WeightsArgs {
     fn of_arch(
         &self,
         choice: Option<EncoderChoice>,
-        seed: u64,
+        seed: Option<u64>,
         compute: &Compute,
     ) -> Result<LoadedEncoder, CliError> {
         let missing = |encoder, needed| CliError::MissingFlag { encoder, needed };
         match (choice, &self.arch) {
             (Some(EncoderChoice::Random), Some(arch)) => {
-                let unknown = |source| CliError::Flag {
-                    flag: "arch",
-                    source,
-                };
-                let config = VisionTransformerConfig::variant(arch).map_err(unknown)?;
+                let config = args::variant(arch)?;
                 let normalization = Normalize::choose(self.normalize, None, config.in_chans)?;
+                let init = Initialization {
+                    seed: seed.unwrap_or(0),
+                    ..Initialization::default()
+                };
                 Ok(LoadedEncoder {
-                    encoder: random(&config, Initialization::default(), seed, compute),
+                    encoder: random(&config, init, compute),
                     choice: EncoderChoice::Random,
                     wanted: Wanted::decoded(Decoding::default(), normalization),
                 })
@@ -312,10 +314,8 @@ impl WeightsArgs {
 fn random(
     config: &VisionTransformerConfig,
     init: Initialization,
-    seed: u64,
     compute: &Compute,
 ) -> VisionTransformer {
-    let init = Initialization { seed, ..init };
     config.init_with(init, &compute.device)
 }
 

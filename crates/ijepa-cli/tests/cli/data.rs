@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use serde_json::json;
 
-use crate::support::{command, finished, ijepa, json, path_text, text, tiny, words};
+use crate::support::{command, finished, ijepa, json, path_text, text, tiny, tiny_on, words};
 
 /// Two classes of three images, and `bad` files that are none.
 fn photos(folder: &Path, bad: usize) -> String {
@@ -26,7 +26,7 @@ fn verify_lists_every_bad_file_and_says_so_by_its_exit_code() {
     let good = photos(&folder.path().join("good"), 0);
     let bad = photos(&folder.path().join("bad"), 2);
     let found = json(&["data", "verify", "--data", &good, "--quiet"]);
-    let all = json!({"data": good, "images": 6, "good": 6, "bad": []});
+    let all = json!({"data": good, "images": 6, "good": 6, "bad": [], "faults": []});
     assert_eq!(found, all);
     assert_eq!(
         text(&["data", "verify", "--data", &good, "-q"]),
@@ -49,6 +49,42 @@ fn verify_lists_every_bad_file_and_says_so_by_its_exit_code() {
         "{run:?}"
     );
     assert!(run.stderr.starts_with("error: "), "{run:?}");
+}
+
+#[test]
+fn a_shard_that_stops_early_is_no_whole_data_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let (good, out) = (
+        photos(&folder.path().join("good"), 0),
+        folder.path().join("shards"),
+    );
+    let pack = format!(
+        "data pack -q --to tar --data {good} --out {}",
+        path_text(&out)
+    );
+    json(&words(&pack));
+    let shard = out.join("shard-00000.tar");
+    let bytes = fs::read(&shard).unwrap();
+    fs::write(&shard, &bytes[..bytes.len() / 2]).unwrap();
+    let data = format!("tar:{}", path_text(&out));
+    let run = ijepa(&["data", "verify", "--data", &data, "--json", "-q"]);
+    assert_eq!(run.code, Some(4), "{run:?}");
+    let found: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let fault = found["faults"][0].as_str().unwrap();
+    assert!(
+        fault.contains("shard-00000.tar` stops early, after "),
+        "{fault}"
+    );
+    assert!(
+        run.stderr.starts_with(&format!("warning: {fault}\n")),
+        "{run:?}"
+    );
+
+    let run = folder.path().join("run");
+    let set = "--max-steps 1 --set run.batch_size=2 mask.group_size=2 data.max_bad_fraction=1";
+    json(&tiny_on(&data, &run, set));
+    let warnings = fs::read_to_string(run.join("warnings.csv")).unwrap();
+    assert!(warnings.contains("stops early, after "), "{warnings}");
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn command_lines_that_make_no_sense_exit_with_2() {
     check_usage("masks --seed -1", seed);
     check_usage(
         "masks --threads -1",
-        "expected a whole number of at least 1",
+        "expected a whole number from 1 to 1024",
     );
     check_usage(
         "masks --workers -1",

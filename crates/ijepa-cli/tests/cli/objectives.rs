@@ -75,6 +75,20 @@ fn a_projector_is_drawn_as_no_predictor() {
         );
         fails(&words(&command), 5, "a projector and no predictor");
     }
+    let official = path_text(folder.path().join("official.pth.tar"));
+    let convert = ["convert", &weights, &official, "--to", "official"];
+    fails(&convert, 5, "a projector and no predictor");
+    let [begun, resumed] = ["begun", "resumed"].map(|name| folder.path().join(name));
+    let said = json(&tiny(&begun, &format!("--max-steps 0 --init {weights}")));
+    let fresh = "fresh, since theirs is of another kind of objective";
+    assert_eq!(said["init"]["predictor"], fresh);
+    let refused = ijepa(&tiny(
+        &resumed,
+        &format!("--max-steps 2 --resume {weights}"),
+    ));
+    assert_eq!(refused.code, Some(5), "{refused:?}");
+    let message = "`objective.kind` = \"lejepa\", the recipe says \"jepa\"";
+    assert!(refused.stderr.contains(message), "{refused:?}");
 }
 
 #[test]

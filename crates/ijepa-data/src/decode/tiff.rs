@@ -69,6 +69,12 @@ pub(super) fn open<T: AsRef<[u8]>>(bytes: T) -> Result<File<T>, Failure> {
     Ok(file)
 }
 
+/// Columns and rows of a file in any colours.
+pub(super) fn size(bytes: &[u8]) -> Result<(u32, u32), Failure> {
+    check_entries(bytes)?;
+    Ok(Decoder::new(Cursor::new(bytes))?.dimensions()?)
+}
+
 /// Reads the indices as if they were levels of grey, and looks them up in `map`: 16-bit reds, then
 /// greens, then blues.
 fn palette(bytes: &[u8], map: &[u16]) -> Result<RgbImage, Failure> {

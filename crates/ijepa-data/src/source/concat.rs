@@ -172,6 +172,11 @@ impl Source for ConcatSource {
         &self.classes
     }
 
+    fn faults(&self) -> Vec<String> {
+        let parts = self.parts.iter();
+        parts.flat_map(|part| part.source.faults()).collect()
+    }
+
     fn notes(&self) -> Vec<String> {
         let mut notes: Vec<String> = self
             .parts

@@ -44,7 +44,7 @@ const WINDOW_IMAGES: usize = 1 << 16;
 /// size, and is not compressed; sparse members are refused.
 ///
 /// A shard that stops early has the images before that place and is named in
-/// [`notes`](Source::notes); an image that is cut is a damaged one. A shard that is another one
+/// [`faults`](Source::faults); an image that is cut is a damaged one. A shard that is another one
 /// when an image is read is an error ([`DataError::Replaced`]), never another image.
 ///
 /// # Examples
@@ -237,7 +237,7 @@ impl Source for TarSource {
         &self.classes
     }
 
-    fn notes(&self) -> Vec<String> {
+    fn faults(&self) -> Vec<String> {
         let stopped = self.shards.iter().filter_map(|shard| {
             let why = shard.index.about().stop.as_ref()?;
             let images = shard.index.len();

@@ -51,7 +51,7 @@ fn a_cut_shard_keeps_its_whole_images_and_is_named() {
             );
         }
         let is_whole = length >= 5 * sample + 512;
-        let notes = source.notes();
+        let notes = source.faults();
         if source.len() > 10 {
             assert_eq!(notes.is_empty(), is_whole, "{length}: {notes:?}");
             assert!(
@@ -186,7 +186,7 @@ fn damaged_shards_never_panic_and_never_ask_for_more_than_they_hold() {
                     let _ = source.fetch(index, &mut buffer);
                     assert!(buffer.capacity() <= 2 * bytes.len());
                 }
-                refused += usize::from(!source.notes().is_empty());
+                refused += usize::from(!source.faults().is_empty());
             }
             Err(_) => refused += 1,
         }

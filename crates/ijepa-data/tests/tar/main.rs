@@ -109,7 +109,7 @@ fn members_of_one_key_are_a_sample_and_endings_may_be_in_any_case() {
     ];
     let expected = expected.map(|(name, level, label)| (name.to_owned(), level, label));
     assert_eq!(contents(&folder, source.as_ref()), expected);
-    assert_eq!(source.classes().len() + source.notes().len(), 0);
+    assert_eq!(source.classes().len() + source.faults().len(), 0);
     assert_eq!(source.file(1), Some(folder.path().join("train-0.tar")));
 }
 

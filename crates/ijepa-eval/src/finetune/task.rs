@@ -58,9 +58,10 @@ pub struct EpochAccuracy {
 /// What a finished or stopped run reports.
 #[derive(Debug, Clone)]
 pub struct FinetuneSummary {
-    /// What every run does; its skipped images are those of training, then those of the last
-    /// evaluation.
+    /// What every run does.
     pub run: TrainSummary,
+    /// Test images, without those that could not be read.
+    pub test_images: usize,
     /// Completed epochs.
     pub epochs: u64,
     /// Accuracy of the last weights; `None` if the run was interrupted before it was measured.
@@ -129,13 +130,13 @@ pub fn finetune(
     };
     let mut all: Vec<&mut dyn Observer<Classifier>> = vec![&mut test];
     all.extend(observers.iter_mut().map(|observer| &mut **observer as _));
-    let (mut run, task) = run::train(folder, options, &mut all, start)?;
-    run.skipped.append(&mut test.skipped);
+    let (run, task) = run::train(folder, options, &mut all, start)?;
+    let test_images = data.test().len() - test.skipped.len();
     let classifier = task.learner.classifier.materialize();
-    Ok((summary(run, plan), classifier))
+    Ok((summary(run, plan, test_images), classifier))
 }
 
-fn summary(run: TrainSummary, plan: &FinetunePlan) -> FinetuneSummary {
+fn summary(run: TrainSummary, plan: &FinetunePlan, test_images: usize) -> FinetuneSummary {
     let last = run.evaluations.last();
     let best = run.evaluations.iter().filter(|row| row.epoch.is_some());
     let best = best.filter_map(accuracy_of).reduce(|best, next| {
@@ -151,6 +152,7 @@ fn summary(run: TrainSummary, plan: &FinetunePlan) -> FinetuneSummary {
             .and_then(accuracy_of)
             .map(|found| found.accuracy),
         best,
+        test_images,
         run,
     }
 }
@@ -335,6 +337,10 @@ impl Observer<Classifier> for TestAccuracy<'_> {
         self.skipped = skipped;
         let Accuracy { top1, top5 } = accuracy;
         Ok(Columns::of([("top1", top1), ("top5", top5)]))
+    }
+
+    fn skipped(&self) -> Vec<Skipped> {
+        self.skipped.clone()
     }
 
     fn measured_on(&self) -> Option<Value> {

@@ -233,6 +233,22 @@ fn other_filter(asked: Option<&str>, resize: Option<Resize>) -> Vec<String> {
 }
 
 impl Preprocessor {
+    /// What no image can be scaled or normalised by: the key, what it is and what it could be.
+    fn impossible(&self) -> Option<(&'static str, String, &'static str)> {
+        if self.do_rescale != Some(false) && self.rescale_factor == Some(0.0) {
+            return Some(("rescale_factor", "0".to_owned(), "another number than 0"));
+        }
+        if self.do_normalize == Some(false) {
+            return None;
+        }
+        let (mean, std) = (self.image_mean.as_ref()?, self.image_std.as_ref()?);
+        if std.contains(&0.0) {
+            return Some(("image_std", "0".to_owned(), "numbers other than 0"));
+        }
+        let found = format!("{} numbers", mean.len());
+        (mean.len() != std.len()).then_some(("image_mean", found, "as many as `image_std` has"))
+    }
+
     /// The statistics for values in `[0, 1]`, whatever range the processor scales bytes to.
     fn normalization(&self) -> Option<Normalization> {
         let Normalization { mean, std } = match self.do_normalize {
@@ -303,13 +319,12 @@ pub(crate) fn read_preprocessing(config: &Path) -> Result<Preprocessing, Checkpo
         return Ok(Preprocessing::default());
     }
     let found: Preprocessor = json::read_json(&path)?;
-    let is_zero = |std: &Vec<f32>| std.contains(&0.0);
-    if found.do_normalize != Some(false) && found.image_std.as_ref().is_some_and(is_zero) {
+    if let Some((key, found, expected)) = found.impossible() {
         return Err(CheckpointError::Unsupported {
             path,
-            key: "image_std",
-            found: "0".into(),
-            expected: "numbers other than 0",
+            key,
+            found,
+            expected,
         });
     }
     Ok(Preprocessing {

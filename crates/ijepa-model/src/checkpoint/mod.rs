@@ -65,7 +65,7 @@ pub use state::{FORMAT_VERSION, GradScaler, TrainingState};
 pub use state_dict::{LazyTensor, StateDict};
 
 use crate::{
-    IJepaConfig, Initialization, Normalization, PredictorConfig, VisionTransformer,
+    IJepa, IJepaConfig, Initialization, Normalization, PredictorConfig, VisionTransformer,
     VisionTransformerConfig, VisionTransformerPredictor,
 };
 
@@ -253,17 +253,34 @@ impl Checkpoint {
         params::load(self.encoder_config.init(device), dict, what, &self.path)
     }
 
-    /// The encoder to use for features: the target encoder, or the only one there is.
+    /// Which encoder to use for features: the target encoder, or the only one there is.
+    pub fn feature_role(&self) -> EncoderRole {
+        match self.target_encoder {
+            Some(_) => EncoderRole::Target,
+            None => EncoderRole::Context,
+        }
+    }
+
+    /// The encoder to use for features, see [`feature_role`](Self::feature_role).
     ///
     /// # Errors
     ///
     /// As [`encoder`](Self::encoder).
     pub fn feature_encoder(&self, device: &Device) -> Result<VisionTransformer, CheckpointError> {
-        let role = match self.target_encoder {
-            Some(_) => EncoderRole::Target,
-            None => EncoderRole::Context,
-        };
-        self.encoder(role, device)
+        self.encoder(self.feature_role(), device)
+    }
+
+    /// The networks that are trained: context encoder and predictor.
+    ///
+    /// # Errors
+    ///
+    /// As [`encoder`](Self::encoder), of the predictor first: it is what most checkpoints lack.
+    pub fn networks(&self, device: &Device) -> Result<IJepa, CheckpointError> {
+        let predictor = self.predictor(device)?;
+        Ok(IJepa {
+            encoder: self.encoder(EncoderRole::Context, device)?,
+            predictor,
+        })
     }
 
     /// The predictor of the checkpoint.

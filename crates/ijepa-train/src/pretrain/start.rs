@@ -9,8 +9,13 @@ use ijepa_model::{
 };
 
 use crate::{
-    error::TrainError, init::Taken, plan::PretrainPlan, run::Folder,
-    sizes::differing_size_of_models, step::Learner,
+    error::TrainError,
+    init::{Taken, kind_of},
+    plan::PretrainPlan,
+    recipe::spelt,
+    run::Folder,
+    sizes::differing_size_of_models,
+    step::Learner,
 };
 
 /// The learner of the checkpoint at `from` and its state, or that of a run that begins.
@@ -72,6 +77,14 @@ fn resumed(
     expected.encoder.layer_norm_eps = checkpoint.encoder_config.layer_norm_eps;
     if let Some((key, found, expected)) = differing_size_of_models(&found, &expected) {
         return Err(other(&key, found, expected));
+    }
+    // A projector has the sizes of a predictor.
+    let kinds = (kind_of(&checkpoint)?, plan.recipe.objective.kind);
+    if let (Some(theirs), ours) = kinds
+        && theirs.predicts() != ours.predicts()
+    {
+        let [theirs, ours] = [theirs, ours].map(|kind| format!("{:?}", spelt(&kind)));
+        return Err(other("objective.kind", theirs, ours));
     }
     let (objective, adamw) = (plan.objective(), plan.recipe.optimizer.adam);
     // A rank that shares moments reads no others than its own.

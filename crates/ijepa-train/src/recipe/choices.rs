@@ -113,7 +113,7 @@ pub enum OnNan {
 }
 
 /// A value as recipes spell it.
-pub(super) fn spelt(value: &impl Serialize) -> String {
+pub(crate) fn spelt(value: &impl Serialize) -> String {
     let value = toml::Value::try_from(value).expect("choices are strings");
     value.as_str().unwrap_or_default().to_owned()
 }

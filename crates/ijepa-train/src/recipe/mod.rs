@@ -18,6 +18,7 @@ mod settings;
 mod strict;
 mod validate;
 
+pub(crate) use choices::spelt;
 pub use choices::{
     DecaySchedule, Decode, InitScheme, Kernels, Loss, MaskMode, MaskStrategy, ObjectiveKind,
     OnCollapse, OnNan, Orientation, PatchEmbedInit, Precision, PredictorContext, Reduce,

@@ -4,13 +4,13 @@ mod begin;
 mod save;
 mod step;
 
-use std::{ops::Range, path::Path, sync::Arc, thread::scope};
+use std::{collections::HashSet, ops::Range, path::Path, sync::Arc, thread::scope};
 
 use burn::{
     module::Module,
     tensor::{Device, Tensor},
 };
-use ijepa_data::{Fingerprint, Loader};
+use ijepa_data::{Fingerprint, Loader, Skipped};
 use ijepa_model::checkpoint::TrainingState;
 
 use super::{
@@ -86,6 +86,8 @@ struct Run<'s, 'e, 'o, T: Task> {
     images: u64,
     saved: Option<u64>,
     evaluated: Option<u64>,
+    /// Images that the last evaluation could not read.
+    unread: Vec<Skipped>,
     /// Completed steps when this process began.
     began: u64,
     /// What the last step saw, until it is measured or the next begins.
@@ -276,6 +278,10 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             (_, speed) => Some(speed),
         };
         let known = |loss: Option<f64>| loss.or(self.resumed_loss).unwrap_or(f64::NAN);
+        let mut skipped = self.loader.skipped().to_vec();
+        let mut listed: HashSet<String> = skipped.iter().map(|it| it.path.clone()).collect();
+        let unread = self.unread.into_iter();
+        skipped.extend(unread.filter(|image| listed.insert(image.path.clone())));
         let summary = TrainSummary {
             steps: self.step,
             steps_made: made,
@@ -289,7 +295,7 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             signals: measured.signals,
             evaluations: self.tables.map_or_else(Vec::new, |it| it.evaluations),
             collapse,
-            skipped: self.loader.skipped().to_vec(),
+            skipped,
             interrupted,
         };
         Ok((summary, self.task))

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
+use ijepa_data::Skipped;
 use serde_json::Value;
 
 use super::{
@@ -39,6 +40,11 @@ pub trait Observer<L> {
     ) -> Result<Columns, ObserverError> {
         let _ = (at, learner, stop);
         Ok(Columns::default())
+    }
+
+    /// Images that the last [`measure`](Self::measure) could not read; the run lists them.
+    fn skipped(&self) -> Vec<Skipped> {
+        Vec::new()
     }
 
     /// What [`measure`](Self::measure) measures on and how, if that may be something else when a run

@@ -84,7 +84,7 @@ pub struct TrainSummary {
     pub evaluations: Vec<Row>,
     /// Why the run looks collapsed, if it does.
     pub collapse: Option<String>,
-    /// Images that could not be read.
+    /// Images that could not be read, those to train on, then those of the last evaluation.
     pub skipped: Vec<Skipped>,
     /// Whether the run was told to stop before its end.
     pub interrupted: bool,

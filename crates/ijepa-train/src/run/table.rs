@@ -76,9 +76,12 @@ impl Table {
     }
 }
 
+/// A line of a table, and the row that it is.
+type Line<'a> = (&'a str, Option<Row>);
+
 /// The columns of a table and its whole lines with the rows that they are, unless it has none: a line
 /// that a kill cut short has no line feed.
-fn parsed(text: &str) -> Option<(Vec<String>, Vec<(&str, Option<Row>)>)> {
+fn parsed(text: &str) -> Option<(Vec<String>, Vec<Line<'_>>)> {
     let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
     let (header, lines) = whole.split_once('\n')?;
     let header: Vec<String> = header.split(',').map(str::to_owned).collect();

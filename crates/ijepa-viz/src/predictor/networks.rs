@@ -22,13 +22,8 @@ impl Networks {
     /// [`CheckpointError::Absent`] if the checkpoint lacks one, as Hugging Face folders do, or any
     /// other [`CheckpointError`].
     pub fn load(checkpoint: &Checkpoint, device: &Device) -> Result<Self, CheckpointError> {
-        // The predictor first: it is what most checkpoints lack.
-        let predictor = checkpoint.predictor(device)?;
         Ok(Self {
-            model: IJepa {
-                encoder: checkpoint.encoder(EncoderRole::Context, device)?,
-                predictor,
-            },
+            model: checkpoint.networks(device)?,
             target: checkpoint.encoder(EncoderRole::Target, device)?,
         })
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::args::positive;
+use crate::args::{self, positive};
 
 /// How long to repeat work whose rounds are counted by time.
 #[derive(Debug, Args)]
@@ -19,10 +19,8 @@ pub(super) struct RoundArgs {
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) && seconds > 0.0 => Ok(seconds),
-        _ => Err("expected a number above 0, up to 86400".to_owned()),
-    }
+    let fits = |seconds| seconds > 0.0 && seconds <= 86_400.0;
+    args::number(text, fits, "above 0, up to 86400")
 }
 
 /// Images a second of several rounds.

@@ -12,7 +12,11 @@ use ijepa_data::{
 use ijepa_eval::{Progress, ProgressUnit};
 
 use crate::{
-    args::DataArgs, context::Context, error::CliError, progress::StatusLine, report::Report,
+    args::{self, DataArgs},
+    context::Context,
+    error::CliError,
+    progress::StatusLine,
+    report::Report,
 };
 
 /// Check, measure, pack and index images
@@ -79,11 +83,7 @@ impl ChannelsArgs {
 }
 
 fn channels(text: &str) -> Result<usize, String> {
-    let channels = text
-        .parse()
-        .ok()
-        .filter(|it| (1..=MAX_CHANNELS).contains(it));
-    channels.ok_or_else(|| format!("expected a whole number from 1 to {MAX_CHANNELS}"))
+    args::whole(text, 1..=MAX_CHANNELS)
 }
 
 /// Shows how many of `total` images are done.

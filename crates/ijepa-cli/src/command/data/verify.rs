@@ -15,7 +15,7 @@ use crate::{
 
 /// Read and decode every image and list those that cannot be used, each with its reason
 ///
-/// Exits with 4 if there is one.
+/// Exits with 4 if there is one, or a file that stops early.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  ijepa data verify --data folder:photos\n  \
                         ijepa data verify --data tar:shards --json | jq -r '.bad[].path'")]
@@ -33,10 +33,12 @@ impl Verify {
         let reading = self.channels.reading(context.reading(), source.as_ref())?;
         let progress = watch(&self.data, images, context);
         let bad = verify(source.as_ref(), reading, context.workers(), progress)?;
+        let faults = source.faults();
         let report = Report {
-            text: match bad.len() {
-                0 => format!("all {images} images can be used\n"),
-                count => format!(
+            text: match (bad.len(), faults.len()) {
+                (0, 0) => format!("all {images} images can be used\n"),
+                (0, _) => format!("all {images} images that are there can be used\n"),
+                (count, _) => format!(
                     "{}{count} of {images} images cannot be used\n",
                     skipped_text(&bad)
                 ),
@@ -46,13 +48,15 @@ impl Verify {
                 "images": images,
                 "good": images - bad.len(),
                 "bad": skipped_json(&bad),
+                "faults": faults,
             }),
         };
-        if bad.is_empty() {
-            return Ok(report);
-        }
+        let error = match (bad.len(), faults.len()) {
+            (0, 0) => return Ok(report),
+            (0, files) => CliError::NotWhole { files },
+            (bad, _) => CliError::BadImages { bad, images },
+        };
         report.print(context.json)?;
-        let bad = bad.len();
-        Err(CliError::BadImages { bad, images })
+        Err(error)
     }
 }

@@ -36,14 +36,6 @@ impl Visualize {
     }
 }
 
-/// Refuses weights whose second network predicts nothing.
-fn check_predicts(recipe: Option<&Recipe>) -> Result<(), CliError> {
-    match recipe.is_none_or(|recipe| recipe.objective.kind.predicts()) {
-        true => Ok(()),
-        false => Err(CliError::Projector),
-    }
-}
-
 /// What draws masks as `recipe` does, the paper's on `grid` without one.
 fn mask_sampler(
     recipe: Option<&Recipe>,

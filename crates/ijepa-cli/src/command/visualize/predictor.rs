@@ -15,7 +15,7 @@ use ijepa_viz::{
 use serde_json::json;
 
 use super::{
-    check_predicts, mask_sampler,
+    mask_sampler,
     shown::{self, ShownArgs, numbers},
 };
 use crate::{
@@ -75,7 +75,7 @@ impl Predictor {
         let compute = context.compute()?;
         let checkpoint = args::open_weights(&self.weights, self.num_heads, context)?;
         let recipe = Recipe::of_checkpoint(&checkpoint)?;
-        check_predicts(recipe.as_ref())?;
+        args::check_predicts(recipe.as_ref())?;
         let networks = Networks::load(&checkpoint, &compute.device)?;
         let networks = networks.with_compute(compute.precision.into());
         let found: Option<Arc<dyn Source>> = self

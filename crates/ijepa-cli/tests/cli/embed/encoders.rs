@@ -93,7 +93,8 @@ fn a_random_encoder_is_the_one_that_a_run_with_its_seed_begins_with() {
     };
     let begun = features(&["context"]);
     assert_eq!(features(&["random", "--seed", "7"]), begun);
-    assert_ne!(features(&["random"]), begun);
+    assert_eq!(features(&["random"]), begun);
+    assert_ne!(features(&["random", "--seed", "8"]), begun);
 }
 
 #[test]

@@ -63,6 +63,29 @@ fn data_that_ends_saves_what_was_trained_and_unreadable_images_are_listed_as_the
     }
 }
 
+#[test]
+fn images_that_an_evaluation_cannot_read_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let [train, test] = ["train", "test"].map(|name| folder.path().join(name));
+    fs::remove_file(classes(&train)).unwrap();
+    let bad = path_text(classes(&test));
+    for kind in EVALUATED {
+        let run = folder.path().join(format!("{kind:?}"));
+        let [train, test] = [&train, &test].map(path_text);
+        let found = json(&kind.on(&train, &test, &run, "--max-steps 2"));
+        assert_eq!(found["skipped"], 1, "{kind:?}: {found}");
+        if kind == Kind::Finetune {
+            assert_eq!(found["test_images"], 40, "{found}");
+        }
+        let listed = fs::read_to_string(run.join("skipped.csv")).unwrap();
+        assert!(
+            listed.starts_with(&format!("path,why\n\"{bad}\",\"")),
+            "{listed}"
+        );
+        assert_eq!(listed.lines().count(), 2, "{listed}");
+    }
+}
+
 /// Waits until a run whose data are away has used up the batches that it had: one that logs every
 /// step has said nothing for a while.
 fn wait_for_data(process: &mut Background, run: &Path) {

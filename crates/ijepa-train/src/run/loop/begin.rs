@@ -140,9 +140,11 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             0 => Some(Self::open_tables(folder, beginning, &warnings, observers)?),
             _ => None,
         };
-        // The observers know it already.
-        if let (Some(tables), Some(changed), true) = (&mut tables, changed, goes_on) {
-            tables.warned(step, &changed)?;
+        // Observers know it already, and whoever opened the data.
+        if let (Some(tables), true) = (&mut tables, goes_on) {
+            for warning in changed.into_iter().chain(loader.source().faults()) {
+                tables.warned(step, &warning)?;
+            }
         }
         let mut evaluations = tables.iter().flat_map(|tables| &tables.evaluations);
         let known = evaluations.any(|row| row.step == step);
@@ -159,6 +161,7 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             images,
             saved,
             evaluated: known.then_some(step),
+            unread: Vec::new(),
             seen: None,
             unlogged: None,
             measured: None,
@@ -239,9 +242,9 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             observers.iter_mut().for_each(|o| o.on_warning(warning));
             tables.warned(step, warning)?;
         }
-        // A best checkpoint stays that until there is one to compare it with.
-        folder.keep_also(tables.best_of_others(T::BEST_BY));
         let best = tables.best(T::BEST_BY);
+        // A best checkpoint stays that until there is one to compare it with.
+        folder.keep_also(tables.best_of_others(T::BEST_BY).filter(|_| best.is_none()));
         if beginning.goes_on {
             if best.is_some() || !tables.has_other_scores() {
                 folder.point_best(best)?;

@@ -169,6 +169,11 @@ impl<T: Task> Run<'_, '_, '_, T> {
             let found = observer.measure(&at, learner, self.span.stop());
             Ok(scores.or(found.map_err(TrainError::Evaluation)?))
         });
+        self.unread = self.observers.iter().flat_map(|it| it.skipped()).collect();
+        if let Some(tables) = &mut self.tables {
+            let listed = tables.skipped(&self.unread).map_err(TrainError::from);
+            self.or_save_files(listed)?;
+        }
         let scores = match self.task.optimizer().is_shared() {
             true => scores,
             false => self.or_save(scores),

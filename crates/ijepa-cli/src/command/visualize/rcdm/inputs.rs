@@ -9,8 +9,8 @@ use ijepa_model::VisionTransformerConfig;
 use ijepa_viz::rcdm::{ConditionKind, Conditioner};
 
 use crate::{
-    args::{DataArgs, refuse_given},
-    command::visualize::{check_predicts, mask_sampler},
+    args::{self, DataArgs, refuse_given},
+    command::visualize::mask_sampler,
     context::Context,
     error::CliError,
     features::{EncoderChoice, WeightsArgs},
@@ -75,7 +75,7 @@ impl InputArgs {
         refuse_given(&flags, &place)?;
         let loaded = self.weights.load_predictor(context)?;
         only_colors(loaded.networks.encoder.config())?;
-        check_predicts(loaded.recipe.as_ref())?;
+        args::check_predicts(loaded.recipe.as_ref())?;
         let grid = loaded.networks.encoder.grid();
         Ok(Conditioner::Predictor {
             sampler: mask_sampler(loaded.recipe.as_ref(), grid)?,

@@ -6,7 +6,7 @@ use clap::Args;
 use ijepa_viz::rcdm::{ConditionKind, Conditioner, Decoder, Sampling, Shown};
 
 use super::inputs::InputArgs;
-use crate::{context::Context, error::CliError, report};
+use crate::{args, context::Context, error::CliError, report};
 
 /// What is made of which images.
 #[derive(Debug, Args)]
@@ -77,8 +77,5 @@ impl MadeArgs {
 
 /// A number of the steps that decoders are trained with.
 fn sampling_steps(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(steps) if (1..=1000).contains(&steps) => Ok(steps),
-        _ => Err("expected a whole number from 1 to 1000".to_owned()),
-    }
+    args::whole(text, 1..=1000)
 }

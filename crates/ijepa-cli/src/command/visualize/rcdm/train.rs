@@ -66,7 +66,7 @@ impl Train {
         let unet = recipe.unet(conditioner.dim());
         let parameters = unet.init(0, &compute.device).num_parameters();
         let steps = recipe.optimizer.steps as u64;
-        let mut progress = RunProgress::new(steps, context.quiet);
+        let mut progress = RunProgress::new(self.run.steps(steps), context.quiet);
         progress.say(&format!(
             "decoder of {parameters} parameters for vectors of {} values, {} images, {} steps of {} on {}",
             conditioner.dim(),
