@@ -1,7 +1,8 @@
 //! Arguments that several functions take.
 
-use std::{path::PathBuf, thread::available_parallelism};
+use std::path::PathBuf;
 
+use ijepa_data::default_workers;
 use ijepa_train::{DeviceError, DeviceSpec, Recipe};
 use pyo3::{
     Bound, FromPyObject, PyAny, PyResult,
@@ -51,9 +52,9 @@ pub(crate) fn device_spec(name: &str) -> Result<DeviceSpec, DeviceError> {
     }
 }
 
-/// Threads that decode images unless told otherwise, as the command has it.
+/// Threads that decode images.
 pub(crate) fn workers(asked: Option<usize>) -> usize {
-    asked.unwrap_or_else(|| available_parallelism().map_or(1, |cores| cores.get().min(8)))
+    asked.unwrap_or_else(default_workers)
 }
 
 /// The recipe of this name, or else the default one with the changes `unnamed`, and with

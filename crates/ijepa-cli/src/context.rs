@@ -1,13 +1,13 @@
 //! What every command is run with: the common flags and the device that they name.
 
-use std::{cell::OnceCell, sync::Arc, thread::available_parallelism};
+use std::{cell::OnceCell, sync::Arc};
 
 use burn::tensor::Device;
 use clap::{
     Args,
     builder::{PossibleValuesParser, TypedValueParser},
 };
-use ijepa_data::Reading;
+use ijepa_data::{Reading, default_workers};
 use ijepa_model::{Precision, kernels::share_freed_memory};
 use ijepa_train::{
     Backend, DeviceList, DeviceSpec,
@@ -183,8 +183,7 @@ impl Context {
 
     /// Threads beside those that compute.
     pub(crate) fn workers(&self) -> usize {
-        let default = || available_parallelism().map_or(1, |cores| cores.get().min(8));
-        self.workers.unwrap_or_else(default)
+        self.workers.unwrap_or_else(default_workers)
     }
 
     /// How images are read.

@@ -89,7 +89,7 @@ fn evaluation(error: &ijepa_eval::Error) -> u8 {
         Error::Data(_) | Error::Features(_) | Error::Labels(_) => DATA,
         Error::Knn(
             KnnError::Labels(_)
-            | KnnError::Width { .. }
+            | KnnError::Width(_)
             | KnnError::TooManyNeighbours { .. }
             | KnnError::FewerThanVote { .. },
         ) => DATA,
@@ -153,7 +153,7 @@ fn probing(error: &ProbeError) -> u8 {
         ProbeError::Empty { .. } | ProbeError::Value { .. } => USAGE,
         ProbeError::Quarters { .. }
         | ProbeError::Tokens { .. }
-        | ProbeError::Width { .. }
+        | ProbeError::Width(_)
         | ProbeError::Labels(_)
         | ProbeError::Data(_) => DATA,
         ProbeError::Extract(error) => extraction(error),
@@ -219,7 +219,7 @@ mod tests {
             "device wgpu cannot compute in bf16; use --precision f32"
         );
         assert_eq!(precision.exit_code(), 2);
-        let labels = ijepa_eval::Error::Knn(KnnError::Width { train: 8, test: 9 });
+        let labels = ijepa_eval::Error::Knn(ijepa_eval::WidthError { train: 8, test: 9 }.into());
         let hook = CliError::Train(TrainError::Evaluation(labels.into()));
         assert_eq!(hook.exit_code(), 4);
         let print = CliError::Print(std::io::Error::other("disk is full"));

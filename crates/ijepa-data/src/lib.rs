@@ -80,7 +80,7 @@ pub use error::{Cause, DataError, ImageError};
 pub use fetch::{FetchError, Fetched};
 pub use fingerprint::Fingerprint;
 pub use image::{FloatImage, Image, MAX_CHANNELS, RgbImage8};
-pub use loader::{Batch, Loader, LoaderConfig, Skipped, csv_cell};
+pub use loader::{Batch, Loader, LoaderConfig, Skipped, csv_cell, default_workers};
 pub use mask::Mask;
 pub use order::{Layout, epoch_order, sample};
 pub use pack::{PackConfig, PackError, PackFormat, Packed, Shrink, pack};

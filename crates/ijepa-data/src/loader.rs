@@ -9,6 +9,7 @@ mod workers;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::available_parallelism;
 
 pub use skipped::{Skipped, csv_cell};
 
@@ -19,6 +20,11 @@ use crate::transform::{Augment, Transform};
 use plan::Plan;
 use skipped::Tally;
 use workers::Workers;
+
+/// Threads that decode images unless told otherwise: as many as there are cores, up to eight.
+pub fn default_workers() -> usize {
+    available_parallelism().map_or(1, |cores| cores.get().min(8))
+}
 
 /// What a [`Loader`] delivers.
 #[derive(Debug, Clone, PartialEq)]

@@ -19,7 +19,7 @@ pub use depth::{DepthHeadReport, DepthReport, DepthScores, check_depths, depth};
 pub use error::DenseError;
 pub use segmentation::{DenseHeadReport, DenseReport, check_masks, dense};
 
-use crate::features::Extracted;
+use crate::features::{Extracted, WidthError};
 use crate::labels::Split;
 use crate::probe::{LrSchedule, ProbeError};
 use crate::progress::{Progress, ProgressUnit};
@@ -63,8 +63,8 @@ impl DenseSet<'_> {
     }
 }
 
-/// That all images have labels, both sets a pixel that counts, and test images no class that no
-/// training image shows. Of an empty set nothing is asked.
+/// That all images have labels, both sets a pixel that counts, and test images no class above all of
+/// those of training images. Of an empty set nothing is asked.
 fn check_labels<L: PixelLabels>(train: &dyn Source, test: &dyn Source) -> Result<(), DenseError> {
     let labels = |source: &dyn Source, index| {
         let labels = L::read(source, index)?;
@@ -131,10 +131,7 @@ fn run<T: Task>(
 ) -> Result<Found<T>, DenseError> {
     config.validate()?;
     let [dim, test_dim] = [train, test].map(|set| set.extracted.features.dim());
-    if dim != test_dim {
-        let (train, test) = (dim, test_dim);
-        return Err(ProbeError::Width { train, test }.into());
-    }
+    WidthError::check(dim, test_dim).map_err(ProbeError::from)?;
     let patches = config.grid[0] * config.grid[1];
     if !dim.is_multiple_of(patches) {
         return Err(DenseError::Patches { dim, patches });

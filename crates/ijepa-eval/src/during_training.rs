@@ -49,17 +49,28 @@ pub struct EpochEvaluation {
     skipped: Vec<Skipped>,
 }
 
-/// Masks of the views and how many an image has.
+/// Masks of the views of an image.
 struct Views {
     sampler: Arc<dyn MaskSampler>,
-    count: usize,
+    /// Whether LiDAR is measured, too.
+    lidar: bool,
+}
+
+impl Views {
+    /// Views of an image.
+    fn count(&self) -> usize {
+        match self.lidar {
+            true => LIDAR_VIEWS,
+            false => ALIGNMENT_VIEWS,
+        }
+    }
 }
 
 impl std::fmt::Debug for EpochEvaluation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EpochEvaluation")
             .field("extract", &self.extract)
-            .field("views", &self.views.as_ref().map(|views| views.count))
+            .field("views", &self.views.as_ref().map(Views::count))
             .finish_non_exhaustive()
     }
 }
@@ -111,8 +122,7 @@ impl EpochEvaluation {
     /// Measures the alignment of two views of an image under the masks of `sampler`, too, and
     /// with `lidar` the LiDAR of ten views, which costs five times as much.
     pub fn with_views(mut self, sampler: Arc<dyn MaskSampler>, lidar: bool) -> Self {
-        let count = if lidar { LIDAR_VIEWS } else { ALIGNMENT_VIEWS };
-        self.views = Some(Views { sampler, count });
+        self.views = Some(Views { sampler, lidar });
         self
     }
 
@@ -213,17 +223,18 @@ impl EpochEvaluation {
             uniformity: Some(uniformity(&train)),
             ..EpochScores::default()
         };
-        if let Some(Views { sampler, count }) = &self.views {
+        if let Some(of_image) = &self.views {
+            let (sampler, count) = (of_image.sampler.as_ref(), of_image.count());
             let images = Subset::sample(Arc::clone(&self.train), VIEW_IMAGES, self.seed);
             let images = self.stoppable(&images, stop);
             let (config, device) = (&self.extract, &self.device);
-            let views = masked_views(encoder, &images, sampler.as_ref(), *count, config, device);
+            let views = masked_views(encoder, &images, sampler, count, config, device);
             let Some(views) = unless_stopped(stop, views)? else {
                 return Ok(None);
             };
-            scores.alignment = Some(alignment(&views, *count));
-            let wanted = *count == LIDAR_VIEWS && views.images() > 1;
-            scores.lidar = wanted.then(|| lidar(&views, *count));
+            scores.alignment = Some(alignment(&views, count));
+            let wanted = of_image.lidar && views.images() > 1;
+            scores.lidar = wanted.then(|| lidar(&views, count));
         }
         if let Some(test) = &self.test {
             let Some(found) = self.extracted(encoder, test.as_ref(), stop)? else {

@@ -41,6 +41,25 @@ pub struct Features {
     labels: Vec<Option<u32>>,
 }
 
+/// Training and test features that come from different encoders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("training features have {train} values, test features {test}; extract both alike")]
+pub struct WidthError {
+    /// Values of a training feature.
+    pub train: usize,
+    /// Values of a test feature.
+    pub test: usize,
+}
+
+impl WidthError {
+    pub(crate) fn check(train: usize, test: usize) -> Result<(), Self> {
+        match train == test {
+            true => Ok(()),
+            false => Err(Self { train, test }),
+        }
+    }
+}
+
 impl Features {
     /// Wraps values and labels.
     ///

@@ -18,7 +18,7 @@ pub use error::KnnError;
 
 use crate::Error;
 use crate::accuracy::{Accuracy, Hits};
-use crate::features::Features;
+use crate::features::{Features, WidthError};
 use crate::labels::{Split, all_known, check_labels};
 use crate::whitening::Whitening;
 use candidates::Candidates;
@@ -33,12 +33,7 @@ pub(crate) fn most_similar(
     query: &Features,
     count: usize,
 ) -> Result<Vec<Neighbour>, KnnError> {
-    if index.dim() != query.dim() {
-        return Err(KnnError::Width {
-            train: index.dim(),
-            test: query.dim(),
-        });
-    }
+    WidthError::check(index.dim(), query.dim())?;
     let rows = UnitRows::new(index, None);
     let query = UnitRows::new(query, None).row(0);
     let similar = |buffer: &mut Vec<f64>, image| rows.neighbour(&query, image, buffer);
@@ -206,12 +201,7 @@ pub fn knn(
     device: &Device,
 ) -> Result<KnnReport, KnnError> {
     config.validate(train.images())?;
-    if train.dim() != test.dim() {
-        return Err(KnnError::Width {
-            train: train.dim(),
-            test: test.dim(),
-        });
-    }
+    WidthError::check(train.dim(), test.dim())?;
     let classes = all_known(train.labels(), Split::Train)?;
     let wanted = all_known(test.labels(), Split::Test)?;
 

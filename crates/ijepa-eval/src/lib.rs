@@ -85,7 +85,7 @@ pub use during_training::EpochEvaluation;
 pub use error::Error;
 pub use features::{
     Embedded, Embedder, ExtractConfig, ExtractError, Extracted, FeatureCache, FeatureFileError,
-    FeatureFormat, Features, FeaturesError, PixelBatch, StoredFeatures, decoding_of,
+    FeatureFormat, Features, FeaturesError, PixelBatch, StoredFeatures, WidthError, decoding_of,
     default_normalization, embed, embed_together, extract, extract_pixels, extract_together,
     extract_with_progress, for_each_batch, natural_size, networks_digest, preprocess_of,
     read_features, read_names, weights_digest,

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use ijepa_kernels::{add_product, cross_entropy, linear, on_workers};
 
 use crate::accuracy::Hits;
-use crate::features::Features;
+use crate::features::{Features, WidthError};
 use crate::labels::Classes;
 use crate::linalg::LEAST_NORM;
 use crate::probe::{
@@ -82,12 +82,7 @@ pub fn logistic(
     config.validate()?;
     let mut penalties = config.penalties.clone();
     penalties.sort_by(|a, b| b.total_cmp(a));
-    if train.dim() != test.dim() {
-        return Err(ProbeError::Width {
-            train: train.dim(),
-            test: test.dim(),
-        });
-    }
+    WidthError::check(train.dim(), test.dim())?;
     let classes = Classes::of(train.labels(), test.labels())?;
     let device = device.clone().without_autodiff();
     let images = classes.train.len() as f64;

@@ -12,12 +12,13 @@ mod report;
 use std::ops::Range;
 use std::sync::Arc;
 
+use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use ijepa_data::{ClassifierAugment, Loader, LoaderConfig, Source};
 use ijepa_model::{VisionTransformer, kernels::on_workers};
 
-pub(crate) use config::check;
 pub use config::{HeadNorm, LrSchedule, ProbeConfig, ProbeOptimizer};
+pub(crate) use config::{check, check_rates};
 pub use error::ProbeError;
 pub use pools::{Pool, Pools};
 pub use protocol::Protocol;
@@ -25,7 +26,7 @@ pub(crate) use report::first_best;
 pub use report::{HeadChoice, HeadReport, ProbeReport};
 
 use crate::accuracy::{Hits, place};
-use crate::features::{ExtractConfig, Features};
+use crate::features::{ExtractConfig, Features, WidthError};
 use crate::labels::Classes;
 use crate::progress::{Progress, ProgressUnit};
 
@@ -87,12 +88,7 @@ pub fn probe_with_progress(
     progress: impl FnMut(Progress) + Send,
 ) -> Result<ProbeReport, ProbeError> {
     config.validate()?;
-    if train.dim() != test.dim() {
-        return Err(ProbeError::Width {
-            train: train.dim(),
-            test: test.dim(),
-        });
-    }
+    WidthError::check(train.dim(), test.dim())?;
     let classes = Classes::of(train.labels(), test.labels())?;
     let device = device.clone().without_autodiff();
     let batches = Frozen {
@@ -130,12 +126,7 @@ pub fn probe_augmented(
     extraction.check(encoder)?;
     let classes = Classes::taught(source.as_ref(), test.labels())?;
     let dim = extraction.dim(encoder);
-    if dim != test.dim() {
-        return Err(ProbeError::Width {
-            train: dim,
-            test: test.dim(),
-        });
-    }
+    WidthError::check(dim, test.dim())?;
     let batch_size = config.batch_size.min(classes.train.len());
     let most = extraction.batch_size.min(batch_size);
     let divides = |part: &usize| batch_size.is_multiple_of(*part);
@@ -149,7 +140,7 @@ pub fn probe_augmented(
     };
     let device = device.clone().without_autodiff();
     let batches = Live {
-        encoder: encoder.clone(),
+        encoder: encoder.valid(),
         pooling: extraction.pooling,
         normalization: extraction.normalization,
         loader: Loader::new(source, loader)?,

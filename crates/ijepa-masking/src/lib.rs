@@ -58,7 +58,7 @@ pub use random::RandomSampler;
 pub use rasterized::RasterizedSampler;
 pub use reference_streams::ReferenceStreams;
 pub use report::{LengthStats, MaskReport};
-pub use rng::MaskRng;
+pub use rng::{MaskRng, stream};
 pub use sampler::MaskSampler;
 pub use single_block::SingleBlockSampler;
 

@@ -12,6 +12,35 @@ pub struct RgbPicture {
 }
 
 impl RgbPicture {
+    /// Pixels between the panels of a [`sheet`](Self::sheet) and around them.
+    pub const GAP: usize = 8;
+
+    /// Rows of panels with white gaps; columns are as wide as their widest panel, rows as high as
+    /// their highest.
+    pub fn sheet(rows: &[Vec<Self>]) -> Self {
+        let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let widest = |column: usize| {
+            let panels = rows.iter().filter_map(|row| row.get(column));
+            panels.map(|panel| panel.width).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(widest).collect();
+        let highest = |row: &Vec<Self>| row.iter().map(|panel| panel.height).max().unwrap_or(0);
+        let heights: Vec<usize> = rows.iter().map(highest).collect();
+        let along =
+            |sizes: &[usize]| Self::GAP + sizes.iter().map(|size| size + Self::GAP).sum::<usize>();
+        let mut sheet = Self::white(along(&widths), along(&heights));
+        let mut y = Self::GAP;
+        for (row, height) in rows.iter().zip(&heights) {
+            let mut x = Self::GAP;
+            for (panel, width) in row.iter().zip(&widths) {
+                sheet.paste([x, y], panel);
+                x += width + Self::GAP;
+            }
+            y += height + Self::GAP;
+        }
+        sheet
+    }
+
     /// A white picture.
     pub fn white(width: usize, height: usize) -> Self {
         Self {
@@ -47,6 +76,28 @@ impl RgbPicture {
             for pixel in self.pixels[start..start + width * 3].chunks_exact_mut(3) {
                 pixel.copy_from_slice(&color);
             }
+        }
+    }
+
+    /// Outlines the rectangle of `[width, height]` pixels whose upper left corner is `[x, y]`, inside
+    /// it, by `line` pixels.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is not inside the picture.
+    pub fn outline(
+        &mut self,
+        [x, y]: [usize; 2],
+        [width, height]: [usize; 2],
+        line: usize,
+        color: [u8; 3],
+    ) {
+        let line = line.min(width).min(height);
+        for y in [y, y + height - line] {
+            self.fill([x, y], [width, line], color);
+        }
+        for x in [x, x + width - line] {
+            self.fill([x, y], [line, height], color);
         }
     }
 
@@ -127,5 +178,38 @@ mod tests {
     #[should_panic(expected = "the rectangle is too wide")]
     fn nothing_is_drawn_into_the_next_row() {
         RgbPicture::white(4, 4).fill([3, 0], [2, 1], [0; 3]);
+    }
+
+    #[test]
+    fn sheets_align_rows_and_columns() {
+        const GREEN: [u8; 3] = [0, 200, 90];
+        const BLUE: [u8; 3] = [70, 180, 255];
+        let panel = |width, height, color| {
+            let mut panel = RgbPicture::white(width, height);
+            panel.fill([0, 0], [width, height], color);
+            panel
+        };
+        let rows = [
+            vec![panel(10, 20, GREEN), panel(30, 20, BLUE)],
+            vec![panel(10, 5, BLUE)],
+        ];
+        let sheet = RgbPicture::sheet(&rows);
+        assert_eq!(
+            [sheet.width, sheet.height],
+            [3 * RgbPicture::GAP + 40, 3 * RgbPicture::GAP + 25]
+        );
+        assert_eq!(sheet.pixel([RgbPicture::GAP, RgbPicture::GAP]), GREEN);
+        assert_eq!(
+            sheet.pixel([2 * RgbPicture::GAP + 10, RgbPicture::GAP]),
+            BLUE
+        );
+        assert_eq!(
+            sheet.pixel([RgbPicture::GAP, 2 * RgbPicture::GAP + 20]),
+            BLUE
+        );
+        assert_eq!(
+            sheet.pixel([2 * RgbPicture::GAP + 10, 2 * RgbPicture::GAP + 20]),
+            [255; 3]
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::{MaskGroup, MaskReport, RgbPicture};
+use crate::{MaskGroup, MaskReport, PatchIndices, RgbPicture};
 
 type Rgb = [u8; 3];
 
@@ -17,8 +17,6 @@ const TARGETS: [Rgb; 6] = [
     [86, 180, 233],
     [213, 94, 0],
 ];
-/// Pixels between panels.
-const GAP: usize = 8;
 
 impl MaskGroup {
     /// One image as text: `c` context, digits targets, `*` several targets, `#` context and
@@ -63,29 +61,20 @@ impl MaskGroup {
             .map(|mask| (mask, CONTEXT))
             .chain(self.targets.iter().zip(TARGETS.iter().copied().cycle()))
             .collect();
-        let mut picture = RgbPicture::white(
-            images * (cols * cell + GAP) + GAP,
-            masks.len() * (rows * cell + GAP) + GAP,
-        );
-        for (line, (mask, color)) in masks.into_iter().enumerate() {
-            for image in 0..images {
-                let origin = [
-                    GAP + image * (cols * cell + GAP),
-                    GAP + line * (rows * cell + GAP),
-                ];
-                for patch in 0..self.grid.num_patches() {
-                    let inside = mask.row(image).contains(&(patch as u32));
-                    let corner = [
-                        origin[0] + patch % cols * cell,
-                        origin[1] + patch / cols * cell,
-                    ];
-                    // A one-pixel grid line keeps patches countable.
-                    let side = cell.max(2) - 1;
-                    picture.fill(corner, [side; 2], if inside { color } else { UNSEEN });
-                }
+        let panel = |mask: &PatchIndices, color, image| {
+            let mut panel = RgbPicture::white(cols * cell, rows * cell);
+            for patch in 0..self.grid.num_patches() {
+                let inside = mask.row(image).contains(&(patch as u32));
+                let corner = [patch % cols * cell, patch / cols * cell];
+                // A one-pixel grid line keeps patches countable.
+                let side = cell.max(2) - 1;
+                panel.fill(corner, [side; 2], if inside { color } else { UNSEEN });
             }
-        }
-        picture
+            panel
+        };
+        let row = |(mask, color)| (0..images).map(|image| panel(mask, color, image)).collect();
+        let rows: Vec<Vec<RgbPicture>> = masks.into_iter().map(row).collect();
+        RgbPicture::sheet(&rows)
     }
 }
 
@@ -102,17 +91,16 @@ impl MaskReport {
             (&self.target_inclusion, TARGETS[0]),
         ];
         let (rows, cols) = (maps[0].0.len(), maps[0].0[0].len());
-        let mut picture = RgbPicture::white(2 * (cols * cell + GAP) + GAP, rows * cell + 2 * GAP);
-        for (panel, (map, color)) in maps.into_iter().enumerate() {
-            let origin = GAP + panel * (cols * cell + GAP);
+        let panels = maps.map(|(map, color)| {
+            let mut panel = RgbPicture::white(cols * cell, rows * cell);
             for (y, row) in map.iter().enumerate() {
                 for (x, &share) in row.iter().enumerate() {
-                    let corner = [origin + x * cell, GAP + y * cell];
-                    picture.fill(corner, [cell; 2], blend(color, share));
+                    panel.fill([x * cell, y * cell], [cell; 2], blend(color, share));
                 }
             }
-        }
-        picture
+            panel
+        });
+        RgbPicture::sheet(&[panels.into()])
     }
 }
 
@@ -122,8 +110,10 @@ fn blend(color: Rgb, share: f64) -> Rgb {
 
 #[cfg(test)]
 mod tests {
-    use super::{CONTEXT, GAP, TARGETS, UNSEEN};
-    use crate::{MaskGroup, MaskReport, PatchGrid, PatchIndices};
+    use super::{CONTEXT, TARGETS, UNSEEN};
+    use crate::{MaskGroup, MaskReport, PatchGrid, PatchIndices, RgbPicture};
+
+    const GAP: usize = RgbPicture::GAP;
 
     fn group() -> MaskGroup {
         MaskGroup {

@@ -118,11 +118,12 @@ impl fmt::Debug for MaskRng {
     }
 }
 
-fn stream(seed: u64, step: u64, group: u64, purpose: &[u8; 8]) -> ChaCha8Rng {
+/// A stream of random numbers for one purpose of mask group or sample `number` of a step.
+pub fn stream(seed: u64, step: u64, number: u64, purpose: &[u8; 8]) -> ChaCha8Rng {
     let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..16].copy_from_slice(&step.to_le_bytes());
-    key[16..24].copy_from_slice(&group.to_le_bytes());
+    for (bytes, word) in key.chunks_exact_mut(8).zip([seed, step, number]) {
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
     key[24..].copy_from_slice(purpose);
     ChaCha8Rng::from_seed(key)
 }

@@ -1,6 +1,7 @@
 //! Stochastic depth (Huang et al. 2016), and the seeds of what is random in a mask group.
 
-use rand::{RngExt, SeedableRng};
+use ijepa_masking::stream;
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::regularize::Sketch;
@@ -46,14 +47,14 @@ impl StochasticDepth {
     /// The random numbers of mask group `group` at `step` of a run with `seed`.
     pub fn for_group(seed: u64, step: u64, group: u64) -> Self {
         Self {
-            streams: Streams::Group(Box::new(stream(seed, step, group, *b"droppath"))),
+            streams: Streams::Group(Box::new(stream(seed, step, group, b"droppath"))),
         }
     }
 
     /// The random numbers of the samples in the places `samples` of the batch at `step` of a run
     /// with `seed`; how a batch is divided into passes changes nothing.
     pub fn for_samples(seed: u64, step: u64, samples: impl IntoIterator<Item = u64>) -> Self {
-        let stream = |sample| stream(seed, step, sample, *b"dropsamp");
+        let stream = |sample| stream(seed, step, sample, b"dropsamp");
         Self {
             streams: Streams::Samples(samples.into_iter().map(stream).collect()),
         }
@@ -79,16 +80,6 @@ impl StochasticDepth {
             }
         }
     }
-}
-
-/// A stream of random numbers of mask group or sample `number` for one purpose.
-pub(crate) fn stream(seed: u64, step: u64, number: u64, purpose: [u8; 8]) -> ChaCha8Rng {
-    let mut key = [0; 32];
-    for (bytes, word) in key.chunks_exact_mut(8).zip([seed, step, number]) {
-        bytes.copy_from_slice(&word.to_le_bytes());
-    }
-    key[24..].copy_from_slice(&purpose);
-    ChaCha8Rng::from_seed(key)
 }
 
 #[cfg(test)]

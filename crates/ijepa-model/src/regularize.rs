@@ -16,7 +16,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::drop_path::stream;
+use ijepa_masking::stream;
 
 /// Added to a variance before its root is taken (Bardes et al. 2022, §4.1).
 const VARIANCE_EPSILON: f64 = 1e-4;
@@ -60,7 +60,7 @@ impl Sketch {
     /// Those of mask group `group` at `step` of a run with `seed`.
     pub fn for_group(seed: u64, step: u64, group: u64) -> Self {
         Self {
-            rng: stream(seed, step, group, *b"sketch\0\0"),
+            rng: stream(seed, step, group, b"sketch\0\0"),
         }
     }
 

@@ -1,10 +1,10 @@
 //! Masks on the device.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use ijepa_masking::{MaskGroup, PatchIndices};
+use ijepa_masking::{MaskGroup, PatchIndices, stream};
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::drop_path::{GroupSeed, stream};
+use crate::drop_path::GroupSeed;
 
 /// Which tokens to keep of every image, for several masks an image.
 ///
@@ -187,7 +187,7 @@ impl MaskTensors {
         }
         let shape = [self.pairs.rows, self.pairs.kept, embed_dim];
         let GroupSeed { seed, step, group } = seed;
-        let mut rng = stream(seed, step, group, *b"position");
+        let mut rng = stream(seed, step, group, b"position");
         let deviation = variance.sqrt() as f32;
         let values = StandardNormal.sample_iter(&mut rng);
         let values = values.map(|value: f32| deviation * value);

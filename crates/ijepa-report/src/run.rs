@@ -44,8 +44,8 @@ impl RunKind {
     /// All kinds with the names of their settings.
     const SETTINGS: [(Self, &'static str); 3] = [
         (Self::Pretraining, Recipe::FILE),
-        (Self::FineTuning, "finetune.toml"),
-        (Self::Decoder, "decoder.toml"),
+        (Self::FineTuning, files::FINE_TUNING),
+        (Self::Decoder, files::DECODER),
     ];
 
     /// What is done, in words.

@@ -2,6 +2,7 @@
 
 mod buckets;
 mod flat;
+mod pieces;
 mod tree;
 
 use std::collections::VecDeque;

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use ijepa_data::{Batch, Loader, LoaderConfig, Source};
 use ijepa_masking::{MaskGroup, MaskRng};
 use ijepa_model::{
-    CheckpointError, GroupSeed, IJepa, MaskTensors, Normalization, VisionTransformerPredictor,
+    CheckpointError, GroupSeed, IJepa, Normalization, VisionTransformerPredictor,
     checkpoint::{Snapshot, TrainingState},
 };
 
@@ -264,23 +264,15 @@ impl Pretraining<'_> {
         let (seed, step, device) = (self.plan.recipe.run.seed, batch.step, self.device.clone());
         let normalization = self.plan.recipe.data.normalization();
         let noise = self.plan.recipe.model.position_noise;
-        let embed_dim = self.plan.model.encoder.embed_dim;
+        let noise = (noise, self.plan.model.encoder.embed_dim);
         let chunks = batch.images.chunks_exact(group_bytes);
         chunks
             .zip(masks)
             .zip(self.numbers(batch))
             .map(move |((bytes, masks), group)| {
-                let seed = GroupSeed { seed, step, group };
-                let masks = MaskTensors::new(masks, &device);
-                GroupBatch {
-                    images: normalization.loaded_images(
-                        bytes,
-                        [group_size, height, width],
-                        &device,
-                    ),
-                    masks: masks.with_position_noise(noise, embed_dim, seed, &device),
-                    seed: Some(seed),
-                }
+                let size = [group_size, height, width];
+                let images = normalization.loaded_images(bytes, size, &device);
+                GroupBatch::new(images, masks, noise, GroupSeed { seed, step, group })
             })
     }
 }

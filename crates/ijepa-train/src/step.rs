@@ -4,6 +4,7 @@ use burn::{
     optim::GradientsParams,
     tensor::{Device, Tensor},
 };
+use ijepa_masking::MaskGroup;
 use ijepa_model::{
     Checkpoint, CheckpointError, Compute, EmaTarget, GroupSeed, IJepa, IJepaConfig, IJepaOutput,
     Initialization, MaskTensors, Objective, Predictor, Target, VisionTransformerPredictor,
@@ -46,6 +47,25 @@ pub struct GroupBatch {
     pub masks: MaskTensors,
     /// Seed of what is random in it, such as drop path; without, nothing is.
     pub seed: Option<GroupSeed>,
+}
+
+impl GroupBatch {
+    /// A group with its masks on the device of its `images`; `noise` is the variance of positions
+    /// and the width of the encoder, see [`MaskTensors::with_position_noise`].
+    pub fn new(
+        images: Tensor<4>,
+        masks: &MaskGroup,
+        (variance, embed_dim): (f64, usize),
+        seed: GroupSeed,
+    ) -> Self {
+        let device = images.device();
+        let masks = MaskTensors::new(masks, &device);
+        Self {
+            masks: masks.with_position_noise(variance, embed_dim, seed, &device),
+            images,
+            seed: Some(seed),
+        }
+    }
 }
 
 /// What a group adds to a step.

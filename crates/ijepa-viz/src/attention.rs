@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::{
     error::VizError,
-    frame::{BLUE, Frame, range, sheet},
+    frame::{BLUE, Frame, range},
     grid::patch_at,
 };
 
@@ -145,7 +145,7 @@ pub fn attention(
     let rows = images.iter().zip(&maps);
     let rows = rows.map(|(image, maps)| row(image, maps, &frame, query));
     Ok(AttentionPicture {
-        picture: sheet(&rows.collect::<Vec<_>>()),
+        picture: RgbPicture::sheet(&rows.collect::<Vec<_>>()),
         layer,
         images: maps,
     })

@@ -2,7 +2,7 @@
 
 use ijepa_masking::RgbPicture;
 
-use crate::frame::{GREEN, sheet};
+use crate::frame::GREEN;
 
 /// Pixels of the frame around the first picture.
 const FRAME: usize = 4;
@@ -23,14 +23,8 @@ const FRAME: usize = 4;
 pub fn contact_sheet(first: &RgbPicture, others: &[RgbPicture], columns: usize) -> RgbPicture {
     let mut framed = first.clone();
     let [width, height] = [framed.width, framed.height];
-    let line = FRAME.min(width).min(height);
-    for corner in [[0, 0], [0, height - line]] {
-        framed.fill(corner, [width, line], GREEN);
-    }
-    for corner in [[0, 0], [width - line, 0]] {
-        framed.fill(corner, [line, height], GREEN);
-    }
+    framed.outline([0, 0], [width, height], FRAME, GREEN);
     let rows = others.chunks(columns).map(<[_]>::to_vec);
     let rows: Vec<Vec<RgbPicture>> = [vec![framed]].into_iter().chain(rows).collect();
-    sheet(&rows)
+    RgbPicture::sheet(&rows)
 }

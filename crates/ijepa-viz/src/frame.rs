@@ -5,8 +5,6 @@ use ijepa_model::VisionTransformerConfig;
 
 use crate::{color_map::magma, error::VizError};
 
-/// Pixels between panels and around the picture.
-pub(crate) const GAP: usize = 8;
 /// Where there is nothing to see.
 pub(crate) const HIDDEN: [u8; 3] = [225, 225, 228];
 /// Marks target blocks; no colour of [`magma`] is near.
@@ -142,31 +140,6 @@ pub(crate) fn range(values: &[f64]) -> [f64; 2] {
     [least, largest]
 }
 
-/// Rows of panels with white gaps; columns are as wide as their widest panel, rows as high as
-/// their highest.
-pub(crate) fn sheet(rows: &[Vec<RgbPicture>]) -> RgbPicture {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let widest = |column: usize| {
-        let panels = rows.iter().filter_map(|row| row.get(column));
-        panels.map(|panel| panel.width).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(widest).collect();
-    let highest = |row: &Vec<RgbPicture>| row.iter().map(|panel| panel.height).max().unwrap_or(0);
-    let heights: Vec<usize> = rows.iter().map(highest).collect();
-    let along = |sizes: &[usize]| GAP + sizes.iter().map(|size| size + GAP).sum::<usize>();
-    let mut sheet = RgbPicture::white(along(&widths), along(&heights));
-    let mut y = GAP;
-    for (row, height) in rows.iter().zip(&heights) {
-        let mut x = GAP;
-        for (panel, width) in row.iter().zip(&widths) {
-            sheet.paste([x, y], panel);
-            x += width + GAP;
-        }
-        y += height + GAP;
-    }
-    sheet
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,24 +228,5 @@ mod tests {
                 assert_eq!(panel.pixel([x as usize, y as usize]), expected, "{x} {y}");
             }
         }
-    }
-
-    #[test]
-    fn sheets_align_rows_and_columns() {
-        let panel = |width, height, color| {
-            let mut panel = RgbPicture::white(width, height);
-            panel.fill([0, 0], [width, height], color);
-            panel
-        };
-        let rows = [
-            vec![panel(10, 20, GREEN), panel(30, 20, BLUE)],
-            vec![panel(10, 5, BLUE)],
-        ];
-        let sheet = sheet(&rows);
-        assert_eq!([sheet.width, sheet.height], [3 * GAP + 40, 3 * GAP + 25]);
-        assert_eq!(sheet.pixel([GAP, GAP]), GREEN);
-        assert_eq!(sheet.pixel([2 * GAP + 10, GAP]), BLUE);
-        assert_eq!(sheet.pixel([GAP, 2 * GAP + 20]), BLUE);
-        assert_eq!(sheet.pixel([2 * GAP + 10, 2 * GAP + 20]), [255; 3]);
     }
 }

@@ -5,10 +5,7 @@ use ijepa_eval::{Components, ExtractConfig, PatchColors, PickedImage, patch_colo
 use ijepa_masking::RgbPicture;
 use ijepa_model::VisionTransformer;
 
-use crate::{
-    error::VizError,
-    frame::{Frame, sheet},
-};
+use crate::{error::VizError, frame::Frame};
 
 /// How patch features are shown.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +66,7 @@ pub fn pca(
         .map(|row| row.iter().flat_map(panels).collect())
         .collect();
     Ok(PcaPicture {
-        picture: sheet(&rows),
+        picture: RgbPicture::sheet(&rows),
         images,
     })
 }

@@ -9,7 +9,7 @@ use parquet::{
     schema::parser::parse_message_type,
 };
 
-use crate::support::{json, metrics, path_text, tensors, tiny_on, words};
+use crate::support::{json, metrics, path_text, tensors, tiny, tiny_on, words};
 
 /// An image like no other.
 fn image(number: u32) -> image::RgbImage {
@@ -131,4 +131,21 @@ fn a_run_goes_on_with_other_threads_as_if_it_had_not_stopped() {
     train("threads", "--threads 3 --max-steps 1");
     let found = train("threads", "--threads 2 --max-steps 2");
     assert!(found == train("one", "--threads 1 --max-steps 2"));
+}
+
+/// What the reference does not write down is in a note of its own.
+#[test]
+fn an_official_file_of_ours_goes_on_within_an_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, more: &str| {
+        let out = folder.path().join(name);
+        json(&tiny(&out, more));
+        out
+    };
+    let part = path_text(run("part", "--max-steps 3"));
+    let official = path_text(folder.path().join("part.pth.tar"));
+    json(&["convert", &part, &official, "--to", "official"]);
+    let resumed = run("resumed", &format!("--max-steps 7 --resume {official}"));
+    let whole = run("whole", "--max-steps 7");
+    assert_eq!(tensors(&resumed), tensors(&whole));
 }

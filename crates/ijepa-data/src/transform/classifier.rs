@@ -58,18 +58,34 @@ pub struct ClassifierAugment {
 }
 
 impl ClassifierAugment {
+    /// Shares of the area that classifiers of ImageNet are shown.
+    pub const CROP_SCALE: [f64; 2] = [0.08, 1.0];
+
     /// A random crop of 8 % to all of the area, 3/4 to 4/3, bicubic, and a mirror: the standard
     /// of ImageNet probes and the base of fine-tuning.
     pub fn random_crop(size: [usize; 2]) -> Self {
         Self {
             size,
             framing: Framing::RandomCrop {
-                scale: [0.08, 1.0],
+                scale: Self::CROP_SCALE,
                 ratio: RATIOS,
                 filter: Filter::Bicubic,
             },
             flip: true,
             rand_augment: None,
+        }
+    }
+
+    /// The same, of other shares of the area or by another kernel.
+    #[must_use]
+    pub fn with_crop(self, scale: [f64; 2], filter: Filter) -> Self {
+        Self {
+            framing: Framing::RandomCrop {
+                scale,
+                ratio: RATIOS,
+                filter,
+            },
+            ..self
         }
     }
 

@@ -3,7 +3,7 @@
 use ijepa_model::VisionTransformer;
 use serde::Serialize;
 
-use crate::probe::{ProbeError, check};
+use crate::probe::{ProbeError, check, check_rates};
 
 /// What tells one head from the others.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -67,14 +67,7 @@ impl DenseConfig {
     ///
     /// [`ProbeError::Empty`] or [`ProbeError::Value`].
     pub fn validate(&self) -> Result<(), ProbeError> {
-        for (what, list) in [
-            ("learning rate", &self.lrs),
-            ("weight decay", &self.weight_decays),
-        ] {
-            if list.is_empty() {
-                return Err(ProbeError::Empty { what });
-            }
-        }
+        check_rates(&self.lrs, &self.weight_decays)?;
         let sides = [self.grid, self.size].concat();
         let counts = [("batch size", self.batch_size), ("epochs", self.epochs)];
         for (key, count) in counts
@@ -82,17 +75,6 @@ impl DenseConfig {
             .chain(sides.into_iter().map(|side| ("side", side)))
         {
             check(key, count as f64, count > 0, "at least 1")?;
-        }
-        for DenseHead { lr, weight_decay } in self.heads() {
-            let valid = lr > 0.0 && lr.is_finite();
-            check("learning rate", lr, valid, "a number above 0")?;
-            let valid = weight_decay >= 0.0 && weight_decay.is_finite();
-            check(
-                "weight decay",
-                weight_decay,
-                valid,
-                "a number of at least 0",
-            )?;
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use burn::tensor::Device;
 use ijepa_data::{Skipped, Source};
 use ijepa_model::{
     VisionTransformer,
+    checkpoint::f32_bytes,
     files::{cannot, ensure_room},
 };
 
@@ -19,7 +20,7 @@ use super::{
     ExtractConfig, ExtractError, Extracted,
     digest::{add, add_weights},
     extract_with_progress, for_each_batch,
-    store::{Facts, FeatureFile, RowShape, Rows, SafetensorsFile, f32_bytes, read_safetensors},
+    store::{Facts, FeatureFile, RowShape, Rows, SafetensorsFile, read_safetensors},
 };
 use crate::{Error, progress::Progress};
 
@@ -28,8 +29,6 @@ const VERSION: u32 = 2;
 /// Room for names and sizes, and bytes of an image beside its features.
 const HEADER_BYTES: u64 = 1 << 20;
 const ROW_BYTES: u64 = 16;
-/// Values that are hashed at once.
-const CHUNK: usize = 1 << 16;
 
 /// A folder of extracted features.
 ///
@@ -145,9 +144,7 @@ fn state(file: Metadata) -> String {
 
 fn checksum(values: &[f32], labels: &[i64], skipped: &str) -> String {
     let mut hasher = Hasher::new();
-    for chunk in values.chunks(CHUNK) {
-        hasher.update(&f32_bytes(chunk));
-    }
+    hasher.update(&f32_bytes(values));
     add(&mut hasher, format!("{labels:?} {skipped}").as_bytes());
     hasher.finalize().to_hex().to_string()
 }

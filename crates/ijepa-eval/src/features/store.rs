@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::Features;
 pub(crate) use how_read::HowRead;
-pub(super) use safetensors::{SafetensorsFile, f32_bytes, read as read_safetensors};
+pub(super) use safetensors::{SafetensorsFile, read as read_safetensors};
 
 /// A file format, by the extension of a file's name.
 ///

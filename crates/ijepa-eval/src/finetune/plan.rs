@@ -1,6 +1,6 @@
 //! Settings with every open question answered.
 
-use ijepa_data::{ClassifierAugment, Decoding, Framing, LoaderConfig, Preprocess, Reading};
+use ijepa_data::{ClassifierAugment, Decoding, Filter, LoaderConfig, Preprocess, Reading};
 use ijepa_model::{
     Classifier, Compute, Normalization, PositionResampling, VisionTransformer,
     VisionTransformerConfig,
@@ -191,10 +191,8 @@ impl FinetunePlan {
             EvalPreprocess::Auto if self.image_size.iter().any(|&side| side > LARGEST_CROPPED) => {
                 Preprocess::Fill
             }
-            EvalPreprocess::Auto | EvalPreprocess::Eval => Preprocess::Eval,
-            EvalPreprocess::Fill => Preprocess::Fill,
-            EvalPreprocess::Squash => Preprocess::Squash,
-            EvalPreprocess::None => Preprocess::None,
+            EvalPreprocess::Auto => Preprocess::Eval,
+            EvalPreprocess::As(preprocess) => preprocess,
         }
     }
 
@@ -215,20 +213,11 @@ impl FinetunePlan {
         step: u64,
     ) -> Result<LoaderConfig<ClassifierAugment>, RecipeError> {
         let data = &self.recipe.data;
-        let standard = ClassifierAugment::random_crop(self.image_size);
-        let framing = match standard.framing {
-            Framing::RandomCrop { ratio, filter, .. } => Framing::RandomCrop {
-                scale: data.crop_scale,
-                ratio,
-                filter,
-            },
-            other => other,
-        };
         let augment = ClassifierAugment {
-            framing,
             flip: data.flip,
             rand_augment: data.distortions()?,
-            ..standard
+            ..ClassifierAugment::random_crop(self.image_size)
+                .with_crop(data.crop_scale, Filter::Bicubic)
         };
         Ok(LoaderConfig {
             seed: self.recipe.run.seed,

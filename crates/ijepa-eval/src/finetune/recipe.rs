@@ -1,9 +1,9 @@
 //! Every setting of fine-tuning as strict TOML.
 
-use ijepa_data::{Decoding, Preprocess};
+use ijepa_data::{DataError, Decoding, Preprocess};
 use ijepa_model::{Kernels, Precision};
 use ijepa_train::{
-    AdamWConfig, RecipeError,
+    AdamWConfig,
     recipe::{Keeping, Settings},
 };
 use serde::{Deserialize, Serialize};
@@ -69,41 +69,47 @@ impl Default for ModelSettings {
     }
 }
 
-/// How test images get the encoder's size.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// What `data.preprocess` takes.
+const PREPROCESS: &str = "auto, eval, fill, squash, crop:MARGIN with at least 1, or none";
+
+/// How test images get the encoder's size, written `auto` or as [`Preprocess`] is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum EvalPreprocess {
-    /// `eval` up to 224 pixels, `fill` above (MAE's fine-tuning).
+    /// [`Preprocess::Eval`] up to 224 pixels, [`Preprocess::Fill`] above (MAE's fine-tuning).
     #[default]
     Auto,
-    /// Short side to 8/7 of the size, then the centre.
-    Eval,
-    /// Short side to the size, then the centre.
-    Fill,
-    /// To the exact size.
-    Squash,
-    /// Images have the size.
-    None,
+    /// The same at all sizes.
+    As(Preprocess),
 }
 
-impl EvalPreprocess {
+impl From<Preprocess> for EvalPreprocess {
     /// What makes the same of images; [`Preprocess::Eval`], by which others are read unless told
     /// otherwise, is `auto`.
-    ///
-    /// # Errors
-    ///
-    /// [`RecipeError::WrongType`] if nothing does.
-    pub fn like(preprocess: Preprocess) -> Result<Self, RecipeError> {
+    fn from(preprocess: Preprocess) -> Self {
         match preprocess {
-            Preprocess::Eval => Ok(Self::Auto),
-            Preprocess::Fill => Ok(Self::Fill),
-            Preprocess::Squash => Ok(Self::Squash),
-            Preprocess::None => Ok(Self::None),
-            Preprocess::Crop { .. } => Err(RecipeError::WrongType {
-                key: "data.preprocess".to_owned(),
-                found: preprocess.to_string(),
-                expected: "auto, eval, fill, squash or none".to_owned(),
-            }),
+            Preprocess::Eval => Self::Auto,
+            other => Self::As(other),
+        }
+    }
+}
+
+impl TryFrom<String> for EvalPreprocess {
+    type Error = DataError;
+
+    fn try_from(text: String) -> Result<Self, DataError> {
+        match text.as_str() {
+            "auto" => Ok(Self::Auto),
+            other => Ok(Self::As(other.parse()?)),
+        }
+    }
+}
+
+impl From<EvalPreprocess> for String {
+    fn from(preprocess: EvalPreprocess) -> Self {
+        match preprocess {
+            EvalPreprocess::Auto => "auto".to_owned(),
+            EvalPreprocess::As(preprocess) => preprocess.to_string(),
         }
     }
 }
@@ -238,7 +244,7 @@ impl Default for RunSettings {
 }
 
 impl Settings for FinetuneRecipe {
-    const FILE: &'static str = "finetune.toml";
+    const FILE: &'static str = ijepa_train::run::files::FINE_TUNING;
 
     fn every_key() -> Self {
         Self::default()
@@ -252,6 +258,7 @@ impl Settings for FinetuneRecipe {
         match key {
             "model.unfreeze" => Some("\"all\" or a whole number of blocks".to_owned()),
             "optimizer.betas" => Some("two numbers".to_owned()),
+            "data.preprocess" => Some(PREPROCESS.to_owned()),
             _ => None,
         }
     }

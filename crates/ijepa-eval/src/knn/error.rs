@@ -1,6 +1,6 @@
 //! Why there are no neighbours.
 
-use crate::features::FeaturesError;
+use crate::features::{FeaturesError, WidthError};
 use crate::labels::LabelsError;
 
 /// Features that cannot be classified by neighbours.
@@ -50,13 +50,8 @@ pub enum KnnError {
         found: [usize; 2],
     },
     /// The two sets come from different encoders.
-    #[error("training features have {train} values, test features {test}; extract both alike")]
-    Width {
-        /// Values of a training feature.
-        train: usize,
-        /// Values of a test feature.
-        test: usize,
-    },
+    #[error(transparent)]
+    Width(#[from] WidthError),
     /// Features that cannot be whitened.
     #[error(transparent)]
     Features(#[from] FeaturesError),

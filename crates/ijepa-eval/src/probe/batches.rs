@@ -1,6 +1,5 @@
 //! Where the features of each step come from.
 
-use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use ijepa_data::{Loader, Skipped, epoch_order};
 use ijepa_model::{Normalization, Pooling, VisionTransformer};
@@ -68,6 +67,7 @@ impl Batches for Frozen<'_> {
 /// The loader gives parts of a batch, so that its pixels are never held at once. Its epochs may
 /// be a few images longer than ours; a batch then holds images of two of them.
 pub(super) struct Live<'a> {
+    /// Without autodiff.
     pub(super) encoder: VisionTransformer,
     pub(super) pooling: Pooling,
     pub(super) normalization: Normalization,
@@ -89,8 +89,7 @@ impl Batches for Live<'_> {
     }
 
     fn batch(&mut self, _: usize, _: usize) -> Result<Batch, ProbeError> {
-        let encoder = self.encoder.valid();
-        let [height, width] = encoder.config().image_size;
+        let [height, width] = self.encoder.config().image_size;
         let (mut features, mut labels) = (Vec::new(), Vec::new());
         for _ in 0..self.parts {
             let part = self.loader.next_batch()?;
@@ -98,7 +97,7 @@ impl Batches for Live<'_> {
             let images = self
                 .normalization
                 .loaded_images(&part.images, size, &self.device);
-            features.push(encoder.forward_pooled(images, self.pooling));
+            features.push(self.encoder.forward_pooled(images, self.pooling));
             labels.extend(
                 part.indices
                     .iter()

@@ -106,13 +106,10 @@ impl ProbeConfig {
     ///
     /// [`ProbeError::Empty`], [`ProbeError::Value`] or [`ProbeError::Optimizer`].
     pub fn validate(&self) -> Result<(), ProbeError> {
-        let empty = |what, is_empty: bool| is_empty.then_some(ProbeError::Empty { what });
-        let missing = empty("batch norm", self.norms.is_empty())
-            .or(empty("learning rate", self.lrs.is_empty()))
-            .or(empty("weight decay", self.weight_decays.is_empty()));
-        if let Some(error) = missing {
-            return Err(error);
+        if self.norms.is_empty() {
+            return Err(ProbeError::Empty { what: "batch norm" });
         }
+        check_rates(&self.lrs, &self.weight_decays)?;
         let attentive = matches!(self.pools, Pools::Attentive { .. });
         let has_norm = self.norms.iter().any(|&norm| norm != HeadNorm::None);
         if attentive != (self.optimizer == ProbeOptimizer::AdamW) || (attentive && has_norm) {
@@ -121,16 +118,26 @@ impl ProbeConfig {
         for (key, count) in [("batch size", self.batch_size), ("epochs", self.epochs)] {
             check(key, count as f64, count > 0, "at least 1")?;
         }
-        for &lr in &self.lrs {
-            let valid = lr > 0.0 && lr.is_finite();
-            check("learning rate", lr, valid, "a number above 0")?;
-        }
-        for &decay in &self.weight_decays {
-            let valid = decay >= 0.0 && decay.is_finite();
-            check("weight decay", decay, valid, "a number of at least 0")?;
-        }
         Ok(())
     }
+}
+
+/// Checks the rates and decays of which every pair has a head.
+pub(crate) fn check_rates(lrs: &[f64], weight_decays: &[f64]) -> Result<(), ProbeError> {
+    for (what, list) in [("learning rate", lrs), ("weight decay", weight_decays)] {
+        if list.is_empty() {
+            return Err(ProbeError::Empty { what });
+        }
+    }
+    for &lr in lrs {
+        let valid = lr > 0.0 && lr.is_finite();
+        check("learning rate", lr, valid, "a number above 0")?;
+    }
+    for &decay in weight_decays {
+        let valid = decay >= 0.0 && decay.is_finite();
+        check("weight decay", decay, valid, "a number of at least 0")?;
+    }
+    Ok(())
 }
 
 pub(crate) fn check(

@@ -2,7 +2,7 @@
 
 use ijepa_data::DataError;
 
-use crate::features::ExtractError;
+use crate::features::{ExtractError, WidthError};
 use crate::labels::LabelsError;
 
 /// Classifiers that cannot be trained on frozen features.
@@ -48,13 +48,8 @@ pub enum ProbeError {
     #[error("attentive heads, and only they, learn by AdamW, and without batch norms")]
     Optimizer,
     /// The two sets come from different encoders.
-    #[error("training features have {train} values, test features {test}; extract both alike")]
-    Width {
-        /// Values of a training feature.
-        train: usize,
-        /// Values of a test feature.
-        test: usize,
-    },
+    #[error(transparent)]
+    Width(#[from] WidthError),
     /// Labels that nothing can be learned from.
     #[error(transparent)]
     Labels(#[from] LabelsError),

@@ -1,6 +1,6 @@
 //! Published probes by name.
 
-use ijepa_data::{ClassifierAugment, DataSpec, Filter, Framing, Preprocess};
+use ijepa_data::{ClassifierAugment, DataSpec, Filter, Preprocess};
 
 use super::{HeadNorm, LrSchedule, Pools, ProbeConfig, ProbeOptimizer};
 
@@ -120,17 +120,12 @@ impl Protocol {
     /// What is done to training images of `[height, width]` in every epoch, if anything.
     pub fn augment(self, size: [usize; 2]) -> Option<ClassifierAugment> {
         let crop = ClassifierAugment::random_crop(size);
-        match (self, crop.framing) {
-            (Self::Quick, _) => None,
-            (Self::VisslPlaces205, Framing::RandomCrop { scale, ratio, .. }) => {
-                let framing = Framing::RandomCrop {
-                    scale,
-                    ratio,
-                    filter: Filter::Bilinear,
-                };
-                Some(ClassifierAugment { framing, ..crop })
+        match self {
+            Self::Quick => None,
+            Self::VisslPlaces205 => {
+                Some(crop.with_crop(ClassifierAugment::CROP_SCALE, Filter::Bilinear))
             }
-            (Self::ClevrCount | Self::ClevrDistance, _) => Some(ClassifierAugment::squash(size)),
+            Self::ClevrCount | Self::ClevrDistance => Some(ClassifierAugment::squash(size)),
             _ => Some(crop),
         }
     }

@@ -15,7 +15,6 @@ use super::{StudyError, training::Training};
 use crate::{
     Error, ExtractError,
     features::{ExtractConfig, Features, extract, weights_digest},
-    finetune::{EvalPreprocess, FinetuneError},
     knn::{KnnConfig, NEIGHBOURS, check_task, knn},
     labels::check_labels,
     logistic::{LogisticConfig, logistic},
@@ -129,10 +128,7 @@ impl Measure {
     }
 
     /// Whether the labels fit together and suffice.
-    pub(super) fn check(&self, extract: &ExtractConfig) -> Result<(), Error> {
-        if self.metric == Metric::LowShotFineTuning {
-            EvalPreprocess::like(extract.preprocess).map_err(FinetuneError::from)?;
-        }
+    pub(super) fn check(&self) -> Result<(), Error> {
         let [train, test] = [&self.task.train, &self.task.test].map(|it| it.source.as_ref());
         match self.metric {
             Metric::Neighbours => check_task(train, test),

@@ -214,7 +214,7 @@ impl Study {
             return Err(StudyError::SameSeed { seed });
         }
         for measure in &self.measures {
-            measure.check(&self.extract)?;
+            measure.check()?;
         }
         let names = || self.variants.iter().map(|variant| variant.name.as_str());
         let known = |found: &String| {

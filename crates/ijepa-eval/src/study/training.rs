@@ -23,9 +23,7 @@ use super::{
 use crate::{
     Error,
     features::ExtractConfig,
-    finetune::{
-        EvalPreprocess, FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, finetune,
-    },
+    finetune::{FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, finetune},
 };
 
 /// Where a short fine-tuning run on small images differs from the protocol `lowshot-1pct`, whose
@@ -251,7 +249,7 @@ fn small_finetuning(
         .with_overrides(&of_the_run)?;
     settings.run.precision = recipe.run.precision;
     settings.data.decoding = extract.reading.decoding;
-    settings.data.preprocess = EvalPreprocess::like(extract.preprocess)?;
+    settings.data.preprocess = extract.preprocess.into();
     Ok(settings)
 }
 
@@ -260,6 +258,7 @@ mod tests {
     use ijepa_data::{Orientation, Preprocess};
 
     use super::*;
+    use crate::finetune::EvalPreprocess;
 
     #[test]
     fn fine_tuning_reads_images_as_the_other_measures_do() {
@@ -269,12 +268,17 @@ mod tests {
         };
         extract.reading.decoding.orientation = Orientation::Exif;
         let found = small_finetuning(64, &Recipe::default(), &extract).unwrap();
-        assert_eq!(found.data.preprocess, EvalPreprocess::Squash);
+        assert_eq!(found.data.preprocess, Preprocess::Squash.into());
         assert_eq!(found.data.decoding, extract.reading.decoding);
 
         extract.preprocess = Preprocess::Crop { margin: 1.5 };
-        let error = small_finetuning(64, &Recipe::default(), &extract).unwrap_err();
-        let expected = "`data.preprocess` is crop:1.5, expected auto, eval, fill, squash or none";
-        assert_eq!(error.to_string(), expected);
+        let found = small_finetuning(64, &Recipe::default(), &extract).unwrap();
+        assert_eq!(
+            found.data.preprocess,
+            EvalPreprocess::As(extract.preprocess)
+        );
+        let toml = found.to_toml();
+        assert!(toml.contains("preprocess = \"crop:1.5\""), "{toml}");
+        assert_eq!(FinetuneRecipe::from_toml(&toml, "a").unwrap(), found);
     }
 }

@@ -180,8 +180,8 @@ fn settings_that_break_a_rule_are_named() {
         ),
         (
             &["data.preprocess=crop"],
-            "override `data.preprocess=crop`: `data.preprocess` is string \"crop\", expected one \
-             of \"auto\", \"eval\", \"fill\", \"squash\", \"none\"",
+            "override `data.preprocess=crop`: `data.preprocess` is string \"crop\", expected auto, \
+             eval, fill, squash, crop:MARGIN with at least 1, or none",
         ),
         (
             &["optimizer.lrr=1"],

@@ -40,7 +40,7 @@ fn augmented_images_are_others_in_every_epoch_but_the_same_for_all_workers() {
         .unwrap()
     };
     let found = run(2, Protocol::VisslCifar100);
-    assert_eq!(found.batch_size, 24);
+    assert_eq!(found.batch_size, 30);
     assert_eq!(found, run(0, Protocol::VisslCifar100));
     assert_ne!(found.heads, run(0, Protocol::ClevrCount).heads);
     assert!(found.heads.iter().all(|head| head.loss.is_some()));

@@ -122,11 +122,9 @@ impl Classifier {
         path: impl AsRef<Path>,
         device: &Device,
     ) -> Result<Self, CheckpointError> {
-        let path = path.as_ref();
-        let inside = inside(path);
-        let path = inside.as_deref().unwrap_or(path);
-        let file = SafetensorsFile::open(path)?;
         let what = "classifier";
+        let path = &run_folder::file(path.as_ref(), Self::FILE, what)?;
+        let file = SafetensorsFile::open(path)?;
         let absent = || CheckpointError::Absent {
             path: path.into(),
             what,

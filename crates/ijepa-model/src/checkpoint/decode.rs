@@ -37,8 +37,8 @@ pub(crate) fn encode_f32(values: &[f32]) -> Vec<u8> {
     f32_bytes(values).into_owned()
 }
 
-/// The same, which on most machines are those that they have in memory.
-pub(crate) fn f32_bytes(values: &[f32]) -> Cow<'_, [u8]> {
+/// `values` as little-endian bytes, which on most machines are those that they have in memory.
+pub fn f32_bytes(values: &[f32]) -> Cow<'_, [u8]> {
     match cfg!(target_endian = "little") {
         true => Cow::Borrowed(bytemuck::cast_slice(values)),
         false => Cow::Owned(values.iter().flat_map(|it| it.to_le_bytes()).collect()),

@@ -50,6 +50,7 @@ use std::{
 
 use burn::tensor::Device;
 
+pub use decode::f32_bytes;
 pub use error::{CheckpointError, Mismatch};
 pub use folder_config::Resize;
 pub use module_file::ModuleFile;

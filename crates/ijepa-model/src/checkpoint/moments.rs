@@ -3,8 +3,11 @@
 use std::{collections::HashMap, path::Path};
 
 use super::{
-    error::CheckpointError, params::NamedTensor, safetensors_file::SafetensorsFile,
-    snapshot::TensorFile, state_dict::StateDict,
+    error::CheckpointError,
+    params::NamedTensor,
+    safetensors_file::SafetensorsFile,
+    snapshot::TensorFile,
+    state_dict::{LazyTensor, StateDict},
 };
 
 /// Metadata key of the number of updates in an optimizer file.
@@ -99,5 +102,20 @@ impl OptimizerGroup {
     pub fn contains(self, name: &str, rank: usize) -> bool {
         let decayed = rank != 1 && !name.contains("bias");
         decayed == self.is_decayed()
+    }
+
+    /// Names of its parameters in its network.
+    pub(crate) fn names<'a>(
+        self,
+        encoder: &'a StateDict,
+        predictor: &'a StateDict,
+    ) -> impl Iterator<Item = &'a str> {
+        let network = match self.network() {
+            "encoder" => encoder,
+            _ => predictor,
+        };
+        let own =
+            move |(name, tensor): &(&str, &LazyTensor)| self.contains(name, tensor.shape().len());
+        network.iter().filter(own).map(|(name, _)| name)
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, fs::File, io::Read, path::Path, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Checkpoint, CheckpointKind, GradScaler, OpenOptions, TrainingState,
     decode::FloatType,
@@ -21,6 +23,17 @@ pub(crate) const PREFIX: &str = "module.";
 /// Where this library notes what the reference does not record; the reference ignores it.
 pub(crate) const NOTE: &str = "ijepa";
 
+/// What this library notes: head counts and image sizes, and how far a run is within an epoch.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Note {
+    #[serde(flatten)]
+    pub(crate) config: IJepaConfig,
+    #[serde(default)]
+    pub(crate) step: Option<u64>,
+    #[serde(default)]
+    pub(crate) images: Option<u64>,
+}
+
 /// Opens an official checkpoint, or a pickle of one encoder as others write it.
 pub(crate) fn open(path: &Path, options: OpenOptions) -> Result<Checkpoint, CheckpointError> {
     let file = OfficialFile {
@@ -38,7 +51,10 @@ pub(crate) fn open(path: &Path, options: OpenOptions) -> Result<Checkpoint, Chec
     })?;
     let noted = file.note()?;
     let (encoder_config, warnings) = match &noted {
-        Some(noted) => (infer::checked(noted.encoder.clone(), path)?, Vec::new()),
+        Some(noted) => (
+            infer::checked(noted.config.encoder.clone(), path)?,
+            Vec::new(),
+        ),
         None => infer::encoder_config(any, options.num_heads, path)?,
     };
     let sizes = |dict| infer::predictor_config(dict, &encoder_config, None, path);
@@ -49,7 +65,11 @@ pub(crate) fn open(path: &Path, options: OpenOptions) -> Result<Checkpoint, Chec
     };
     Ok(Checkpoint {
         moments,
-        state: file.state(),
+        state: TrainingState {
+            step: noted.as_ref().and_then(|noted| noted.step),
+            images: noted.as_ref().and_then(|noted| noted.images),
+            ..file.state()
+        },
         predictor_config,
         context_encoder: encoder,
         target_encoder,
@@ -172,8 +192,7 @@ impl OfficialFile {
         }
     }
 
-    /// What this library noted about the networks.
-    fn note(&self) -> Result<Option<IJepaConfig>, CheckpointError> {
+    fn note(&self) -> Result<Option<Note>, CheckpointError> {
         let Some(note) = self.entry(NOTE).and_then(Node::as_str) else {
             return Ok(None);
         };
@@ -301,16 +320,7 @@ impl OfficialFile {
 /// Full names of all parameters in the order of the optimizer's numbers.
 pub(crate) fn numbered_parameters(encoder: &StateDict, predictor: &StateDict) -> Vec<String> {
     let group_names = |group: OptimizerGroup| {
-        let dict = if group.network() == "encoder" {
-            encoder
-        } else {
-            predictor
-        };
-        let mut names: Vec<&str> = dict
-            .iter()
-            .filter(|(name, tensor)| group.contains(name, tensor.shape().len()))
-            .map(|(name, _)| name)
-            .collect();
+        let mut names: Vec<&str> = group.names(encoder, predictor).collect();
         names.sort_by_key(|name| order::position(name));
         names
             .into_iter()

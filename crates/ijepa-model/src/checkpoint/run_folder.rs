@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::CheckpointError;
 use crate::files::link_target;
 
 /// The folder of all checkpoints in a run directory.
@@ -44,6 +45,22 @@ pub fn newest(run: &Path) -> Option<u64> {
     let link = link_target(&run.join(CHECKPOINTS).join(LATEST));
     let linked = link.and_then(|target| step_of(&target));
     linked.or_else(|| steps(run).ok()?.last().copied())
+}
+
+/// The file `name` of a run directory or a checkpoint folder, or `path` itself if it is a file.
+///
+/// # Errors
+///
+/// [`CheckpointError::Absent`], which calls what it holds `what`, if the folder has no such file.
+pub fn file(path: &Path, name: &str, what: &'static str) -> Result<PathBuf, CheckpointError> {
+    match find(path, |folder| folder.join(name).is_file()) {
+        Some(folder) => Ok(folder.join(name)),
+        None if path.is_dir() => Err(CheckpointError::Absent {
+            path: path.into(),
+            what,
+        }),
+        None => Ok(path.into()),
+    }
 }
 
 /// The folder to read from of a run directory or a checkpoint folder: the newest checkpoint, else

@@ -9,7 +9,7 @@ use super::{
     error::CheckpointError,
     moments::{Moments, OptimizerGroup},
     native::{Parts, write_native},
-    official::{NOTE, PREFIX},
+    official::{NOTE, Note, PREFIX},
     order, params,
     state::{GradScaler, TrainingState},
     state_dict::StateDict,
@@ -95,12 +95,17 @@ impl Checkpoint {
         })
     }
 
-    /// Head counts and image sizes, which the official format does not record.
+    /// What the official format does not record.
     fn note(&self) -> Result<Item, CheckpointError> {
         let Some(config) = self.config() else {
             return Ok(Item::None);
         };
-        let json = serde_json::to_string(&config).map_err(|source| CheckpointError::Json {
+        let note = Note {
+            config,
+            step: self.state.step,
+            images: self.state.images,
+        };
+        let json = serde_json::to_string(&note).map_err(|source| CheckpointError::Json {
             path: self.path.clone(),
             source,
         })?;
@@ -329,15 +334,7 @@ fn param_groups(encoder: &StateDict, predictor: &StateDict, state: &TrainingStat
     let betas = state.betas.unwrap_or([0.9, 0.999]);
     let mut next = 0;
     let group = |group: OptimizerGroup| {
-        let names = if group.network() == "encoder" {
-            encoder
-        } else {
-            predictor
-        };
-        let count = names
-            .iter()
-            .filter(|(name, t)| group.contains(name, t.shape().len()))
-            .count();
+        let count = group.names(encoder, predictor).count();
         let params = (next..next + count)
             .map(|id| Item::Int(id as i64))
             .collect();

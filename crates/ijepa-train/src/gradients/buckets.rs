@@ -1,17 +1,13 @@
 //! Gradients of a network in a few long tensors, which travel one by one.
 
-use std::vec::IntoIter;
-
 use burn::{
-    module::{Module, ModuleVisitor, Param, ParamId},
+    module::{Module, ParamId},
     optim::GradientsParams,
     tensor::Tensor,
 };
 
+use super::pieces::{Piece, pieces, restored};
 use crate::ranks::{BUCKET, Ranks};
-
-/// A parameter and its gradient, `[values]`.
-type Piece = (ParamId, Tensor<1>);
 
 /// The sums of `gradients` over all ranks, which have gradients of the same parameters of `module`.
 pub(super) fn summed<M: Module>(
@@ -19,27 +15,15 @@ pub(super) fn summed<M: Module>(
     gradients: GradientsParams,
     ranks: &dyn Ranks,
 ) -> GradientsParams {
-    let mut flatten = Flatten {
-        gradients,
-        pieces: Vec::new(),
-    };
-    module.visit(&mut flatten);
-    let buckets = buckets(flatten.pieces, BUCKET);
+    let buckets = buckets(pieces(module, gradients), BUCKET);
     let contents: Vec<Vec<(ParamId, usize)>> = buckets.iter().map(|bucket| sizes(bucket)).collect();
     let mut tensors = buckets.into_iter().map(|bucket| {
         let tensors = bucket.into_iter().map(|(_, tensor)| tensor);
         Tensor::cat(tensors.collect(), 0)
     });
     let sums = ranks.sum_tensors(&mut tensors).into_iter().zip(contents);
-    let pieces: Vec<Piece> = sums
-        .flat_map(|(sum, content)| taken_apart(sum, content))
-        .collect();
-    let mut restore = Restore {
-        pieces: pieces.into_iter(),
-        gradients: GradientsParams::new(),
-    };
-    module.visit(&mut restore);
-    restore.gradients
+    let sums = sums.flat_map(|(sum, content)| taken_apart(sum, content));
+    restored(module, sums.collect())
 }
 
 /// Neighbours together, up to `most` values.
@@ -67,37 +51,6 @@ fn sizes(bucket: &[Piece]) -> Vec<(ParamId, usize)> {
 fn taken_apart(sum: Tensor<1>, content: Vec<(ParamId, usize)>) -> impl Iterator<Item = Piece> {
     let (ids, sizes): (Vec<ParamId>, Vec<usize>) = content.into_iter().unzip();
     ids.into_iter().zip(sum.split_with_sizes(sizes, 0))
-}
-
-struct Flatten {
-    gradients: GradientsParams,
-    pieces: Vec<Piece>,
-}
-
-impl ModuleVisitor for Flatten {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.remove::<D>(param.id) {
-            let values = gradient.shape().num_elements();
-            self.pieces.push((param.id, gradient.reshape([values])));
-        }
-    }
-}
-
-struct Restore {
-    pieces: IntoIter<Piece>,
-    gradients: GradientsParams,
-}
-
-impl ModuleVisitor for Restore {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let next = self.pieces.as_slice().first();
-        if next.is_none_or(|(id, _)| *id != param.id) {
-            return;
-        }
-        let (id, sum) = self.pieces.next().expect("it was just seen");
-        let sum: Tensor<D> = sum.reshape(param.lazy_shape());
-        self.gradients.register(id, sum);
-    }
 }
 
 #[cfg(test)]

@@ -1,41 +1,43 @@
 //! All gradients of a network as one list of numbers in host memory.
 
 use burn::{
-    module::{Module, ModuleVisitor, Param},
+    module::{Module, ParamId},
     optim::GradientsParams,
-    tensor::{Device, Tensor, TensorData},
+    tensor::{Device, Tensor},
 };
+
+use super::pieces::{pieces, restored};
 
 /// The gradients of a network in the order of its parameters; those without any are left out.
 #[derive(Debug)]
 pub(super) struct Flat {
     pub(super) values: Vec<f32>,
-    /// Which parameters have a gradient, and its length.
-    lengths: Vec<Option<usize>>,
+    /// Parameters with a gradient, and its length.
+    lengths: Vec<(ParamId, usize)>,
     device: Device,
 }
 
 impl Flat {
     /// Reads them, which waits for the device.
     pub(super) fn of<M: Module>(module: &M, gradients: GradientsParams) -> Self {
-        let mut read = Read {
-            gradients,
-            values: Vec::new(),
-            lengths: Vec::new(),
-            device: None,
-        };
-        module.visit(&mut read);
+        let pieces = pieces(module, gradients);
+        let device = pieces.first().map(|(_, gradient)| gradient.device());
+        let (mut values, mut lengths) = (Vec::new(), Vec::new());
+        for (id, gradient) in pieces {
+            lengths.push((id, gradient.dims()[0]));
+            values.extend(gradient.into_data().iter::<f32>());
+        }
         Self {
-            values: read.values,
-            lengths: read.lengths,
-            device: read.device.expect("a pass has gradients"),
+            values,
+            lengths,
+            device: device.expect("a pass has gradients"),
         }
     }
 
     #[cfg(test)]
     pub(super) fn of_values(values: Vec<f32>) -> Self {
         Self {
-            lengths: vec![Some(values.len())],
+            lengths: vec![(ParamId::new(), values.len())],
             values,
             device: ijepa_testkit::device(),
         }
@@ -54,53 +56,13 @@ impl Flat {
 
     /// Back to the device.
     pub(super) fn into_gradients<M: Module>(self, module: &M) -> GradientsParams {
-        let mut write = Write {
-            rest: &self.values,
-            lengths: self.lengths.into_iter(),
-            device: &self.device,
-            gradients: GradientsParams::new(),
-        };
-        module.visit(&mut write);
-        write.gradients
-    }
-}
-
-struct Read {
-    gradients: GradientsParams,
-    values: Vec<f32>,
-    lengths: Vec<Option<usize>>,
-    device: Option<Device>,
-}
-
-impl ModuleVisitor for Read {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let gradient = self.gradients.remove::<D>(param.id);
-        let length = gradient.map(|gradient| {
-            self.device.get_or_insert_with(|| gradient.device());
-            let before = self.values.len();
-            self.values.extend(gradient.into_data().iter::<f32>());
-            self.values.len() - before
+        let mut rest = self.values.as_slice();
+        let lengths = self.lengths.into_iter();
+        let pieces = lengths.map(|(id, length)| {
+            let values;
+            (values, rest) = rest.split_at(length);
+            (id, Tensor::from_floats(values, &self.device))
         });
-        self.lengths.push(length);
-    }
-}
-
-struct Write<'a> {
-    rest: &'a [f32],
-    lengths: std::vec::IntoIter<Option<usize>>,
-    device: &'a Device,
-    gradients: GradientsParams,
-}
-
-impl ModuleVisitor for Write<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Some(length) = self.lengths.next().flatten() else {
-            return;
-        };
-        let (values, rest) = self.rest.split_at(length);
-        self.rest = rest;
-        let data = TensorData::new(values.to_vec(), param.lazy_shape());
-        self.gradients
-            .register(param.id, Tensor::<D>::from_data(data, self.device));
+        restored(module, pieces.collect())
     }
 }

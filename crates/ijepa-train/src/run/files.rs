@@ -1,6 +1,10 @@
-//! Names of the files in a run directory beside settings and checkpoints
+//! Names of the files in a run directory beside checkpoints
 //! ([`run_folder`](ijepa_model::checkpoint::run_folder)).
 
+/// Settings of fine-tuning.
+pub const FINE_TUNING: &str = "finetune.toml";
+/// Settings of a decoder.
+pub const DECODER: &str = "decoder.toml";
 /// Logged steps.
 pub const METRICS: &str = "metrics.csv";
 /// What the logged steps of pretraining show of collapse.

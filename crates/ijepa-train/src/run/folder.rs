@@ -175,7 +175,6 @@ impl Folder {
     /// [`TrainError::Io`] if the link cannot be written.
     pub fn mark_best(&self, step: u64, keep_last: usize) -> Result<(), TrainError> {
         self.point(BEST, step)?;
-        self.keep_also(None);
         self.remove_old(keep_last)
     }
 

@@ -5,7 +5,7 @@ use ijepa_eval::{ExtractConfig, ExtractError, PickedImage, pick_images};
 use ijepa_masking::RgbPicture;
 
 use super::{NearPatch, Neighbours, Prediction};
-use crate::frame::{BLUE, Frame, GAP, GREEN, HIDDEN, sheet};
+use crate::frame::{BLUE, Frame, GREEN, HIDDEN};
 
 /// Patches shown on each side of one that was found.
 const SURROUNDINGS: usize = 1;
@@ -36,7 +36,7 @@ impl Pencil<'_> {
             }
             rows.push(row);
         }
-        Ok(sheet(&rows))
+        Ok(RgbPicture::sheet(&rows))
     }
 
     /// Image, context, map of the mean, map of the middle patch.
@@ -58,12 +58,15 @@ impl Pencil<'_> {
     /// Two lines of patches, together as high as a panel.
     fn patches(&self, found: &Neighbours, source: &dyn Source) -> Result<RgbPicture, ExtractError> {
         let [width, height] = self.frame.size();
-        let side = (width.min(height).saturating_sub(GAP) / 2).max(1);
+        let side = (width.min(height).saturating_sub(RgbPicture::GAP) / 2).max(1);
         let columns = found.mean.len().max(found.patch.len());
-        let mut panel = RgbPicture::white((columns * (side + GAP)).saturating_sub(GAP), height);
+        let mut panel = RgbPicture::white(
+            (columns * (side + RgbPicture::GAP)).saturating_sub(RgbPicture::GAP),
+            height,
+        );
         for (line, patches) in [&found.mean, &found.patch].into_iter().enumerate() {
             for (column, patch) in patches.iter().enumerate() {
-                let corner = [column * (side + GAP), line * (height - side)];
+                let corner = [column * (side + RgbPicture::GAP), line * (height - side)];
                 panel.paste(corner, &self.surroundings(patch, source, side)?);
             }
         }
@@ -103,23 +106,8 @@ impl Pencil<'_> {
         }
         let mut large = small.scaled([side; 2]);
         let [first, last] = [SURROUNDINGS, SURROUNDINGS + 1].map(|cell| cell * side / cells);
-        frame_rectangle(&mut large, first, last, self.frame.line());
+        large.outline([first; 2], [last - first; 2], self.frame.line(), BLUE);
         Ok(large)
-    }
-}
-
-/// Outlines the square from `first` to `last` in both directions.
-fn frame_rectangle(picture: &mut RgbPicture, first: usize, last: usize, line: usize) {
-    let length = last - first;
-    let line = line.min(length);
-    let far = last - line;
-    for (corner, size) in [
-        ([first, first], [length, line]),
-        ([first, far], [length, line]),
-        ([first, first], [line, length]),
-        ([far, first], [line, length]),
-    ] {
-        picture.fill(corner, size, BLUE);
     }
 }
 

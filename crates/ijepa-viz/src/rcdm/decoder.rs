@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use ijepa_data::{Decoding, Purpose, sample_rng};
 use ijepa_model::{
     CheckpointError,
-    checkpoint::{FORMAT_VERSION, ModuleFile, TensorFile, run_folder},
+    checkpoint::{ModuleFile, TensorFile, run_folder},
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,8 @@ use super::{
 
 /// Metadata key under which a file carries everything but weights.
 const CONFIG_METADATA: &str = "ijepa_rcdm";
+/// Version of the files that are written.
+const FORMAT_VERSION: u32 = 1;
 
 /// Images that are made together.
 const BATCH: usize = 32;
@@ -129,17 +131,11 @@ impl Decoder {
         path: impl AsRef<Path>,
         device: &Device,
     ) -> Result<Self, CheckpointError> {
-        let path = path.as_ref();
-        let inside = run_folder::find(path, |folder| folder.join(Self::FILE).is_file());
-        let inside = inside.map(|folder| folder.join(Self::FILE));
-        let path = inside.as_deref().unwrap_or(path);
+        let path = &run_folder::file(path.as_ref(), Self::FILE, "decoder")?;
         let absent = || CheckpointError::Absent {
             path: path.into(),
             what: "decoder",
         };
-        if path.is_dir() {
-            return Err(absent());
-        }
         let file = ModuleFile::open(path)?;
         let config = file.metadata.get(CONFIG_METADATA).ok_or_else(absent)?;
         let config: DecoderConfig =

@@ -3,7 +3,7 @@
 use ijepa_masking::{PatchGrid, RgbPicture};
 
 use super::{Shown, config::COLORS};
-use crate::frame::{Frame, GREEN, sheet};
+use crate::frame::{Frame, GREEN};
 
 /// Least side of a panel, pixels.
 const LEAST_SIDE: usize = 96;
@@ -41,7 +41,7 @@ pub fn decoded_grid(shown: &Shown, made: &[Vec<u8>], side: usize) -> RgbPicture 
         panels
     };
     let rows: Vec<_> = (0..shown.images()).map(row).collect();
-    sheet(&rows)
+    RgbPicture::sheet(&rows)
 }
 
 /// One of several images of `side` pixels.
@@ -60,10 +60,10 @@ mod tests {
     use ijepa_masking::{MaskGroup, PatchIndices};
 
     use super::*;
-    use crate::frame::{GAP, HIDDEN};
+    use crate::frame::HIDDEN;
 
     /// Images of 32 pixels become panels of 96.
-    const STEP: usize = 96 + GAP;
+    const STEP: usize = 96 + RgbPicture::GAP;
 
     fn shown(masks: Option<MaskGroup>) -> Shown {
         Shown {
@@ -81,9 +81,10 @@ mod tests {
         let picture = decoded_grid(&shown(None), &made, 32);
         assert_eq!(
             [picture.width, picture.height],
-            [3 * STEP + GAP, STEP + GAP]
+            [3 * STEP + RgbPicture::GAP, STEP + RgbPicture::GAP]
         );
-        let found = [0, 1, 2].map(|panel| picture.pixel([GAP + panel * STEP, GAP])[0]);
+        let found = [0, 1, 2]
+            .map(|panel| picture.pixel([RgbPicture::GAP + panel * STEP, RgbPicture::GAP])[0]);
         assert_eq!(found, [10, 20, 30]);
     }
 
@@ -100,7 +101,9 @@ mod tests {
         // The block covers pixels 24 to 72 of a panel.
         let panel = |number: usize| {
             let at = [[8, 8], [88, 8], [24, 24], [71, 71], [48, 48], [72, 48]];
-            at.map(|[x, y]| picture.pixel([GAP + number * STEP + x, GAP + y]))
+            at.map(|[x, y]| {
+                picture.pixel([RgbPicture::GAP + number * STEP + x, RgbPicture::GAP + y])
+            })
         };
         let [image, sample] = [[10; 3], [20; 3]];
         assert_eq!(panel(0), [image; 6]);

@@ -217,7 +217,7 @@ impl DecoderRecipe {
 }
 
 impl Settings for DecoderRecipe {
-    const FILE: &'static str = "decoder.toml";
+    const FILE: &'static str = ijepa_train::run::files::DECODER;
 
     fn every_key() -> Self {
         Self::default()

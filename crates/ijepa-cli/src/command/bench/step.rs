@@ -3,7 +3,7 @@
 use burn::tensor::{Distribution, Tensor};
 use clap::Args;
 use ijepa_masking::{MaskGroup, MaskRng};
-use ijepa_model::{GroupSeed, MaskTensors};
+use ijepa_model::GroupSeed;
 use ijepa_train::{
     GroupBatch, Learner, StepSettings,
     flops::{self, StepTokens},
@@ -75,13 +75,8 @@ impl Step {
                     step: number,
                     group,
                 };
-                let (noise, width) = (recipe.model.position_noise, model.encoder.embed_dim);
-                let masks = MaskTensors::new(&masks, &device);
-                GroupBatch {
-                    images: images.clone(),
-                    masks: masks.with_position_noise(noise, width, seed, &device),
-                    seed: Some(seed),
-                }
+                let noise = (recipe.model.position_noise, model.encoder.embed_dim);
+                GroupBatch::new(images.clone(), &masks, noise, seed)
             });
             let output = learner.step(groups, settings);
             // Reading the loss waits for the step.

@@ -6,11 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ijepa_model::files::{NewFile, read_file};
+use ijepa_model::{
+    checkpoint::f32_bytes,
+    files::{NewFile, read_file},
+};
 
 use super::{
     About, FeatureFile, RowShape, Rows, Table,
-    safetensors::{f32s, i64_bytes, write_f32s},
+    safetensors::{f32s, i64_bytes},
 };
 
 /// Magic, version 1.0 and the length of the header are followed by the header.
@@ -53,7 +56,7 @@ impl Npy {
 impl FeatureFile for Npy {
     fn push(&mut self, rows: Rows<'_>) -> io::Result<()> {
         self.labels.extend(rows.labels);
-        write_f32s(&mut self.file, rows.features)
+        self.file.write_all(&f32_bytes(rows.features))
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {

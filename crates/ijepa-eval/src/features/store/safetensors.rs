@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use ijepa_model::files::NewFile;
+use ijepa_model::{checkpoint::f32_bytes, files::NewFile};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::json;
 
@@ -18,8 +18,6 @@ use super::{Facts, FeatureFile, RowShape, Rows, Table};
 
 /// Bytes of a label, and of the number that a file begins with.
 const WORD: usize = 8;
-/// Values that become bytes at once.
-const CHUNK: usize = 1 << 16;
 
 pub(crate) struct SafetensorsFile {
     file: NewFile,
@@ -80,7 +78,7 @@ fn header(shape: RowShape, rows: usize, facts: &Facts) -> String {
 impl FeatureFile for SafetensorsFile {
     fn push(&mut self, rows: Rows<'_>) -> io::Result<()> {
         self.labels.extend(rows.labels);
-        write_f32s(&mut self.file, rows.features)
+        self.file.write_all(&f32_bytes(rows.features))
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
@@ -112,18 +110,6 @@ pub(crate) fn read(path: &Path) -> Result<(Table, Facts), String> {
     };
     let facts = header.metadata().clone().unwrap_or_default();
     Ok((table, facts.into_iter().collect()))
-}
-
-/// Writes `values` as little-endian bytes without holding all of these.
-pub(super) fn write_f32s(file: &mut impl Write, values: &[f32]) -> io::Result<()> {
-    let mut chunks = values.chunks(CHUNK);
-    chunks.try_for_each(|chunk| file.write_all(&f32_bytes(chunk)))
-}
-
-/// `values` as little-endian bytes.
-pub(crate) fn f32_bytes(values: &[f32]) -> Vec<u8> {
-    let words = values.iter().map(|value| value.to_le_bytes());
-    words.flatten().collect()
 }
 
 /// `values` as little-endian bytes.

@@ -101,14 +101,6 @@ impl<'a> Node<'a> {
         matches!(self.value(), Value::None)
     }
 
-    /// The bool, if this is one.
-    pub fn as_bool(self) -> Option<bool> {
-        match self.value() {
-            Value::Bool(value) => Some(*value),
-            _ => None,
-        }
-    }
-
     /// The integer, if this is one.
     pub fn as_i64(self) -> Option<i64> {
         match self.value() {

@@ -242,9 +242,9 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             observers.iter_mut().for_each(|o| o.on_warning(warning));
             tables.warned(step, warning)?;
         }
+        // What no other can be compared with stays the best of its kind.
+        folder.keep_also(tables.best_of_others(T::BEST_BY));
         let best = tables.best(T::BEST_BY);
-        // A best checkpoint stays that until there is one to compare it with.
-        folder.keep_also(tables.best_of_others(T::BEST_BY).filter(|_| best.is_none()));
         if beginning.goes_on {
             if best.is_some() || !tables.has_other_scores() {
                 folder.point_best(best)?;
