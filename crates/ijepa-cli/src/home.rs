@@ -1,14 +1,6 @@
 //! The user's folder in arguments where shells leave `~` alone: behind `=` and behind a kind of data.
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-};
-
-/// The folder of the user, where the system tells.
-pub(crate) fn folder() -> Option<PathBuf> {
-    std::env::home_dir().filter(|home| !home.as_os_str().is_empty())
-}
+use std::{ffi::OsString, path::Path};
 
 /// `argument` with `home` for `~` where it begins a path: `--out=~/run`, `folder:~/photos`,
 /// `~/val,labels=~/val.txt`. A folder called `~` is `./~`.

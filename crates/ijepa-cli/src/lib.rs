@@ -56,7 +56,7 @@ struct Cli {
 /// over its signals; a second Ctrl-C ends it.
 pub fn run<A: Into<OsString>>(arguments: impl IntoIterator<Item = A>) -> u8 {
     ijepa_model::kernels::keep_freed_memory();
-    let home = home::folder();
+    let home = ijepa_model::files::home();
     let arguments = arguments.into_iter();
     let arguments = arguments.map(|argument| home::expanded(argument.into(), home.as_deref()));
     let matches = command().try_get_matches_from(arguments);

@@ -285,12 +285,16 @@ fn free_bytes(_: &Path) -> io::Result<Option<u64>> {
     Ok(None)
 }
 
+/// The folder of the user, where the system tells.
+pub fn home() -> Option<PathBuf> {
+    env::home_dir().filter(|home| !home.as_os_str().is_empty())
+}
+
 /// The folder of the user's caches: `XDG_CACHE_HOME`, else `.cache` of the user, where the system
 /// tells.
 pub fn user_caches() -> Option<PathBuf> {
     let set = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let set = set.filter(|path| path.is_absolute());
-    let home = || env::home_dir().filter(|home| !home.as_os_str().is_empty());
     set.or_else(|| Some(home()?.join(".cache")))
 }
 

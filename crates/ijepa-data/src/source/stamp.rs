@@ -2,7 +2,7 @@
 
 use std::fs::Metadata;
 use std::path::Path;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,11 +18,15 @@ pub(super) struct Stamp {
     tag: Option<String>,
 }
 
+/// No time is 1970.
+pub(super) fn since_1970(time: Option<SystemTime>) -> Duration {
+    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.unwrap_or_default()
+}
+
 impl Stamp {
     pub(super) fn of(metadata: &Metadata) -> Self {
-        let changed = metadata.modified().ok();
-        let since = changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let since = since.unwrap_or_default();
+        let since = since_1970(metadata.modified().ok());
         Self {
             bytes: metadata.len(),
             seconds: since.as_secs(),

@@ -176,3 +176,19 @@ fn shape<const D: usize>(
             }),
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_of_positions_tell_their_grid_and_empty_ones_tell_none() {
+        let grid = PatchGrid::new(2, 3).expect("it has patches");
+        let data = sin_cos_positions(grid, 8);
+        let table = data.as_slice::<f32>().expect("positions are f32");
+        assert_eq!(grid_of_positions(table, 6, 8), Some([2, 3]));
+        assert_eq!(grid_of_positions(table, 3, 16), None);
+        assert_eq!(grid_of_positions(&[], 0, 8), None);
+        assert_eq!(grid_of_positions(&[], 6, 0), None);
+    }
+}

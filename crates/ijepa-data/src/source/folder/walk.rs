@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use super::names::Names;
 use super::others::Others;
 use crate::error::DataError;
 use crate::reading::in_order;
 use crate::source::file::unreadable;
+use crate::source::stamp::since_1970;
 
 /// File name endings of images, compared without regard to case; arrays (`npy`) count where there
 /// is no other image beside them.
@@ -68,11 +69,6 @@ impl Mark {
             Self::Folder { changed, .. } => changed + COARSE < since_1970(Some(now)),
         }
     }
-}
-
-fn since_1970(time: Option<SystemTime>) -> Duration {
-    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since.unwrap_or_default()
 }
 
 #[cfg(unix)]

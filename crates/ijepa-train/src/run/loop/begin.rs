@@ -110,14 +110,8 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
         Self::agree(&task, ranks.as_ref(), &data, step)?;
         let span = Span::begin(options, rhythm.total_steps, rhythm.keeping.every(), step);
         let goes_on = span.decide(step) == Next::Step;
-        if goes_on {
-            // They are of where the run once ended.
-            folder.remove(BASELINES)?;
-        }
-        // What was trained stays written down as it was.
-        if goes_on || !folder.path().join(T::Settings::FILE).exists() {
-            Self::describe(&task, folder, described(&options.environment, &data))?;
-        }
+        let environment = described(&options.environment, &data);
+        Self::describe(&task, folder, environment, goes_on)?;
         let differences = Differences {
             state: &state,
             step,
@@ -136,16 +130,13 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             goes_on,
             log_every: rhythm.keeping.log_every_steps as u64,
         };
-        let mut tables = match rank {
-            0 => Some(Self::open_tables(folder, beginning, &warnings, observers)?),
+        // Observers know it already, and whoever opened the data.
+        let known = changed.into_iter().chain(loader.source().faults());
+        let warnings = (warnings.into_iter().flatten(), known);
+        let tables = match rank {
+            0 => Some(Self::open_tables(folder, beginning, warnings, observers)?),
             _ => None,
         };
-        // Observers know it already, and whoever opened the data.
-        if let (Some(tables), true) = (&mut tables, goes_on) {
-            for warning in changed.into_iter().chain(loader.source().faults()) {
-                tables.warned(step, &warning)?;
-            }
-        }
         let mut evaluations = tables.iter().flat_map(|tables| &tables.evaluations);
         let known = evaluations.any(|row| row.step == step);
         let saved = saved(from.map(|_| step), folder);
@@ -221,26 +212,41 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
         Ok(said)
     }
 
-    /// Writes down what is trained, and how.
-    fn describe(task: &T, folder: &Folder, environment: Value) -> Result<(), TrainError> {
+    /// Writes down what is trained, and how; of a run that does not go on it stays as it was.
+    fn describe(
+        task: &T,
+        folder: &Folder,
+        environment: Value,
+        goes_on: bool,
+    ) -> Result<(), TrainError> {
+        if goes_on {
+            // They are of where the run once ended.
+            folder.remove(BASELINES)?;
+        } else if folder.path().join(T::Settings::FILE).exists() {
+            return Ok(());
+        }
         folder.write(T::Settings::FILE, &task.settings().to_toml())?;
         folder.write(ENVIRONMENT, &format!("{environment:#}\n"))
     }
 
-    /// The tables of a run, with what is to be known of it from here on.
+    /// The tables of a run, with what is to be known of it from here on: warnings that are new to
+    /// the observers, and those that are `known`.
     fn open_tables(
         folder: &Folder,
         beginning: Beginning,
-        warnings: &[Option<String>],
+        (warnings, known): (impl Iterator<Item = String>, impl Iterator<Item = String>),
         observers: &mut [&mut dyn Observer<T::Learner>],
     ) -> Result<Tables, TrainError> {
         let step = beginning.from.unwrap_or(0);
         let measured_on = observers.iter().filter_map(|o| o.measured_on());
         let mut tables = Tables::open(folder.path(), beginning, measured_on.collect())?;
         let other_basis = tables.other_basis();
-        for warning in warnings.iter().chain([&other_basis]).flatten() {
-            observers.iter_mut().for_each(|o| o.on_warning(warning));
-            tables.warned(step, warning)?;
+        for warning in warnings.chain(other_basis) {
+            observers.iter_mut().for_each(|o| o.on_warning(&warning));
+            tables.warned(step, &warning)?;
+        }
+        for warning in known.filter(|_| beginning.goes_on) {
+            tables.warned(step, &warning)?;
         }
         // What no other can be compared with stays the best of its kind.
         folder.keep_also(tables.best_of_others(T::BEST_BY));
