@@ -270,6 +270,13 @@ impl Observer<Learner> for EpochEvaluation {
         self.skipped.clone()
     }
 
+    fn faults(&self) -> Vec<String> {
+        let sources = [Some(&self.train), self.test.as_ref()]
+            .into_iter()
+            .flatten();
+        sources.flat_map(|source| source.faults()).collect()
+    }
+
     fn measured_on(&self) -> Option<Value> {
         let train = Fingerprint::of(self.train.as_ref());
         let test = self.test.as_deref().map(Fingerprint::of);

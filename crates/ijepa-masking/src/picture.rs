@@ -108,6 +108,9 @@ impl RgbPicture {
     /// Panics if it is not inside the picture.
     pub fn paste(&mut self, [x, y]: [usize; 2], other: &Self) {
         assert!(x + other.width <= self.width, "the picture is too wide");
+        if other.width == 0 {
+            return;
+        }
         for (row, pixels) in other.pixels.chunks_exact(other.width * 3).enumerate() {
             let start = ((y + row) * self.width + x) * 3;
             self.pixels[start..start + pixels.len()].copy_from_slice(pixels);
@@ -178,6 +181,16 @@ mod tests {
     #[should_panic(expected = "the rectangle is too wide")]
     fn nothing_is_drawn_into_the_next_row() {
         RgbPicture::white(4, 4).fill([3, 0], [2, 1], [0; 3]);
+    }
+
+    #[test]
+    fn a_panel_without_pixels_leaves_its_place_white() {
+        let rows = [vec![RgbPicture::white(0, 4), RgbPicture::white(3, 4)]];
+        let sheet = RgbPicture::sheet(&rows);
+        assert_eq!(
+            [sheet.width, sheet.height],
+            [3 * RgbPicture::GAP + 3, 2 * RgbPicture::GAP + 4]
+        );
     }
 
     #[test]

@@ -47,7 +47,7 @@ fn train_with(run: &Path, epochs: u64, scores: &mut Scores) {
     train_from(run, Resume::Auto, epochs, scores);
 }
 
-fn train_from(run: &Path, resume: Resume, epochs: u64, scores: &mut Scores) {
+fn train_from(run: &Path, resume: Resume, epochs: u64, scores: &mut dyn Observer<Learner>) {
     let recipe = Recipe::preset("scenes_vit_nano_plain").unwrap();
     let tiny = [
         "model.embed_dim=16",
@@ -206,6 +206,30 @@ fn scores_of_other_data_are_kept_but_not_compared() {
     let ranks = &[(9.0, None); 5];
     train_with(run, 5, &mut Scores(ranks, Some("c")));
     check(run, "step-4", &["step-2", "step-4", "step-5"]);
+    // The best of each time stays, however low its scores.
+    let last = &[(9.0, Some(5.0)); 7];
+    train_with(run, 6, &mut Scores(last, Some("d")));
+    let (_, steps) = checkpoints(run);
+    for kept in ["step-2", "step-4", "step-6"] {
+        assert!(steps.iter().any(|step| step == kept), "{steps:?}");
+    }
+}
+
+/// Measures nothing, on data of which some is missing.
+struct Incomplete;
+
+impl Observer<Learner> for Incomplete {
+    fn faults(&self) -> Vec<String> {
+        vec!["`b.tar` stops early".to_owned()]
+    }
+}
+
+#[test]
+fn what_is_missing_of_the_data_of_an_evaluation_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    train_from(folder.path(), Resume::Auto, 1, &mut Incomplete);
+    let warnings = fs::read_to_string(folder.path().join("warnings.csv")).unwrap();
+    assert_eq!(warnings, "step,warning\n0,\"`b.tar` stops early\"\n");
 }
 
 #[test]

@@ -103,9 +103,12 @@ impl Embed {
                 embed_together(ranks, encoder, &source, config, device, out, watch)?
             }
         };
-        Ok(embedded
-            .map(|embedded| self.report(&embedded, &frozen, resizing, compute))
-            .unwrap_or_default())
+        let Some(embedded) = embedded else {
+            return Ok(Report::default());
+        };
+        let mut report = self.report(&embedded, &frozen, resizing, compute);
+        report.json["faults"] = json!(source.faults());
+        Ok(report)
     }
 
     fn report(

@@ -343,6 +343,10 @@ impl Observer<Classifier> for TestAccuracy<'_> {
         self.skipped.clone()
     }
 
+    fn faults(&self) -> Vec<String> {
+        self.data.test().faults()
+    }
+
     fn measured_on(&self) -> Option<Value> {
         let test = Fingerprint::of(self.data.test().as_ref());
         Some(json!({ "test": test, "images": self.extract().pixels() }))

@@ -4,10 +4,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -42,14 +39,11 @@ pub struct Folder {
     unlocked: Option<String>,
     /// Whether it was not there before.
     made: bool,
-    /// A checkpoint that outlives `keep_last` beside the best one, if there is any.
-    also_kept: AtomicU64,
+    /// Steps of checkpoints that outlive `keep_last` beside the best one.
+    also_kept: Mutex<BTreeSet<u64>>,
     /// Steps of checkpoints that the run went back from.
     left_behind: Mutex<BTreeSet<u64>>,
 }
-
-/// No step of any run.
-const NONE: u64 = u64::MAX;
 
 impl Folder {
     /// Takes hold of `path`, which is created if need be, for a process on its own.
@@ -77,7 +71,7 @@ impl Folder {
                 _lock: None,
                 unlocked: None,
                 made: false,
-                also_kept: AtomicU64::new(NONE),
+                also_kept: Mutex::default(),
                 left_behind: Mutex::default(),
             });
         }
@@ -98,7 +92,7 @@ impl Folder {
             _lock: Some(lock),
             unlocked,
             made,
-            also_kept: AtomicU64::new(NONE),
+            also_kept: Mutex::default(),
             left_behind: Mutex::default(),
         })
     }
@@ -178,11 +172,16 @@ impl Folder {
         self.remove_old(keep_last)
     }
 
-    /// Lets the checkpoint of `step` outlive `keep_last`, too: it was the best of scores that those
-    /// from now on cannot be compared with.
-    pub(super) fn keep_also(&self, step: Option<u64>) {
+    /// Lets the checkpoints of `steps` outlive `keep_last`, too: each was the best of scores that
+    /// others cannot be compared with.
+    pub(super) fn keep_also(&self, steps: BTreeSet<u64>) {
+        *self.also_kept() = steps;
+    }
+
+    fn also_kept(&self) -> MutexGuard<'_, BTreeSet<u64>> {
         self.also_kept
-            .store(step.unwrap_or(NONE), Ordering::Relaxed);
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Points `best` at the checkpoint of `step`, if there is one, and removes it otherwise.
@@ -274,10 +273,10 @@ impl Folder {
         let (best, left_behind) = (self.linked(BEST), self.left_behind());
         let mut steps = self.steps()?;
         steps.sort_unstable_by_key(|step| (!left_behind.contains(step), *step));
-        let also_kept = self.also_kept.load(Ordering::Relaxed);
+        let also_kept = self.also_kept();
         let surplus = steps.len().saturating_sub(keep_last);
         let surplus = steps[..surplus].iter();
-        let surplus = surplus.filter(|&&step| best != Some(step) && step != also_kept);
+        let surplus = surplus.filter(|&&step| best != Some(step) && !also_kept.contains(&step));
         for &step in surplus {
             remove_folder(&self.checkpoint(step))?;
         }

@@ -47,6 +47,12 @@ pub trait Observer<L> {
         Vec::new()
     }
 
+    /// What is missing of what it measures on without being missed, see
+    /// [`Source::faults`](ijepa_data::Source::faults).
+    fn faults(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What [`measure`](Self::measure) measures on and how, if that may be something else when a run
     /// goes on: scores of other data are not compared, and where the run stands is measured again.
     fn measured_on(&self) -> Option<Value> {

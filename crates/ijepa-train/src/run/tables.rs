@@ -1,7 +1,7 @@
 //! What a run writes down while it lasts.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     fs::File,
     path::{Path, PathBuf},
 };
@@ -191,9 +191,11 @@ impl Tables {
         best(&self.evaluations, by).filter(|_| is_known || !was_known)
     }
 
-    /// The same of the scores that are not compared any more.
-    pub(super) fn best_of_others(&self, by: &[&str]) -> Option<u64> {
-        best(&self.others, by)
+    /// The same of each time whose scores are not compared any more: where it ended the run was
+    /// measured twice.
+    pub(super) fn best_of_others(&self, by: &[&str]) -> BTreeSet<u64> {
+        let times = self.others.chunk_by(|row, next| row.step < next.step);
+        times.filter_map(|rows| best(rows, by)).collect()
     }
 
     /// Whether the best epoch so far cannot be compared with others.

@@ -117,6 +117,7 @@ impl Pack {
                 "shards": shards.collect::<Vec<_>>(),
                 "classes": source.classes(),
                 "skipped": skipped_json(&packed.skipped),
+                "faults": source.faults(),
             }),
         })
     }

@@ -141,6 +141,7 @@ impl Stats {
                 "mean": found.mean,
                 "std": found.std,
                 "skipped": skipped_json(&found.bad),
+                "faults": source.faults(),
                 "out": self.out.as_deref().map(Path::to_string_lossy),
             }),
         }

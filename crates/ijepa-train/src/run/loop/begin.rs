@@ -1,6 +1,6 @@
 //! How the loop begins.
 
-use std::{ops::Range, path::Path, sync::Arc, thread::Scope};
+use std::{collections::BTreeSet, ops::Range, path::Path, sync::Arc, thread::Scope};
 
 use ijepa_data::Fingerprint;
 use ijepa_model::{CheckpointError, checkpoint::TrainingState};
@@ -131,7 +131,14 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             log_every: rhythm.keeping.log_every_steps as u64,
         };
         // Observers know it already, and whoever opened the data.
-        let known = changed.into_iter().chain(loader.source().faults());
+        let measured = observers.iter().flat_map(|observer| observer.faults());
+        let faults: BTreeSet<String> = loader
+            .source()
+            .faults()
+            .into_iter()
+            .chain(measured)
+            .collect();
+        let known = changed.into_iter().chain(faults);
         let warnings = (warnings.into_iter().flatten(), known);
         let tables = match rank {
             0 => Some(Self::open_tables(folder, beginning, warnings, observers)?),
