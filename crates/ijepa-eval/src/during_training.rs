@@ -163,8 +163,7 @@ impl EpochEvaluation {
         };
         let sources = [self.train.as_ref(), test.as_ref()];
         let mut of_encoder = |encoder: &VisionTransformer| {
-            let found = sources.map(|source| self.extracted(encoder, source, stop));
-            let [train, test] = found;
+            let [train, test] = sources.map(|source| self.extracted(encoder, source, stop));
             let features = |found: Option<Extracted>| found.map(|found| found.features);
             neighbours([features(train?), features(test?)])
         };

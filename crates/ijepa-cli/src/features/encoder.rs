@@ -7,7 +7,7 @@ use ijepa_data::Decoding;
 use ijepa_eval::{Error, SearchIndex, default_normalization};
 use ijepa_model::{
     Checkpoint, CheckpointError, IJepa, Initialization, Normalization, PositionResampling,
-    VisionTransformer, VisionTransformerConfig, checkpoint::EncoderRole,
+    VisionTransformer, checkpoint::EncoderRole,
 };
 use ijepa_train::Recipe;
 
@@ -266,11 +266,9 @@ impl WeightsArgs {
             EncoderChoice::Random => {
                 let init = initialization(checkpoint)?;
                 let seed = seed.unwrap_or(init.seed);
-                random(
-                    &checkpoint.encoder_config,
-                    Initialization { seed, ..init },
-                    compute,
-                )
+                checkpoint
+                    .encoder_config
+                    .init_with(Initialization { seed, ..init }, &compute.device)
             }
         };
         Ok(LoadedEncoder {
@@ -296,7 +294,7 @@ impl WeightsArgs {
                     ..Initialization::default()
                 };
                 Ok(LoadedEncoder {
-                    encoder: random(&config, init, compute),
+                    encoder: config.init_with(init, &compute.device),
                     choice: EncoderChoice::Random,
                     wanted: Wanted::decoded(Decoding::default(), normalization),
                 })
@@ -309,14 +307,6 @@ impl WeightsArgs {
             }
         }
     }
-}
-
-fn random(
-    config: &VisionTransformerConfig,
-    init: Initialization,
-    compute: &Compute,
-) -> VisionTransformer {
-    config.init_with(init, &compute.device)
 }
 
 /// How the weights of a run began, so that a random encoder is the floor of that very run.

@@ -7,6 +7,7 @@ use ijepa_masking::RgbPicture;
 use super::{NearPatch, Neighbours, Prediction};
 use crate::frame::{BLUE, Frame, GREEN, HIDDEN};
 
+const GAP: usize = RgbPicture::GAP;
 /// Patches shown on each side of one that was found.
 const SURROUNDINGS: usize = 1;
 
@@ -58,15 +59,12 @@ impl Pencil<'_> {
     /// Two lines of patches, together as high as a panel.
     fn patches(&self, found: &Neighbours, source: &dyn Source) -> Result<RgbPicture, ExtractError> {
         let [width, height] = self.frame.size();
-        let side = (width.min(height).saturating_sub(RgbPicture::GAP) / 2).max(1);
+        let side = (width.min(height).saturating_sub(GAP) / 2).max(1);
         let columns = found.mean.len().max(found.patch.len());
-        let mut panel = RgbPicture::white(
-            (columns * (side + RgbPicture::GAP)).saturating_sub(RgbPicture::GAP),
-            height,
-        );
+        let mut panel = RgbPicture::white((columns * (side + GAP)).saturating_sub(GAP), height);
         for (line, patches) in [&found.mean, &found.patch].into_iter().enumerate() {
             for (column, patch) in patches.iter().enumerate() {
-                let corner = [column * (side + RgbPicture::GAP), line * (height - side)];
+                let corner = [column * (side + GAP), line * (height - side)];
                 panel.paste(corner, &self.surroundings(patch, source, side)?);
             }
         }

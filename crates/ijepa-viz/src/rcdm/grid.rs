@@ -62,8 +62,9 @@ mod tests {
     use super::*;
     use crate::frame::HIDDEN;
 
+    const GAP: usize = RgbPicture::GAP;
     /// Images of 32 pixels become panels of 96.
-    const STEP: usize = 96 + RgbPicture::GAP;
+    const STEP: usize = 96 + GAP;
 
     fn shown(masks: Option<MaskGroup>) -> Shown {
         Shown {
@@ -81,10 +82,9 @@ mod tests {
         let picture = decoded_grid(&shown(None), &made, 32);
         assert_eq!(
             [picture.width, picture.height],
-            [3 * STEP + RgbPicture::GAP, STEP + RgbPicture::GAP]
+            [3 * STEP + GAP, STEP + GAP]
         );
-        let found = [0, 1, 2]
-            .map(|panel| picture.pixel([RgbPicture::GAP + panel * STEP, RgbPicture::GAP])[0]);
+        let found = [0, 1, 2].map(|panel| picture.pixel([GAP + panel * STEP, GAP])[0]);
         assert_eq!(found, [10, 20, 30]);
     }
 
@@ -101,9 +101,7 @@ mod tests {
         // The block covers pixels 24 to 72 of a panel.
         let panel = |number: usize| {
             let at = [[8, 8], [88, 8], [24, 24], [71, 71], [48, 48], [72, 48]];
-            at.map(|[x, y]| {
-                picture.pixel([RgbPicture::GAP + number * STEP + x, RgbPicture::GAP + y])
-            })
+            at.map(|[x, y]| picture.pixel([GAP + number * STEP + x, GAP + y]))
         };
         let [image, sample] = [[10; 3], [20; 3]];
         assert_eq!(panel(0), [image; 6]);
