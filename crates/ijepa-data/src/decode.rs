@@ -20,6 +20,8 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 pub(crate) use fit::as_asked;
 pub use fit::check_channels;
+pub use kind::extension;
+use kind::format_of;
 pub(crate) use kind::unread_kind;
 pub use options::{Decode, Decoding, Orientation, SixteenBit};
 
@@ -88,6 +90,22 @@ pub fn decode_as(bytes: &[u8], name: &str, decoding: Decoding) -> Result<Image, 
     Ok(decode_part(bytes, name, decoding, |_| (), whole)?.image)
 }
 
+/// As [`decode_as`], the part that `choose` wants of an image with so many columns and rows; with
+/// [`Decode::Fast`] no more of a JPEG than that takes.
+///
+/// # Errors
+///
+/// As [`decode_as`] and `choose`, [`ImageError::OutputSize`] and [`ImageError::CropBox`] if the image has no
+/// such part.
+pub fn decode_view(
+    bytes: &[u8],
+    name: &str,
+    decoding: Decoding,
+    choose: impl FnMut(usize, usize) -> Result<View, DataError>,
+) -> Result<Image, DataError> {
+    decode_part(bytes, name, decoding, |_| (), choose)?.shown()
+}
+
 /// The pixels for the part that `choose` wants of an image with so many columns and rows, as
 /// [`decode_as`] decodes them; all pixels where no fewer can be had. `hold` is told their number
 /// before they are made.
@@ -141,15 +159,6 @@ pub(crate) fn decode_part<H>(
         None => choose(image.width(), image.height())?,
     };
     Ok(Part::whole(image.into(), view, held))
-}
-
-/// The kind of an image file by its first bytes.
-fn format_of(bytes: &[u8]) -> Result<ImageFormat, image::ImageError> {
-    const BIG_TIFF: [&[u8]; 2] = [b"II+\0", b"MM\0+"];
-    match BIG_TIFF.iter().any(|start| bytes.starts_with(start)) {
-        true => Ok(ImageFormat::Tiff),
-        false => image::guess_format(bytes),
-    }
 }
 
 /// Decodes all of a file, and what `hold` makes of its number of pixels.
@@ -302,31 +311,6 @@ pub fn size(bytes: &[u8]) -> Option<[u64; 2]> {
     };
     let [width, height] = guard("", dimensions).ok().flatten()?;
     Some([u64::from(width), u64::from(height)])
-}
-
-/// The usual ending of the names of files of this kind, told by the content, such as `jpg`; none
-/// for a file that is no image of a kind that is read.
-///
-/// # Examples
-///
-/// ```
-/// assert_eq!(ijepa_data::extension(b"GIF89a"), Some("gif"));
-/// assert_eq!(ijepa_data::extension(b"a text"), None);
-/// ```
-pub fn extension(bytes: &[u8]) -> Option<&'static str> {
-    if npy::is_array(bytes) {
-        return Some("npy");
-    }
-    match format_of(bytes).ok()? {
-        ImageFormat::Jpeg => Some("jpg"),
-        ImageFormat::Png => Some("png"),
-        ImageFormat::Gif => Some("gif"),
-        ImageFormat::Bmp => Some("bmp"),
-        ImageFormat::Pnm => Some("ppm"),
-        ImageFormat::WebP => Some("webp"),
-        ImageFormat::Tiff => Some("tif"),
-        _ => None,
-    }
 }
 
 /// Runs a third-party decoder and turns its panic into an error.

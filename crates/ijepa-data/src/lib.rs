@@ -73,7 +73,7 @@ mod words;
 
 pub use decode::{
     Decode, Decoding, JPEG_DECODER, Orientation, SixteenBit, check_channels, decode, decode_as,
-    extension, size,
+    decode_view, extension, size,
 };
 pub use depth::Depth;
 pub use error::{Cause, DataError, ImageError};

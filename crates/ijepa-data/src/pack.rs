@@ -4,6 +4,7 @@ mod encode;
 mod parquet;
 mod tar;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ijepa_files::{FileError, NewFile, cannot, create_folder};
@@ -148,6 +149,9 @@ pub fn pack(
     mut progress: impl FnMut(usize),
 ) -> Result<Packed, PackError> {
     config.validate()?;
+    if config.format == PackFormat::Tar {
+        tar::check_classes(out, source.classes())?;
+    }
     let order = match config.shuffle {
         Some(seed) => epoch_order(seed, 0, source.len()),
         None => sample(0, source.len(), source.len()),
@@ -250,9 +254,8 @@ impl<'a> Shards<'a> {
             self.begin()?;
         }
         let shard = self.open.as_mut().expect("it was begun");
-        shard
-            .add(self.images, image)
-            .map_err(cannot("write", self.folder))?;
+        let added = shard.add(self.images, image);
+        added.map_err(|cause| self.cannot_write(cause))?;
         self.here = (self.here.0 + 1, self.here.1 + length);
         self.images += 1;
         self.bytes += length;
@@ -279,12 +282,18 @@ impl<'a> Shards<'a> {
     fn close(&mut self) -> Result<(), FileError> {
         self.here = (0, 0);
         match self.open.take() {
-            Some(shard) => shard
-                .finish()
-                .map_err(cannot("write", self.folder))?
-                .commit(),
+            Some(shard) => {
+                let file = shard.finish();
+                file.map_err(|cause| self.cannot_write(cause))?.commit()
+            }
             None => Ok(()),
         }
+    }
+
+    /// That the last file cannot be written.
+    fn cannot_write(&self, cause: io::Error) -> FileError {
+        let name = self.names.last().map_or("", String::as_str);
+        cannot("write", &self.folder.join(name))(cause)
     }
 
     /// Images, bytes and names of the files.

@@ -4,8 +4,7 @@ use std::io::Cursor;
 
 use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
 
-/// Pixels of a map at most.
-const MOST_PIXELS: u64 = 1 << 28;
+use crate::decode::MAX_PIXELS;
 
 /// Values of all pixels, row by row from the top.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +46,7 @@ impl<T: Copy> PixelMap<T> {
         if !accepts(info.color_type, info.bit_depth) {
             return Err(format!("{:?} {:?}", info.color_type, info.bit_depth));
         }
-        if width as u64 * height as u64 > MOST_PIXELS {
+        if width as u64 * height as u64 > MAX_PIXELS {
             return Err(format!("{width}x{height} pixels"));
         }
         let bits = info.bit_depth as usize;

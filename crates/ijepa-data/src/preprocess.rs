@@ -215,6 +215,38 @@ mod tests {
         }
     }
 
+    /// All of the enlarged strip would have a thousand times the pixels of what is kept.
+    #[test]
+    fn the_middle_of_a_strip_takes_no_more_than_itself() {
+        let (strip, narrow) = (1 << 18, 1 << 12);
+        for [width, height] in [[strip, 1], [1, strip]] {
+            let level = |at: usize| [(at / (strip / 256)) as u8; 3];
+            let image = RgbImage8::new(width, height, (0..strip).flat_map(level).collect());
+            let output = Preprocess::Eval.apply(&image.unwrap(), [224, 224]).unwrap();
+            // It shows the one or two levels in the middle.
+            assert!(
+                output
+                    .pixels()
+                    .iter()
+                    .all(|level| (127..=128).contains(level))
+            );
+        }
+        // As much as is kept of the whole, resized.
+        let level = |at: usize| {
+            [
+                (at * at % 251) as u8,
+                (at % 251) as u8,
+                (at * 7 % 251) as u8,
+            ]
+        };
+        let image = RgbImage8::new(narrow, 3, (0..narrow * 3).flat_map(level).collect()).unwrap();
+        let view = Preprocess::Eval.view(narrow, 3, [14, 14]).unwrap();
+        let [height, width] = view.size;
+        let whole = crate::resize(&image, width, height, Filter::Bicubic, None).unwrap();
+        let expected = crate::rect::crop(&whole, view.kept.unwrap()).unwrap();
+        assert_eq!(view.of(&image).unwrap(), expected);
+    }
+
     #[test]
     fn fill_keeps_the_whole_short_side_and_eval_cuts_its_margin() {
         // A frame of one white pixel.

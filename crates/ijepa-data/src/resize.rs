@@ -77,7 +77,7 @@ pub fn resize(
             height: image.height(),
         }));
     }
-    rgb(image, all, part, [width, height], filter)
+    resize_part(image, all, part, [height, width], filter)
 }
 
 /// Cuts `rect` out of `image`, then resizes the cut to `width` columns and `height` rows.
@@ -97,27 +97,25 @@ pub fn crop_resize(
     filter: Filter,
 ) -> Result<RgbImage8, DataError> {
     rect.check(image.width(), image.height())?;
-    rgb(image, rect, rect.as_box(), [width, height], filter)
+    resize_part(image, rect, rect.as_box(), [height, width], filter)
 }
 
-/// As [`crop_resize`], each channel by itself; results may lie beyond the samples that they are
-/// made of, as the cubic kernel makes them.
-pub(crate) fn crop_resize_float(
+/// Resizes `part` of `image` to `[height, width]`, each channel by itself; results may lie beyond the
+/// samples that they are made of, as the cubic kernel makes them.
+pub(crate) fn resize_float(
     image: &FloatImage,
-    rect: CropRect,
-    width: usize,
-    height: usize,
+    part: CropBox,
+    [height, width]: [usize; 2],
     filter: Filter,
 ) -> Result<FloatImage, DataError> {
-    let part = image.crop(rect)?;
-    let size = sides(rect.width, rect.height)?;
-    let channels = part.channels();
+    let size = sides(image.width(), image.height())?;
+    let channels = image.channels();
     let [columns, rows] = sides(width, height)?;
     let mut samples = vec![0.0; width * height * channels];
     for channel in 0..channels {
-        let plane: Vec<F32> = part.channel(channel).map(F32::new).collect();
+        let plane: Vec<F32> = image.channel(channel).map(F32::new).collect();
         let mut resized = TypedImage::new(columns, rows);
-        two_passes(&all_of(&plane, size), rect.as_box(), &mut resized, filter)?;
+        two_passes(&all_of(&plane, size), part, &mut resized, filter)?;
         let places = samples.iter_mut().skip(channel).step_by(channels);
         places
             .zip(resized.pixels())
@@ -135,12 +133,12 @@ fn all_of<P: PixelTrait>(pixels: &[P], [columns, rows]: [u32; 2]) -> Part<'_, P>
     TypedCroppedImage::new(image, 0, 0, columns, rows).expect("it is all of the image")
 }
 
-/// Resizes `part` of what `rect` cuts out of `image` to `[width, height]`.
-fn rgb(
+/// Resizes `part` of what `rect` cuts out of `image` to `[height, width]`.
+pub(crate) fn resize_part(
     image: &RgbImage8,
     rect: CropRect,
     part: CropBox,
-    [width, height]: [usize; 2],
+    [height, width]: [usize; 2],
     filter: Filter,
 ) -> Result<RgbImage8, DataError> {
     const CHECKED: &str = "sizes and rectangle were checked";
@@ -264,7 +262,8 @@ mod tests {
             (Filter::Bicubic, 5, 20),
         ] {
             let bytes = crop_resize(&image, rect, width, height, filter).unwrap();
-            let found = crop_resize_float(&floats, rect, width, height, filter).unwrap();
+            let part = floats.crop(rect).unwrap();
+            let found = resize_float(&part, rect.as_box(), [height, width], filter).unwrap();
             for (place, expected) in samples(&bytes).into_iter().enumerate() {
                 let pixel = &found.samples()[place / 3 * 5..][..5];
                 // Bytes are rounded twice; a bicubic pass makes 1.25 of what it is given at most.

@@ -2,12 +2,10 @@
 
 use crate::error::DataError;
 use crate::image::{FloatImage, Image, RgbImage8};
-#[cfg(feature = "turbojpeg")]
-use crate::rect::CropBox;
-use crate::rect::{CropRect, crop};
+use crate::rect::{CropBox, CropRect, crop};
 #[cfg(feature = "turbojpeg")]
 use crate::resize::resize;
-use crate::resize::{Filter, crop_resize, crop_resize_float};
+use crate::resize::{Filter, resize_float, resize_part};
 
 /// The part of an image that is wanted and the size that it gets, which follow from the size of
 /// the image alone: a decoder need not make the rest.
@@ -90,29 +88,69 @@ impl View {
     }
 
     fn resize_float(&self, image: &FloatImage) -> Result<FloatImage, DataError> {
-        let ([height, width], part) = (self.size, self.part);
-        let resized = match self.size == [part.height, part.width] {
-            true => image.crop(part)?,
-            false => crop_resize_float(image, part, width, height, self.filter)?,
-        };
-        match self.kept {
-            Some(kept) => resized.crop(kept),
-            None => Ok(resized),
+        let part = image.crop(self.part)?;
+        if self.keeps_size(self.part) {
+            return self.kept.map_or(Ok(part.clone()), |kept| part.crop(kept));
         }
+        let (of, size) = self.shown(self.part.as_box(), [part.height(), part.width()])?;
+        resize_float(&part, of, size, self.filter)
     }
 
     fn resize(&self, image: &RgbImage8, place: Place) -> Result<RgbImage8, DataError> {
-        let [height, width] = self.size;
-        let resized = match place {
-            Place::Whole(part) if self.size == [part.height, part.width] => crop(image, part)?,
-            Place::Whole(part) => crop_resize(image, part, width, height, self.filter)?,
+        match place {
+            Place::Whole(part) if self.keeps_size(part) => {
+                let part = crop(image, part)?;
+                self.kept.map_or(Ok(part.clone()), |kept| crop(&part, kept))
+            }
+            Place::Whole(part) => {
+                part.check(image.width(), image.height())?;
+                let (of, size) = self.shown(part.as_box(), [part.height, part.width])?;
+                resize_part(image, part, of, size, self.filter)
+            }
             #[cfg(feature = "turbojpeg")]
-            Place::Between(part) => resize(image, width, height, self.filter, Some(part))?,
-        };
-        match self.kept {
-            Some(kept) => crop(&resized, kept),
-            None => Ok(resized),
+            Place::Between(part) => {
+                let (of, [height, width]) = self.shown(part, [image.height(), image.width()])?;
+                resize(image, width, height, self.filter, Some(of))
+            }
         }
+    }
+
+    /// Whether `part` is resized to the size that it has.
+    fn keeps_size(&self, part: CropRect) -> bool {
+        self.size == [part.height, part.width]
+    }
+
+    /// What of `part`, which lies in `[rows, columns]`, becomes what is shown, and the
+    /// `[height, width]` of that: of a strip all of the resized part may have any size.
+    fn shown(
+        &self,
+        part: CropBox,
+        [rows, columns]: [usize; 2],
+    ) -> Result<(CropBox, [usize; 2]), DataError> {
+        let Some(kept) = self.kept else {
+            return Ok((part, self.size));
+        };
+        let [height, width] = self.size;
+        kept.check(width, height)?;
+        let along = |start: f64, length: f64, (first, count): (usize, usize), of, end: usize| {
+            if count == of {
+                return (start, length);
+            }
+            let scale = length / of as f64;
+            let start = start + first as f64 * scale;
+            // What is rounded leaves no image.
+            (start, (count as f64 * scale).min(end as f64 - start))
+        };
+        let (across, down) = ((kept.left, kept.width), (kept.top, kept.height));
+        let (left, part_width) = along(part.left, part.width, across, width, columns);
+        let (top, part_height) = along(part.top, part.height, down, height, rows);
+        let of = CropBox {
+            left,
+            top,
+            width: part_width,
+            height: part_height,
+        };
+        Ok((of, [kept.height, kept.width]))
     }
 }
 

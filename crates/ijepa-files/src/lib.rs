@@ -55,7 +55,7 @@ pub fn cannot(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Fi
 pub fn on_one_line(error: &(dyn Error + 'static)) -> String {
     let all = successors(Some(error), |&error| error.source());
     let all: Vec<String> = all.map(ToString::to_string).collect();
-    all.join(": ").replace('\n', " ")
+    all.join(": ").replace(char::is_control, " ")
 }
 
 /// Has `write` fill a [`NewFile`] and commits it.
@@ -104,7 +104,6 @@ pub fn write_folder<E: From<FileError>>(
             if renamed.is_err() {
                 put_back(&old, parent(path))?;
             }
-            // What a server still has open is left for `clean_up`.
             let _ = remove_folder(&old);
         }
         renamed
@@ -174,23 +173,31 @@ pub fn remove_file(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Deletes a folder, which vanishes as a whole.
+/// Deletes a folder, which vanishes as a whole, but on a disk without room file by file. What of it
+/// cannot be deleted now, since a server has it open for somebody, is left to [`clean_up`].
 ///
 /// # Errors
 ///
 /// [`FileError`] if it cannot be removed.
 pub fn remove_folder(path: &Path) -> Result<(), FileError> {
-    set_aside(path, UNFINISHED)
-        .and_then(fs::remove_dir_all)
-        .map_err(cannot("remove", path))
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    let removed = match set_aside(path, UNFINISHED) {
+        Ok(aside) => {
+            let _ = fs::remove_dir_all(aside);
+            Ok(())
+        }
+        Err(full) if matches!(full.kind(), StorageFull | QuotaExceeded) => fs::remove_dir_all(path),
+        Err(error) => Err(error),
+    };
+    removed.map_err(cannot("remove", path))
 }
 
-/// Removes from `folder` what killed processes were writing or deleting, and puts back what they
-/// were about to replace. Nobody else may write to it meanwhile.
+/// Removes from `folder` what killed processes were writing or deleting, as far as that can be removed
+/// now, and puts back what they were about to replace. Nobody else may write to it meanwhile.
 ///
 /// # Errors
 ///
-/// [`FileError`] if the folder cannot be read or changed.
+/// [`FileError`] if the folder cannot be read, or what belongs into it put back.
 pub fn clean_up(folder: &Path) -> Result<(), FileError> {
     let entries = fs::read_dir(folder).map_err(cannot("list", folder))?;
     for entry in entries {
@@ -198,15 +205,13 @@ pub fn clean_up(folder: &Path) -> Result<(), FileError> {
         let Some((_, kind)) = path.file_name().and_then(hidden_kind) else {
             continue;
         };
-        let restored = match kind {
-            REPLACED => put_back(&path, folder),
-            _ => Ok(()),
-        };
-        let removed = restored.and_then(|()| match path.is_dir() {
+        if kind == REPLACED {
+            put_back(&path, folder).map_err(cannot("clean up", &path))?;
+        }
+        let _ = match path.is_dir() {
             true => fs::remove_dir_all(&path),
             false => fs::remove_file(&path),
-        });
-        removed.map_err(cannot("clean up", &path))?;
+        };
     }
     Ok(())
 }

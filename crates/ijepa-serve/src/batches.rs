@@ -58,6 +58,22 @@ impl Queue {
     }
 }
 
+/// The thread of the model.
+pub(crate) struct Computing {
+    thread: JoinHandle<()>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Computing {
+    /// Ready once the thread has ended.
+    pub(crate) async fn end(self) -> io::Result<()> {
+        // Nothing is ever sent: it goes with the thread.
+        drop(self.ended.await);
+        let ended = self.thread.join();
+        ended.map_err(|_| io::Error::other("the model's thread panicked"))
+    }
+}
+
 /// The model and the images that come to it.
 pub(crate) struct Batches {
     jobs: Receiver<Job>,
@@ -90,13 +106,16 @@ impl Batches {
     }
 
     /// Computes in a thread of its own until all queues are gone.
-    pub(crate) fn compute(mut self) -> io::Result<JoinHandle<()>> {
+    pub(crate) fn compute(mut self) -> io::Result<Computing> {
+        let (computes, ended) = oneshot::channel();
         let thread = std::thread::Builder::new().name("ijepa-model".to_owned());
-        thread.spawn(move || {
+        let thread = thread.spawn(move || {
+            let _computes: oneshot::Sender<()> = computes;
             while let Some(batch) = self.next() {
                 self.answer(batch);
             }
-        })
+        })?;
+        Ok(Computing { thread, ended })
     }
 
     /// The images that came, after the first for as long as others may be waited for.

@@ -16,6 +16,7 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
+    task::JoinSet,
     time::sleep,
 };
 use tokio_io_timeout::TimeoutStream;
@@ -25,8 +26,8 @@ pub(crate) const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How long to wait for others to close files when the process may open no more.
 const NO_MORE_FILES: Duration = Duration::from_millis(100);
 
-/// Answers whoever connects until `stop` is ready, and then what is under way. A connection is
-/// closed when the head of a request takes longer than `patience`, or its client takes nothing of an
+/// Answers whoever connects until `stop` is ready, and then what is under way; dropped, it closes all
+/// connections. One is closed when the head of a request takes longer than `patience`, or its client takes nothing of an
 /// answer for that long.
 pub(crate) async fn answer(
     listener: TcpListener,
@@ -38,7 +39,7 @@ pub(crate) async fn answer(
     let service = TowerToHyperService::new(router);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(patience);
-    let open = GracefulShutdown::new();
+    let (open, mut connections) = (GracefulShutdown::new(), JoinSet::new());
     let mut stop = pin!(stop);
     loop {
         let client = tokio::select! {
@@ -50,7 +51,8 @@ pub(crate) async fn answer(
         let connection = http.serve_connection(TokioIo::new(stream), service.clone());
         let connection = open.watch(connection);
         // How a connection ends is its client's matter.
-        tokio::spawn(async { drop(connection.await) });
+        connections.spawn(async { drop(connection.await) });
+        while connections.try_join_next().is_some() {}
     }
     drop(listener);
     open.shutdown().await;

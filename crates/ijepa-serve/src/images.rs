@@ -1,6 +1,7 @@
 //! From the bytes of a request to the pixels of the model.
 
-use ijepa_data::{DataError, Decoding, Preprocess, decode_as, size};
+use ijepa_data::{DataError, Decoding, Preprocess, decode_view, extension, size};
+use ijepa_files::on_one_line;
 
 use crate::refusal::Refusal;
 
@@ -16,8 +17,14 @@ pub(crate) struct Shape {
 impl Shape {
     /// The pixels of an image file; nothing is decoded before its header was asked for its size.
     pub(crate) fn pixels(&self, bytes: &[u8], name: &str) -> Result<Vec<u8>, Refusal> {
-        let no_image = || Refusal::NoImage(name.to_owned());
-        let [width, height] = size(bytes).ok_or_else(no_image)?;
+        let choose = |width, height| self.preprocess.view(width, height, self.image_size);
+        let shown = || decode_view(bytes, name, self.decoding, choose);
+        let damaged = |error: DataError| Refusal::Damaged(on_one_line(&error));
+        let Some([width, height]) = size(bytes) else {
+            // Of a kind that is read, decoding says what is wrong with it.
+            extension(bytes).map_or(Ok(()), |_| shown().map(drop).map_err(damaged))?;
+            return Err(Refusal::NoImage(name.to_owned()));
+        };
         if width.saturating_mul(height) > self.max_pixels {
             return Err(Refusal::Pixels {
                 name: name.to_owned(),
@@ -26,11 +33,6 @@ impl Shape {
                 most: self.max_pixels,
             });
         }
-        let damaged = |error: DataError| Refusal::Damaged(error.to_string());
-        let image = decode_as(bytes, name, self.decoding).map_err(damaged)?;
-        let (width, height) = (image.width(), image.height());
-        let view = self.preprocess.view(width, height, self.image_size);
-        let shown = view.and_then(|view| view.of_any(&image));
-        Ok(shown.map_err(damaged)?.bytes().into_owned())
+        Ok(shown().map_err(damaged)?.bytes().into_owned())
     }
 }

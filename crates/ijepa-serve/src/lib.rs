@@ -13,12 +13,10 @@ use std::{
     net::TcpListener,
     pin::Pin,
     sync::Arc,
-    thread::JoinHandle,
     time::Duration,
 };
 
 use ijepa_data::{Decoding, Preprocess};
-
 use tokio::{sync::watch, time::sleep};
 
 use crate::routes::Service;
@@ -149,19 +147,9 @@ fn serve_between(
 ) -> io::Result<()> {
     let runtime = runtime(config)?;
     let served = runtime.block_on(async { run(listener, model, config, stops()).await });
-    match served {
-        Ok(computing) => {
-            // With it go connections on which nobody says anything, and the last way to the model.
-            drop(runtime);
-            computing
-                .join()
-                .map_err(|_| io::Error::other("the model's thread panicked"))
-        }
-        Err(error) => {
-            runtime.shutdown_background();
-            Err(error)
-        }
-    }
+    // Who was told twice waits for no image that is still being decoded.
+    runtime.shutdown_background();
+    served
 }
 
 fn runtime(config: ServeConfig) -> io::Result<tokio::runtime::Runtime> {
@@ -174,13 +162,13 @@ fn runtime(config: ServeConfig) -> io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-/// Answers requests; gives the thread of the model, which ends when nobody can ask it any more.
+/// Answers requests until nobody waits for an answer and the model computes nothing any more.
 async fn run(
     listener: TcpListener,
     model: Model,
     config: ServeConfig,
     [stop, at_once]: [Stop; 2],
-) -> io::Result<JoinHandle<()>> {
+) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let (stopping, is_stopping) = watch::channel(false);
@@ -196,21 +184,28 @@ async fn run(
         stop.await;
         stopping.send_replace(true);
     };
-    let all_answered = async {
-        last_call.is_over().await;
-        service.nobody_waits().await;
-        sleep(config.last_call).await;
-    };
     let told_again = async {
         last_call.is_made().await;
         at_once.await;
     };
+    let over = last_call.clone();
+    let all_answered = async move {
+        over.is_over().await;
+        service.nobody_waits().await;
+        sleep(config.last_call).await;
+    };
+    let ended = async {
+        tokio::select! {
+            () = connections::answer(listener, router, config.arrival, stop) => (),
+            () = all_answered => (),
+        }
+        // With these went connections on which nobody says anything, and the last way to the model.
+        computing.end().await
+    };
     tokio::select! {
-        () = connections::answer(listener, router, config.arrival, stop) => (),
-        () = all_answered => (),
-        () = told_again => return Err(ErrorKind::Interrupted.into()),
+        ended = ended => ended,
+        () = told_again => Err(ErrorKind::Interrupted.into()),
     }
-    Ok(computing)
 }
 
 /// Tells requests on their way that the service stops.
@@ -258,4 +253,64 @@ fn signal() -> Stop {
 fn signal() -> Stop {
     // Without a handler the process ends as it does by default.
     Box::pin(async { drop(tokio::signal::ctrl_c().await) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpStream,
+        sync::mpsc::channel,
+        thread::spawn,
+    };
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// Also when all that is left is a model that computes for nobody.
+    #[test]
+    fn who_is_told_again_does_not_wait_for_the_model() {
+        let (computes, is_computing) = channel();
+        let (let_go, is_let_go) = channel::<()>();
+        let model = Model {
+            name: "slow".to_owned(),
+            image_size: [1, 1],
+            decoding: Decoding::default(),
+            preprocess: Preprocess::Squash,
+            dim: 1,
+            embed: Box::new(move |_, images| {
+                computes.send(()).unwrap();
+                let _ = is_let_go.recv();
+                vec![0.0; images]
+            }),
+        };
+        let config = ServeConfig {
+            last_call: Duration::ZERO,
+            ..ServeConfig::default()
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (again, told_again) = oneshot::channel::<()>();
+        let stops =
+            || [stopped, told_again].map(|told| Box::pin(async { drop(told.await) }) as Stop);
+        let service = spawn(move || serve_between(listener, model, config, stops));
+
+        let mut leaves = TcpStream::connect(address).unwrap();
+        let request = "POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\n";
+        leaves.write_all(request.as_bytes()).unwrap();
+        leaves.write_all(b"P6 1 1 255\n\0\0\0").unwrap();
+        is_computing.recv().unwrap();
+        drop(leaves);
+        let mut says_nothing = TcpStream::connect(address).unwrap();
+        says_nothing.write_all(b"POST").unwrap();
+        stop.send(()).unwrap();
+        // Closed when nothing but the model is left.
+        drop(says_nothing.read(&mut [0]));
+        again.send(()).unwrap();
+        let error = service.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Interrupted);
+        drop(let_go);
+    }
 }

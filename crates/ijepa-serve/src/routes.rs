@@ -32,6 +32,9 @@ const PROMETHEUS: &str = "application/openmetrics-text; version=1.0.0; charset=u
 /// The content type of forms with files, whatever its case.
 const FORM: &[u8] = b"multipart/form-data";
 
+/// Letters of the name of a file that refusals repeat.
+const NAME: usize = 255;
+
 /// What all requests share.
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -194,7 +197,7 @@ impl Service {
             }
             let name = field.file_name().or(field.name()).unwrap_or_default();
             images.push(Upload {
-                name: name.to_owned(),
+                name: name.chars().take(NAME).collect(),
                 bytes: field.bytes().await.map_err(broken)?,
             });
         }

@@ -1,4 +1,8 @@
-//! What a file is that is no image of a kind that is read.
+//! What a file is by its content.
+
+use image::ImageFormat;
+
+use super::npy;
 
 /// Names of files by what they begin with: bytes, where they stand, name.
 const SIGNATURES: &[(&[u8], usize, &str)] = &[
@@ -46,6 +50,40 @@ const BRANDS: &[(&[&[u8; 4]], &str)] = &[
 
 /// Bytes in which the first element of a text must begin.
 const TEXT_START: usize = 1024;
+
+/// The kind of an image file by its first bytes.
+pub(super) fn format_of(bytes: &[u8]) -> Result<ImageFormat, image::ImageError> {
+    const BIG_TIFF: [&[u8]; 2] = [b"II+\0", b"MM\0+"];
+    match BIG_TIFF.iter().any(|start| bytes.starts_with(start)) {
+        true => Ok(ImageFormat::Tiff),
+        false => image::guess_format(bytes),
+    }
+}
+
+/// The usual ending of the names of files of this kind, told by the content, such as `jpg`; none
+/// for a file that is no image of a kind that is read.
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(ijepa_data::extension(b"GIF89a"), Some("gif"));
+/// assert_eq!(ijepa_data::extension(b"a text"), None);
+/// ```
+pub fn extension(bytes: &[u8]) -> Option<&'static str> {
+    if npy::is_array(bytes) {
+        return Some("npy");
+    }
+    match format_of(bytes).ok()? {
+        ImageFormat::Jpeg => Some("jpg"),
+        ImageFormat::Png => Some("png"),
+        ImageFormat::Gif => Some("gif"),
+        ImageFormat::Bmp => Some("bmp"),
+        ImageFormat::Pnm => Some("ppm"),
+        ImageFormat::WebP => Some("webp"),
+        ImageFormat::Tiff => Some("tif"),
+        _ => None,
+    }
+}
 
 /// The name of a kind of file that is known but not read.
 pub(crate) fn unread_kind(bytes: &[u8]) -> Option<&'static str> {

@@ -19,6 +19,8 @@ pub(super) struct Assembly {
     slab: Slab,
     indices: Vec<u32>,
     missing: usize,
+    /// Whether a slot met too many bad images to go on.
+    is_spent: bool,
     bad: Vec<(usize, u32, DataError)>,
     lost: Vec<(Slot, DataError)>,
 }
@@ -33,6 +35,7 @@ impl Assembly {
             slab: Arc::new(Mutex::new(slab)),
             indices: vec![0; places.len()],
             missing: places.len(),
+            is_spent: false,
             places,
             bad: Vec::new(),
             lost: Vec::new(),
@@ -47,8 +50,9 @@ impl Assembly {
     pub(super) fn put(&mut self, slot: Slot, filled: Result<Filled, DataError>) {
         match filled {
             Ok(Filled { image, bad }) => {
-                if let Some((index, _)) = image {
-                    self.indices[slot.place - self.places.start] = index;
+                match image {
+                    Some((index, _)) => self.indices[slot.place - self.places.start] = index,
+                    None => self.is_spent = true,
                 }
                 let bad = bad.into_iter();
                 self.bad
@@ -61,6 +65,10 @@ impl Assembly {
 
     pub(super) fn is_complete(&self) -> bool {
         self.missing == 0
+    }
+
+    pub(super) fn is_spent(&self) -> bool {
+        self.is_spent
     }
 
     /// A slot whose image could not be had, and why; it is then as if it had not been tried.

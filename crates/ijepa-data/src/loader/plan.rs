@@ -177,7 +177,7 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Why an image could not be had.
+    /// Why an image could not be had; once `cancelled`, why the last one was bad.
     pub(super) fn fill(
         &self,
         slot: Slot,
@@ -196,6 +196,8 @@ impl Plan {
                     let image = Some((index, image));
                     return Ok(Filled { image, bad });
                 }
+                // Nobody waits for the image that would stand in for it.
+                Err(Corrupt(why)) if cancelled() => return Err(why),
                 Err(Corrupt(why)) => bad.push((index, why)),
                 Err(lost) => return Err(lost.into_error()),
             }

@@ -135,6 +135,14 @@ impl Queue {
         self.batches.pop_front()
     }
 
+    /// Takes the first batch if a slot of it met too many bad images, so that no other slot need be
+    /// waited for; the one in its place takes what they still become, and is never complete.
+    pub(super) fn take_spent(&mut self, plan: &Plan) -> Option<Assembly> {
+        let first = self.batches.front_mut().filter(|batch| batch.is_spent())?;
+        let never = Assembly::new(plan, self.first, Vec::new());
+        Some(std::mem::replace(first, never))
+    }
+
     pub(super) fn try_again(&mut self, slot: Slot) {
         self.again.push_back(slot);
     }

@@ -10,7 +10,10 @@ use crate::source::Source;
 
 /// `text` as a cell of a table of comma-separated values, on one line.
 pub fn csv_cell(text: &str) -> String {
-    format!("\"{}\"", text.replace('"', "\"\"").replace('\n', " "))
+    format!(
+        "\"{}\"",
+        text.replace('"', "\"\"").replace(char::is_control, " ")
+    )
 }
 
 /// An image that was left out, and why.

@@ -79,7 +79,8 @@ impl Workers {
         Ok(())
     }
 
-    /// The next batch; nothing if it was stopped while it waited.
+    /// The next batch, or what there is of it if a slot of it met too many bad images to go on; nothing
+    /// if it was stopped while it waited.
     pub(super) fn receive(
         &self,
         stopped: &dyn Fn() -> bool,
@@ -91,6 +92,9 @@ impl Workers {
                 queue.try_again(slot);
                 shared.wake_all();
                 return if stopped() { Ok(None) } else { Err(error) };
+            }
+            if let Some(batch) = queue.take_spent(&shared.plan) {
+                return Ok(Some(batch));
             }
             if queue.front().is_some_and(|batch| batch.is_complete()) {
                 let batch = queue.deliver();

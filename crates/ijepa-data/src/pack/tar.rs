@@ -45,13 +45,20 @@ impl Shard for TarShard {
     }
 }
 
+/// Refuses names of classes of which a line each cannot be written into `folder`.
+pub(super) fn check_classes(folder: &Path, classes: &[String]) -> Result<(), FileError> {
+    match classes.iter().any(|name| name.contains(['\n', '\r'])) {
+        true => {
+            let cause = io::Error::new(ErrorKind::InvalidData, "the name of a class has two lines");
+            Err(cannot("write", &folder.join(CLASSES_FILE))(cause))
+        }
+        false => Ok(()),
+    }
+}
+
 /// Writes the names of the classes, if there are any.
 pub(super) fn write_classes(folder: &Path, classes: &[String]) -> Result<(), FileError> {
     let path = folder.join(CLASSES_FILE);
-    if classes.iter().any(|name| name.contains(['\n', '\r'])) {
-        let cause = io::Error::new(ErrorKind::InvalidData, "the name of a class has two lines");
-        return Err(cannot("write", &path)(cause));
-    }
     let lines: String = classes.iter().map(|name| format!("{name}\n")).collect();
     match lines.is_empty() {
         true => Ok(()),

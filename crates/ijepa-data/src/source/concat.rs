@@ -66,6 +66,19 @@ fn numbered(names: &[String]) -> Vec<Class> {
     classes
 }
 
+/// The classes of all parts in their order if all that have some have the same, else in the byte-wise
+/// order of their names.
+fn together(parts: &[Vec<Class>]) -> Vec<&Class> {
+    let mut named = parts.iter().filter(|classes| !classes.is_empty());
+    match named.next() {
+        Some(first) if named.all(|classes| classes == first) => first.iter().collect(),
+        _ => {
+            let all: BTreeSet<&Class> = parts.iter().flatten().collect();
+            all.into_iter().collect()
+        }
+    }
+}
+
 impl ConcatSource {
     /// Puts `sources` in a row.
     pub fn new(sources: Vec<Arc<dyn Source>>) -> Self {
@@ -83,12 +96,16 @@ impl ConcatSource {
         };
         let names = sources.iter().map(|source| numbered(source.classes()));
         let names: Vec<Vec<Class>> = names.collect();
-        let known = names.iter().flatten().filter(|_| labels == Labels::ByName);
-        let known: BTreeSet<&Class> = known.collect();
-        let known: Vec<&Class> = known.into_iter().collect();
+        let known = match labels {
+            Labels::ByName => together(&names),
+            Labels::ByNumber | Labels::None => Vec::new(),
+        };
+        let numbers = known.iter().zip(0..);
+        let numbers: HashMap<&Class, u32> =
+            numbers.map(|(&class, number)| (class, number)).collect();
         let mut first = 0;
         let part = |(source, names): (Arc<dyn Source>, &Vec<Class>)| {
-            let number = |class| known.binary_search(&class).unwrap_or_default() as u32;
+            let number = |class| numbers.get(class).copied().unwrap_or_default();
             let part = Part {
                 first,
                 classes: names.iter().map(number).collect(),
@@ -268,6 +285,28 @@ mod tests {
         assert_eq!(all.classes(), ["bus", "crane", "crane", "dog"]);
         let labels: Vec<_> = (0..8).map(|index| all.label(index).unwrap()).collect();
         assert_eq!(labels, [1, 0, 2, 1, 3, 1, 0, 2]);
+    }
+
+    /// Parts of one data set are as it is: classes that are numbers are in the order of those.
+    #[test]
+    fn parts_of_the_same_classes_keep_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = |name: &str, classes: &[&str]| -> Arc<dyn Source> {
+            let list = folder.path().join(name);
+            let lines = classes.iter().map(|class| format!("0.png\t{class}\n"));
+            std::fs::write(folder.path().join("0.png"), []).unwrap();
+            std::fs::write(&list, lines.collect::<String>()).unwrap();
+            let spec = format!("list:{}", list.display());
+            spec.parse::<crate::DataSpec>().unwrap().open().unwrap()
+        };
+        let same = || part("a", &["3", "10", "9"]);
+        let both = ConcatSource::new(vec![same(), part("b", &["10", "9", "3"])]);
+        assert_eq!(both.classes(), same().classes());
+        assert_eq!(both.classes(), ["3", "9", "10"]);
+        assert_eq!((both.label(1), both.label(3)), (Some(2), Some(2)));
+        let other = ConcatSource::new(vec![same(), part("c", &["9"])]);
+        assert_eq!(other.classes(), ["10", "3", "9"]);
+        assert_eq!((other.label(0), other.label(3)), (Some(1), Some(2)));
     }
 
     #[test]

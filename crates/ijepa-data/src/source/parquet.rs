@@ -17,7 +17,7 @@ use crate::reading::in_order;
 use crate::source::Source;
 use crate::source::cache::Cache;
 use crate::source::labels::Labels;
-use crate::source::storage::Storage;
+use crate::source::storage::{Storage, without_query};
 use crate::source::wildcards::matching_in;
 use encoded::Encoded;
 use labels::LabelKind;
@@ -250,7 +250,8 @@ impl Source for ParquetSource {
         let shard = self.groups[self.locate(index).0].shard;
         let first = self.groups.partition_point(|group| group.shard < shard);
         let row = index - self.groups[first].first;
-        format!("{}#{row}", self.shards[shard].path().display())
+        let path = without_query(self.shards[shard].path());
+        format!("{}#{row}", path.display())
     }
 
     fn fetch(&self, index: usize, buffer: &mut Vec<u8>) -> Result<Fetched, FetchError> {

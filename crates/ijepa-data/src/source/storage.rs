@@ -104,6 +104,12 @@ pub(super) fn split_query(url: &str) -> (&str, &str) {
     url.split_at(start.unwrap_or(url.len()))
 }
 
+/// A path, or a URL without its query, which may be long or secret and is another one the next day.
+pub(super) fn without_query(path: &Path) -> &Path {
+    let bare = path.to_str().map(|url| Path::new(split_query(url).0));
+    bare.unwrap_or(path)
+}
+
 /// The file `name` in the folder of `path`; a URL keeps its query.
 pub(super) fn beside(path: &Path, name: &str) -> PathBuf {
     let Some(url) = path.to_str().filter(|_| is_url(path)) else {

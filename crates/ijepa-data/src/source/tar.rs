@@ -15,7 +15,7 @@ use crate::source::Source;
 use crate::source::cache::Cache;
 use crate::source::file::{MOST_BYTES, too_large};
 use crate::source::folder::EXTENSIONS_TEXT;
-use crate::source::storage::{Blob, Storage, beside};
+use crate::source::storage::{Blob, Storage, beside, without_query};
 use crate::source::user_cache::user_cache;
 use index::Index;
 
@@ -194,7 +194,7 @@ impl Source for TarSource {
         let Shard { path, index, .. } = &self.shards[number];
         format!(
             "{}/{}",
-            path.display(),
+            without_query(path).display(),
             String::from_utf8_lossy(index.name(row))
         )
     }

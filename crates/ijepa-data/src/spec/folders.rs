@@ -22,14 +22,20 @@ impl DataSpec {
         list: &Path,
         indexes: Option<&IndexCache>,
     ) -> Result<Arc<dyn Source>, DataError> {
-        let source = match self {
-            Self::Folder(path) => open_one(path, FolderForm::Classes, indexes),
-            Self::Unlabelled(path) => open_one(path, FolderForm::Unlabelled, indexes),
-            other => Err(DataError::SubsetOfOther {
-                spec: other.to_string(),
-            }),
+        let other = || DataError::SubsetOfOther {
+            spec: self.to_string(),
         };
-        Ok(Arc::new(source?.restrict_to(list)?))
+        let (pattern, form) = match self {
+            Self::Folder(path) => (path, FolderForm::Classes),
+            Self::Unlabelled(path) => (path, FolderForm::Unlabelled),
+            _ => return Err(other()),
+        };
+        match &matching_folders(pattern)?[..] {
+            [folder] => Ok(Arc::new(
+                open_one(folder, form, indexes)?.restrict_to(list)?,
+            )),
+            _ => Err(other()),
+        }
     }
 
     /// Lists what this names and keeps that for the next time: folders in `indexes`, with labels
@@ -39,9 +45,12 @@ impl DataSpec {
     ///
     /// As [`open`](Self::open) and [`IndexCache::renew`].
     pub fn renew_indexes(&self, indexes: &IndexCache) -> Result<Vec<Kept>, DataError> {
+        let are_images = |path: &Path| !matching_images(path).is_empty();
         let (pattern, forms) = match self {
-            Self::Folder(path) => (path, &[FolderForm::Classes, FolderForm::Unlabelled][..]),
-            Self::Unlabelled(path) => (path, &[FolderForm::Unlabelled][..]),
+            Self::Folder(path) if !are_images(path) => {
+                (path, &[FolderForm::Classes, FolderForm::Unlabelled][..])
+            }
+            Self::Unlabelled(path) if !are_images(path) => (path, &[FolderForm::Unlabelled][..]),
             other => {
                 let images = other.open()?.len();
                 return Ok(vec![Kept {
@@ -117,5 +126,34 @@ mod tests {
             open(&pattern, FolderForm::Unlabelled, None).unwrap().len()
         };
         assert_eq!((images("**"), images("a/**"), images("*")), (3, 2, 2));
+    }
+
+    #[test]
+    fn files_of_images_need_no_index_and_a_pattern_of_one_folder_has_subsets() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("set-1");
+        std::fs::create_dir(&folder).unwrap();
+        for name in ["0.png", "1.png"] {
+            std::fs::write(folder.join(name), []).unwrap();
+        }
+        let spec = |pattern: &str| -> DataSpec {
+            let pattern = home.path().join(pattern);
+            pattern.display().to_string().parse().unwrap()
+        };
+        let indexes = IndexCache::new(home.path().join("cache"));
+        let kept = spec("set-1/*.png").renew_indexes(&indexes).unwrap();
+        let [kept] = &kept[..] else {
+            panic!("{kept:?}");
+        };
+        assert_eq!((kept.images, kept.folders, &kept.path), (2, 0, &None));
+        let list = home.path().join("list");
+        std::fs::write(&list, "1.png\n").unwrap();
+        assert_eq!(spec("set-*").open_subset(&list, None).unwrap().len(), 1);
+        std::fs::create_dir(home.path().join("set-2")).unwrap();
+        let several = spec("set-*").open_subset(&list, None).unwrap_err();
+        assert!(
+            matches!(several, DataError::SubsetOfOther { .. }),
+            "{several}"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Images that cannot be used.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ijepa_data::{DataError, Loader, LoaderConfig, epoch_order};
 
@@ -83,6 +84,45 @@ fn a_source_without_any_good_image_stops_even_if_all_may_be_bad() {
         loader.next_batch(),
         Err(DataError::TooManyBad { .. })
     ));
+}
+
+/// Whose images are all bad hears of it once there are too many, not after as many for each place.
+#[test]
+fn no_more_images_are_read_than_show_that_too_many_are_bad() {
+    let read = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&read);
+    let source = Fake::new(400, move |index, _| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Err(no_image(index))
+    });
+    let mut loader = loader(source, config(0, 0));
+    let error = loader.next_batch().unwrap_err();
+    assert!(
+        matches!(error, DataError::TooManyBad { bad: 41, .. }),
+        "{error}"
+    );
+    assert!(loader.next_batch().is_err());
+    assert_eq!(read.load(Ordering::Relaxed), 41);
+}
+
+#[test]
+fn who_is_told_to_stop_looks_for_no_image_that_stands_in_for_a_bad_one() {
+    let (read, stop) = (AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
+    let told = Arc::clone(&stop);
+    let source = Fake::new(400, move |index, _| {
+        let before = read.fetch_add(1, Ordering::Relaxed);
+        told.store(before == 9, Ordering::Relaxed);
+        match before < 20 {
+            true => Err(no_image(index)),
+            false => level(index),
+        }
+    });
+    let mut loader = loader(source, config(0, 0));
+    assert_eq!(loader.next_batch_unless(&stop).unwrap(), None);
+    assert!(stop.load(Ordering::Relaxed), "no image was read after it");
+    // The tenth image is asked for again, and whatever comes after it.
+    let batch = loader.next_batch_unless(&AtomicBool::new(false)).unwrap();
+    assert_eq!(batch.unwrap().step, 0);
 }
 
 #[test]

@@ -81,6 +81,7 @@ fn shards_with_a_query_have_names_of_classes_and_an_index_without_it() {
             server.answer(|_| Answer::File);
             let source = open(&format!("{spec}?token=c/d")).unwrap();
             assert_eq!(source.classes(), ["owl", "elk", "bee"]);
+            assert_eq!(source.name(61), server.url("/set/a-1.tar/061.ppm"));
             let asked = server.take_requests();
             assert!(
                 asked

@@ -101,6 +101,23 @@ fn archives_hold_and_give_back_bytes_labels_and_the_names_of_classes() {
     assert_eq!((back.classes().len(), back.label(4)), (0, source.label(4)));
 }
 
+/// Hours of packing would be lost if that were found out at their end.
+#[cfg(unix)]
+#[test]
+fn names_of_classes_that_are_no_line_are_refused_before_anything_is_read() {
+    let root = TempDir::new().unwrap();
+    let class = root.path().join("in/two\nlines");
+    fs::create_dir_all(&class).unwrap();
+    fs::write(class.join("0.ppm"), b"P6 1 1 255\n\0\0\0").unwrap();
+    let source = FolderSource::open(root.path().join("in")).unwrap();
+    let out = root.path().join("out");
+    let mut read = 0;
+    let error = pack(&source, &out, &config(PackFormat::Tar), |_| read += 1).unwrap_err();
+    assert!(error.to_string().contains("classes.txt"), "{error}");
+    assert_eq!((read, out.exists()), (0, false));
+    pack(&source, &out, &config(PackFormat::Parquet), |_| ()).unwrap();
+}
+
 #[test]
 fn what_is_packed_depends_on_the_configuration_alone() {
     let root = photos();

@@ -84,10 +84,12 @@ fn what_is_no_image_or_too_large_is_refused_and_the_next_request_answered() {
         form(&[]),
     );
     let multipart = "POST /embed\nContent-Type: multipart/form-data; boundary=edge\r\n";
-    let cases: [(&str, &[u8], u16, &str); 10] = [
+    let cases: [(&str, &[u8], u16, &str); 12] = [
         ("POST /embed", b"", 400, "no image"),
         ("POST /embed", b"<html>", 415, "no image of a kind"),
         ("POST /embed", &image[..image.len() - 20], 422, "`upload`"),
+        ("POST /embed", &image[..12], 422, "`upload`"),
+        ("POST /embed", b"\x93NUMPY\x01\0\x02\0{}", 422, "`upload`"),
         (
             "POST /embed",
             &png(11, 10, [0; 3]),

@@ -9,6 +9,8 @@ use parquet::file::reader::{ChunkReader, Length};
 pub(super) struct Chunk {
     pub(super) start: u64,
     pub(super) bytes: Bytes,
+    /// Bytes of its pages when they are decoded.
+    pub(super) decoded: usize,
 }
 
 impl Chunk {

@@ -28,14 +28,14 @@ pub(super) enum BadPage {
     TooLarge { found: u64, possible: u64 },
 }
 
-/// Walks over the pages of a column chunk.
+/// Walks over the pages of a column chunk, and counts the bytes that they are when they are decoded.
 ///
 /// The Parquet library allocates, and fills, as many bytes as a page header announces: up to
 /// 2 GiB for a file of a few bytes. Of Brotli it decodes whatever there is, without end, so pages of
 /// Brotli are decoded here first, and nothing of them is kept.
-pub(super) fn check(chunk: &[u8], codec: Compression) -> Result<(), BadPage> {
+pub(super) fn check(chunk: &[u8], codec: Compression) -> Result<usize, BadPage> {
     let (free, expansion) = justified(codec);
-    let mut rest = Compact(chunk);
+    let (mut rest, mut decoded) = (Compact(chunk), 0usize);
     while !rest.0.is_empty() {
         let header = rest.page_header().ok_or(BadPage::Broken)?;
         let page = rest.take(header.compressed).ok_or(BadPage::Broken)?;
@@ -49,8 +49,9 @@ pub(super) fn check(chunk: &[u8], codec: Compression) -> Result<(), BadPage> {
         if matches!(codec, Compression::BROTLI(_)) {
             header.check_brotli(page)?;
         }
+        decoded = decoded.saturating_add(header.uncompressed as usize);
     }
-    Ok(())
+    Ok(decoded)
 }
 
 /// The sizes in a page header, in bytes.
@@ -215,7 +216,7 @@ impl<'a> Compact<'a> {
 mod tests {
     use super::*;
 
-    fn check_snappy(chunk: &[u8]) -> Result<(), BadPage> {
+    fn check_snappy(chunk: &[u8]) -> Result<usize, BadPage> {
         check(chunk, Compression::SNAPPY)
     }
 
@@ -238,8 +239,8 @@ mod tests {
         let mut chunk = header(&[20], &[6]);
         chunk.extend([1, 2, 3]);
         chunk.extend(header(&[0], &[0]));
-        assert_eq!(check_snappy(&chunk), Ok(()));
-        assert_eq!(check_snappy(&[]), Ok(()));
+        assert_eq!(check_snappy(&chunk), Ok(10));
+        assert_eq!(check_snappy(&[]), Ok(0));
     }
 
     #[test]
@@ -276,8 +277,8 @@ mod tests {
             page.extend(BROTLI);
             check(&page, codec)
         };
-        assert_eq!(of(1 << 20, &[]), Ok(()));
-        assert_eq!(of((1 << 20) + 3, &[1, 1, 1]), Ok(()));
+        assert_eq!(of(1 << 20, &[]), Ok(1 << 20));
+        assert_eq!(of((1 << 20) + 3, &[1, 1, 1]), Ok((1 << 20) + 3));
         let (found, possible) = (1 << 20, (1 << 20) - 1);
         assert_eq!(
             of(possible, &[]),

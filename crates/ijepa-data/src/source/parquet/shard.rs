@@ -119,10 +119,12 @@ impl Shard {
         rows: usize,
     ) -> Result<Encoded, DataError> {
         let chunk = self.chunk(&storage.open(&self.path)?, group, self.image)?;
+        // Whatever the footer says of them.
+        let bytes = chunk.decoded + rows * Encoded::ROW;
         let mut images = Vec::new();
         let push = |image: Option<&ByteArray>| images.push(image.cloned());
         self.column::<ByteArrayType>(chunk, group, self.image, rows, push)?;
-        Ok(Encoded::new(images, self.image_bytes(group)))
+        Ok(Encoded::new(images, bytes))
     }
 
     /// Bytes of the images of a row group, as the file says.
@@ -251,7 +253,6 @@ impl Shard {
         let (start, length) = range(column);
         let (start, end) = (start as u64, (start + length) as u64);
         let bytes = blob.read(start..end, &self.stamp)?;
-        let chunk = Chunk { start, bytes };
         let wrong = |what, found, expected| {
             Err(DataError::Inconsistent {
                 path: self.path.clone(),
@@ -260,8 +261,12 @@ impl Shard {
                 expected,
             })
         };
-        match pages::check(&chunk.bytes, column.compression()) {
-            Ok(()) => Ok(chunk),
+        match pages::check(&bytes, column.compression()) {
+            Ok(decoded) => Ok(Chunk {
+                start,
+                bytes,
+                decoded,
+            }),
             Err(BadPage::TooLarge { found, possible }) => {
                 wrong("the size of a page", found as i64, possible as i64)
             }

@@ -8,7 +8,7 @@ use ijepa_files::FileError;
 use super::{About, Index, RECORD_BYTES};
 use crate::source::index_file::{self, Kind};
 use crate::source::stamp::Stamp;
-use crate::source::storage::{is_url, split_query};
+use crate::source::storage::{is_url, without_query};
 
 impl Index {
     /// Writes the length of what follows as JSON (8 bytes, little-endian), all that is not about
@@ -44,9 +44,7 @@ pub(super) struct Places {
 impl Places {
     /// Beside `shard`, hidden, if it is a file, and in `folder`.
     pub(super) fn of(shard: &Path, folder: Option<&Path>) -> Self {
-        // A query may be long or secret, and is another one the next day.
-        let bare = shard.to_str().map(|text| Path::new(split_query(text).0));
-        let shard = bare.unwrap_or(shard);
+        let shard = without_query(shard);
         let name = shard.file_name().unwrap_or_default().to_string_lossy();
         let beside = shard.parent().filter(|_| !is_url(shard));
         // A bare name has a folder, too.
