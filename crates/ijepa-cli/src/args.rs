@@ -13,7 +13,7 @@ use ijepa_train::{DeviceError, DeviceSpec, Recipe, RecipeError};
 use crate::{context::Context, error::CliError, report};
 
 pub(crate) use images::{
-    DataArgs, Extraction, ReadArgs, Resizing, Wanted, open_data, open_part, open_pictures,
+    DataArgs, Extraction, ReadArgs, Resizing, Wanted, noted, open_data, open_part, open_pictures,
 };
 pub(crate) use run::{RunArgs, SAME_COMMAND, stopping_at_ctrl_c};
 

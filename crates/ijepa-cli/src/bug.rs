@@ -53,7 +53,10 @@ fn message(what: &str) -> String {
 }
 
 fn describe(info: &PanicHookInfo<'_>) -> String {
-    let what = info.payload_as_str().unwrap_or("panic").replace('\n', " ");
+    let what = info
+        .payload_as_str()
+        .unwrap_or("panic")
+        .replace(char::is_control, " ");
     let place = info
         .location()
         .map_or_else(String::new, |place| format!(" ({place})"));

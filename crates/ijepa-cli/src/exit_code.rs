@@ -38,6 +38,7 @@ impl CliError {
             | Self::Views { .. }
             | Self::PaperMasks(_)
             | Self::Data(DataError::Image(ImageError::Channels { .. })) => RECIPE,
+            Self::Pack(PackError::Data(DataError::BadValue { .. })) => USAGE,
             Self::Data(_)
             | Self::Report(_)
             | Self::BadImages { .. }
@@ -137,6 +138,7 @@ fn fine_tuning(error: &FinetuneError) -> u8 {
         | FinetuneError::ImageSize(_)
         | FinetuneError::Blocks { .. }
         | FinetuneError::Rank { .. }
+        | FinetuneError::RankOfNothing { .. }
         | FinetuneError::Colors { .. }
         | FinetuneError::Batch { .. } => RECIPE,
         FinetuneError::Data(_) => DATA,
@@ -180,7 +182,9 @@ fn decoding(error: &RcdmError) -> u8 {
 fn comparing(error: &StudyError) -> u8 {
     match error {
         StudyError::Variant { .. } => RECIPE,
-        StudyError::OtherRun { .. } | StudyError::TooFar { .. } => CHECKPOINT,
+        StudyError::OtherRun { .. } | StudyError::TooFar { .. } | StudyError::Damaged { .. } => {
+            CHECKPOINT
+        }
         _ => USAGE,
     }
 }

@@ -21,7 +21,7 @@ pub use shares::{embed_together, extract_together};
 pub(crate) use store::HowRead;
 pub use store::{FeatureFileError, FeatureFormat, StoredFeatures, read_features, read_names};
 
-pub(crate) use extract::{collect, on_images, stream, values};
+pub(crate) use extract::{collect, on_images, resize_of, stream, values};
 pub(crate) use reader::Reader;
 
 /// Feature vectors of a data set; all finite, at least one image and one value each.

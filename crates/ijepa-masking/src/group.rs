@@ -1,5 +1,7 @@
 //! What a sampler returns: rectangular lists of patch numbers.
 
+use std::ops::Range;
+
 use crate::PatchGrid;
 
 /// The masks of one group of consecutive images.
@@ -15,6 +17,27 @@ pub struct MaskGroup {
     pub targets: Vec<PatchIndices>,
     /// How often a target had to be ignored because too little context was left.
     pub relaxations: usize,
+}
+
+impl MaskGroup {
+    /// The masks of some of the images.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there are fewer images.
+    #[must_use]
+    pub fn part(&self, images: Range<usize>) -> Self {
+        let part = |blocks: &[PatchIndices]| {
+            let blocks = blocks.iter().map(|block| block.part(images.clone()));
+            blocks.collect()
+        };
+        Self {
+            grid: self.grid,
+            contexts: part(&self.contexts),
+            targets: part(&self.targets),
+            relaxations: self.relaxations,
+        }
+    }
 }
 
 /// Patch numbers `[images, kept]`, ascending in each row, stored row by row.
@@ -56,6 +79,17 @@ impl PatchIndices {
     /// Panics if there is no such image.
     pub fn row(&self, image: usize) -> &[u32] {
         &self.indices[image * self.kept..][..self.kept]
+    }
+
+    /// Those of some of the images.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there are fewer images.
+    #[must_use]
+    pub fn part(&self, images: Range<usize>) -> Self {
+        let rows = &self.indices[images.start * self.kept..images.end * self.kept];
+        Self::new(self.kept, rows.to_vec())
     }
 
     /// All patch numbers, `[images * kept]`.

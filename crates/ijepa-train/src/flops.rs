@@ -3,7 +3,7 @@
 //! Only matrix products are counted, as is usual: element-wise work is a per cent or two.
 
 use ijepa_data::Augment;
-use ijepa_model::{IJepaConfig, PredictorContext, Target, VisionTransformerConfig};
+use ijepa_model::{IJepaConfig, PredictorContext, Target, TargetMasking, VisionTransformerConfig};
 
 use crate::{recipe::Recipe, resolve::ResolveError};
 
@@ -72,16 +72,20 @@ fn predictor_forward(config: &IJepaConfig, tokens: StepTokens) -> f64 {
 }
 
 /// Operations of a training step for one image: the backward pass costs two forward passes (one
-/// for the patch projection, whose input needs no gradient), the target encoder has none and does
-/// not run at all where pixels are predicted, and recomputation is not counted.
-pub fn step(config: &IJepaConfig, tokens: StepTokens) -> f64 {
+/// for the patch projection, whose input needs no gradient), the target encoder has none, sees all
+/// patches or by `masking` those of each target block, and does not run at all where pixels are
+/// predicted; recomputation is not counted.
+pub fn step(config: &IJepaConfig, masking: TargetMasking, tokens: StepTokens) -> f64 {
     let encoder = &config.encoder;
-    let target_encoder = match config.predictor.target {
-        Target::Features => {
+    let target_encoder = match (config.predictor.target, masking) {
+        (Target::Pixels, _) => 0.0,
+        (Target::Features, TargetMasking::Output) => {
             let patches = encoder.grid().map_or(0, |grid| grid.num_patches());
             encoder_forward(encoder, patches)
         }
-        Target::Pixels => 0.0,
+        (Target::Features, TargetMasking::Input) => {
+            tokens.targets as f64 * encoder_forward(encoder, tokens.target)
+        }
     };
     let context =
         3.0 * encoder_forward(encoder, tokens.context) - patch_embed(encoder, tokens.context);
@@ -108,7 +112,7 @@ fn view_step(config: &IJepaConfig, patches: usize) -> f64 {
 pub fn recipe_step(recipe: &Recipe, tokens: StepTokens) -> Result<f64, ResolveError> {
     let config = recipe.model_config()?;
     let Some(views) = recipe.views()? else {
-        return Ok(step(&config, tokens));
+        return Ok(step(&config, recipe.objective.target_masking, tokens));
     };
     let side = config.encoder.patch_size;
     let patches = |augment: &Augment| augment.size.iter().map(|it| it / side).product();
@@ -121,6 +125,8 @@ mod tests {
     use ijepa_model::PredictorConfig;
 
     use super::*;
+
+    const OUTPUT: TargetMasking = TargetMasking::Output;
 
     /// 17.6 GFLOP multiply-adds are 4.4 GMAC: the usual figures for ViT-B/16 and ViT-S/16 (which
     /// count a class token).
@@ -150,7 +156,7 @@ mod tests {
                 targets: 1,
                 target: 147,
             };
-            step(&IJepaConfig { encoder, predictor }, tokens)
+            step(&IJepaConfig { encoder, predictor }, OUTPUT, tokens)
         };
         // 768 pixels instead of 384 features, forward and twice backward.
         let last_layer = 3.0 * 2.0 * 147.0 * 384.0 * (768.0 - 384.0);
@@ -216,7 +222,25 @@ mod tests {
             targets: usize::MAX,
             target: usize::MAX,
         };
-        assert!(step(&config, tokens) > 1e60);
+        assert!(step(&config, OUTPUT, tokens) > 1e60);
+    }
+
+    #[test]
+    fn targets_masked_at_the_input_cost_their_own_patches() {
+        let config = IJepaConfig {
+            encoder: VisionTransformerConfig::variant("vit_s16").unwrap(),
+            predictor: PredictorConfig::new(384, 6),
+        };
+        let tokens = StepTokens {
+            contexts: 1,
+            context: 80,
+            targets: 4,
+            target: 36,
+        };
+        let saved = step(&config, OUTPUT, tokens) - step(&config, TargetMasking::Input, tokens);
+        let encoder = |patches| encoder_forward(&config.encoder, patches);
+        let expected = encoder(196) - 4.0 * encoder(36);
+        assert!((saved / expected - 1.0).abs() < 1e-9);
     }
 
     #[test]
@@ -231,7 +255,7 @@ mod tests {
             targets: 4,
             target: 40,
         };
-        let base = step(&config, tokens);
+        let base = step(&config, OUTPUT, tokens);
         // More than the target encoder and three forward passes of the context encoder.
         assert!(base > encoder_forward(&config.encoder, 196));
         for larger in [
@@ -252,7 +276,7 @@ mod tests {
                 ..tokens
             },
         ] {
-            assert!(step(&config, larger) > base, "{larger:?}");
+            assert!(step(&config, OUTPUT, larger) > base, "{larger:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How long a run takes on how many devices, and what it needs there: by formula.
 //!
-//! What is assumed: devices share the whole mask groups of a batch, and the one with most of them
-//! sets the pace; gradients in f32 are summed by a ring, which moves `2 (n - 1) / n` of them over
+//! What is assumed: devices share the backward passes of a batch, and the one with most of them sets
+//! the pace; gradients in f32 are summed by a ring, which moves `2 (n - 1) / n` of them over
 //! each link; a device computes at a constant rate, whatever its share; loading never waits.
 //!
 //! ```
@@ -47,8 +47,10 @@ pub struct Workload {
     pub parameters: usize,
     /// Images of an optimizer step.
     pub batch_size: usize,
-    /// Images of a mask group, of which a device has whole ones.
+    /// Images of a mask group.
     pub group_size: usize,
+    /// Images of a backward pass, of which a device has whole ones.
+    pub pass_size: usize,
     /// Optimizer steps of the run.
     pub steps: u64,
 }
@@ -109,25 +111,27 @@ impl Workload {
             parameters: memory::trainable(&config),
             batch_size: recipe.run.batch_size,
             group_size,
+            pass_size: recipe.images_per_pass(),
             steps: steps as u64,
         })
     }
 
-    /// The most devices that have a mask group each.
+    /// The most devices that have a backward pass each.
     pub fn most_devices(&self) -> usize {
-        self.batch_size / self.group_size
+        self.batch_size.div_ceil(self.pass_size)
     }
 
-    /// The run on `devices` devices, at most one a mask group.
+    /// The run on `devices` devices, at most one a backward pass.
     ///
     /// # Panics
     ///
     /// Panics if there is no device.
     pub fn on(&self, devices: usize, machine: Machine) -> Scaled {
         assert!(devices > 0, "a run needs a device");
-        let groups = self.most_devices().div_ceil(devices);
+        let passes = self.most_devices().div_ceil(devices);
         let seconds_per_image = self.flop_per_image / machine.flops;
-        let compute_s = (groups * self.group_size) as f64 * seconds_per_image;
+        let images = self.batch_size.min(passes * self.pass_size);
+        let compute_s = images as f64 * seconds_per_image;
         let communication_s = self.all_reduce_s(devices, machine) * (1.0 - machine.overlap);
         let step_s = compute_s + communication_s;
         let images_per_s = self.batch_size as f64 / step_s;
@@ -158,6 +162,7 @@ mod tests {
         parameters: 250_000_000,
         batch_size: 1024,
         group_size: 128,
+        pass_size: 128,
         steps: 3600,
     };
     const MACHINE: Machine = Machine {
@@ -174,6 +179,23 @@ mod tests {
         assert!((alone.compute_s - 10.24).abs() < 1e-9);
         assert!((alone.hours - 10.24).abs() < 1e-9);
         assert!((alone.efficiency - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn devices_share_passes_and_not_groups() {
+        let wide = Workload {
+            pass_size: 512,
+            ..WORK
+        };
+        assert_eq!((WORK.most_devices(), wide.most_devices()), (8, 2));
+        let seconds = |work: Workload, devices| work.on(devices, MACHINE).compute_s;
+        assert!((seconds(wide, 8) - seconds(WORK, 2)).abs() < 1e-9);
+        // The last pass may be of fewer images.
+        let odd = Workload {
+            pass_size: 768,
+            ..WORK
+        };
+        assert!((seconds(odd, 2) - 7.68).abs() < 1e-9);
     }
 
     #[test]

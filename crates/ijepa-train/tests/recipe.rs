@@ -306,6 +306,14 @@ fn broken_rules_name_key_found_and_expected() {
             "`model.drop_path` is \"0.1\", expected \"0\" where `objective.kind` is \"lejepa\"",
         ),
         (
+            &["objective.kind=lejepa", "objective.variance=1"],
+            "`objective.variance` is \"1\", expected \"0\" where `objective.kind` is \"lejepa\"",
+        ),
+        (
+            &["objective.kind=lejepa", "data.decode=fast"],
+            "`data.decode` is \"fast\", expected \"exact\" where `objective.kind` is \"lejepa\"",
+        ),
+        (
             &["mask.length_multiple=8"],
             "`mask.length_multiple` is 8, expected 1 unless `mask.mode` is \"uniform\"",
         ),

@@ -5,7 +5,7 @@
 use std::{path::Path, sync::Arc};
 
 use burn::tensor::Tensor;
-use ijepa_data::{FetchError, Fetched, RgbImage8, Source};
+use ijepa_data::{FetchError, Fetched, Reading, RgbImage8, Source};
 use ijepa_eval::Features;
 use ijepa_model::{Normalization, VisionTransformerConfig};
 use ijepa_testkit::{Replaced, TURNED_JPEG, device, twelve_bits};
@@ -155,7 +155,16 @@ fn a_decoder_learns_and_listens() {
     let (first, last) = (summary.loss_first, summary.loss_last);
     assert!(last < 0.6 * first, "{first} {last}");
 
-    let shown = Shown::read(&decoder, &conditioner, &Colors(6), 6, 0, &device()).unwrap();
+    let shown = Shown::read(
+        &decoder,
+        &conditioner,
+        &Colors(6),
+        Reading::default(),
+        6,
+        0,
+        &device(),
+    )
+    .unwrap();
     let sampling = Sampling { steps: 16, seed: 0 };
     let found = accept(&decoder, &conditioner, &shown, 4, sampling, &device()).unwrap();
     assert!(found.passed(), "{found:?}");
@@ -282,7 +291,15 @@ fn files_are_decoded_as_the_settings_say() {
         Ok(Decoder::from_pretrained(path, &device())?)
     };
     let shown = |decoder: &Decoder| {
-        let shown = Shown::read(decoder, &conditioner, &files(4), 4, 0, &device());
+        let shown = Shown::read(
+            decoder,
+            &conditioner,
+            &files(4),
+            Reading::default(),
+            4,
+            0,
+            &device(),
+        );
         shown.unwrap().pixels
     };
     let learned = |decoder: &Decoder| {
@@ -313,7 +330,16 @@ fn samples_are_a_function_of_vector_seed_and_number() {
     let (_, decoder) = train(&colors.vectors(), &recipe("file", 3));
     let shown = |count| {
         let conditioner = colors.vectors();
-        Shown::read(&decoder, &conditioner, &colors, count, 0, &device()).unwrap()
+        Shown::read(
+            &decoder,
+            &conditioner,
+            &colors,
+            Reading::default(),
+            count,
+            0,
+            &device(),
+        )
+        .unwrap()
     };
     let sampling = Sampling { steps: 5, seed: 1 };
     let one = shown(40).conditions.narrow(0, 0, 40);
@@ -358,7 +384,15 @@ fn wrong_vectors_are_named() {
                 .map(|it| prefix.to_owned() + &colors.name(it))
                 .collect();
         }
-        Shown::read(&decoder, &conditioner, &colors, 1, 0, &device())
+        Shown::read(
+            &decoder,
+            &conditioner,
+            &colors,
+            Reading::default(),
+            1,
+            0,
+            &device(),
+        )
     };
     assert!(named("elsewhere/").is_ok());
     let error = named("other-").unwrap_err();
@@ -366,7 +400,16 @@ fn wrong_vectors_are_named() {
         matches!(error, RcdmError::OtherImages { row: 0, .. }),
         "{error}"
     );
-    let shown = Shown::read(&decoder, &colors.vectors(), &colors, 1, 0, &device()).unwrap();
+    let shown = Shown::read(
+        &decoder,
+        &colors.vectors(),
+        &colors,
+        Reading::default(),
+        1,
+        0,
+        &device(),
+    )
+    .unwrap();
     let sampling = Sampling { steps: 2, seed: 0 };
     let found = accept(&decoder, &colors.vectors(), &shown, 2, sampling, &device());
     assert_eq!(

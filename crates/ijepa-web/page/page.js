@@ -169,6 +169,10 @@ async function start(gpu) {
   document.body.dataset.device = device.name();
 }
 
+function modelFirst() {
+  if (!page) throw new Error("choose the files of a model first");
+}
+
 // One after the other, since the page cannot be asked anything while it computes.
 let last = Promise.resolve();
 const attempt = (work) => (...given) => {
@@ -177,11 +181,15 @@ const attempt = (work) => (...given) => {
 
 byId("picture").addEventListener("click", attempt(choose));
 byId("masks").addEventListener("click", attempt(async () => {
+  modelFirst();
   page.draw_masks(++number);
   chosen = 0;
   if (pixels) { drawPicture(); await drawPrediction(); }
 }));
-byId("file").addEventListener("change", attempt(async (event) => look(await createImageBitmap(event.target.files[0]))));
+byId("file").addEventListener("change", attempt(async (event) => {
+  modelFirst();
+  await look(await createImageBitmap(event.target.files[0]));
+}));
 byId("model").addEventListener("change", attempt((event) => openFiles(event.target.files)));
 
 attempt(async () => {

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use burn::tensor::Device;
 use ijepa_masking::MaskGroup;
-use ijepa_model::{Checkpoint, checkpoint::NATIVE_FILES};
+use ijepa_model::{Checkpoint, checkpoint::NATIVE_FILES, files::on_one_line};
 use wasm_bindgen::prelude::*;
 
 #[cfg(feature = "webgpu")]
@@ -79,7 +79,7 @@ pub struct Page {
 }
 
 fn error(error: impl Error) -> JsError {
-    JsError::new(&error.to_string())
+    JsError::new(&on_one_line(&error))
 }
 
 #[wasm_bindgen]

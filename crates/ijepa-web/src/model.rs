@@ -13,6 +13,7 @@ use ijepa_model::{
     VisionTransformer, checkpoint::EncoderRole,
 };
 use ijepa_patches::{Colors, cosine_map, mean_row};
+use serde::Deserialize;
 
 /// A model that cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,20 @@ pub enum WebError {
     /// Its predictor predicts no features.
     #[error("the predictor predicts pixels, which are not shown")]
     PredictsPixels,
+    /// Its recipe cannot be read.
+    #[error("the recipe in `state.json`")]
+    Recipe(#[from] toml::de::Error),
+    /// It has a projector where the others have a predictor.
+    #[error("it was trained with LeJEPA, which predicts no hidden blocks")]
+    Projector,
+    /// The mean of more blocks is predicted than the encoder has, or of none.
+    #[error("the predictor predicts the mean of {blocks} blocks, the encoder has {depth}")]
+    TargetBlocks {
+        /// Blocks whose mean is predicted.
+        blocks: usize,
+        /// Blocks of the encoder.
+        depth: usize,
+    },
     /// Bytes that are no picture of the model's size.
     #[error("{found} bytes are no picture of {width}x{height} in red, green, blue and alpha")]
     Picture {
@@ -53,6 +68,56 @@ pub enum WebError {
     /// The device does not give what it was to compute.
     #[error(transparent)]
     Device(#[from] ExecutionError),
+}
+
+/// What a recipe says of the features that are predicted.
+#[derive(Deserialize)]
+#[serde(default)]
+struct Predicted {
+    kind: String,
+    target_norm: bool,
+    target_blocks: usize,
+}
+
+impl Default for Predicted {
+    fn default() -> Self {
+        let Objective {
+            target_norm,
+            target_blocks,
+            ..
+        } = Objective::default();
+        Self {
+            kind: "jepa".to_owned(),
+            target_norm,
+            target_blocks,
+        }
+    }
+}
+
+/// The objective that the predictor of a checkpoint learned.
+fn objective(recipe: Option<&str>, depth: usize) -> Result<Objective, WebError> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Recipe {
+        objective: Predicted,
+    }
+    let recipe: Recipe = recipe.map_or(Ok(Recipe::default()), toml::from_str)?;
+    let Predicted {
+        kind,
+        target_norm,
+        target_blocks: blocks,
+    } = recipe.objective;
+    if kind == "lejepa" {
+        return Err(WebError::Projector);
+    }
+    match (1..=depth).contains(&blocks) {
+        true => Ok(Objective {
+            target_norm,
+            target_blocks: blocks,
+            ..Objective::default()
+        }),
+        false => Err(WebError::TargetBlocks { blocks, depth }),
+    }
 }
 
 /// Encoder, target encoder and predictor.
@@ -91,7 +156,7 @@ impl Model {
     /// # Errors
     ///
     /// A [`WebError`] if its networks do not fit, it lacks one, they take no colours or predict no
-    /// features.
+    /// features of hidden blocks.
     pub fn open(checkpoint: &Checkpoint, device: &Device) -> Result<Self, WebError> {
         // Sizes can be told from tensors, but not what the context of a predictor sees.
         if checkpoint.state.model.is_none() {
@@ -105,12 +170,14 @@ impl Model {
             return Err(WebError::PredictsPixels);
         }
         let target = checkpoint.encoder(EncoderRole::Target, device)?.no_grad();
+        let recipe = checkpoint.state.recipe.as_deref();
+        let objective = objective(recipe, target.config().depth)?;
         Ok(Self {
             networks,
             sampler: sampler(target.grid())?,
             target,
             normalization: checkpoint.normalization.unwrap_or(Normalization::IMAGENET),
-            objective: Objective::default(),
+            objective,
             device: device.clone(),
         })
     }
@@ -152,8 +219,8 @@ impl Model {
         let images = self
             .normalization
             .images(&rgb, [1, height, width], &self.device);
-        let features = self.target.forward_features(images.clone());
-        let features = values(self.objective.normed(features)).await?;
+        let features = self.objective.features(&self.target, images.clone());
+        let features = values(features).await?;
         Ok(Picture {
             images,
             colors: Colors::of(&features, self.target.embed_dim()),

@@ -146,6 +146,39 @@ fn what_cannot_be_shown_is_an_error() {
     }
 }
 
+/// Cosines with features that the predictor never learned would mean nothing.
+#[test]
+fn features_are_those_that_the_predictor_learned() {
+    let folder = tempfile::tempdir().unwrap();
+    saved(folder.path(), &device());
+    let with = |objective: &str| {
+        let mut files = files(folder.path());
+        let state = files.get_mut(NATIVE_FILES[0]).unwrap();
+        let mut json: serde_json::Value = serde_json::from_slice(state).unwrap();
+        json["recipe"] = format!("[model]\ndepth = 2\n[objective]\n{objective}\n").into();
+        *state = json.to_string().into_bytes();
+        open(files)
+    };
+    let mean = |objective: &str| {
+        let model = with(objective).unwrap();
+        let picture = read_sync(model.look(&picture())).unwrap();
+        read_sync(model.predict(&picture, &model.masks(0), 0))
+            .unwrap()
+            .mean
+    };
+    let usual = mean("kind = \"jepa\"\ntarget_norm = true\nglobal_views = 2");
+    assert_ne!(mean("target_norm = false"), usual);
+    assert_ne!(mean("target_blocks = 2"), usual);
+    for (objective, why) in [
+        ("kind = \"lejepa\"", "LeJEPA"),
+        ("target_blocks = 3", "the encoder has 2"),
+        ("target_norm = 1", "the recipe"),
+    ] {
+        let error = with(objective).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+}
+
 /// Statistics of another number of channels than the encoder's are left out, as on a disk.
 #[test]
 fn a_normalisation_that_does_not_fit_is_not_used() {

@@ -67,7 +67,7 @@ impl DataArgs {
 }
 
 /// Says what there is to say about a source.
-fn noted(source: Arc<dyn Source>, context: &Context) -> Arc<dyn Source> {
+pub(crate) fn noted(source: Arc<dyn Source>, context: &Context) -> Arc<dyn Source> {
     if !context.quiet {
         source.notes().iter().for_each(|note| report::line(note));
     }

@@ -45,7 +45,8 @@ pub(crate) struct Ablate {
     #[arg(
         long,
         value_name = "NAME|FILE",
-        default_value = "cifar10_vit_nano_plain"
+        default_value = "cifar10_vit_nano_plain",
+        requires = "data"
     )]
     recipe: String,
     /// Rows to train now; the others are taken from earlier calls [default: all]
@@ -58,10 +59,11 @@ pub(crate) struct Ablate {
     rows: Vec<String>,
     /// Share of the labels for low-shot evaluation, but at least five a class
     #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = share)]
+    #[arg(requires = "data")]
     label_fraction: f64,
     /// Labels of each class for low-shot evaluation, instead of a share
     #[arg(long, value_name = "N", value_parser = args::positive)]
-    #[arg(conflicts_with = "label_fraction")]
+    #[arg(conflicts_with = "label_fraction", requires = "data")]
     labels_per_class: Option<usize>,
     /// Folder of all runs and tables
     #[arg(long, value_name = "DIR", requires = "data")]
@@ -86,7 +88,10 @@ impl Ablate {
             (Some(data), Some(train), Some(test), Some(out)) => {
                 self.short_runs([data, train, test], out, context)
             }
-            _ => Ok(self.full_size()),
+            _ => {
+                self.study.refuse("without `--data`")?;
+                Ok(self.full_size())
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
-use ijepa_data::{Decoding, Source};
+use ijepa_data::Source;
 use ijepa_eval::{
     Error, FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, FinetuneSummary,
     finetune::Unfreeze,
@@ -19,7 +19,7 @@ use crate::{
     args::{self, RunArgs, positive},
     context::{Compute, Context},
     error::CliError,
-    features::{EncoderChoice, LoadedEncoder, Normalize, WeightsArgs},
+    features::{EncoderChoice, LoadedEncoder, Normalize, WeightsArgs, warn_of_decoding},
     progress::RunProgress,
     report::{self, Report},
 };
@@ -160,28 +160,6 @@ impl Finetune {
         let (summary, _) =
             run().map_err(|error| self.run.advised(Error::from(error), folder, context))?;
         Ok(summary)
-    }
-}
-
-/// Warns of images that are decoded otherwise than those of pretraining.
-fn warn_of_decoding(before: Decoding, now: Decoding) {
-    let keys = [
-        (
-            "orientation",
-            before.orientation.to_string(),
-            now.orientation.to_string(),
-        ),
-        (
-            "sixteen_bit",
-            before.sixteen_bit.to_string(),
-            now.sixteen_bit.to_string(),
-        ),
-    ];
-    for (key, before, now) in keys.into_iter().filter(|(_, before, now)| before != now) {
-        report::line(&format!(
-            "warning: data.{key} is {now}, the weights were trained with {before}; --set \
-             data.{key}={before} reads images as they know them"
-        ));
     }
 }
 

@@ -41,6 +41,16 @@ pub(crate) struct StudyArgs {
 }
 
 impl StudyArgs {
+    /// Refuses what changes nothing where nothing is trained.
+    pub(crate) fn refuse(&self, place: &str) -> Result<(), CliError> {
+        let given = [
+            ("set", !self.overrides.is_empty()),
+            ("images", self.images.is_some()),
+            ("seeds", !self.seeds.is_empty()),
+        ];
+        args::refuse_given(&given, place)
+    }
+
     /// The recipe that is changed, and what computes.
     pub(crate) fn open<'a>(
         &self,

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use ijepa_model::{
     CheckpointError,
     files::{FileError, cannot, create_folder, user_caches, write_file},
-    hub::{Address, Event, Hub, HubError, HubName, KnownWeights},
+    hub::{Address, BESIDE, Event, Hub, HubName, KnownWeights, reads_beside},
 };
 use serde_json::json;
 
@@ -123,34 +123,64 @@ impl Get {
 
     /// What the hub has now, where it is in the cache or copied from there.
     fn repository(&self, watch: impl FnMut(Event<'_>)) -> Result<PathBuf, CliError> {
-        let download = || -> Result<_, HubError> {
-            let (hub, name) = (Hub::from_env(), self.name.parse()?);
-            let cached = hub.cached(&name).filter(|_| hub.offline);
-            let path = cached.map_or_else(|| hub.download(&name, watch), Ok)?;
-            Ok((name, path))
-        };
-        let (name, from) = download().map_err(CheckpointError::from)?;
-        let Some(out) = &self.out else {
-            return Ok(from);
-        };
-        let last = name.file().unwrap_or_else(|| name.repository());
-        let path = out.join(last.rsplit('/').next().unwrap_or(last));
-        if path.exists() {
+        let name: HubName = self.name.parse().map_err(CheckpointError::from)?;
+        let copy = self.out.as_deref().map(|out| Copy::of(&name, out));
+        if let Some(Copy { path, .. }) = copy.as_ref().filter(|copy| copy.path.exists()) {
+            let path = path.clone();
             return Err(CliError::Exists { path });
         }
-        match from.is_dir() {
-            true => create_folder(&path, |folder| copy_files(&from, folder))?,
-            false => copy(&from, &path)?,
+        let hub = Hub::from_env();
+        let cached = hub.cached(&name).filter(|_| hub.offline);
+        let from = cached.map_or_else(|| hub.download(&name, watch), Ok);
+        let from = from.map_err(CheckpointError::from)?;
+        match copy {
+            Some(copy) => Ok(copy.make(&from)?),
+            None => Ok(from),
+        }
+    }
+}
+
+/// A copy of weights of the hub.
+struct Copy {
+    /// Its file, or the folder of its files.
+    path: PathBuf,
+    /// The file that is asked for and read with what lies beside it, if one is.
+    file: Option<String>,
+}
+
+impl Copy {
+    fn of(name: &HubName, out: &Path) -> Self {
+        let last = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
+        let file = name.file().filter(|file| reads_beside(file));
+        let named = name.file().filter(|_| file.is_none());
+        Self {
+            path: out.join(last(named.unwrap_or_else(|| name.repository()))),
+            file: file.map(last),
+        }
+    }
+
+    /// Copies what is at `from`, and gives the path of the weights.
+    fn make(self, from: &Path) -> Result<PathBuf, FileError> {
+        let Self { path, file } = self;
+        match &file {
+            Some(file) => {
+                let folder = from.parent().unwrap_or(from);
+                let is_read = |name: &str| name == file || BESIDE.contains(&name);
+                create_folder(&path, |to| copy_files(folder, to, is_read))?;
+                return Ok(path.join(file));
+            }
+            None if from.is_dir() => create_folder(&path, |to| copy_files(from, to, |_| true))?,
+            None => copy(from, &path)?,
         }
         Ok(path)
     }
 }
 
-/// Copies the files of one folder into another, also those that links name.
-fn copy_files(from: &Path, to: &Path) -> Result<(), FileError> {
+/// Copies the `wanted` files of one folder into another, also those that links name.
+fn copy_files(from: &Path, to: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), FileError> {
     for entry in fs::read_dir(from).map_err(cannot("list", from))? {
         let entry = entry.map_err(cannot("list", from))?;
-        if entry.path().is_file() {
+        if entry.path().is_file() && wanted(&entry.file_name().to_string_lossy()) {
             copy(&entry.path(), &to.join(entry.file_name()))?;
         }
     }

@@ -15,6 +15,7 @@ use crate::{
     args::{self, Wanted},
     context::{Compute, Context},
     error::CliError,
+    report,
 };
 
 /// Which encoder of a checkpoint.
@@ -313,4 +314,26 @@ impl WeightsArgs {
 fn initialization(checkpoint: &Checkpoint) -> Result<Initialization, CliError> {
     let recipe = Recipe::of_checkpoint(checkpoint)?;
     Ok(recipe.map_or_else(Initialization::default, |recipe| recipe.initialization()))
+}
+
+/// Warns of images that are decoded otherwise than those of pretraining.
+pub(crate) fn warn_of_decoding(before: Decoding, now: Decoding) {
+    let keys = [
+        (
+            "orientation",
+            before.orientation.to_string(),
+            now.orientation.to_string(),
+        ),
+        (
+            "sixteen_bit",
+            before.sixteen_bit.to_string(),
+            now.sixteen_bit.to_string(),
+        ),
+    ];
+    for (key, before, now) in keys.into_iter().filter(|(_, before, now)| before != now) {
+        report::line(&format!(
+            "warning: data.{key} is {now}, the weights were trained with {before}; --set \
+             data.{key}={before} reads images as they know them"
+        ));
+    }
 }

@@ -51,6 +51,8 @@ fn command_lines_that_make_no_sense_exit_with_2() {
         let message = "`run.precision` is string \"int8\", expected one of \"f32\", \"bf16\"";
         check_line(&format!("{training} --precision int8"), 3, message);
     }
+    let pack = "data pack --data scenes:n=2,size=8 --to tar --out o --name a/b";
+    check_line(pack, 2, "the beginning of a file name");
     check_line("knn", 2, compared);
     check_line("probe", 2, compared);
     check_usage("masks --groups 0", "expected a whole number of at least 1");

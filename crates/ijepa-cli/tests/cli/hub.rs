@@ -263,6 +263,14 @@ fn published_weights_are_listed_and_got() {
     assert_eq!((folder.code, folder.stderr.as_str()), (Some(0), ""));
     assert_eq!(fs::read_dir(format!("{out}/vit")).unwrap().count(), 3);
 
+    // What is read beside a file comes with it.
+    let line = format!("weights get hf:org/vit/model.safetensors --json --out {out}/file");
+    let file = result(&case.run(&line));
+    assert_eq!(file["path"], format!("{out}/file/vit/model.safetensors"));
+    assert!(Path::new(&format!("{out}/file/vit/config.json")).is_file());
+    let again = case.run(&line);
+    assert_eq!(again.code, Some(1), "{again:?}");
+
     let offline = case.refusal("weights get in1k_vith14_ep300", &[("HF_HUB_OFFLINE", "1")]);
     let place = case.at("ijepa/weights");
     assert_eq!(

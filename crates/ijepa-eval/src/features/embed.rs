@@ -104,10 +104,12 @@ impl<'a> NewFeatures<'a> {
             classes: source.classes().to_vec(),
         };
         let format = FeatureFormat::of_new(path, config.pooling)?;
-        let list = list_path(path);
-        if format != FeatureFormat::Parquet && list.is_dir() {
+        // Nothing is to be in the way of the last file when the first is there.
+        let list = (format != FeatureFormat::Parquet).then(|| list_path(path));
+        let mut beside = format.beside(path).into_iter().chain(list);
+        if let Some(folder) = beside.find(|file| file.is_dir()) {
             let is_folder = io::ErrorKind::IsADirectory.into();
-            return Err(FeatureFileError::from(cannot("write", &list)(is_folder)).into());
+            return Err(FeatureFileError::from(cannot("write", &folder)(is_folder)).into());
         }
         let file = format.create(path, shape, source.len(), about);
         Ok(Self {

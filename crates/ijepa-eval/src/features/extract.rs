@@ -10,6 +10,7 @@ use burn::{
 use ijepa_data::{Image, Reading, Skipped, Source};
 use ijepa_model::{Normalization, VisionTransformer};
 
+pub(crate) use config::resize_of;
 pub use config::{ExtractConfig, decoding_of, default_normalization, preprocess_of};
 pub use error::ExtractError;
 

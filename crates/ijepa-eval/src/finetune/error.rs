@@ -43,6 +43,14 @@ pub enum FinetuneError {
         /// Width of the encoder.
         width: usize,
     },
+    /// Low-rank pairs would stand in no block.
+    #[error(
+        "`model.lora_rank` is {rank}, but `model.unfreeze` = 0 trains no block that could have one"
+    )]
+    RankOfNothing {
+        /// Rank asked for.
+        rank: usize,
+    },
     /// The data has fewer images than one batch.
     #[error("`run.batch_size` is {batch_size}, expected at most the {images} training images")]
     Batch {

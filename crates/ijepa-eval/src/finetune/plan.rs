@@ -69,6 +69,9 @@ impl FinetunePlan {
         if found > width {
             return Err(FinetuneError::Rank { found, width });
         }
+        if found > 0 && frozen_blocks == Some(encoder.depth) {
+            return Err(FinetuneError::RankOfNothing { rank: found });
+        }
         let (images, batch_size) = (data.train().len(), recipe.run.batch_size);
         if images < batch_size {
             return Err(FinetuneError::Batch { batch_size, images });
@@ -88,7 +91,7 @@ impl FinetunePlan {
                 epochs: optimizer.epochs as f64,
             },
             steps_per_epoch,
-            total_steps: steps_per_epoch * optimizer.epochs as u64,
+            total_steps: steps_per_epoch.saturating_mul(optimizer.epochs as u64),
             channels,
             frozen_blocks,
             recipe,
@@ -186,7 +189,7 @@ impl FinetunePlan {
         config
     }
 
-    fn preprocess(&self) -> Preprocess {
+    pub(crate) fn preprocess(&self) -> Preprocess {
         match self.recipe.data.preprocess {
             EvalPreprocess::Auto if self.image_size.iter().any(|&side| side > LARGEST_CROPPED) => {
                 Preprocess::Fill

@@ -36,7 +36,7 @@ use super::{
 use crate::{
     Error,
     accuracy::Accuracy,
-    features::{ExtractConfig, weights_digest},
+    features::{ExtractConfig, resize_of, weights_digest},
     stop::{Stoppable, unless_stopped},
 };
 
@@ -280,6 +280,7 @@ impl Task for FineTuning<'_> {
     fn snapshot(&self, state: TrainingState) -> Result<Snapshot, CheckpointError> {
         let state = TrainingState {
             decoding: described_decoding(self.plan.recipe.data.decoding),
+            resize: Some(resize_of(self.plan.preprocess())),
             ..state
         };
         checkpoint::snapshot(&self.learner, state)

@@ -22,9 +22,7 @@ pub enum KnnError {
         train_images: usize,
     },
     /// There are fewer training images than vote where nobody chooses how many do.
-    #[error(
-        "{k} neighbours vote during training, but there are only {train_images} training images"
-    )]
+    #[error("{k} neighbours vote, but there are only {train_images} training images")]
     FewerThanVote {
         /// The number of neighbours.
         k: usize,

@@ -101,6 +101,15 @@ pub enum StudyError {
         /// The steps after which it was to be judged.
         until: u64,
     },
+    /// What earlier calls found cannot be read.
+    #[error("`{}` is damaged; remove it, and what it says is measured again", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
     /// A kept recipe cannot be read.
     #[error(transparent)]
     Recipe(#[from] RecipeError),

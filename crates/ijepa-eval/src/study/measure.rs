@@ -4,9 +4,10 @@ use std::{
     collections::BTreeMap,
     path::Path,
     sync::{Arc, OnceLock},
+    thread::sleep,
 };
 
-use ijepa_data::{Fingerprint, Source};
+use ijepa_data::{Fingerprint, Retry, Source};
 use ijepa_model::{Pooling, VisionTransformer};
 use ijepa_train::Recipe;
 use serde::{Deserialize, Serialize};
@@ -48,7 +49,15 @@ impl NamedSource {
     /// What tells the images from others of the same name.
     pub(super) fn described(&self) -> &str {
         self.described.get_or_init(|| {
-            let found = Fingerprint::of(self.source.as_ref());
+            // What is kept by it outlives a storage that fails for now.
+            let mut pauses = Retry::default().pauses();
+            let mut found = Fingerprint::of(self.source.as_ref());
+            while found.sizes.is_empty()
+                && let Some(pause) = pauses.next()
+            {
+                sleep(pause);
+                found = Fingerprint::of(self.source.as_ref());
+            }
             let digest = blake3::hash(format!("{found:?}").as_bytes()).to_hex();
             let (name, images) = (&self.name, self.source.len());
             format!("{name} ({images} images, {})", &digest[..8])

@@ -112,7 +112,8 @@ impl Study {
     /// and compares.
     ///
     /// What is finished is kept: the same call goes on where an earlier one stopped, and one with
-    /// more variants or seeds, or of the paper with more measures, adds theirs. Runs go seed by seed,
+    /// more variants or seeds, or of the paper with more measures, adds theirs; the rungs of
+    /// [`halving`](Self::halving) depend on the number of variants. Runs go seed by seed,
     /// so that what there is at any time is a fair table. Rows of the paper share the runs of other
     /// tables in `out`. `options` gives loader threads and the flag to stop; `watch` gives an observer
     /// to whatever is trained, and each run of this call is handed to `on_run`.
@@ -256,7 +257,8 @@ impl Study {
     fn check_images(&self, plans: &[Vec<PretrainPlan>]) -> Result<(), StudyError> {
         for (variant, plans) in self.variants.iter().zip(plans) {
             let recipe = plans[0].recipe();
-            let least = (recipe.optimizer.epochs * recipe.run.batch_size) as u64;
+            let (epochs, batch_size) = (recipe.optimizer.epochs, recipe.run.batch_size);
+            let least = epochs.saturating_mul(batch_size) as u64;
             if let Some(images) = self.images.filter(|&images| images < least) {
                 let name = variant.name.clone();
                 return Err(StudyError::FewImages {

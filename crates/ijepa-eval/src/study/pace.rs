@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use ijepa_model::files::write_bytes;
-use ijepa_train::{PretrainPlan, scaling::Workload};
+use ijepa_train::{PretrainPlan, Recipe, scaling::Workload};
 use serde::{Deserialize, Serialize};
 
 use super::{NamedSource, Study, StudyError, run::read, training::Training, variant};
@@ -42,6 +42,9 @@ impl Equal {
 pub struct Pace {
     /// What the variant changes.
     pub changes: Vec<String>,
+    /// Digest of what else an image costs by: the data, and the recipe but for its rates and its seed.
+    #[serde(default)]
+    pub of: String,
     /// Floating-point operations of training with it, by formula.
     pub flop_per_image: f64,
     /// Training images a second, where they were timed.
@@ -93,7 +96,8 @@ impl Lengths {
     ) -> Result<Self, StudyError> {
         let plans: Vec<&PretrainPlan> = plans.iter().map(|plans| &plans[0]).collect();
         let paces = paces(study, &plans, data, out, training)?;
-        let of_first = plans[0].total_steps() * plans[0].recipe().run.batch_size as u64;
+        let batch_size = plans[0].recipe().run.batch_size as u64;
+        let of_first = plans[0].total_steps().saturating_mul(batch_size);
         let minutes = study.minutes.filter(|_| study.equal == Equal::Minutes);
         let budget = minutes.unwrap_or(of_first as f64 * paces[0].cost(study.equal));
         if !budget.is_finite() {
@@ -135,9 +139,17 @@ fn paces(
     let mut known: BTreeMap<String, Pace> = read(&path)?;
     let timed = study.equal == Equal::Minutes;
     let mut speeds = vec![Vec::new(); plans.len()];
+    let of: Vec<String> = plans
+        .iter()
+        .map(|plan| digest(plan.recipe(), data))
+        .collect();
     let is_new = |variant: usize| {
         let found = known.get(&variant::folder(&study.variants[variant].name));
-        let same = |pace: &&Pace| pace.changes == study.variants[variant].overrides;
+        let same = |pace: &&Pace| {
+            // Version 0.1.0 did not say of what it is.
+            let of = pace.of.is_empty() || pace.of == of[variant];
+            of && pace.changes == study.variants[variant].overrides
+        };
         let found = found.filter(same);
         found.is_none_or(|pace| timed && pace.images_per_s.is_none() && !pace.diverged)
     };
@@ -159,6 +171,7 @@ fn paces(
             })?;
         let pace = Pace {
             changes: study.variants[variant].overrides.clone(),
+            of: of[variant].clone(),
             flop_per_image: workload.flop_per_image,
             diverged: timed && speeds[variant].is_empty(),
             images_per_s: median(&mut speeds[variant]),
@@ -170,6 +183,16 @@ fn paces(
     let names = study.variants.iter();
     let names = names.map(|it| variant::folder(&it.name));
     Ok(names.map(|name| known[&name].clone()).collect())
+}
+
+fn digest(recipe: &Recipe, data: &NamedSource) -> String {
+    let mut recipe = Recipe {
+        optimizer: Recipe::default().optimizer,
+        ..recipe.clone()
+    };
+    recipe.run.seed = 0;
+    let of = format!("{}{}", recipe.to_toml(), data.described());
+    blake3::hash(of.as_bytes()).to_hex()[..16].to_owned()
 }
 
 fn median(values: &mut [f64]) -> Option<f64> {

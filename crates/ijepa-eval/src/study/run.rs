@@ -2,11 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, io,
+    fmt,
     path::{Path, PathBuf},
 };
 
-use ijepa_model::files::{FileError, cannot, read_file, write_bytes};
+use ijepa_model::files::{FileError, read_file, write_bytes};
 use ijepa_train::{
     PretrainPlan, Recipe,
     recipe::{Settings as _, diff},
@@ -250,10 +250,12 @@ impl Run<'_> {
 }
 
 /// What was written, or nothing if nothing was.
-pub(super) fn read<T: DeserializeOwned + Default>(path: &Path) -> Result<T, FileError> {
+pub(super) fn read<T: DeserializeOwned + Default>(path: &Path) -> Result<T, StudyError> {
     let Some(bytes) = read_file(path)? else {
         return Ok(T::default());
     };
-    let read = serde_json::from_slice(&bytes).map_err(io::Error::from);
-    read.map_err(cannot("read", path))
+    serde_json::from_slice(&bytes).map_err(|source| StudyError::Damaged {
+        path: path.to_owned(),
+        source,
+    })
 }

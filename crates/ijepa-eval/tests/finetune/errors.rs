@@ -157,6 +157,10 @@ fn settings_that_break_a_rule_are_named() {
             "`model.lora_rank` is 17, expected at most the width of the encoder, 16",
         ),
         (
+            &["model.lora_rank=2", "model.unfreeze=0"],
+            "`model.lora_rank` is 2, but `model.unfreeze` = 0 trains no block that could have one",
+        ),
+        (
             &["model.unfreeze=some"],
             "override `model.unfreeze=some`: `model.unfreeze` is string \"some\", expected \
              \"all\" or a whole number of blocks",

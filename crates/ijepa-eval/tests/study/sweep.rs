@@ -348,6 +348,27 @@ fn runs_of_older_sweeps_are_judged_again_and_not_trained_again() {
     }
 }
 
+#[test]
+fn damaged_scores_are_named_and_measured_again_once_they_are_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut study = study(&["base:"]);
+    study.seeds = vec![0];
+    let first = run(&study, folder.path()).unwrap();
+    let scores = first.rows[0].runs[0].run.join("scores.json");
+    fs::write(&scores, "{\"made_from\":").unwrap();
+    let error = run(&study, folder.path()).unwrap_err().to_string();
+    assert!(
+        error.contains("scores.json` is damaged; remove it"),
+        "{error}"
+    );
+    fs::remove_file(&scores).unwrap();
+    let again = run(&study, folder.path()).unwrap();
+    assert_eq!(
+        again.rows[0].runs[0].accuracy,
+        first.rows[0].runs[0].accuracy
+    );
+}
+
 /// Otherwise scores would be compared with another network.
 #[test]
 fn the_random_encoder_is_bit_for_bit_the_one_that_a_run_begins_with() {

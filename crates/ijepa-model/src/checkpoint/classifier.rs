@@ -8,9 +8,9 @@ use std::{
 use burn::{module::Module, tensor::Device};
 
 use super::{
-    Checkpoint, CheckpointKind, TrainingState,
+    Checkpoint, TrainingState,
     error::CheckpointError,
-    infer, json,
+    infer, json, native,
     params::{self, named_shapes, named_tensors},
     run_folder,
     safetensors_file::SafetensorsFile,
@@ -177,7 +177,6 @@ pub(super) fn encoder_of(
     };
     let channels = config.encoder.in_chans;
     Ok(Checkpoint {
-        state,
         context_encoder: Some(tensors.renamed(of_encoder)),
         normalization: Some(config.normalization).filter(|it| it.fits(channels)),
         warnings: vec![
@@ -185,7 +184,7 @@ pub(super) fn encoder_of(
              token"
                 .to_owned(),
         ],
-        ..Checkpoint::empty(path, CheckpointKind::Native, config.encoder)
+        ..native::described(path, config.encoder, state)
     })
 }
 

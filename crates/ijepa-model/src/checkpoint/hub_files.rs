@@ -9,8 +9,9 @@ use super::{
     state::TrainingState,
 };
 
-/// What says how weights are to be used, in the order of their download.
-const BESIDE: [&str; 3] = [README, CONFIG, PREPROCESSOR];
+/// What lies beside weights and says how they are to be used, in the order of its download: a card,
+/// sizes and preprocessing.
+pub const BESIDE: [&str; 3] = [README, CONFIG, PREPROCESSOR];
 /// Each of these is all the weights of its folder.
 const WHOLE: [&str; 2] = [WEIGHTS, PICKLED];
 
@@ -62,8 +63,13 @@ pub(crate) fn of_folder(files: &[String]) -> Option<Vec<String>> {
 pub(crate) fn of_file(file: &str, files: &[String]) -> Vec<String> {
     let folder = folder_of(file);
     let beside = BESIDE.into_iter().map(|name| format!("{folder}{name}"));
-    let beside = beside.filter(|name| file.ends_with(".safetensors") && files.contains(name));
+    let beside = beside.filter(|name| reads_beside(file) && files.contains(name));
     beside.chain([file.to_owned()]).collect()
+}
+
+/// Whether the file `file` of a repository is read with what lies beside it.
+pub fn reads_beside(file: &str) -> bool {
+    file.ends_with(".safetensors")
 }
 
 /// The files that the index among the `wanted` ones in `folder` names.

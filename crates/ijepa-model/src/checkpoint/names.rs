@@ -20,15 +20,24 @@ const ANCHORS: [&str; 2] = [
 ///
 /// Names that would no longer differ stay as they are, and loading lists them.
 pub(crate) fn unwrapped(dict: StateDict) -> StateDict {
-    let names: Vec<String> = dict.iter().map(|(name, _)| bare(name)).collect();
+    let mut tensors: Vec<(String, LazyTensor)> = dict.into_iter().collect();
+    unwrap(&mut tensors);
+    let names: Vec<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
     let prefix = common_prefix(&names).map_or(0, str::len);
-    let names: Vec<String> = names.iter().map(|name| name[prefix..].to_owned()).collect();
-    let distinct: HashSet<&String> = names.iter().collect();
-    if distinct.len() < names.len() {
-        return dict;
+    for (name, _) in &mut tensors {
+        name.drain(..prefix);
     }
-    let renamed = names.into_iter().zip(dict);
-    StateDict::new(renamed.map(|(name, (_, tensor))| (name, tensor)).collect())
+    StateDict::new(tensors)
+}
+
+/// Takes what is known to wrap names off all of them, unless they would no longer differ.
+pub(crate) fn unwrap(tensors: &mut [(String, LazyTensor)]) {
+    let names: Vec<String> = tensors.iter().map(|(name, _)| bare(name)).collect();
+    let distinct: HashSet<&String> = names.iter().collect();
+    if distinct.len() == names.len() {
+        let renamed = tensors.iter_mut().zip(names);
+        renamed.for_each(|((name, _), bare)| *name = bare);
+    }
 }
 
 /// Only the tensors whose names begin with `prefix`, without it.
@@ -44,19 +53,19 @@ pub(crate) fn below(tensors: &mut Vec<(String, LazyTensor)>, prefix: &str) -> St
 }
 
 /// `name` without what is known to wrap others.
-pub(crate) fn bare(name: &str) -> String {
+fn bare(name: &str) -> String {
     let parts = name.split('.').filter(|part| *part != COMPILED);
     let parts: Vec<&str> = parts.skip_while(|part| WRAPPERS.contains(part)).collect();
     parts.join(".")
 }
 
 /// What is before the name of the patch embedding and of every other tensor.
-fn common_prefix(names: &[String]) -> Option<&str> {
+fn common_prefix<'a>(names: &[&'a str]) -> Option<&'a str> {
     let anchored = |name| {
         let mut found = ANCHORS.iter();
         found.find_map(|anchor| name_before(name, anchor))
     };
-    let prefix = names.iter().map(String::as_str).find_map(anchored)?;
+    let prefix = names.iter().copied().find_map(anchored)?;
     names
         .iter()
         .all(|name| name.starts_with(prefix))

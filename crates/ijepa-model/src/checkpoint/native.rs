@@ -62,7 +62,11 @@ pub(crate) fn open_encoder(
 }
 
 /// A checkpoint without networks, of which `state` says the rest.
-fn described(path: &Path, config: VisionTransformerConfig, state: TrainingState) -> Checkpoint {
+pub(super) fn described(
+    path: &Path,
+    config: VisionTransformerConfig,
+    state: TrainingState,
+) -> Checkpoint {
     let channels = config.in_chans;
     Checkpoint {
         normalization: state.normalization.filter(|it| it.fits(channels)),

@@ -154,9 +154,7 @@ impl OfficialFile {
     /// The networks of one state dict, apart if their names begin with their roles.
     fn by_role(&self, key: &str, node: Node<'_>) -> Result<Networks, CheckpointError> {
         let mut tensors: Vec<_> = self.dict(key, node)?.into_iter().collect();
-        for (name, _) in &mut tensors {
-            *name = names::bare(name);
-        }
+        names::unwrap(&mut tensors);
         let mut role = |prefix| {
             let found = names::below(&mut tensors, prefix);
             (!found.is_empty()).then(|| names::unwrapped(found))

@@ -29,6 +29,7 @@ use std::{
     time::Duration,
 };
 
+pub use crate::checkpoint::hub_files::{BESIDE, reads_beside};
 pub use error::HubError;
 pub use known::{Address, KnownWeights, Part};
 pub use name::HubName;

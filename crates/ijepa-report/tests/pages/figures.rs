@@ -1,5 +1,6 @@
 //! The numbers of a run.
 
+use ijepa_model::TargetMasking;
 use ijepa_report::{Report, Verdict};
 use ijepa_train::{Recipe, flops::StepTokens};
 
@@ -43,7 +44,7 @@ fn a_run_is_shown_with_its_figures() {
         targets: 4,
         target: 12,
     };
-    let expected = 391.0 * 32.0 * ijepa_train::flops::step(&recipe, tokens);
+    let expected = 391.0 * 32.0 * ijepa_train::flops::step(&recipe, TargetMasking::Output, tokens);
     assert!((flop / expected - 1.0).abs() < 1e-9, "{flop} {expected}");
 
     // One target, whatever the keys say that other strategies read.
@@ -54,6 +55,7 @@ fn a_run_is_shown_with_its_figures() {
         * 32.0
         * ijepa_train::flops::step(
             &recipe,
+            TargetMasking::Output,
             StepTokens {
                 targets: 1,
                 ..tokens

@@ -4,6 +4,7 @@
 //! [`Recipe::with_overrides`] changes single keys, [`Recipe::validate`] checks the rules that
 //! types cannot express, and [`Recipe::to_toml`] writes every key back.
 
+mod beside;
 mod channels;
 mod choices;
 mod error;

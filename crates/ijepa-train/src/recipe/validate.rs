@@ -4,9 +4,7 @@ use ijepa_model::VitVariant;
 
 use super::{
     DataSettings, EmaSettings, MaskMode, MaskSettings, MaskStrategy, ModelSettings, ObjectiveKind,
-    OptimizerSettings, Recipe, RecipeError, RunSettings, Target,
-    choices::spelt,
-    nearest,
+    OptimizerSettings, Recipe, RecipeError, RunSettings, nearest,
     rules::{
         ABOVE_ZERO, AT_LEAST_ONE, BELOW_ONE, POSITIVE, built, count, counts, ensure, integer,
         not_negative, scale, shares, within,
@@ -65,59 +63,6 @@ impl Recipe {
             shares([("objective.sigreg", objective.sigreg)])?;
         }
         self.validate_choices()
-    }
-
-    /// Checks the choices that another one leaves no choice about.
-    fn validate_choices(&self) -> Result<(), RecipeError> {
-        let Self { objective, run, .. } = self;
-        let choice = |key| match key {
-            "objective.target" => spelt(&objective.target),
-            "objective.target_masking" => spelt(&objective.target_masking),
-            "objective.target_blocks" => objective.target_blocks.to_string(),
-            "objective.center_targets" => objective.center_targets.to_string(),
-            "objective.loss" => spelt(&objective.loss),
-            "mask.strategy" => spelt(&self.mask.strategy),
-            "predictor.context" => spelt(&self.predictor.context),
-            "model.drop_path" => self.model.drop_path.to_string(),
-            "model.position_noise" => self.model.position_noise.to_string(),
-            "run.kernels" => spelt(&run.kernels),
-            _ => unreachable!("no rule is about `{key}`"),
-        };
-        let is = |kind| objective.kind == kind;
-        let centered = objective.center_targets;
-        let centered = (centered, ("objective.center_targets", "true"));
-        let lejepa = (is(ObjectiveKind::Lejepa), ("objective.kind", "lejepa"));
-        let mae = (is(ObjectiveKind::Mae), ("objective.kind", "mae"));
-        let pixels = objective.target == Target::Pixels;
-        let pixels = (pixels, ("objective.target", "pixels"));
-        let recomputes = ("run.activation_checkpointing", "true");
-        let recomputes = (run.activation_checkpointing, recomputes);
-        let rows = [
-            (centered, "objective.target", "features"),
-            (centered, "objective.target_masking", "output"),
-            (lejepa, "objective.target", "features"),
-            (lejepa, "objective.loss", "mse"),
-            (lejepa, "objective.center_targets", "false"),
-            (lejepa, "model.drop_path", "0"),
-            (lejepa, "model.position_noise", "0"),
-            (lejepa, "predictor.context", "separate"),
-            (mae, "objective.target", "pixels"),
-            (mae, "mask.strategy", "random"),
-            (pixels, "objective.target_masking", "output"),
-            (pixels, "objective.target_blocks", "1"),
-            (recomputes, "run.kernels", "fused"),
-        ];
-        for ((applies, (beside, value)), key, expected) in rows {
-            let found = choice(key);
-            ensure(!applies || found == expected, || RecipeError::Beside {
-                key,
-                found: found.clone(),
-                expected,
-                beside,
-                value,
-            })?;
-        }
-        Ok(())
     }
 
     /// The other strategies do not read `min_keep`.

@@ -25,13 +25,32 @@ struct Known {
     since_step: u64,
 }
 
+/// Whether two descriptions are of the same. Sizes of files that could not be had are compared with
+/// nothing, as [`Fingerprint`](ijepa_data::Fingerprint) compares them.
+fn is_same(before: &Value, now: &Value) -> bool {
+    const SIZES: &str = "sizes";
+    let (Value::Object(before), Value::Object(now)) = (before, now) else {
+        return before == now;
+    };
+    let same = |(key, before): (&String, &Value)| {
+        let unknown = |now: &Value| key == SIZES && (before == "" || now == "");
+        now.get(key)
+            .is_some_and(|now| unknown(now) || is_same(before, now))
+    };
+    before.len() == now.len() && before.iter().all(same)
+}
+
 impl Basis {
     /// That of `now` for the run in `folder`, which goes on after `step` completed steps. Where
     /// nothing is described, what the folder knows stays true.
     pub(super) fn open(folder: &Path, step: u64, now: Vec<Value>) -> Result<Self, FileError> {
         let path = folder.join(EVALUATION);
         let before = serde_json::from_str::<Known>(&read(&path)?).ok();
-        let differs = |it: &Known| it.measured_on != now || it.since_step > step;
+        let are_same = |before: &[Value]| {
+            let both = || before.iter().zip(&now);
+            before.len() == now.len() && both().all(|(before, now)| is_same(before, now))
+        };
+        let differs = |it: &Known| !are_same(&it.measured_on) || it.since_step > step;
         let is_new = !now.is_empty() && before.as_ref().is_none_or(differs);
         let known = match is_new {
             true => Known {
@@ -73,5 +92,29 @@ impl Basis {
             self.is_new = false;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn sizes_that_could_not_be_had_make_no_other_data() {
+        let folder = tempfile::tempdir().unwrap();
+        let on = |names: &str, sizes: &str| {
+            vec![json!({ "test": { "images": 3, "names": names, "sizes": sizes } })]
+        };
+        let mut first = Basis::open(folder.path(), 0, on("a", "b")).unwrap();
+        first.used().unwrap();
+        let is_new = |now| Basis::open(folder.path(), 5, now).unwrap().is_new();
+        assert!(!is_new(on("a", "b")) && !is_new(on("a", "")));
+        assert!(is_new(on("a", "c")) && is_new(on("c", "")) && is_new(on("", "b")));
+        assert!(is_new(vec![
+            json!({ "test": { "images": 3, "names": "a" } })
+        ]));
+        assert!(!is_new(Vec::new()));
     }
 }

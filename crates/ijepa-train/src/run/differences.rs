@@ -90,12 +90,15 @@ pub fn described_decoding(decoding: Decoding) -> Option<Value> {
 
 /// What is known about how a run is carried out.
 pub(super) fn described(environment: &Value, data: &Fingerprint) -> Value {
-    let mut environment = environment.clone();
-    if environment.is_null() {
-        environment = serde_json::json!({});
-    }
-    environment["data_fingerprint"] = serde_json::json!(data);
-    environment
+    let mut described = match environment {
+        Value::Object(known) => known.clone(),
+        Value::Null => serde_json::Map::new(),
+        other => [("environment".to_owned(), other.clone())]
+            .into_iter()
+            .collect(),
+    };
+    described.insert("data_fingerprint".to_owned(), serde_json::json!(data));
+    described.into()
 }
 
 /// What the task does differently from the one that a checkpoint is of; one that lacks parts of that

@@ -2,7 +2,7 @@
 
 use burn::{module::Module, tensor::Device};
 use ijepa_eval::{ExtractError, Features, PickedImage, image_tensor};
-use ijepa_masking::{MaskGroup, PatchGrid, PatchIndices};
+use ijepa_masking::{MaskGroup, PatchGrid};
 use ijepa_model::{MaskTensors, Target};
 use ijepa_patches::{cosine_map, mean, rank, separation};
 use serde::Serialize;
@@ -170,8 +170,8 @@ pub(super) fn predict(
         let rows = rows.start..rows.start + batch.len();
         let group = MaskGroup {
             grid,
-            contexts: vec![part(contexts, rows.clone())],
-            targets: vec![part(targets, rows)],
+            contexts: vec![contexts.part(rows.clone())],
+            targets: vec![targets.part(rows)],
             relaxations: 0,
         };
         let input = image_tensor(batch, &config.extract, &device);
@@ -196,12 +196,6 @@ pub(super) fn predict(
         truth: features(truth)?,
         images: images.iter().enumerate().map(describe).collect(),
     })
-}
-
-/// The masks of some of the images.
-fn part(masks: &PatchIndices, images: std::ops::Range<usize>) -> PatchIndices {
-    let rows = images.flat_map(|image| masks.row(image)).copied();
-    PatchIndices::new(masks.kept(), rows.collect())
 }
 
 impl Predicted {

@@ -7,15 +7,13 @@ use serde::Serialize;
 
 use super::{
     Conditioner, Decoder, RcdmError, Sampling, Shown,
-    config::COLORS,
+    config::{BATCH, COLORS},
     diffusion::{images_of, noise},
     views::{ViewSizes, to_signed},
 };
 
 /// Steps, spread over all, at which errors are measured.
 const LEVELS: usize = 20;
-/// Images of a forward pass.
-const BATCH: usize = 32;
 
 /// Three tests of a decoder on images that it was not trained on.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -10,7 +10,7 @@ use ijepa_masking::{MaskGroup, MaskRng, MaskSampler};
 use ijepa_model::{IJepa, MaskTensors, Normalization, Pooling, VisionTransformer};
 use serde::{Deserialize, Serialize};
 
-use super::RcdmError;
+use super::{RcdmError, config::BATCH};
 
 /// Least standard deviation that a channel is divided by.
 const LEAST_STD: f32 = 1e-6;
@@ -151,7 +151,7 @@ impl Conditioner {
         Some(group)
     }
 
-    /// The vectors of some images.
+    /// The vectors of some images, of which [`BATCH`] are computed at once.
     ///
     /// # Shapes
     ///
@@ -163,6 +163,24 @@ impl Conditioner {
     ///
     /// Panics if the sizes do not fit or predicted vectors are asked for without masks.
     pub fn vectors(
+        &self,
+        pixels: &[u8],
+        indices: &[u32],
+        masks: Option<&MaskGroup>,
+        device: &Device,
+    ) -> Tensor<2> {
+        let (images, mut batches) = (indices.len(), Vec::new());
+        let size = pixels.len() / images.max(1);
+        for first in (0..images).step_by(BATCH) {
+            let batch = first..images.min(first + BATCH);
+            let masks = masks.map(|masks| masks.part(batch.clone()));
+            let pixels = &pixels[batch.start * size..batch.end * size];
+            batches.push(self.batch(pixels, &indices[batch], masks.as_ref(), device));
+        }
+        Tensor::cat(batches, 0)
+    }
+
+    fn batch(
         &self,
         pixels: &[u8],
         indices: &[u32],

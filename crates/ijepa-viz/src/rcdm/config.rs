@@ -6,6 +6,8 @@ use super::RcdmError;
 
 /// Colour channels of an image.
 pub(crate) const COLORS: usize = 3;
+/// Images that are computed together where nobody says how many.
+pub(crate) const BATCH: usize = 32;
 
 /// Channels stop here, so that no setting can ask for a network of absurd width.
 const MOST_CHANNELS: usize = 1 << 16;

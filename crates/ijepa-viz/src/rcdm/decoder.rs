@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ConditionKind, Conditioner, Diffusion, RcdmError, Standardization, Unet, UnetConfig,
+    config::BATCH,
     diffusion::{images_of, noise, per_image},
     views::to_bytes,
 };
@@ -20,9 +21,6 @@ use super::{
 const CONFIG_METADATA: &str = "ijepa_rcdm";
 /// Version of the files that are written.
 const FORMAT_VERSION: u32 = 1;
-
-/// Images that are made together.
-const BATCH: usize = 32;
 
 /// What a decoder is beside its weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -132,12 +130,13 @@ impl Decoder {
         device: &Device,
     ) -> Result<Self, CheckpointError> {
         let path = &run_folder::file(path.as_ref(), Self::FILE, "decoder")?;
-        let absent = || CheckpointError::Absent {
+        let absent = |what| CheckpointError::Absent {
             path: path.into(),
-            what: "decoder",
+            what,
         };
         let file = ModuleFile::open(path)?;
-        let config = file.metadata.get(CONFIG_METADATA).ok_or_else(absent)?;
+        let config = file.metadata.get(CONFIG_METADATA);
+        let config = config.ok_or_else(|| absent("decoder"))?;
         let config: DecoderConfig =
             serde_json::from_str(config).map_err(|source| CheckpointError::Json {
                 path: path.into(),
@@ -154,7 +153,7 @@ impl Decoder {
         }
         let fits = config.standardization.fits(config.unet.condition_dim);
         if config.unet.validate().is_err() || !fits {
-            return Err(absent());
+            return Err(absent("decoder whose sizes fit together"));
         }
         let unet = file.load(config.unet.init(0, device), "decoder")?;
         Ok(Self::new(unet, config))

@@ -1,7 +1,7 @@
 //! Images to show or to measure a decoder by.
 
 use burn::tensor::{Device, Tensor};
-use ijepa_data::{Skipped, Source};
+use ijepa_data::{Reading, Skipped, Source};
 use ijepa_masking::MaskGroup;
 
 use super::{Conditioner, Decoder, RcdmError, Sampling, views::ViewSizes};
@@ -22,8 +22,8 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Reads `count` images spread over `source`, decoded as those that the decoder was trained on;
-    /// those that cannot be read are left out and listed.
+    /// Reads `count` images spread over `source` as `reading` says, but decoded as those that the decoder
+    /// was trained on; those that cannot be read are left out and listed.
     ///
     /// # Errors
     ///
@@ -34,6 +34,7 @@ impl Shown {
         decoder: &Decoder,
         conditioner: &Conditioner,
         source: &dyn Source,
+        reading: Reading,
         count: usize,
         seed: u64,
         device: &Device,
@@ -44,7 +45,11 @@ impl Shown {
             decoder: decoder.config().unet.image_size,
             encoder: conditioner.image_size(),
         };
-        let (views, picked) = sizes.read(source, count, decoder.config().decoding)?;
+        let reading = Reading {
+            decoding: decoder.config().decoding,
+            ..reading
+        };
+        let (views, picked) = sizes.read(source, count, reading)?;
         let indices: Vec<u32> = picked
             .images
             .iter()

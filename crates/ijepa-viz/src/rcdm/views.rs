@@ -2,8 +2,8 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ijepa_data::{
-    DataError, Decoding, Filter, Image, Preprocess, Reading, RgbImage8, SampleRng, Source,
-    Transform, View, resize, unit,
+    DataError, Filter, Image, Preprocess, Reading, RgbImage8, SampleRng, Source, Transform, View,
+    resize, unit,
 };
 use ijepa_eval::{Picked, evenly_spread, pick_images};
 
@@ -92,19 +92,10 @@ impl ViewSizes {
         &self,
         source: &dyn Source,
         count: usize,
-        decoding: Decoding,
+        reading: Reading,
     ) -> Result<(Views, Picked), RcdmError> {
         let indices = evenly_spread(source.len(), count);
-        let picked = pick_images(
-            source,
-            &indices,
-            Preprocess::Fill,
-            self.common(),
-            Reading {
-                decoding,
-                ..Reading::default()
-            },
-        )?;
+        let picked = pick_images(source, &indices, Preprocess::Fill, self.common(), reading)?;
         let pixels = picked.images.iter().map(|image| image.image.bytes());
         let common = pixels.collect::<Vec<_>>().concat();
         Ok((self.split(&common)?, picked))

@@ -60,7 +60,6 @@ impl ModelArgs {
         trains: bool,
     ) -> Result<Subject<'a>, CliError> {
         let mut overrides = vec![format!("run.batch_size={BATCH_SIZE}")];
-        overrides.extend(context.run_overrides());
         let recipe = match (&self.arch, &self.recipe) {
             (Some(arch), _) => {
                 overrides.push(format!("model.predictor_dim={PREDICTOR_DIM}"));
@@ -75,6 +74,7 @@ impl ModelArgs {
             overrides.push("run.micro_batch=0".to_owned());
         }
         overrides.extend(self.overrides.iter().cloned());
+        overrides.extend(context.run_overrides());
         let recipe = recipe.with_overrides(&overrides)?;
         let asked = sets_precision(&self.overrides).then_some(recipe.run.precision);
         let compute = context.compute_as(Precision::F32, asked)?;

@@ -15,7 +15,7 @@ use crate::{
 
 /// What is taken for granted; printed with every prediction.
 const ASSUMPTIONS: [&str; 4] = [
-    "whole mask groups belong to GPUs, and the GPU with most of them sets the pace",
+    "whole backward passes belong to GPUs, and the GPU with most of them sets the pace",
     "a GPU computes at the same rate on a smaller share of the batch",
     "f32 gradients are summed by a ring over its slowest link",
     "images are always there in time",
@@ -97,7 +97,7 @@ impl Scale {
             let most = work.most_devices();
             let _ = writeln!(
                 text,
-                "more than {most} GPUs have nothing to do: a batch is {most} mask groups"
+                "more than {most} GPUs have nothing to do: a batch is {most} backward passes"
             );
         }
         Ok(Report {

@@ -68,7 +68,7 @@ impl Step {
                 let rng = &mut MaskRng::for_group(recipe.run.seed, number, group);
                 let masks = sampler.sample(group_size, rng);
                 let tokens = tokens_of(&masks);
-                flop += flops::step(model, tokens);
+                flop += flops::step(model, recipe.objective.target_masking, tokens);
                 sizes.push([tokens.context, tokens.target]);
                 let seed = GroupSeed {
                     seed: recipe.run.seed,

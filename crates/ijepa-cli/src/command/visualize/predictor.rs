@@ -82,7 +82,8 @@ impl Predictor {
             .neighbours
             .as_deref()
             .map(args::open_pictures)
-            .transpose()?;
+            .transpose()?
+            .map(|source| args::noted(source, context));
         let (asked, own) = (self.normalize, checkpoint.normalization);
         let statistics = Normalize::choose(asked, own, checkpoint.encoder_config.in_chans)?;
         let wanted = Wanted::of(&checkpoint, statistics)?;

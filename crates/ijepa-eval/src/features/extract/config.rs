@@ -48,11 +48,26 @@ pub fn default_normalization(channels: usize) -> Option<Normalization> {
 
 /// How images get the size of the encoder of `checkpoint`, if it says so.
 pub fn preprocess_of(checkpoint: &Checkpoint) -> Option<Preprocess> {
-    Some(match checkpoint.resize? {
+    checkpoint.resize.map(preprocess_as)
+}
+
+fn preprocess_as(resize: Resize) -> Preprocess {
+    match resize {
         Resize::Squash => Preprocess::Squash,
         Resize::None => Preprocess::None,
         Resize::Crop { margin } => Preprocess::of_margin(margin),
-    })
+    }
+}
+
+/// What a checkpoint says of an encoder whose images get their size so.
+pub(crate) fn resize_of(preprocess: Preprocess) -> Resize {
+    match preprocess {
+        Preprocess::Squash => Resize::Squash,
+        Preprocess::None => Resize::None,
+        Preprocess::Eval => Resize::EVALUATION,
+        Preprocess::Fill => Resize::Crop { margin: 1.0 },
+        Preprocess::Crop { margin } => Resize::Crop { margin },
+    }
 }
 
 /// How files are decoded for the encoder of `checkpoint`: in full, with its channels, and upright
@@ -201,5 +216,18 @@ mod tests {
         };
         let found = half.for_variant(&recipe, &own);
         assert_eq!(found.normalization, Normalization::HALF);
+    }
+
+    #[test]
+    fn what_is_recorded_is_read_as_what_it_was() {
+        for preprocess in [
+            Preprocess::Eval,
+            Preprocess::Fill,
+            Preprocess::Crop { margin: 1.1 },
+            Preprocess::Squash,
+            Preprocess::None,
+        ] {
+            assert_eq!(preprocess_as(resize_of(preprocess)), preprocess);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, ops::Range, path::Path, sync::Arc, thread::Scope};
 
-use ijepa_data::Fingerprint;
+use ijepa_data::{Fingerprint, Loader};
 use ijepa_model::{CheckpointError, checkpoint::TrainingState};
 use serde_json::Value;
 
@@ -79,6 +79,18 @@ impl Start {
     }
 }
 
+/// What is missing of the images of training and of evaluations, each once. Observers know it already,
+/// and whoever opened the data.
+fn faults<L>(loader: &Loader, observers: &[&mut dyn Observer<L>]) -> BTreeSet<String> {
+    let measured = observers.iter().flat_map(|observer| observer.faults());
+    loader
+        .source()
+        .faults()
+        .into_iter()
+        .chain(measured)
+        .collect()
+}
+
 /// The step if the folder has its checkpoint, as rank 0 finds it, which is the only one to change it.
 fn saved(step: Option<u64>, folder: &Folder) -> Option<u64> {
     let saved = step.filter(|&step| folder.has(step));
@@ -125,21 +137,13 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             folder.going_back(step).filter(|_| goes_on),
             without_checkpoint(folder, from),
         ];
+        let known = changed.into_iter().chain(faults(&loader, observers));
+        let warnings = (warnings.into_iter().flatten(), known);
         let beginning = Beginning {
             from: from.map(|_| step),
             goes_on,
             log_every: rhythm.keeping.log_every_steps as u64,
         };
-        // Observers know it already, and whoever opened the data.
-        let measured = observers.iter().flat_map(|observer| observer.faults());
-        let faults: BTreeSet<String> = loader
-            .source()
-            .faults()
-            .into_iter()
-            .chain(measured)
-            .collect();
-        let known = changed.into_iter().chain(faults);
-        let warnings = (warnings.into_iter().flatten(), known);
         let tables = match rank {
             0 => Some(Self::open_tables(folder, beginning, warnings, observers)?),
             _ => None,

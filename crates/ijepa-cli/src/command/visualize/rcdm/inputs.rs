@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
-use ijepa_data::Source;
+use ijepa_data::{Decoding, Source};
 use ijepa_eval::{FeatureFormat, read_features, read_names};
 use ijepa_model::VisionTransformerConfig;
 use ijepa_viz::rcdm::{ConditionKind, Conditioner};
@@ -13,7 +13,7 @@ use crate::{
     command::visualize::mask_sampler,
     context::Context,
     error::CliError,
-    features::{EncoderChoice, WeightsArgs},
+    features::{EncoderChoice, WeightsArgs, warn_of_decoding},
 };
 
 /// Images, and what turns them into vectors.
@@ -25,7 +25,8 @@ pub(super) struct InputArgs {
     #[arg(long, value_enum)]
     encoder: Option<EncoderChoice>,
     /// File of `ijepa embed` with a vector for each image, instead of weights
-    #[arg(long, value_name = "F", conflicts_with_all = ["weights", "arch", "encoder"])]
+    #[arg(long, value_name = "F",
+          conflicts_with_all = ["weights", "arch", "encoder", "image_size", "normalize"])]
     pub(super) features: Option<PathBuf>,
     #[command(flatten)]
     data: DataArgs,
@@ -36,10 +37,12 @@ impl InputArgs {
         Ok(self.data.open_unlabelled(context)?)
     }
 
-    /// What turns images into vectors of `kind`.
+    /// What turns images into vectors of `kind`. Where training images are decoded otherwise than its
+    /// own were, it says so.
     pub(super) fn conditioner(
         &self,
         kind: ConditionKind,
+        trains_on: Option<Decoding>,
         context: &Context,
     ) -> Result<Conditioner, CliError> {
         let place = format!("for vectors of kind {}", kind.name());
@@ -62,6 +65,9 @@ impl InputArgs {
         if kind == ConditionKind::Encoder {
             let loaded = self.weights.load(self.encoder, context)?;
             only_colors(loaded.encoder.config())?;
+            if let Some(decoding) = trains_on {
+                warn_of_decoding(loaded.wanted.decoding, decoding);
+            }
             return Ok(Conditioner::Encoder {
                 encoder: Box::new(loaded.encoder),
                 normalization: loaded.wanted.normalization,

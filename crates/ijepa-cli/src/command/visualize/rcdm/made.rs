@@ -46,13 +46,14 @@ impl MadeArgs {
             (Some(_), ConditionKind::Encoder) => ConditionKind::File,
             _ => trained,
         };
-        let conditioner = inputs.conditioner(kind, context)?;
+        let conditioner = inputs.conditioner(kind, None, context)?;
         let (source, seed) = (inputs.source(context)?, context.seed.unwrap_or(0));
         let device = &compute.device;
         let shown = Shown::read(
             &decoder,
             &conditioner,
             source.as_ref(),
+            context.reading(),
             images,
             seed,
             device,

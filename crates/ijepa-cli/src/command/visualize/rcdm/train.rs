@@ -61,7 +61,9 @@ impl Train {
         let recipe = self.recipe(context)?;
         let compute = context.compute()?;
         let source = self.inputs.source(context)?;
-        let conditioner = self.inputs.conditioner(recipe.decoder.condition, context)?;
+        let decoding = Some(recipe.data.decoding);
+        let kind = recipe.decoder.condition;
+        let conditioner = self.inputs.conditioner(kind, decoding, context)?;
         let folder = Folder::open(&self.run.out)?;
         let unet = recipe.unet(conditioner.dim());
         let parameters = unet.init(0, &compute.device).num_parameters();
