@@ -32,7 +32,7 @@ pub use pretrain::pretrain;
 pub use recipe::{Recipe, RecipeError};
 pub use resolve::ResolveError;
 pub use run::{Resume, TrainOptions, TrainSummary};
-pub use schedule::{ScheduleConfig, Schedules, WarmupCosine, lr_scale};
+pub use schedule::{ScheduleConfig, Schedules, WarmupCosine, half_cosine, lr_scale};
 pub use scores::EpochScores;
 pub use sizes::differing_size;
 pub use step::{GroupBatch, Learner, StepOutput, StepSettings, ViewBatch};

@@ -205,6 +205,6 @@ impl WarmupCosine {
 }
 
 /// From `start` at progress 0 to `end` at progress 1.
-fn half_cosine(start: f64, end: f64, progress: f64) -> f64 {
+pub fn half_cosine(start: f64, end: f64, progress: f64) -> f64 {
     end + (start - end) * 0.5 * (1.0 + (PI * progress).cos())
 }

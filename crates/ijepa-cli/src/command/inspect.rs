@@ -88,7 +88,7 @@ impl Inspect {
         }
         line("optimizer", optimizer(checkpoint.moments.as_ref()));
         line("scaler", yes_or_no(state.scaler.is_some()));
-        for (name, dict) in networks(checkpoint) {
+        for (name, dict) in checkpoint.state_dicts() {
             let (tensors, parameters) = (dict.len(), parameters(dict));
             line(name, format!("{tensors} tensors, {parameters} parameters"));
             if verbose {
@@ -116,7 +116,7 @@ impl Inspect {
 
     fn json(&self, checkpoint: &Checkpoint, mismatches: &[(&str, Mismatch)]) -> Value {
         let state = &checkpoint.state;
-        let networks = networks(checkpoint).map(|(name, dict)| {
+        let networks = checkpoint.state_dicts().map(|(name, dict)| {
             let tensor = |(name, tensor): (&str, &ijepa_model::checkpoint::LazyTensor)| {
                 json!({"name": name, "shape": tensor.shape()})
             };
@@ -156,17 +156,6 @@ impl Inspect {
             "mismatches": fit.collect::<Vec<Value>>(),
         })
     }
-}
-
-fn networks(checkpoint: &Checkpoint) -> impl Iterator<Item = (&'static str, &StateDict)> {
-    let parts = [
-        ("encoder", checkpoint.context_encoder.as_ref()),
-        ("predictor", checkpoint.predictor.as_ref()),
-        ("target_encoder", checkpoint.target_encoder.as_ref()),
-    ];
-    parts
-        .into_iter()
-        .filter_map(|(name, dict)| Some((name, dict?)))
 }
 
 /// Trainable values: positions are fixed.

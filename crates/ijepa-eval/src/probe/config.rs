@@ -1,5 +1,6 @@
 //! What a probe is, as data.
 
+use ijepa_train::half_cosine;
 use serde::Serialize;
 
 use super::{Pools, ProbeError};
@@ -57,10 +58,7 @@ impl LrSchedule {
                     |&&share: &&f64| (share * epochs as f64).round().max(1.0) <= epoch as f64;
                 0.1f64.powi(milestones.iter().filter(passed).count() as i32)
             }
-            Self::Cosine(last) => {
-                let progress = epoch as f64 / epochs as f64;
-                last + (1.0 - last) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
-            }
+            Self::Cosine(last) => half_cosine(1.0, *last, epoch as f64 / epochs as f64),
         }
     }
 }

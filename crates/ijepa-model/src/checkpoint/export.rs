@@ -14,13 +14,13 @@ use crate::{
 impl Checkpoint {
     /// The tensors of one encoder.
     fn take_encoder(&mut self, role: EncoderRole) -> Result<Vec<NamedTensor>, CheckpointError> {
-        let (dict, what) = match role {
-            EncoderRole::Target => (self.target_encoder.take(), "target encoder"),
-            EncoderRole::Context => (self.context_encoder.take(), "context encoder"),
+        let dict = match role {
+            EncoderRole::Target => self.target_encoder.take(),
+            EncoderRole::Context => self.context_encoder.take(),
         };
         let dict = dict.ok_or_else(|| CheckpointError::Absent {
             path: self.path.clone(),
-            what,
+            what: role.network(),
         })?;
         Ok(NamedTensor::from_dict(dict))
     }

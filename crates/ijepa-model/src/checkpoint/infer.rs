@@ -6,8 +6,8 @@ use ijepa_masking::PatchGrid;
 
 use super::{error::CheckpointError, state_dict::StateDict};
 use crate::{
-    PredictorConfig, Target, VisionTransformerConfig, VitVariant, init::LAYER_NORM_EPSILON,
-    pos_embed::sin_cos_positions,
+    ConfigError, PredictorConfig, Target, VisionTransformerConfig, VitVariant,
+    init::LAYER_NORM_EPSILON, pos_embed::sin_cos_positions,
 };
 
 /// The sizes of an encoder with official names, and what of them is a guess.
@@ -93,16 +93,19 @@ fn grid_of_positions(table: &[f32], patches: usize, dim: usize) -> Option<[usize
     same.then_some([grid.rows(), grid.cols()])
 }
 
+fn invalid(path: &Path) -> impl FnOnce(ConfigError) -> CheckpointError {
+    |source| CheckpointError::Config {
+        path: path.into(),
+        source,
+    }
+}
+
 /// `config`, if it describes a network.
 pub(crate) fn checked(
     config: VisionTransformerConfig,
     path: &Path,
 ) -> Result<VisionTransformerConfig, CheckpointError> {
-    let invalid = |source| CheckpointError::Config {
-        path: path.into(),
-        source,
-    };
-    config.validate().map_err(invalid)?;
+    config.validate().map_err(invalid(path))?;
     Ok(config)
 }
 
@@ -142,11 +145,7 @@ pub(crate) fn predictor_config(
         context: recorded.map(|config| config.context).unwrap_or_default(),
         center_targets: recorded.is_some_and(|config| config.center_targets),
     };
-    let invalid = |source| CheckpointError::Config {
-        path: path.into(),
-        source,
-    };
-    config.validate(encoder).map_err(invalid)?;
+    config.validate(encoder).map_err(invalid(path))?;
     Ok(config)
 }
 

@@ -16,7 +16,6 @@ mod classifier;
 mod decode;
 mod error;
 mod export;
-mod finite;
 mod folder;
 mod folder_config;
 #[cfg(feature = "hub")]
@@ -30,6 +29,7 @@ mod moments;
 mod named;
 mod names;
 mod native;
+mod networks;
 mod official;
 mod onnx;
 mod order;
@@ -247,8 +247,8 @@ impl Checkpoint {
         device: &Device,
     ) -> Result<VisionTransformer, CheckpointError> {
         let (dict, what) = match role {
-            EncoderRole::Target => (&self.target_encoder, "target encoder"),
-            EncoderRole::Context => (&self.context_encoder, "context encoder"),
+            EncoderRole::Target => (&self.target_encoder, role.network()),
+            EncoderRole::Context => (&self.context_encoder, role.network()),
         };
         let dict = self.present(dict.as_ref(), what)?;
         params::load(self.encoder_config.init(device), dict, what, &self.path)
@@ -306,23 +306,6 @@ impl Checkpoint {
             encoder: self.encoder_config.clone(),
             predictor,
         })
-    }
-
-    /// What of each encoder does not fit `config`, by the name of the encoder.
-    pub fn mismatches(
-        &self,
-        config: &VisionTransformerConfig,
-        device: &Device,
-    ) -> Vec<(&'static str, Mismatch)> {
-        let encoder = config.init(device);
-        let dicts = [
-            ("encoder", &self.context_encoder),
-            ("target_encoder", &self.target_encoder),
-        ];
-        dicts
-            .into_iter()
-            .filter_map(|(name, dict)| Some((name, params::mismatch(&encoder, dict.as_ref()?))))
-            .collect()
     }
 
     /// A checkpoint without networks.

@@ -4,7 +4,7 @@ use burn::{module::Module, tensor::Device};
 use ijepa_eval::{ExtractError, Features, PickedImage, image_tensor};
 use ijepa_masking::{MaskGroup, PatchGrid};
 use ijepa_model::{MaskTensors, Target};
-use ijepa_patches::{cosine_map, mean, rank, separation};
+use ijepa_patches::{cosine_map, mean, mean_row, rank, separation};
 use serde::Serialize;
 
 use super::{Networks, PredictionConfig};
@@ -299,12 +299,13 @@ impl Predicted {
     }
 
     fn mean_prediction(&self, image: usize) -> Vec<f32> {
-        let kept = self.images[image].block.len();
-        let column = |column: usize| {
-            let values = (0..kept).map(|at| f64::from(self.predicted(image, at)[column]));
-            mean(values) as f32
-        };
-        (0..self.predicted.dim()).map(column).collect()
+        let block = 0..self.images[image].block.len();
+        let rows: Vec<f32> = block
+            .flat_map(|at| self.predicted(image, at))
+            .copied()
+            .collect();
+        let mean = mean_row(&rows, self.predicted.dim());
+        mean.into_iter().map(|value| value as f32).collect()
     }
 
     /// Which patch of the block is nearest to the mean of their places.

@@ -1,0 +1,64 @@
+//! The networks of a checkpoint by name: whether they are numbers, and whether they fit.
+
+use burn::tensor::Device;
+
+use super::{Checkpoint, CheckpointError, EncoderRole, Mismatch, StateDict, params};
+use crate::VisionTransformerConfig;
+
+impl EncoderRole {
+    /// What errors call the encoder.
+    pub(super) fn network(self) -> &'static str {
+        match self {
+            Self::Target => "target encoder",
+            Self::Context => "context encoder",
+        }
+    }
+}
+
+impl Checkpoint {
+    /// The tensors of the networks that there are: `encoder`, `predictor` and `target_encoder`.
+    pub fn state_dicts(&self) -> impl Iterator<Item = (&'static str, &StateDict)> {
+        let networks = [
+            ("encoder", &self.context_encoder),
+            ("predictor", &self.predictor),
+            ("target_encoder", &self.target_encoder),
+        ];
+        let networks = networks.into_iter();
+        networks.filter_map(|(name, dict)| Some((name, dict.as_ref()?)))
+    }
+
+    /// Checks that all weights of all networks are finite, by reading them one by one.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::NotFinite`] with the first tensor that is not, or an error of reading.
+    pub fn check_finite(&self) -> Result<(), CheckpointError> {
+        let mut networks = self.state_dicts();
+        networks.try_for_each(|(name, dict)| self.check_network(name, dict))
+    }
+
+    fn check_network(&self, network: &str, dict: &StateDict) -> Result<(), CheckpointError> {
+        for (name, tensor) in dict.iter() {
+            if tensor.read()?.iter().any(|value| !value.is_finite()) {
+                return Err(CheckpointError::NotFinite {
+                    path: self.path.clone(),
+                    tensor: format!("{name} of {network}"),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What of each encoder does not fit `config`, by the name of the encoder.
+    pub fn mismatches(
+        &self,
+        config: &VisionTransformerConfig,
+        device: &Device,
+    ) -> Vec<(&'static str, Mismatch)> {
+        let encoder = config.init(device);
+        let encoders = self.state_dicts().filter(|(name, _)| *name != "predictor");
+        encoders
+            .map(|(name, dict)| (name, params::mismatch(&encoder, dict)))
+            .collect()
+    }
+}
