@@ -73,6 +73,10 @@ fn hub_error(error: &HubError) -> Option<ErrorKind> {
         HubError::Offline { .. } | HubError::Unreachable { .. } | HubError::Cut { .. } => {
             Some(ErrorKind::NotConnected)
         }
-        _ => Some(ErrorKind::Other),
+        other => {
+            let mut causes = successors(other.source(), |&cause| cause.source());
+            let system = causes.find_map(|cause| cause.downcast_ref::<io::Error>());
+            Some(system.map_or(ErrorKind::Other, io::Error::kind))
+        }
     }
 }

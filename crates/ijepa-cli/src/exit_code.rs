@@ -169,6 +169,7 @@ fn decoding(error: &RcdmError) -> u8 {
         RcdmError::Recipe(_) | RcdmError::Sizes { .. } => RECIPE,
         RcdmError::Kind { .. } | RcdmError::TooFew { .. } => USAGE,
         RcdmError::Width { .. }
+        | RcdmError::Unreadable { .. }
         | RcdmError::Rows { .. }
         | RcdmError::OtherImages { .. }
         | RcdmError::Data(_) => DATA,

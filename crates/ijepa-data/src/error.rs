@@ -196,8 +196,9 @@ pub enum DataError {
     },
     /// More images were unreadable than allowed.
     #[error(
-        "{bad} of {images} images are unreadable, more than the {allowed} allowed; the last is \
-         `{last}` ({why}); remove them, or allow a share of {enough} (`data.max_bad_fraction` of recipes)"
+        "{bad} of {images} images are unreadable so far, more than the {allowed} allowed; the last is \
+         `{last}` ({why}); remove what `ijepa data verify` lists, or allow a share of {enough} or more \
+         (`data.max_bad_fraction` of recipes)"
     )]
     TooManyBad {
         /// Unreadable images met so far.

@@ -118,8 +118,9 @@ fn messages_state_the_facts() {
             last: "x.jpg".to_owned(),
             why: "cut".to_owned(),
         },
-        "5 of 400 images are unreadable, more than the 4 allowed; the last is `x.jpg` (cut); \
-         remove them, or allow a share of 0.013 (`data.max_bad_fraction` of recipes)",
+        "5 of 400 images are unreadable so far, more than the 4 allowed; the last is `x.jpg` (cut); \
+         remove what `ijepa data verify` lists, or allow a share of 0.013 or more \
+         (`data.max_bad_fraction` of recipes)",
     );
     check(
         DataError::WorkerLost { worker: 3 },

@@ -84,7 +84,10 @@ pub enum LabelsError {
         classes: usize,
     },
     /// Sets whose labels mean different things.
-    #[error("class {class} is {train} in the training data and {test} in the test data")]
+    #[error(
+        "class {class} is {train} in the training data and {test} in the test data{}",
+        in_another_order(*.same)
+    )]
     ClassNames {
         /// The first label that differs.
         class: usize,
@@ -92,7 +95,20 @@ pub enum LabelsError {
         train: String,
         /// Its name in the test data.
         test: String,
+        /// Whether the classes of both are the same, in another order.
+        same: bool,
     },
+}
+
+/// What to do where nothing but the order of classes differs.
+fn in_another_order(same: bool) -> &'static str {
+    match same {
+        true => {
+            "; the classes are the same in another order, since lists sort numbers as numbers and \
+             folders as words: give both in one form"
+        }
+        false => "",
+    }
 }
 
 /// Advice behind a message, if there is any.
@@ -272,6 +288,7 @@ pub fn check_class_names(train: &[String], test: &[String]) -> Result<(), Labels
             class,
             train: name(train, class),
             test: name(test, class),
+            same: train.iter().collect::<BTreeSet<_>>() == test.iter().collect(),
         }),
         None => Ok(()),
     }
@@ -287,5 +304,23 @@ mod tests {
         let (images, classes) = (2, 1 << 32);
         let expected = LabelsError::FewerImages { images, classes };
         assert_eq!(classes_of(&[0, u32::MAX]), Err(expected));
+    }
+
+    #[test]
+    fn the_same_classes_in_another_order_are_told_from_others() {
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|&name| name.to_owned())
+                .collect::<Vec<_>>()
+        };
+        let numbers = names(&["1", "2", "10"]);
+        let said = |test: &[&str]| {
+            let error = check_class_names(&numbers, &names(test)).unwrap_err();
+            error.to_string()
+        };
+        assert!(said(&["1", "10", "2"]).contains("the same in another order"));
+        assert!(!said(&["1", "10", "3"]).contains("the same"));
+        assert_eq!(check_class_names(&numbers, &numbers), Ok(()));
     }
 }

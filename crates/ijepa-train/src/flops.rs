@@ -225,26 +225,8 @@ mod tests {
         assert!(step(&config, OUTPUT, tokens) > 1e60);
     }
 
-    #[test]
-    fn targets_masked_at_the_input_cost_their_own_patches() {
-        let config = IJepaConfig {
-            encoder: VisionTransformerConfig::variant("vit_s16").unwrap(),
-            predictor: PredictorConfig::new(384, 6),
-        };
-        let tokens = StepTokens {
-            contexts: 1,
-            context: 80,
-            targets: 4,
-            target: 36,
-        };
-        let saved = step(&config, OUTPUT, tokens) - step(&config, TargetMasking::Input, tokens);
-        let encoder = |patches| encoder_forward(&config.encoder, patches);
-        let expected = encoder(196) - 4.0 * encoder(36);
-        assert!((saved / expected - 1.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn a_step_grows_with_every_count() {
+    /// ViT-S/16, and what an image of it may be.
+    fn usual() -> (IJepaConfig, StepTokens) {
         let config = IJepaConfig {
             encoder: VisionTransformerConfig::variant("vit_s16").unwrap(),
             predictor: PredictorConfig::new(384, 6),
@@ -255,6 +237,21 @@ mod tests {
             targets: 4,
             target: 40,
         };
+        (config, tokens)
+    }
+
+    #[test]
+    fn targets_masked_at_the_input_cost_their_own_patches() {
+        let (config, tokens) = usual();
+        let saved = step(&config, OUTPUT, tokens) - step(&config, TargetMasking::Input, tokens);
+        let encoder = |patches| encoder_forward(&config.encoder, patches);
+        let expected = encoder(196) - 4.0 * encoder(40);
+        assert!((saved / expected - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_step_grows_with_every_count() {
+        let (config, tokens) = usual();
         let base = step(&config, OUTPUT, tokens);
         // More than the target encoder and three forward passes of the context encoder.
         assert!(base > encoder_forward(&config.encoder, 196));

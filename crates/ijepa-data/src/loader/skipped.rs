@@ -69,6 +69,9 @@ impl Tally {
     }
 
     pub(super) fn check(&self) -> Result<(), DataError> {
+        if self.skipped.len() == self.images {
+            return Err(DataError::nothing_readable(&self.skipped));
+        }
         match self.skipped.last() {
             Some(last) if self.skipped.len() > self.most_bad => Err(DataError::TooManyBad {
                 bad: self.skipped.len(),

@@ -7,9 +7,11 @@ use ijepa_model::{
     CheckpointError, Classifier,
     checkpoint::{Moments, Snapshot, TrainingState},
 };
-use ijepa_train::{AdamW, TrainError, differing_size};
+use ijepa_train::{AdamW, TrainError, differing_size, recipe::Settings};
 
-use super::{FinetuneData, FinetuneError, FinetunePlan, learner::Learner};
+use super::{
+    FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, learner::Learner, unfreeze::Unfreeze,
+};
 
 /// A checkpoint of `learner`.
 pub(crate) fn snapshot(
@@ -59,6 +61,13 @@ pub(crate) fn open(
         let [found, expected] = [rank, asked].map(|rank| rank.to_string());
         return Err(other("model.lora_rank", found, expected).into());
     }
+    let (trained, asked) = (unfreeze_of(&state, path)?, plan.recipe.model.unfreeze);
+    let [before, now] = [trained, asked].map(|it| it.frozen(expected.encoder.depth));
+    // What was frozen has no moments to go on with, and what had pairs needs them.
+    if now < before || rank > 0 && now != before {
+        let [found, expected] = [trained, asked].map(|it| it.to_string());
+        return Err(other("model.unfreeze", found, expected).into());
+    }
     let mut classifier = plan.trainable(classifier);
     if rank > 0 {
         classifier = classifier.load_lora(path)?;
@@ -71,6 +80,15 @@ pub(crate) fn open(
         optimizer.restore(&learner.classifier, &moments, path)?;
     }
     Ok((learner, state))
+}
+
+/// What the run of a checkpoint trained, as far as its recipe says.
+fn unfreeze_of(state: &TrainingState, path: &Path) -> Result<Unfreeze, FinetuneError> {
+    let recipe = state.recipe.as_deref();
+    let recipe = recipe.map(|text| FinetuneRecipe::from_toml(text, &path.to_string_lossy()));
+    Ok(recipe
+        .transpose()?
+        .map_or(Unfreeze::All, |it| it.model.unfreeze))
 }
 
 /// A learner of a trainable classifier that has seen no gradient.

@@ -55,21 +55,18 @@ impl FinetunePlan {
         if decoding.is_float() && recipe.data.distortions()?.is_some() {
             return Err(FinetuneError::Colors { channels });
         }
-        let frozen_blocks = match recipe.model.unfreeze {
-            Unfreeze::All => None,
-            Unfreeze::Last(blocks) if blocks <= encoder.depth => Some(encoder.depth - blocks),
-            Unfreeze::Last(found) => {
-                return Err(FinetuneError::Blocks {
-                    found,
-                    depth: encoder.depth,
-                });
-            }
-        };
+        let (unfreeze, depth) = (recipe.model.unfreeze, encoder.depth);
+        if let Unfreeze::Last(found) = unfreeze
+            && found > depth
+        {
+            return Err(FinetuneError::Blocks { found, depth });
+        }
+        let frozen_blocks = unfreeze.frozen(depth);
         let (found, width) = (recipe.model.lora_rank, encoder.embed_dim);
         if found > width {
             return Err(FinetuneError::Rank { found, width });
         }
-        if found > 0 && frozen_blocks == Some(encoder.depth) {
+        if found > 0 && frozen_blocks == Some(depth) {
             return Err(FinetuneError::RankOfNothing { rank: found });
         }
         let (images, batch_size) = (data.train().len(), recipe.run.batch_size);

@@ -19,6 +19,16 @@ pub enum Unfreeze {
 /// What is written for [`Unfreeze::All`].
 const ALL: &str = "all";
 
+impl Unfreeze {
+    /// Blocks of `depth` that are not trained; none if the patch embedding is trained, too.
+    pub(crate) fn frozen(self, depth: usize) -> Option<usize> {
+        match self {
+            Self::All => None,
+            Self::Last(blocks) => Some(depth.saturating_sub(blocks)),
+        }
+    }
+}
+
 impl fmt::Display for Unfreeze {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use ijepa_model::files::write_bytes;
 use ijepa_train::{PretrainPlan, Recipe, scaling::Workload};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{NamedSource, Study, StudyError, run::read, training::Training, variant};
 
@@ -46,12 +46,30 @@ pub struct Pace {
     #[serde(default)]
     pub of: String,
     /// Floating-point operations of training with it, by formula.
+    #[serde(deserialize_with = "positive")]
     pub flop_per_image: f64,
     /// Training images a second, where they were timed.
+    #[serde(deserialize_with = "any_positive")]
     pub images_per_s: Option<f64>,
     /// Whether it diverged whenever it was timed.
     #[serde(default)]
     pub diverged: bool,
+}
+
+fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let value = f64::deserialize(deserializer)?;
+    match value > 0.0 && value.is_finite() {
+        true => Ok(value),
+        false => Err(D::Error::custom(format!(
+            "{value}, expected a number above 0"
+        ))),
+    }
+}
+
+fn any_positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    #[derive(Deserialize)]
+    struct Positive(#[serde(deserialize_with = "positive")] f64);
+    Ok(Option::<Positive>::deserialize(deserializer)?.map(|Positive(value)| value))
 }
 
 impl Pace {

@@ -74,6 +74,7 @@ impl fmt::Display for RunReport {
 
 /// What is remembered.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(expecting = "what a study remembers of a run")]
 struct Kept {
     /// What the results depend on beside the recipe.
     made_from: BTreeMap<String, String>,

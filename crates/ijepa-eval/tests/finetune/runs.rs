@@ -149,17 +149,23 @@ fn low_rank_pairs_go_on_from_their_own_file_and_end_in_the_weights() {
         }
     }
 
-    let error = |rank: usize| {
-        let rank = format!("model.lora_rank={rank}");
-        let overrides = [EVERYTHING, &[&rank, "optimizer.epochs=3"]].concat();
+    let error = |changes: &[&str]| {
+        let overrides = [EVERYTHING, &["optimizer.epochs=3"], changes].concat();
         run_in(&whole, &data, &overrides, &TrainOptions::default())
             .unwrap_err()
             .to_string()
     };
     for rank in [0, 3] {
+        let error = error(&[&format!("model.lora_rank={rank}")]);
         let expected = format!("`model.lora_rank` = 2, the recipe says {rank}");
-        assert!(error(rank).contains(&expected), "{}", error(rank));
+        assert!(error.contains(&expected), "{error}");
     }
+    // More blocks have no moments, fewer have no pairs.
+    let error = error(&["model.lora_rank=2", "model.unfreeze=all"]);
+    assert!(
+        error.contains("`model.unfreeze` = 1, the recipe says all"),
+        "{error}"
+    );
 }
 
 /// Mixing, erasing, drop path, accumulation and a frozen block at once.

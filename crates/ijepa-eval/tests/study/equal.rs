@@ -2,12 +2,13 @@
 
 use std::{cell::RefCell, fs, rc::Rc};
 
-use ijepa_eval::study::{Equal, NamedSource, Outcome, Study};
+use ijepa_eval::study::{Equal, NamedSource, Outcome, Study, StudyError};
 use ijepa_testkit::device;
 use ijepa_train::{
     Learner, TrainOptions,
     run::{Measured, Observer, Row},
 };
+use serde_json::Value;
 
 use crate::{
     open,
@@ -135,5 +136,23 @@ fn runs_of_equal_arithmetic_see_fewer_images_where_one_costs_more() {
     let table = report.to_string();
     assert!(table.contains("| images | FLOP |"), "{table}");
     assert!(table.contains("at most 1 % in FLOP"), "{table}");
-    assert!(folder.path().join("paces.json").exists());
+
+    // Lengths of runs that no pace can have are not believed.
+    let path = folder.path().join("paces.json");
+    let paces: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    for (key, wrong) in [("flop_per_image", -1.0), ("images_per_s", 0.0)] {
+        let mut paces = paces.clone();
+        paces["base"][key] = wrong.into();
+        fs::write(&path, paces.to_string()).unwrap();
+        let error = run(&study, folder.path()).unwrap_err();
+        assert!(
+            matches!(error, StudyError::Damaged { .. }),
+            "{key}: {error}"
+        );
+    }
+    fs::write(&path, paces.to_string()).unwrap();
+    assert_eq!(
+        run(&study, folder.path()).unwrap().rows[0].runs[0].images,
+        192
+    );
 }

@@ -86,7 +86,8 @@ impl Acceptance {
 ///
 /// # Errors
 ///
-/// [`RcdmError::TooFew`] with fewer than two images or samples, [`RcdmError::Data`] if a made
+/// [`RcdmError::TooFew`] with fewer than two images or samples, [`RcdmError::Unreadable`] if damage
+/// leaves fewer images, [`RcdmError::Data`] if a made
 /// image cannot get the encoder's size.
 pub fn accept(
     decoder: &Decoder,
@@ -96,12 +97,13 @@ pub fn accept(
     sampling: Sampling,
     device: &Device,
 ) -> Result<Acceptance, RcdmError> {
-    for (what, found) in [
-        ("readable images", shown.images()),
-        ("images of each vector", samples),
-    ] {
-        if found < 2 {
-            let least = 2;
+    let least = 2;
+    let (readable, skipped) = (shown.images(), shown.skipped.len());
+    if readable < least && readable + skipped >= least {
+        return Err(RcdmError::Unreadable { readable, skipped });
+    }
+    for (what, found) in [("images", readable), ("images of each vector", samples)] {
+        if found < least {
             return Err(RcdmError::TooFew { what, found, least });
         }
     }

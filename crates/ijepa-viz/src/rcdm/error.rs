@@ -35,10 +35,15 @@ pub enum RcdmError {
         found: usize,
     },
     /// The vectors are of other weights.
-    #[error("the decoder was trained on vectors of other weights; name those")]
+    #[error(
+        "the decoder was trained on vectors of other weights than these (`weights` or `features`)"
+    )]
     OtherWeights,
     /// There are more or fewer vectors than images.
-    #[error("{rows} vectors for {images} images; `ijepa embed` writes one for each image")]
+    #[error(
+        "{rows} vectors for {images} images; `ijepa embed` writes one for each image that it can read: \
+         remove what its list of skipped images names"
+    )]
     Rows {
         /// Vectors.
         rows: usize,
@@ -66,6 +71,14 @@ pub enum RcdmError {
         found: usize,
         /// Least number.
         least: usize,
+    },
+    /// Damage leaves too few images to compare.
+    #[error("{readable} images can be read and {skipped} cannot, expected at least 2 that can")]
+    Unreadable {
+        /// Images that can be read.
+        readable: usize,
+        /// Images that cannot.
+        skipped: usize,
     },
     /// There is no readable image.
     #[error(transparent)]
