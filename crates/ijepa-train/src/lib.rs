@@ -34,7 +34,7 @@ pub use resolve::ResolveError;
 pub use run::{Resume, TrainOptions, TrainSummary};
 pub use schedule::{ScheduleConfig, Schedules, WarmupCosine, half_cosine, lr_scale};
 pub use scores::EpochScores;
-pub use sizes::differing_size;
+pub use sizes::{differing_size, first_different};
 pub use step::{GroupBatch, Learner, StepOutput, StepSettings, ViewBatch};
 
 #[cfg(doctest)]

@@ -34,9 +34,10 @@ pub(crate) fn differing_size_of_models(
     })
 }
 
-fn first_different(
-    found: &impl Serialize,
-    expected: &impl Serialize,
+/// The first field in which `found` is not as `expected`, by its `key`, with both values.
+pub fn first_different<T: Serialize>(
+    found: &T,
+    expected: &T,
     key: impl Fn(&str) -> String,
 ) -> Option<Difference> {
     let (found, expected) = (fields(found), fields(expected));

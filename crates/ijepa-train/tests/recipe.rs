@@ -298,22 +298,6 @@ fn broken_rules_name_key_found_and_expected() {
             "`mask.min_keep` is 256, expected less than the 256 patches of an image",
         ),
         (
-            &["objective.kind=lejepa", "objective.center_targets=true"],
-            "`objective.center_targets` is \"true\", expected \"false\" where `objective.kind` is \"lejepa\"",
-        ),
-        (
-            &["objective.kind=lejepa", "model.drop_path=0.1"],
-            "`model.drop_path` is \"0.1\", expected \"0\" where `objective.kind` is \"lejepa\"",
-        ),
-        (
-            &["objective.kind=lejepa", "objective.variance=1"],
-            "`objective.variance` is \"1\", expected \"0\" where `objective.kind` is \"lejepa\"",
-        ),
-        (
-            &["objective.kind=lejepa", "data.decode=fast"],
-            "`data.decode` is \"fast\", expected \"exact\" where `objective.kind` is \"lejepa\"",
-        ),
-        (
             &["mask.length_multiple=8"],
             "`mask.length_multiple` is 8, expected 1 unless `mask.mode` is \"uniform\"",
         ),
@@ -367,6 +351,25 @@ fn broken_rules_name_key_found_and_expected() {
     );
 }
 
+/// Whoever sets them would believe that they change something.
+#[test]
+fn keys_that_lejepa_does_not_read_are_refused() {
+    for (change, found, expected) in [
+        ("objective.center_targets=true", "true", "false"),
+        ("objective.variance=1", "1", "0"),
+        ("model.drop_path=0.1", "0.1", "0"),
+        ("data.decode=fast", "fast", "exact"),
+    ] {
+        let lejepa = default_with(&["objective.kind=lejepa", change]);
+        let key = change.split('=').next().unwrap();
+        let beside = "where `objective.kind` is \"lejepa\"";
+        assert_eq!(
+            lejepa.validate().unwrap_err().to_string(),
+            format!("`{key}` is \"{found}\", expected \"{expected}\" {beside}")
+        );
+    }
+}
+
 #[test]
 fn a_least_context_is_the_business_of_blocks_alone() {
     let tiny = ["mask.min_keep=300", "mask.strategy=random"];
@@ -375,33 +378,22 @@ fn a_least_context_is_the_business_of_blocks_alone() {
 
 #[test]
 fn given_sizes_are_checked_too() {
-    let message = |text: &str| {
-        let recipe = custom_model().with_overrides(&[text]).unwrap();
-        recipe.validate().unwrap_err().to_string()
-    };
     custom_model().validate().unwrap();
-    assert_eq!(
-        message("model.embed_dim=100"),
-        "`model.embed_dim` is 100, expected a multiple of `model.num_heads` 3"
-    );
-    assert_eq!(
-        message("model.embed_dim=99"),
-        "`model.embed_dim` is 99, expected a multiple of 4 for sine and cosine of two axes"
-    );
-    assert_eq!(
-        message("model.predictor_dim=100"),
-        "`model.predictor_dim` is 100, expected a multiple of `model.num_heads` 3"
-    );
-    assert_eq!(
-        message("model.num_heads=0"),
-        "`model.num_heads` is 0, expected 1 or more"
-    );
-    assert_eq!(
-        message("model.patch_size=0"),
-        "`model.patch_size` is 0, expected 1 or more"
-    );
-    assert_eq!(
-        message("model.mlp_ratio=0"),
-        "`model.mlp_ratio` is 0, expected more than 0"
-    );
+    let of_heads = "a multiple of `model.num_heads` 3";
+    for (change, rule) in [
+        ("model.embed_dim=100", of_heads),
+        (
+            "model.embed_dim=99",
+            "a multiple of 4 for sine and cosine of two axes",
+        ),
+        ("model.predictor_dim=100", of_heads),
+        ("model.num_heads=0", "1 or more"),
+        ("model.patch_size=0", "1 or more"),
+        ("model.mlp_ratio=0", "more than 0"),
+    ] {
+        let recipe = custom_model().with_overrides(&[change]).unwrap();
+        let (key, found) = change.split_once('=').unwrap();
+        let expected = format!("`{key}` is {found}, expected {rule}");
+        assert_eq!(recipe.validate().unwrap_err().to_string(), expected);
+    }
 }

@@ -96,6 +96,17 @@ fn recipe(condition: &str, steps: usize) -> DecoderRecipe {
     DecoderRecipe::default().with_overrides(&changes).unwrap()
 }
 
+/// So many images of `source` for `decoder`.
+fn shown_of(
+    decoder: &Decoder,
+    conditioner: &Conditioner,
+    source: &dyn Source,
+    count: usize,
+) -> Result<Shown, RcdmError> {
+    let reading = Reading::default();
+    Shown::read(decoder, conditioner, source, reading, count, 0, &device())
+}
+
 fn train_in(
     folder: &Path,
     conditioner: &Conditioner,
@@ -155,16 +166,7 @@ fn a_decoder_learns_and_listens() {
     let (first, last) = (summary.loss_first, summary.loss_last);
     assert!(last < 0.6 * first, "{first} {last}");
 
-    let shown = Shown::read(
-        &decoder,
-        &conditioner,
-        &Colors(6),
-        Reading::default(),
-        6,
-        0,
-        &device(),
-    )
-    .unwrap();
+    let shown = shown_of(&decoder, &conditioner, &Colors(6), 6).unwrap();
     let sampling = Sampling { steps: 16, seed: 0 };
     let found = accept(&decoder, &conditioner, &shown, 4, sampling, &device()).unwrap();
     assert!(found.passed(), "{found:?}");
@@ -238,6 +240,10 @@ fn a_resumed_run_is_the_run_without_a_stop() {
         weights(&whole, "latest", "decoder.safetensors"),
         weights(&whole, "latest", "online.safetensors")
     );
+    let wider = recipe.with_overrides(&["decoder.channels=16"]).unwrap();
+    let error = train_in(&halves, &conditioner, &wider, &options).unwrap_err();
+    let expected = "with `decoder.channels` = 8, the recipe says 16";
+    assert!(error.to_string().contains(expected), "{error}");
 }
 
 #[test]
@@ -291,15 +297,7 @@ fn files_are_decoded_as_the_settings_say() {
         Ok(Decoder::from_pretrained(path, &device())?)
     };
     let shown = |decoder: &Decoder| {
-        let shown = Shown::read(
-            decoder,
-            &conditioner,
-            &files(4),
-            Reading::default(),
-            4,
-            0,
-            &device(),
-        );
+        let shown = shown_of(decoder, &conditioner, &files(4), 4);
         shown.unwrap().pixels
     };
     let learned = |decoder: &Decoder| {
@@ -330,16 +328,7 @@ fn samples_are_a_function_of_vector_seed_and_number() {
     let (_, decoder) = train(&colors.vectors(), &recipe("file", 3));
     let shown = |count| {
         let conditioner = colors.vectors();
-        Shown::read(
-            &decoder,
-            &conditioner,
-            &colors,
-            Reading::default(),
-            count,
-            0,
-            &device(),
-        )
-        .unwrap()
+        shown_of(&decoder, &conditioner, &colors, count).unwrap()
     };
     let sampling = Sampling { steps: 5, seed: 1 };
     let one = shown(40).conditions.narrow(0, 0, 40);
@@ -385,15 +374,7 @@ fn wrong_vectors_are_named() {
                 .map(|it| prefix.to_owned() + &colors.name(it))
                 .collect();
         }
-        Shown::read(
-            &decoder,
-            &conditioner,
-            &colors,
-            Reading::default(),
-            1,
-            0,
-            &device(),
-        )
+        shown_of(&decoder, &conditioner, &colors, 1)
     };
     assert!(named("elsewhere/").is_ok());
     let error = named("other-").unwrap_err();
@@ -401,16 +382,7 @@ fn wrong_vectors_are_named() {
         matches!(error, RcdmError::OtherImages { row: 0, .. }),
         "{error}"
     );
-    let shown = Shown::read(
-        &decoder,
-        &colors.vectors(),
-        &colors,
-        Reading::default(),
-        1,
-        0,
-        &device(),
-    )
-    .unwrap();
+    let shown = shown_of(&decoder, &colors.vectors(), &colors, 1).unwrap();
     let sampling = Sampling { steps: 2, seed: 0 };
     let found = accept(&decoder, &colors.vectors(), &shown, 2, sampling, &device());
     assert_eq!(

@@ -7,7 +7,7 @@ use ijepa_model::{
     CheckpointError,
     checkpoint::{ModuleFile, Moments, Snapshot, TensorFile, TrainingState},
 };
-use ijepa_train::{AdamW, TrainError};
+use ijepa_train::{AdamW, TrainError, first_different};
 
 use super::{
     Conditioner, Decoder, DecoderConfig, DecoderRecipe, RcdmError, Standardization,
@@ -72,12 +72,17 @@ impl Progress {
             ..decoder.config().clone()
         };
         let expected = recipe.unet(conditioner.dim());
-        if config.unet != expected {
+        let key = |name: &str| match name {
+            "image_size" => "decoder.size".to_owned(),
+            name => format!("decoder.{name}"),
+        };
+        if let Some((key, found, expected)) = first_different(&config.unet, &expected, key) {
+            let path = path.into();
             return Err(RcdmError::Run(TrainError::OtherRecipe {
-                path: path.into(),
-                key: "decoder".to_owned(),
-                found: format!("{:?}", config.unet),
-                expected: format!("{expected:?}"),
+                path,
+                key,
+                found,
+                expected,
             }));
         }
         let fresh = expected.init(0, &device.clone().autodiff());
