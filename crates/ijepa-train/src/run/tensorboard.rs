@@ -10,10 +10,50 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use crc32c::crc32c;
 use ijepa_model::files::{FileError, cannot};
+use prost::Message;
 
-/// `SessionLog.START`.
-const SESSION_START: u64 = 1;
+/// What a record holds, with the field numbers of `event.proto`.
+#[derive(Clone, PartialEq, Message)]
+struct Event {
+    /// Seconds since 1970.
+    #[prost(double, tag = "1")]
+    wall_time: f64,
+    #[prost(int64, tag = "2")]
+    step: i64,
+    #[prost(string, optional, tag = "3")]
+    file_version: Option<String>,
+    #[prost(message, optional, tag = "5")]
+    summary: Option<Summary>,
+    #[prost(message, optional, tag = "7")]
+    session_log: Option<SessionLog>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Summary {
+    #[prost(message, repeated, tag = "1")]
+    value: Vec<Scalar>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Scalar {
+    #[prost(string, tag = "1")]
+    tag: String,
+    /// One of several kinds of values, so that 0 is written, too.
+    #[prost(float, optional, tag = "2")]
+    simple_value: Option<f32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SessionLog {
+    #[prost(int32, tag = "1")]
+    status: i32,
+}
+
+impl SessionLog {
+    const START: Self = Self { status: 1 };
+}
 
 /// An event file that is appended to.
 #[derive(Debug)]
@@ -29,13 +69,14 @@ impl EventFile {
         let path = folder.join(format!("events.out.tfevents.{:.0}.{step}", now()));
         let file = File::create(&path).map_err(cannot("create", &path))?;
         let mut events = Self { file, path };
-        let mut event = field_f64(1, now());
-        event.extend(field_bytes(3, b"brain.Event:2"));
-        events.record(&event)?;
-        let mut event = field_f64(1, now());
-        event.extend(field_varint(2, step));
-        event.extend(field_bytes(7, &field_varint(1, SESSION_START)));
-        events.record(&event)?;
+        events.record(Event {
+            file_version: Some("brain.Event:2".to_owned()),
+            ..Event::at(0)
+        })?;
+        events.record(Event {
+            session_log: Some(SessionLog::START),
+            ..Event::at(step)
+        })?;
         Ok(events)
     }
 
@@ -45,26 +86,37 @@ impl EventFile {
         step: u64,
         scalars: impl IntoIterator<Item = (String, f64)>,
     ) -> Result<(), FileError> {
-        let mut summary = Vec::new();
-        for (name, value) in scalars {
-            let mut entry = field_bytes(1, name.as_bytes());
-            entry.extend(field_f32(2, value as f32));
-            summary.extend(field_bytes(1, &entry));
-        }
-        let mut event = field_f64(1, now());
-        event.extend(field_varint(2, step));
-        event.extend(field_bytes(5, &summary));
-        self.record(&event)
+        let value = |(tag, value)| Scalar {
+            tag,
+            simple_value: Some(value as f32),
+        };
+        let value = scalars.into_iter().map(value).collect();
+        self.record(Event {
+            summary: Some(Summary { value }),
+            ..Event::at(step)
+        })
     }
 
-    fn record(&mut self, event: &[u8]) -> Result<(), FileError> {
+    fn record(&mut self, event: Event) -> Result<(), FileError> {
+        let event = event.encode_to_vec();
         let length = (event.len() as u64).to_le_bytes();
         let mut record = length.to_vec();
         record.extend(masked_crc(&length).to_le_bytes());
-        record.extend(event);
-        record.extend(masked_crc(event).to_le_bytes());
+        record.extend(&event);
+        record.extend(masked_crc(&event).to_le_bytes());
         let written = self.file.write_all(&record);
         written.map_err(cannot("write", &self.path))
+    }
+}
+
+impl Event {
+    /// Nothing, of now and after so many steps.
+    fn at(step: u64) -> Self {
+        Self {
+            wall_time: now(),
+            step: step as i64,
+            ..Self::default()
+        }
     }
 }
 
@@ -74,73 +126,6 @@ fn now() -> f64 {
         .map_or(0.0, |time| time.as_secs_f64())
 }
 
-/// Protocol-buffer fields: a key of number and wire type, then the value.
-fn field_varint(number: u64, value: u64) -> Vec<u8> {
-    [varint(number << 3), varint(value)].concat()
-}
-
-fn field_f64(number: u64, value: f64) -> Vec<u8> {
-    [varint(number << 3 | 1), value.to_le_bytes().to_vec()].concat()
-}
-
-fn field_bytes(number: u64, bytes: &[u8]) -> Vec<u8> {
-    [
-        varint(number << 3 | 2),
-        varint(bytes.len() as u64),
-        bytes.to_vec(),
-    ]
-    .concat()
-}
-
-fn field_f32(number: u64, value: f32) -> Vec<u8> {
-    [varint(number << 3 | 5), value.to_le_bytes().to_vec()].concat()
-}
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
-}
-
 fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
-}
-
-/// CRC-32C (Castagnoli), bit by bit: a few hundred bytes a logged step.
-fn crc32c(bytes: &[u8]) -> u32 {
-    let mut crc = u32::MAX;
-    for &byte in bytes {
-        crc ^= u32::from(byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 {
-                crc >> 1 ^ 0x82f6_3b78
-            } else {
-                crc >> 1
-            };
-        }
-    }
-    !crc
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_checksum_is_castagnolis() {
-        // RFC 3720, B.4 and the usual check value.
-        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
-        assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
-    }
-
-    #[test]
-    fn messages_are_protocol_buffers() {
-        assert_eq!(field_varint(2, 300), [0x10, 0xac, 0x02]);
-        assert_eq!(field_bytes(1, b"ab"), [0x0a, 2, b'a', b'b']);
-        assert_eq!(field_f32(2, 1.0), [0x15, 0, 0, 0x80, 0x3f]);
-    }
 }

@@ -151,7 +151,7 @@ impl Conditioner {
         Some(group)
     }
 
-    /// The vectors of some images, of which [`BATCH`] are computed at once.
+    /// The vectors of some images, of which 32 are computed at once.
     ///
     /// # Shapes
     ///
