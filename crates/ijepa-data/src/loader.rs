@@ -168,7 +168,7 @@ impl Loader {
     /// # Errors
     ///
     /// [`DataError::TooManyBad`] once more images are unreadable than `max_bad_fraction` of the
-    /// data set; the loader then stays at this step. Whatever keeps an image from being had, such
+    /// data set, [`DataError::NothingReadable`] once all are; the loader then stays at this step. Whatever keeps an image from being had, such
     /// as [`DataError::GaveUp`] or [`DataError::Read`]; the next call tries again.
     /// [`DataError::WorkerLost`] if a thread died.
     pub fn next_batch(&mut self) -> Result<Batch, DataError> {
@@ -212,7 +212,8 @@ impl Loader {
     ///
     /// # Errors
     ///
-    /// [`DataError::TooManyBad`] once there are more than `max_bad_fraction` of the data set.
+    /// [`DataError::TooManyBad`] once there are more than `max_bad_fraction` of the data set,
+    /// [`DataError::NothingReadable`] once all are.
     pub fn add_skipped(&mut self, images: Vec<Skipped>) -> Result<(), DataError> {
         images.into_iter().for_each(|image| self.tally.add(image));
         self.tally.check()

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use crate::error::{DataError, ImageError};
 use crate::image::RgbImage8;
 use crate::rect::CropRect;
-use crate::resize::Filter;
+use crate::resize::{Filter, MAX_SIDE};
 use crate::view::View;
 
 /// How an image gets the model's size.
@@ -63,7 +63,7 @@ impl Preprocess {
     ///
     /// # Errors
     ///
-    /// As [`apply`](Self::apply), but for a `size` beyond reason.
+    /// As [`apply`](Self::apply).
     ///
     /// # Panics
     ///
@@ -135,6 +135,12 @@ fn centre_of_resized(
     }
     let enlarged = |side: usize| (side as f64 * margin).round() as usize;
     let (least_height, least_width) = (enlarged(height), enlarged(width));
+    if least_height.max(least_width) > MAX_SIDE {
+        return Err(DataError::Image(ImageError::OutputSize {
+            width: least_width,
+            height: least_height,
+        }));
+    }
     // torchvision's Resize(int): the binding side exactly, the other one truncated.
     let scaled =
         |side: usize, to: usize, from: usize| (side as f64 * to as f64 / from as f64) as usize;
@@ -284,6 +290,13 @@ mod tests {
         for method in [Preprocess::Eval, Preprocess::Fill, Preprocess::Squash] {
             assert!(matches!(
                 method.apply(&image, [0, 4]),
+                Err(DataError::Image(ImageError::OutputSize { .. }))
+            ));
+        }
+        // What is shown would be of no width.
+        for margin in [1e7, 1e17, f64::MAX] {
+            assert!(matches!(
+                Preprocess::Crop { margin }.apply(&image, [4, 4]),
                 Err(DataError::Image(ImageError::OutputSize { .. }))
             ));
         }

@@ -183,9 +183,11 @@ fn two_passes<P: PixelTrait>(
     Ok(())
 }
 
+/// Rows or columns that an image is resized to at most.
+pub(crate) const MAX_SIDE: usize = 1 << 20;
+
 /// The sides as the resizing library takes them, none zero and their product addressable.
 pub(crate) fn sides(width: usize, height: usize) -> Result<[u32; 2], DataError> {
-    const MAX_SIDE: usize = 1 << 20;
     // No more than a file may have, which a part of a narrow image can exceed.
     const MAX_PIXELS: usize = crate::decode::MAX_PIXELS as usize;
     let fits = (1..=MAX_SIDE).contains(&width)

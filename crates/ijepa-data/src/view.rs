@@ -90,7 +90,10 @@ impl View {
     fn resize_float(&self, image: &FloatImage) -> Result<FloatImage, DataError> {
         let part = image.crop(self.part)?;
         if self.keeps_size(self.part) {
-            return self.kept.map_or(Ok(part.clone()), |kept| part.crop(kept));
+            return match self.kept {
+                Some(kept) => part.crop(kept),
+                None => Ok(part),
+            };
         }
         let (of, size) = self.shown(self.part.as_box(), [part.height(), part.width()])?;
         resize_float(&part, of, size, self.filter)
@@ -100,7 +103,10 @@ impl View {
         match place {
             Place::Whole(part) if self.keeps_size(part) => {
                 let part = crop(image, part)?;
-                self.kept.map_or(Ok(part.clone()), |kept| crop(&part, kept))
+                match self.kept {
+                    Some(kept) => crop(&part, kept),
+                    None => Ok(part),
+                }
             }
             Place::Whole(part) => {
                 part.check(image.width(), image.height())?;

@@ -174,7 +174,8 @@ pub fn remove_file(path: &Path) -> Result<(), FileError> {
 }
 
 /// Deletes a folder, which vanishes as a whole, but on a disk without room file by file. What of it
-/// cannot be deleted now, since a server has it open for somebody, is left to [`clean_up`].
+/// cannot be deleted now, since a server has it open for somebody, stays hidden until somebody calls
+/// [`clean_up`] for the folder above.
 ///
 /// # Errors
 ///

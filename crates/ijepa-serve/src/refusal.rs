@@ -26,8 +26,8 @@ pub(crate) enum Refusal {
     #[error("image `{name}` of {width} x {height} has more than {most} pixels")]
     Pixels {
         name: String,
-        width: u64,
-        height: u64,
+        width: u32,
+        height: u32,
         most: u64,
     },
     #[error(

@@ -92,9 +92,11 @@ impl Assembly {
     }
 }
 
-/// Copies an image to its place, the `place`th of the slab.
+/// Copies an image to its place, the `place`th of the slab, unless its batch was given up meanwhile.
 pub(super) fn write(slab: &Slab, place: usize, image: &Image) {
     let pixels = image.bytes();
     let mut slab = slab.lock().unwrap_or_else(PoisonError::into_inner);
-    slab[place * pixels.len()..][..pixels.len()].copy_from_slice(&pixels);
+    if let Some(own) = slab.get_mut(place * pixels.len()..(place + 1) * pixels.len()) {
+        own.copy_from_slice(&pixels);
+    }
 }

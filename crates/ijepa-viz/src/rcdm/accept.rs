@@ -192,7 +192,7 @@ fn similarity(
     for pixels in made {
         let pixels = ViewSizes::resized(pixels, side, size)?;
         let (masks, indices) = (shown.masks.as_ref(), &shown.indices);
-        let vectors = conditioner.vectors(&pixels, indices, masks, device);
+        let vectors = conditioner.vectors_of_many(&pixels, indices, masks, device);
         let found = unit_rows(&decoder.config().standardization.apply(vectors));
         for (image, found) in found.iter().enumerate() {
             let cosines: Vec<f64> = wanted.iter().map(|wanted| dot(found, wanted)).collect();

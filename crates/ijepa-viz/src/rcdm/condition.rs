@@ -151,7 +151,7 @@ impl Conditioner {
         Some(group)
     }
 
-    /// The vectors of some images, of which 32 are computed at once.
+    /// The vectors of some images, all computed at once.
     ///
     /// # Shapes
     ///
@@ -163,24 +163,6 @@ impl Conditioner {
     ///
     /// Panics if the sizes do not fit or predicted vectors are asked for without masks.
     pub fn vectors(
-        &self,
-        pixels: &[u8],
-        indices: &[u32],
-        masks: Option<&MaskGroup>,
-        device: &Device,
-    ) -> Tensor<2> {
-        let (images, mut batches) = (indices.len(), Vec::new());
-        let size = pixels.len() / images.max(1);
-        for first in (0..images).step_by(BATCH) {
-            let batch = first..images.min(first + BATCH);
-            let masks = masks.map(|masks| masks.part(batch.clone()));
-            let pixels = &pixels[batch.start * size..batch.end * size];
-            batches.push(self.batch(pixels, &indices[batch], masks.as_ref(), device));
-        }
-        Tensor::cat(batches, 0)
-    }
-
-    fn batch(
         &self,
         pixels: &[u8],
         indices: &[u32],
@@ -217,6 +199,27 @@ impl Conditioner {
                 Tensor::from_data(TensorData::new(values, shape), device)
             }
         }
+    }
+}
+
+impl Conditioner {
+    /// As [`vectors`](Self::vectors), of any number of images, a batch at a time.
+    pub(super) fn vectors_of_many(
+        &self,
+        pixels: &[u8],
+        indices: &[u32],
+        masks: Option<&MaskGroup>,
+        device: &Device,
+    ) -> Tensor<2> {
+        let (images, mut batches) = (indices.len(), Vec::new());
+        let size = pixels.len() / images.max(1);
+        for first in (0..images).step_by(BATCH) {
+            let batch = first..images.min(first + BATCH);
+            let masks = masks.map(|masks| masks.part(batch.clone()));
+            let pixels = &pixels[batch.start * size..batch.end * size];
+            batches.push(self.vectors(pixels, &indices[batch], masks.as_ref(), device));
+        }
+        Tensor::cat(batches, 0)
     }
 }
 

@@ -56,7 +56,7 @@ impl Shown {
             .map(|image| image.index as u32)
             .collect();
         let masks = conditioner.masks(indices.len(), seed, 0);
-        let vectors = conditioner.vectors(&views.encoder, &indices, masks.as_ref(), device);
+        let vectors = conditioner.vectors_of_many(&views.encoder, &indices, masks.as_ref(), device);
         let conditions = decoder.config().standardization.apply(vectors);
         Ok(Self {
             pixels: views.decoder,
