@@ -168,8 +168,9 @@ impl Loader {
     /// # Errors
     ///
     /// [`DataError::TooManyBad`] once more images are unreadable than `max_bad_fraction` of the
-    /// data set, [`DataError::NothingReadable`] once all are; the loader then stays at this step. Whatever keeps an image from being had, such
-    /// as [`DataError::GaveUp`] or [`DataError::Read`]; the next call tries again.
+    /// data set, [`DataError::NothingReadable`] once all are; the loader then stays at this step.
+    /// Whatever keeps an image from being had, such as [`DataError::GaveUp`] or [`DataError::Read`];
+    /// the next call tries again.
     /// [`DataError::WorkerLost`] if a thread died.
     pub fn next_batch(&mut self) -> Result<Batch, DataError> {
         let batch = self.next_batch_unless(&AtomicBool::new(false))?;

@@ -27,8 +27,8 @@ pub(crate) const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const NO_MORE_FILES: Duration = Duration::from_millis(100);
 
 /// Answers whoever connects until `stop` is ready, and then what is under way; dropped, it closes all
-/// connections. One is closed when the head of a request takes longer than `patience`, or its client takes nothing of an
-/// answer for that long.
+/// connections. One is closed when the head of a request takes longer than `patience`, or its client
+/// takes nothing of an answer for that long.
 pub(crate) async fn answer(
     listener: TcpListener,
     router: Router,
