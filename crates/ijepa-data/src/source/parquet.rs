@@ -5,6 +5,7 @@ mod encoded;
 mod labels;
 mod pages;
 mod shard;
+mod thrift;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};

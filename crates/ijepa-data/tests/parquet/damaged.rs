@@ -93,6 +93,28 @@ fn groups_that_share_their_bytes_are_no_more_rows_than_the_file_can_hold() {
 }
 
 #[test]
+fn lists_longer_than_the_footer_are_refused_before_they_are_counted() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.parquet");
+    // An unknown field with a list of 2^31 - 1 booleans, ten thousand times.
+    let list = [0x19, 0xf1, 0xff, 0xff, 0xff, 0xff, 0x07];
+    let mut bytes = file(PLAIN, &vec![vec![row(1, 0)]], None);
+    let magic = bytes.split_off(bytes.len() - 4);
+    let length = bytes.split_off(bytes.len() - 4);
+    let length = u32::from_le_bytes(length.try_into().unwrap()) as usize;
+    // Before the end of the structure that is the footer.
+    assert_eq!(bytes.pop(), Some(0));
+    let lists = list.repeat(10_000);
+    bytes.extend(&lists);
+    bytes.push(0);
+    bytes.extend(((length + lists.len()) as u32).to_le_bytes());
+    bytes.extend(magic);
+    fs::write(&path, &bytes).unwrap();
+    let error = ParquetSource::open(&path).unwrap_err().to_string();
+    assert!(error.ends_with("its footer ends too early"), "{error}");
+}
+
+#[test]
 fn damaged_files_never_panic() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.parquet");

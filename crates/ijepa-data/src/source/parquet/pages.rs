@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use brotli_decompressor::Decompressor;
 use parquet::basic::Compression;
 
+use super::thrift::{Compact, I32, MAX_DEPTH, STRUCT};
+
 /// Decoded bytes that any page may have, and those that one byte of it justifies beyond.
 ///
 /// Snappy cannot pass 22 to 1, LZ4 255 and Deflate 1032, whatever is announced. Zstandard and Brotli
@@ -15,9 +17,6 @@ fn justified(codec: Compression) -> (u64, u64) {
         _ => (16 << 20, 1032),
     }
 }
-
-/// Nesting of Thrift structures beyond what any page header has.
-const MAX_DEPTH: usize = 16;
 
 /// A page that announces more than it can hold, or holds more than it announces.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,7 +36,7 @@ pub(super) fn check(chunk: &[u8], codec: Compression) -> Result<usize, BadPage> 
     let (free, expansion) = justified(codec);
     let (mut rest, mut decoded) = (Compact(chunk), 0usize);
     while !rest.0.is_empty() {
-        let header = rest.page_header().ok_or(BadPage::Broken)?;
+        let header = PageHeader::read(&mut rest).ok_or(BadPage::Broken)?;
         let page = rest.take(header.compressed).ok_or(BadPage::Broken)?;
         let possible = (header.compressed as u64).saturating_mul(expansion) + free;
         if header.uncompressed > possible {
@@ -64,6 +63,42 @@ struct PageHeader {
 }
 
 impl PageHeader {
+    fn read(from: &mut Compact<'_>) -> Option<Self> {
+        const UNCOMPRESSED_SIZE: u64 = 2;
+        const COMPRESSED_SIZE: u64 = 3;
+        const DATA_PAGE_V2: u64 = 8;
+        let mut header = Self::default();
+        let mut field = 0;
+        while let Some(kind) = from.field(&mut field)? {
+            match (field, kind) {
+                (UNCOMPRESSED_SIZE, I32) => header.uncompressed = from.size()?,
+                (COMPRESSED_SIZE, I32) => header.compressed = from.size()?.try_into().ok()?,
+                (DATA_PAGE_V2, STRUCT) => header.levels = Self::uncompressed_levels(from)?,
+                _ => from.skip(kind, MAX_DEPTH)?,
+            }
+        }
+        Some(header)
+    }
+
+    /// The bytes that a page of the second version does not compress: those of its levels, or all.
+    fn uncompressed_levels(from: &mut Compact<'_>) -> Option<u64> {
+        const DEFINITION_LEVELS: u64 = 5;
+        const REPETITION_LEVELS: u64 = 6;
+        const IS_COMPRESSED: u64 = 7;
+        const FALSE: u8 = 2;
+        let (mut field, mut levels) = (0, 0u64);
+        while let Some(kind) = from.field(&mut field)? {
+            match (field, kind) {
+                (DEFINITION_LEVELS | REPETITION_LEVELS, I32) => {
+                    levels = levels.saturating_add(from.size()?);
+                }
+                (IS_COMPRESSED, FALSE) => levels = u64::MAX,
+                _ => from.skip(kind, MAX_DEPTH)?,
+            }
+        }
+        Some(levels)
+    }
+
     /// Refuses a page that decodes to more than it announces.
     fn check_brotli(&self, page: &[u8]) -> Result<(), BadPage> {
         const BUFFER: usize = 4096;
@@ -79,136 +114,6 @@ impl PageHeader {
             }),
             _ => Ok(()),
         }
-    }
-}
-
-const I32: u8 = 5;
-const STRUCT: u8 = 12;
-
-/// Thrift's compact encoding, as far as skipping over it needs.
-struct Compact<'a>(&'a [u8]);
-
-impl<'a> Compact<'a> {
-    fn page_header(&mut self) -> Option<PageHeader> {
-        const UNCOMPRESSED_SIZE: u64 = 2;
-        const COMPRESSED_SIZE: u64 = 3;
-        const DATA_PAGE_V2: u64 = 8;
-        let mut header = PageHeader::default();
-        let mut field = 0;
-        while let Some(kind) = self.field(&mut field)? {
-            match (field, kind) {
-                (UNCOMPRESSED_SIZE, I32) => header.uncompressed = self.size()?,
-                (COMPRESSED_SIZE, I32) => header.compressed = self.size()?.try_into().ok()?,
-                (DATA_PAGE_V2, STRUCT) => header.levels = self.levels()?,
-                _ => self.skip(kind, MAX_DEPTH)?,
-            }
-        }
-        Some(header)
-    }
-
-    /// The bytes that a page of the second version does not compress: those of its levels, or all.
-    fn levels(&mut self) -> Option<u64> {
-        const DEFINITION_LEVELS: u64 = 5;
-        const REPETITION_LEVELS: u64 = 6;
-        const IS_COMPRESSED: u64 = 7;
-        const FALSE: u8 = 2;
-        let (mut field, mut levels) = (0, 0u64);
-        while let Some(kind) = self.field(&mut field)? {
-            match (field, kind) {
-                (DEFINITION_LEVELS | REPETITION_LEVELS, I32) => {
-                    levels = levels.saturating_add(self.size()?);
-                }
-                (IS_COMPRESSED, FALSE) => levels = u64::MAX,
-                _ => self.skip(kind, MAX_DEPTH)?,
-            }
-        }
-        Some(levels)
-    }
-
-    /// The type of the next field, whose number goes to `field`; `Some(None)` at the end.
-    fn field(&mut self, field: &mut u64) -> Option<Option<u8>> {
-        let byte = self.byte()?;
-        if byte == 0 {
-            return Some(None);
-        }
-        *field = match byte >> 4 {
-            0 => self.varint()? >> 1,
-            step => field.checked_add(u64::from(step))?,
-        };
-        Some(Some(byte & 0x0f))
-    }
-
-    fn skip(&mut self, kind: u8, depth: usize) -> Option<()> {
-        let depth = depth.checked_sub(1)?;
-        match kind {
-            // A boolean field has its value in its type.
-            1 | 2 => {}
-            3 => drop(self.byte()?),
-            4..=6 => drop(self.varint()?),
-            7 => drop(self.take(8)?),
-            8 => {
-                let length = self.varint()?.try_into().ok()?;
-                self.take(length)?;
-            }
-            9 | 10 => {
-                let byte = self.byte()?;
-                let long = byte >> 4 == 15;
-                let length = if long {
-                    self.varint()?
-                } else {
-                    u64::from(byte >> 4)
-                };
-                for _ in 0..length {
-                    self.element(byte & 0x0f, depth)?;
-                }
-            }
-            STRUCT => {
-                let mut field = 0;
-                while let Some(kind) = self.field(&mut field)? {
-                    self.skip(kind, depth)?;
-                }
-            }
-            // Page headers have no maps.
-            _ => return None,
-        }
-        Some(())
-    }
-
-    /// Skips an element of a list, where a boolean takes a byte.
-    fn element(&mut self, kind: u8, depth: usize) -> Option<()> {
-        if matches!(kind, 1 | 2) {
-            self.byte().map(drop)
-        } else {
-            self.skip(kind, depth)
-        }
-    }
-
-    /// A whole number that must not be negative.
-    fn size(&mut self) -> Option<u64> {
-        let zigzag = self.varint()?;
-        (zigzag & 1 == 0).then_some(zigzag >> 1)
-    }
-
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        self.take(1).map(|bytes| bytes[0])
-    }
-
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::source::parquet::chunk::Chunk;
 use crate::source::parquet::encoded::Encoded;
 use crate::source::parquet::labels::{LabelColumn, LabelKind, label_column};
 use crate::source::parquet::pages::{self, BadPage};
+use crate::source::parquet::thrift::{Compact, MAX_DEPTH, STRUCT};
 use crate::source::stamp::Stamp;
 use crate::source::storage::{Blob, Storage, patiently};
 
@@ -338,6 +339,7 @@ fn footer(path: &Path, blob: &Blob, stamp: &Stamp) -> Result<ParquetMetaData, Da
         let start = stamp.bytes - length;
         let end = patiently(|| blob.read(start..stamp.bytes, stamp))?;
         let parse = || {
+            check_footer(&end)?;
             let mut reader = ParquetMetaDataReader::new();
             reader.try_parse_sized(&end, stamp.bytes)?;
             reader.finish()
@@ -347,6 +349,25 @@ fn footer(path: &Path, blob: &Blob, stamp: &Stamp) -> Result<ParquetMetaData, Da
             Err(ParquetError::NeedMoreData(needed)) => length = needed as u64,
             parsed => return parsed.map_err(|cause| parquet_error(path, cause)),
         }
+    }
+}
+
+/// Refuses a footer, if all of it is among the last bytes of a file, whose lists are longer than it.
+///
+/// The Parquet library takes no byte for a boolean of a field that it skips over, so a list of a few
+/// bytes would keep it busy for seconds, and as many as a footer has room for for hours.
+fn check_footer(end: &[u8]) -> Result<(), ParquetError> {
+    let Some((rest, b"PAR1")) = end.split_last_chunk() else {
+        return Ok(());
+    };
+    let footer = rest.split_last_chunk().and_then(|(rest, &length)| {
+        let length = u32::from_le_bytes(length) as usize;
+        rest.get(rest.len().checked_sub(length)?..)
+    });
+    let read = footer.map(|footer| Compact(footer).skip(STRUCT, MAX_DEPTH));
+    match read {
+        Some(None) => Err(ParquetError::EOF("its footer ends too early".to_owned())),
+        _ => Ok(()),
     }
 }
 
