@@ -1,8 +1,10 @@
 //! The parts of a report as HTML.
 
-use std::fmt::Write;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
 
-use ijepa_train::recipe;
 use serde_json::Value;
 
 use crate::{
@@ -147,27 +149,25 @@ fn count(value: Option<u64>) -> String {
 /// What stands for a figure that was not measured.
 const UNKNOWN: &str = "–";
 
-/// Keys in which the recipes differ from the first one's.
+/// Keys in which the recipes differ.
 fn differences(runs: &[RunRecord]) -> String {
-    let recipes: Option<Vec<_>> = runs.iter().map(RunRecord::recipe).collect();
-    let Some(recipes) = recipes else {
-        return note("Not compared: a recipe is missing or is not of this version.");
+    if runs.iter().any(|run| run.kind() != runs[0].kind()) {
+        return note("Not compared: the runs are of several kinds.");
+    }
+    let settings: Option<Vec<_>> = runs.iter().map(RunRecord::settings).collect();
+    let Some(settings) = settings else {
+        return note("Not compared: a recipe is missing or cannot be read.");
     };
-    let values: Vec<_> = recipes.iter().map(|recipe| recipe.flatten()).collect();
-    let keys: std::collections::BTreeSet<String> = recipes
-        .iter()
-        .flat_map(|other| recipe::diff(recipes[0], other))
-        .map(|(key, _, _)| key)
-        .collect();
+    let mut keys: BTreeSet<&String> = settings.iter().flat_map(BTreeMap::keys).collect();
+    keys.retain(|&key| settings.iter().any(|it| it.get(key) != settings[0].get(key)));
     if keys.is_empty() {
         return note("The recipes are the same.");
     }
     let rows: String = keys
         .iter()
         .map(|key| {
-            let cells = values
-                .iter()
-                .map(|values| values.get(key).map_or(UNKNOWN, String::as_str));
+            let values = settings.iter().map(|settings| settings.get(*key));
+            let cells = values.map(|value| value.map_or(UNKNOWN, String::as_str));
             row(std::iter::once(key.as_str()).chain(cells))
         })
         .collect();

@@ -1,7 +1,8 @@
 //! What a run directory says.
 
 use std::{
-    fs,
+    collections::BTreeMap,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -9,7 +10,11 @@ use ijepa_model::{
     checkpoint::run_folder,
     files::{FileError, read_file},
 };
-use ijepa_train::{EpochScores, Monitors, Recipe, recipe::Settings as _, run::files};
+use ijepa_train::{
+    EpochScores, Monitors, Recipe,
+    recipe::{self, Settings as _},
+    run::files,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -96,6 +101,9 @@ impl RunRecord {
     /// A [`ReportError`] if there is no run or a file of it cannot be read from disk.
     pub fn read(path: impl Into<PathBuf>) -> Result<Self, ReportError> {
         let path = path.into();
+        if path.is_file() {
+            return Err(ReportError::NoRun { path });
+        }
         let text = |name: &str| text_of(&path.join(name));
         let mut settings = None;
         for (kind, file) in RunKind::SETTINGS {
@@ -132,7 +140,7 @@ impl RunRecord {
         Ok(Self {
             name: name_of(&path),
             kind,
-            recipe: Recipe::from_toml(&recipe_text, Recipe::FILE).ok(),
+            recipe: recipe_of(kind, &recipe_text),
             recipe_text,
             environment: json(text(files::ENVIRONMENT)?).unwrap_or_default(),
             metrics,
@@ -146,36 +154,31 @@ impl RunRecord {
     }
 
     /// The runs in `path`: the one that it is, or those that are folders of it, by name, as a sweep
-    /// leaves them.
+    /// leaves them; and why others of its folders cannot be read.
     ///
     /// # Errors
     ///
     /// As [`read`](Self::read), if there is none.
-    pub fn read_all(path: impl Into<PathBuf>) -> Result<Vec<Self>, ReportError> {
+    pub fn read_all(
+        path: impl Into<PathBuf>,
+    ) -> Result<(Vec<Self>, Vec<ReportError>), ReportError> {
         let path = path.into();
         let none = match Self::read(&path) {
-            Ok(run) => return Ok(vec![run]),
-            Err(error @ ReportError::NoRun { .. }) => error,
+            Ok(run) => return Ok((vec![run], Vec::new())),
+            Err(error @ ReportError::NoRun { .. }) if path.is_dir() => error,
             Err(error) => return Err(error),
         };
-        let cannot = |source| ReportError::Read {
-            path: path.clone(),
-            source,
-        };
-        let mut folders = Vec::new();
-        for entry in fs::read_dir(&path).map_err(cannot)? {
-            let folder = entry.map_err(cannot)?.path();
-            if folder.is_dir() {
-                folders.push(folder);
+        let (mut runs, mut unread) = (Vec::new(), Vec::new());
+        for folder in folders_of(&path).map_err(|source| ReportError::Read { path, source })? {
+            match Self::read(folder) {
+                Ok(run) => runs.push(run),
+                Err(ReportError::NoRun { .. }) => (),
+                Err(error) => unread.push(error),
             }
         }
-        folders.sort();
-        let runs = folders.into_iter().map(Self::read);
-        let runs = runs.filter(|run| !matches!(run, Err(ReportError::NoRun { .. })));
-        let runs: Vec<Self> = runs.collect::<Result<_, _>>()?;
         match runs.is_empty() {
-            true => Err(none),
-            false => Ok(runs),
+            true => Err(unread.into_iter().next().unwrap_or(none)),
+            false => Ok((runs, unread)),
         }
     }
 
@@ -212,6 +215,14 @@ impl RunRecord {
     /// The recipe, if it is one of this version.
     pub fn recipe(&self) -> Option<&Recipe> {
         self.recipe.as_ref()
+    }
+
+    /// Every setting of it as `section.key` with its value; `None` if they cannot be read.
+    pub(crate) fn settings(&self) -> Option<BTreeMap<String, String>> {
+        match &self.recipe {
+            Some(recipe) => Some(recipe.flatten()),
+            None => recipe::flatten_text(&self.recipe_text).filter(|all| !all.is_empty()),
+        }
     }
 
     /// The training data as its command line named them.
@@ -273,12 +284,13 @@ impl RunRecord {
         }
         let optimizer = &self.recipe.as_ref()?.optimizer;
         let per_epoch = match optimizer.steps_per_epoch {
+            // Epochs that ended early have fewer.
             0 => {
-                let ends = self
-                    .epochs
-                    .each(|cell| Some((cell("epoch")?, cell("step")?)));
-                let (epoch, step) = ends.into_iter().flatten().next_back()?;
-                step / (epoch + 1.0)
+                let ends = self.epochs.each(|cell| {
+                    let step = cell("step").filter(|&step| step > 0.0)?;
+                    Some(step / (cell("epoch")? + 1.0))
+                });
+                ends.into_iter().flatten().reduce(f64::max)?
             }
             steps => steps as f64,
         };
@@ -308,6 +320,22 @@ impl RunRecord {
         let found = self.results.iter().find(|(name, _)| *name == wanted);
         found.map(|(_, value)| value)
     }
+}
+
+/// The recipe of pretraining, which a run need not have.
+fn recipe_of(kind: RunKind, text: &str) -> Option<Recipe> {
+    let is_one = kind == RunKind::Pretraining && !text.trim().is_empty();
+    let recipe = || Recipe::from_toml(text, Recipe::FILE).ok();
+    is_one.then(recipe).flatten()
+}
+
+/// The folders in `path`, by name.
+fn folders_of(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(path)?.map(|entry| Ok(entry?.path()));
+    let mut folders: Vec<PathBuf> = entries.collect::<io::Result<_>>()?;
+    folders.retain(|path| path.is_dir());
+    folders.sort();
+    Ok(folders)
 }
 
 fn text_of(path: &Path) -> Result<Option<String>, ReportError> {

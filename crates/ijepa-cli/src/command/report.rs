@@ -53,7 +53,11 @@ impl ReportRuns {
         }
         let mut runs = Vec::new();
         for path in &self.runs {
-            runs.extend(RunRecord::read_all(path)?);
+            let (found, unread) = RunRecord::read_all(path)?;
+            runs.extend(found);
+            for error in &unread {
+                report::line(&format!("warning: {}", on_one_line(error)));
+            }
         }
         // A folder of runs has a page of its own, of the sweep or the study that made them.
         let page = match runs[0].path() == self.runs[0] {

@@ -5,6 +5,7 @@
 mod absurd;
 mod figures;
 mod histories;
+mod settings;
 
 use std::{fmt::Write, fs, path::PathBuf};
 
@@ -307,9 +308,12 @@ fn a_folder_of_runs_is_all_of_them() {
         fs::write(path.join("recipe.toml"), format!("[run]\nseed = {run}\n")).unwrap();
     }
     fs::create_dir(folder.path().join("pictures")).unwrap();
-    let runs = RunRecord::read_all(folder.path()).unwrap();
+    let broken = folder.path().join("broken").join("recipe.toml");
+    fs::create_dir_all(broken).unwrap();
+    let (runs, unread) = RunRecord::read_all(folder.path()).unwrap();
     let names: Vec<&str> = runs.iter().map(RunRecord::name).collect();
     assert_eq!((names.len(), names[8]), (9, "base-seed8"));
+    assert!(matches!(unread[..], [ReportError::Read { .. }]));
     let page = Report::new(runs).to_html();
     // The seventh run has the first one's colour and other dashes.
     assert!(page.contains("class=\"line s0 d0\"") && page.contains("class=\"line s0 d1\""));
@@ -317,8 +321,10 @@ fn a_folder_of_runs_is_all_of_them() {
     let missing = folder.path().join("nowhere");
     let error = RunRecord::read_all(&missing).unwrap_err();
     assert!(matches!(error, ReportError::Missing { .. }), "{error}");
-    let error = RunRecord::read_all(folder.path().join("pictures")).unwrap_err();
-    assert!(matches!(error, ReportError::NoRun { .. }), "{error}");
+    for other in ["pictures", "base-seed0/metrics.csv"] {
+        let error = RunRecord::read_all(folder.path().join(other)).unwrap_err();
+        assert!(matches!(error, ReportError::NoRun { .. }), "{error}");
+    }
 }
 
 #[test]

@@ -29,6 +29,7 @@ pub use error::{RecipeError, suggestion};
 pub use image_size::ImageSize;
 pub use nearest::near;
 pub use overrides::diff;
+pub use parse::flatten_text;
 pub use preset::{preset_names, preset_text};
 pub use sections::{
     DataSettings, EmaSettings, Keeping, MaskSettings, ModelSettings, ObjectiveSettings,

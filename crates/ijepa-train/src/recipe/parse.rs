@@ -54,6 +54,20 @@ impl Recipe {
     }
 }
 
+/// Every key in the text of settings of any kind as `section.key`, with its value as TOML writes it;
+/// `None` if it is no TOML of sections.
+pub fn flatten_text(text: &str) -> Option<BTreeMap<String, String>> {
+    let table: Table = text.parse().ok()?;
+    table.values().all(Value::is_table).then(|| flatten(table))
+}
+
+/// Every key of sections with its value.
+pub(super) fn flatten(table: Table) -> BTreeMap<String, String> {
+    dotted(table)
+        .map(|(key, value)| (key, value.to_string()))
+        .collect()
+}
+
 /// Settings as TOML tables.
 pub(super) fn to_table<S: Settings>(settings: &S) -> Table {
     Table::try_from(settings).expect("settings are tables of numbers and strings")
@@ -108,7 +122,7 @@ fn known_values<S: Settings>() -> BTreeMap<String, Value> {
     dotted(to_table(&S::every_key())).collect()
 }
 
-pub(super) fn dotted(table: Table) -> impl Iterator<Item = (String, Value)> {
+fn dotted(table: Table) -> impl Iterator<Item = (String, Value)> {
     table.into_iter().flat_map(|(section, content)| {
         let Value::Table(content) = content else {
             unreachable!("every field of settings is a section");

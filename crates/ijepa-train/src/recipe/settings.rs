@@ -13,7 +13,7 @@ use super::{
     choices::variants_of,
     nearest::near,
     overrides,
-    parse::{dotted, from_table, syntax_error, to_table},
+    parse::{flatten, from_table, syntax_error, to_table},
 };
 
 /// Settings in named sections that are read strictly: a misspelt key is answered with the nearest
@@ -80,10 +80,7 @@ pub trait Settings: Default + Serialize + DeserializeOwned {
     ///
     /// As [`to_toml`](Self::to_toml).
     fn flatten(&self) -> BTreeMap<String, String> {
-        let values = dotted(to_table(self));
-        values
-            .map(|(key, value)| (key, value.to_string()))
-            .collect()
+        flatten(to_table(self))
     }
 
     /// These settings with some keys changed: each override is `section.key=value`.
