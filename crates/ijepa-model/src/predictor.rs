@@ -120,6 +120,11 @@ impl PredictorConfig {
         }
     }
 
+    /// Hidden width of the MLPs.
+    pub fn hidden_dim(&self) -> usize {
+        MLP_RATIO * self.dim
+    }
+
     /// Checks every rule that [`init`](Self::init) relies on.
     ///
     /// # Errors
@@ -152,7 +157,7 @@ impl PredictorConfig {
         let blocks = BlockConfig {
             dim: self.dim,
             num_heads: encoder.num_heads,
-            hidden_dim: MLP_RATIO * self.dim,
+            hidden_dim: self.hidden_dim(),
             depth: self.depth,
             drop_path: 0.0,
             layer_norm_eps: LAYER_NORM_EPSILON,

@@ -54,9 +54,8 @@ impl VitVariant {
 
     /// Whether `config` has its width, depth and MLPs, whatever the patches and heads.
     pub(crate) fn has_sizes(&self, config: &VisionTransformerConfig) -> bool {
-        let hidden_dim = (self.embed_dim as f64 * self.mlp_ratio) as usize;
-        [self.embed_dim, self.depth, hidden_dim]
-            == [config.embed_dim, config.depth, config.hidden_dim()]
+        let sizes = |it: &VisionTransformerConfig| [it.embed_dim, it.depth, it.hidden_dim()];
+        sizes(&VisionTransformerConfig::of(self)) == sizes(config)
     }
 
     /// The head count of the published models of this width.

@@ -42,6 +42,8 @@ pub struct HubState {
     pub ignores_ranges: bool,
     /// Whether large files are sent with another byte.
     pub is_damaged: bool,
+    /// How many of the next requests but for large files it is too busy for.
+    pub refused: usize,
 }
 
 /// A hub of models on a port of this machine.
@@ -104,6 +106,10 @@ impl HubState {
         }
         if let Some(hash) = request.path.strip_prefix("/cdn/") {
             return self.large(hash, request);
+        }
+        if self.refused > 0 {
+            self.refused -= 1;
+            return Answer::of(503, "");
         }
         let asked = request.path.split('/').skip(1).collect::<Vec<&str>>();
         let (owner, name, revision, file) = match asked[..] {

@@ -51,17 +51,19 @@ pub fn encoder_forward(config: &VisionTransformerConfig, tokens: usize) -> f64 {
 /// Operations of a predictor's forward pass on one context block and all target blocks.
 fn predictor_forward(config: &IJepaConfig, tokens: StepTokens) -> f64 {
     let IJepaConfig { encoder, predictor } = config;
-    let sizes = [tokens.context, tokens.targets, tokens.target, predictor.dim];
-    let [context, targets, target, dim] = sizes.map(|size| size as f64);
+    let sizes = [tokens.context, tokens.targets, tokens.target];
+    let [context, targets, target] = sizes.map(|size| size as f64);
+    let sizes = [predictor.dim, predictor.hidden_dim()];
+    let [dim, hidden] = sizes.map(|it| it as f64);
     let [inputs, outputs] = [encoder.embed_dim, predictor.outputs(encoder)].map(|it| it as f64);
     let sequence = context + target;
     let (contexts, block) = match predictor.context {
         PredictorContext::Separate => {
-            let block = targets * block(sequence, dim, 4.0 * dim);
+            let block = targets * block(sequence, dim, hidden);
             (targets, block)
         }
         PredictorContext::Shared => {
-            let layers = layers(context + targets * target, dim, 4.0 * dim);
+            let layers = layers(context + targets * target, dim, hidden);
             let seen = attention(context, context, dim);
             let seeing = attention(targets * target, sequence, dim);
             (1.0, layers + seen + seeing)
@@ -97,11 +99,17 @@ pub fn step(config: &IJepaConfig, masking: TargetMasking, tokens: StepTokens) ->
 /// projector's one token.
 fn view_step(config: &IJepaConfig, patches: usize) -> f64 {
     let IJepaConfig { encoder, predictor } = config;
-    let sizes = [predictor.dim, encoder.embed_dim, predictor.outputs(encoder)];
-    let [dim, inputs, outputs] = sizes.map(|size| size as f64);
-    let blocks = predictor.depth as f64 * block(1.0, dim, 4.0 * dim);
+    let sizes = [predictor.dim, predictor.hidden_dim()];
+    let [dim, hidden] = sizes.map(|size| size as f64);
+    let [inputs, outputs] = [encoder.embed_dim, predictor.outputs(encoder)].map(|it| it as f64);
+    let blocks = predictor.depth as f64 * block(1.0, dim, hidden);
     let projector = 2.0 * dim * (inputs + outputs) + blocks;
     3.0 * (encoder_forward(encoder, patches) + projector) - patch_embed(encoder, patches)
+}
+
+/// Patches of `patch_size` pixels of a view.
+pub(crate) fn patches(view: &Augment, patch_size: usize) -> usize {
+    view.size.iter().map(|side| side / patch_size).product()
 }
 
 /// Operations of a step of `recipe` for one image with these tokens, which views do not need.
@@ -115,8 +123,7 @@ pub fn recipe_step(recipe: &Recipe, tokens: StepTokens) -> Result<f64, ResolveEr
         return Ok(step(&config, recipe.objective.target_masking, tokens));
     };
     let side = config.encoder.patch_size;
-    let patches = |augment: &Augment| augment.size.iter().map(|it| it / side).product();
-    let cost = |views: usize, of| views as f64 * view_step(&config, patches(of));
+    let cost = |views: usize, of| views as f64 * view_step(&config, patches(of, side));
     Ok(cost(views.globals, &views.global) + cost(views.locals, &views.local))
 }
 

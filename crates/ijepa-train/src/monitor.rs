@@ -21,13 +21,14 @@ pub struct Monitors {
     pub patch_cosine: f64,
     /// Mean cosine between the mean features of different images.
     pub image_cosine: f64,
-    /// Loss over the loss of predicting, for every position, the mean target there.
+    /// Loss of the step over that of predicting, in its last group, for every position the mean target
+    /// there.
     pub loss_ratio: f64,
 }
 
 impl Monitors {
     /// Measures a step by the targets and features of its last group, whose masks are `masks`;
-    /// `value` is its loss.
+    /// `value` is the loss of all its groups.
     pub(crate) fn measure(
         last: &[Tensor<3>; 2],
         masks: &MaskGroup,

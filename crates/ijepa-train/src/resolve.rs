@@ -59,24 +59,22 @@ impl Recipe {
     pub fn model_config(&self) -> Result<IJepaConfig, ResolveError> {
         let model = &self.model;
         let image_size = [model.image_size.height, model.image_size.width];
-        let encoder = match &model.arch {
-            Some(arch) => VisionTransformerConfig {
-                drop_path: model.drop_path,
-                in_chans: self.data.channels,
-                ..VisionTransformerConfig::variant(arch)?.with_image_size(image_size)
-            },
-            None => VisionTransformerConfig {
-                image_size,
-                patch_size: model.patch_size.unwrap_or(0),
-                in_chans: self.data.channels,
-                embed_dim: model.embed_dim.unwrap_or(0),
-                depth: model.depth.unwrap_or(0),
-                num_heads: model.num_heads.unwrap_or(0),
-                mlp_ratio: model.mlp_ratio.unwrap_or(4.0),
-                drop_path: model.drop_path,
-                layer_norm_eps: 1e-6,
-            },
+        let mut encoder = match &model.arch {
+            Some(arch) => VisionTransformerConfig::variant(arch)?.with_image_size(image_size),
+            None => {
+                let [patch_size, embed_dim, depth, num_heads] = [
+                    model.patch_size,
+                    model.embed_dim,
+                    model.depth,
+                    model.num_heads,
+                ]
+                .map(Option::unwrap_or_default);
+                VisionTransformerConfig::new(image_size, patch_size, embed_dim, depth, num_heads)
+            }
         };
+        encoder.mlp_ratio = model.mlp_ratio.unwrap_or(encoder.mlp_ratio);
+        encoder.in_chans = self.data.channels;
+        encoder.drop_path = model.drop_path;
         let predictor = PredictorConfig {
             dim: model.predictor_dim,
             depth: model.predictor_depth,

@@ -235,8 +235,10 @@ impl Primitives for Flex {
     fn scale(x: Tensors<Self>, factor: FlexTensor) -> Tensors<Self> {
         or_plain!(all_f32([&factor]), scale(x, factor));
         let factor = update::number(&factor);
-        let scaled = x.0.into_iter();
-        let scaled = scaled.map(|x| Self::float_mul_scalar(x, factor.into()));
+        let scaled = x.0.into_iter().map(|x| match all_f32([&x]) {
+            true => update::scale(x, factor),
+            false => Self::float_mul_scalar(x, factor.into()),
+        });
         Tensors(scaled.collect())
     }
 

@@ -87,6 +87,27 @@ pub(super) fn blend(mut x: FlexTensor, y: &FlexTensor, weights: [f64; 2]) -> Fle
     x
 }
 
+/// A multiple.
+struct Scale<'a> {
+    x: &'a mut [f32],
+    factor: f32,
+}
+
+impl Kernel for Scale<'_> {
+    #[inline(always)]
+    fn run(self) {
+        self.x.iter_mut().for_each(|x| *x *= self.factor);
+    }
+}
+
+pub(super) fn scale(mut x: FlexTensor, factor: f32) -> FlexTensor {
+    if factor != 1.0 {
+        let pieces = make_own(&mut x).par_chunks_mut(TASK);
+        pieces.for_each(|x| vectorized(Scale { x, factor }));
+    }
+    x
+}
+
 /// The first element.
 pub(super) fn number(x: &FlexTensor) -> f32 {
     values(&contiguous(x))[0]

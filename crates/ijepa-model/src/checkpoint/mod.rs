@@ -3,8 +3,8 @@
 //! | kind | holds | written by |
 //! |---|---|---|
 //! | native folder | both encoders, predictor, optimizer, state | [`Checkpoint::save`], training |
-//! | classifier | one encoder with a head, see [`Classifier`](crate::Classifier) | fine-tuning |
 //! | official `.pth.tar` | the same | the reference, [`Checkpoint::save`] |
+//! | classifier | one encoder with a head, see [`Classifier`](crate::Classifier) | fine-tuning |
 //! | Hugging Face folder | one encoder | `transformers`, [`Checkpoint::save`] |
 //! | ONNX file, not read | one encoder | [`Checkpoint::save`] |
 //!

@@ -41,7 +41,8 @@ impl Checkpoint {
     ///
     /// [`CheckpointError::Io`] if `path` exists (for folders) or cannot be written,
     /// [`CheckpointError::Absent`] if the format needs a network that the checkpoint lacks,
-    /// [`CheckpointError::Unsupported`] for a predictor of pixels in the official format,
+    /// [`CheckpointError::Unsupported`] for a predictor of pixels, of centred targets or with a shared
+    /// context in the official format,
     /// [`CheckpointError::Mismatch`] if a network of the checkpoint does not fit its own sizes;
     /// `device` is where their shapes come from, nothing is computed on it.
     pub fn save(self, path: &Path, format: Format, device: &Device) -> Result<(), CheckpointError> {

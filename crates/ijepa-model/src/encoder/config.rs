@@ -87,11 +87,16 @@ impl VisionTransformerConfig {
         let variant = VitVariant::by_name(name).ok_or_else(|| ConfigError::UnknownVariant {
             name: name.to_owned(),
         })?;
+        Ok(Self::of(&variant))
+    }
+
+    /// A named size for images of 224 pixels.
+    pub(crate) fn of(variant: &VitVariant) -> Self {
         let (dim, depth, num_heads) = (variant.embed_dim, variant.depth, variant.num_heads);
-        Ok(Self {
+        Self {
             mlp_ratio: variant.mlp_ratio,
             ..Self::new([224, 224], variant.patch_size, dim, depth, num_heads)
-        })
+        }
     }
 
     /// The same encoder for images of `[height, width]` pixels.
@@ -135,6 +140,8 @@ impl VisionTransformerConfig {
         config::check_values("in_chans * patch_size^2 * embed_dim", patch_weights)?;
         config::check_depth("depth", self.depth)?;
         config::check_positive("mlp_ratio * embed_dim", self.hidden_dim())?;
+        let mlp_weights = self.hidden_dim().saturating_mul(self.embed_dim);
+        config::check_values("mlp_ratio * embed_dim^2", mlp_weights)?;
         config::check_epsilon(self.layer_norm_eps)?;
         config::check_drop_path(self.drop_path)
     }

@@ -1,6 +1,9 @@
 //! Requests to the hub and to servers of files.
 
+use std::thread::sleep;
+
 use serde::{Deserialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
 use ureq::{
     Agent, Body, RequestBuilder,
     config::RedirectAuthHeaders,
@@ -8,7 +11,12 @@ use ureq::{
     typestate::WithoutBody,
 };
 
-use super::{Hub, HubName, cache::is_commit, error::HubError};
+use super::{
+    Hub, HubName,
+    cache::is_commit,
+    error::HubError,
+    transfer::{RETRIES, hex},
+};
 
 const REDIRECTS: usize = 8;
 
@@ -29,8 +37,10 @@ pub(super) struct Listing {
 /// What a server says about a file before it sends it.
 #[derive(Debug)]
 pub(super) struct About {
-    /// Names the content; the SHA-256 of large files of the hub.
+    /// Names the content, fit for the name of a file.
     pub(super) etag: String,
+    /// The hash of the content, in hexadecimal digits, which the hub tells of large files.
+    pub(super) sha256: Option<String>,
     pub(super) size: Option<u64>,
 }
 
@@ -69,7 +79,7 @@ impl<'a> Client<'a> {
         let (repository, revision) = (name.repository(), encoded(name.revision(), ""));
         let endpoint = &self.hub.endpoint;
         let url = format!("{endpoint}/api/models/{repository}/revision/{revision}");
-        let mut response = self.call(self.agent.get(&url), &url)?;
+        let mut response = self.ask(&url, || self.agent.get(&url))?;
         self.check(&response, &url, name, None)?;
         let model: Model = parsed(&mut response, &url)?;
         if !is_commit(&model.sha) {
@@ -97,8 +107,8 @@ impl<'a> Client<'a> {
     pub(super) fn about(&self, url: &str, of: Option<(&HubName, &str)>) -> Result<About, HubError> {
         let mut place = url.to_owned();
         for _ in 0..REDIRECTS {
-            let request = self.agent.head(&place).config().max_redirects(0).build();
-            let response = self.call(request, &place)?;
+            let head = || self.agent.head(&place).config().max_redirects(0).build();
+            let response = self.ask(&place, head)?;
             let header = |name: &str| response.headers().get(name)?.to_str().ok();
             let linked = header("x-linked-etag");
             if let Some(next) = header("location").filter(|_| linked.is_none()) {
@@ -114,19 +124,33 @@ impl<'a> Client<'a> {
             let own = || header(header::CONTENT_LENGTH.as_str());
             let own = || own().filter(|_| response.status().is_success());
             let size = header("x-linked-size").or_else(own);
+            let plain = |etag: &str| etag.trim_start_matches("W/").trim_matches('"').to_owned();
+            let sha256 = linked.map(plain).filter(|hash| hash.len() == 64);
             let etag = linked.or_else(|| header(header::ETAG.as_str()));
-            let etag = etag.unwrap_or_default().trim_start_matches("W/");
-            let etag = etag.trim_matches('"').to_owned();
-            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-            if etag.is_empty() || !etag.bytes().all(is_plain) {
-                let what = format!("`{etag}` is no ETag");
-                return Err(HubError::Answer { url: place, what });
-            }
-            let size = size.and_then(|size| size.parse().ok());
-            return Ok(About { etag, size });
+            return Ok(About {
+                etag: file_name(&etag.map_or_else(|| url.to_owned(), plain)),
+                sha256,
+                size: size.and_then(|size| size.parse().ok()),
+            });
         }
         let what = "it redirects without end".to_owned();
         Err(HubError::Answer { url: place, what })
+    }
+
+    /// The answer to a request without a body, which is sent again while a server is too busy.
+    fn ask(
+        &self,
+        url: &str,
+        request: impl Fn() -> RequestBuilder<WithoutBody>,
+    ) -> Result<Response<Body>, HubError> {
+        for failures in 0..RETRIES {
+            let response = self.call(request(), url)?;
+            if !is_passing(response.status()) {
+                return Ok(response);
+            }
+            sleep(self.hub.pause * 2_u32.pow(failures));
+        }
+        self.call(request(), url)
     }
 
     /// Sends a request, with the token to the hub only.
@@ -234,6 +258,15 @@ pub(super) fn check_file(response: &Response<Body>, url: &str) -> Result<(), Hub
             url: url.to_owned(),
             status: status.as_u16(),
         }),
+    }
+}
+
+/// `etag` if a file can be called so everywhere, else its hash.
+fn file_name(etag: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    match !etag.is_empty() && etag.len() <= 64 && etag.bytes().all(is_plain) {
+        true => etag.to_owned(),
+        false => hex(Sha256::digest(etag)),
     }
 }
 

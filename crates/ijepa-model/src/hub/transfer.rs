@@ -215,12 +215,11 @@ fn difference(file: &mut File, about: &About) -> io::Result<Option<String>> {
     if let Some(size) = about.size.filter(|&size| size != done) {
         return Ok(Some(format!("{done} bytes instead of {size}")));
     }
-    // Small files of the hub, and files of other servers, have other hashes or none.
-    if about.etag.len() != 64 {
+    let Some(expected) = &about.sha256 else {
         return Ok(None);
-    }
+    };
     let found = sha256(file)?;
-    let expected = about.etag.to_lowercase();
+    let expected = expected.to_lowercase();
     Ok((found != expected).then(|| format!("SHA-256 {found} instead of {expected}")))
 }
 
@@ -229,8 +228,13 @@ pub(super) fn sha256(file: &mut File) -> io::Result<String> {
     file.rewind()?;
     let mut hasher = Sha256::new();
     io::copy(file, &mut hasher)?;
-    let digits = hasher.finalize();
-    Ok(digits.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(hasher.finalize()))
+}
+
+/// The digits of a hash.
+pub(super) fn hex(hash: impl AsRef<[u8]>) -> String {
+    let bytes = hash.as_ref().iter();
+    bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The last part of an address.

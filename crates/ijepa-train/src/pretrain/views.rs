@@ -6,7 +6,7 @@ use ijepa_masking::{MaskGroup, PatchIndices};
 use ijepa_model::{GroupSeed, Views};
 
 use super::{Pretraining, Seen};
-use crate::{gradients::SumOfGradients, run::Gradients, step::ViewBatch};
+use crate::{flops::patches, gradients::SumOfGradients, run::Gradients, step::ViewBatch};
 
 impl Pretraining<'_> {
     /// Adds the gradients of the views of a batch to `sum`.
@@ -19,13 +19,11 @@ impl Pretraining<'_> {
         let per_pass = self.plan.recipe.groups_per_pass();
         let groups = self.view_groups(views, batch);
         let Gradients { sum, losses, seen } = self.learner.view_gradients(groups, per_pass, sum);
-        let patches = |[height, width]: [usize; 2]| {
-            let side = self.plan.model.encoder.patch_size;
-            (height / side * (width / side)) as f64
-        };
+        let side = self.plan.model.encoder.patch_size;
+        let patches = |view| patches(view, side) as f64;
         let seen = Seen {
             last: seen,
-            patches: [views.global.size, views.local.size].map(patches),
+            patches: [&views.global, &views.local].map(patches),
             masks: self.one_token(views.globals + views.locals),
         };
         Gradients { sum, losses, seen }

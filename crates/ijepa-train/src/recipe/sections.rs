@@ -160,7 +160,8 @@ pub struct ObjectiveSettings {
     pub global_views: usize,
     /// Small views of an image (LeJEPA only).
     pub local_views: usize,
-    /// Share of the schedules over which these three weights fall to 0, in `[0, 1]`; 0 keeps them.
+    /// Share of the schedules over which the weights of variance, covariance and SIGReg fall to 0, in
+    /// `[0, 1]`; 0 keeps them.
     pub anneal: f64,
     /// Distance between prediction and target.
     pub loss: Loss,

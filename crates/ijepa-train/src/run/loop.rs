@@ -126,6 +126,17 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
 
     /// Carries it out.
     fn go_on(mut self) -> Result<(TrainSummary, T), TrainError> {
+        match self.make_steps() {
+            Ok(reason) => self.end(reason),
+            Err(error) => {
+                self.finish_writing();
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes steps until there is a reason to stop.
+    fn make_steps(&mut self) -> Result<Reason, TrainError> {
         let reason = loop {
             self.save_if_due()?;
             self.evaluate_if_due()?;
@@ -136,7 +147,7 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             }
         };
         self.save_now()?;
-        self.end(reason)
+        Ok(reason)
     }
 
     /// What this rank would do next.

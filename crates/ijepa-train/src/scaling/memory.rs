@@ -1,6 +1,6 @@
 //! How much memory pretraining takes, estimated from sizes.
 
-use ijepa_data::{Augment, MultiCrop};
+use ijepa_data::MultiCrop;
 use ijepa_masking::{MaskReport, MaskRng};
 use ijepa_model::{
     Compute, IJepaConfig, Kernels, PredictorConfig, PredictorContext, Target,
@@ -8,7 +8,7 @@ use ijepa_model::{
 };
 use serde::Serialize;
 
-use crate::{recipe::Recipe, resolve::ResolveError};
+use crate::{flops::patches, recipe::Recipe, resolve::ResolveError};
 
 /// Mask groups whose longest masks the activations are counted for.
 const GROUPS: usize = 8;
@@ -89,7 +89,7 @@ fn encoder_parameters(config: &VisionTransformerConfig) -> usize {
 fn predictor_parameters(encoder: &VisionTransformerConfig, config: &PredictorConfig) -> usize {
     let (inputs, outputs, dim) = (encoder.embed_dim, config.outputs(encoder), config.dim);
     let ends = (inputs * dim + dim) + dim + 2 * dim + (dim * outputs + outputs);
-    ends + config.depth * block_parameters(dim, 4 * dim)
+    ends + config.depth * block_parameters(dim, config.hidden_dim())
 }
 
 /// Values that one image leaves behind for the backward pass, and those of the widest running block:
@@ -111,7 +111,7 @@ fn activations(recipe: &Recipe, config: &IJepaConfig) -> Result<usize, ResolveEr
     let compute = recipe.compute();
     let kept = |tokens, dim, hidden| kept_values(compute, tokens, dim, hidden, heads);
     let of_encoder = |tokens| kept(tokens, encoder.embed_dim, encoder.hidden_dim());
-    let of_predictor = |tokens| kept(tokens, predictor.dim, 4 * predictor.dim);
+    let of_predictor = |tokens| kept(tokens, predictor.dim, predictor.hidden_dim());
     // While a block runs, forward or backward, all of its own results are there.
     let running = |tokens, dim, hidden| all_values(tokens, dim, hidden, heads);
     let encoding = |tokens| running(tokens, encoder.embed_dim, encoder.hidden_dim());
@@ -120,7 +120,7 @@ fn activations(recipe: &Recipe, config: &IJepaConfig) -> Result<usize, ResolveEr
     let widest = match predictor.target {
         Target::Features => encoding(sampler.grid().num_patches()),
         Target::Pixels => {
-            let predicting = running(context + target, predictor.dim, 4 * predictor.dim);
+            let predicting = running(context + target, predictor.dim, predictor.hidden_dim());
             (contexts * encoding(context)).max(contexts * targets * predicting)
         }
     };
@@ -129,7 +129,7 @@ fn activations(recipe: &Recipe, config: &IJepaConfig) -> Result<usize, ResolveEr
         // Operation by operation, and keys and values of the context once for each target block.
         PredictorContext::Shared => {
             let tokens = context + targets * target;
-            let kept = tokens * (9 * predictor.dim + 2 * 4 * predictor.dim);
+            let kept = tokens * (9 * predictor.dim + 2 * predictor.hidden_dim());
             kept + 3 * targets * context * predictor.dim
         }
     };
@@ -146,10 +146,7 @@ fn activations_of_views(recipe: &Recipe, config: &IJepaConfig, views: &MultiCrop
         ..
     } = config.encoder;
     let hidden = config.encoder.hidden_dim();
-    let patches = |augment: &Augment| -> usize {
-        augment.size.iter().map(|side| side / patch_size).product()
-    };
-    let (large, small) = (patches(&views.global), patches(&views.local));
+    let [large, small] = [&views.global, &views.local].map(|it| patches(it, patch_size));
     let kept = |tokens| kept_values(recipe.compute(), tokens, embed_dim, hidden, num_heads);
     let running = views.globals * all_values(large, embed_dim, hidden, num_heads);
     depth * (views.globals * kept(large) + views.locals * kept(small)) + running

@@ -97,6 +97,24 @@ fn a_file_of_another_server_is_downloaded_once() {
     assert_eq!(refusal.to_string(), expected);
 }
 
+#[test]
+fn any_etag_of_another_server_will_do_and_none_is_a_hash() {
+    let hash = "0".repeat(64);
+    for etag in ["", "\"a/b+c=\"", hash.as_str()] {
+        let named = etag.to_owned();
+        let server = Server::start(move |request| match named.is_empty() {
+            true => Answer::file(&large(), request),
+            false => Answer::file(&large(), request).header("ETag", &named),
+        });
+        let case = Case::new(&[]);
+        let folder = case.folder.path().join("weights");
+        let url = format!("{}/vit.pth.tar", server.url());
+        let path = case.hub.download_file(&url, &folder, |_| {}).unwrap();
+        assert_eq!(fs::read(path).unwrap(), large(), "`{etag}`");
+        assert_eq!(names_in(&folder).unwrap(), ["vit.pth.tar"]);
+    }
+}
+
 fn names_in(folder: &Path) -> io::Result<Vec<String>> {
     let entries = fs::read_dir(folder)?;
     entries

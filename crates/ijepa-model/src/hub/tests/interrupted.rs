@@ -21,6 +21,20 @@ fn a_connection_that_is_cut_off_goes_on_from_there() {
 }
 
 #[test]
+fn a_hub_that_is_too_busy_is_asked_again_and_not_for_ever() {
+    let case = Case::new(&[("model.safetensors", &large())]);
+    case.server.state().refused = 4;
+    let path = case.fetch("hf:org/vit/model.safetensors").unwrap();
+    assert_eq!(fs::read(path).unwrap(), large());
+
+    let case = Case::new(&[("model.safetensors", &large())]);
+    case.server.state().refused = usize::MAX;
+    let refusal = case.refusal("hf:org/vit");
+    assert!(refusal.contains("503"), "{refusal}");
+    assert_eq!(case.server.take_requests().len(), 5);
+}
+
+#[test]
 fn a_connection_that_stays_cut_off_is_given_up_and_what_came_is_kept() {
     let case = Case::new(&[("model.safetensors", &large())]);
     case.server.state().cuts = vec![1234, 0, 0, 0, 0];

@@ -50,12 +50,23 @@ impl<T: Task> Run<'_, '_, '_, T> {
         self.or_save_files(written)
     }
 
+    /// Waits for the checkpoint in the background of a run that ends with an error, and says if it
+    /// could not be written.
+    pub(super) fn finish_writing(&mut self) {
+        if let Err(other) = self.writer.finish() {
+            // It matters less than what ends the run.
+            drop(self.warn(&format!("a checkpoint could not be written: {other}")));
+        }
+    }
+
     pub(super) fn save_if_due(&mut self) -> Result<(), TrainError> {
         let written = self.writer.check();
         self.or_save_again(written)?;
         let every = self.rhythm.keeping.every_steps(self.rhythm.steps_per_epoch);
-        let due = self.step > 0 && self.step.is_multiple_of(every);
-        match due || self.step == self.rhythm.total_steps {
+        // What begins from another run's checkpoint has none of its own to go on from.
+        let has_none = self.step == self.began && self.saved.is_none();
+        let due = has_none || self.step.is_multiple_of(every);
+        match (due && self.step > 0) || self.step == self.rhythm.total_steps {
             true => self.save_now(),
             false => Ok(()),
         }
