@@ -159,7 +159,11 @@ fn differences(runs: &[RunRecord]) -> String {
         return note("Not compared: a recipe is missing or cannot be read.");
     };
     let mut keys: BTreeSet<&String> = settings.iter().flat_map(BTreeMap::keys).collect();
-    keys.retain(|&key| settings.iter().any(|it| it.get(key) != settings[0].get(key)));
+    keys.retain(|&key| {
+        settings
+            .iter()
+            .any(|it| it.get(key) != settings[0].get(key))
+    });
     if keys.is_empty() {
         return note("The recipes are the same.");
     }
