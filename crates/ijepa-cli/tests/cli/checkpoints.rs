@@ -13,7 +13,7 @@ fn official() -> String {
 }
 
 #[test]
-fn weights_that_are_no_numbers_are_not_converted() {
+fn weights_that_are_no_numbers_are_not_used() {
     let folder = tempfile::tempdir().unwrap();
     let [native, hf] = ["native", "hf"].map(|name| path_text(folder.path().join(name)));
     text(&[
@@ -30,13 +30,31 @@ fn weights_that_are_no_numbers_are_not_converted() {
     let end = bytes.len() - 4;
     bytes[end..].copy_from_slice(&f32::NAN.to_le_bytes());
     std::fs::write(&file, bytes).unwrap();
-    let run = ijepa(&["convert", &native, &hf, "--to", "hf"]);
-    assert_eq!(run.code, Some(5), "{run:?}");
-    assert!(
-        run.stderr.contains(" of target_encoder is not finite"),
-        "{run:?}"
-    );
-    assert!(!Path::new(&hf).exists());
+    let data = "scenes:n=8,size=32";
+    for arguments in [
+        &["convert", &native, &hf, "--to", "hf"][..],
+        &["embed", "--weights", &native, "--data", data, "--out", &hf],
+        &["serve", "--weights", &native, "--address", "127.0.0.1:0"],
+        &[
+            "finetune",
+            "--weights",
+            &native,
+            "--train",
+            data,
+            "--test",
+            data,
+            "--out",
+            &hf,
+        ],
+    ] {
+        let run = ijepa(arguments);
+        assert_eq!(run.code, Some(5), "{run:?}");
+        assert!(
+            run.stderr.contains(" of target_encoder is not finite"),
+            "{run:?}"
+        );
+        assert!(!Path::new(&hf).exists(), "{arguments:?}");
+    }
 }
 
 #[test]

@@ -87,7 +87,7 @@ impl Classifier {
         mismatch.missing.retain(|name| adapted.contains(name));
         let what = "low-rank pairs";
         match mismatch.is_empty() {
-            true => params::read_into(self, dict.iter().collect()),
+            true => params::read_into(self, dict.iter().collect(), params::finite(what, &path)),
             false => Err(CheckpointError::Mismatch {
                 path,
                 what,

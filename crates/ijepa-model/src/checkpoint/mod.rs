@@ -240,7 +240,8 @@ impl Checkpoint {
     /// # Errors
     ///
     /// [`CheckpointError::Absent`] if it has no such encoder, [`CheckpointError::Mismatch`] with
-    /// the whole list if tensors do not fit.
+    /// the whole list if tensors do not fit, [`CheckpointError::NotFinite`] with the first that is
+    /// not.
     pub fn encoder(
         &self,
         role: EncoderRole,

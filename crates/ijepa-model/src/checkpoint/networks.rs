@@ -38,15 +38,9 @@ impl Checkpoint {
     }
 
     fn check_network(&self, network: &str, dict: &StateDict) -> Result<(), CheckpointError> {
-        for (name, tensor) in dict.iter() {
-            if tensor.read()?.iter().any(|value| !value.is_finite()) {
-                return Err(CheckpointError::NotFinite {
-                    path: self.path.clone(),
-                    tensor: format!("{name} of {network}"),
-                });
-            }
-        }
-        Ok(())
+        let finite = params::finite(network, &self.path);
+        dict.iter()
+            .try_for_each(|(name, tensor)| finite(name, &tensor.read()?))
     }
 
     /// What of each encoder does not fit `config`, by the name of the encoder.

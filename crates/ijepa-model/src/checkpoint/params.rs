@@ -264,7 +264,7 @@ pub(crate) fn check<M: Module>(
 }
 
 /// Replaces every parameter of `module` by the tensor of its name; nothing is changed unless
-/// all names and shapes fit.
+/// all names and shapes fit and all values are finite.
 pub(crate) fn load<M: Module>(
     module: M,
     dict: &StateDict,
@@ -272,34 +272,59 @@ pub(crate) fn load<M: Module>(
     path: &Path,
 ) -> Result<M, CheckpointError> {
     check(&module, dict, what, path)?;
-    read_into(module, dict.iter().collect())
+    read_into(module, dict.iter().collect(), finite(what, path))
 }
 
-/// `module` with the values of `tensors`, which fit; its other parameters stay as they are.
+/// Refuses a tensor of the file at `path` that is not finite.
+pub(crate) fn finite(
+    what: &str,
+    path: &Path,
+) -> impl Fn(&str, &[f32]) -> Result<(), CheckpointError> {
+    move |name, values| match values.iter().all(|value| value.is_finite()) {
+        true => Ok(()),
+        false => Err(CheckpointError::NotFinite {
+            path: path.into(),
+            tensor: format!("{name} of {what}"),
+        }),
+    }
+}
+
+/// `module` with the values of `tensors`, which fit and which `check` takes by their names; its other
+/// parameters stay as they are.
 pub(crate) fn read_into<M: Module>(
     module: M,
     tensors: HashMap<&str, &LazyTensor>,
+    check: impl Fn(&str, &[f32]) -> Result<(), CheckpointError>,
 ) -> Result<M, CheckpointError> {
     let mut load = Load {
         tensors,
+        check,
         error: None,
     };
     let module = map_parameters(module, &mut load);
     load.error.map_or(Ok(module), Err)
 }
 
-struct Load<'a> {
+struct Load<'a, C> {
     tensors: HashMap<&'a str, &'a LazyTensor>,
+    check: C,
     error: Option<CheckpointError>,
 }
 
-impl ParameterMapper for Load<'_> {
+impl<C> ParameterMapper for Load<'_, C>
+where
+    C: Fn(&str, &[f32]) -> Result<(), CheckpointError>,
+{
     fn map<const D: usize>(&mut self, name: String, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let tensor = self.tensors.get(name.as_str());
         let Some(tensor) = tensor.filter(|_| self.error.is_none()) else {
             return param;
         };
-        match tensor.read() {
+        let values = tensor.read().and_then(|values| {
+            (self.check)(&name, &values)?;
+            Ok(values)
+        });
+        match values {
             Ok(values) => replaced(param, values),
             Err(error) => {
                 self.error = Some(error);

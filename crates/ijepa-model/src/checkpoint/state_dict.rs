@@ -139,7 +139,8 @@ impl StateDict {
         let left = params::mismatch(&module, self);
         let misshaped = |name: &str| left.misshaped.iter().any(|(other, ..)| other == name);
         let fitting = self.iter().filter(|(name, _)| !misshaped(name));
-        Ok((params::read_into(module, fitting.collect())?, left))
+        let module = params::read_into(module, fitting.collect(), |_, _| Ok(()))?;
+        Ok((module, left))
     }
 
     /// Names and tensors in order.
