@@ -3,9 +3,8 @@
 #
 #   benches/gpu/cifar10.sh BUNDLE OUT DATA [MINUTES] [options of `ijepa pretrain`]
 #
-# BUNDLE has ijepa.tar.xz of build.sh, DATA train*.parquet and test*.parquet. Goals: a linear probe
-# of 78 % and a 20-NN accuracy of 65 % within 15 minutes. A run in OUT/run goes on where it stopped,
-# so several calls make one.
+# BUNDLE has ijepa.tar.xz of build.sh, DATA train*.parquet and test*.parquet. A run in OUT/run goes on
+# where it stopped, so several calls make one.
 #
 # Environment:
 #   RECIPE     default: cifar10_vit_ti4
