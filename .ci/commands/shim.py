@@ -62,7 +62,7 @@ def small(args):
     if command[0] in ("sweep", "ablate") and "--print" not in args:
         for flag in ("--minutes", "--equal", "--images", "--seeds"):
             args = without(args, flag)
-        return [*args, "--images", "256", "--seeds", "0"]
+        return [*args, "--images", "1024", "--seeds", "0"]
     if command[0] == "bench" and args[1] != "scale":
         warmup = ["--warmup", "0"] if args[1] in ("step", "encode") else []
         return [*without(without(args, "--rounds"), "--warmup"), "--rounds", "1", *warmup]
