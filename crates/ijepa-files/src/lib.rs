@@ -51,11 +51,17 @@ pub fn cannot(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Fi
     }
 }
 
-/// An error and its causes on one line, whatever they say, separated by colons.
+/// An error and its causes on one line, whatever they say, separated by colons; a cause that the error
+/// before ends with, as many libraries' do, stands once.
 pub fn on_one_line(error: &(dyn Error + 'static)) -> String {
     let all = successors(Some(error), |&error| error.source());
-    let all: Vec<String> = all.map(ToString::to_string).collect();
-    all.join(": ").replace(char::is_control, " ")
+    let mut said: Vec<String> = Vec::new();
+    for cause in all.map(ToString::to_string) {
+        if said.last().is_none_or(|before| !before.ends_with(&cause)) {
+            said.push(cause);
+        }
+    }
+    said.join(": ").replace(char::is_control, " ")
 }
 
 /// Has `write` fill a [`NewFile`] and commits it.

@@ -10,8 +10,8 @@ use std::{
 };
 
 use ijepa_files::{
-    FileError, NewFile, cannot, clean_up, create_folder, link_target, point_link, remove_folder,
-    remove_unfinished, write_bytes, write_file, write_folder,
+    FileError, NewFile, cannot, clean_up, create_folder, link_target, on_one_line, point_link,
+    remove_folder, remove_unfinished, write_bytes, write_file, write_folder,
 };
 
 /// All names in a folder, sorted.
@@ -287,6 +287,21 @@ fn unfinished_files_of_one_name_are_removed_when_they_are_old() {
     remove_unfinished(folder.path(), |name| name == "a.index", old);
     assert_eq!(names(folder.path()), [of[1], of[2], of[3]]);
     remove_unfinished(&folder.path().join("none"), |_| true, old);
+}
+
+#[test]
+fn an_error_is_one_line_and_says_each_cause_once() {
+    let cause = || io::Error::other("stack underflow\nat byte 3");
+    let error = cannot("read", Path::new("a.pth"))(cause());
+    assert_eq!(
+        on_one_line(&error),
+        "cannot read `a.pth`: stack underflow at byte 3"
+    );
+    let error = io::Error::other(error);
+    assert_eq!(
+        on_one_line(&error),
+        "cannot read `a.pth`: stack underflow at byte 3"
+    );
 }
 
 /// As a server leaves a folder of which it has a file open. Who may write anywhere has nothing left.

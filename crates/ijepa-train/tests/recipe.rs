@@ -299,7 +299,7 @@ fn broken_rules_name_key_found_and_expected() {
         ),
         (
             &["mask.length_multiple=8"],
-            "`mask.length_multiple` is 8, expected 1 unless `mask.mode` is \"uniform\"",
+            "`mask.length_multiple` is 8, expected 1 unless `mask.mode` is \"uniform\"; set it, too",
         ),
         (
             &["model.arch=vit_h15"],

@@ -378,8 +378,8 @@ pub(crate) fn write(
         "do_rescale": true,
         "rescale_factor": 1.0 / 255.0,
         "do_normalize": true,
-        "image_mean": normalization.mean,
-        "image_std": normalization.std,
+        "image_mean": decimals(&normalization.mean),
+        "image_std": decimals(&normalization.std),
     });
     if let Resize::Crop { margin } = resize {
         preprocessor["image_processor_type"] = "CLIPImageProcessor".into();
@@ -389,4 +389,12 @@ pub(crate) fn write(
         preprocessor["resample"] = BICUBIC.into();
     }
     json::write_json(&folder.join(PREPROCESSOR), &preprocessor)
+}
+
+/// The numbers as they were once written: 0.485 and not 0.48500001430511475.
+fn decimals(values: &[f32]) -> Vec<f64> {
+    let values = values.iter().map(ToString::to_string);
+    values
+        .map(|text| text.parse().expect("it is a number"))
+        .collect()
 }

@@ -181,7 +181,7 @@ impl OfficialFile {
             .collect();
         let some = &keys[..keys.len().min(3)];
         match keys.len() {
-            0 => format!("a {}", root.value().kind()),
+            0 => root.value().kind().to_owned(),
             count => format!(
                 "{count} entries ({}{})",
                 some.join(", "),

@@ -182,7 +182,9 @@ pub enum RecipeError {
         patches: usize,
     },
     /// Rounded context lengths exist in uniform mode only.
-    #[error("`mask.length_multiple` is {found}, expected 1 unless `mask.mode` is \"uniform\"")]
+    #[error(
+        "`mask.length_multiple` is {found}, expected 1 unless `mask.mode` is \"uniform\"; set it, too"
+    )]
     LengthMultiple {
         /// The value.
         found: usize,
