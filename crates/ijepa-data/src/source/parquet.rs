@@ -157,8 +157,16 @@ impl ParquetSource {
         Ok(())
     }
 
-    /// Refuses labels that are none of so many classes.
+    /// Refuses files that name another number of classes, and labels that are none of so many.
     pub(super) fn check_labels(&self, classes: usize) -> Result<(), DataError> {
+        if ![0, classes].contains(&self.classes.len()) {
+            return Err(DataError::Inconsistent {
+                path: self.shards[0].path().to_owned(),
+                what: "the number of classes",
+                found: self.classes.len() as i64,
+                expected: classes as i64,
+            });
+        }
         let is_beyond = |label: &Option<u32>| label.is_some_and(|it| it as usize >= classes);
         let Some(index) = self.labels.iter().position(is_beyond) else {
             return Ok(());
