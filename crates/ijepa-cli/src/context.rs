@@ -81,12 +81,15 @@ impl Context {
     }
 
     /// As [`compute`](Self::compute), for a run in the number type of its `recipe`: on GPUs, and
-    /// anywhere if one of the changes `set` asks for it.
+    /// anywhere if one of the changes `set` asks for it. There are no gradients in int8.
     pub(crate) fn compute_run(
         &self,
         recipe: Precision,
         set: &[String],
     ) -> Result<&Compute, CliError> {
+        if self.precision == Some(Precision::Int8) {
+            return Err(CliError::FeaturePrecision);
+        }
         self.compute_as(recipe, sets_precision(set).then_some(recipe))
     }
 

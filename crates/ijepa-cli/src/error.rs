@@ -31,6 +31,8 @@ pub(crate) enum CliError {
         device: String,
         precision: &'static str,
     },
+    #[error("`--precision int8` is for features; train in f32 or bf16")]
+    FeaturePrecision,
     #[error("cannot use `--{flag}`")]
     Flag {
         flag: &'static str,

@@ -38,7 +38,9 @@ impl CliError {
             | Self::Views { .. }
             | Self::PaperMasks(_)
             | Self::Data(DataError::Image(ImageError::Channels { .. })) => RECIPE,
-            Self::Pack(PackError::Data(DataError::BadValue { .. })) => USAGE,
+            Self::Pack(PackError::Data(DataError::BadValue { .. })) | Self::FeaturePrecision => {
+                USAGE
+            }
             Self::Data(_)
             | Self::Report(_)
             | Self::BadImages { .. }
