@@ -11,6 +11,8 @@ use tempfile::{Builder, TempDir};
 
 /// Ends the name of what is being written or deleted.
 pub(crate) const UNFINISHED: &str = ".tmp";
+/// Letters and digits by which names of one file or folder differ.
+const RANDOM: usize = 6;
 /// Ends the name of a folder that holds what is being replaced, under its own name.
 pub(crate) const REPLACED: &str = ".old";
 
@@ -33,7 +35,7 @@ pub(crate) fn hidden<T>(
     prefix.push(name);
     prefix.push(".");
     let mut builder = Builder::new();
-    builder.prefix(&prefix).suffix(ending);
+    builder.prefix(&prefix).suffix(ending).rand_bytes(RANDOM);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
     #[cfg(not(unix))]
@@ -48,7 +50,8 @@ pub(crate) fn hidden_kind(name: &OsStr) -> Option<(&str, &'static str)> {
     let kinds = [UNFINISHED, REPLACED];
     let kind = kinds.into_iter().find(|kind| name.ends_with(kind))?;
     let (beside, random) = name.strip_suffix(kind)?.rsplit_once('.')?;
-    let is_random = !random.is_empty() && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_random =
+        random.len() == RANDOM && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
     is_random.then_some((beside, kind))
 }
 

@@ -107,10 +107,11 @@ pub fn write_folder<E: From<FileError>>(
         let old = old.transpose()?;
         let renamed = fs::rename(unfinished, path);
         if let Some(old) = old {
-            if renamed.is_err() {
-                put_back(&old, parent(path))?;
-            }
-            let _ = remove_folder(&old);
+            let _ = match renamed.is_ok() {
+                true => remove_folder(&old).map_err(io::Error::from),
+                // What cannot be put back stays in it.
+                false => put_back(&old, parent(path)).and_then(|()| fs::remove_dir(&old)),
+            };
         }
         renamed
     })
@@ -212,10 +213,14 @@ pub fn clean_up(folder: &Path) -> Result<(), FileError> {
         let Some((_, kind)) = path.file_name().and_then(hidden_kind) else {
             continue;
         };
+        let is_folder = path.is_dir() && !path.is_symlink();
         if kind == REPLACED {
+            if !is_folder {
+                continue;
+            }
             put_back(&path, folder).map_err(cannot("clean up", &path))?;
         }
-        let _ = match path.is_dir() {
+        let _ = match is_folder {
             true => fs::remove_dir_all(&path),
             false => fs::remove_file(&path),
         };

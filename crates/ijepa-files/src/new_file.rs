@@ -30,10 +30,13 @@ impl NewFile {
     ///
     /// # Errors
     ///
-    /// [`FileError`] if it cannot be created.
+    /// [`FileError`] if it cannot be created, also since it is a folder.
     pub fn create(path: &Path) -> Result<Self, FileError> {
+        if path.is_dir() {
+            return Err(cannot("write", path)(io::ErrorKind::IsADirectory.into()));
+        }
         // The system follows links to pipes that have no names.
-        let is_special = fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir());
+        let is_special = fs::metadata(path).is_ok_and(|it| !it.is_file());
         let target = match is_special {
             true => path.to_owned(),
             false => target_of(path),

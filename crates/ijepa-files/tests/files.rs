@@ -54,6 +54,16 @@ fn only_a_complete_file_gets_its_name() {
 }
 
 #[test]
+fn a_folder_is_no_name_for_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    fs::create_dir(&path).unwrap();
+    let refused = NewFile::create(&path).unwrap_err();
+    assert_eq!(refused.source.kind(), io::ErrorKind::IsADirectory);
+    assert_eq!(names(folder.path()), ["a"]);
+}
+
+#[test]
 fn two_writers_of_a_file_do_not_mix() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
@@ -119,12 +129,21 @@ fn what_killed_processes_left_is_removed_or_put_back() {
     fill("gone")(&at(".step-0.aB3xY9.tmp/step-0")).unwrap();
     fs::write(at(".config.toml.aB3xY9.tmp"), "half").unwrap();
     point_link(&at(".latest.aB3xY9.tmp"), "nowhere".as_ref()).unwrap();
-    for foreign in [".gitignore", ".vimrc.tmp", "a.b.tmp", ".x.swp"] {
+    for foreign in [
+        ".gitignore",
+        ".notes.aB3xY9.old",
+        ".notes.v2.tmp",
+        ".vimrc.tmp",
+        "a.b.tmp",
+        ".x.swp",
+    ] {
         fs::write(at(foreign), "").unwrap();
     }
     clean_up(folder.path()).unwrap();
     let left = [
         ".gitignore",
+        ".notes.aB3xY9.old",
+        ".notes.v2.tmp",
         ".vimrc.tmp",
         ".x.swp",
         "a.b.tmp",
