@@ -129,6 +129,7 @@ fn extraction(error: &ExtractError) -> u8 {
 fn drawing(error: &VizError) -> u8 {
     match error {
         VizError::Extract(error) => extraction(error),
+        VizError::Attention { .. } => DATA,
         VizError::PredictsPixels | VizError::TargetBlocks { .. } => CHECKPOINT,
         _ => USAGE,
     }

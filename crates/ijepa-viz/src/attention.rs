@@ -102,7 +102,8 @@ pub struct AttentionMap {
 ///
 /// [`VizError::Layer`], [`VizError::Head`] or [`VizError::Patch`] if the encoder has no such
 /// block, head or patch, [`VizError::Scale`] if panels would be absurdly large,
-/// [`VizError::Extract`] if there is no image or the encoder gives weights that are not finite.
+/// [`VizError::Extract`] if there is no image or a batch is to have none,
+/// [`VizError::Attention`] if the encoder gives weights that are not finite.
 ///
 /// # Panics
 ///
@@ -130,13 +131,16 @@ pub fn attention(
     if images.is_empty() {
         return Err(ExtractError::Images { found: 0 }.into());
     }
+    if config.extract.batch_size == 0 {
+        return Err(ExtractError::BatchSize.into());
+    }
     let shown = match config.heads.is_empty() {
         true => (0..heads).collect(),
         false => config.heads.clone(),
     };
     let (encoder, device) = (encoder.valid(), device.clone().without_autodiff());
     let mut maps = Vec::with_capacity(images.len());
-    for batch in images.chunks(config.extract.batch_size.max(1)) {
+    for batch in images.chunks(config.extract.batch_size) {
         let input = image_tensor(batch, &config.extract, &device);
         let mut weights = encoder.attention_weights(input, None, &[layer as isize]);
         let weights = weights.remove(0);
@@ -158,7 +162,7 @@ fn maps_of(
     shown: &[usize],
     grid: PatchGrid,
     query: Option<u32>,
-) -> Result<Vec<ImageAttention>, ExtractError> {
+) -> Result<Vec<ImageAttention>, VizError> {
     let mean = Weights::new(weights.clone().mean_dim(1), grid);
     let weights = Weights::new(weights, grid);
     weights.check(batch)?;
@@ -215,16 +219,13 @@ impl Weights {
     }
 
     /// Names the first image with a weight that is no number.
-    fn check(&self, batch: &[PickedImage]) -> Result<(), ExtractError> {
+    fn check(&self, batch: &[PickedImage]) -> Result<(), VizError> {
         let Some(at) = self.values.iter().position(|weight| !weight.is_finite()) else {
             return Ok(());
         };
         let of_image = self.values.len() / batch.len();
-        Err(ExtractError::NotFinite {
-            path: batch[at / of_image].name.clone(),
-            column: at % of_image,
-            found: self.values[at],
-        })
+        let path = batch[at / of_image].name.clone();
+        Err(VizError::Attention { path })
     }
 
     /// The map of one head for one query, or for all of them.

@@ -67,6 +67,12 @@ pub enum VizError {
         /// Target blocks of each image.
         targets: usize,
     },
+    /// The encoder gave attention weights that are not finite.
+    #[error("attention weights of `{path}` are not finite; the weights have probably diverged")]
+    Attention {
+        /// Path or id of the first such image.
+        path: String,
+    },
     /// Panels would be absurdly large.
     #[error("scale {scale} makes panels of {side} pixels, expected at most {most}")]
     Scale {

@@ -42,8 +42,8 @@
 //!   set that this is like; [`nearest_patches`] finds those of any feature.
 //! - [`rcdm`] trains a diffusion model that makes images of representations.
 //!
-//! Every function takes the [`Device`](burn::tensor::Device) it computes on and returns the
-//! numbers beside the picture; [`png`] makes a file of one. Equal arguments give equal pictures.
+//! Functions that need a network take the [`Device`](burn::tensor::Device) they compute on and return
+//! the numbers beside the picture; [`png`] makes a file of one. Equal arguments give equal pictures.
 
 mod attention;
 mod color_map;

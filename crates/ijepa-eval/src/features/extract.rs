@@ -177,7 +177,7 @@ pub(crate) fn stream<E: From<ExtractError>>(
 ) -> Result<Vec<Skipped>, E> {
     for_each_batch(source, size, config, |batch| {
         let rows = compute(batch.pixels, batch.indices.len());
-        check_finite(&rows, &batch, source)?;
+        batch.check_finite(&rows, source)?;
         take(rows, batch.indices)?;
         progress(Progress {
             done: batch.done,
@@ -185,23 +185,6 @@ pub(crate) fn stream<E: From<ExtractError>>(
             unit: ProgressUnit::Images,
         });
         Ok(())
-    })
-}
-
-/// Names the first image with a value that is no number or infinite.
-fn check_finite(
-    rows: &[f32],
-    batch: &PixelBatch<'_>,
-    source: &dyn Source,
-) -> Result<(), ExtractError> {
-    let Some(at) = rows.iter().position(|value| !value.is_finite()) else {
-        return Ok(());
-    };
-    let width = rows.len() / batch.indices.len();
-    Err(ExtractError::NotFinite {
-        path: source.name(batch.indices[at / width]),
-        column: at % width,
-        found: rows[at],
     })
 }
 
@@ -214,6 +197,25 @@ pub struct PixelBatch<'a> {
     pub indices: &'a [usize],
     /// Images of the source that are done with this batch, also those that could not be read.
     pub done: usize,
+}
+
+impl PixelBatch<'_> {
+    /// Checks the values of its images, row by row.
+    ///
+    /// # Errors
+    ///
+    /// [`ExtractError::NotFinite`] with the first image of which a value is no number or infinite.
+    pub fn check_finite(&self, rows: &[f32], source: &dyn Source) -> Result<(), ExtractError> {
+        let Some(at) = rows.iter().position(|value| !value.is_finite()) else {
+            return Ok(());
+        };
+        let width = rows.len() / self.indices.len();
+        Err(ExtractError::NotFinite {
+            path: source.name(self.indices[at / width]),
+            column: at % width,
+            found: rows[at],
+        })
+    }
 }
 
 /// Gives the readable images of `source`, resized to `[height, width]`, to `each` in batches and

@@ -5,6 +5,11 @@ mod nearest;
 mod networks;
 mod prediction;
 
+use std::{
+    fs,
+    path::{self, PathBuf},
+};
+
 use burn::tensor::Device;
 use ijepa_data::Source;
 use ijepa_eval::{ExtractConfig, PickedImage};
@@ -68,9 +73,8 @@ pub struct PredictorPicture {
 /// Each row shows the image; what the context encoder sees of it; the cosine between the mean
 /// predicted feature of the block and the target features of every patch of the whole image; the
 /// same for the predicted feature of the middle patch of the block, which is marked; and, with a
-/// search, patches of other images with their surroundings (an image of the same name is left
-/// out): above those nearest to the mean,
-/// below those nearest to the middle patch. The block is outlined in green. Maps span their own
+/// search, patches of other images with their surroundings (the image itself, of the same file or
+/// name, is left out): above those nearest to the mean, below those nearest to the middle patch. The block is outlined in green. Maps span their own
 /// range.
 ///
 /// `masks` has a row per image; of its contexts the first is used, of its targets that of the
@@ -78,8 +82,11 @@ pub struct PredictorPicture {
 ///
 /// # Errors
 ///
-/// [`VizError::Target`] if the masks have no such target, [`VizError::Scale`] if panels would be
-/// absurdly large, [`VizError::Extract`] if there is no image, the networks give values that are not finite, or the search has no readable image.
+/// [`VizError::PredictsPixels`] or [`VizError::TargetBlocks`] if what is predicted cannot be compared
+/// with the encoder's features, [`VizError::Target`] if the masks have no such target,
+/// [`VizError::Scale`] if panels would be absurdly large, [`VizError::Extract`] if there is no image,
+/// a batch is to have none, the networks give values that are not finite, or the search has no
+/// readable image.
 ///
 /// # Panics
 ///
@@ -134,7 +141,8 @@ fn of_others(lists: Vec<Vec<NearPatch>>, images: &[PickedImage], count: usize) -
     let mut lists = lists.into_iter();
     let mut next = |image: &PickedImage| {
         let list = lists.next().unwrap_or_default().into_iter();
-        let others = list.filter(|patch| patch.path != image.name);
+        let own = place(&image.name);
+        let others = list.filter(|patch| place(&patch.path) != own);
         others.take(count).collect()
     };
     let both = |image| Neighbours {
@@ -142,4 +150,11 @@ fn of_others(lists: Vec<Vec<NearPatch>>, images: &[PickedImage], count: usize) -
         patch: next(image),
     };
     images.iter().map(both).collect()
+}
+
+/// Where the file of this name is, however it is written; names of other things are alike if their
+/// images are.
+fn place(name: &str) -> PathBuf {
+    let there = fs::canonicalize(name).or_else(|_| path::absolute(name));
+    there.unwrap_or_else(|_| name.into())
 }

@@ -42,7 +42,7 @@ pub struct NearPatch {
 ///
 /// # Errors
 ///
-/// An [`ExtractError`] if no image can be read.
+/// An [`ExtractError`] if no image can be read, or the encoder gives features that are not finite.
 ///
 /// # Panics
 ///
@@ -72,8 +72,14 @@ pub fn nearest_patches(
         let images = extract
             .normalization
             .loaded_images(batch.pixels, shape, &device);
-        let features = unit(config.objective.features(&target, images));
-        let (cosines, patches) = features.matmul(queries.clone()).max_dim_with_indices(1);
+        let features = config.objective.features(&target, images);
+        if !features.clone().is_finite().all().into_scalar::<bool>() {
+            let values: Vec<f32> = features.to_data().iter().collect();
+            batch.check_finite(&values, source)?;
+        }
+        let (cosines, patches) = unit(features)
+            .matmul(queries.clone())
+            .max_dim_with_indices(1);
         let cosines = cosines.into_data();
         let patches = patches.into_data();
         let best = cosines.iter::<f64>().zip(patches.iter::<i64>());

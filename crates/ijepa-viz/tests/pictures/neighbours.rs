@@ -1,11 +1,13 @@
 //! The patches that predictions are like.
 
-use ijepa_data::{Preprocess, Reading};
-use ijepa_eval::{evenly_spread, pick_images};
-use ijepa_testkit::{device, values};
-use ijepa_viz::{NeighbourSearch, PredictionConfig, nearest_patches};
+use std::fs;
 
-use crate::support::{GAP, extract, networks, predict, source};
+use ijepa_data::{DataSpec, Preprocess, Reading};
+use ijepa_eval::{ExtractError, evenly_spread, pick_images};
+use ijepa_testkit::{device, values};
+use ijepa_viz::{NeighbourSearch, PredictionConfig, nearest_patches, png, predictor};
+
+use crate::support::{GAP, extract, images, masks, networks, predict, source};
 
 #[test]
 fn the_nearest_patch_to_a_feature_is_the_one_it_came_from() {
@@ -114,4 +116,64 @@ fn images_are_not_their_own_neighbours() {
             assert_eq!(images, others);
         }
     }
+}
+
+#[test]
+fn an_image_is_not_its_own_neighbour_under_another_name_of_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = folder.path().join("photos");
+    fs::create_dir(&photos).unwrap();
+    for (number, image) in images(3).images.iter().enumerate() {
+        let path = photos.join(format!("{number}.png"));
+        fs::write(path, png(&image.picture())).unwrap();
+    }
+    let [own, searched] = [photos.clone(), photos.join("../photos")].map(|path| {
+        let spec = format!("folder:{}", path.display());
+        spec.parse::<DataSpec>().unwrap().open().unwrap()
+    });
+    assert_ne!(own.name(0), searched.name(0));
+    let config = PredictionConfig {
+        extract: extract(),
+        ..PredictionConfig::default()
+    };
+    let (size, how) = ([24, 32], Preprocess::Squash);
+    let picked = pick_images(own.as_ref(), &[1], how, size, Reading::default()).unwrap();
+    let search = NeighbourSearch {
+        source: searched.as_ref(),
+        count: 2,
+    };
+    let (networks, images) = (networks(), &picked.images);
+    let drawn = predictor(
+        &networks,
+        images,
+        &masks(1),
+        Some(search),
+        &config,
+        &device(),
+        |_| (),
+    );
+    let found = &drawn.unwrap().neighbours[0].mean;
+    let mut images: Vec<usize> = found.iter().map(|patch| patch.index).collect();
+    images.sort_unstable();
+    assert_eq!(images, [0, 2]);
+}
+
+#[test]
+fn diverged_weights_have_no_nearest_patches() {
+    let (mut target, source) = (networks().target, source(3, 5));
+    target.pos_embed = target.pos_embed.map(|positions| positions * f32::INFINITY);
+    let config = PredictionConfig {
+        extract: extract(),
+        ..PredictionConfig::default()
+    };
+    let search = NeighbourSearch {
+        source: source.as_ref(),
+        count: 1,
+    };
+    let found = nearest_patches(&target, &[1.0; 12], search, &config, &device(), |_| ());
+    let error = found.unwrap_err();
+    let ExtractError::NotFinite { path, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(path, source.name(0));
 }
