@@ -1,6 +1,6 @@
 //! What the masks of a configuration look like on average.
 
-use std::fmt;
+use std::{borrow::Borrow, fmt};
 
 use serde::Serialize;
 
@@ -65,62 +65,77 @@ impl MaskReport {
     ///
     /// Panics if `groups` or `group_size` is zero.
     pub fn draw(sampler: &dyn MaskSampler, group_size: usize, groups: usize, seed: u64) -> Self {
-        assert!(groups > 0, "a report needs at least one group");
         let masks = |group| sampler.sample(group_size, &mut MaskRng::for_group(seed, 0, group));
-        let groups: Vec<MaskGroup> = (0..groups as u64).map(masks).collect();
-        Self::of(&groups)
+        Self::of((0..groups as u64).map(masks))
     }
 
-    /// Summarises `groups`, all of the same grid.
+    /// Summarises `groups`, all of the same grid; one of them is held at a time.
     ///
     /// # Panics
     ///
     /// Panics if there is no group.
-    pub fn of(groups: &[MaskGroup]) -> Self {
-        let grid = groups[0].grid;
-        let lengths = |masks: fn(&MaskGroup) -> &[PatchIndices]| -> Vec<usize> {
-            groups.iter().map(|group| masks(group)[0].kept()).collect()
-        };
-        let context_size = LengthStats::of(&lengths(|group| &group.contexts));
-        let images: usize = groups.iter().map(|group| group.contexts[0].images()).sum();
+    pub fn of<G: Borrow<MaskGroup>>(groups: impl IntoIterator<Item = G>) -> Self {
+        let mut groups = groups.into_iter().peekable();
+        let first = groups.peek().expect("a report needs at least one group");
+        let grid = first.borrow().grid;
+        let [mut context, mut target] = [(); 2].map(|()| Inclusion::none(grid));
+        let (mut context_sizes, mut target_sizes, mut relaxations) = (Vec::new(), Vec::new(), 0);
+        for group in groups {
+            let group = group.borrow();
+            context_sizes.push(group.contexts[0].kept());
+            target_sizes.push(group.targets[0].kept());
+            relaxations += group.relaxations;
+            context.add(&group.contexts[..1]);
+            target.add(&group.targets);
+        }
+        let context_size = LengthStats::of(&context_sizes);
         Self {
-            images,
+            images: context.images,
             context_size,
             context_ratio: context_size.mean / grid.num_patches() as f64,
-            target_size: LengthStats::of(&lengths(|group| &group.targets)),
-            relaxations: groups.iter().map(|group| group.relaxations).sum(),
-            context_inclusion: inclusion(grid, groups, |group| &group.contexts[..1]),
-            target_inclusion: inclusion(grid, groups, |group| &group.targets),
+            target_size: LengthStats::of(&target_sizes),
+            relaxations,
+            context_inclusion: context.shares(),
+            target_inclusion: target.shares(),
         }
     }
 }
 
-/// Share of images in which each patch is in at least one of the masks.
-fn inclusion(
+/// In how many images each patch is in at least one of the masks.
+struct Inclusion {
     grid: PatchGrid,
-    groups: &[MaskGroup],
-    masks: impl Fn(&MaskGroup) -> &[PatchIndices],
-) -> Vec<Vec<f64>> {
-    let mut counts = vec![0usize; grid.num_patches()];
-    let mut images = 0;
-    for group in groups {
-        let masks = masks(group);
+    counts: Vec<usize>,
+    images: usize,
+}
+
+impl Inclusion {
+    fn none(grid: PatchGrid) -> Self {
+        Self {
+            grid,
+            counts: vec![0; grid.num_patches()],
+            images: 0,
+        }
+    }
+
+    fn add(&mut self, masks: &[PatchIndices]) {
         for image in 0..masks[0].images() {
-            let mut inside = vec![false; grid.num_patches()];
+            let mut inside = vec![false; self.counts.len()];
             for &patch in masks.iter().flat_map(|mask| mask.row(image)) {
                 inside[patch as usize] = true;
             }
-            for (count, inside) in counts.iter_mut().zip(inside) {
+            for (count, inside) in self.counts.iter_mut().zip(inside) {
                 *count += usize::from(inside);
             }
-            images += 1;
+            self.images += 1;
         }
     }
-    let share = |&count: &usize| count as f64 / images as f64;
-    counts
-        .chunks(grid.cols())
-        .map(|row| row.iter().map(share).collect())
-        .collect()
+
+    /// Shares of the images, `[rows][cols]`.
+    fn shares(&self) -> Vec<Vec<f64>> {
+        let share = |&count: &usize| count as f64 / self.images as f64;
+        let rows = self.counts.chunks(self.grid.cols());
+        rows.map(|row| row.iter().map(share).collect()).collect()
+    }
 }
 
 impl fmt::Display for MaskReport {

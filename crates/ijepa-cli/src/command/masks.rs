@@ -55,19 +55,22 @@ impl Masks {
             return self.statistics(sampler.as_ref(), group_size, seed);
         }
         let draw = |group| sampler.sample(group_size, &mut MaskRng::for_group(seed, 0, group));
-        let groups: Vec<MaskGroup> = (0..self.groups.unwrap_or(1) as u64).map(draw).collect();
-        if let Some(path) = &self.png {
-            let panels = group_size.min(PANELS);
-            let pictures = groups.iter().map(|group| group.to_rgb(panels, CELL));
-            picture::write_png(&picture::stack(pictures.collect()), path)?;
-        }
         let (rows, cols) = (sampler.grid().rows(), sampler.grid().cols());
         let mut text = format!(
             "{}, seed {seed}: {rows}x{cols} patches, groups of {group_size} images\n{LEGEND}\n",
             self.recipe.recipe
         );
-        for (number, group) in groups.iter().enumerate() {
-            text += &describe(number, group);
+        let (mut groups, mut pictures) = (Vec::new(), Vec::new());
+        for number in 0..self.groups.unwrap_or(1) {
+            let group = draw(number as u64);
+            text += &describe(number, &group);
+            groups.push(first_image(&group));
+            if self.png.is_some() {
+                pictures.push(group.to_rgb(group_size.min(PANELS), CELL));
+            }
+        }
+        if let Some(path) = &self.png {
+            picture::write_png(&picture::stack(pictures), path)?;
         }
         Ok(Report {
             text: text + &self.written(),
@@ -77,7 +80,7 @@ impl Masks {
                 "rows": rows,
                 "cols": cols,
                 "group_size": group_size,
-                "groups": groups.iter().map(first_image).collect::<Vec<Value>>(),
+                "groups": groups,
                 "png": self.png.as_deref().map(Path::to_string_lossy),
             }),
         })
