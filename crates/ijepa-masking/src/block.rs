@@ -1,5 +1,6 @@
 //! Rectangular blocks of patches and the sizes they can take.
 
+#[cfg(test)]
 use std::collections::BTreeSet;
 
 use crate::{MaskError, PatchGrid};
@@ -90,7 +91,7 @@ impl Block {
 /// `round(sqrt(k * a))` rows and `round(sqrt(k / a))` columns, each cut to `max_rows` and
 /// `max_cols`.
 #[derive(Debug, Clone, Copy)]
-pub struct BlockSizes {
+pub(crate) struct BlockSizes {
     patches: f64,
     max_rows: usize,
     max_cols: usize,
@@ -100,7 +101,7 @@ pub struct BlockSizes {
 
 impl BlockSizes {
     /// Sizes on `grid` that leave at least one row and one column free, as the reference has it.
-    pub fn within(grid: PatchGrid, scale: Range, aspect: Range) -> Self {
+    pub(crate) fn within(grid: PatchGrid, scale: Range, aspect: Range) -> Self {
         let (max_rows, max_cols) = (grid.rows() - 1, grid.cols() - 1);
         Self {
             max_rows,
@@ -110,7 +111,7 @@ impl BlockSizes {
     }
 
     /// Sizes on `grid` that may span it entirely.
-    pub fn covering(grid: PatchGrid, scale: Range, aspect: Range) -> Self {
+    pub(crate) fn covering(grid: PatchGrid, scale: Range, aspect: Range) -> Self {
         let patches = grid.num_patches() as f64;
         Self {
             patches,
@@ -123,7 +124,7 @@ impl BlockSizes {
 
     /// `(rows, columns)` of the block whose scale and aspect ratio lie at the given places in
     /// `[0, 1]` of their ranges.
-    pub fn at(&self, scale_unit: f64, aspect_unit: f64) -> (usize, usize) {
+    pub(crate) fn at(&self, scale_unit: f64, aspect_unit: f64) -> (usize, usize) {
         self.size(
             (self.patches * self.scale.at(scale_unit)).trunc(),
             self.aspect.at(aspect_unit),
@@ -138,7 +139,8 @@ impl BlockSizes {
     }
 
     /// Every size that [`Self::at`] can give when both places are the same number.
-    pub fn possible_when_tied(&self) -> BTreeSet<(usize, usize)> {
+    #[cfg(test)]
+    pub(crate) fn possible_when_tied(&self) -> BTreeSet<(usize, usize)> {
         self.each_when_tied().collect()
     }
 
@@ -161,7 +163,8 @@ impl BlockSizes {
     }
 
     /// Every size that [`Self::at`] can give when the two places are independent.
-    pub fn possible_when_independent(&self) -> BTreeSet<(usize, usize)> {
+    #[cfg(test)]
+    pub(crate) fn possible_when_independent(&self) -> BTreeSet<(usize, usize)> {
         let [first, last] = self.fewest_and_most();
         let sizes = (first..=last).flat_map(|patches| self.sizes_of(patches, self.aspect));
         sizes.collect()

@@ -48,7 +48,7 @@ mod sampler;
 mod single_block;
 mod uniform;
 
-pub use block::{Block, BlockSizes, Range};
+pub use block::{Block, Range};
 pub use error::MaskError;
 pub use grid::PatchGrid;
 pub use group::{MaskGroup, PatchIndices};

@@ -14,6 +14,8 @@ pub struct RgbPicture {
 impl RgbPicture {
     /// Pixels between the panels of a [`sheet`](Self::sheet) and around them.
     pub const GAP: usize = 8;
+    /// Colour of patches that are not shown.
+    pub const HIDDEN: [u8; 3] = [225, 225, 228];
 
     /// Rows of panels with white gaps; columns are as wide as their widest panel, rows as high as
     /// their highest.

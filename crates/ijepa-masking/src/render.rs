@@ -6,7 +6,6 @@ use crate::{MaskGroup, MaskReport, PatchIndices, RgbPicture};
 
 type Rgb = [u8; 3];
 
-const UNSEEN: Rgb = [225, 225, 228];
 const CONTEXT: Rgb = [58, 63, 74];
 /// Colours of the targets, told apart also by readers with colour-blindness (Okabe and Ito 2008).
 const TARGETS: [Rgb; 6] = [
@@ -68,7 +67,11 @@ impl MaskGroup {
                 let corner = [patch % cols * cell, patch / cols * cell];
                 // A one-pixel grid line keeps patches countable.
                 let side = cell.max(2) - 1;
-                panel.fill(corner, [side; 2], if inside { color } else { UNSEEN });
+                panel.fill(
+                    corner,
+                    [side; 2],
+                    if inside { color } else { RgbPicture::HIDDEN },
+                );
             }
             panel
         };
@@ -110,7 +113,7 @@ fn blend(color: Rgb, share: f64) -> Rgb {
 
 #[cfg(test)]
 mod tests {
-    use super::{CONTEXT, TARGETS, UNSEEN};
+    use super::{CONTEXT, TARGETS};
     use crate::{MaskGroup, MaskReport, PatchGrid, PatchIndices, RgbPicture};
 
     const GAP: usize = RgbPicture::GAP;
@@ -175,7 +178,7 @@ mod tests {
                         let patch = (y / cell * 3 + x / cell) as u32;
                         match mask.row(image).contains(&patch) {
                             true => *color,
-                            false => UNSEEN,
+                            false => RgbPicture::HIDDEN,
                         }
                     }
                     _ => [255; 3],

@@ -166,3 +166,43 @@ pub(crate) fn place(grid: PatchGrid, (height, width): (usize, usize), rng: &mut 
         width,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use crate::{
+        MaskGroup, MaskMode, MaskRng, MaskSampler, MultiBlockConfig, PatchGrid, Range,
+        SingleBlockSampler, block::BlockSizes,
+    };
+
+    /// Rows and columns of the first target of the first image.
+    fn target_size(group: &MaskGroup) -> (usize, usize) {
+        let patches = group.targets[0].row(0);
+        let row = |patch: u32| patch as usize / group.grid.cols();
+        let height = row(patches[patches.len() - 1]) - row(patches[0]) + 1;
+        (height, patches.len() / height)
+    }
+
+    #[test]
+    fn scale_and_aspect_ratio_are_independent() {
+        let grid = PatchGrid::new(14, 14).unwrap();
+        let config = MultiBlockConfig {
+            mode: MaskMode::Uniform,
+            ..MultiBlockConfig::default()
+        };
+        let multi_block = config.build(grid).unwrap();
+        let (scale, aspect) = (Range::new(0.3, 0.4), config.target_aspect);
+        let block = SingleBlockSampler::new(grid, scale, aspect).unwrap();
+        let cases: [(&dyn MaskSampler, Range); 2] =
+            [(&multi_block, config.target_scale), (&block, scale)];
+        for (sampler, scale) in cases {
+            // The rarest size is drawn in one of a few hundred groups.
+            let draw =
+                |group| target_size(&sampler.sample(1, &mut MaskRng::for_group(21, 0, group)));
+            let drawn: BTreeSet<(usize, usize)> = (0..3000).map(draw).collect();
+            let sizes = BlockSizes::covering(grid, scale, aspect);
+            assert_eq!(drawn, sizes.possible_when_independent());
+        }
+    }
+}

@@ -6,7 +6,7 @@ use ijepa_model::VisionTransformerConfig;
 use crate::{color_map::magma, error::VizError};
 
 /// Where there is nothing to see.
-pub(crate) const HIDDEN: [u8; 3] = [225, 225, 228];
+pub(crate) const HIDDEN: [u8; 3] = RgbPicture::HIDDEN;
 /// Marks target blocks; no colour of [`magma`] is near.
 pub(crate) const GREEN: [u8; 3] = [0, 200, 90];
 /// Marks single patches.
