@@ -13,6 +13,8 @@ pub(crate) const BATCH: usize = 32;
 const MOST_CHANNELS: usize = 1 << 16;
 /// Nor for one of absurd depth.
 const MOST_BLOCKS: usize = 64;
+/// Nor for images of absurd size.
+const MOST_PIXELS: usize = 1024;
 
 /// Sizes of a [`Unet`](super::Unet).
 ///
@@ -90,6 +92,8 @@ impl UnetConfig {
             "no size may be 0"
         } else if widths.iter().any(|&width| width > MOST_CHANNELS) {
             "no size may have more than 65536 channels"
+        } else if self.image_size > MOST_PIXELS {
+            "`size` may be at most 1024"
         } else if self.res_blocks > MOST_BLOCKS {
             "`res_blocks` may be at most 64"
         } else if !self.channels.is_multiple_of(2) {
@@ -111,6 +115,17 @@ impl UnetConfig {
         let factors = self.multipliers.iter();
         let width = |factor: &usize| factor.saturating_mul(self.channels);
         factors.map(width).collect()
+    }
+
+    /// Values that its network has at least: its largest layers.
+    pub(crate) fn least_values(&self) -> u64 {
+        let convolution = |width: usize| 9 * (width as u64).saturating_pow(2);
+        let blocks = self.widths().into_iter().map(convolution);
+        let blocks = blocks.fold(0, u64::saturating_add);
+        let condition = (self.condition_dim as u64).saturating_mul(self.embedding() as u64);
+        blocks
+            .saturating_mul(self.res_blocks as u64)
+            .saturating_add(condition)
     }
 
     /// Width of the embedding of time and condition.

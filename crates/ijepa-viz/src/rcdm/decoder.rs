@@ -1,6 +1,6 @@
 //! A trained decoder and its file.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, fs, path::Path};
 
 use burn::tensor::{Device, Tensor};
 use ijepa_data::{Decoding, Purpose, sample_rng};
@@ -21,6 +21,12 @@ use super::{
 const CONFIG_METADATA: &str = "ijepa_rcdm";
 /// Version of the files that are written.
 const FORMAT_VERSION: u32 = 1;
+
+/// What the files of every version say.
+#[derive(Deserialize)]
+struct Versioned {
+    format_version: u32,
+}
 
 /// What a decoder is beside its weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,12 +143,12 @@ impl Decoder {
         let file = ModuleFile::open(path)?;
         let config = file.metadata.get(CONFIG_METADATA);
         let config = config.ok_or_else(|| absent("decoder"))?;
-        let config: DecoderConfig =
-            serde_json::from_str(config).map_err(|source| CheckpointError::Json {
-                path: path.into(),
-                source,
-            })?;
-        let (found, supported) = (config.format_version, FORMAT_VERSION);
+        let json = |source| CheckpointError::Json {
+            path: path.into(),
+            source,
+        };
+        let Versioned { format_version } = serde_json::from_str(config).map_err(json)?;
+        let (found, supported) = (format_version, FORMAT_VERSION);
         if found > supported {
             let path = path.into();
             return Err(CheckpointError::Version {
@@ -151,9 +157,15 @@ impl Decoder {
                 supported,
             });
         }
+        let config: DecoderConfig = serde_json::from_str(config).map_err(json)?;
         let fits = config.standardization.fits(config.unet.condition_dim);
         if config.unet.validate().is_err() || !fits {
             return Err(absent("decoder whose sizes fit together"));
+        }
+        // No network is made that the file cannot hold.
+        let bytes = fs::metadata(path).map_or(0, |file| file.len());
+        if config.unet.least_values() > bytes {
+            return Err(absent("decoder of the sizes that it says"));
         }
         let unet = file.load(config.unet.init(0, device), "decoder")?;
         Ok(Self::new(unet, config))
@@ -271,10 +283,16 @@ mod tests {
             Decoder::from_pretrained(&path, &device)
         };
         assert_eq!(read(&good).unwrap().config(), &config);
-        let [mut wide, mut deep] = [good.clone(), good];
+        let [mut newer, mut wide, mut deep, mut large, mut huge] = [(); 5].map(|()| good.clone());
+        newer["format_version"] = serde_json::json!(2);
+        newer["new"] = serde_json::json!(true);
+        let error = read(&newer).unwrap_err();
+        assert!(matches!(error, CheckpointError::Version { .. }), "{error}");
         wide["standardization"]["std"] = serde_json::json!([]);
         deep["unet"]["res_blocks"] = serde_json::json!(65);
-        for config in [wide, deep] {
+        large["unet"]["image_size"] = serde_json::json!(1025);
+        huge["unet"]["channels"] = serde_json::json!(65536);
+        for config in [wide, deep, large, huge] {
             let error = read(&config).unwrap_err();
             assert!(matches!(error, CheckpointError::Absent { .. }), "{error}");
         }

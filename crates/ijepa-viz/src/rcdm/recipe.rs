@@ -262,6 +262,10 @@ mod tests {
             "`[decoder]`: `size` must be divisible by 2 for each multiplier but the first"
         );
         assert_eq!(
+            error("decoder.size=2097152"),
+            "`[decoder]`: `size` may be at most 1024"
+        );
+        assert_eq!(
             error("decoder.multipliers=[1,9000000000000000000]"),
             "`[decoder]`: no size may have more than 65536 channels"
         );

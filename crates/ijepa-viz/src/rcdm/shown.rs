@@ -27,7 +27,8 @@ impl Shown {
     ///
     /// # Errors
     ///
-    /// [`RcdmError::Kind`] or [`RcdmError::Width`] if the decoder takes other vectors,
+    /// [`RcdmError::Kind`], [`RcdmError::Width`] or [`RcdmError::OtherWeights`] if the decoder takes
+    /// other vectors,
     /// [`RcdmError::Rows`] or [`RcdmError::OtherImages`] if a file has not one for each image,
     /// [`RcdmError::Extract`] if no image can be read.
     pub fn read(
