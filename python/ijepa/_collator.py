@@ -55,6 +55,8 @@ class MaskCollator:
     `generator="reference"` a single process gives the masks that the reference gives after
     `torch.manual_seed(seed)`, and worker processes take positions from the seeds that PyTorch gives
     them, as there. With "ijepa" masks follow from `seed` and step alone, whatever the workers.
+    `start_step`, the `step` of a collator before, goes on where that stopped: with "ijepa" exactly,
+    with "reference" the positions begin anew.
 
     `recipe`, `overrides`, `image_size` and `patch_size` are those of `MaskSampler`; `collate`
     replaces PyTorch's default for the samples.
@@ -70,6 +72,7 @@ class MaskCollator:
         seed: int = 0,
         generator: str = "reference",
         collate: Callable[[Sequence[Any]], Any] | None = None,
+        start_step: int = 0,
     ) -> None:
         # Imported here, since commands need none of it. What this way of starting processes shares,
         # the others share as well.
@@ -86,9 +89,14 @@ class MaskCollator:
         self._seed = seed
         self._seeds_of_workers = generator == "reference"
         self._collate = collate
-        self._steps = get_context("spawn").Value("Q", 0)
+        self._steps = get_context("spawn").Value("Q", start_step)
         self._sampler: MaskSampler | None = self._sampler_of(seed=seed)
         self._process = os.getpid()
+
+    @property
+    def step(self) -> int:
+        """The step of the next batch, over all worker processes."""
+        return int(self._steps.value)
 
     def __call__(self, batch: Sequence[Any]) -> tuple[Any, list[Any], list[Any]]:
         collate, tensor = _torch_or_numpy()

@@ -115,7 +115,8 @@ impl Encoder {
     /// One feature vector an image, float32 [n, dim], equal to what `ijepa embed` writes.
     ///
     /// `images` are paths (one or a sequence), or an array [n, height, width, channels] of uint8, or
-    /// of float32 where white is 1; any size, since they are resized as the weights want it. `dim`
+    /// of float32 where white is 1, or [height, width, channels] of one image; any size, since they
+    /// are resized as the weights want it. `dim`
     /// is `embed_dim` for `pool="mean"`, and four times as much for "concat4", the means of the last
     /// four layers. `workers` threads decode files.
     ///

@@ -128,9 +128,10 @@ impl Loader {
             let source = source.or_raise()?;
             ijepa_data::check_channels(source.as_ref(), decoding).or_raise()?;
             let loader = ijepa_data::Loader::new(Arc::clone(&source), config).or_raise()?;
+            let (step, steps_per_epoch) = (loader.next_step(), loader.steps_per_epoch());
             Ok(Self {
-                steps_per_epoch: loader.steps_per_epoch(),
-                step: AtomicU64::new(loader.next_step()),
+                steps_per_epoch,
+                step: AtomicU64::new(step),
                 skipped: Mutex::default(),
                 batches: Some(Mutex::new(Batches {
                     loader,
@@ -140,14 +141,13 @@ impl Loader {
                 source,
                 image: [height, width, decoding.channels],
                 is_float: decoding.is_float(),
-                end: AtomicU64::new(0),
+                end: AtomicU64::new(end_of_epoch(step, steps_per_epoch)),
             })
         })
     }
 
     fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        let epoch = this.step() / this.steps_per_epoch;
-        let end = (epoch + 1) * this.steps_per_epoch;
+        let end = end_of_epoch(this.step(), this.steps_per_epoch);
         this.end.store(end, Ordering::Relaxed);
         this
     }
@@ -252,6 +252,13 @@ impl Drop for Loader {
             mem::forget(self.batches.take());
         }
     }
+}
+
+/// The step after the last one of the epoch of `step`.
+fn end_of_epoch(step: u64, steps_per_epoch: u64) -> u64 {
+    (step / steps_per_epoch)
+        .saturating_add(1)
+        .saturating_mul(steps_per_epoch)
 }
 
 /// What a recipe says of batches.

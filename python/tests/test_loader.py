@@ -37,10 +37,10 @@ def test_every_epoch_has_its_order_and_can_be_begun_with():
     rest = list(resumed)
     assert len(rest) == 2
     np.testing.assert_array_equal(rest[0][0], second[1][0])
-    # One that was broken off goes on.
-    broken = loader()
-    next(iter(broken))
-    assert len(list(broken)) == 2
+    # One that was broken off goes on, also one of which no epoch was begun.
+    for broken in [loader(), loader(start_step=3)]:
+        next(broken)
+        assert len(list(broken)) == 2
 
 
 def test_arrays_take_over_the_memory_of_batches():

@@ -67,6 +67,12 @@ def test_masks_of_a_run_are_those_of_the_command():
     np.testing.assert_array_equal(sampler.sample(len(contexts[0]), 0)[0][0], contexts[0])
 
 
+def test_the_recipe_of_no_name_is_that_of_the_command():
+    assert answer("masks")["recipe"] == ijepa.DEFAULT_RECIPE
+    same = ijepa.MaskSampler().sample(2, 0), ijepa.MaskSampler(ijepa.DEFAULT_RECIPE).sample(2, 0)
+    np.testing.assert_array_equal(same[0][0][0], same[1][0][0])
+
+
 def test_masks_that_cannot_be_drawn_are_refused():
     with pytest.raises(ValueError, match="no preset is named `in1k`"):
         ijepa.masks("in1k")
@@ -88,6 +94,17 @@ def test_samples_of_several_fields_are_collated_one_by_one():
     assert tuple(images.shape) == (4, 3, 2)
     assert labels.tolist() == [0, 1, 2, 3]
     assert {len(mask) for mask in [*contexts, *targets]} == {4}
+
+
+def test_a_collator_goes_on_where_another_stopped():
+    batch, settings = [np.zeros(2, np.float32)] * 4, {"seed": 3, "generator": "ijepa"}
+    whole = ijepa.MaskCollator(**settings)
+    contexts = [np.asarray(whole(batch)[1][0]) for _ in range(3)]
+    assert whole.step == 3
+    later = ijepa.MaskCollator(**settings, start_step=2)
+    assert later.step == 2
+    np.testing.assert_array_equal(np.asarray(later(batch)[1][0]), contexts[2])
+    assert not np.array_equal(contexts[2], contexts[0])
 
 
 @pytest.mark.parametrize("workers", [0, 2])
