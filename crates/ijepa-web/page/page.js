@@ -6,7 +6,7 @@ const FILES = ["state.json", "encoder.safetensors", "target_encoder.safetensors"
 const byId = (id) => document.getElementById(id);
 const say = (text) => { byId("status").textContent = text; };
 
-let wasm, device, page, pixels, colors, chosen = 0, number = 0;
+let wasm, device, page, picture, pixels, colors, chosen = 0, number = 0;
 
 function inlined(id) {
   const element = byId(id);
@@ -100,6 +100,7 @@ async function drawPrediction() {
 }
 
 async function look(image) {
+  picture = image;
   const width = page.width(), height = page.height(), began = performance.now();
   pixels = document.createElement("canvas");
   [pixels.width, pixels.height] = [width, height];
@@ -114,6 +115,7 @@ async function look(image) {
   drawFeatures();
   await drawPrediction();
   document.body.dataset.colors = colors.join(" ");
+  document.body.dataset.firstPicture ??= Math.round(performance.now());
   say(`Computed in ${Math.round(performance.now() - began)} ms (${device.name()})`);
 }
 
@@ -130,24 +132,29 @@ async function choose(event) {
   await drawPrediction();
 }
 
+// The picture that the page brings along, if any.
+async function example() {
+  const element = byId("example");
+  if (!element) return undefined;
+  const image = new Image();
+  image.src = element.textContent.trim();
+  await image.decode();
+  return image;
+}
+
 async function open(state, encoder, target, predictor) {
   const opened = new wasm.Page(device, state, encoder, target, predictor);
   page?.free();
   page = opened;
   pixels = undefined;
-  const example = byId("example");
-  if (example) {
-    const image = new Image();
-    image.src = example.textContent.trim();
-    await image.decode();
-    await look(image);
-    document.body.dataset.firstPicture = Math.round(performance.now());
-  } else {
-    say("Choose a picture");
-  }
+  chosen = 0;
+  picture ??= await example();
+  if (picture) await look(picture);
+  else say("Choose a picture");
 }
 
 async function openFiles(files) {
+  if (!files.length) return; // the choice was cleared
   const named = new Map([...files].map((file) => [file.name, file]));
   const missing = FILES.filter((name) => !named.has(name));
   if (missing.length) throw new Error(`missing ${missing.join(", ")}`);
@@ -176,7 +183,10 @@ function modelFirst() {
 // One after the other, since the page cannot be asked anything while it computes.
 let last = Promise.resolve();
 const attempt = (work) => (...given) => {
-  last = last.then(() => work(...given)).catch((error) => say(`Error: ${error.message ?? error}`));
+  last = last.then(() => {
+    if (byId("status").value.startsWith("Error: ")) say("");
+    return work(...given);
+  }).catch((error) => say(`Error: ${error.message ?? error}`));
 };
 
 byId("picture").addEventListener("click", attempt(choose));
@@ -187,8 +197,10 @@ byId("masks").addEventListener("click", attempt(async () => {
   if (pixels) { drawPicture(); await drawPrediction(); }
 }));
 byId("file").addEventListener("change", attempt(async (event) => {
+  const [file] = event.target.files;
+  if (!file) return;
   modelFirst();
-  await look(await createImageBitmap(event.target.files[0]));
+  await look(await createImageBitmap(file));
 }));
 byId("model").addEventListener("change", attempt((event) => openFiles(event.target.files)));
 

@@ -191,3 +191,14 @@ fn a_normalisation_that_does_not_fit_is_not_used() {
     *state = json.to_string().into_bytes();
     assert!(read_sync(open(files).unwrap().look(&picture())).is_ok());
 }
+
+#[test]
+fn the_page_and_what_assembles_it_know_the_files_of_a_model() {
+    let files = NATIVE_FILES.map(|name| format!("{name:?}")).join(", ");
+    for script in [
+        include_str!("../page/page.js"),
+        include_str!("../page/assemble.py"),
+    ] {
+        assert!(script.contains(&format!("FILES = [{files}]")));
+    }
+}
