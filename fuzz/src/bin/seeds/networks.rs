@@ -2,7 +2,7 @@
 
 use std::{error::Error, fs, io::Read, path::PathBuf};
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use ijepa_data::{DataSpec, Reading};
 use ijepa_eval::{ExtractConfig, embed};
 use ijepa_model::{
@@ -12,6 +12,7 @@ use ijepa_model::{
         native_files,
     },
 };
+use ijepa_viz::rcdm::{ConditionKind, Decoder, DecoderConfig, Standardization, UnetConfig};
 use zip::ZipArchive;
 
 use crate::{Corpus, header, joined};
@@ -66,7 +67,26 @@ pub(crate) fn seeds(corpus: &Corpus) -> Result<(), Box<dyn Error>> {
         "shards",
         joined(&[&config, b"", b"", &weights, SHARDS]),
     )?;
+    corpus.add("decoder", "tiny", decoder(corpus, &device)?)?;
     features(corpus, &device)
+}
+
+/// The header of a decoder of vectors of one value.
+fn decoder(corpus: &Corpus, device: &Device) -> Result<Vec<u8>, Box<dyn Error>> {
+    let sizes = UnetConfig {
+        image_size: 4,
+        channels: 4,
+        multipliers: vec![1],
+        attention: Vec::new(),
+        groups: 2,
+        ..UnetConfig::px32(1)
+    };
+    let unet = sizes.init(0, device);
+    let vectors = Tensor::<2>::from_data([[1.0], [2.0]], device);
+    let config = DecoderConfig::new(sizes, ConditionKind::File, Standardization::of(vectors));
+    let path = corpus.scratch(Decoder::FILE);
+    Decoder::new(unet, config).file().write(&path)?;
+    header(&path)
 }
 
 /// A checkpoint of a run, in our own form.

@@ -23,6 +23,9 @@ const ENVIRONMENT: &str = r#"{"device":"flex","data":"scenes","total_steps":5000
 const KNN: &str = r#"{"top1":31.5,"k":20}"#;
 const PROBE: &str = r#"{"protocol":"linear","top1":40.0,"heads":[{"lr":0.1,"top1":40.0}]}"#;
 const BASELINES: &str = r#"{"random":{"knn":20.0},"pixels":{"knn":25.0},"features":{"knn":30.0}}"#;
+const LOW_SHOT: &str = r#"{"protocol":"lowshot-logistic","top1":35.0}"#;
+const EVALUATION: &str = r#"{"since_step":200}"#;
+const DECODER: &str = "[decoder]\nsize = 32\n[run]\nseed = 0\n";
 
 /// The first byte says what it is, see the target.
 const LISTS: [(&str, &str); 7] = [
@@ -62,7 +65,6 @@ pub(crate) fn seeds(corpus: &Corpus) -> Result<(), Box<dyn Error>> {
     }
     let recipe = Recipe::preset("scenes_vit_nano")?.to_toml();
     let fine = <FinetuneRecipe as Settings>::preset("full")?.to_toml();
-    let none = String::new();
     let tables = [
         ENVIRONMENT,
         METRICS,
@@ -71,9 +73,16 @@ pub(crate) fn seeds(corpus: &Corpus) -> Result<(), Box<dyn Error>> {
         BASELINES,
         KNN,
         PROBE,
+        LOW_SHOT,
+        EVALUATION,
     ];
-    for (name, recipe) in [("run", &recipe), ("other", &fine), ("bare", &none)] {
-        let texts = [&[recipe.as_str()], &tables[..]].concat();
+    for (name, settings) in [
+        ("run", [recipe.as_str(), "", ""]),
+        ("other", ["", fine.as_str(), ""]),
+        ("decoder", ["", "", DECODER]),
+        ("bare", [""; 3]),
+    ] {
+        let texts = [&settings[..], &tables[..]].concat();
         let texts: Vec<&[u8]> = texts.into_iter().map(str::as_bytes).collect();
         corpus.add("report", name, joined(&texts))?;
     }
