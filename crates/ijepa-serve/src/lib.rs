@@ -101,7 +101,7 @@ impl Default for ServeConfig {
 /// the service does, `GET /metrics` is for Prometheus. Refusals are `{"error"}`: 400 for a broken
 /// form, 404 for another path and 405 for another method, 408 for a request that does not arrive,
 /// 413 for one too large, 415 for what is no image, 422 for a damaged one, 429 for one too many,
-/// 503 for one that arrives after the last call.
+/// 500 where the model fails, 503 for one that arrives after the last call.
 ///
 /// # Errors
 ///
