@@ -130,7 +130,7 @@ fn drawing(error: &VizError) -> u8 {
     match error {
         VizError::Extract(error) => extraction(error),
         VizError::Attention { .. } => DATA,
-        VizError::PredictsPixels | VizError::TargetBlocks { .. } => CHECKPOINT,
+        VizError::PredictsPixels | VizError::TargetBlocks(_) => CHECKPOINT,
         _ => USAGE,
     }
 }

@@ -76,7 +76,7 @@ pub use encoder::{VisionTransformer, VisionTransformerConfig};
 pub use features::Pooling;
 pub use ijepa::{IJepa, IJepaConfig, IJepaOutput};
 pub use init::{InitScheme, Initialization, Initializer, lazy_parameter};
-pub use objective::{Loss, Objective, Target, TargetMasking};
+pub use objective::{Loss, Objective, Target, TargetBlocksError, TargetMasking};
 pub use patch_embed::{PatchEmbed, PatchProjection, patchify};
 pub use per_channel::PerChannel;
 pub use pos_embed::{PositionResampling, sin_cos_positions};

@@ -122,7 +122,30 @@ impl Default for Objective {
     }
 }
 
+/// The mean of more blocks is predicted than the encoder has, or of none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the predictor predicts the mean of {blocks} blocks, the encoder has {depth}")]
+pub struct TargetBlocksError {
+    /// Blocks whose mean is predicted.
+    pub blocks: usize,
+    /// Blocks of the encoder.
+    pub depth: usize,
+}
+
 impl Objective {
+    /// Checks that an encoder of `depth` blocks has those whose mean is predicted.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetBlocksError`] if it has fewer, or none is predicted.
+    pub fn check_blocks(&self, depth: usize) -> Result<(), TargetBlocksError> {
+        let blocks = self.target_blocks;
+        match (1..=depth).contains(&blocks) {
+            true => Ok(()),
+            false => Err(TargetBlocksError { blocks, depth }),
+        }
+    }
+
     /// The same objective with the terms beside the prediction multiplied by `factor`.
     pub fn with_terms_scaled(self, factor: f64) -> Self {
         Self {

@@ -1,6 +1,7 @@
 //! Why there is no picture.
 
 use ijepa_eval::ExtractError;
+use ijepa_model::TargetBlocksError;
 
 /// A picture that cannot be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -87,11 +88,6 @@ pub enum VizError {
     #[error("the predictor predicts pixels, expected one that predicts features")]
     PredictsPixels,
     /// The mean of more blocks is predicted than the encoder has, or of none.
-    #[error("the predictor predicts the mean of {blocks} blocks, the encoder has {depth}")]
-    TargetBlocks {
-        /// Blocks whose mean is predicted.
-        blocks: usize,
-        /// Blocks of the encoder.
-        depth: usize,
-    },
+    #[error(transparent)]
+    TargetBlocks(#[from] TargetBlocksError),
 }

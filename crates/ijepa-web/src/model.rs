@@ -10,7 +10,7 @@ use ijepa_masking::{
 };
 use ijepa_model::{
     Checkpoint, CheckpointError, IJepa, MaskTensors, Normalization, Objective, Target,
-    VisionTransformer, checkpoint::EncoderRole,
+    TargetBlocksError, VisionTransformer, checkpoint::EncoderRole,
 };
 use ijepa_patches::{Colors, cosine_map, mean_row};
 use serde::Deserialize;
@@ -40,13 +40,8 @@ pub enum WebError {
     #[error("it was trained with LeJEPA, which predicts no hidden blocks")]
     Projector,
     /// The mean of more blocks is predicted than the encoder has, or of none.
-    #[error("the predictor predicts the mean of {blocks} blocks, the encoder has {depth}")]
-    TargetBlocks {
-        /// Blocks whose mean is predicted.
-        blocks: usize,
-        /// Blocks of the encoder.
-        depth: usize,
-    },
+    #[error(transparent)]
+    TargetBlocks(#[from] TargetBlocksError),
     /// Bytes that are no picture of the model's size.
     #[error("{found} bytes are no picture of {width}x{height} in red, green, blue and alpha")]
     Picture {
@@ -95,7 +90,7 @@ impl Default for Predicted {
 }
 
 /// The objective that the predictor of a checkpoint learned.
-fn objective(recipe: Option<&str>, depth: usize) -> Result<Objective, WebError> {
+fn objective(recipe: Option<&str>) -> Result<Objective, WebError> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Recipe {
@@ -105,19 +100,16 @@ fn objective(recipe: Option<&str>, depth: usize) -> Result<Objective, WebError> 
     let Predicted {
         kind,
         target_norm,
-        target_blocks: blocks,
+        target_blocks,
     } = recipe.objective;
     if kind == "lejepa" {
         return Err(WebError::Projector);
     }
-    match (1..=depth).contains(&blocks) {
-        true => Ok(Objective {
-            target_norm,
-            target_blocks: blocks,
-            ..Objective::default()
-        }),
-        false => Err(WebError::TargetBlocks { blocks, depth }),
-    }
+    Ok(Objective {
+        target_norm,
+        target_blocks,
+        ..Objective::default()
+    })
 }
 
 /// Encoder, target encoder and predictor.
@@ -171,7 +163,8 @@ impl Model {
         }
         let target = checkpoint.encoder(EncoderRole::Target, device)?.no_grad();
         let recipe = checkpoint.state.recipe.as_deref();
-        let objective = objective(recipe, target.config().depth)?;
+        let objective = objective(recipe)?;
+        objective.check_blocks(target.config().depth)?;
         Ok(Self {
             networks,
             sampler: sampler(target.grid())?,

@@ -143,13 +143,9 @@ pub(super) fn predict(
     if networks.model.predictor.config().target == Target::Pixels {
         return Err(VizError::PredictsPixels);
     }
-    let (blocks, depth) = (
-        config.objective.target_blocks,
-        networks.target.config().depth,
-    );
-    if !(1..=depth).contains(&blocks) {
-        return Err(VizError::TargetBlocks { blocks, depth });
-    }
+    config
+        .objective
+        .check_blocks(networks.target.config().depth)?;
     let grid = networks.target.grid();
     assert_eq!(masks.grid, grid, "the masks are for another grid");
     let (target, targets) = (config.target, masks.targets.len());
