@@ -90,7 +90,7 @@ impl Pretrain {
         let mut evaluation = self.evaluation(&source, &plan, context)?;
         let observers: &mut [&mut dyn Observer<Learner>] = &mut [&mut evaluation, &mut progress];
         let trained = pretrain(&plan, source, &folder, &compute.device, &options, observers);
-        let (summary, learner) =
+        let (mut summary, learner) =
             trained.map_err(|error| self.run.advised(error, &folder, context))?;
         if !context.leads() && !summary.interrupted {
             return Ok(Report::default());
@@ -103,6 +103,8 @@ impl Pretrain {
             let random = config.init_with(initialization, &compute.device);
             evaluation.baselines(target, &random.with_compute(target.compute()), &stop)?
         };
+        // The same command makes up for them.
+        summary.interrupted |= self.eval_test.is_some() && baselines.is_none();
         if let Some(found) = &baselines {
             let text = serde_json::to_string_pretty(found).expect("they are numbers and words");
             folder.write(BASELINES, &format!("{text}\n"))?;

@@ -21,6 +21,7 @@ use crate::{
     logistic::{LogisticConfig, logistic},
     probe::{Pools, Protocol, probe},
     rank::{Centering, rankme},
+    stop::Stoppable,
 };
 
 /// How images are read by default.
@@ -172,7 +173,8 @@ pub(super) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// What measure number `column` of a run finds, whose recipe and folder these are.
+    /// What measure number `column` of a run finds, whose recipe and folder these are; worth nothing
+    /// once it is told to stop.
     pub(super) fn score(
         &mut self,
         column: usize,
@@ -289,7 +291,12 @@ impl Judge<'_> {
         config: &ExtractConfig,
     ) -> Result<[Features; 2], ExtractError> {
         let of = |it: &NamedSource| {
-            let found = extract(encoder, it.source.as_ref(), config, self.training.device);
+            let source = Stoppable {
+                source: it.source.as_ref(),
+                stop: &self.training.options.stop,
+                retry: config.reading.retry,
+            };
+            let found = extract(encoder, &source, config, self.training.device);
             found.map(|found| found.features)
         };
         Ok([of(&task.train)?, of(&task.test)?])

@@ -17,6 +17,7 @@ use super::{
     NamedSource, Outcome, StudyError,
     measure::{Judge, Score, Seen},
 };
+use crate::stop::unless_stopped;
 
 /// What is remembered of a run, beside it.
 const SCORES: &str = "scores.json";
@@ -150,12 +151,13 @@ impl Run<'_> {
             .training
             .pretrain(&what, plan, self.until, &self.folder, data)?;
         kept.minutes += trained.minutes;
+        let interrupted = || StudyError::Interrupted {
+            step: trained.steps,
+            run: self.folder.clone(),
+        };
         if trained.interrupted {
             self.keep(&kept)?;
-            return Err(StudyError::Interrupted {
-                step: trained.steps,
-                run: self.folder.clone(),
-            });
+            return Err(interrupted());
         }
         if trained.steps > self.until {
             return Err(StudyError::TooFar {
@@ -178,7 +180,9 @@ impl Run<'_> {
         for column in missing {
             if let Some(encoder) = &trained.encoder {
                 let (recipe, folder) = (plan.recipe(), &self.folder);
-                let score = judge.score(column, self.seen, encoder, recipe, folder)?;
+                let score = judge.score(column, self.seen, encoder, recipe, folder);
+                let stop = &judge.training.options.stop;
+                let score = unless_stopped(stop, score)?.ok_or_else(interrupted)?;
                 if let Some(report) = kept.reports.get_mut(&self.until) {
                     let key = self.seen.keys[column].clone();
                     report.scores.insert(key, score);

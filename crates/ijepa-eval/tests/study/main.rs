@@ -4,6 +4,7 @@
 
 mod equal;
 mod paper;
+mod stopped;
 mod sweep;
 
 use std::sync::Arc;
