@@ -45,15 +45,16 @@ pub enum StudyError {
         /// All names.
         known: Vec<String>,
     },
-    /// A run has fewer images than a step in each of its epochs.
+    /// A run has fewer images than a step in each of its epochs takes, by the images of the study or
+    /// by its share of what is equal.
     #[error(
         "variant `{name}` takes {least} images for a step in each epoch, and {images} are fewer; change \
          optimizer.epochs or run.batch_size"
     )]
     FewImages {
-        /// The first variant.
+        /// The first such variant.
         name: String,
-        /// Images of a run.
+        /// Images of its run.
         images: u64,
         /// What it takes.
         least: u64,

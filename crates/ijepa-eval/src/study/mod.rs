@@ -67,8 +67,8 @@ pub struct Study {
     pub images: Option<u64>,
     /// What all variants get equally much of. Of operations and minutes it is as much as the first
     /// variant needs for its images, unless there are `minutes`; the steps of a run follow before
-    /// it begins. A variant that diverges while it is timed runs as if images were equal, to diverge
-    /// again; the first one needs `minutes` then.
+    /// it begins, at least one in each of its epochs. A variant that diverges while it is timed runs
+    /// as if images were equal, to diverge again; the first one needs `minutes` then.
     pub equal: Equal,
     /// Minutes of a full run, where these are equal.
     pub minutes: Option<f64>,
@@ -144,10 +144,11 @@ impl Study {
         };
         let mut lengths = Lengths::of_images(self);
         let mut plans = self.plans(&lengths, data.source.len())?;
-        self.check_images(&plans)?;
+        self.check_images(&plans, &lengths)?;
         if self.equal != Equal::Images {
             lengths = Lengths::equal(self, &plans, data, out, &mut training)?;
             plans = self.plans(&lengths, data.source.len())?;
+            self.check_images(&plans, &lengths)?;
         }
         let made_from = self.made_from(data);
         let seen: Vec<Seen> = plans.iter().map(|plans| self.seen(&plans[0])).collect();
@@ -253,13 +254,18 @@ impl Study {
         variants.map(plans_of).collect()
     }
 
-    /// Checks that no run needs more than the images of the study for a step in each epoch.
-    fn check_images(&self, plans: &[Vec<PretrainPlan>]) -> Result<(), StudyError> {
-        for (variant, plans) in self.variants.iter().zip(plans) {
+    /// Checks that no run needs more than its images for a step in each epoch.
+    fn check_images(
+        &self,
+        plans: &[Vec<PretrainPlan>],
+        lengths: &Lengths,
+    ) -> Result<(), StudyError> {
+        let of_runs = plans.iter().zip(&lengths.images);
+        for (variant, (plans, &images)) in self.variants.iter().zip(of_runs) {
             let recipe = plans[0].recipe();
             let (epochs, batch_size) = (recipe.optimizer.epochs, recipe.run.batch_size);
             let least = epochs.saturating_mul(batch_size) as u64;
-            if let Some(images) = self.images.filter(|&images| images < least) {
+            if let Some(images) = images.filter(|&images| images < least) {
                 let name = variant.name.clone();
                 return Err(StudyError::FewImages {
                     name,

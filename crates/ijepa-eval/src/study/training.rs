@@ -172,13 +172,13 @@ impl Training<'_> {
             ..self.options.clone()
         };
         let folder = out.join(".pace");
-        // What an interrupted call left.
+        // What an interrupted call left, unless another process is at it.
         if folder.exists() {
+            drop(Folder::open(&folder)?);
             remove_folder(&folder)?;
         }
-        let timed = self.watched(what, plan, &options, &folder, data);
-        remove_folder(&folder)?;
-        match timed {
+        let speed = match self.watched(what, plan, &options, &folder, data) {
+            Err(error @ TrainError::InUse { .. }) => return Err(error.into()),
             Ok((summary, _)) if summary.interrupted => Err(StudyError::Interrupted {
                 step: summary.steps,
                 run: out.to_owned(),
@@ -186,7 +186,11 @@ impl Training<'_> {
             Ok((summary, _)) => Ok(Some(summary.images_per_s)),
             Err(TrainError::Diverged { .. }) => Ok(None),
             Err(error) => Err(error.into()),
-        }
+        };
+        let removed = remove_folder(&folder);
+        let speed = speed?;
+        removed?;
+        Ok(speed)
     }
 
     /// Top-1 accuracy in percent, as `ijepa finetune --protocol lowshot-1pct` with the changes of

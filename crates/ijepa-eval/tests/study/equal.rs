@@ -5,8 +5,8 @@ use std::{cell::RefCell, fs, rc::Rc};
 use ijepa_eval::study::{Equal, NamedSource, Outcome, Study, StudyError};
 use ijepa_testkit::device;
 use ijepa_train::{
-    Learner, TrainOptions,
-    run::{Measured, Observer, Row},
+    Learner, TrainError, TrainOptions,
+    run::{Folder, Measured, Observer, Row},
 };
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ fn runs_of_equal_minutes_are_timed_where_nothing_else_lies_and_a_collapse_ends_n
     let study = Study {
         recipe: base.recipe.with_overrides(&stops).unwrap(),
         equal: Equal::Minutes,
-        minutes: Some(0.001),
+        minutes: Some(0.02),
         seeds: vec![0],
         ..base
     };
@@ -51,7 +51,7 @@ fn a_variant_that_diverges_while_it_is_timed_is_a_result() {
     let study = Study {
         recipe: base.recipe.with_overrides(&["optimizer.epochs=1"]).unwrap(),
         equal: Equal::Minutes,
-        minutes: Some(0.001),
+        minutes: Some(0.02),
         seeds: vec![0],
         ..base
     };
@@ -75,6 +75,45 @@ fn a_variant_that_diverges_while_it_is_timed_is_a_result() {
     };
     let error = run(&by_the_first, folder.path()).unwrap_err().to_string();
     assert!(error.contains("say how many minutes"), "{error}");
+}
+
+#[test]
+fn a_share_without_a_step_in_each_epoch_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = study(&["base:", "wide: model.embed_dim=48"]);
+    let study = Study {
+        recipe: base.recipe.with_overrides(&["optimizer.epochs=1"]).unwrap(),
+        equal: Equal::Flops,
+        images: Some(6),
+        seeds: vec![0],
+        ..base
+    };
+    match run(&study, folder.path()).unwrap_err() {
+        StudyError::FewImages {
+            name,
+            images,
+            least,
+        } => assert!(name == "wide" && images < 6 && least == 6, "{images}"),
+        other => panic!("{other}"),
+    }
+    assert!(!folder.path().join("base-seed0").exists());
+}
+
+#[test]
+fn a_timing_of_another_process_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = Study {
+        equal: Equal::Minutes,
+        minutes: Some(0.02),
+        ..study(&["base:"])
+    };
+    let others = Folder::open(folder.path().join(".pace")).unwrap();
+    let error = run(&study, folder.path()).unwrap_err();
+    assert!(
+        matches!(error, StudyError::Train(TrainError::InUse { .. })),
+        "{error}"
+    );
+    assert!(others.path().join("lock").exists());
 }
 
 #[test]
