@@ -3,38 +3,40 @@
 use std::path::Path;
 
 use ijepa_masking::RgbPicture;
-use ijepa_model::files::write_bytes;
+use ijepa_model::files::{ensure_writable, write_bytes};
 
 use crate::error::CliError;
 
-/// Refuses the name of a folder before work begins.
+/// Refuses the name of a folder, and one that nothing can be written under, before work begins.
 pub(crate) fn check_name(flag: &'static str, path: &Path) -> Result<(), CliError> {
     if path.is_dir() {
         let path = path.to_owned();
         return Err(CliError::OutIsFolder { flag, path });
     }
-    Ok(())
+    Ok(ensure_writable(path)?)
 }
 
-/// Refuses what is no name for a picture before work begins: a folder, or another kind of file.
+/// Refuses what is no name for a picture before work begins: as [`check_name`], and other kinds of
+/// files.
 pub(crate) fn check_png(flag: &'static str, path: &Path) -> Result<(), CliError> {
     check_ending(flag, path, "png")
 }
 
-/// Refuses a folder and names of other kinds of files than `ending` says.
+/// As [`check_name`], and refuses names of other kinds of files than `ending` says.
 pub(crate) fn check_ending(
     flag: &'static str,
     path: &Path,
     ending: &'static str,
 ) -> Result<(), CliError> {
-    check_name(flag, path)?;
     match path.extension() {
-        Some(other) if !other.eq_ignore_ascii_case(ending) => Err(CliError::OtherEnding {
-            flag,
-            path: path.to_owned(),
-            ending,
-        }),
-        _ => Ok(()),
+        Some(other) if !path.is_dir() && !other.eq_ignore_ascii_case(ending) => {
+            Err(CliError::OtherEnding {
+                flag,
+                path: path.to_owned(),
+                ending,
+            })
+        }
+        _ => check_name(flag, path),
     }
 }
 

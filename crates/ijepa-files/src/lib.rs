@@ -21,7 +21,7 @@ mod new_file;
 use hidden::{
     REPLACED, UNFINISHED, hidden_folder, hidden_kind, parent, put_back, set_aside, sync_folder,
 };
-pub use new_file::NewFile;
+pub use new_file::{NewFile, ensure_writable};
 
 /// A file or folder that cannot be written.
 #[derive(Debug, thiserror::Error)]

@@ -35,8 +35,7 @@ impl NewFile {
         if path.is_dir() {
             return Err(cannot("write", path)(io::ErrorKind::IsADirectory.into()));
         }
-        // The system follows links to pipes that have no names.
-        let is_special = fs::metadata(path).is_ok_and(|it| !it.is_file());
+        let is_special = is_special(path);
         let target = match is_special {
             true => path.to_owned(),
             false => target_of(path),
@@ -96,6 +95,31 @@ impl NewFile {
         };
         publish().map_err(cannot("write", &path))
     }
+}
+
+/// Makes sure that a file `path` could be begun, before the work whose result it is to hold, and
+/// leaves nothing behind. Devices and pipes are taken at their word.
+///
+/// # Errors
+///
+/// [`FileError`] if nothing can be written to its folder, or to the nearest one above that is there.
+pub fn ensure_writable(path: &Path) -> Result<(), FileError> {
+    if is_special(path) {
+        return Ok(());
+    }
+    let target = target_of(path);
+    let mut above = target.ancestors().skip(1);
+    let there = above.find(|it| it.exists()).unwrap_or(Path::new(""));
+    let beside = there.join(target.file_name().unwrap_or_default());
+    let begun = hidden(&beside, UNFINISHED, 0o666, |builder, folder| {
+        builder.tempfile_in(folder).map(drop)
+    });
+    begun.map_err(cannot("write", path))
+}
+
+/// Whether it is there and no file or folder; the system follows links to pipes that have no names.
+fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir())
 }
 
 /// What a link names in the end, which need not be there; other files are their own target.

@@ -10,8 +10,8 @@ use std::{
 };
 
 use ijepa_files::{
-    FileError, NewFile, cannot, clean_up, create_folder, link_target, on_one_line, point_link,
-    remove_folder, remove_unfinished, write_bytes, write_file, write_folder,
+    FileError, NewFile, cannot, clean_up, create_folder, ensure_writable, link_target, on_one_line,
+    point_link, remove_folder, remove_unfinished, write_bytes, write_file, write_folder,
 };
 
 /// All names in a folder, sorted.
@@ -61,6 +61,22 @@ fn a_folder_is_no_name_for_a_file() {
     let refused = NewFile::create(&path).unwrap_err();
     assert_eq!(refused.source.kind(), io::ErrorKind::IsADirectory);
     assert_eq!(names(folder.path()), ["a"]);
+}
+
+#[test]
+fn what_cannot_be_written_is_known_beforehand() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.txt");
+    ensure_writable(&path).unwrap();
+    ensure_writable(&folder.path().join("deep/er/a.txt")).unwrap();
+    assert!(names(folder.path()).is_empty());
+    write_bytes(&path, "kept").unwrap();
+    ensure_writable(&path).unwrap();
+    let below = path.join("deep/b.txt");
+    let error = ensure_writable(&below).unwrap_err();
+    assert_eq!((error.action, &error.path), ("write", &below));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
+    assert_eq!(names(folder.path()), ["a.txt"]);
 }
 
 #[test]

@@ -322,6 +322,9 @@ fn a_file_that_cannot_be_written_exits_with_1() {
     std::fs::write(&blocked, "").unwrap();
     let png = path_text(blocked.join("masks.png"));
     check(&["masks", "--png", &png], 1, "cannot write `");
+    // Before anything is looked at.
+    let stats = ["data", "stats", "--data", "no/such", "--out", &png];
+    check(&stats, 1, "cannot write `");
     check(
         &["masks", "--png", &path_text(folder.path())],
         2,

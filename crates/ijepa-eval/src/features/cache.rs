@@ -13,7 +13,7 @@ use ijepa_data::{Skipped, Source};
 use ijepa_model::{
     VisionTransformer,
     checkpoint::f32_bytes,
-    files::{cannot, ensure_room},
+    files::{cannot, ensure_room, ensure_writable},
 };
 
 use super::{
@@ -56,8 +56,8 @@ impl FeatureCache {
     ///
     /// # Errors
     ///
-    /// [`Error::Cache`] if the folder cannot be written or the disk, asked before anything is
-    /// computed, has no room; or any error of the extraction.
+    /// [`Error::Cache`] if the folder cannot be written or the disk has no room, both asked before
+    /// anything is computed; or any error of the extraction.
     pub fn extract(
         &self,
         encoder: &VisionTransformer,
@@ -73,6 +73,7 @@ impl FeatureCache {
             return Ok(kept);
         }
         fs::create_dir_all(&self.folder).map_err(cannot("create", &self.folder))?;
+        ensure_writable(&path)?;
         let row = 4 * config.dim(encoder) as u64 + ROW_BYTES;
         ensure_room(&path, HEADER_BYTES + source.len() as u64 * row)?;
         let extracted = extract_with_progress(encoder, source, config, device, progress)?;

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use ijepa_data::{Orientation, Preprocess, Source};
-use ijepa_eval::{ExtractConfig, FeatureCache, extract};
+use ijepa_eval::{Error, ExtractConfig, FeatureCache, extract};
 use ijepa_model::{Normalization, Pooling, Precision, VisionTransformer};
 use ijepa_testkit::device;
 
@@ -85,6 +85,17 @@ fn features_come_back_from_the_cache_until_something_changes() {
         assert_eq!(computed, is_damaged);
         assert_eq!(again, first);
     }
+}
+
+/// Where root may write no file either.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_folder_that_takes_no_file_is_refused_before_anything_is_computed() {
+    let cache = FeatureCache::new("/proc/self");
+    let (source, config) = (scenes("scenes:n=20,size=16"), ExtractConfig::default());
+    let tell = |_| panic!("an image was looked at");
+    let found = cache.extract(&encoder(), source.as_ref(), &config, &device(), tell);
+    assert!(matches!(found, Err(Error::Cache(_))), "{found:?}");
 }
 
 #[test]
