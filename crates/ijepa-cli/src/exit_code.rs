@@ -94,6 +94,7 @@ fn evaluation(error: &ijepa_eval::Error) -> u8 {
             KnnError::Labels(_)
             | KnnError::Width(_)
             | KnnError::TooManyNeighbours { .. }
+            | KnnError::TooFewToWhiten { .. }
             | KnnError::FewerThanVote { .. },
         ) => DATA,
         Error::File(

@@ -154,12 +154,15 @@ impl EpochEvaluation {
             return Ok(None);
         };
         let mut images = [0; 2];
-        let mut neighbours = |found: [Option<Features>; 2]| {
+        let mut neighbours = |found: [Option<Features>; 2]| -> Result<Option<Neighbours>, Error> {
             let [Some(train), Some(test)] = found else {
                 return Ok(None);
             };
             images = [train.images(), test.images()];
-            unless_stopped(stop, Neighbours::of(&train, &test, &self.device))
+            Ok(unless_stopped(
+                stop,
+                Neighbours::of(&train, &test, &self.device),
+            )?)
         };
         let sources = [self.train.as_ref(), test.as_ref()];
         let mut of_encoder = |encoder: &VisionTransformer| {

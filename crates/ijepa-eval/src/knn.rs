@@ -66,7 +66,8 @@ pub struct KnnConfig {
     pub temperature: f64,
     /// Whether the mean training feature is subtracted first; DINO does not.
     pub center: bool,
-    /// Whether both sets are whitened with the training features first, which also centres them.
+    /// Whether both sets are whitened with the training features first, which also centres them and
+    /// takes more of these than they have values.
     pub whiten: bool,
     /// Test and training images compared at once; bounds the memory, changes nothing else.
     pub block: [usize; 2],
@@ -179,7 +180,7 @@ pub struct KnnReport {
 /// # Errors
 ///
 /// A [`KnnError`] if the configuration is out of range, there are fewer training images than
-/// neighbours, an image has no label or the sets differ in width.
+/// neighbours or too few to whiten, an image has no label or the sets differ in width.
 ///
 /// # Examples
 ///
@@ -205,6 +206,10 @@ pub fn knn(
     let classes = all_known(train.labels(), Split::Train)?;
     let wanted = all_known(test.labels(), Split::Test)?;
 
+    let (train_images, dim) = (train.images(), train.dim());
+    if config.whiten && train_images <= dim {
+        return Err(KnnError::TooFewToWhiten { train_images, dim });
+    }
     let whitening = config.whiten.then(|| Whitening::of(train));
     let whitened = |features| match &whitening {
         Some(whitening) => whitening.apply(features).map(Cow::Owned),

@@ -302,6 +302,13 @@ fn what_cannot_be_compared_is_refused_with_the_facts() {
     for (config, message) in cases {
         check(&features, &features, config, message);
     }
+    let wide = random(1, 30, 30, 3);
+    check(
+        &wide,
+        &wide,
+        with(|c| c.whiten = true),
+        "whitening takes more training images than features have values, and there are 30 for 30",
+    );
     check(
         &features,
         &random(1, 30, 5, 3),

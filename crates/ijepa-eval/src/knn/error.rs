@@ -29,6 +29,17 @@ pub enum KnnError {
         /// Training images.
         train_images: usize,
     },
+    /// There are too few training images to know the covariance of their features.
+    #[error(
+        "whitening takes more training images than features have values, and there are \
+         {train_images} for {dim}"
+    )]
+    TooFewToWhiten {
+        /// Training images.
+        train_images: usize,
+        /// Values of a feature.
+        dim: usize,
+    },
     /// More training images than have a number.
     #[error("there are {found} training images, expected at most 4294967295")]
     TooManyImages {
