@@ -6,9 +6,8 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 use crate::{
-    Error,
     features::Features,
-    knn::{KnnConfig, NEIGHBOURS, knn},
+    knn::{KnnConfig, KnnError, NEIGHBOURS, knn},
 };
 
 /// Side of the images whose pixels are compared: whitened, the strongest features without training
@@ -27,8 +26,8 @@ pub struct Neighbours {
 }
 
 impl Neighbours {
-    pub(crate) fn of(train: &Features, test: &Features, device: &Device) -> Result<Self, Error> {
-        let accuracy = |whiten: bool| -> Result<f64, Error> {
+    pub(crate) fn of(train: &Features, test: &Features, device: &Device) -> Result<Self, KnnError> {
+        let accuracy = |whiten: bool| -> Result<f64, KnnError> {
             let config = KnnConfig {
                 center: !whiten,
                 whiten,
@@ -36,11 +35,12 @@ impl Neighbours {
             };
             Ok(knn(train, test, &config, device)?.k[&NEIGHBOURS].top1)
         };
-        let enough = train.images() > train.dim();
-        Ok(Self {
-            centered: accuracy(false)?,
-            whitened: enough.then(|| accuracy(true)).transpose()?,
-        })
+        let centered = accuracy(false)?;
+        let whitened = match accuracy(true) {
+            Err(KnnError::TooFewToWhiten { .. }) => None,
+            found => Some(found?),
+        };
+        Ok(Self { centered, whitened })
     }
 
     fn best(self) -> f64 {
@@ -101,6 +101,8 @@ pub struct Baselines {
     /// Points by which the target encoder must differ from random weights: two standard errors of
     /// the difference of two shares of the test images.
     pub margin: f64,
+    /// The same of the pixels, by the features that are compared with them.
+    pub pixels_margin: f64,
     /// The judgement: against random weights by centred features, against pixels by the better of
     /// centred and whitened features of both.
     pub verdict: Worth,
@@ -132,6 +134,7 @@ impl Baselines {
             pixels,
             whitening_gap: target.gap(),
             margin: margin(now, before),
+            pixels_margin: margin(target.best(), pixels.best()),
             verdict,
         }
     }
@@ -161,9 +164,10 @@ impl fmt::Display for Baselines {
         }
         writeln!(
             f,
-            "features: {} (differences of more than {:.1} points count)",
+            "features: {} (differences of more than {:.1} points count, from pixels {:.1})",
             self.verdict.words(),
-            self.margin
+            self.margin,
+            self.pixels_margin
         )
     }
 }
@@ -208,6 +212,7 @@ mod tests {
             "pixels at 8x8                        40.4         46.4",
             "whitening gap: +6.0 points for the target encoder, +6.0",
             "features: above random weights and above pixels",
+            "(differences of more than 4.3 points count, from pixels 4.4)",
         ] {
             assert!(text.contains(part), "{text}");
         }
