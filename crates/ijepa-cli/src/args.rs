@@ -14,6 +14,7 @@ use crate::{context::Context, error::CliError, report};
 
 pub(crate) use images::{
     DataArgs, Extraction, ReadArgs, Resizing, Wanted, noted, open_data, open_part, open_pictures,
+    open_remembered,
 };
 pub(crate) use run::{RunArgs, SAME_COMMAND, stopping_at_ctrl_c};
 

@@ -55,14 +55,28 @@ impl DataArgs {
         form: fn(DataSpec) -> DataSpec,
         context: &Context,
     ) -> Result<Arc<dyn Source>, DataError> {
-        let specs = self.specs.iter().map(|spec| Ok(form(spec.parse()?)));
-        let specs = specs.collect::<Result<Vec<DataSpec>, DataError>>()?;
-        let source = match (&self.subset, &specs[..]) {
-            (None, specs) => DataSpec::open_all(specs, IndexCache::of_user().as_ref()),
-            (Some(list), [spec]) => spec.open_subset(list, IndexCache::of_user().as_ref()),
-            (Some(_), _) => Err(DataError::SubsetOfOther { spec: self.spec() }),
-        };
+        let source = open_all(&self.specs, form, self.subset.as_deref());
         Ok(noted(source?, context))
+    }
+}
+
+/// Opens all that `specs` say in turn, each in a `form`, or of a single one the images that a list
+/// names.
+fn open_all<S: AsRef<str>>(
+    specs: &[S],
+    form: fn(DataSpec) -> DataSpec,
+    list: Option<&Path>,
+) -> Result<Arc<dyn Source>, DataError> {
+    let specs = specs.iter().map(AsRef::as_ref);
+    let parsed = specs.clone().map(|spec| Ok(form(spec.parse()?)));
+    let parsed = parsed.collect::<Result<Vec<DataSpec>, DataError>>()?;
+    let indexes = IndexCache::of_user();
+    match (list, &parsed[..]) {
+        (None, all) => DataSpec::open_all(all, indexes.as_ref()),
+        (Some(list), [spec]) => spec.open_subset(list, indexes.as_ref()),
+        (Some(_), _) => Err(DataError::SubsetOfOther {
+            spec: specs.collect::<Vec<_>>().join(BETWEEN),
+        }),
     }
 }
 
@@ -90,21 +104,21 @@ pub(crate) fn open_part(
     list: Option<&Path>,
     context: &Context,
 ) -> Result<Arc<dyn Source>, DataError> {
-    let spec: DataSpec = spec.parse()?;
-    let source = match list {
-        Some(list) => spec.open_subset(list, IndexCache::of_user().as_ref()),
-        None => spec.open_with(IndexCache::of_user().as_ref()),
-    };
-    Ok(noted(source?, context))
+    Ok(noted(open_all(&[spec], |spec| spec, list)?, context))
 }
 
-/// Opens what `spec` says, which may be that of several data sets, for what needs no labels, and
-/// says nothing about it.
-pub(crate) fn open_pictures(spec: &str) -> Result<Arc<dyn Source>, DataError> {
-    let specs = spec.split(BETWEEN).map(str::parse::<DataSpec>);
-    let specs = specs.map(|spec| Ok(spec?.without_labels()));
-    let specs = specs.collect::<Result<Vec<_>, DataError>>()?;
-    DataSpec::open_all(&specs, IndexCache::of_user().as_ref())
+/// Opens what `specs` say in turn, for what needs no labels, and says nothing about it.
+pub(crate) fn open_pictures<S: AsRef<str>>(specs: &[S]) -> Result<Arc<dyn Source>, DataError> {
+    open_all(specs, DataSpec::without_labels, None)
+}
+
+/// As [`open_pictures`], what [`DataArgs::spec`] said of one data set or of several.
+pub(crate) fn open_remembered(spec: &str) -> Result<Arc<dyn Source>, DataError> {
+    match open_pictures(&[spec]) {
+        // A path may have what stands between them, too.
+        Err(_) if spec.contains(BETWEEN) => open_pictures(&spec.split(BETWEEN).collect::<Vec<_>>()),
+        opened => opened,
+    }
 }
 
 /// How images reach a frozen encoder.
@@ -116,9 +130,9 @@ pub(crate) struct ReadArgs {
     #[arg(long, value_name = "HOW", value_parser = preprocess)]
     preprocess: Option<Preprocess>,
     /// How many pixels of a JPEG file are made: exact, all that are shown; fast, a half to an eighth
-    /// of rows and columns where that is enough (needs the Cargo feature `turbojpeg`)
-    #[arg(long, value_name = "HOW", default_value_t, value_parser = decode)]
-    decode: Decode,
+    /// of rows and columns where that is enough (needs the Cargo feature `turbojpeg`) [default: exact]
+    #[arg(long, value_name = "HOW", value_parser = decode)]
+    decode: Option<Decode>,
     /// Whether pictures are turned upright as their EXIF data says: ignore, exif [default: as in
     /// the training of the weights, else ignore]
     #[arg(long, value_name = "HOW")]
@@ -193,6 +207,16 @@ impl Extraction {
 }
 
 impl ReadArgs {
+    /// Its flags, and whether they were given.
+    pub(crate) fn given(&self) -> [(&'static str, bool); 4] {
+        [
+            ("preprocess", self.preprocess.is_some()),
+            ("decode", self.decode.is_some()),
+            ("orientation", self.orientation.is_some()),
+            ("sixteen-bit", self.sixteen_bit.is_some()),
+        ]
+    }
+
     /// How images become features of weights that want them so; resized as `needed` instead of as
     /// the weights say, unless a flag says otherwise.
     pub(crate) fn extraction(
@@ -230,7 +254,7 @@ impl ReadArgs {
         } = wanted;
         Reading {
             decoding: Decoding {
-                decode: self.decode,
+                decode: self.decode.unwrap_or_default(),
                 orientation: self.orientation.unwrap_or(decoding.orientation),
                 sixteen_bit: self.sixteen_bit.unwrap_or(decoding.sixteen_bit),
                 channels: decoding.channels,
@@ -301,5 +325,24 @@ fn decode(text: &str) -> Result<Decode, String> {
     match decode.is_built() {
         true => Ok(decode),
         false => Err("needs a build with the Cargo feature `turbojpeg`".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_may_have_what_stands_between_data_sets() {
+        let folder = tempfile::tempdir().unwrap();
+        let both = folder.path().join("cats + dogs");
+        std::fs::create_dir(&both).unwrap();
+        std::fs::write(both.join("a.ppm"), b"P6 2 1 255\n\xff\0\0\0\0\xff").unwrap();
+        let spec = format!("folder:{}", both.display());
+        assert_eq!(open_pictures(&[&spec]).unwrap().len(), 1);
+        assert_eq!(open_remembered(&spec).unwrap().len(), 1);
+        let two = ["scenes:n=3", "scenes:n=4,seed=1"];
+        assert_eq!(open_pictures(&two).unwrap().len(), 7);
+        assert_eq!(open_remembered(&two.join(BETWEEN)).unwrap().len(), 7);
     }
 }

@@ -3,10 +3,11 @@
 use std::{fmt::Write as _, path::PathBuf};
 
 use clap::Args;
+use ijepa_data::Source;
 use ijepa_eval::{
     Components, ExtractConfig, PatchColors, evenly_spread, patch_colors, pick_images,
 };
-use ijepa_model::files::{on_one_line, write_bytes};
+use ijepa_model::files::{ensure_writable, on_one_line, write_bytes};
 use ijepa_report::{PatchPicture, Report as Page, RunRecord};
 use ijepa_train::Recipe;
 use serde_json::json;
@@ -34,9 +35,10 @@ pub(crate) struct ReportRuns {
     /// them]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Images whose patch features are shown [default: the training images of the run]
+    /// Images whose patch features are shown; several times for all in turn [default: the training
+    /// images of the run]
     #[arg(long, value_name = "SPEC")]
-    data: Option<String>,
+    data: Vec<String>,
     /// How many of them
     #[arg(long, value_name = "N", default_value = "8")]
     images: usize,
@@ -47,9 +49,9 @@ impl ReportRuns {
         if let Some(out) = &self.out {
             picture::check_ending("out", out, "html")?;
         }
-        if let Some(spec) = &self.data {
+        if !self.data.is_empty() {
             // What was asked for by name must be there; what the run remembers may be gone.
-            args::open_pictures(spec)?;
+            args::open_pictures(&self.data)?;
         }
         let mut runs = Vec::new();
         for path in &self.runs {
@@ -66,6 +68,7 @@ impl ReportRuns {
         };
         let out = self.out.clone();
         let out = out.unwrap_or_else(|| self.runs[0].join(page));
+        ensure_writable(&out)?;
         context.compute()?;
         let mut page = Page::new(runs);
         for number in 0..page.runs().len() {
@@ -96,21 +99,26 @@ impl ReportRuns {
         if self.images == 0 {
             return Err("Not shown: no images were asked for.".to_owned());
         }
-        let spec = self.data.as_deref().or(run.data_spec());
-        let spec =
-            spec.ok_or("Not shown: the run does not say which images it saw; use --data.")?;
-        self.draw(run, spec, context)
-            .map_err(|error| format!("Not shown: {}.", on_one_line(&error)))
+        let source = match (&self.data[..], run.data_spec()) {
+            ([], None) => {
+                let unknown = "Not shown: the run does not say which images it saw; use --data.";
+                return Err(unknown.to_owned());
+            }
+            ([], Some(spec)) => args::open_remembered(spec),
+            (specs, _) => args::open_pictures(specs),
+        };
+        let drawn = source.map_err(CliError::from);
+        let drawn = drawn.and_then(|source| self.draw(run, source.as_ref(), context));
+        drawn.map_err(|error| format!("Not shown: {}.", on_one_line(&error)))
     }
 
     fn draw(
         &self,
         run: &RunRecord,
-        spec: &str,
+        source: &dyn Source,
         context: &Context,
     ) -> Result<Vec<PatchPicture>, CliError> {
         let compute = context.compute()?;
-        let source = args::open_pictures(spec)?;
         let checkpoint = args::open_weights(run.path(), None, context)?;
         let encoder = checkpoint.feature_encoder(&compute.device)?;
         let encoder = encoder.with_precision(compute.precision);
@@ -119,14 +127,8 @@ impl ReportRuns {
         config.reading.picture = recipe.and_then(|it| it.data.picture_channels());
         let indices = evenly_spread(source.len(), self.images);
         let size = encoder.config().image_size;
-        let picked = pick_images(
-            source.as_ref(),
-            &indices,
-            config.preprocess,
-            size,
-            config.reading,
-        )
-        .map_err(ijepa_eval::Error::from)?;
+        let picked = pick_images(source, &indices, config.preprocess, size, config.reading)
+            .map_err(ijepa_eval::Error::from)?;
         let colors = patch_colors(
             &encoder,
             &picked.images,

@@ -48,7 +48,8 @@ impl StudyArgs {
             ("images", self.images.is_some()),
             ("seeds", !self.seeds.is_empty()),
         ];
-        args::refuse_given(&given, place)
+        args::refuse_given(&given, place)?;
+        args::refuse_given(&self.read.given(), place)
     }
 
     /// The recipe that is changed, and what computes.

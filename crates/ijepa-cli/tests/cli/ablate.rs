@@ -108,6 +108,10 @@ fn mistakes_have_their_codes() {
     let out = folder.path().join("tables");
     let list = "expected one of 6, 7, 8, 9, 10, 11, 12, 13, 14";
     fails(&words("ablate 5"), 2, list);
+    for flag in ["preprocess squash", "decode exact", "sixteen-bit scale"] {
+        let message = "changes nothing without `--data`";
+        fails(&words(&format!("ablate 6 --print --{flag}")), 2, message);
+    }
     fails(&words("ablate six"), 2, list);
     fails(
         &args("6", &out, "--rows rasterised"),

@@ -59,6 +59,8 @@ fn overrides_and_recipes_change_the_masks() {
 fn views_are_no_masks() {
     let lejepa = ["masks", "--set", "objective.kind=lejepa"];
     fails(&lejepa, 3, "`masks` is about masks");
+    let lejepa = ["bench", "masks", "--set", "objective.kind=lejepa"];
+    fails(&lejepa, 3, "`bench masks` is about masks");
 }
 
 #[test]

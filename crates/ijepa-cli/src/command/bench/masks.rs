@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::rates::{Rates, RoundArgs, rates};
 use crate::{
-    args::{self, RecipeArgs},
+    args::{self, RecipeArgs, refuse_views},
     context::Context,
     error::CliError,
     report::Report,
@@ -38,6 +38,7 @@ impl Masks {
             }
             None => self.recipe.load_for(context)?,
         };
+        refuse_views(&recipe, "bench masks")?;
         let sampler = recipe.mask_sampler()?;
         let batch_size = recipe.run.batch_size;
 

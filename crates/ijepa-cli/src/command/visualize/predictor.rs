@@ -61,9 +61,9 @@ pub(crate) struct Predictor {
     /// Which target block of the masks, counted from 0
     #[arg(long, value_name = "N", default_value = "0")]
     target: usize,
-    /// Images whose patches are searched
+    /// Images whose patches are searched; several times for all in turn
     #[arg(long, value_name = "SPEC")]
-    neighbours: Option<String>,
+    neighbours: Vec<String>,
     /// Patches to find for each prediction, at most one an image
     #[arg(long, value_name = "K", default_value = "6", value_parser = args::positive)]
     #[arg(requires = "neighbours")]
@@ -78,12 +78,10 @@ impl Predictor {
         args::check_predicts(recipe.as_ref())?;
         let networks = Networks::load(&checkpoint, &compute.device)?;
         let networks = networks.with_compute(compute.precision.into());
-        let found: Option<Arc<dyn Source>> = self
-            .neighbours
-            .as_deref()
-            .map(args::open_pictures)
-            .transpose()?
-            .map(|source| args::noted(source, context));
+        let found: Option<Arc<dyn Source>> = match &self.neighbours[..] {
+            [] => None,
+            specs => Some(args::noted(args::open_pictures(specs)?, context)),
+        };
         let (asked, own) = (self.normalize, checkpoint.normalization);
         let statistics = Normalize::choose(asked, own, checkpoint.encoder_config.in_chans)?;
         let wanted = Wanted::of(&checkpoint, statistics)?;
