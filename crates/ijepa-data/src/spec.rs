@@ -167,7 +167,8 @@ impl DataSpec {
     ///
     /// # Errors
     ///
-    /// As [`open_with`](Self::open_with).
+    /// As [`open_with`](Self::open_with), and [`DataError::BadValue`] for more images than have
+    /// numbers of 32 bits.
     pub fn open_all(
         specs: &[Self],
         indexes: Option<&IndexCache>,
@@ -176,8 +177,12 @@ impl DataSpec {
             [spec] => spec.open_with(indexes),
             _ => {
                 let sources = specs.iter().map(|spec| spec.open_with(indexes));
-                let sources = sources.collect::<Result<_, _>>()?;
-                Ok(Arc::new(ConcatSource::new(sources)))
+                let sources = sources.collect::<Result<Vec<_>, _>>()?;
+                let images: usize = sources.iter().map(|source| source.len()).sum();
+                match u32::try_from(images) {
+                    Ok(_) => Ok(Arc::new(ConcatSource::new(sources))),
+                    Err(_) => Err(DataError::too_many_images(images)),
+                }
             }
         }
     }

@@ -12,6 +12,11 @@ impl DataError {
         }
     }
 
+    /// That so many images have no numbers of 32 bits.
+    pub(crate) fn too_many_images(images: usize) -> Self {
+        Self::bad_value("images", &images.to_string(), "at most 4294967295")
+    }
+
     /// That none of the images could be read, of which `skipped` are all.
     pub(crate) fn nothing_readable(skipped: &[Skipped]) -> Self {
         let first = skipped.first();

@@ -79,7 +79,7 @@ impl Plan {
             });
         }
         if u32::try_from(images).is_err() {
-            return Err(bad("images", &images.to_string(), "at most 4294967295"));
+            return Err(DataError::too_many_images(images));
         }
         let augment: Box<dyn Transform> = Box::new(config.augment);
         Ok(Self {

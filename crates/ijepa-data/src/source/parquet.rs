@@ -126,7 +126,7 @@ impl ParquetSource {
         }
         if source.labels.is_empty() {
             return Err(DataError::NoRows {
-                pattern: pattern.display().to_string(),
+                pattern: without_query(pattern).display().to_string(),
             });
         }
         if !source.classes.is_empty() {
@@ -259,7 +259,7 @@ impl Source for ParquetSource {
         let shard = self.groups[self.locate(index).0].shard;
         let first = self.groups.partition_point(|group| group.shard < shard);
         let row = index - self.groups[first].first;
-        let path = without_query(self.shards[shard].path());
+        let path = self.shards[shard].path();
         format!("{}#{row}", path.display())
     }
 

@@ -124,7 +124,7 @@ impl TarSource {
         let images = ends.last().copied().unwrap_or_default();
         if images == 0 {
             return Err(DataError::NoImages {
-                path: pattern.to_owned(),
+                path: without_query(pattern).to_owned(),
                 expected: EXTENSIONS_TEXT,
             });
         }
@@ -165,7 +165,7 @@ fn check_labelled(pattern: &Path, field: Option<&str>, shards: &[Shard]) -> Resu
     match field.filter(|_| !kinds.any(|kind| kind.is_some())) {
         None => Ok(()),
         Some(field) => Err(DataError::BadEntry {
-            path: pattern.to_owned(),
+            path: without_query(pattern).to_owned(),
             entry: format!("field `{field}`"),
             found: "no label in any sample".to_owned(),
             expected: "some in members `json`",
@@ -241,7 +241,7 @@ impl Source for TarSource {
         let stopped = self.shards.iter().filter_map(|shard| {
             let why = shard.index.about().stop.as_ref()?;
             let images = shard.index.len();
-            let path = shard.path.display();
+            let path = without_query(&shard.path).display();
             Some(format!(
                 "`{path}` stops early, after {images} images: {why}"
             ))
@@ -262,8 +262,8 @@ fn one_kind(paths: &[PathBuf], indices: &[Index]) -> Result<(), DataError> {
     };
     match kinds.find(|(_, found)| *found != expected) {
         Some((path, _)) => Err(DataError::LabelMix {
-            path: path.clone(),
-            first: first.clone(),
+            path: without_query(path).to_owned(),
+            first: without_query(first).to_owned(),
         }),
         None => Ok(()),
     }
@@ -284,7 +284,7 @@ fn names_of_numbers(storage: &Storage, shards: &[Shard]) -> Result<Vec<String>, 
     let names: Vec<String> = text.lines().map(str::to_owned).collect();
     match largest as usize >= names.len() {
         true => Err(DataError::BadEntry {
-            path,
+            path: without_query(&path).to_owned(),
             entry: format!("label {largest}"),
             found: format!("{} lines", names.len()),
             expected: "a line for every label from 0",

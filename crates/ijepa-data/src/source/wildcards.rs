@@ -9,6 +9,7 @@ use glob::{MatchOptions, Pattern};
 use crate::error::DataError;
 use crate::source::file::unreadable;
 use crate::source::folder::LOST_AND_FOUND;
+use crate::source::storage::without_query;
 
 /// As in a shell: wildcards match no hidden names and no slashes.
 pub(super) const MATCHING: MatchOptions = MatchOptions {
@@ -64,7 +65,7 @@ pub(super) fn matching_in(
 
 pub(super) fn no_match(pattern: &Path) -> DataError {
     DataError::NoMatch {
-        pattern: pattern.display().to_string(),
+        pattern: without_query(pattern).display().to_string(),
     }
 }
 

@@ -116,6 +116,16 @@ fn mistakes_name_what_was_found_and_what_is_valid() {
 }
 
 #[test]
+fn more_images_than_have_numbers_are_refused() {
+    let all = ["scenes:n=4294967295", "scenes:n=1"].map(|spec| spec.parse().unwrap());
+    let error = DataSpec::open_all(&all, None).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "bad value `4294967296` for `images`, expected at most 4294967295"
+    );
+}
+
+#[test]
 fn a_subset_is_one_of_a_folder() {
     let scenes: DataSpec = "scenes:n=3".parse().unwrap();
     assert_eq!(scenes.open().unwrap().len(), 3);

@@ -109,6 +109,10 @@ fn what_is_not_there_or_not_for_us_is_told_at_once() {
             let error = open(&spec).unwrap_err();
             let url = server.url("/set/a-2.tar");
             assert_eq!(refused(&error), (expected, Path::new(&url)), "{answer:?}");
+            let error = open(&format!("{spec}?token=secret")).unwrap_err();
+            assert_eq!(refused(&error), (expected, Path::new(&url)), "{answer:?}");
+            let said = format!("{error:?}");
+            assert!(!said.contains("secret"), "{said}");
         }
         server.answer(|_| Answer::File);
         let source = open(&spec).unwrap();

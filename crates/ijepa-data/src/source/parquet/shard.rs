@@ -19,7 +19,7 @@ use crate::source::parquet::labels::{LabelColumn, LabelKind, label_column};
 use crate::source::parquet::pages::{self, BadPage};
 use crate::source::parquet::thrift::{Compact, MAX_DEPTH, STRUCT};
 use crate::source::stamp::Stamp;
-use crate::source::storage::{Blob, Storage, patiently};
+use crate::source::storage::{Blob, Storage, patiently, without_query};
 
 /// Leaf columns that can hold encoded images, in the order of preference.
 const IMAGE_COLUMNS: [&str; 4] = ["image.bytes", "img.bytes", "image", "img"];
@@ -59,7 +59,8 @@ impl Shard {
 
     fn of(path: &Path, blob: &Blob) -> Result<Self, DataError> {
         let stamp = blob.stamp()?;
-        let metadata = footer(path, blob, &stamp)?;
+        let name = without_query(path);
+        let metadata = footer(name, blob, &stamp)?;
         let schema = metadata.file_metadata().schema_descr();
         let leaves: Vec<String> = schema
             .columns()
@@ -75,12 +76,12 @@ impl Shard {
         let image = images
             .find(usable)
             .ok_or_else(|| DataError::MissingColumn {
-                path: path.to_owned(),
+                path: name.to_owned(),
                 expected: IMAGE_COLUMNS_TEXT,
                 found: leaves.join(", "),
             })?;
         let label = label_column(schema).map_err(|(column, found)| DataError::LabelType {
-            path: path.to_owned(),
+            path: name.to_owned(),
             column: column.to_owned(),
             found,
         })?;
@@ -95,8 +96,9 @@ impl Shard {
         Ok(shard)
     }
 
+    /// What it is called: a URL without its query.
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        without_query(&self.path)
     }
 
     /// The column of labels and what it holds, if there is one.
@@ -157,7 +159,7 @@ impl Shard {
         let file_bytes = self.stamp.bytes;
         let wrong = |what, found, expected| {
             Err(DataError::Inconsistent {
-                path: self.path.clone(),
+                path: self.path().to_owned(),
                 what,
                 found,
                 expected,
@@ -238,7 +240,7 @@ impl Shard {
         }
         if largest > i64::from(u32::MAX) {
             return Err(DataError::Inconsistent {
-                path: self.path.clone(),
+                path: self.path().to_owned(),
                 what: "a label",
                 found: largest,
                 expected: i64::from(u32::MAX),
@@ -256,7 +258,7 @@ impl Shard {
         let bytes = blob.read(start..end, &self.stamp)?;
         let wrong = |what, found, expected| {
             Err(DataError::Inconsistent {
-                path: self.path.clone(),
+                path: self.path().to_owned(),
                 what,
                 found,
                 expected,
@@ -310,13 +312,13 @@ impl Shard {
                 }
             }
         };
-        guard(&self.path.display().to_string(), &mut read)?
-            .map_err(|cause| parquet_error(&self.path, cause))?;
+        guard(&self.path().display().to_string(), &mut read)?
+            .map_err(|cause| parquet_error(self.path(), cause))?;
         if done == rows {
             return Ok(());
         }
         Err(DataError::Inconsistent {
-            path: self.path.clone(),
+            path: self.path().to_owned(),
             what: "the number of values in a column",
             found: done as i64,
             expected: rows as i64,

@@ -19,7 +19,7 @@ use object_store::path::Path as Location;
 use object_store::{ClientConfigKey, Error, ObjectStore, ObjectStoreExt, RetryConfig};
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::{patiently, split_query};
+use super::{patiently, split_query, without_query};
 use crate::error::DataError;
 use crate::source::cache::Cache;
 use crate::source::file::unreadable;
@@ -109,7 +109,7 @@ impl Remote {
     fn locate(&self, url: &Path) -> Result<(Arc<dyn ObjectStore>, Location), DataError> {
         let bad = || {
             let expected = "http://HOST/PATH, https://HOST/PATH or s3://BUCKET/PATH";
-            DataError::bad_value("URL", &url.to_string_lossy(), expected)
+            DataError::bad_value("URL", &without_query(url).to_string_lossy(), expected)
         };
         let Url { store, path, .. } = url.to_str().and_then(Url::parse).ok_or_else(bad)?;
         let is_s3 = store.starts_with("s3://");
@@ -206,11 +206,17 @@ fn refusal(url: &Path, error: Error) -> DataError {
             _ => ErrorKind::PermissionDenied,
         },
     };
+    let bare = without_query(url);
     let mut words = error.to_string().replace('\n', " ");
+    // The client tells what it asked.
+    let (_, query) = split_query(url.to_str().unwrap_or_default());
+    if !query.is_empty() {
+        words = words.replace(query, "");
+    }
     if let Some((end, _)) = words.char_indices().nth(MOST_LETTERS) {
         words.truncate(end);
     }
-    unreadable(url, io::Error::new(kind, words))
+    unreadable(bare, io::Error::new(kind, words))
 }
 
 /// Whether no answer came, or not all of it; one that makes no sense will be the same again.

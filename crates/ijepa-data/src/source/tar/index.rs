@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::scan::scan;
 use crate::error::DataError;
 use crate::source::stamp::Stamp;
-use crate::source::storage::Storage;
+use crate::source::storage::{Storage, without_query};
 use file::Places;
 
 /// Start, end of the name (8 bytes each), length and label (4 each) of an image, little-endian.
@@ -96,7 +96,7 @@ impl Index {
                 other => others |= other.is_some() || file.exists(),
             }
         }
-        let index = scan(shard, &blob, stamp, field)?;
+        let index = scan(without_query(shard), &blob, stamp, field)?;
         // What cannot be kept is made anew the next time.
         let is_kept = files.iter().any(|file| index.write(file).is_ok());
         if is_kept && others {

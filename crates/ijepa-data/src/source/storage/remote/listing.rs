@@ -49,7 +49,7 @@ impl Remote {
         wanted: &str,
     ) -> Result<Vec<PathBuf>, DataError> {
         let not_listed = || DataError::NotListed {
-            pattern: pattern.to_owned(),
+            pattern: split_query(pattern).0.to_owned(),
         };
         if !pattern.starts_with("s3://") || has_wildcards(folder) {
             return Err(not_listed());

@@ -13,7 +13,7 @@ use super::{Remote, refusal, status};
 use crate::error::DataError;
 use crate::source::file::unreadable;
 use crate::source::stamp::Stamp;
-use crate::source::storage::patiently;
+use crate::source::storage::{patiently, without_query};
 
 /// Unit of what is read ahead.
 const BLOCK: u64 = 1 << 20;
@@ -101,7 +101,7 @@ impl Object {
             }
         });
         let replaced = || DataError::Replaced {
-            path: self.url.clone(),
+            path: without_query(&self.url).to_owned(),
         };
         match answer {
             Ok(None) => Err(replaced()),
@@ -109,7 +109,7 @@ impl Object {
             Ok(Some(bytes)) => {
                 let words = format!("{asked} bytes were asked for, {} came", bytes.len());
                 let cause = Error::new(ErrorKind::ConnectionAborted, words);
-                Err(unreadable(&self.url, cause))
+                Err(unreadable(without_query(&self.url), cause))
             }
             // It has no such range any more.
             Err(error) if status(&error) == Some(416) => Err(replaced()),
