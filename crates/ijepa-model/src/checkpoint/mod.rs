@@ -228,6 +228,10 @@ impl Checkpoint {
         if !path.exists() {
             return Err(CheckpointError::NotFound { path: path.into() });
         }
+        // Who opens a pipe waits for whoever writes to it, and cannot go back in it.
+        if !path.is_file() {
+            return Err(CheckpointError::UnknownKind { path: path.into() });
+        }
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("safetensors") => folder::open_file(path, options),
             Some("onnx") => Err(CheckpointError::WrittenOnly { path: path.into() }),

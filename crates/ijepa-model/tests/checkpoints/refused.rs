@@ -46,6 +46,8 @@ fn unreadable_checkpoints_are_refused_with_the_reason() {
     let at = |name: &str| folder.path().join(name);
     assert!(open_error(at("none")).ends_with("` does not exist"));
     assert!(open_error(folder.path().into()).contains("is no checkpoint: expected a run"));
+    #[cfg(unix)]
+    assert!(open_error("/dev/null".into()).contains("is no checkpoint: expected a run"));
     fs::write(at("encoder.onnx"), [8, 8, 18, 5]).unwrap();
     assert!(open_error(at("encoder.onnx")).contains("which is written and not read"));
     let message = open_error(golden().join("torch/tiny_ckpt.pth.tar"));
