@@ -27,6 +27,7 @@ pub use options::{Decode, Decoding, Orientation, SixteenBit};
 
 use crate::error::{Cause, DataError, ImageError};
 use crate::image::{Image, RgbImage8};
+use crate::npy::is_array;
 use crate::view::{Part, View};
 
 /// What decodes JPEG files: `libjpeg-turbo` with the Cargo feature `turbojpeg`, else `zune-jpeg`.
@@ -120,7 +121,7 @@ pub(crate) fn decode_part<H>(
     if let Some(kind) = unread_kind(bytes) {
         return Err(failed(Failure::Unread(kind.to_owned())));
     }
-    let format = match npy::is_array(bytes) {
+    let format = match is_array(bytes) {
         true => None,
         false => Some(format_of(bytes).map_err(|cause| failed(Failure::broken(cause)))?),
     };
@@ -296,7 +297,7 @@ impl From<image::ImageError> for Failure {
 
 /// Columns and rows that the header of an image file announces; none if it announces none.
 pub fn size(bytes: &[u8]) -> Option<[u64; 2]> {
-    if npy::is_array(bytes) {
+    if is_array(bytes) {
         let array = npy::Array::open(bytes).ok()?;
         return Some([array.width, array.height].map(u64::from));
     }

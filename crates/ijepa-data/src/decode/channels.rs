@@ -4,7 +4,7 @@ use image::{DynamicImage, ImageFormat};
 use tiff::decoder::DecodingResult;
 use tiff::tags::{PhotometricInterpretation as Photometric, Tag};
 
-use super::npy::{Array, Kind};
+use super::npy::Array;
 use super::{
     Decoding, Failure, MAX_PIXELS, check_size, decode_common, gif, sixteen, tiff as tiffs,
 };
@@ -100,10 +100,10 @@ fn array<H>(
         let image = floats([height, width], expected, samples)?;
         return Ok((image.into(), held));
     }
-    let bytes = match array.kind {
-        Kind::U8 => array.bytes().to_vec(),
-        Kind::U16 => sixteen::narrow(&array.words(), decoding.sixteen_bit, None),
-        Kind::F32 | Kind::F64 => {
+    let bytes = match (array.bytes(), array.words()) {
+        (Some(bytes), _) => bytes.to_vec(),
+        (_, Some(words)) => sixteen::narrow(&words, decoding.sixteen_bit, None),
+        _ => {
             return Err(Failure::Unread(
                 "a NumPy array of floats, which bytes cannot hold (`sixteen_bit` = keep does)"
                     .to_owned(),

@@ -2,7 +2,7 @@
 
 use image::ImageFormat;
 
-use super::npy;
+use crate::npy::is_array;
 
 /// Names of files by what they begin with: bytes, where they stand, name.
 const SIGNATURES: &[(&[u8], usize, &str)] = &[
@@ -70,7 +70,7 @@ pub(super) fn format_of(bytes: &[u8]) -> Result<ImageFormat, image::ImageError> 
 /// assert_eq!(ijepa_data::extension(b"a text"), None);
 /// ```
 pub fn extension(bytes: &[u8]) -> Option<&'static str> {
-    if npy::is_array(bytes) {
+    if is_array(bytes) {
         return Some("npy");
     }
     match format_of(bytes).ok()? {

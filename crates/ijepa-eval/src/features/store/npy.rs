@@ -1,20 +1,19 @@
 //! Features as a NumPy array, with labels and names of classes in files beside it.
 
 use std::{
+    fmt::Display,
     fs,
     io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
+use ijepa_data::NpyArray;
 use ijepa_model::{
     checkpoint::f32_bytes,
     files::{NewFile, read_file},
 };
 
-use super::{
-    About, FeatureFile, RowShape, Rows, Table,
-    safetensors::{f32s, i64_bytes},
-};
+use super::{About, FeatureFile, RowShape, Rows, Table, safetensors::i64_bytes};
 
 /// Magic, version 1.0 and the length of the header are followed by the header.
 const PREAMBLE: &[u8] = b"\x93NUMPY\x01\x00";
@@ -66,22 +65,23 @@ impl FeatureFile for Npy {
         self.file.write_all(&beginning_of_features)?;
         let labels = [beginning("<i8", &[rows], 0), i64_bytes(&self.labels)].concat();
         let about = serde_json::to_vec(&self.about)?;
-        let mut side_files = Vec::new();
-        for (ending, bytes) in [(LABELS, labels), (ABOUT, about)] {
+        let prepared = |ending: &str, bytes: &[u8]| -> io::Result<NewFile> {
             let mut file = NewFile::create(&beside(&self.path, ending))?;
-            file.write_all(&bytes)?;
+            file.write_all(bytes)?;
             file.sync()?;
-            side_files.push(file);
-        }
+            Ok(file)
+        };
+        let (labels, about) = (prepared(LABELS, &labels)?, prepared(ABOUT, &about)?);
         self.file.sync()?;
-        // An older array never stands beside labels that are not its own.
-        if let Ok(old) = fs::canonicalize(self.file.path())
-            && old.is_file()
-        {
-            fs::remove_file(old)?;
+        // Nothing is read without labels: they go first and come last, so that no array ever stands
+        // beside those of another, and an older one is there until this one is.
+        if labels.path().is_file() {
+            fs::remove_file(labels.path())?;
         }
-        side_files.into_iter().try_for_each(NewFile::commit)?;
-        Ok(self.file.commit()?)
+        for file in [self.file, about, labels] {
+            file.commit()?;
+        }
+        Ok(())
     }
 }
 
@@ -120,8 +120,10 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 
 /// Reads an array that [`Npy`] wrote, or another program, with its labels.
 pub(super) fn read(path: &Path) -> Result<(Table, About), String> {
-    let features = Array::read(path, &FLOATS)?;
-    let labels = Array::read(&beside(path, LABELS), &INTEGERS)?;
+    let of_features = |array: NpyArray<'_>| (array.shape().to_vec(), array.floats());
+    let (shape, values) = read_array(path, &FLOATS, of_features)?;
+    let of_labels = |array: NpyArray<'_>| array.integers();
+    let labels = read_array(&beside(path, LABELS), &INTEGERS, of_labels)?;
     let about = beside(path, ABOUT);
     let bytes = read_file(&about).map_err(|error| format!("{error}: {}", error.source))?;
     let about = match bytes {
@@ -130,87 +132,27 @@ pub(super) fn read(path: &Path) -> Result<(Table, About), String> {
         None => About::default(),
     };
     let table = Table {
-        values: features.floats(),
-        labels: labels.integers(),
-        shape: features.shape,
+        values,
+        labels,
+        shape,
     };
     Ok((table, about))
 }
 
-/// Types of elements that are read, those that are written first.
-const FLOATS: [&str; 2] = ["<f4", "<f8"];
-const INTEGERS: [&str; 7] = ["<i8", "<i4", "<i2", "|i1", "<u4", "<u2", "|u1"];
+/// Kinds of numbers that are read, those that are written first.
+const FLOATS: [&str; 2] = ["f4", "f8"];
+const INTEGERS: [&str; 7] = ["i8", "i4", "i2", "i1", "u4", "u2", "u1"];
 
-/// An array in C order.
-struct Array {
-    shape: Vec<usize>,
-    dtype: &'static str,
-    data: Vec<u8>,
-}
-
-impl Array {
-    /// An array of one of `types` in the form that [`beginning`] gives.
-    fn read(path: &Path, types: &[&'static str]) -> Result<Self, String> {
-        let wrong = || {
-            let (name, types) = (path.display(), types.join(", "));
-            format!("`{name}` is no array in C order of {types}")
-        };
-        let bytes = fs::read(path).map_err(|why| format!("`{}`: {why}", path.display()))?;
-        let rest = bytes.strip_prefix(PREAMBLE).ok_or_else(wrong)?;
-        let (length, rest) = rest.split_first_chunk().ok_or_else(wrong)?;
-        let length = usize::from(u16::from_le_bytes(*length));
-        let (header, data) = rest.split_at_checked(length).ok_or_else(wrong)?;
-        let header = std::str::from_utf8(header).map_err(|_| wrong())?;
-        let of = |dtype: &'static str| {
-            let start = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': (");
-            let (shape, _) = header.strip_prefix(&start)?.split_once(')')?;
-            let sides = shape.split(',').map(str::trim);
-            let sides = sides.filter(|side| !side.is_empty());
-            let shape: Option<Vec<usize>> = sides.map(|side| side.parse().ok()).collect();
-            Some((dtype, shape?))
-        };
-        let found = types.iter().copied().find_map(of);
-        let (dtype, shape) = found.ok_or_else(wrong)?;
-        let mut sides = shape.iter();
-        let len = sides.try_fold(size(dtype), |product, &side| product.checked_mul(side));
-        if len != Some(data.len()) {
-            return Err(wrong());
-        }
-        Ok(Self {
-            data: data.to_vec(),
-            dtype,
-            shape,
-        })
-    }
-
-    fn floats(&self) -> Vec<f32> {
-        match self.dtype {
-            "<f8" => {
-                let values = self.data.as_chunks().0.iter();
-                values
-                    .map(|bytes| f64::from_le_bytes(*bytes) as f32)
-                    .collect()
-            }
-            _ => f32s(&self.data),
-        }
-    }
-
-    fn integers(&self) -> Vec<i64> {
-        let is_signed = self.dtype[1..].starts_with('i');
-        let value = |bytes: &[u8]| {
-            let is_negative = is_signed && bytes.last().is_some_and(|last| last >> 7 == 1);
-            let mut all = if is_negative { [255; 8] } else { [0; 8] };
-            all[..bytes.len()].copy_from_slice(bytes);
-            i64::from_le_bytes(all)
-        };
-        let values = self.data.chunks_exact(size(self.dtype));
-        values.map(value).collect()
-    }
-}
-
-/// Bytes of an element: what its type ends with.
-fn size(dtype: &str) -> usize {
-    usize::from(dtype.as_bytes()[2] - b'0')
+/// What `of` makes of an array of one of `kinds`.
+fn read_array<T>(
+    path: &Path,
+    kinds: &[&'static str],
+    of: impl FnOnce(NpyArray<'_>) -> T,
+) -> Result<T, String> {
+    let failed = |why: &dyn Display| format!("`{}`: {why}", path.display());
+    let bytes = fs::read(path).map_err(|why| failed(&why))?;
+    let array = NpyArray::open(&bytes, kinds).map_err(|why| failed(&why))?;
+    Ok(of(array))
 }
 
 #[cfg(test)]
@@ -254,12 +196,43 @@ mod tests {
         write(&labels, "<u2", &[2], &[7, 0, 255, 255]);
         assert_eq!(read(&path).unwrap().0.labels, [7, 65_535]);
         write(&labels, "<f4", &[2], &[0; 8]);
-        assert!(
-            read(&path)
-                .err()
-                .unwrap()
-                .contains("no array in C order of <i8, <i4")
-        );
+        let error = read(&path).err().unwrap();
+        assert!(error.contains("of `<f4` (expected `<i8`, `<i4`"), "{error}");
+        // As NumPy writes none by itself: another order of keys, of bytes and another version.
+        let header = b"{'shape': (2,), 'fortran_order': False, 'descr': '>i2'}\n";
+        let length = (header.len() as u32).to_le_bytes();
+        let parts = [b"\x93NUMPY\x02\x00", &length[..], header, &[0, 7, 255, 255]];
+        fs::write(&labels, parts.concat()).unwrap();
+        assert_eq!(read(&path).unwrap().0.labels, [7, -1]);
+    }
+
+    #[test]
+    fn an_array_is_there_until_another_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npy");
+        let write = |value: f32| {
+            let (vectors, dim) = ([None; 2], 1);
+            let shape = RowShape { vectors, dim };
+            let mut file = Box::new(Npy::create(&path, shape, 1, About::default()).unwrap());
+            let rows = Rows {
+                features: &[value],
+                labels: &[7],
+                names: &[],
+            };
+            file.push(rows).unwrap();
+            file.finish()
+        };
+        write(0.5).unwrap();
+        assert_eq!(read(&path).unwrap().0.values, [0.5]);
+        // What stands beside it cannot get its name.
+        let about = beside(&path, ABOUT);
+        fs::remove_file(&about).unwrap();
+        fs::create_dir_all(about.join("full")).unwrap();
+        assert!(write(2.0).is_err());
+        let values = read_array(&path, &FLOATS, |array| array.floats());
+        assert_eq!(values.unwrap(), [2.0]);
+        // Without labels nobody takes it for one of those that were there.
+        assert!(read(&path).is_err());
     }
 
     #[test]

@@ -119,13 +119,13 @@ pub(crate) fn i64_bytes(values: &[i64]) -> Vec<u8> {
 }
 
 /// Little-endian bytes as values.
-pub(super) fn f32s(bytes: &[u8]) -> Vec<f32> {
+fn f32s(bytes: &[u8]) -> Vec<f32> {
     let (words, _) = bytes.as_chunks();
     words.iter().map(|&word| f32::from_le_bytes(word)).collect()
 }
 
 /// Little-endian bytes as values.
-pub(super) fn i64s(bytes: &[u8]) -> Vec<i64> {
+fn i64s(bytes: &[u8]) -> Vec<i64> {
     let (words, _) = bytes.as_chunks();
     words.iter().map(|&word| i64::from_le_bytes(word)).collect()
 }
