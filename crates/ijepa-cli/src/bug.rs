@@ -6,6 +6,8 @@ use std::{
     sync::Mutex,
 };
 
+use ijepa_model::files::one_line;
+
 use crate::{exit_code, report};
 
 /// The last panic. Libraries catch some (of image decoders), so only the one that ends the
@@ -53,10 +55,7 @@ fn message(what: &str) -> String {
 }
 
 fn describe(info: &PanicHookInfo<'_>) -> String {
-    let what = info
-        .payload_as_str()
-        .unwrap_or("panic")
-        .replace(char::is_control, " ");
+    let what = one_line(info.payload_as_str().unwrap_or("panic"));
     let place = info
         .location()
         .map_or_else(String::new, |place| format!(" ({place})"));

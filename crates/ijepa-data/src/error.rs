@@ -6,6 +6,7 @@ mod methods;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::nearest::suggestion;
 pub use image::ImageError;
 
 /// A cause from a decoder or a file format library, kept as the error's source.
@@ -84,7 +85,7 @@ pub enum DataError {
         expected: &'static str,
     },
     /// A data specification of an unknown kind.
-    #[error("unknown kind of data `{kind}` in `{spec}`{}, expected one of: {expected}", meant(*near))]
+    #[error("unknown kind of data `{kind}` in `{spec}`{}, expected one of: {expected}", suggestion(*near))]
     UnknownKind {
         /// The whole specification.
         spec: String,
@@ -392,9 +393,4 @@ pub enum DataError {
         /// The names looked for.
         expected: String,
     },
-}
-
-/// The end of a sentence about an unknown name.
-fn meant(near: Option<&str>) -> String {
-    near.map_or_else(String::new, |near| format!(", the nearest is `{near}`"))
 }

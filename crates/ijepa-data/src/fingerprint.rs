@@ -7,6 +7,7 @@ use blake3::Hasher;
 use serde::{Deserialize, Serialize};
 
 use crate::fetch::{FetchError, Fetched};
+use crate::order::evenly_spread;
 use crate::source::{Source, unreadable};
 
 /// Images whose files are asked for their size, spread evenly; a question takes a millisecond on
@@ -54,7 +55,7 @@ impl Fingerprint {
         Self {
             images: images as u64,
             names: names(source),
-            sizes: sizes(source, images.min(MOST_SIZES)).unwrap_or_default(),
+            sizes: sizes(source).unwrap_or_default(),
         }
     }
 
@@ -122,12 +123,11 @@ fn folder_of(name: &str) -> &str {
     &name[..name.rfind(is_separator).map_or(0, |last| last + 1)]
 }
 
-/// The hash of the sizes of the files of `count` images; none if one of them cannot be had.
-fn sizes(source: &dyn Source, count: usize) -> Option<String> {
+/// The hash of the sizes of the files of some images; none if one of them cannot be had.
+fn sizes(source: &dyn Source) -> Option<String> {
     let mut hasher = Hasher::new();
     let mut last: Option<PathBuf> = None;
-    for number in 0..count {
-        let index = number * source.len() / count;
+    for index in evenly_spread(source.len(), MOST_SIZES) {
         match source.file(index) {
             // Many images may be in one file.
             Some(path) if last.as_ref() != Some(&path) => {
@@ -135,7 +135,7 @@ fn sizes(source: &dyn Source, count: usize) -> Option<String> {
                 last = Some(path);
             }
             Some(_) => {}
-            None if number == 0 => add_first(&mut hasher, source)?,
+            None if index == 0 => add_first(&mut hasher, source)?,
             None => {}
         }
     }

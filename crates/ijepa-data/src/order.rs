@@ -191,6 +191,18 @@ pub fn sample(seed: u64, most: usize, len: usize) -> Vec<u32> {
     chosen
 }
 
+/// `count` numbers spread evenly over `0..len`, all of them if there are no more.
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(ijepa_data::evenly_spread(10, 4), [0, 2, 5, 7]);
+/// ```
+pub fn evenly_spread(len: usize, count: usize) -> Vec<usize> {
+    let count = count.min(len);
+    (0..count).map(|number| number * len / count).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::error::DataError;
+use crate::nearest::near;
 use crate::source::{
     CifarSource, ConcatSource, FolderForm, IndexCache, ListedSource, ParquetSource, ScenesConfig,
     ScenesSource, Source, TarSource, VocSource,
@@ -251,7 +252,7 @@ impl FromStr for DataSpec {
                 Err(DataError::UnknownKind {
                     spec: text.to_owned(),
                     kind: kind.to_owned(),
-                    near: near(kind),
+                    near: near(kind, kinds()),
                     expected: kinds().collect::<Vec<_>>().join(", "),
                 })
             }
@@ -292,13 +293,6 @@ impl fmt::Display for DataSpec {
             Self::Voc(path) => write!(f, "voc:{}", path.display()),
         }
     }
-}
-
-/// The kind that a misspelt one was probably meant to be.
-fn near(word: &str) -> Option<&'static str> {
-    let distance = |kind: &&str| strsim::osa_distance(word, kind);
-    let nearest = kinds().min_by_key(distance)?;
-    (3 * distance(&nearest) <= word.len().max(nearest.len())).then_some(nearest)
 }
 
 /// Whether the text before a colon is meant as a kind: paths such as `C:\photos` and

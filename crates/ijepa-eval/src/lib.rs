@@ -93,19 +93,19 @@ pub use features::{
 pub use finetune::{
     FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, FinetuneSummary, evaluate, finetune,
 };
+pub use ijepa_data::evenly_spread;
 pub use knn::{KnnConfig, KnnError, KnnReport, knn};
 pub use labels::{LabelsError, Split, check_class_names, check_labels, check_voters};
 pub use logistic::{LogisticConfig, logistic};
 pub use patch_colors::{Components, PatchColors, patch_colors};
-pub use picked::{Picked, PickedImage, evenly_spread, image_tensor, patch_features, pick_images};
+pub use picked::{Picked, PickedImage, image_tensor, patch_features, pick_images};
 pub use probe::{
     HeadChoice, HeadNorm, HeadReport, LrSchedule, Pool, Pools, ProbeConfig, ProbeError,
     ProbeOptimizer, ProbeReport, Protocol, probe, probe_augmented, probe_with_progress,
 };
 pub use progress::{Progress, ProgressUnit};
 pub use rank::{
-    Centering, RankReport, effective_rank, feature_std, lidar, normalized_std, rank_report, rankme,
-    singular_values,
+    Centering, RankReport, effective_rank, feature_std, lidar, rank_report, rankme, singular_values,
 };
 pub use search::{SearchIndex, Similar};
 pub use stop::{Stoppable, unless_stopped};

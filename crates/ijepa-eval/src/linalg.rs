@@ -1,5 +1,7 @@
 //! Symmetric matrices, each computed on one thread: results do not depend on how many there are.
 
+use std::ops::Range;
+
 use faer::{
     Accum, Mat, MatMut, Par,
     diag::Diag,
@@ -16,6 +18,12 @@ use faer::{
 pub(crate) const LEAST_NORM: f64 = 1e-12;
 /// Positions of all vectors held at once.
 const CHUNK: usize = 256;
+
+/// Parts of `0..rows` of so many, the last of what is left.
+pub(crate) fn blocks(rows: usize, block: usize) -> impl Iterator<Item = Range<usize>> {
+    let firsts = (0..rows).step_by(block);
+    firsts.map(move |first| first..rows.min(first + block))
+}
 
 /// The lower triangle of the inner products of all pairs of `count` vectors of one length,
 /// `[count, count]`; zeros above it.

@@ -10,7 +10,7 @@ use ijepa_kernels::{add_product, cross_entropy, linear, on_workers};
 use crate::accuracy::Hits;
 use crate::features::{Features, WidthError};
 use crate::labels::Classes;
-use crate::linalg::LEAST_NORM;
+use crate::linalg::{LEAST_NORM, blocks};
 use crate::probe::{
     HeadChoice, HeadNorm, HeadReport, LOGITS, Pools, ProbeError, ProbeReport, check, count,
 };
@@ -196,10 +196,7 @@ impl<'a> Task<'a> {
     }
 
     fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let (rows, block) = (self.labels.len(), (LOGITS / self.classes).max(1));
-        (0..rows)
-            .step_by(block)
-            .map(move |first| first..rows.min(first + block))
+        blocks(self.labels.len(), (LOGITS / self.classes).max(1))
     }
 }
 

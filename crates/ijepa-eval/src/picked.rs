@@ -43,16 +43,6 @@ pub struct Picked {
     pub skipped: Vec<Skipped>,
 }
 
-/// `count` numbers spread evenly over `0..images`, all of them if there are no more.
-///
-/// ```
-/// assert_eq!(ijepa_eval::evenly_spread(10, 4), [0, 2, 5, 7]);
-/// ```
-pub fn evenly_spread(images: usize, count: usize) -> Vec<usize> {
-    let count = count.min(images);
-    (0..count).map(|number| number * images / count).collect()
-}
-
 /// Reads the images `indices` of `source` and gives them the size `[height, width]`.
 ///
 /// # Errors

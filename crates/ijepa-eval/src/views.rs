@@ -1,7 +1,7 @@
 //! Features of masked views of images, and what they say without labels.
 
 use burn::tensor::{Device, Tensor};
-use ijepa_data::Source;
+use ijepa_data::{Source, evenly_spread};
 use ijepa_masking::{MaskRng, MaskSampler};
 use ijepa_model::{TokenIndices, VisionTransformer};
 use ijepa_patches::dot;
@@ -90,16 +90,15 @@ pub fn alignment(features: &Features, views: usize) -> f64 {
 ///
 /// Of more than 1024 features, as many are compared, spread evenly over the set.
 pub fn uniformity(features: &Features) -> f64 {
-    let images = features.images();
-    let count = images.min(MOST_PAIRED);
-    let rows = (0..count).map(|number| unit(features.row(number * images / count)));
-    let units: Vec<Vec<f64>> = rows.collect();
+    let images = evenly_spread(features.images(), MOST_PAIRED);
+    let units: Vec<Vec<f64>> = images.iter().map(|&it| unit(features.row(it))).collect();
     let mut sum = 0.0;
     for (number, a) in units.iter().enumerate() {
         let potential = |b: &Vec<f64>| f64::exp(-2.0 * distance(a, b));
         sum += units[..number].iter().map(potential).sum::<f64>();
     }
-    let pairs = (count * (count - 1) / 2).max(1) as f64;
+    let count = units.len();
+    let pairs = (count * count.saturating_sub(1) / 2).max(1) as f64;
     if count > 1 { (sum / pairs).ln() } else { 0.0 }
 }
 

@@ -61,7 +61,12 @@ pub fn on_one_line(error: &(dyn Error + 'static)) -> String {
             said.push(cause);
         }
     }
-    said.join(": ").replace(char::is_control, " ")
+    one_line(&said.join(": "))
+}
+
+/// A text on one line, whatever it says: what steers a terminal becomes spaces.
+pub fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 /// Has `write` fill a [`NewFile`] and commits it.

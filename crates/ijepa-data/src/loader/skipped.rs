@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use ijepa_files::on_one_line;
+use ijepa_files::{on_one_line, one_line};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
@@ -10,10 +10,7 @@ use crate::source::Source;
 
 /// `text` as a cell of a table of comma-separated values, on one line.
 pub fn csv_cell(text: &str) -> String {
-    format!(
-        "\"{}\"",
-        text.replace('"', "\"\"").replace(char::is_control, " ")
-    )
+    format!("\"{}\"", one_line(text).replace('"', "\"\""))
 }
 
 /// An image that was left out, and why.

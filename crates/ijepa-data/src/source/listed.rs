@@ -16,12 +16,14 @@ use crate::fetch::{FetchError, Fetched};
 use crate::source::Source;
 use crate::source::file::{fetch_file, read_file};
 
-/// Image files below a folder with the labels that a file gives them, in the order of their names.
+/// Image files with the labels that a file gives them.
 ///
 /// The data sets of the evaluation suite are constructors. Those with splits take the folder,
-/// for the training images, or the folder with a split behind it: `CLEVR_v1.0/val`.
+/// for the training images, or the folder with a split behind it: `CLEVR_v1.0/val`. Their images
+/// stand in the order of their names; names that are absolute or contain `..` are refused, and so is
+/// a name that stands twice. Those of [`list`](Self::list) and [`files`](Self::files) may lie anywhere,
+/// in the order given.
 ///
-/// Names that are absolute or contain `..` are refused, and so is a name that stands twice.
 /// Only the first file is looked for when the source is opened; others are missed when read.
 ///
 /// # Examples

@@ -11,7 +11,7 @@ use ijepa_kernels::layer_norm;
 use ijepa_model::{Compute, InitScheme, Initialization, Initializer, Mlp};
 
 use super::{Bank, HeadNorm, ProbeConfig};
-use crate::{finetune::soft_cross_entropy, side_by_side::SideBySide};
+use crate::{finetune::soft_cross_entropy, linalg::blocks, side_by_side::SideBySide};
 
 /// Added to the variance by both norms (V-JEPA's, PyTorch's default).
 const EPSILON: f64 = 1e-5;
@@ -176,8 +176,7 @@ impl Bank for AttentiveHeads {
     }
 
     fn blocks(&self, rows: usize) -> Vec<Range<usize>> {
-        let firsts = (0..rows).step_by(BLOCK);
-        firsts.map(|first| first..rows.min(first + BLOCK)).collect()
+        blocks(rows, BLOCK).collect()
     }
 }
 

@@ -14,6 +14,7 @@ use ijepa_kernels::{
 };
 
 use super::{Bank, HeadNorm, LOGITS, ProbeConfig, ProbeOptimizer};
+use crate::linalg::blocks;
 
 const MOMENTUM: f64 = 0.9;
 /// Trust coefficient of LARS.
@@ -262,8 +263,7 @@ impl Bank for Heads {
     /// Pieces whose logits have bounded size.
     fn blocks(&self, rows: usize) -> Vec<Range<usize>> {
         let block = (LOGITS / (self.grid.len() * self.classes)).max(1);
-        let firsts = (0..rows).step_by(block);
-        firsts.map(|first| first..rows.min(first + block)).collect()
+        blocks(rows, block).collect()
     }
 }
 

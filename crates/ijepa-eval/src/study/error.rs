@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use ijepa_data::suggestion;
 use ijepa_model::files::FileError;
-use ijepa_train::{RecipeError, ResolveError, TrainError, recipe::suggestion};
+use ijepa_train::{RecipeError, ResolveError, TrainError};
 
 use crate::Error;
 

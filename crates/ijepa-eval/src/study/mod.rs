@@ -26,9 +26,8 @@ use std::{
 };
 
 use burn::tensor::Device;
-use ijepa_train::{
-    PretrainPlan, Recipe, TrainError, TrainOptions, recipe::near, run::files::METRICS,
-};
+use ijepa_data::near;
+use ijepa_train::{PretrainPlan, Recipe, TrainError, TrainOptions, run::files::METRICS};
 
 pub use error::StudyError;
 pub use full_size::FullSizeCommands;
@@ -144,11 +143,9 @@ impl Study {
         };
         let mut lengths = Lengths::of_images(self);
         let mut plans = self.plans(&lengths, data.source.len())?;
-        self.check_images(&plans, &lengths)?;
         if self.equal != Equal::Images {
             lengths = Lengths::equal(self, &plans, data, out, &mut training)?;
             plans = self.plans(&lengths, data.source.len())?;
-            self.check_images(&plans, &lengths)?;
         }
         let made_from = self.made_from(data);
         let seen: Vec<Seen> = plans.iter().map(|plans| self.seen(&plans[0])).collect();
@@ -251,7 +248,9 @@ impl Study {
             })
         };
         let variants = self.variants.iter().zip(&lengths.images);
-        variants.map(plans_of).collect()
+        let plans: Vec<Vec<PretrainPlan>> = variants.map(plans_of).collect::<Result<_, _>>()?;
+        self.check_images(&plans, lengths)?;
+        Ok(plans)
     }
 
     /// Checks that no run needs more than its images for a step in each epoch.

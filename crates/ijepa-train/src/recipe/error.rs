@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use ijepa_data::suggestion;
+
 /// A recipe that cannot be read or run.
 ///
 /// Every message is one line. Errors that come from a file or from an override are wrapped by
@@ -287,11 +289,6 @@ pub enum RecipeError {
         /// The feature.
         feature: &'static str,
     },
-}
-
-/// What an unknown name was probably meant to be, as the end of a sentence.
-pub fn suggestion(near: Option<&str>) -> String {
-    near.map_or_else(String::new, |near| format!(", the nearest is `{near}`"))
 }
 
 impl RecipeError {

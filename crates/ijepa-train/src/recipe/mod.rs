@@ -25,9 +25,8 @@ pub use choices::{
     OnCollapse, OnNan, Orientation, PatchEmbedInit, Precision, PredictorContext, Reduce,
     SixteenBit, Target, TargetMasking,
 };
-pub use error::{RecipeError, suggestion};
+pub use error::RecipeError;
 pub use image_size::ImageSize;
-pub use nearest::near;
 pub use overrides::diff;
 pub use parse::flatten_text;
 pub use preset::{preset_names, preset_text};

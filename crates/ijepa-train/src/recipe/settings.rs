@@ -5,13 +5,13 @@ use std::{
     path::{Path, is_separator},
 };
 
+use ijepa_data::near;
 use serde::{Serialize, de::DeserializeOwned};
 use toml::Table;
 
 use super::{
     RecipeError,
     choices::variants_of,
-    nearest::near,
     overrides,
     parse::{flatten, from_table, syntax_error, to_table},
 };

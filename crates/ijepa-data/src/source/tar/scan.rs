@@ -3,6 +3,7 @@
 use std::io::{self, Read, Seek as _};
 use std::path::Path;
 
+use ijepa_files::one_line;
 use serde_json::Value;
 use tar::{Archive, Entry, EntryType};
 
@@ -134,7 +135,7 @@ fn walk(
             Err(_) if end == 0 && !is_tar(scanner) => {
                 return Err(broken(io::Error::other(other_kind(scanner))));
             }
-            Err(cause) => return Ok(Some(one_line(&cause))),
+            Err(cause) => return Ok(Some(one_line(&cause.to_string()))),
         };
         // The length of such a member is not that of its bytes.
         if is_sparse(&mut entry).map_err(broken)? {
@@ -305,10 +306,6 @@ fn tar_error(path: &Path, cause: io::Error) -> DataError {
         path: path.to_owned(),
         source: cause.into(),
     }
-}
-
-fn one_line(cause: &io::Error) -> String {
-    cause.to_string().replace(char::is_control, " ")
 }
 
 #[cfg(test)]
