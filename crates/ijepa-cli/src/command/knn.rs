@@ -143,6 +143,7 @@ impl Knn {
             "whiten": self.whiten,
             "knn_s": took.as_secs_f64(),
             "skipped": skipped_json(&pair.skipped),
+            "faults": pair.faults,
         });
         if let Some(resizing) = pair.resizing {
             resizing.add_to(&mut json);

@@ -231,6 +231,7 @@ impl Probe {
             augment: Some("protocol"),
             took: started.elapsed(),
             skipped: [report.skipped.clone(), test.skipped].concat(),
+            faults: images.faults(),
             report,
             resizing: Some(extraction.resizing),
         }))
@@ -258,6 +259,7 @@ impl Probe {
             augment: Some("none"),
             took: started.elapsed(),
             skipped: pair.skipped,
+            faults: pair.faults,
             resizing: pair.resizing,
         })
     }

@@ -80,6 +80,16 @@ pub(crate) struct Images {
     pub(crate) look: Look,
 }
 
+impl Images {
+    /// What is missing without being missed, in words.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        [&self.train, &self.test]
+            .iter()
+            .flat_map(|it| it.source.faults())
+            .collect()
+    }
+}
+
 /// What looks at images.
 #[derive(Debug)]
 pub(crate) enum Look {
@@ -114,6 +124,8 @@ pub(crate) struct Pair {
     pub(crate) train: Features,
     pub(crate) test: Features,
     pub(crate) skipped: Vec<Skipped>,
+    /// What is missing of the images without being missed.
+    pub(crate) faults: Vec<String>,
     /// How images were resized; files do not say it.
     pub(crate) resizing: Option<Resizing>,
     /// How the tokens of an image became a vector, if that is known.
@@ -143,6 +155,7 @@ impl PairArgs {
             train: train.features,
             test: test.features,
             skipped: Vec::new(),
+            faults: Vec::new(),
             resizing: None,
             pool: train.pool,
         }))
@@ -250,6 +263,7 @@ impl PairArgs {
             train: train.features,
             test: test.features,
             skipped: [train.skipped, test.skipped].concat(),
+            faults: images.faults(),
             resizing: Some(extraction.resizing),
             pool: match images.look {
                 Look::Encoder(_) => Some(extraction.config.pooling.name().to_owned()),

@@ -1,7 +1,7 @@
 //! `ijepa data stats`: what a data set is made of.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
 };
 
@@ -76,22 +76,7 @@ impl Stats {
         Ok(self.report(source.as_ref(), &found))
     }
 
-    fn report(&self, source: &dyn Source, found: &Statistics) -> Report {
-        let names = source.classes();
-        let mut counts: HashMap<&str, usize> = HashMap::new();
-        for name in names {
-            *counts.entry(name).or_default() += 1;
-        }
-        let name = |label: &u32| match names.get(*label as usize) {
-            Some(name) if counts[name.as_str()] > 1 => format!("{name} ({label})"),
-            Some(name) => name.clone(),
-            None => label.to_string(),
-        };
-        let classes: Map<String, Value> = found
-            .classes
-            .iter()
-            .map(|(label, count)| (name(label), json!(count)))
-            .collect();
+    fn text(&self, found: &Statistics) -> String {
         let kinds = found
             .kinds
             .iter()
@@ -123,15 +108,18 @@ impl Stats {
                 "recipe   --set data.channels={channels} data.mean=[{mean}] data.std=[{std}]\n"
             );
         }
-        text += &skipped_text(&found.bad);
+        text + &skipped_text(&found.bad)
+    }
+
+    fn report(&self, source: &dyn Source, found: &Statistics) -> Report {
         Report {
-            text,
+            text: self.text(found),
             json: json!({
                 "data": self.data.spec(),
                 "images": found.images,
                 "measured": found.measured,
                 "grey": found.grey,
-                "classes": classes,
+                "classes": by_name(source.classes(), &found.classes),
                 "unlabelled": found.unlabelled,
                 "width": found.width,
                 "height": found.height,
@@ -146,6 +134,23 @@ impl Stats {
             }),
         }
     }
+}
+
+/// Images by the names of their classes, with the number where several have the same one.
+fn by_name(names: &[String], images: &BTreeMap<u32, usize>) -> Map<String, Value> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    let name = |label: &u32| match names.get(*label as usize) {
+        Some(name) if counts[name.as_str()] > 1 => format!("{name} ({label})"),
+        Some(name) => name.clone(),
+        None => label.to_string(),
+    };
+    let images = images.iter();
+    images
+        .map(|(label, count)| (name(label), json!(count)))
+        .collect()
 }
 
 /// `1000 classes of 732 to 1300 images`

@@ -10,7 +10,7 @@ use ijepa_eval::{
 use ijepa_model::Pooling;
 
 use super::{FeatureCache, Look, Probe, StatusLine, found::Found, value_name};
-use crate::{context::Context, error::CliError, report::Report};
+use crate::{context::Context, error::CliError, features::LoadedEncoder, report::Report};
 
 /// Told after each step.
 type Watch = Box<dyn FnMut(Progress) + Send>;
@@ -26,6 +26,25 @@ impl Probe {
         let found = self.on_pixels(context, check_depths, depth)?;
         let report = found.map(|found| found.of_depths(&value_name(self.protocol)));
         Ok(report.unwrap_or_default())
+    }
+
+    /// How heads on the patches of an encoder learn.
+    fn dense_config(
+        &self,
+        frozen: &LoadedEncoder,
+        context: &Context,
+    ) -> Result<DenseConfig, CliError> {
+        let defaults = DenseConfig::of(&frozen.encoder);
+        let config = DenseConfig {
+            lrs: self.lr.clone().unwrap_or(defaults.lrs),
+            weight_decays: self.weight_decay.clone().unwrap_or(defaults.weight_decays),
+            batch_size: self.head_batch.unwrap_or(defaults.batch_size),
+            epochs: self.epochs.unwrap_or(defaults.epochs),
+            seed: context.seed.unwrap_or(0),
+            ..defaults
+        };
+        config.validate().map_err(Error::from)?;
+        Ok(config)
     }
 
     /// What `heads` report on training and test images that `check` lets pass. Of the first of
@@ -49,16 +68,7 @@ impl Probe {
             let protocol = value_name(self.protocol);
             return Err(CliError::NeedsTokens { protocol });
         };
-        let defaults = DenseConfig::of(&frozen.encoder);
-        let config = DenseConfig {
-            lrs: self.lr.clone().unwrap_or(defaults.lrs),
-            weight_decays: self.weight_decay.clone().unwrap_or(defaults.weight_decays),
-            batch_size: self.head_batch.unwrap_or(defaults.batch_size),
-            epochs: self.epochs.unwrap_or(defaults.epochs),
-            seed: context.seed.unwrap_or(0),
-            ..defaults
-        };
-        config.validate().map_err(Error::from)?;
+        let config = self.dense_config(frozen, context)?;
         let whole = Some(Preprocess::Squash);
         let extraction = self
             .pair
@@ -92,6 +102,7 @@ impl Probe {
             augment: None,
             took: started.elapsed(),
             skipped: [train.skipped, test.skipped].concat(),
+            faults: images.faults(),
             resizing: Some(extraction.resizing),
         }))
     }

@@ -22,6 +22,7 @@ pub(super) struct Found<R> {
     /// Training and testing of the heads; with augmentation the features, too.
     pub(super) took: Duration,
     pub(super) skipped: Vec<Skipped>,
+    pub(super) faults: Vec<String>,
     pub(super) resizing: Option<Resizing>,
 }
 
@@ -36,6 +37,7 @@ impl<R: Serialize> Found<R> {
         }
         json["probe_s"] = json!(self.took.as_secs_f64());
         json["skipped"] = skipped_json(&self.skipped);
+        json["faults"] = json!(self.faults);
         if let Some(resizing) = &self.resizing {
             resizing.add_to(&mut json);
         }
