@@ -212,7 +212,7 @@ mod tests {
             "pixels at 8x8                        40.4         46.4",
             "whitening gap: +6.0 points for the target encoder, +6.0",
             "features: above random weights and above pixels",
-            "(differences of more than 4.3 points count, from pixels 4.4)",
+            "(differences of more than 4.4 points count, from pixels 4.4)",
         ] {
             assert!(text.contains(part), "{text}");
         }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     features::Features,
-    linalg::{LEAST_NORM, eigenvalues, gram},
+    linalg::{eigenvalues, gram},
 };
 
 pub use lidar::lidar;
@@ -37,8 +37,6 @@ pub struct RankReport {
     pub rankme_centered: f64,
     /// See [`feature_std`].
     pub feature_std: f64,
-    /// See [`normalized_std`].
-    pub normalized_std: f64,
 }
 
 /// All signals of a set of features.
@@ -59,7 +57,6 @@ pub fn rank_report(features: &Features) -> RankReport {
         rankme: rankme(features, Centering::Raw),
         rankme_centered: rankme(features, Centering::Mean),
         feature_std: feature_std(features),
-        normalized_std: normalized_std(features),
     }
 }
 
@@ -111,37 +108,15 @@ pub fn singular_values(features: &Features, centering: Centering) -> Vec<f64> {
 /// Standard deviation over the images (divided by their number), mean over the columns; 0 if
 /// all images have the same feature.
 pub fn feature_std(features: &Features) -> f64 {
-    mean_std(features, |_| 1.0)
-}
-
-/// [`feature_std`] of features scaled to the norm `sqrt(dim)`: 1 if they point in all directions
-/// alike, 0 if in a single one.
-pub fn normalized_std(features: &Features) -> f64 {
-    let target = (features.dim() as f64).sqrt();
-    mean_std(features, |row| {
-        let squares: f64 = row.iter().map(|&value| f64::from(value).powi(2)).sum();
-        target / squares.sqrt().max(LEAST_NORM)
-    })
-}
-
-/// Mean standard deviation of the columns after scaling each row.
-fn mean_std(features: &Features, scale: impl Fn(&[f32]) -> f64) -> f64 {
     let (images, dim) = (features.images(), features.dim());
-    let scales: Vec<f64> = (0..images)
-        .map(|image| scale(features.row(image)))
-        .collect();
     // Two passes: the difference of large sums would lose a small spread.
-    let accumulate = |term: &dyn Fn(f64, usize) -> f64| {
-        let mut sums = vec![0.0; dim];
-        for (row, scale) in features.values().chunks_exact(dim).zip(&scales) {
-            for (column, &value) in row.iter().enumerate() {
-                sums[column] += term(f64::from(value) * scale, column);
-            }
+    let mean = features.mean();
+    let mut squares = vec![0.0; dim];
+    for row in features.values().chunks_exact(dim) {
+        for (column, &value) in row.iter().enumerate() {
+            squares[column] += (f64::from(value) - mean[column]).powi(2);
         }
-        sums.iter_mut().for_each(|sum| *sum /= images as f64);
-        sums
-    };
-    let mean = accumulate(&|value, _| value);
-    let variance = accumulate(&|value, column| (value - mean[column]).powi(2));
-    variance.into_iter().map(f64::sqrt).sum::<f64>() / dim as f64
+    }
+    let deviations = squares.iter().map(|sum| (sum / images as f64).sqrt());
+    deviations.sum::<f64>() / dim as f64
 }

@@ -40,7 +40,8 @@ impl FinetunePlan {
     /// [`FinetuneError::Colors`] if the encoder takes other images and colours are to be changed,
     /// [`FinetuneError::Recipe`] if the recipe is invalid, [`FinetuneError::Blocks`] if the encoder
     /// has fewer blocks than are to be trained, [`FinetuneError::Rank`] if it is narrower than
-    /// low-rank pairs, [`FinetuneError::Batch`] if the data is smaller than one batch.
+    /// low-rank pairs, [`FinetuneError::RankOfNothing`] if no block is to be trained by them,
+    /// [`FinetuneError::Batch`] if the data is smaller than one batch.
     pub fn new(
         recipe: FinetuneRecipe,
         encoder: &VisionTransformerConfig,
