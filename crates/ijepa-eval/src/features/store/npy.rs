@@ -223,16 +223,15 @@ mod tests {
             file.finish()
         };
         write(0.5).unwrap();
-        assert_eq!(read(&path).unwrap().0.values, [0.5]);
-        // What stands beside it cannot get its name.
-        let about = beside(&path, ABOUT);
-        fs::remove_file(&about).unwrap();
-        fs::create_dir_all(about.join("full")).unwrap();
-        assert!(write(2.0).is_err());
+        write(2.0).unwrap();
+        assert_eq!(read(&path).unwrap().0.values, [2.0]);
+        // A folder where its labels should be.
+        let labels = beside(&path, LABELS);
+        fs::remove_file(&labels).unwrap();
+        fs::create_dir(&labels).unwrap();
+        assert!(write(3.0).is_err());
         let values = read_array(&path, &FLOATS, |array| array.floats());
         assert_eq!(values.unwrap(), [2.0]);
-        // Without labels nobody takes it for one of those that were there.
-        assert!(read(&path).is_err());
     }
 
     #[test]
