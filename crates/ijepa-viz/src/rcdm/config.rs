@@ -117,15 +117,16 @@ impl UnetConfig {
         factors.map(width).collect()
     }
 
-    /// Values that its network has at least: its largest layers.
+    /// Values that its network has at least: a convolution of each residual block, and what takes the
+    /// condition.
     pub(crate) fn least_values(&self) -> u64 {
-        let convolution = |width: usize| 9 * (width as u64).saturating_pow(2);
-        let blocks = self.widths().into_iter().map(convolution);
-        let blocks = blocks.fold(0, u64::saturating_add);
+        let blocks = 2 * self.res_blocks as u64 + 1;
+        let convolutions = |width: usize| 9 * blocks * (width as u64).pow(2);
         let condition = (self.condition_dim as u64).saturating_mul(self.embedding() as u64);
-        blocks
-            .saturating_mul(self.res_blocks as u64)
-            .saturating_add(condition)
+        let widths = self.widths().into_iter();
+        widths
+            .map(convolutions)
+            .fold(condition, u64::saturating_add)
     }
 
     /// Width of the embedding of time and condition.

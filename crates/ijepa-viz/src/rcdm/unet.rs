@@ -257,8 +257,11 @@ mod tests {
     /// As the same networks in PyTorch; see `tests/golden/decoder.py`.
     #[test]
     fn networks_have_the_sizes_of_their_definition() {
-        let parameters =
-            |config: UnetConfig| config.init(0, &ijepa_testkit::device()).num_parameters();
+        let parameters = |config: UnetConfig| {
+            let parameters = config.init(0, &ijepa_testkit::device()).num_parameters();
+            assert!(config.least_values() <= parameters as u64);
+            parameters
+        };
         assert_eq!(parameters(UnetConfig::px32(96)), 1_383_523);
         assert_eq!(parameters(UnetConfig::px64(96)), 3_717_987);
     }
