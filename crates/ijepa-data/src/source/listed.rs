@@ -20,9 +20,9 @@ use crate::source::file::{fetch_file, read_file};
 ///
 /// The data sets of the evaluation suite are constructors. Those with splits take the folder,
 /// for the training images, or the folder with a split behind it: `CLEVR_v1.0/val`. Their images
-/// stand in the order of their names; names that are absolute or contain `..` are refused, and so is
-/// a name that stands twice. Those of [`list`](Self::list) and [`files`](Self::files) may lie anywhere,
-/// in the order given.
+/// stand in the order of their names; names that are absolute or contain `..` are refused, and so
+/// is a name that stands twice. Those of [`list`](Self::list) and [`files`](Self::files) may lie
+/// anywhere, in the order given.
 ///
 /// Only the first file is looked for when the source is opened; others are missed when read.
 ///
