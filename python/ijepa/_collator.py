@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import partial
+from operator import index
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 from ijepa._ijepa import MaskSampler
@@ -89,6 +90,9 @@ class MaskCollator:
         self._seed = seed
         self._seeds_of_workers = generator == "reference"
         self._collate = collate
+        start_step = index(start_step)
+        if not 0 <= start_step < 2**63:
+            raise ValueError(f"start_step is {start_step}, expected a number of steps")
         self._steps = get_context("spawn").Value("Q", start_step)
         self._sampler: MaskSampler | None = self._sampler_of(seed=seed)
         self._process = os.getpid()

@@ -81,16 +81,22 @@ impl Context {
     }
 
     /// As [`compute`](Self::compute), for a run in the number type of its `recipe`: on GPUs, and
-    /// anywhere if one of the changes `set` asks for it. There are no gradients in int8.
+    /// anywhere if one of the changes `set` asks for it.
     pub(crate) fn compute_run(
         &self,
         recipe: Precision,
         set: &[String],
     ) -> Result<&Compute, CliError> {
-        if self.precision == Some(Precision::Int8) {
-            return Err(CliError::FeaturePrecision);
-        }
+        self.refuse_feature_precision()?;
         self.compute_as(recipe, sets_precision(set).then_some(recipe))
+    }
+
+    /// There are no gradients in int8.
+    pub(crate) fn refuse_feature_precision(&self) -> Result<(), CliError> {
+        match self.precision {
+            Some(Precision::Int8) => Err(CliError::FeaturePrecision),
+            _ => Ok(()),
+        }
     }
 
     /// As [`compute`](Self::compute), in the number type of `--precision`, else as `asked`, else

@@ -32,9 +32,7 @@ impl NewFile {
     ///
     /// [`FileError`] if it cannot be created, also since it is a folder.
     pub fn create(path: &Path) -> Result<Self, FileError> {
-        if path.is_dir() {
-            return Err(cannot("write", path)(io::ErrorKind::IsADirectory.into()));
-        }
+        refuse_folder(path)?;
         let is_special = is_special(path);
         let target = match is_special {
             true => path.to_owned(),
@@ -104,6 +102,7 @@ impl NewFile {
 ///
 /// [`FileError`] if nothing can be written to its folder, or to the nearest one above that is there.
 pub fn ensure_writable(path: &Path) -> Result<(), FileError> {
+    refuse_folder(path)?;
     if is_special(path) {
         return Ok(());
     }
@@ -115,6 +114,13 @@ pub fn ensure_writable(path: &Path) -> Result<(), FileError> {
         builder.tempfile_in(folder).map(drop)
     });
     begun.map_err(cannot("write", path))
+}
+
+fn refuse_folder(path: &Path) -> Result<(), FileError> {
+    match path.is_dir() {
+        true => Err(cannot("write", path)(io::ErrorKind::IsADirectory.into())),
+        false => Ok(()),
+    }
 }
 
 /// Whether it is there and no file or folder; the system follows links to pipes that have no names.

@@ -72,6 +72,8 @@ fn what_cannot_be_written_is_known_beforehand() {
     assert!(names(folder.path()).is_empty());
     write_bytes(&path, "kept").unwrap();
     ensure_writable(&path).unwrap();
+    let error = ensure_writable(folder.path()).unwrap_err();
+    assert_eq!(error.source.kind(), io::ErrorKind::IsADirectory);
     let below = path.join("deep/b.txt");
     let error = ensure_writable(&below).unwrap_err();
     assert_eq!((error.action, &error.path), ("write", &below));

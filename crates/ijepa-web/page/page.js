@@ -100,7 +100,6 @@ async function drawPrediction() {
 }
 
 async function look(image) {
-  picture = image;
   const width = page.width(), height = page.height(), began = performance.now();
   pixels = document.createElement("canvas");
   [pixels.width, pixels.height] = [width, height];
@@ -114,6 +113,8 @@ async function look(image) {
   drawPicture();
   drawFeatures();
   await drawPrediction();
+  // What could not be shown is not tried again with another model.
+  picture = image;
   document.body.dataset.colors = colors.join(" ");
   document.body.dataset.firstPicture ??= Math.round(performance.now());
   say(`Computed in ${Math.round(performance.now() - began)} ms (${device.name()})`);

@@ -76,7 +76,9 @@ impl Embed {
         if let Some(command) = many_vectors {
             context.alone(command)?;
         }
-        picture::check_name("out", &self.out)?;
+        if context.leads() {
+            picture::check_name("out", &self.out)?;
+        }
         FeatureFormat::of_new(&self.out, pooling).map_err(Error::from)?;
         let compute = context.compute()?;
         let source = self.data.open(context)?;

@@ -123,6 +123,7 @@ impl CifarSource {
         }
         match ParquetSource::open_in(&folder, &format!("{split}-*.parquet")) {
             Ok(source) => {
+                source.check_names(layout.classes)?;
                 source.check_labels(layout.classes.len())?;
                 Ok(Self::new(Images::Parquet(source), layout))
             }

@@ -157,16 +157,22 @@ impl ParquetSource {
         Ok(())
     }
 
-    /// Refuses files that name another number of classes, and labels that are none of so many.
-    pub(super) fn check_labels(&self, classes: usize) -> Result<(), DataError> {
-        if ![0, classes].contains(&self.classes.len()) {
+    /// Refuses files that name classes and none of these.
+    pub(super) fn check_names(&self, classes: &[&str]) -> Result<(), DataError> {
+        let is_known = |name: &String| classes.contains(&name.as_str());
+        if !self.classes.is_empty() && !self.classes.iter().any(is_known) {
             return Err(DataError::Inconsistent {
                 path: self.shards[0].path().to_owned(),
-                what: "the number of classes",
-                found: self.classes.len() as i64,
-                expected: classes as i64,
+                what: "the number of classes with names of this data set",
+                found: 0,
+                expected: self.classes.len() as i64,
             });
         }
+        Ok(())
+    }
+
+    /// Refuses labels that are none of so many classes.
+    pub(super) fn check_labels(&self, classes: usize) -> Result<(), DataError> {
         let is_beyond = |label: &Option<u32>| label.is_some_and(|it| it as usize >= classes);
         let Some(index) = self.labels.iter().position(is_beyond) else {
             return Ok(());

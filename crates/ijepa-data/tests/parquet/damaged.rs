@@ -110,8 +110,12 @@ fn lists_longer_than_the_footer_are_refused_before_they_are_counted() {
     bytes.extend(((length + lists.len()) as u32).to_le_bytes());
     bytes.extend(magic);
     fs::write(&path, &bytes).unwrap();
-    let error = ParquetSource::open(&path).unwrap_err().to_string();
-    assert!(error.ends_with("its footer ends too early"), "{error}");
+    let error = ParquetSource::open(&path).unwrap_err();
+    let DataError::Parquet { source, .. } = error.itself() else {
+        panic!("{error}")
+    };
+    let source = source.to_string();
+    assert!(source.ends_with("its footer ends too early"), "{source}");
 }
 
 #[test]

@@ -49,8 +49,8 @@ pub enum StudyError {
     /// A run has fewer images than a step in each of its epochs takes, by the images of the study or
     /// by its share of what is equal.
     #[error(
-        "variant `{name}` takes {least} images for a step in each epoch, and {images} are fewer; change \
-         optimizer.epochs or run.batch_size"
+        "variant `{name}` takes {least} images for a step in each epoch, and {images} are fewer; give \
+         more images or minutes, or change optimizer.epochs or run.batch_size"
     )]
     FewImages {
         /// The first such variant.

@@ -37,8 +37,10 @@ pub(super) struct Listing {
 /// What a server says about a file before it sends it.
 #[derive(Debug)]
 pub(super) struct About {
-    /// Names the content, fit for the name of a file.
+    /// Names the content, fit for the name of a file; the address if the server does not.
     pub(super) etag: String,
+    /// Whether it names the content, so that what is here of it can be gone on with.
+    pub(super) names_content: bool,
     /// The hash of the content, in hexadecimal digits, which the hub tells of large files.
     pub(super) sha256: Option<String>,
     pub(super) size: Option<u64>,
@@ -127,8 +129,10 @@ impl<'a> Client<'a> {
             let plain = |etag: &str| etag.trim_start_matches("W/").trim_matches('"').to_owned();
             let sha256 = linked.map(plain).filter(|hash| hash.len() == 64);
             let etag = linked.or_else(|| header(header::ETAG.as_str()));
+            let etag = etag.map(plain).filter(|etag| !etag.is_empty());
             return Ok(About {
-                etag: file_name(&etag.map_or_else(|| url.to_owned(), plain)),
+                names_content: etag.is_some(),
+                etag: file_name(etag.as_deref().unwrap_or(url)),
                 sha256,
                 size: size.and_then(|size| size.parse().ok()),
             });
@@ -264,7 +268,7 @@ pub(super) fn check_file(response: &Response<Body>, url: &str) -> Result<(), Hub
 /// `etag` if a file can be called so everywhere, else its hash.
 fn file_name(etag: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    match !etag.is_empty() && etag.len() <= 64 && etag.bytes().all(is_plain) {
+    match etag.len() <= 64 && etag.bytes().all(is_plain) {
         true => etag.to_owned(),
         false => hex(Sha256::digest(etag)),
     }

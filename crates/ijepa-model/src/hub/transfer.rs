@@ -48,6 +48,9 @@ impl Client<'_> {
         if to.is_file() {
             return Ok(());
         }
+        if !about.names_content {
+            file.set_len(0).map_err(cannot("write", partial))?;
+        }
         let here = length(&file).map_err(cannot("read", partial))?;
         ensure_room(partial, about.size.unwrap_or(0).saturating_sub(here))?;
         let mut download = Download {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Ranks, Single};
-use crate::device::{Backend, DeviceList, DeviceSpec};
+use crate::device::{DeviceList, DeviceSpec};
 
 /// Variables in which launchers say how many processes they have started: Open MPI, MPICH and Intel
 /// MPI, Slurm.
@@ -15,14 +15,12 @@ const LOCAL_RANKS: [&str; 4] = [
     "MPI_LOCALRANKID",
     "LOCAL_RANK",
 ];
-/// Variables that list the GPUs of a backend that a process may use.
-fn visible(backend: Backend) -> &'static [&'static str] {
-    match backend {
-        Backend::Cuda => &["CUDA_VISIBLE_DEVICES"],
-        Backend::Rocm => &["HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"],
-        _ => &[],
-    }
-}
+/// Variables that list the GPUs that a process may use.
+const VISIBLE: [&str; 3] = [
+    "CUDA_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
+    "ROCR_VISIBLE_DEVICES",
+];
 
 /// Processes that were started together and cannot work together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,8 +83,7 @@ fn connected(size: usize) -> Result<Arc<dyn Ranks>, RanksError> {
 /// on from there, and again from 0 after the last where a variable such as `CUDA_VISIBLE_DEVICES`
 /// says which the process may use.
 pub fn device_of(first: DeviceSpec) -> DeviceSpec {
-    let mut variables = visible(first.backend).iter();
-    let visible = variables.find_map(|name| std::env::var(name).ok());
+    let visible = VISIBLE.iter().find_map(|name| std::env::var(name).ok());
     let visible = visible.map(|list| list.split(',').count());
     numbered(first, local_rank(), visible)
 }

@@ -77,6 +77,9 @@ impl ModelArgs {
         overrides.extend(context.run_overrides());
         let recipe = recipe.with_overrides(&overrides)?;
         let asked = sets_precision(&self.overrides).then_some(recipe.run.precision);
+        if trains {
+            context.refuse_feature_precision()?;
+        }
         let compute = context.compute_as(Precision::F32, asked)?;
         let precision = trains.then(|| compute.precision_override());
         let recipe = recipe.with_overrides(precision.as_slice())?.checked()?;
