@@ -38,9 +38,7 @@ impl CliError {
             | Self::Views { .. }
             | Self::PaperMasks(_)
             | Self::Data(DataError::Image(ImageError::Channels { .. })) => RECIPE,
-            Self::Pack(PackError::Data(DataError::BadValue { .. })) | Self::FeaturePrecision => {
-                USAGE
-            }
+            Self::Pack(PackError::Data(DataError::BadValue { .. })) => USAGE,
             Self::Data(_)
             | Self::Report(_)
             | Self::BadImages { .. }
@@ -62,6 +60,7 @@ impl CliError {
             | Self::MissingFlag { .. }
             | Self::ArchWithoutRandom
             | Self::EncoderOfWholeCheckpoint
+            | Self::FeaturePrecision
             | Self::OutIsFolder { .. }
             | Self::OtherEnding { .. }
             | Self::VariantFile { .. }

@@ -93,7 +93,6 @@ pub use features::{
 pub use finetune::{
     FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, FinetuneSummary, evaluate, finetune,
 };
-pub use ijepa_data::evenly_spread;
 pub use knn::{KnnConfig, KnnError, KnnReport, knn};
 pub use labels::{LabelsError, Split, check_class_names, check_labels, check_voters};
 pub use logistic::{LogisticConfig, logistic};

@@ -48,14 +48,19 @@ pub fn encoder_forward(config: &VisionTransformerConfig, tokens: usize) -> f64 {
     patch_embed(config, tokens) + config.depth as f64 * block
 }
 
+/// Widths of a predictor: its own, that of its MLPs, and those of what it takes and gives.
+fn predictor_widths(config: &IJepaConfig) -> [f64; 4] {
+    let IJepaConfig { encoder, predictor } = config;
+    let [inputs, outputs] = [encoder.embed_dim, predictor.outputs(encoder)];
+    [predictor.dim, predictor.hidden_dim(), inputs, outputs].map(|width| width as f64)
+}
+
 /// Operations of a predictor's forward pass on one context block and all target blocks.
 fn predictor_forward(config: &IJepaConfig, tokens: StepTokens) -> f64 {
-    let IJepaConfig { encoder, predictor } = config;
+    let predictor = &config.predictor;
     let sizes = [tokens.context, tokens.targets, tokens.target];
     let [context, targets, target] = sizes.map(|size| size as f64);
-    let sizes = [predictor.dim, predictor.hidden_dim()];
-    let [dim, hidden] = sizes.map(|it| it as f64);
-    let [inputs, outputs] = [encoder.embed_dim, predictor.outputs(encoder)].map(|it| it as f64);
+    let [dim, hidden, inputs, outputs] = predictor_widths(config);
     let sequence = context + target;
     let (contexts, block) = match predictor.context {
         PredictorContext::Separate => {
@@ -99,9 +104,7 @@ pub fn step(config: &IJepaConfig, masking: TargetMasking, tokens: StepTokens) ->
 /// projector's one token.
 fn view_step(config: &IJepaConfig, patches: usize) -> f64 {
     let IJepaConfig { encoder, predictor } = config;
-    let sizes = [predictor.dim, predictor.hidden_dim()];
-    let [dim, hidden] = sizes.map(|size| size as f64);
-    let [inputs, outputs] = [encoder.embed_dim, predictor.outputs(encoder)].map(|it| it as f64);
+    let [dim, hidden, inputs, outputs] = predictor_widths(config);
     let blocks = predictor.depth as f64 * block(1.0, dim, hidden);
     let projector = 2.0 * dim * (inputs + outputs) + blocks;
     3.0 * (encoder_forward(encoder, patches) + projector) - patch_embed(encoder, patches)

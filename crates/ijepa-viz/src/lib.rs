@@ -2,8 +2,8 @@
 //!
 //! ```
 //! use burn::tensor::Device;
-//! use ijepa_data::{DataSpec, Preprocess, Reading};
-//! use ijepa_eval::{evenly_spread, pick_images};
+//! use ijepa_data::{DataSpec, Preprocess, Reading, evenly_spread};
+//! use ijepa_eval::pick_images;
 //! use ijepa_masking::Block;
 //! use ijepa_model::{IJepaConfig, Initialization, PredictorConfig, VisionTransformerConfig};
 //! use ijepa_viz::{Networks, PcaConfig, PredictionConfig, block_masks, pca, png, predictor};

@@ -3,10 +3,8 @@
 use std::{fmt::Write as _, path::PathBuf};
 
 use clap::Args;
-use ijepa_data::Source;
-use ijepa_eval::{
-    Components, ExtractConfig, PatchColors, evenly_spread, patch_colors, pick_images,
-};
+use ijepa_data::{Source, evenly_spread};
+use ijepa_eval::{Components, ExtractConfig, PatchColors, patch_colors, pick_images};
 use ijepa_model::files::{ensure_writable, on_one_line, write_bytes};
 use ijepa_report::{PatchPicture, Report as Page, RunRecord};
 use ijepa_train::Recipe;

@@ -19,8 +19,8 @@ pub(crate) fn one_in() -> usize {
     if is_software() { 3 } else { 1 }
 }
 
-/// As many cases as that or one in [`one_in`], the same in every run: a tolerance of rounding is no law, and what a new
-/// seed finds once in a thousand runs tells nobody what a change has done.
+/// As many cases as that or one in [`one_in`], the same in every run: a tolerance of rounding is no
+/// law, and what a new seed finds once in a thousand runs tells nobody what a change has done.
 pub(crate) fn cases(cases: u32) -> Config {
     Config {
         cases: cases.div_ceil(one_in() as u32),

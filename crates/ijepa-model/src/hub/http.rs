@@ -147,14 +147,19 @@ impl<'a> Client<'a> {
         url: &str,
         request: impl Fn() -> RequestBuilder<WithoutBody>,
     ) -> Result<Response<Body>, HubError> {
-        for failures in 0..RETRIES {
+        for failures in 1..=RETRIES {
             let response = self.call(request(), url)?;
             if !is_passing(response.status()) {
                 return Ok(response);
             }
-            sleep(self.hub.pause * 2_u32.pow(failures));
+            self.rest(failures);
         }
         self.call(request(), url)
+    }
+
+    /// Waits before another attempt after so many failures, at least one, each time twice as long.
+    pub(super) fn rest(&self, failures: u32) {
+        sleep(self.hub.pause * 2_u32.pow(failures - 1));
     }
 
     /// Sends a request, with the token to the hub only.

@@ -7,7 +7,6 @@ use std::{
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
-    thread::sleep,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -204,7 +203,7 @@ impl Push<'_> {
                 let file = file.file.name.clone();
                 return Err(HubError::CutPush { file, source });
             }
-            sleep(self.client.hub.pause * 2_u32.pow(failures - 1));
+            self.client.rest(failures);
         }
         let Some(action) = verify else {
             return Ok(());

@@ -5,7 +5,6 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::Path,
-    thread::sleep,
 };
 
 use sha2::{Digest, Sha256};
@@ -113,7 +112,7 @@ impl Download<'_> {
                 let file = label(self.url);
                 return Err(Failure::Lasting(HubError::Cut { file, done, source }));
             }
-            sleep(self.client.hub.pause * 2_u32.pow(failures - 1));
+            self.client.rest(failures);
         }
     }
 

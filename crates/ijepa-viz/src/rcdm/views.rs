@@ -3,9 +3,9 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use ijepa_data::{
     DataError, Filter, Image, Preprocess, Reading, RgbImage8, SampleRng, Source, Transform, View,
-    resize, unit,
+    evenly_spread, resize, unit,
 };
-use ijepa_eval::{Picked, evenly_spread, pick_images};
+use ijepa_eval::{Picked, pick_images};
 
 use super::{RcdmError, config::COLORS};
 

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use ijepa_data::{DataSpec, Preprocess, Reading};
-use ijepa_eval::{ExtractError, evenly_spread, pick_images};
+use ijepa_data::{DataSpec, Preprocess, Reading, evenly_spread};
+use ijepa_eval::{ExtractError, pick_images};
 use ijepa_testkit::{device, values};
 use ijepa_viz::{NeighbourSearch, PredictionConfig, nearest_patches, png, predictor};
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ijepa_eval::{ExtractConfig, Picked, evenly_spread, pick_images};
+use ijepa_data::evenly_spread;
+use ijepa_eval::{ExtractConfig, Picked, pick_images};
 use ijepa_masking::RgbPicture;
 use ijepa_model::{Pooling, VisionTransformerConfig};
 use serde_json::{Value, json};

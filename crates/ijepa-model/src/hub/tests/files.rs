@@ -6,7 +6,6 @@ use ijepa_testkit::{
     hub::COMMIT,
     server::{Answer, Server},
 };
-
 use sha2::{Digest, Sha256};
 
 use super::{Case, HubName, large};
