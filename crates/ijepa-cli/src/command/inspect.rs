@@ -31,6 +31,11 @@ impl Inspect {
         let checkpoint = args::open_weights(&self.path, self.num_heads, context)?;
         let expected = self.expected(&checkpoint.encoder_config)?;
         let mismatches = checkpoint.mismatches(&expected, &args::host_device()?);
+        // What does not fit is said without reading it, as it is not loaded either.
+        if mismatches.iter().all(|(_, mismatch)| mismatch.is_empty()) {
+            checkpoint.check_finite()?;
+            checkpoint.check_moments()?;
+        }
         Ok(Report {
             text: self.text(&checkpoint, &mismatches, context.verbose),
             json: self.json(&checkpoint, &mismatches),

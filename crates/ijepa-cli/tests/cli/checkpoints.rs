@@ -34,6 +34,7 @@ fn weights_that_are_no_numbers_are_not_used() {
     let given = format!("--weights {native}");
     let data = "scenes:n=8,size=32";
     for command in [
+        format!("inspect {native}"),
         format!("convert {native} {hf} --to hf"),
         format!("embed {given} --data {data} --out {npy}"),
         format!("serve {given} --address 127.0.0.1:0"),
@@ -44,6 +45,40 @@ fn weights_that_are_no_numbers_are_not_used() {
         assert!(run.stderr.contains("is not finite"), "{run:?}");
         let left = [&npy, &hf].map(|path| Path::new(path).exists());
         assert_eq!(left, [false; 2], "{command}");
+    }
+}
+
+#[test]
+fn what_is_damaged_is_not_said_to_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let inspected = |path: &Path, tensor: &str| {
+        let run = ijepa(&["inspect", &path_text(path), "--num-heads", "3"]);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(5), ""), "{run:?}");
+        assert!(run.stderr.contains(tensor), "{run:?}");
+    };
+    // The middle of the file lies in a tensor, whose checksum is another then.
+    let damaged = folder.path().join("damaged.pth.tar");
+    let mut bytes = std::fs::read(official()).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&damaged, bytes).unwrap();
+    inspected(&damaged, "/data/115");
+
+    let native = folder.path().join("native");
+    let to = path_text(&native);
+    let convert = ["convert", &official(), &to, "--to", "native", "--num-heads", "3"];
+    text(&convert);
+    for (file, tensor) in [
+        ("optimizer.safetensors", "of optimizer is not finite"),
+        ("predictor.safetensors", "of predictor is not finite"),
+        ("encoder.safetensors", "of encoder is not finite"),
+    ] {
+        let file = native.join(file);
+        let mut bytes = std::fs::read(&file).unwrap();
+        let end = bytes.len() - 4;
+        bytes[end..].copy_from_slice(&f32::INFINITY.to_le_bytes());
+        std::fs::write(&file, bytes).unwrap();
+        inspected(&native, tensor);
     }
 }
 

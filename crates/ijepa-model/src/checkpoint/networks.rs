@@ -37,6 +37,16 @@ impl Checkpoint {
         networks.try_for_each(|(name, dict)| self.check_network(name, dict))
     }
 
+    /// Checks that the Adam moments, if there are any, are finite, by reading them one by one.
+    ///
+    /// # Errors
+    ///
+    /// As [`check_finite`](Self::check_finite).
+    pub fn check_moments(&self) -> Result<(), CheckpointError> {
+        let mut moments = self.moments.iter();
+        moments.try_for_each(|moments| self.check_network("optimizer", &moments.tensors))
+    }
+
     fn check_network(&self, network: &str, dict: &StateDict) -> Result<(), CheckpointError> {
         let finite = params::finite(network, &self.path);
         dict.iter()
