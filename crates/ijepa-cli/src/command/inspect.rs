@@ -4,7 +4,7 @@ use std::{fmt::Write, path::PathBuf};
 
 use clap::Args;
 use ijepa_model::{
-    Checkpoint, Target, VisionTransformerConfig,
+    Checkpoint, CheckpointError, Target, VisionTransformerConfig,
     checkpoint::{CheckpointKind, Mismatch, Moments, StateDict, TrainingState},
 };
 use serde_json::{Value, json};
@@ -21,15 +21,17 @@ pub(crate) struct Inspect {
     /// Architecture to compare the encoders with, such as vit_h14 [default: the sizes found]
     #[arg(long, value_name = "NAME")]
     arch: Option<String>,
-    /// Attention heads of an official file of unusual width, which does not record them
+    /// Attention heads of an official file of unusual width, which does not record them [default:
+    /// those of --arch]
     #[arg(long, value_name = "N", value_parser = args::positive)]
     num_heads: Option<usize>,
 }
 
 impl Inspect {
     pub(crate) fn run(&self, context: &Context) -> Result<Report, CliError> {
-        let checkpoint = args::open_weights(&self.path, self.num_heads, context)?;
-        let expected = self.expected(&checkpoint.encoder_config)?;
+        let named = self.arch.as_deref().map(args::variant).transpose()?;
+        let checkpoint = self.open(named.as_ref(), context)?;
+        let expected = expected(named, &checkpoint.encoder_config);
         let mismatches = checkpoint.mismatches(&expected, &args::host_device()?);
         // What does not fit is said without reading it, as it is not loaded either.
         if mismatches.iter().all(|(_, mismatch)| mismatch.is_empty()) {
@@ -42,22 +44,18 @@ impl Inspect {
         })
     }
 
-    /// The sizes that the encoders are compared with.
-    fn expected(
+    /// The checkpoint; what nothing says of its heads are those of the architecture `named`.
+    fn open(
         &self,
-        found: &VisionTransformerConfig,
-    ) -> Result<VisionTransformerConfig, CliError> {
-        let Some(arch) = &self.arch else {
-            return Ok(found.clone());
-        };
-        let named = args::variant(arch)?;
-        // An architecture has no image size of its own.
-        let resized = named.clone().with_image_size(found.image_size);
-        Ok(if resized.grid().is_ok() {
-            resized
-        } else {
-            named
-        })
+        named: Option<&VisionTransformerConfig>,
+        context: &Context,
+    ) -> Result<Checkpoint, CheckpointError> {
+        match (args::open_weights(&self.path, self.num_heads, context), named) {
+            (Err(CheckpointError::NumHeads { .. }), Some(named)) => {
+                args::open_weights(&self.path, Some(named.num_heads), context)
+            }
+            (opened, _) => opened,
+        }
     }
 
     fn text(
@@ -160,6 +158,22 @@ impl Inspect {
             "fits": mismatches.iter().all(|(_, mismatch)| mismatch.is_empty()),
             "mismatches": fit.collect::<Vec<Value>>(),
         })
+    }
+}
+
+/// The sizes that encoders of the sizes `found` are compared with.
+fn expected(
+    named: Option<VisionTransformerConfig>,
+    found: &VisionTransformerConfig,
+) -> VisionTransformerConfig {
+    let Some(named) = named else {
+        return found.clone();
+    };
+    // An architecture has no image size of its own.
+    let resized = named.clone().with_image_size(found.image_size);
+    match resized.grid() {
+        Ok(_) => resized,
+        Err(_) => named,
     }
 }
 
