@@ -149,6 +149,18 @@ pub enum CheckpointError {
         /// The supported value.
         expected: &'static str,
     },
+    /// A configuration says another size than its tensors have.
+    #[error("`{}`: `{key}` is {said}, but the weights are for {found}", path.display())]
+    OtherSize {
+        /// The file.
+        path: PathBuf,
+        /// The configuration key.
+        key: &'static str,
+        /// Its value.
+        said: String,
+        /// What the tensors have.
+        found: String,
+    },
     /// The checkpoint was written by a newer version.
     #[error("`{}` has format version {found}, this version reads up to {supported}", path.display())]
     Version {

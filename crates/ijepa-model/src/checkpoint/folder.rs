@@ -86,7 +86,10 @@ fn open_parts(
         .transpose()?;
     let beside = folder_config::read_preprocessing(config)?;
     let mut opened = match described {
-        Some(FolderConfig::Transformers(config)) => checkpoint(path, config, tensors, beside),
+        Some(FolderConfig::Transformers(sizes)) => {
+            infer::check_grid(&tensors, &sizes, config)?;
+            checkpoint(path, sizes, tensors, beside)
+        }
         Some(FolderConfig::Timm(timm)) => {
             let num_heads = timm.num_heads.or(options.num_heads);
             let (config, warnings) = infer::encoder_config(&tensors, num_heads, path)?;

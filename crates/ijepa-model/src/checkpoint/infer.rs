@@ -93,6 +93,33 @@ fn grid_of_positions(table: &[f32], patches: usize, dim: usize) -> Option<[usize
     same.then_some([grid.rows(), grid.cols()])
 }
 
+/// Refuses positions of another grid than that of `config`, which the file at `path` says; another
+/// number of them does not fit, which loading finds.
+pub(crate) fn check_grid(
+    dict: &StateDict,
+    config: &VisionTransformerConfig,
+    path: &Path,
+) -> Result<(), CheckpointError> {
+    let grid = config.grid().map_err(invalid(path))?;
+    let (patches, dim) = (grid.num_patches(), config.embed_dim);
+    let table = dict.get("pos_embed");
+    let Some(table) = table.filter(|table| table.shape() == [1, patches, dim]) else {
+        return Ok(());
+    };
+    let found = grid_of_positions(&table.read()?, patches, dim);
+    let found = found.map(|grid| grid.map(|side| side * config.patch_size));
+    let text = |[height, width]: [usize; 2]| format!("{height}x{width}");
+    match found.filter(|size| *size != config.image_size) {
+        None => Ok(()),
+        Some(size) => Err(CheckpointError::OtherSize {
+            path: path.into(),
+            key: "image_size",
+            said: text(config.image_size),
+            found: format!("images of {}", text(size)),
+        }),
+    }
+}
+
 fn invalid(path: &Path) -> impl FnOnce(ConfigError) -> CheckpointError {
     |source| CheckpointError::Config {
         path: path.into(),

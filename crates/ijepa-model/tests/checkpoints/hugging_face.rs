@@ -185,3 +185,27 @@ fn preprocessors_scale_and_normalise_as_they_say() {
     let off = format!(r#"{{{half}, "do_normalize": false}}"#);
     assert_eq!(found(&off), Some(Normalization::NONE));
 }
+
+#[test]
+fn a_configuration_that_contradicts_the_weights_is_refused() {
+    let with = |from: &str, to: &str| {
+        let folder = hugging_face("config.json", |text| {
+            let changed = text.replace(from, to);
+            assert_ne!(changed, text);
+            changed
+        });
+        let opened = Checkpoint::open(folder.path());
+        opened.map(|_| ()).map_err(|error| error.to_string())
+    };
+    let refused = |from: &str, to: &str, why: &str| {
+        let message = with(from, to).unwrap_err();
+        assert!(message.contains("config.json`") && message.contains(why), "{message}");
+    };
+    let biases = "`qkv_bias` is false, but only true is supported";
+    refused(r#""qkv_bias": true"#, r#""qkv_bias": false"#, biases);
+    // As many patches, in another grid than that of the positions.
+    let sizes = "`image_size` is 16x64, but the weights are for images of 32x32";
+    refused(r#""image_size": 32"#, r#""image_size": [16, 64]"#, sizes);
+    with(r#""image_size": 32"#, r#""image_size": [32, 32]"#).unwrap();
+    with(r#"  "qkv_bias": true,"#, "").unwrap();
+}
