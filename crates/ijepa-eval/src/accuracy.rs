@@ -20,6 +20,7 @@ pub struct Accuracy {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Hits {
     images: usize,
+    placed: usize,
     first: usize,
     among_five: usize,
 }
@@ -28,6 +29,7 @@ impl Hits {
     /// Counts an image whose class has `place` classes before it, or none at all.
     pub(crate) fn count(&mut self, place: Option<usize>) {
         self.images += 1;
+        self.placed += usize::from(place.is_some());
         self.first += usize::from(place == Some(0));
         self.among_five += usize::from(place.is_some_and(|place| place < TOP));
     }
@@ -37,6 +39,11 @@ impl Hits {
         let mut hits = Self::default();
         hits.count(place);
         hits
+    }
+
+    /// Whether the class of every image had a place.
+    pub(crate) fn all_placed(self) -> bool {
+        self.placed == self.images
     }
 
     /// The shares; of no image they are not a number.
@@ -55,6 +62,7 @@ impl Add for Hits {
     fn add(self, other: Self) -> Self {
         Self {
             images: self.images + other.images,
+            placed: self.placed + other.placed,
             first: self.first + other.first,
             among_five: self.among_five + other.among_five,
         }

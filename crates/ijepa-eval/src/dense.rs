@@ -116,11 +116,6 @@ struct Found<T: Task> {
     batch_size: usize,
 }
 
-/// The score of a head by which it can be the best, if its loss is a number.
-fn of_finite(loss: Option<f64>, score: f64) -> f64 {
-    loss.map_or(f64::NEG_INFINITY, |_| score)
-}
-
 /// Trains the heads of a task on the patches of images and tests them on those of others.
 fn run<T: Task>(
     train: DenseSet<'_>,
@@ -158,8 +153,8 @@ fn run<T: Task>(
     });
     let heads: Vec<_> = heads.collect();
     if heads.iter().all(|(.., loss)| loss.is_none()) {
-        let heads = heads.len();
-        return Err(ProbeError::Diverged { heads }.into());
+        let (heads, lrs) = (heads.len(), config.lrs.clone());
+        return Err(ProbeError::Diverged { heads, lrs }.into());
     }
     Ok(Found {
         task,

@@ -22,7 +22,7 @@ pub(crate) use config::{check, check_rates};
 pub use error::ProbeError;
 pub use pools::{Pool, Pools};
 pub use protocol::Protocol;
-pub(crate) use report::first_best;
+pub(crate) use report::{first_best, of_finite};
 pub use report::{HeadChoice, HeadReport, ProbeReport};
 
 use crate::accuracy::{Hits, place};
@@ -206,35 +206,44 @@ fn run(
         Ok::<_, ProbeError>((banks, losses, hits))
     };
     let (banks, losses, hits) = on_workers(device, work)?;
-    let choices = banks.iter().flat_map(|(pool, _, heads)| {
-        heads
-            .grid()
-            .iter()
-            .map(|&(batch_norm, lr, weight_decay)| HeadChoice {
-                pool: *pool,
-                batch_norm,
-                lr: Some(lr),
-                weight_decay,
-            })
-    });
-    let heads = choices.zip(losses).zip(hits).map(|((head, loss), hits)| {
-        let accuracy = hits.accuracy();
-        HeadReport {
-            head,
-            top1: accuracy.top1,
-            top5: accuracy.top5,
-            loss: loss.is_finite().then_some(f64::from(loss)),
-        }
-    });
-    let heads: Vec<HeadReport> = heads.collect();
+    let heads: Vec<HeadReport> = choices(&banks).zip(losses.into_iter().zip(hits)).map(judged).collect();
     if heads.iter().all(|head| head.loss.is_none()) {
-        return Err(ProbeError::Diverged { heads: heads.len() });
+        return Err(ProbeError::Diverged {
+            heads: heads.len(),
+            lrs: config.lrs.clone(),
+        });
     }
     let images = [classes.train.len(), classes.test.len()];
     Ok(ProbeReport {
         skipped: batches.skipped().to_vec(),
         ..ProbeReport::new(heads, images, classes.classes, batch_size)
     })
+}
+
+/// What tells the heads from each other, in their order.
+fn choices(banks: &[Pooled]) -> impl Iterator<Item = HeadChoice> {
+    banks.iter().flat_map(|(pool, _, heads)| {
+        let grid = heads.grid().iter();
+        grid.map(|&(batch_norm, lr, weight_decay)| HeadChoice {
+            pool: *pool,
+            batch_norm,
+            lr: Some(lr),
+            weight_decay,
+        })
+    })
+}
+
+/// A head with its loss in the last epoch, which is none if that or a logit of a test image is no
+/// number: the last step may have been the one that led away from them.
+fn judged((head, (loss, hits)): (HeadChoice, (f32, Hits))) -> HeadReport {
+    let accuracy = hits.accuracy();
+    let is_finite = loss.is_finite() && hits.all_placed();
+    HeadReport {
+        head,
+        top1: accuracy.top1,
+        top5: accuracy.top5,
+        loss: is_finite.then_some(f64::from(loss)),
+    }
 }
 
 /// Trains all heads; gives their mean losses in the last epoch.

@@ -54,10 +54,12 @@ pub enum ProbeError {
     #[error(transparent)]
     Labels(#[from] LabelsError),
     /// Every head has left the numbers.
-    #[error("all {heads} heads diverged; use smaller learning rates")]
+    #[error("all {heads} heads diverged with learning rates {}; use smaller ones", listed(.lrs))]
     Diverged {
         /// Heads.
         heads: usize,
+        /// Their learning rates.
+        lrs: Vec<f64>,
     },
     /// Images cannot be loaded.
     #[error(transparent)]
@@ -65,4 +67,9 @@ pub enum ProbeError {
     /// Augmented images have no features.
     #[error(transparent)]
     Extract(#[from] ExtractError),
+}
+
+fn listed(rates: &[f64]) -> String {
+    let rates: Vec<String> = rates.iter().map(|rate| format!("{rate:?}")).collect();
+    rates.join(", ")
 }

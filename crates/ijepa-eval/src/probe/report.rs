@@ -48,7 +48,7 @@ pub struct ProbeReport {
     pub top1: f64,
     /// Top-5 accuracy of that head, percent.
     pub top5: f64,
-    /// The head with the highest top-1 accuracy; the first of several.
+    /// The head with the highest top-1 accuracy of those that did not diverge; the first of several.
     pub best: HeadChoice,
     /// Every head.
     pub heads: Vec<HeadReport>,
@@ -65,7 +65,7 @@ impl ProbeReport {
         classes: usize,
         batch_size: usize,
     ) -> Self {
-        let best = first_best(&heads, |head| head.top1);
+        let best = first_best(&heads, |head| of_finite(head.loss, head.top1));
         Self {
             train_images: images[0],
             test_images: images[1],
@@ -86,4 +86,36 @@ pub(crate) fn first_best<T>(all: &[T], score: impl Fn(&T) -> f64) -> &T {
         .iter()
         .reduce(|best, it| if score(it) > score(best) { it } else { best });
     best.expect("there is at least one")
+}
+
+/// The score of a head by which it can be the best, if its loss is a number.
+pub(crate) fn of_finite(loss: Option<f64>, score: f64) -> f64 {
+    loss.map_or(f64::NEG_INFINITY, |_| score)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_that_diverged_are_never_the_best() {
+        let head = |lr: f64, top1: f64, loss: Option<f64>| HeadReport {
+            head: HeadChoice {
+                pool: Pool::Mean,
+                batch_norm: HeadNorm::None,
+                lr: Some(lr),
+                weight_decay: 0.0,
+            },
+            top1,
+            top5: 100.0,
+            loss,
+        };
+        let heads = vec![
+            head(1.0, 60.0, None),
+            head(0.1, 40.0, Some(1.0)),
+            head(0.01, 30.0, Some(2.0)),
+        ];
+        let report = ProbeReport::new(heads, [8, 8], 2, 8);
+        assert_eq!((report.top1, report.best.lr), (40.0, Some(0.1)));
+    }
 }

@@ -107,14 +107,23 @@ fn a_head_that_diverges_is_wrong_and_disturbs_nobody() {
     assert_eq!(alone.heads[0], both.heads[0]);
     assert_eq!((both.heads[1].top1, both.heads[1].loss), (0.0, None));
     let all = ProbeConfig {
-        lrs: vec![1e38],
+        lrs: vec![1e38, 2e38],
         ..quick()
     };
-    let error = probe(&overlapping(1, 600), &overlapping(2, 200), &all, &device()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "all 1 heads diverged; use smaller learning rates"
-    );
+    // Also where there is no later step whose loss would show it.
+    let once = ProbeConfig {
+        batch_size: 600,
+        epochs: 1,
+        ..all.clone()
+    };
+    for config in [all, once] {
+        let (train, test) = (overlapping(1, 600), overlapping(2, 200));
+        let error = probe(&train, &test, &config, &device()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "all 2 heads diverged with learning rates 1e38, 2e38; use smaller ones"
+        );
+    }
 }
 
 #[test]

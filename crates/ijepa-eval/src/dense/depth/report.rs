@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::{DepthScores, Depths};
 use crate::{
-    dense::{DenseHead, Found, of_finite},
-    probe::first_best,
+    dense::{DenseHead, Found},
+    probe::{first_best, of_finite},
 };
 
 /// One head and what it achieved on the test images.

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::{Segmentation, confusion::Confusion};
 use crate::{
-    dense::{DenseHead, Found, of_finite, task::Task},
-    probe::first_best,
+    dense::{DenseHead, Found, task::Task},
+    probe::{first_best, of_finite},
 };
 
 /// One head and what it achieved on the test images, in percent.
