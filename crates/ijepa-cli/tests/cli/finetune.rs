@@ -186,7 +186,7 @@ fn wrong_data_weights_and_settings_have_their_exit_codes() {
     check(
         "--batch-size 64",
         3,
-        "expected at most the 40 training images",
+        "expected at most the 40 training images; use --set run.batch_size=32",
     );
     check("--unfreeze some", 2, "expected all or a whole number");
 

@@ -52,7 +52,11 @@ pub enum FinetuneError {
         rank: usize,
     },
     /// The data has fewer images than one batch.
-    #[error("`run.batch_size` is {batch_size}, expected at most the {images} training images")]
+    #[error(
+        "`run.batch_size` is {batch_size}, expected at most the {images} training images; use --set \
+         run.batch_size={}",
+        fitting(*.images)
+    )]
     Batch {
         /// Images a batch.
         batch_size: usize,
@@ -77,4 +81,9 @@ pub enum FinetuneError {
     /// The run directory cannot be used, or the run diverged.
     #[error(transparent)]
     Run(#[from] TrainError),
+}
+
+/// A batch size that so many images fill; even, as mixing needs it, unless there is one image.
+fn fitting(images: usize) -> usize {
+    1 << images.max(1).ilog2()
 }
