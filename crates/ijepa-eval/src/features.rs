@@ -24,6 +24,8 @@ pub use store::{FeatureFileError, FeatureFormat, StoredFeatures, read_features, 
 pub(crate) use extract::{collect, on_images, resize_of, stream, values};
 pub(crate) use reader::Reader;
 
+use crate::labels::{LabelsError, Split, numbered};
+
 /// Feature vectors of a data set; all finite, at least one image and one value each.
 ///
 /// ```
@@ -121,6 +123,23 @@ impl Features {
     /// The class of each image where it is known.
     pub fn labels(&self) -> &[Option<u32>] {
         &self.labels
+    }
+
+    /// The same with the classes of test images under other `numbers`, by their number.
+    fn renumbered(mut self, numbers: &[u32]) -> Result<Self, LabelsError> {
+        for (image, class) in self.labels.iter_mut().enumerate() {
+            let Some(label) = class.as_mut() else {
+                continue;
+            };
+            let number = numbers.get(*label as usize);
+            *label = *number.ok_or_else(|| LabelsError::Nameless {
+                split: Split::Test,
+                image: numbered(image),
+                label: *label,
+                classes: numbers.len(),
+            })?;
+        }
+        Ok(self)
     }
 
     /// The feature vector of one image, `[dim]`.

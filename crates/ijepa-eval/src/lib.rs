@@ -94,7 +94,7 @@ pub use finetune::{
     FinetuneData, FinetuneError, FinetunePlan, FinetuneRecipe, FinetuneSummary, evaluate, finetune,
 };
 pub use knn::{KnnConfig, KnnError, KnnReport, knn};
-pub use labels::{LabelsError, Split, check_class_names, check_labels, check_voters};
+pub use labels::{LabelsError, Split, check_labels, check_voters, with_classes_of};
 pub use logistic::{LogisticConfig, logistic};
 pub use patch_colors::{Components, PatchColors, patch_colors};
 pub use picked::{Picked, PickedImage, image_tensor, patch_features, pick_images};

@@ -6,10 +6,10 @@ use std::{
 };
 
 use clap::Args;
-use ijepa_eval::study::{Labels, PaperTable, Study, Task};
+use ijepa_eval::study::{Labels, PaperTable, Study};
 use serde_json::json;
 
-use super::study::{StudyArgs, named};
+use super::study::{StudyArgs, named, task};
 use crate::{
     args,
     context::Context,
@@ -129,10 +129,7 @@ impl Ablate {
     ) -> Result<Report, CliError> {
         let (recipe, _) = self.study.open(&self.recipe, context)?;
         let data = named(data, context)?;
-        let task = Task {
-            train: named(train, context)?,
-            test: named(test, context)?,
-        };
+        let task = task(train, test, context)?;
         let labels = match self.labels_per_class {
             Some(labels) => Labels::PerClass(labels),
             None => Labels::Fraction(self.label_fraction),

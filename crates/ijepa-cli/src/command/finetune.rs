@@ -48,7 +48,7 @@ pub(crate) struct Finetune {
     /// Labelled images to train on (forms: see `ijepa embed --help`)
     #[arg(long, value_name = "SPEC")]
     train: String,
-    /// Labelled images to judge by, with the same classes
+    /// Labelled images to judge by, of classes that training images have
     #[arg(long, value_name = "SPEC")]
     test: String,
     /// File with the names of the training images to use, one a line

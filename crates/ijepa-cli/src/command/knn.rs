@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use ijepa_eval::{Error, KnnConfig, KnnReport, check_voters, knn};
+use ijepa_eval::{Error, KnnConfig, KnnReport, check_voters, knn, with_classes_of};
 use ijepa_model::Pooling;
 use serde_json::json;
 
@@ -82,8 +82,10 @@ impl Knn {
             Some(pair) => Some(pair),
             None => {
                 let images = self.pair.images(context, |train, test| {
-                    check_voters(train, test)?;
-                    Ok(self.config(train.len()).validate(train.len())?)
+                    let test = with_classes_of(train, test)?;
+                    check_voters(train, test.as_ref())?;
+                    self.config(train.len()).validate(train.len())?;
+                    Ok(test)
                 })?;
                 let pooling = match self.pool {
                     Some(Pool::Concat4) => Pooling::Concat4,

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use ijepa_data::{Reading, Source, check_channels};
-use ijepa_eval::{Baselines, EpochEvaluation, ExtractConfig};
+use ijepa_eval::{Baselines, EpochEvaluation, Error, ExtractConfig, with_classes_of};
 use ijepa_masking::MaskRng;
 use ijepa_train::{
     Learner, PretrainPlan, Recipe, Resume, TrainSummary, pretrain,
@@ -190,7 +190,15 @@ impl Pretrain {
         let device = &context.compute()?.device;
         let recipe = plan.recipe();
         let open = |spec: &String| args::open_data(spec, context);
+        let train = self.eval_data.as_ref().map(open).transpose()?;
         let test = self.eval_test.as_ref().map(open).transpose()?;
+        let test = match (&train, test) {
+            (Some(train), Some(test)) => {
+                let test = with_classes_of(train.as_ref(), test);
+                Some(test.map_err(Error::from)?)
+            }
+            (_, test) => test,
+        };
         let own = ExtractConfig::of_recipe(recipe);
         let config = ExtractConfig {
             workers: context.workers(),
@@ -200,8 +208,8 @@ impl Pretrain {
             },
             ..own
         };
-        let evaluation = match &self.eval_data {
-            Some(spec) => EpochEvaluation::new(open(spec)?, test, config, device),
+        let evaluation = match train {
+            Some(train) => EpochEvaluation::new(train, test, config, device),
             None => {
                 // A short trial does not wait for more images than it trains on, but no run is
                 // measured on fewer than before.

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use ijepa_data::DataSpec;
 use ijepa_eval::{
     Error, FeatureCache, HeadNorm, LogisticConfig, Pools, ProbeConfig, ProbeReport, Protocol,
-    check_labels, logistic, probe_augmented, probe_with_progress,
+    check_labels, logistic, probe_augmented, probe_with_progress, with_classes_of,
 };
 use ijepa_model::Pooling;
 
@@ -174,9 +174,11 @@ impl Probe {
 
     /// Of the first of several processes, which extract features together.
     fn on_images(&self, context: &Context) -> Result<Option<Found<ProbeReport>>, CliError> {
-        let images = self
-            .pair
-            .images(context, |train, test| Ok(check_labels(train, test)?))?;
+        let images = self.pair.images(context, |train, test| {
+            let test = with_classes_of(train, test)?;
+            check_labels(train, test.as_ref())?;
+            Ok(test)
+        })?;
         let spec: DataSpec = images.train.spec.parse()?;
         let pools = self.pools(&images.look);
         let heads = self.heads(Some(&spec), pools, context)?;

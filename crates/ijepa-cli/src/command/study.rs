@@ -4,8 +4,9 @@ use std::path::Path;
 
 use clap::Args;
 use ijepa_eval::{
-    ExtractConfig,
-    study::{NamedSource, RunReport, Study, StudyError, StudyReport},
+    Error, ExtractConfig,
+    study::{NamedSource, RunReport, Study, StudyError, StudyReport, Task},
+    with_classes_of,
 };
 use ijepa_model::files;
 use ijepa_train::{Learner, Recipe, run::Observer};
@@ -110,6 +111,13 @@ impl StudyArgs {
 /// The images of `spec`, under that name.
 pub(crate) fn named(spec: &str, context: &Context) -> Result<NamedSource, CliError> {
     Ok(NamedSource::new(spec, args::open_data(spec, context)?))
+}
+
+/// The task to learn from the images of one spec and be tested on those of another.
+pub(crate) fn task(train: &str, test: &str, context: &Context) -> Result<Task, CliError> {
+    let (train, mut test) = (named(train, context)?, named(test, context)?);
+    test.source = with_classes_of(train.source.as_ref(), test.source).map_err(Error::from)?;
+    Ok(Task { train, test })
 }
 
 impl From<StudyError> for CliError {

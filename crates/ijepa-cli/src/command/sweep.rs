@@ -8,7 +8,7 @@ use ijepa_model::files;
 use ijepa_report::{Overview, Report as Page, RunRecord};
 use serde_json::{Value, json};
 
-use super::study::{StudyArgs, named};
+use super::study::{StudyArgs, task};
 use crate::{
     args::{self, DataArgs},
     context::Context,
@@ -115,13 +115,7 @@ impl Sweep {
             return Err(CliError::TaskPairs { train, test });
         }
         let pairs = self.eval_data.iter().zip(&self.eval_test);
-        let open = |(train, test): (&String, &String)| {
-            Ok(Task {
-                train: named(train, context)?,
-                test: named(test, context)?,
-            })
-        };
-        pairs.map(open).collect()
+        pairs.map(|(train, test)| task(train, test, context)).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use clap::{Args, ValueEnum};
 use ijepa_data::{Preprocess, Skipped, Source};
 use ijepa_eval::{
-    Error, Extracted, FeatureCache, Features, check_class_names, extract_pixels, extract_together,
+    Error, Extracted, FeatureCache, Features, extract_pixels, extract_together,
     extract_with_progress, natural_size, read_features,
 };
 use ijepa_model::Pooling;
@@ -149,7 +149,7 @@ impl PairArgs {
         let train = read_features(train).map_err(Error::from)?;
         let test = read_features(test).map_err(Error::from)?;
         train.check_like(&test).map_err(Error::from)?;
-        check_class_names(&train.classes, &test.classes).map_err(Error::from)?;
+        let test = test.with_classes_of(&train).map_err(Error::from)?;
         Ok(Some(Pair {
             encoder: "unknown",
             train: train.features,
@@ -161,19 +161,20 @@ impl PairArgs {
         }))
     }
 
-    /// Opens images and, if `check` finds nothing wrong with them, the encoder.
+    /// Opens images and, if `check` finds nothing wrong with them, the encoder; `check` gives the
+    /// test images as they go with those of training.
     pub(crate) fn images(
         &self,
         context: &Context,
-        check: impl FnOnce(&dyn Source, &dyn Source) -> Result<(), Error>,
+        check: impl FnOnce(&dyn Source, Arc<dyn Source>) -> Result<Arc<dyn Source>, Error>,
     ) -> Result<Images, CliError> {
         let open = |spec: &Option<String>, subset: &Option<PathBuf>| {
             let spec = spec.clone().ok_or(CliError::NothingToCompare)?;
             let source = args::open_part(&spec, subset.as_deref(), context)?;
             Ok::<_, CliError>(Named { spec, source })
         };
-        let (train, test) = (open(&self.train, &self.subset)?, open(&self.test, &None)?);
-        check(train.source.as_ref(), test.source.as_ref())?;
+        let (train, mut test) = (open(&self.train, &self.subset)?, open(&self.test, &None)?);
+        test.source = check(train.source.as_ref(), test.source)?;
         let look = self.look(train.source.as_ref(), context)?;
         look.wanted().check(train.source.as_ref())?;
         look.wanted().check(test.source.as_ref())?;

@@ -117,8 +117,46 @@ fn files_whose_classes_differ_are_refused() {
         let train = embed("shape", &format!("a.{kind}"));
         let test = embed("texture", &format!("b.{kind}"));
         let files = format!("--features-train {train} --features-test {test}");
-        check(&files, 4, "class 0 is `");
+        check(&files, 4, "of the test data are none of the training data: `");
         check(&format!("{files} --subset some.txt"), 2, "--subset");
+    }
+}
+
+#[test]
+fn test_images_need_not_show_every_class() {
+    let folder = tempfile::tempdir().unwrap();
+    let make = |name: &str, classes: &[(&str, u8)]| {
+        for &(class, shade) in classes {
+            let class = folder.path().join(name).join(class);
+            fs::create_dir_all(&class).unwrap();
+            for image in 0..2 {
+                let pixel = image::Rgb([shade, shade / 2 + image, 255 - shade]);
+                let picture = image::RgbImage::from_pixel(32, 32, pixel);
+                picture.save(class.join(format!("{image}.png"))).unwrap();
+            }
+        }
+        path_text(folder.path().join(name))
+    };
+    let train = make("train", &[("a", 10), ("b", 120), ("c", 240)]);
+    let test = make("test", &[("c", 240), ("b", 120)]);
+    let right = |flags: &str| {
+        let found = json(&words(&format!("knn --quiet --k 1 {flags}")));
+        assert_eq!(found["k"]["1"]["top1"], 100.0, "{found}");
+    };
+    right(&format!("--encoder pixels --train {train} --test {test}"));
+    let none = "1 of the 3 classes of the test data is none of the training data: `a`; leave";
+    check(&format!("--encoder pixels --train {test} --test {train}"), 4, none);
+
+    let (saved, device) = (golden("hf_tiny_saved"), device_name());
+    for kind in ["safetensors", "npy", "parquet"] {
+        let [train, test] = [(&train, "train"), (&test, "test")].map(|(data, name)| {
+            let out = path_text(folder.path().join(format!("{name}.{kind}")));
+            let flags = format!("--weights {saved} --data {data} --out {out} --device {device}");
+            text(&words(&format!("embed --quiet {flags}")));
+            out
+        });
+        right(&format!("--center --features-train {train} --features-test {test}"));
+        check(&format!("--features-train {test} --features-test {train}"), 4, none);
     }
 }
 

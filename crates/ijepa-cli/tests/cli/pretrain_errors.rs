@@ -44,7 +44,7 @@ fn every_mistake_has_its_message_and_exit_code() {
     fails(
         &evaluated("n=40,kind=texture", "n=20,kind=shape"),
         4,
-        "in the training data and",
+        "none of the training data: `",
     );
     fails(&evaluated("n=19", "n=20"), 4, "only 19 training images");
     // None of this has begun a run.

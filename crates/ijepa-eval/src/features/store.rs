@@ -17,6 +17,7 @@ use ijepa_model::{Pooling, files::FileError};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::Features;
+use crate::labels::{LabelsError, numbers_by_name};
 pub(crate) use how_read::HowRead;
 pub(super) use safetensors::{SafetensorsFile, read as read_safetensors};
 
@@ -174,6 +175,20 @@ impl StoredFeatures {
             () => return Ok(()),
         };
         Err(FeatureFileError::Unlike { what })
+    }
+
+    /// The same with the classes of `train`, as [`with_classes_of`](crate::with_classes_of) finds
+    /// those of images.
+    ///
+    /// # Errors
+    ///
+    /// [`LabelsError::UnknownNames`] or [`LabelsError::Nameless`].
+    pub fn with_classes_of(mut self, train: &Self) -> Result<Self, LabelsError> {
+        if let Some(numbers) = numbers_by_name(&train.classes, &self.classes)? {
+            self.features = self.features.renumbered(&numbers)?;
+            self.classes.clone_from(&train.classes);
+        }
+        Ok(self)
     }
 
     fn is_read_like(&self, other: &Self) -> bool {

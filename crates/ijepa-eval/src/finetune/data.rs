@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ijepa_data::Source;
 
-use crate::labels::{Classes, LabelsError};
+use crate::labels::{Classes, LabelsError, with_classes_of};
 
 /// Two sets of images with the same classes.
 #[derive(Debug, Clone)]
@@ -16,15 +16,16 @@ pub struct FinetuneData {
 }
 
 impl FinetuneData {
-    /// Checks that every image has a label, that both sets mean the same by it, and that training
-    /// images show every class of a test image.
+    /// Checks that every image has a label and that training images show every class of a test image.
     ///
+    /// Test images get the classes of the training images by their names ([`with_classes_of`]).
     /// Classes without names are called by their number.
     ///
     /// # Errors
     ///
     /// Any [`LabelsError`].
     pub fn new(train: Arc<dyn Source>, test: Arc<dyn Source>) -> Result<Self, LabelsError> {
+        let test = with_classes_of(train.as_ref(), test)?;
         let known = Classes::between(train.as_ref(), test.as_ref())?;
         let classes = match train.classes() {
             [] => (0..known.classes).map(|class| class.to_string()).collect(),

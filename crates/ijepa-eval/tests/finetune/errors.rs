@@ -68,12 +68,13 @@ fn sets_that_do_not_belong_together_are_refused() {
         (
             labelled(&[0, 1], &["a", "b"]),
             labelled(&[0, 1], &["b", "c"]),
-            "class 0 is `a` in the training data and `b` in the test data",
+            "1 of the 2 classes of the test data is none of the training data: `c`; leave their \
+             images out, or learn from some",
         ),
         (
             labelled(&[0, 1], &["a", "b"]),
-            labelled(&[0], &["a"]),
-            "class 1 is `b` in the training data and missing in the test data",
+            labelled(&[0, 2], &["b", "a"]),
+            "test image `image-1` has label 2, expected less than the 2 classes that the data names",
         ),
         (
             labelled(&[0, 2, 1], &["a", "b"]),
@@ -94,6 +95,22 @@ fn sets_that_do_not_belong_together_are_refused() {
     ] {
         let error = FinetuneData::new(train, test).unwrap_err();
         assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
+fn test_images_have_the_classes_of_training_images_by_their_names() {
+    for (classes, labels, expected) in [
+        (&["c", "a"][..], [0, 1, 0], [2, 0, 2]),
+        (&["b"], [0, 0, 0], [1, 1, 1]),
+        (&["a", "b", "c"], [0, 1, 2], [0, 1, 2]),
+        (&[], [0, 1, 2], [0, 1, 2]),
+    ] {
+        let train = labelled(&[0, 1, 2], &["a", "b", "c"]);
+        let data = FinetuneData::new(train, labelled(&labels, classes)).unwrap();
+        let found = [0, 1, 2].map(|image| data.test().label(image));
+        assert_eq!(found, expected.map(Some), "{classes:?}");
+        assert_eq!(data.classes(), ["a", "b", "c"]);
     }
 }
 

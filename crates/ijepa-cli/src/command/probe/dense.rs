@@ -61,9 +61,10 @@ impl Probe {
             Watch,
         ) -> Result<R, DenseError>,
     ) -> Result<Option<Found<R>>, CliError> {
-        let images = self
-            .pair
-            .images(context, |train, test| Ok(check(train, test)?))?;
+        let images = self.pair.images(context, |train, test| {
+            check(train, test.as_ref())?;
+            Ok(test)
+        })?;
         let Look::Encoder(frozen) = &images.look else {
             let protocol = value_name(self.protocol);
             return Err(CliError::NeedsTokens { protocol });

@@ -87,7 +87,8 @@ fn labels_and_settings_are_checked_before_anything_is_encoded() {
     check(&on(&pair, &pair), 4, none);
     check(&on(&flat, &pair), 4, "2 of 2 training images have no label");
     check(&on(&pair, &flat), 4, "2 of 2 test images have no label");
-    check(&on(&pair, &one), 4, "class 1 is `dog` in the training data");
+    check(&on(&pair, &one), 4, none);
+    check(&on(&one, &pair), 4, "1 of the 2 classes of the test data is none");
     for (flags, message) in [
         ("--lr 0.1,-1", "learning rate is -1"),
         ("--weight-decay nan", "weight decay is NaN"),
@@ -118,7 +119,7 @@ fn data_that_teaches_nothing_exits_with_4() {
     check(
         &on("scenes:kind=shape,n=40,size=32", TEST),
         4,
-        "class 0 is `",
+        "classes of the test data are none of the training data: `",
     );
     let folder = tempfile::tempdir().unwrap();
     let flat = path_text(folder.path().join("flat"));
