@@ -90,7 +90,8 @@ impl Embed {
             let settings = describe(&frozen, resizing, compute);
             report::line(&format!("{} images; {settings}", source.len()));
         }
-        let (encoder, config, device) = (&frozen.encoder, &config, &compute.device);
+        let encoder = (&frozen.encoder, frozen.choice.name());
+        let (config, device) = (&config, &compute.device);
         let (out, watch) = (
             &self.out,
             StatusLine::watch(context.quiet, &self.data.spec()),

@@ -229,7 +229,7 @@ impl Probe {
         );
         let report = report.map_err(Error::from)?;
         Ok(Some(Found {
-            encoder: look.name(),
+            encoder: look.name().into(),
             augment: Some("protocol"),
             took: started.elapsed(),
             skipped: [report.skipped.clone(), test.skipped].concat(),

@@ -1,6 +1,6 @@
 //! Features of training and test images, which `knn` and `probe` compare.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use ijepa_data::{Preprocess, Skipped, Source};
@@ -120,7 +120,8 @@ impl Look {
 /// Two sets of features and where they come from.
 #[derive(Debug)]
 pub(crate) struct Pair {
-    pub(crate) encoder: &'static str,
+    /// Which encoder of its weights, or what stands in for one.
+    pub(crate) encoder: Cow<'static, str>,
     pub(crate) train: Features,
     pub(crate) test: Features,
     pub(crate) skipped: Vec<Skipped>,
@@ -151,7 +152,8 @@ impl PairArgs {
         train.check_like(&test).map_err(Error::from)?;
         let test = test.with_classes_of(&train).map_err(Error::from)?;
         Ok(Some(Pair {
-            encoder: "unknown",
+            // Files of before do not say it.
+            encoder: train.encoder.map_or("unknown".into(), Cow::Owned),
             train: train.features,
             test: test.features,
             skipped: Vec::new(),
@@ -260,7 +262,7 @@ impl PairArgs {
             return Ok(None);
         };
         Ok(Some(Pair {
-            encoder: images.look.name(),
+            encoder: images.look.name().into(),
             train: train.features,
             test: test.features,
             skipped: [train.skipped, test.skipped].concat(),

@@ -198,6 +198,7 @@ fn files_of_embed_give_what_their_images_give() {
         let files = format!("--features-train {train} --features-test {test} --center");
         let found = run(&files);
         assert_eq!(found["k"], expected["k"], "{kind}");
+        assert_eq!(found["encoder"], expected["encoder"], "{kind}");
         assert_eq!(
             (&found["train_images"], &found["test_images"]),
             (&40.into(), &10.into())

@@ -37,7 +37,8 @@ pub struct Embedded {
     pub elapsed: Duration,
 }
 
-/// Writes the features of every image of `source` to the file `out`, in its order.
+/// Writes the features of every image of `source` to the file `out`, in its order; the file says
+/// which encoder of its weights this is, such as `target`.
 ///
 /// Images pass as in [`extract`](crate::extract), but memory is that of a few batches however many
 /// there are (and a label for each). The format is that of the file's name, see
@@ -50,14 +51,14 @@ pub struct Embedded {
 /// A file that had the name before is untouched then, unless the disk fails after it was replaced,
 /// when the list of skipped images is written.
 pub fn embed(
-    encoder: &VisionTransformer,
+    (encoder, which): (&VisionTransformer, &str),
     source: &dyn Source,
     config: &ExtractConfig,
     device: &Device,
     out: &Path,
     progress: impl FnMut(Progress),
 ) -> Result<Embedded, Error> {
-    let mut file = NewFeatures::create(encoder, source, config, out)?;
+    let mut file = NewFeatures::create((encoder, which), source, config, out)?;
     let forward = |encoder: &VisionTransformer, images| {
         values(encoder.forward_pooled(images, config.pooling))
     };
@@ -81,7 +82,7 @@ pub(super) struct NewFeatures<'a> {
 impl<'a> NewFeatures<'a> {
     /// Begins the file of the features of `source`.
     pub(super) fn create(
-        encoder: &VisionTransformer,
+        (encoder, which): (&VisionTransformer, &str),
         source: &'a dyn Source,
         config: &ExtractConfig,
         path: &'a Path,
@@ -99,6 +100,7 @@ impl<'a> NewFeatures<'a> {
         };
         let about = About {
             pool: Some(config.pooling.name().to_owned()),
+            encoder: Some(which.to_owned()),
             weights: Some(weights_digest(encoder)),
             read: Some(HowRead::new(config, encoder)),
             classes: source.classes().to_vec(),

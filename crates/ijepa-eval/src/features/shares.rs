@@ -70,7 +70,7 @@ pub fn extract_together(
 /// As [`embed`](crate::embed) and [`extract_together`].
 pub fn embed_together(
     ranks: &dyn Ranks,
-    encoder: &VisionTransformer,
+    (encoder, which): (&VisionTransformer, &str),
     source: &Arc<dyn Source>,
     config: &ExtractConfig,
     device: &Device,
@@ -78,13 +78,14 @@ pub fn embed_together(
     progress: impl FnMut(Progress),
 ) -> Result<Option<Embedded>, Error> {
     if ranks.size() == 1 {
-        let embedded = embed(encoder, source.as_ref(), config, device, out, progress);
-        return embedded.map(Some);
+        let encoder = (encoder, which);
+        return embed(encoder, source.as_ref(), config, device, out, progress).map(Some);
     }
     let started = Instant::now();
     let mut file = None;
     let mut begin = || {
         if ranks.rank() == 0 {
+            let encoder = (encoder, which);
             file = Some(NewFeatures::create(encoder, source.as_ref(), config, out)?);
         }
         Ok(())

@@ -24,10 +24,10 @@ pub(super) use safetensors::{SafetensorsFile, read as read_safetensors};
 /// A file format, by the extension of a file's name.
 ///
 /// Rows are the readable images in the order of their source. Beside them stand the labels, -1
-/// where there is none, the names of the classes, a digest of the encoder, the pooling (`mean`,
-/// `concat4`, `tokens` or `map`) and how images were read:
+/// where there is none, the names of the classes, which encoder it was and a digest of it, the pooling
+/// (`mean`, `concat4`, `tokens` or `map`) and how images were read:
 ///
-/// | format | features, labels | `classes`, `pool`, `weights`, `read` |
+/// | format | features, labels | `classes`, `pool`, `encoder`, `weights`, `read` |
 /// |---|---|---|
 /// | `.safetensors` | `embedding` f32 `[images, dim]`, `[images, tokens, dim]` or `[images, rows, cols, dim]`, `label` i64 | the header's `__metadata__`, classes and `read` as JSON |
 /// | `.npy` | the array; labels in `NAME.labels.npy` | `NAME.meta.json` |
@@ -151,6 +151,8 @@ pub struct StoredFeatures {
     pub classes: Vec<String>,
     /// `mean` or `concat4` if the file says how tokens became a vector.
     pub pool: Option<String>,
+    /// Which encoder of its weights it was, such as `target`, if the file says so.
+    pub encoder: Option<String>,
     /// A digest of the encoder's sizes and weights, if the file has it.
     pub weights: Option<String>,
     /// How images were read, if the file has it.
@@ -224,6 +226,7 @@ pub fn read_features(path: &Path) -> Result<StoredFeatures, FeatureFileError> {
         features,
         classes: about.classes,
         pool: about.pool,
+        encoder: about.encoder,
         weights: about.weights,
         read: about.read,
     })
@@ -249,6 +252,9 @@ pub(super) struct About {
     /// How tokens became features.
     #[serde(default)]
     pub(super) pool: Option<String>,
+    /// Which encoder of its weights it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) encoder: Option<String>,
     /// A digest of the encoder.
     #[serde(default)]
     pub(super) weights: Option<String>,
@@ -267,6 +273,7 @@ impl About {
     fn of(facts: &Facts) -> Result<Self, String> {
         Ok(Self {
             pool: facts.get("pool").cloned(),
+            encoder: facts.get("encoder").cloned(),
             weights: facts.get("weights").cloned(),
             read: parsed(facts, "read")?,
             classes: parsed(facts, "classes")?.unwrap_or_default(),
@@ -280,6 +287,7 @@ impl About {
         let read = read.map(|read| serde_json::to_string(read).expect(json));
         let texts = [
             ("pool", self.pool.clone()),
+            ("encoder", self.encoder.clone()),
             ("weights", self.weights.clone()),
             ("read", read),
             ("classes", Some(classes)),

@@ -37,7 +37,7 @@ fn ranks_extract_together_what_one_extracts() {
         let path = |name: &str| folder.path().join(format!("{name}.{ending}"));
         let path_alone = path("alone");
         embed(
-            &encoder,
+            (&encoder, "target"),
             source.as_ref(),
             &config,
             &device(),
@@ -50,7 +50,8 @@ fn ranks_extract_together_what_one_extracts() {
             let out = path(&size.to_string());
             let embedded = on_ranks(size, |ranks| {
                 let device = device();
-                embed_together(ranks, &encoder, &source, &config, &device, &out, |_| ()).unwrap()
+                let encoder = (&encoder, "target");
+                embed_together(ranks, encoder, &source, &config, &device, &out, |_| ()).unwrap()
             });
             assert_eq!(embedded.iter().flatten().count(), 1);
             let embedded = embedded[0].as_ref().unwrap();

@@ -147,7 +147,8 @@ fn features(corpus: &Corpus, device: &Device) -> Result<(), Box<dyn Error>> {
     };
     for ending in ["safetensors", "npy", "parquet"] {
         let path = corpus.scratch(&format!("a.{ending}"));
-        embed(&encoder, source.as_ref(), &config, device, &path, |_| ())?;
+        let encoder = (&encoder, "target");
+        embed(encoder, source.as_ref(), &config, device, &path, |_| ())?;
     }
     let read = |name: &str| fs::read(corpus.scratch(name));
     let values = [&b"n"[..], &read("a.npy")?].concat();

@@ -99,7 +99,7 @@ impl Probe {
         let report = heads(from, to, &config, device, watch).map_err(Error::from)?;
         Ok(Some(Found {
             report,
-            encoder: images.look.name(),
+            encoder: images.look.name().into(),
             augment: None,
             took: started.elapsed(),
             skipped: [train.skipped, test.skipped].concat(),

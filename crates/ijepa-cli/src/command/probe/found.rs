@@ -1,6 +1,6 @@
 //! What heads achieved, as text and JSON.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use ijepa_data::Skipped;
 use ijepa_eval::{DenseHead, DenseReport, DepthReport, DepthScores, ProbeReport};
@@ -16,7 +16,7 @@ use crate::{
 /// What was found, and on what.
 pub(super) struct Found<R> {
     pub(super) report: R,
-    pub(super) encoder: &'static str,
+    pub(super) encoder: Cow<'static, str>,
     /// How training images were augmented, where a protocol says that.
     pub(super) augment: Option<&'static str>,
     /// Training and testing of the heads; with augmentation the features, too.

@@ -29,7 +29,11 @@ fn numpy_files_hold_the_same() {
     assert_eq!(weights.as_str().unwrap().len(), 64);
     let how = about.as_object_mut().unwrap().remove("read").unwrap();
     assert_eq!(how, how_read());
-    let expected = serde_json::json!({"classes": ["bird", "cat"], "pool": "mean"});
+    let expected = serde_json::json!({
+        "classes": ["bird", "cat"],
+        "pool": "mean",
+        "encoder": "context",
+    });
     assert_eq!(about, expected);
     let labels = path_text(photos.path().join("out.labels.npy"));
     let bytes: Vec<u8> = reference
@@ -66,7 +70,11 @@ fn files_name_their_classes() {
     };
     let (shape, found) = facts(&["--weights", &hf(), "--pool", "tokens"]);
     assert_eq!(shape, [4, 16, 48]);
-    let expected = [("classes", r#"["bird","cat"]"#), ("pool", "tokens")];
+    let expected = [
+        ("classes", r#"["bird","cat"]"#),
+        ("pool", "tokens"),
+        ("encoder", "context"),
+    ];
     let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
     assert_eq!(found, expected.into());
 

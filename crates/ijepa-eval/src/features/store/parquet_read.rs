@@ -144,6 +144,7 @@ mod tests {
     fn about() -> About {
         About {
             pool: Some("mean".to_owned()),
+            encoder: Some("target".to_owned()),
             weights: Some("0a1b".to_owned()),
             read: None,
             classes: vec!["cat".to_owned(); 4],
