@@ -2,14 +2,15 @@
 
 mod dense;
 mod found;
+mod images;
 
 use std::{path::PathBuf, time::Instant};
 
 use clap::{Args, ValueEnum};
 use ijepa_data::DataSpec;
 use ijepa_eval::{
-    Error, FeatureCache, HeadNorm, LogisticConfig, Pools, ProbeConfig, ProbeReport, Protocol,
-    check_labels, logistic, probe_augmented, probe_with_progress, with_classes_of,
+    Error, HeadNorm, LogisticConfig, Pools, ProbeConfig, ProbeReport, Protocol, logistic,
+    probe_with_progress,
 };
 use ijepa_model::Pooling;
 
@@ -17,7 +18,7 @@ use crate::{
     args::{self, refuse_given, value_name},
     context::Context,
     error::CliError,
-    features::{Images, Look, Pair, PairArgs},
+    features::{Look, Pair, PairArgs},
     progress::StatusLine,
     report::Report,
 };
@@ -170,73 +171,6 @@ impl Probe {
         let protocol = value_name(self.protocol);
         let report = found.map(|found| found.of_classes(&protocol));
         Ok(report.unwrap_or_default())
-    }
-
-    /// Of the first of several processes, which extract features together.
-    fn on_images(&self, context: &Context) -> Result<Option<Found<ProbeReport>>, CliError> {
-        let images = self.pair.images(context, |train, test| {
-            let test = with_classes_of(train, test)?;
-            check_labels(train, test.as_ref())?;
-            Ok(test)
-        })?;
-        let spec: DataSpec = images.train.spec.parse()?;
-        let pools = self.pools(&images.look);
-        let heads = self.heads(Some(&spec), pools, context)?;
-        let pooling = match pools {
-            Pools::Concat4 | Pools::Both => Pooling::Concat4,
-            Pools::Given | Pools::Mean => Pooling::Mean,
-            Pools::Attentive { .. } => Pooling::Tokens,
-        };
-        let needed = match heads {
-            Heads::Trained(protocol, _) => protocol.preprocess(),
-            Heads::Solved(_) => None,
-        };
-        let extraction = self.pair.extraction(&images.look, pooling, needed, context);
-        let cache = self.cache.as_ref().map(FeatureCache::new);
-        let augmented = match (&images.look, &heads) {
-            (Look::Encoder(frozen), Heads::Trained(protocol, config))
-                if self.augment != Some(Augment::None) =>
-            {
-                let augment = protocol.augment(frozen.encoder.config().image_size);
-                augment.map(|augment| (&frozen.encoder, config, augment))
-            }
-            _ => None,
-        };
-        let Some((encoder, config, augment)) = augmented else {
-            let pair = self
-                .pair
-                .extract_both(&images, &extraction, context, cache.as_ref())?;
-            let found = pair.map(|pair| self.on_features(pair, &heads, context));
-            return found.transpose();
-        };
-        context.alone("probe --augment protocol")?;
-        let Images { train, test, look } = &images;
-        let test = self
-            .pair
-            .extract(look, test, &extraction, context, cache.as_ref())?;
-        let Some(test) = test else {
-            return Ok(None);
-        };
-        let started = Instant::now();
-        let report = probe_augmented(
-            encoder,
-            train.source.clone(),
-            augment,
-            &test.features,
-            (config, &extraction.config),
-            &context.compute()?.device,
-            StatusLine::watch(context.quiet, "training heads"),
-        );
-        let report = report.map_err(Error::from)?;
-        Ok(Some(Found {
-            encoder: look.name().into(),
-            augment: Some("protocol"),
-            took: started.elapsed(),
-            skipped: [report.skipped.clone(), test.skipped].concat(),
-            faults: images.faults(),
-            report,
-            resizing: Some(extraction.resizing),
-        }))
     }
 
     /// Heads on features that do not change.

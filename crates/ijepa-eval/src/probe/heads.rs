@@ -97,18 +97,7 @@ impl Heads {
         let grid = config.grid();
         let heads = grid.len();
         let columns = heads * classes;
-        let (mut weight, mut bias) = (vec![0.0; dim * columns], vec![0.0; columns]);
-        for (head, &(norm, ..)) in grid.iter().enumerate() {
-            let number = (first + head) as u64;
-            let rng = &mut sample_rng(config.seed, Purpose::ProbeHead, 0, number);
-            let place = head * classes..(head + 1) * classes;
-            for row in weight.chunks_exact_mut(columns) {
-                fill(&mut row[place.clone()], norm, dim, rng);
-            }
-            if norm != HeadNorm::Mae {
-                fill(&mut bias[place], norm, dim, rng);
-            }
-        }
+        let (weight, bias) = initial(config, [dim, classes], first);
         let vector = |values: Vec<f32>| {
             let len = values.len();
             Tensor::<1>::from_data(TensorData::new(values, [len]), device)
@@ -265,6 +254,30 @@ impl Bank for Heads {
         let block = (LOGITS / (self.grid.len() * self.classes)).max(1);
         blocks(rows, block).collect()
     }
+}
+
+/// Initial weights, `[dim, heads * classes]`, and biases of heads of which `first` is the number of
+/// the first among all.
+fn initial(
+    config: &ProbeConfig,
+    [dim, classes]: [usize; 2],
+    first: usize,
+) -> (Vec<f32>, Vec<f32>) {
+    let grid = config.grid();
+    let columns = grid.len() * classes;
+    let (mut weight, mut bias) = (vec![0.0; dim * columns], vec![0.0; columns]);
+    for (head, &(norm, ..)) in grid.iter().enumerate() {
+        let number = (first + head) as u64;
+        let rng = &mut sample_rng(config.seed, Purpose::ProbeHead, 0, number);
+        let place = head * classes..(head + 1) * classes;
+        for row in weight.chunks_exact_mut(columns) {
+            fill(&mut row[place.clone()], norm, dim, rng);
+        }
+        if norm != HeadNorm::Mae {
+            fill(&mut bias[place], norm, dim, rng);
+        }
+    }
+    (weight, bias)
 }
 
 /// Initial values for features `dim` wide: uniform within `1 / sqrt(dim)` as of PyTorch's linear

@@ -141,12 +141,7 @@ impl Study {
             options,
             watch,
         };
-        let mut lengths = Lengths::of_images(self);
-        let mut plans = self.plans(&lengths, data.source.len())?;
-        if self.equal != Equal::Images {
-            lengths = Lengths::equal(self, &plans, data, out, &mut training)?;
-            plans = self.plans(&lengths, data.source.len())?;
-        }
+        let (lengths, plans) = self.equal_plans(data, out, &mut training)?;
         let made_from = self.made_from(data);
         let seen: Vec<Seen> = plans.iter().map(|plans| self.seen(&plans[0])).collect();
         let seeds = 0..self.seeds.len();
@@ -189,6 +184,24 @@ impl Study {
         let runs = runs.into_iter().map(|runs| runs.into_iter().flatten());
         let runs = runs.map(Iterator::collect);
         Ok(StudyReport::new(self, &lengths.paces, runs))
+    }
+
+    /// How long the variants train so that they get equally much, and what is carried out then.
+    fn equal_plans(
+        &self,
+        data: &NamedSource,
+        out: &Path,
+        training: &mut Training<'_>,
+    ) -> Result<(Lengths, Vec<Vec<PretrainPlan>>), StudyError> {
+        let images = data.source.len();
+        let lengths = Lengths::of_images(self);
+        let plans = self.plans(&lengths, images)?;
+        if self.equal == Equal::Images {
+            return Ok((lengths, plans));
+        }
+        let lengths = Lengths::equal(self, &plans, data, out, training)?;
+        let plans = self.plans(&lengths, images)?;
+        Ok((lengths, plans))
     }
 
     /// The variants to train, by number, if all can be compared.

@@ -50,37 +50,7 @@ impl SafetensorsFile {
         mut file: impl Read + Seek + Send + 'static,
         file_bytes: u64,
     ) -> Result<Self, CheckpointError> {
-        let invalid = |reason: String| CheckpointError::Safetensors {
-            path: path.into(),
-            reason,
-        };
-        let mut length = [0; 8];
-        file.read_exact(&mut length)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => invalid("it is shorter than 8 bytes".into()),
-                _ => cannot("read", path)(error).into(),
-            })?;
-        let header_bytes = u64::from_le_bytes(length);
-        if is_lfs_pointer(&length) {
-            return Err(CheckpointError::GitLfsPointer { path: path.into() });
-        }
-        if header_bytes > MAX_HEADER_BYTES || header_bytes + 8 > file_bytes {
-            let reason = format!("its header claims {header_bytes} of {file_bytes} bytes");
-            return Err(invalid(reason));
-        }
-        let mut header = vec![0; header_bytes as usize];
-        file.read_exact(&mut header).map_err(cannot("read", path))?;
-        let header: Metadata =
-            serde_json::from_slice(&header).map_err(|error| invalid(error.to_string()))?;
-        let data_start = 8 + header_bytes;
-        if data_start + header.data_len() as u64 != file_bytes {
-            let reason = format!(
-                "its tensors take {} bytes but {} follow the header",
-                header.data_len(),
-                file_bytes - data_start
-            );
-            return Err(invalid(reason));
-        }
+        let (header, data_start) = read_header(path, &mut file, file_bytes)?;
         let source = Arc::new(Source {
             path: path.into(),
             file: Mutex::new(Box::new(file)),
@@ -109,6 +79,46 @@ impl SafetensorsFile {
             tensors: StateDict::new(tensors),
         })
     }
+}
+
+/// The header of a file of so many bytes, and where its data begin.
+fn read_header(
+    path: &Path,
+    file: &mut impl Read,
+    file_bytes: u64,
+) -> Result<(Metadata, u64), CheckpointError> {
+    let invalid = |reason: String| CheckpointError::Safetensors {
+        path: path.into(),
+        reason,
+    };
+    let mut length = [0; 8];
+    file.read_exact(&mut length)
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => invalid("it is shorter than 8 bytes".into()),
+            _ => cannot("read", path)(error).into(),
+        })?;
+    let header_bytes = u64::from_le_bytes(length);
+    if is_lfs_pointer(&length) {
+        return Err(CheckpointError::GitLfsPointer { path: path.into() });
+    }
+    if header_bytes > MAX_HEADER_BYTES || header_bytes + 8 > file_bytes {
+        let reason = format!("its header claims {header_bytes} of {file_bytes} bytes");
+        return Err(invalid(reason));
+    }
+    let mut header = vec![0; header_bytes as usize];
+    file.read_exact(&mut header).map_err(cannot("read", path))?;
+    let header: Metadata =
+        serde_json::from_slice(&header).map_err(|error| invalid(error.to_string()))?;
+    let data_start = 8 + header_bytes;
+    if data_start + header.data_len() as u64 != file_bytes {
+        let reason = format!(
+            "its tensors take {} bytes but {} follow the header",
+            header.data_len(),
+            file_bytes - data_start
+        );
+        return Err(invalid(reason));
+    }
+    Ok((header, data_start))
 }
 
 /// Whether a file that begins so stands in for one that Git LFS has not fetched.

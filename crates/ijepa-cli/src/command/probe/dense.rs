@@ -5,12 +5,19 @@ use std::time::Instant;
 use burn::tensor::Device;
 use ijepa_data::{Preprocess, Source};
 use ijepa_eval::{
-    DenseConfig, DenseError, DenseSet, Error, Progress, check_depths, check_masks, dense, depth,
+    DenseConfig, DenseError, DenseSet, Error, FeatureCache, Progress, check_depths, check_masks, dense, depth,
 };
 use ijepa_model::Pooling;
 
-use super::{FeatureCache, Look, Probe, StatusLine, found::Found, value_name};
-use crate::{context::Context, error::CliError, features::LoadedEncoder, report::Report};
+use super::{Probe, found::Found};
+use crate::{
+    args::value_name,
+    context::Context,
+    error::CliError,
+    features::{LoadedEncoder, Look},
+    progress::StatusLine,
+    report::Report,
+};
 
 /// Told after each step.
 type Watch = Box<dyn FnMut(Progress) + Send>;
