@@ -1,5 +1,7 @@
 //! Exit codes, stable for scripts, and the errors that they stand for.
 
+use std::io::ErrorKind;
+
 use ijepa_data::{DataError, ImageError, PackError};
 use ijepa_eval::{
     DenseError, ExtractError, FeatureFileError, FinetuneError, KnnError, ProbeError,
@@ -20,7 +22,7 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const RECIPE: u8 = 3;
 /// Data that cannot be read.
 pub(crate) const DATA: u8 = 4;
-/// A checkpoint that cannot be read, written or used.
+/// A checkpoint that cannot be read, written or used, or a file of a run that is damaged.
 pub(crate) const CHECKPOINT: u8 = 5;
 /// A bug of this program.
 pub(crate) const BUG: u8 = 70;
@@ -197,6 +199,8 @@ fn training(error: &TrainError) -> u8 {
     match error {
         TrainError::Recipe(_) | TrainError::FewPasses { .. } => RECIPE,
         TrainError::Data(_) => DATA,
+        // A table of the run that is no text.
+        TrainError::Io(error) if error.source.kind() == ErrorKind::InvalidData => CHECKPOINT,
         TrainError::Checkpoint(_)
         | TrainError::OtherRecipe { .. }
         | TrainError::OtherRun { .. }

@@ -68,6 +68,24 @@ fn every_mistake_has_its_message_and_exit_code() {
     );
 }
 
+#[test]
+fn a_table_that_is_no_text_is_named_and_moved_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    json(&tiny(&run, "--max-steps 2"));
+    for table in ["epochs.csv", "metrics.csv"] {
+        let table = run.join(table);
+        let before = fs::read(&table).unwrap();
+        fs::write(&table, b"\xff\xfe\0\n").unwrap();
+        let message = format!("cannot read `{}`: invalid utf-8", table.display());
+        fails(&tiny(&run, "--max-steps 4"), 5, &message);
+        fails(&tiny(&run, "--max-steps 4"), 5, "move it away");
+        fs::write(&table, before).unwrap();
+    }
+    fs::remove_file(run.join("epochs.csv")).unwrap();
+    json(&tiny(&run, "--max-steps 4"));
+}
+
 /// Twenty images of which the first `bad` are no images.
 fn partly_bad(folder: &Path, bad: usize) -> String {
     let folder = folder.join("photos");

@@ -102,7 +102,10 @@ pub(super) fn rows(path: &Path) -> Result<Vec<Row>, FileError> {
 /// The text of a file, none if there is no file.
 pub(super) fn read(path: &Path) -> Result<String, FileError> {
     let text = String::from_utf8(read_file(path)?.unwrap_or_default());
-    text.map_err(|error| cannot("read", path)(io::Error::other(error)))
+    text.map_err(|error| {
+        let why = format!("{error}; move it away, and the run begins another");
+        cannot("read", path)(io::Error::new(io::ErrorKind::InvalidData, why))
+    })
 }
 
 /// What ends the last line of `text`, if a full disk or a kill cut it short.
