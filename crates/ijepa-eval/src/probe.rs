@@ -22,8 +22,8 @@ pub(crate) use config::{check, check_rates};
 pub use error::ProbeError;
 pub use pools::{Pool, Pools};
 pub use protocol::Protocol;
-pub(crate) use report::{first_best, of_finite};
 pub use report::{HeadChoice, HeadReport, ProbeReport};
+pub(crate) use report::{first_best, of_finite};
 
 use crate::accuracy::{Hits, place};
 use crate::features::{ExtractConfig, Features, WidthError};
@@ -206,7 +206,8 @@ fn run(
         Ok::<_, ProbeError>((banks, losses, hits))
     };
     let (banks, losses, hits) = on_workers(device, work)?;
-    let heads: Vec<HeadReport> = choices(&banks).zip(losses.into_iter().zip(hits)).map(judged).collect();
+    let found = losses.into_iter().zip(hits);
+    let heads: Vec<HeadReport> = choices(&banks).zip(found).map(judged).collect();
     if heads.iter().all(|head| head.loss.is_none()) {
         return Err(ProbeError::Diverged {
             heads: heads.len(),

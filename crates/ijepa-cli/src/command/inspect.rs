@@ -50,7 +50,10 @@ impl Inspect {
         named: Option<&VisionTransformerConfig>,
         context: &Context,
     ) -> Result<Checkpoint, CheckpointError> {
-        match (args::open_weights(&self.path, self.num_heads, context), named) {
+        match (
+            args::open_weights(&self.path, self.num_heads, context),
+            named,
+        ) {
             (Err(CheckpointError::NumHeads { .. }), Some(named)) => {
                 args::open_weights(&self.path, Some(named.num_heads), context)
             }

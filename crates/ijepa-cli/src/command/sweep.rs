@@ -115,7 +115,9 @@ impl Sweep {
             return Err(CliError::TaskPairs { train, test });
         }
         let pairs = self.eval_data.iter().zip(&self.eval_test);
-        pairs.map(|(train, test)| task(train, test, context)).collect()
+        pairs
+            .map(|(train, test)| task(train, test, context))
+            .collect()
     }
 }
 

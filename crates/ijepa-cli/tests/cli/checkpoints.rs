@@ -66,7 +66,15 @@ fn what_is_damaged_is_not_said_to_fit() {
 
     let native = folder.path().join("native");
     let to = path_text(&native);
-    let convert = ["convert", &official(), &to, "--to", "native", "--num-heads", "3"];
+    let convert = [
+        "convert",
+        &official(),
+        &to,
+        "--to",
+        "native",
+        "--num-heads",
+        "3",
+    ];
     text(&convert);
     for (file, tensor) in [
         ("optimizer.safetensors", "of optimizer is not finite"),

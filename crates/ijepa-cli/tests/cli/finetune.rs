@@ -166,7 +166,11 @@ fn wrong_data_weights_and_settings_have_their_exit_codes() {
     let pair = |train: &str, test: &str| format!("--train {train} --test {test} --batch-size 2");
     check(&pair(&flat, &ab), 4, "2 of 2 training images have no label");
     check(&pair(&ab, &flat), 4, "2 of 2 test images have no label");
-    check(&pair(&ab, &ac), 4, "is none of the training data: `c`; leave");
+    check(
+        &pair(&ab, &ac),
+        4,
+        "is none of the training data: `c`; leave",
+    );
     let list = path_text(at("list.txt"));
     fs::write(&list, "1.ppm\n").unwrap();
     let subset = format!("{} --subset {list}", pair(&ab, &ab));

@@ -117,7 +117,11 @@ fn files_whose_classes_differ_are_refused() {
         let train = embed("shape", &format!("a.{kind}"));
         let test = embed("texture", &format!("b.{kind}"));
         let files = format!("--features-train {train} --features-test {test}");
-        check(&files, 4, "of the test data are none of the training data: `");
+        check(
+            &files,
+            4,
+            "of the test data are none of the training data: `",
+        );
         check(&format!("{files} --subset some.txt"), 2, "--subset");
     }
 }
@@ -145,7 +149,11 @@ fn test_images_need_not_show_every_class() {
     };
     right(&format!("--encoder pixels --train {train} --test {test}"));
     let none = "1 of the 3 classes of the test data is none of the training data: `a`; leave";
-    check(&format!("--encoder pixels --train {test} --test {train}"), 4, none);
+    check(
+        &format!("--encoder pixels --train {test} --test {train}"),
+        4,
+        none,
+    );
 
     let (saved, device) = (golden("hf_tiny_saved"), device_name());
     for kind in ["safetensors", "npy", "parquet"] {
@@ -155,8 +163,14 @@ fn test_images_need_not_show_every_class() {
             text(&words(&format!("embed --quiet {flags}")));
             out
         });
-        right(&format!("--center --features-train {train} --features-test {test}"));
-        check(&format!("--features-train {test} --features-test {train}"), 4, none);
+        right(&format!(
+            "--center --features-train {train} --features-test {test}"
+        ));
+        check(
+            &format!("--features-train {test} --features-test {train}"),
+            4,
+            none,
+        );
     }
 }
 

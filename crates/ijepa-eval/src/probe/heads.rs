@@ -258,11 +258,7 @@ impl Bank for Heads {
 
 /// Initial weights, `[dim, heads * classes]`, and biases of heads of which `first` is the number of
 /// the first among all.
-fn initial(
-    config: &ProbeConfig,
-    [dim, classes]: [usize; 2],
-    first: usize,
-) -> (Vec<f32>, Vec<f32>) {
+fn initial(config: &ProbeConfig, [dim, classes]: [usize; 2], first: usize) -> (Vec<f32>, Vec<f32>) {
     let grid = config.grid();
     let columns = grid.len() * classes;
     let (mut weight, mut bias) = (vec![0.0; dim * columns], vec![0.0; columns]);

@@ -163,7 +163,8 @@ fn settings_that_break_a_rule_are_named() {
         ),
         (
             &["run.batch_size=64"],
-            "`run.batch_size` is 64, expected at most the 48 training images; use --set run.batch_size=32",
+            "`run.batch_size` is 64, expected at most the 48 training images; use --set \
+             run.batch_size=32",
         ),
         (
             &["model.unfreeze=3"],

@@ -199,7 +199,10 @@ fn a_configuration_that_contradicts_the_weights_is_refused() {
     };
     let refused = |from: &str, to: &str, why: &str| {
         let message = with(from, to).unwrap_err();
-        assert!(message.contains("config.json`") && message.contains(why), "{message}");
+        assert!(
+            message.contains("config.json`") && message.contains(why),
+            "{message}"
+        );
     };
     let biases = "`qkv_bias` is false, but only true is supported";
     refused(r#""qkv_bias": true"#, r#""qkv_bias": false"#, biases);

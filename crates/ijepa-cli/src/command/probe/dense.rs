@@ -5,7 +5,8 @@ use std::time::Instant;
 use burn::tensor::Device;
 use ijepa_data::{Preprocess, Source};
 use ijepa_eval::{
-    DenseConfig, DenseError, DenseSet, Error, FeatureCache, Progress, check_depths, check_masks, dense, depth,
+    DenseConfig, DenseError, DenseSet, Error, FeatureCache, Progress, check_depths, check_masks,
+    dense, depth,
 };
 use ijepa_model::Pooling;
 

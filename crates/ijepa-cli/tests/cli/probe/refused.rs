@@ -88,7 +88,11 @@ fn labels_and_settings_are_checked_before_anything_is_encoded() {
     check(&on(&flat, &pair), 4, "2 of 2 training images have no label");
     check(&on(&pair, &flat), 4, "2 of 2 test images have no label");
     check(&on(&pair, &one), 4, none);
-    check(&on(&one, &pair), 4, "1 of the 2 classes of the test data is none");
+    check(
+        &on(&one, &pair),
+        4,
+        "1 of the 2 classes of the test data is none",
+    );
     for (flags, message) in [
         ("--lr 0.1,-1", "learning rate is -1"),
         ("--weight-decay nan", "weight decay is NaN"),
