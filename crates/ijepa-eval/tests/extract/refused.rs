@@ -96,7 +96,15 @@ fn images_with_features_that_are_not_finite_are_named_and_nothing_is_written() {
     };
     let mut source = Levels::new(9);
     source.black.extend([0, 1, 2, 3, 4, 6]);
-    let error = embed(&encoder(), &source, &config, &device(), &out, |_| ()).unwrap_err();
+    let error = embed(
+        (&encoder(), "target"),
+        &source,
+        &config,
+        &device(),
+        &out,
+        |_| (),
+    )
+    .unwrap_err();
     let text = error.to_string();
     assert!(text.contains(" of `level-5` is NaN; "), "{text}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -120,7 +128,7 @@ fn encoders_of_other_channels_are_refused_before_anything_is_read() {
             pooling,
             ..config()
         };
-        let error = embed(&grey, &source, &how, &device(), &out, |_| ()).unwrap_err();
+        let error = embed((&grey, "target"), &source, &how, &device(), &out, |_| ()).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
     assert!(!out.exists());
@@ -133,7 +141,15 @@ fn a_file_stays_if_the_list_beside_it_cannot_be_written() {
     std::fs::write(&out, "before").unwrap();
     std::fs::create_dir(folder.path().join("x.npy.skipped.csv")).unwrap();
     let images = Levels::new(2);
-    let error = embed(&encoder(), &images, &config(), &device(), &out, |_| ()).unwrap_err();
+    let error = embed(
+        (&encoder(), "target"),
+        &images,
+        &config(),
+        &device(),
+        &out,
+        |_| (),
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("x.npy.skipped.csv"), "{error}");
     assert_eq!(std::fs::read_to_string(out).unwrap(), "before");
 }

@@ -76,13 +76,22 @@ fn a_file_holds_what_extraction_gives_without_images_whose_decoder_panics() {
         let out = folder.path().join(name);
         let mut told = Vec::new();
         let tell = |at: Progress| told.push(at.done);
-        let written = embed(&encoder(), &source, &config(), &device(), &out, tell).unwrap();
+        let written = embed(
+            (&encoder(), "target"),
+            &source,
+            &config(),
+            &device(),
+            &out,
+            tell,
+        )
+        .unwrap();
         assert_eq!((written.shape, told), (vec![8, 24], vec![6, 10]), "{name}");
         assert_eq!(written.skipped, expected.skipped, "{name}");
         let stored = read_features(&out).unwrap();
         assert_eq!(stored.features, expected.features, "{name}");
         assert_eq!(stored.classes, ["dark", "light"], "{name}");
         assert_eq!(stored.pool.as_deref(), Some("mean"), "{name}");
+        assert_eq!(stored.encoder.as_deref(), Some("target"), "{name}");
     }
 }
 
