@@ -48,9 +48,10 @@ impl FolderForm {
 ///
 /// If any sub-folder is present, each one is a class, as in torchvision's `ImageFolder`: labels
 /// follow the byte-wise order of the class names, and images of a class are found at any depth,
-/// ordered by folder and then by file name. A folder with image files only is flat and has no
-/// labels. Both at once is an error, since either reading would silently ignore something, and so
-/// is a class folder without an image. [`unlabelled`](Self::unlabelled) takes any folder.
+/// ordered by folder and then by file name. A folder with image files is flat and has no labels,
+/// whatever sub-folders without images lie beside them. Images in both is an error, since either
+/// reading would silently ignore something, and so is a class folder without an image.
+/// [`unlabelled`](Self::unlabelled) takes any folder.
 ///
 /// Files of other kinds (a licence, a list) are passed over and counted in
 /// [`notes`](Source::notes); names starting with a dot and `lost+found` are not looked at. Links
@@ -129,14 +130,8 @@ impl FolderSource {
             note: None,
             is_indexed: false,
         };
-        let has_own = here.images.len() > 0;
-        if form == FolderForm::Classes && has_own && !here.folders.is_empty() {
-            return Err(DataError::MixedFolder {
-                path: root.to_owned(),
-                example: here.images.get(0).to_string_lossy().into_owned(),
-            });
-        }
-        if has_own {
+        let is_flat = here.images.len() > 0;
+        if is_flat {
             found.add(PathBuf::new(), None, &here.images);
         }
         let listings = walk(here.folders.iter().map(|(_, real)| real.clone()).collect())?;
@@ -144,8 +139,7 @@ impl FolderSource {
         for (label, (name, path)) in here.folders.iter().enumerate() {
             let (class, before) = (PathBuf::from(name), found.len());
             match form {
-                FolderForm::Unlabelled => found.add_tree(&listings, (class, path), None, &mut seen),
-                FolderForm::Classes => {
+                FolderForm::Classes if !is_flat => {
                     let (label, mut seen) = (Some(label as u32), HashSet::new());
                     found.add_tree(&listings, (class, path), label, &mut seen);
                     if found.len() == before {
@@ -153,7 +147,14 @@ impl FolderSource {
                     }
                     found.classes.push(name.to_string_lossy().into_owned());
                 }
+                _ => found.add_tree(&listings, (class, path), None, &mut seen),
             }
+        }
+        if form == FolderForm::Classes && is_flat && found.len() > here.images.len() {
+            return Err(DataError::MixedFolder {
+                path: root.to_owned(),
+                example: here.images.get(0).to_string_lossy().into_owned(),
+            });
         }
         if found.is_empty() {
             return Err(no_images(root));

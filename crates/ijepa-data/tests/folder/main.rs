@@ -161,6 +161,20 @@ fn images_beside_classes_are_an_error() {
 }
 
 #[test]
+fn folders_without_images_beside_images_are_no_classes() {
+    let files = [
+        "1.png",
+        "2.png",
+        "empty/",
+        "__MACOSX/deep/._1.png",
+        "notes/list.txt",
+    ];
+    check(&files, &[], &[("1.png", None), ("2.png", None)]);
+    let source = FolderSource::open(tree(&files).path()).unwrap();
+    assert_eq!(source.notes(), ["1 other file passed over: .txt 1"]);
+}
+
+#[test]
 fn without_labels_a_folder_may_have_any_form() {
     let files = [
         "stray.jpg",
