@@ -26,9 +26,14 @@ fn block(tokens: f64, dim: f64, hidden: f64) -> f64 {
     layers(tokens, dim, hidden) + attention(tokens, tokens, dim)
 }
 
-/// What a block of width `dim` does with each token: four projections of the attention and the MLP.
+/// What a block of width `dim` does with each token: queries, keys and values, and what follows.
 fn layers(tokens: f64, dim: f64, hidden: f64) -> f64 {
-    2.0 * tokens * (4.0 * dim * dim + 2.0 * dim * hidden)
+    2.0 * tokens * 3.0 * dim * dim + after_attention(tokens, dim, hidden)
+}
+
+/// The last projection of an attention and the MLP.
+fn after_attention(tokens: f64, dim: f64, hidden: f64) -> f64 {
+    2.0 * tokens * (dim * dim + 2.0 * dim * hidden)
 }
 
 /// The two products of an attention with its scores.
@@ -55,27 +60,29 @@ fn predictor_widths(config: &IJepaConfig) -> [f64; 4] {
     [predictor.dim, predictor.hidden_dim(), inputs, outputs].map(|width| width as f64)
 }
 
-/// Operations of a predictor's forward pass on one context block and all target blocks.
+/// Operations of a predictor's forward pass on one context block and all target blocks; of the context
+/// its last block computes queries, keys and values only.
 fn predictor_forward(config: &IJepaConfig, tokens: StepTokens) -> f64 {
     let predictor = &config.predictor;
     let sizes = [tokens.context, tokens.targets, tokens.target];
     let [context, targets, target] = sizes.map(|size| size as f64);
     let [dim, hidden, inputs, outputs] = predictor_widths(config);
     let sequence = context + target;
-    let (contexts, block) = match predictor.context {
+    let (contexts, seen, block) = match predictor.context {
         PredictorContext::Separate => {
             let block = targets * block(sequence, dim, hidden);
-            (targets, block)
+            (targets, sequence, block)
         }
         PredictorContext::Shared => {
             let layers = layers(context + targets * target, dim, hidden);
             let seen = attention(context, context, dim);
             let seeing = attention(targets * target, sequence, dim);
-            (1.0, layers + seen + seeing)
+            (1.0, context, layers + seen + seeing)
         }
     };
     let ends = (contexts * context * inputs + targets * target * outputs) * dim;
-    2.0 * ends + predictor.depth as f64 * block
+    let unread = after_attention(context, dim, hidden) + attention(context, seen, dim);
+    2.0 * ends + predictor.depth as f64 * block - contexts * unread
 }
 
 /// Operations of a training step for one image: the backward pass costs two forward passes (one
@@ -172,6 +179,38 @@ mod tests {
         let last_layer = 3.0 * 2.0 * 147.0 * 384.0 * (768.0 - 384.0);
         let expected = step_of(Target::Features) - encoder_forward(&encoder, 196) + last_layer;
         assert!((step_of(Target::Pixels) - expected).abs() < 1.0);
+    }
+
+    #[test]
+    fn the_last_block_of_a_predictor_computes_predictions_only() {
+        let (config, tokens) = usual();
+        let cost = |context, depth| {
+            let predictor = PredictorConfig {
+                context,
+                ..PredictorConfig::new(384, depth)
+            };
+            let encoder = config.encoder.clone();
+            predictor_forward(&IJepaConfig { encoder, predictor }, tokens)
+        };
+        // Widths of 384 and four targets of 40 patches beside 80 of the context.
+        let (square, each) = (2.0 * 384.0 * 384.0, 4.0 * 384.0);
+        let [after, ends] = [9.0 * square, (80.0 + 40.0) * square];
+        for (context, contexts, seen) in [
+            (PredictorContext::Separate, 4.0, 120.0),
+            (PredictorContext::Shared, 1.0, 80.0),
+        ] {
+            let tokens = contexts * 80.0 + 160.0;
+            let seeing = 160.0 * 120.0 * each;
+            let last = tokens * 3.0 * square + 160.0 * after + seeing;
+            let ends = match context {
+                PredictorContext::Separate => 4.0 * ends,
+                PredictorContext::Shared => (80.0 + 160.0) * square,
+            };
+            assert!((cost(context, 1) / (ends + last) - 1.0).abs() < 1e-12);
+            let whole = last + contexts * 80.0 * (after + seen * each);
+            let added = cost(context, 3) - cost(context, 2);
+            assert!((added / whole - 1.0).abs() < 1e-12);
+        }
     }
 
     /// The context's tokens are computed once instead of four times.
