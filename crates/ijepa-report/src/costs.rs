@@ -4,6 +4,7 @@ use ijepa_masking::MaskRng;
 use ijepa_train::{
     Recipe,
     flops::{self, StepTokens},
+    run::PROCESSES,
 };
 
 use crate::run::RunRecord;
@@ -13,9 +14,9 @@ impl RunRecord {
     /// speed count nothing.
     pub(crate) fn hours(&self) -> Vec<Option<f64>> {
         let speed = self.metrics.column("images_per_s");
-        let processes = self.environment["processes"].as_u64().unwrap_or(1) as f64;
+        let processes = self.metrics.column(PROCESSES);
         self.accumulate(|row, images| match speed[row] {
-            Some(speed) if speed > 0.0 => processes * images / speed / 3600.0,
+            Some(speed) if speed > 0.0 => processes[row].unwrap_or(1.0) * images / speed / 3600.0,
             _ => 0.0,
         })
     }

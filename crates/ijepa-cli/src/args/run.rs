@@ -92,12 +92,7 @@ impl RunArgs {
     /// # Errors
     ///
     /// [`CliError::Interrupted`] if it was told to stop.
-    pub(crate) fn report(
-        &self,
-        summary: &TrainSummary,
-        own: Report,
-        context: &Context,
-    ) -> Result<Report, CliError> {
+    pub(crate) fn report(&self, summary: &TrainSummary, own: Report) -> Result<Report, CliError> {
         if summary.interrupted {
             return Err(CliError::Interrupted {
                 step: summary.steps,
@@ -141,7 +136,7 @@ impl RunArgs {
             "loss_last": summary.loss_last,
             "loss_mean": loss_mean,
             "images_per_s": summary.images_per_s,
-            "device_hours": context.ranks().size() as f64 * summary.trained.as_secs_f64() / 3600.0,
+            "device_hours": summary.device_time.as_secs_f64() / 3600.0,
             "run": self.out.to_string_lossy(),
             "verdict": judgement.verdict,
             "reason": judgement.reason,

@@ -93,7 +93,7 @@ impl Finetune {
             return Ok(Report::default());
         }
         let own = own_report(&summary, &data, normalization, compute);
-        self.run.report(&summary.run, own, context)
+        self.run.report(&summary.run, own)
     }
 
     fn recipe(&self, context: &Context) -> Result<FinetuneRecipe, CliError> {

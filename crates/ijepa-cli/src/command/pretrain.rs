@@ -110,7 +110,7 @@ impl Pretrain {
             folder.write(BASELINES, &format!("{text}\n"))?;
         }
         let own = own_report(&summary, &plan, baselines, compute);
-        self.run.report(&summary, own, context)
+        self.run.report(&summary, own)
     }
 
     /// Says what is about to be trained, and on what.

@@ -253,7 +253,7 @@ fn any_number_of_ranks_learns_the_same_bits() {
             run_on(&run, size, last, &overrides);
         }
         let (mut rows, classifier, moments, epochs) = written(&run);
-        // The last column is a time that several processes have.
+        // The last columns are those that several processes have.
         let end = rows[0].find(",communication_ms");
         let columns = rows[0][..end.unwrap_or(rows[0].len())].split(',').count();
         for row in &mut rows {

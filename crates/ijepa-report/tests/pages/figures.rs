@@ -7,6 +7,15 @@ use ijepa_train::{Recipe, flops::StepTokens};
 use crate::{Run, chart, check};
 
 #[test]
+fn hours_count_for_every_process_that_took_part() {
+    let rows = "0,0,64,64,\n0,1,128,64,3\n0,2,192,64,\n";
+    let metrics = format!("epoch,step,images,images_per_s,processes\n{rows}");
+    let run = Run::new("several").with("metrics.csv", &metrics);
+    let hours = run.record().summary().device_hours.unwrap();
+    assert!((hours - 5.0 / 3600.0).abs() < 1e-12, "{hours}");
+}
+
+#[test]
 fn a_run_is_shown_with_its_figures() {
     let run = Run::trained("nano", 40);
     let page = run.page();

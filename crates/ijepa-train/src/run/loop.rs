@@ -20,7 +20,7 @@ use super::{
     losses::Losses,
     observer::{Observer, Position},
     options::{TrainOptions, TrainSummary},
-    row::{Columns, Row},
+    row::{Columns, PROCESSES, Row},
     span::{Next, Reason, Span},
     tables::Tables,
     task::{Measured, Rhythm, Task},
@@ -182,14 +182,16 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
         // Hundredths are enough of what no two runs have in common.
         let rounded = |(name, value): (_, f64)| (name, (100.0 * value).round() / 100.0);
         let [times @ .., communication] = self.clock.lap().map(rounded);
-        let communication = Some(communication).filter(|_| self.ranks.size() > 1);
+        let processes = self.ranks.size();
+        let of_several = [communication, (PROCESSES, processes as f64)];
+        let of_several = of_several.into_iter().filter(|_| processes > 1);
         let columns = Columns::of([("images", self.images as f64), ("loss", loss)])
             .or(measured.settings.clone())
             .or(Columns::of(times))
             .or(Columns::of([("grad_norm", grad_norm)]))
             .or(measured.signals.clone())
             .or(Columns::of([("loss_mean", self.losses.end_row())]))
-            .or(Columns::of(communication));
+            .or(Columns::of(of_several));
         let logged = row(columns);
         if let Some(tables) = &mut self.tables {
             tables.log(&logged, &row(measured.monitors.clone()))?;
@@ -281,6 +283,7 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
         let earlier = earlier.unwrap_or_default();
         let logged = self.logged.or(earlier.last);
         let trained = earlier.elapsed + self.clock.spent();
+        let device_time = earlier.device_time + self.clock.spent() * self.ranks.size() as u32;
         let made = self.step - self.began;
         let speed = match (made, self.clock.overall()) {
             (0, _) => Some(self.images as f64 / trained.as_secs_f64()),
@@ -302,6 +305,7 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             images_per_s: speed.filter(|speed| speed.is_finite()).unwrap_or(0.0),
             elapsed,
             trained,
+            device_time,
             logged,
             signals: measured.signals,
             evaluations: self.tables.map_or_else(Vec::new, |it| it.evaluations),

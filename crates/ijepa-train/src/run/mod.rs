@@ -27,5 +27,5 @@ pub use folder::Folder;
 pub use r#loop::train;
 pub use observer::{Observer, ObserverError, Position, Resumption};
 pub use options::{Resume, TrainOptions, TrainSummary};
-pub use row::{Columns, Row};
+pub use row::{Columns, PROCESSES, Row};
 pub use task::{Gradients, Measured, Rhythm, Task};

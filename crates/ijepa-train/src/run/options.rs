@@ -76,6 +76,8 @@ pub struct TrainSummary {
     pub elapsed: Duration,
     /// Time spent on steps, of the processes before as far as they were logged.
     pub trained: Duration,
+    /// The same, of every process that took part.
+    pub device_time: Duration,
     /// The last row of `metrics.csv`.
     pub logged: Option<Row>,
     /// What the last step of this process showed beside its loss.

@@ -64,6 +64,9 @@ pub struct Row {
     pub columns: Columns,
 }
 
+/// The column that says how many processes made a step; it is empty where one did.
+pub const PROCESSES: &str = "processes";
+
 /// The first columns of every table.
 pub(super) const FIRST: [&str; 2] = ["epoch", "step"];
 

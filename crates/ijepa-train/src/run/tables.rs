@@ -14,7 +14,7 @@ use super::{
     basis::Basis,
     earlier::Earlier,
     files::{EPOCHS, METRICS, MONITORS, SKIPPED, WARNINGS},
-    row::Row,
+    row::{PROCESSES, Row},
     table::{Table, append, line_end, read, rows},
     tensorboard::EventFile,
 };
@@ -241,7 +241,9 @@ fn tag(column: &str) -> String {
     match column {
         "wd" => "train/weight_decay".to_owned(),
         "context_patches" | "target_patches" => format!("masks/{column}"),
-        "images" | "images_per_s" | "data_wait_ms" | "step_ms" => format!("speed/{column}"),
+        "images" | "images_per_s" | "data_wait_ms" | "step_ms" | PROCESSES => {
+            format!("speed/{column}")
+        }
         _ => format!("train/{column}"),
     }
 }

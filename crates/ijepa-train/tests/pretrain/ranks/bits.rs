@@ -55,6 +55,7 @@ fn a_run_goes_on_with_another_number_of_ranks() {
     }
     assert!(tensors(&parts) == tensors(&whole));
     assert_eq!(column(&parts, "loss"), column(&whole, "loss"));
+    assert_eq!(column(&parts, "processes"), ["4", "2", "2", ""]);
 }
 
 /// The largest difference of any two numbers of the encoders.

@@ -97,7 +97,7 @@ impl Train {
             "device": compute.spec.to_string(),
         });
         let text = String::new();
-        self.run.report(&summary, Report { text, json }, context)
+        self.run.report(&summary, Report { text, json })
     }
 
     fn recipe(&self, context: &Context) -> Result<DecoderRecipe, CliError> {
