@@ -21,14 +21,14 @@ pub struct Monitors {
     pub patch_cosine: f64,
     /// Mean cosine between the mean features of different images.
     pub image_cosine: f64,
-    /// Loss of the step over that of predicting, in its last group, for every position the mean target
-    /// there.
+    /// Loss of the last group of the step over that of predicting, for every position, the mean
+    /// target there.
     pub loss_ratio: f64,
 }
 
 impl Monitors {
-    /// Measures a step by the targets and features of its last group, whose masks are `masks`;
-    /// `value` is the loss of all its groups.
+    /// Measures a step by the targets and features of its last group, whose masks are `masks` and
+    /// whose loss is `value`.
     pub(crate) fn measure(
         last: &[Tensor<3>; 2],
         masks: &MaskGroup,
@@ -94,7 +94,7 @@ impl Monitors {
     }
 }
 
-fn scalar(value: Tensor<1>) -> f64 {
+pub(crate) fn scalar(value: Tensor<1>) -> f64 {
     value.into_scalar::<f32>().into()
 }
 

@@ -15,7 +15,7 @@ use crate::{
     error::TrainError,
     finite::first_not_finite,
     gradients::SumOfGradients,
-    monitor::Monitors,
+    monitor::{Monitors, scalar},
     plan::PretrainPlan,
     recipe::{OnCollapse, Recipe},
     run::{
@@ -57,6 +57,8 @@ pub fn pretrain(
     Ok((summary, task.learner))
 }
 
+const SOME_GROUP: &str = "a step has at least one group";
+
 struct Pretraining<'a> {
     plan: &'a PretrainPlan,
     source: Arc<dyn Source>,
@@ -69,6 +71,8 @@ struct Pretraining<'a> {
 struct Seen {
     /// Targets and features of the last group.
     last: [Tensor<3>; 2],
+    /// Its loss.
+    loss: Tensor<1>,
     masks: MaskGroup,
     /// Context and target length, mean over the groups.
     patches: [f64; 2],
@@ -145,11 +149,12 @@ impl Task for Pretraining<'_> {
         };
         let seen = Seen {
             last: seen,
+            loss: losses.last().expect(SOME_GROUP).clone(),
             patches: [
                 patches(|group| group.contexts[0].kept()),
                 patches(|group| group.targets[0].kept()),
             ],
-            masks: masks.pop().expect("a step has at least one group"),
+            masks: masks.pop().expect(SOME_GROUP),
         };
         Ok(Gradients { sum, losses, seen })
     }
@@ -159,9 +164,10 @@ impl Task for Pretraining<'_> {
         self.learner.apply(sum, groups, settings)
     }
 
-    fn measure(&self, step: u64, seen: &Seen, loss: f64) -> Measured {
+    fn measure(&self, step: u64, seen: &Seen, _: f64) -> Measured {
         let settings = self.step_settings(step);
         let objective = self.learner.objective.loss;
+        let loss = scalar(seen.loss.clone());
         let monitors = Monitors::measure(&seen.last, &seen.masks, objective, loss);
         let [context, target] = seen.patches;
         Measured {

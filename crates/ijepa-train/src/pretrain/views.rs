@@ -5,7 +5,7 @@ use ijepa_data::{Batch, MultiCrop};
 use ijepa_masking::{MaskGroup, PatchIndices};
 use ijepa_model::{GroupSeed, Views};
 
-use super::{Pretraining, Seen};
+use super::{Pretraining, SOME_GROUP, Seen};
 use crate::{flops::patches, gradients::SumOfGradients, run::Gradients, step::ViewBatch};
 
 impl Pretraining<'_> {
@@ -23,6 +23,7 @@ impl Pretraining<'_> {
         let patches = |view| patches(view, side) as f64;
         let seen = Seen {
             last: seen,
+            loss: losses.last().expect(SOME_GROUP).clone(),
             patches: [&views.global, &views.local].map(patches),
             masks: self.one_token(views.globals + views.locals),
         };

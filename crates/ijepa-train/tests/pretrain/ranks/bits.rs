@@ -58,6 +58,22 @@ fn a_run_goes_on_with_another_number_of_ranks() {
     assert_eq!(column(&parts, "processes"), ["4", "2", "2", ""]);
 }
 
+/// What the first group of a step shows does not depend on how many follow.
+#[test]
+fn monitors_are_those_of_one_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let monitors = |size: usize, batch: &str| {
+        let run = folder.path().join(size.to_string());
+        trained(&run, &[batch], size, 1);
+        fs::read_to_string(run.join("monitors.csv")).unwrap()
+    };
+    let (alone, first) = (
+        monitors(1, "run.batch_size=3"),
+        monitors(6, "run.batch_size=18"),
+    );
+    assert_eq!(alone, first);
+}
+
 /// The largest difference of any two numbers of the encoders.
 fn difference(a: &[u8], b: &[u8]) -> f32 {
     let [a, b] = [a, b].map(|bytes| SafeTensors::deserialize(bytes).unwrap());
