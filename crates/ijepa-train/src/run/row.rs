@@ -82,13 +82,17 @@ impl Row {
         self.epoch.is_some() || self.step == 0
     }
 
-    /// Reads a line of a table with these columns.
+    /// Reads a line of a table with these columns, if it is one.
     pub(super) fn parse(line: &str, header: &[String]) -> Option<Self> {
         let mut cells = line.split(',');
         let (epoch, step) = (cells.next()?, cells.next()?);
+        let epoch = match epoch {
+            "" => None,
+            text => Some(text.parse().ok()?),
+        };
         let names = header.iter().skip(FIRST.len()).cloned();
         Some(Self {
-            epoch: epoch.parse().ok(),
+            epoch,
             step: step.parse().ok()?,
             columns: names.zip(cells.map(|cell| cell.parse().ok())).collect(),
         })

@@ -36,18 +36,18 @@ impl Table {
         Ok((table, rows))
     }
 
-    /// Drops all rows but those that are `kept`, and returns these.
+    /// Drops all lines but the rows that are `kept`, and returns these.
     pub(super) fn retain(&mut self, kept: impl Fn(&Row) -> bool) -> Result<Vec<Row>, FileError> {
         let text = read(&self.path)?;
-        let Some((header, lines)) = parsed(&text) else {
+        let Some((header, lines)) = parsed(&text, &self.path)? else {
             return Ok(Vec::new());
         };
         let (mut rows, mut kept_text) = (Vec::new(), format!("{}\n", header.join(",")));
         self.header = header;
         for (line, row) in lines {
-            if row.as_ref().is_none_or(&kept) {
+            if kept(&row) {
                 kept_text += &format!("{line}\n");
-                rows.extend(row);
+                rows.push(row);
             }
         }
         if kept_text != text {
@@ -76,27 +76,33 @@ impl Table {
     }
 }
 
-/// A line of a table, and the row that it is.
-type Line<'a> = (&'a str, Option<Row>);
+/// The columns of a table and its lines with the rows that they are.
+type Parsed<'a> = (Vec<String>, Vec<(&'a str, Row)>);
 
-/// The columns of a table and its whole lines with the rows that they are, unless it has none: a line
-/// that a kill cut short has no line feed.
-fn parsed(text: &str) -> Option<(Vec<String>, Vec<Line<'_>>)> {
+/// The table of a text, unless it has none: a line that a kill cut short has no line feed, and lines
+/// that are no rows are not the run's.
+fn parsed<'a>(text: &'a str, path: &Path) -> Result<Option<Parsed<'a>>, FileError> {
     let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-    let (header, lines) = whole.split_once('\n')?;
+    let Some((header, lines)) = whole.split_once('\n') else {
+        return Ok(None);
+    };
     let header: Vec<String> = header.split(',').map(str::to_owned).collect();
+    if !header.starts_with(&FIRST.map(str::to_owned)) {
+        let why = "its first line does not begin with `epoch,step`; mend it or move the file away";
+        return Err(cannot("read", path)(io::Error::other(why)));
+    }
     let lines = lines.lines();
-    let lines = lines
-        .map(|line| (line, Row::parse(line, &header)))
+    let rows = lines
+        .filter_map(|line| Some((line, Row::parse(line, &header)?)))
         .collect();
-    Some((header, lines))
+    Ok(Some((header, rows)))
 }
 
 /// The rows of a table, which is left as it is.
 pub(super) fn rows(path: &Path) -> Result<Vec<Row>, FileError> {
     let text = read(path)?;
-    let lines = parsed(&text).map(|(_, lines)| lines).unwrap_or_default();
-    Ok(lines.into_iter().filter_map(|(_, row)| row).collect())
+    let (_, lines) = parsed(&text, path)?.unwrap_or_default();
+    Ok(lines.into_iter().map(|(_, row)| row).collect())
 }
 
 /// The text of a file, none if there is no file.
@@ -159,13 +165,27 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_others_are_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        let lines = "0,0,0.5\n# a note\n\nbest,1,0.4\n0,one,0.3\n,2,0.2\n0,3";
+        fs::write(&path, format!("epoch,step,loss\n{lines}")).unwrap();
+        let (mut table, rows) = Table::open(path.clone(), |_| true).unwrap();
+        assert_eq!(rows.len(), 2);
+        table.append(&row(Some(0), 3, &[("loss", 0.1)])).unwrap();
+        let expected = "epoch,step,loss\n0,0,0.5\n,2,0.2\n0,3,0.1\n";
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+    }
+
+    #[test]
     fn a_table_that_cannot_be_read_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.csv");
-        let broken = b"epoch,step\n0,\xff\n";
-        fs::write(&path, broken).unwrap();
-        let error = Table::open(path.clone(), |_| false).unwrap_err();
-        assert_eq!(error.action, "read");
-        assert_eq!(fs::read(&path).unwrap(), broken);
+        for broken in [&b"epoch,step\n0,\xff\n"[..], b"# a note\nepoch,step\n0,1\n"] {
+            fs::write(&path, broken).unwrap();
+            let error = Table::open(path.clone(), |_| false).unwrap_err();
+            assert_eq!(error.action, "read");
+            assert_eq!(fs::read(&path).unwrap(), broken);
+        }
     }
 }
