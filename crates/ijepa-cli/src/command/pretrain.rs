@@ -69,6 +69,9 @@ impl Pretrain {
         check_channels(source.as_ref(), plan.recipe().data.channel_decoding())?;
         if context.leads() {
             self.warn_of_batch(plan.recipe())?;
+            for ignored in plan.recipe().ignored(&self.overrides) {
+                report::line(&format!("warning: {ignored}"));
+            }
             warn_of_masks(&plan);
         }
         let folder = Folder::of_ranks(&self.run.out, Arc::clone(context.ranks()))?;
