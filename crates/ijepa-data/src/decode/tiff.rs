@@ -1,9 +1,9 @@
-//! TIFF files that the image library leaves to others: palettes and YCbCr.
+//! TIFF files that the image library leaves to others: palettes, YCbCr, and grey with alpha.
 
 use std::io::Cursor;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, RgbImage};
+use image::{DynamicImage, GrayImage, ImageBuffer, RgbImage};
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::{PhotometricInterpretation, Tag};
 use tiff::{ColorType, TiffError};
@@ -15,10 +15,13 @@ const DNG_VERSION: Tag = Tag::Unknown(50_706);
 /// The colours of a camera's sensor, one a pixel.
 const COLOR_FILTER_ARRAY: u16 = 32_803;
 const GREY: u16 = 1;
+/// Samples of colours and alpha.
+const MOST_SAMPLES: usize = 4;
 /// Bytes that a decoder takes for a value of an entry that is no text.
 const VALUE: usize = size_of::<tiff::decoder::ifd::Value>();
 
-/// Decodes a TIFF file with a palette or in YCbCr, turned as it asks; `None` for other colours.
+/// Decodes a TIFF file with a palette, in YCbCr or of grey with alpha, turned as it asks; `None` for
+/// other colours.
 pub(super) fn decode(bytes: &[u8]) -> Result<Option<DynamicImage>, Failure> {
     let is_mosaic = |color: Value| {
         let word = bytes.get(color.at..color.at + 2);
@@ -31,15 +34,24 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Option<DynamicImage>, Failure> {
     }
     let mut file = open(bytes)?;
     let color: Option<u16> = file.find_tag_unsigned(Tag::PhotometricInterpretation)?;
-    let image = match color.and_then(PhotometricInterpretation::from_u16) {
+    let samples: Option<u16> = file.find_tag_unsigned(Tag::SamplesPerPixel)?;
+    let samples = usize::from(samples.unwrap_or(1));
+    let color = color.and_then(PhotometricInterpretation::from_u16);
+    let mut image: DynamicImage = match color {
         Some(PhotometricInterpretation::RGBPalette) => {
-            palette(bytes, &file.get_tag_u16_vec(Tag::ColorMap)?)?
+            palette(bytes, &file.get_tag_u16_vec(Tag::ColorMap)?)?.into()
         }
-        Some(PhotometricInterpretation::YCbCr) => ycbcr(&mut file)?,
-        _ => return no_more_than_colors(&mut file).map(|()| None),
+        Some(PhotometricInterpretation::YCbCr) => ycbcr(&mut file)?.into(),
+        Some(PhotometricInterpretation::BlackIsZero) if samples == 2 => grey(&mut file)?,
+        _ if samples > MOST_SAMPLES => {
+            return Err(Failure::Channels {
+                found: samples,
+                expected: 3,
+            });
+        }
+        _ => return Ok(None),
     };
     let orientation: Option<u8> = file.find_tag_unsigned(Tag::Orientation)?;
-    let mut image = DynamicImage::from(image);
     if let Some(orientation) = orientation.and_then(Orientation::from_exif) {
         image.apply_orientation(orientation);
     }
@@ -48,16 +60,6 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Option<DynamicImage>, Failure> {
 
 /// A TIFF file in memory.
 pub(super) type File<T> = Decoder<Cursor<T>>;
-
-/// Refuses pixels of more samples than colours and alpha have.
-fn no_more_than_colors(file: &mut File<&[u8]>) -> Result<(), Failure> {
-    const MOST: usize = 4;
-    let samples: Option<u16> = file.find_tag_unsigned(Tag::SamplesPerPixel)?;
-    match usize::from(samples.unwrap_or(1)) {
-        found if found > MOST => Err(Failure::Channels { found, expected: 3 }),
-        _ => Ok(()),
-    }
-}
 
 pub(super) fn open<T: AsRef<[u8]>>(bytes: T) -> Result<File<T>, Failure> {
     let mut limits = Limits::default();
@@ -137,6 +139,31 @@ fn ycbcr(file: &mut File<&[u8]>) -> Result<RgbImage, Failure> {
     }
     RgbImage::from_raw(width, height, pixels)
         .ok_or_else(|| Failure::broken("the image is too short"))
+}
+
+/// The grey of pixels of grey and alpha.
+fn grey(file: &mut File<&[u8]>) -> Result<DynamicImage, Failure> {
+    let (width, height) = file.dimensions()?;
+    let pixels = width as usize * height as usize;
+    let bits = file.colortype()?.bit_depth();
+    let mut samples = DecodingResult::U8(Vec::new());
+    let planes = file.read_image_to_buffer(&mut samples)?.planes;
+    let every = if planes == 1 { 2 } else { 1 };
+    let image: Option<DynamicImage> = match (bits, samples) {
+        (8, DecodingResult::U8(levels)) => {
+            let grey = levels.into_iter().step_by(every).take(pixels).collect();
+            GrayImage::from_raw(width, height, grey).map(Into::into)
+        }
+        (16, DecodingResult::U16(levels)) => {
+            let grey = levels.into_iter().step_by(every).take(pixels).collect();
+            ImageBuffer::from_raw(width, height, grey).map(DynamicImage::ImageLuma16)
+        }
+        _ => {
+            let kind = "TIFF of grey and alpha with other samples than u8 or u16";
+            return Err(Failure::Unread(kind.to_owned()));
+        }
+    };
+    image.ok_or_else(|| Failure::broken("the image is too short"))
 }
 
 /// Where the value of an entry of a directory stands in the file.

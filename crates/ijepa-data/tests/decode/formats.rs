@@ -49,6 +49,62 @@ fn conversion_to_rgb_is_pillows() {
     check(DynamicImage::ImageRgba16(wide), [127, 255, 1]);
 }
 
+/// A TIFF file of two pixels of grey and alpha, of so many bits a sample, by pixel or by plane.
+fn grey_and_alpha(bits: u16, planar: u16, samples: &[u8]) -> Vec<u8> {
+    const SHORT: u16 = 3;
+    let entries: [(u16, u32, [u16; 2]); 11] = [
+        (256, 1, [2, 0]),
+        (257, 1, [1, 0]),
+        (258, 2, [bits; 2]),
+        (259, 1, [1, 0]),
+        (262, 1, [1, 0]),
+        (273, 1, [0, 0]),
+        (277, 1, [2, 0]),
+        (278, 1, [1, 0]),
+        (279, 1, [0, 0]),
+        (284, 1, [planar, 0]),
+        (338, 1, [2, 0]),
+    ];
+    let start = 8 + 2 + 12 * entries.len() as u16 + 4;
+    let length = samples.len() as u16;
+    let mut file = b"II*\0\x08\0\0\0".to_vec();
+    file.extend((entries.len() as u16).to_le_bytes());
+    for (tag, count, value) in entries {
+        // By plane there is a strip for each of the two.
+        let (count, value) = match (tag, planar) {
+            (273, 1) => (1, [start, 0]),
+            (273, _) => (2, [start, start + length / 2]),
+            (279, 1) => (1, [length, 0]),
+            (279, _) => (2, [length / 2; 2]),
+            _ => (count, value),
+        };
+        [tag, SHORT]
+            .iter()
+            .for_each(|it| file.extend(it.to_le_bytes()));
+        file.extend(count.to_le_bytes());
+        value.iter().for_each(|it| file.extend(it.to_le_bytes()));
+    }
+    file.extend([0; 4]);
+    file.extend(samples);
+    file
+}
+
+#[test]
+fn tiff_files_of_grey_and_alpha_lose_their_alpha() {
+    for (name, file) in [
+        ("pixels", grey_and_alpha(8, 1, &[77, 3, 200, 0])),
+        ("planes", grey_and_alpha(8, 2, &[77, 200, 3, 0])),
+        ("words", grey_and_alpha(16, 1, &[0, 77, 0, 3, 9, 200, 0, 0])),
+    ] {
+        let image = decode(&file, name).unwrap();
+        let pixels = [0, 1].map(|column| image.pixel(column, 0));
+        assert_eq!(pixels, [[77; 3], [200; 3]], "{name}");
+    }
+    let bits = grey_and_alpha(4, 1, &[0x73, 0x20]);
+    let error = decode(&bits, "bits.tif").unwrap_err().to_string();
+    assert!(error.contains("TIFF of grey and alpha"), "{error}");
+}
+
 #[test]
 fn palettes_are_looked_up() {
     // A 1x1 BMP of 8 bits a pixel whose only palette entry is blue 7, green 8, red 9.
