@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::{check_probability, check_within};
+use super::check_probability;
 use crate::error::DataError;
 use crate::rect::CropRect;
 use crate::rng::{below, symmetric_beta, unit};
@@ -47,6 +47,14 @@ impl Default for MixingConfig {
 }
 
 impl MixingConfig {
+    /// What [`is_alpha`](Self::is_alpha) takes, in words.
+    pub const ALPHA: &str = "0 or 0.1 to 100";
+
+    /// Whether a Beta distribution may have this parameter, or is off with it.
+    pub fn is_alpha(alpha: f64) -> bool {
+        alpha == 0.0 || (0.1..=100.0).contains(&alpha)
+    }
+
     /// Checks every field.
     ///
     /// # Errors
@@ -57,8 +65,8 @@ impl MixingConfig {
             ("mixup_alpha", self.mixup_alpha),
             ("cutmix_alpha", self.cutmix_alpha),
         ] {
-            if alpha != 0.0 {
-                check_within(key, alpha, 0.1..=100.0, "0 or a number from 0.1 to 100")?;
+            if !Self::is_alpha(alpha) {
+                return Err(DataError::bad_value(key, &alpha.to_string(), Self::ALPHA));
             }
         }
         check_probability("probability", self.probability)?;
@@ -308,14 +316,14 @@ mod tests {
                 mixup_alpha: 0.01,
                 ..config
             }),
-            "bad value `0.01` for `mixup_alpha`, expected 0 or a number from 0.1 to 100"
+            "bad value `0.01` for `mixup_alpha`, expected 0 or 0.1 to 100"
         );
         assert_eq!(
             message(MixingConfig {
                 cutmix_alpha: f64::NAN,
                 ..config
             }),
-            "bad value `NaN` for `cutmix_alpha`, expected 0 or a number from 0.1 to 100"
+            "bad value `NaN` for `cutmix_alpha`, expected 0 or 0.1 to 100"
         );
         assert_eq!(
             message(MixingConfig {

@@ -10,7 +10,6 @@ use ijepa_train::{
 
 use super::{DataSettings, FinetuneRecipe, OptimizerSettings, RunSettings};
 
-const ALPHA: &str = "0 or 0.1 to 100";
 const EVEN_DIVISOR: &str = "0 or an even divisor of `run.batch_size`";
 const EVEN_BATCH: &str = "an even number, since mixup and CutMix pair images";
 const BEFORE_THE_END: &str = "0 or more and less than `optimizer.epochs`";
@@ -50,11 +49,10 @@ impl DataSettings {
         scale("data.crop_scale", self.crop_scale)?;
         self.distortions()?;
         for (key, alpha) in [("data.mixup", self.mixup), ("data.cutmix", self.cutmix)] {
-            let known = alpha == 0.0 || (0.1..=100.0).contains(&alpha);
-            ensure(known, || RecipeError::OutOfRange {
+            ensure(MixingConfig::is_alpha(alpha), || RecipeError::OutOfRange {
                 key,
                 found: alpha,
-                expected: ALPHA,
+                expected: MixingConfig::ALPHA,
             })?;
         }
         shares([
