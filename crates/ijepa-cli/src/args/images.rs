@@ -114,11 +114,19 @@ pub(crate) fn open_pictures<S: AsRef<str>>(specs: &[S]) -> Result<Arc<dyn Source
 
 /// As [`open_pictures`], what [`DataArgs::spec`] said of one data set or of several.
 pub(crate) fn open_remembered(spec: &str) -> Result<Arc<dyn Source>, DataError> {
+    let parts: Vec<&str> = spec.split(BETWEEN).collect();
+    if are_several(&parts) {
+        return open_pictures(&parts);
+    }
     match open_pictures(&[spec]) {
-        // A path may have what stands between them, too.
-        Err(_) if spec.contains(BETWEEN) => open_pictures(&spec.split(BETWEEN).collect::<Vec<_>>()),
+        Err(_) if parts.len() > 1 => open_pictures(&parts),
         opened => opened,
     }
+}
+
+/// Whether these were joined: a path may have what stands between them, too, a URL has no blanks.
+fn are_several(parts: &[&str]) -> bool {
+    parts.len() > 1 && parts.iter().any(|part| part.contains("://"))
 }
 
 /// How images reach a frozen encoder.
@@ -344,5 +352,8 @@ mod tests {
         let two = ["scenes:n=3", "scenes:n=4,seed=1"];
         assert_eq!(open_pictures(&two).unwrap().len(), 7);
         assert_eq!(open_remembered(&two.join(BETWEEN)).unwrap().len(), 7);
+        let url = "tar:https://example.org/a.tar";
+        assert!(are_several(&[url, "scenes:n=3"]));
+        assert!(!are_several(&[url]) && !are_several(&["cats", "dogs"]));
     }
 }
