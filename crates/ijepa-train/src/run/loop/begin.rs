@@ -91,6 +91,25 @@ fn faults<L>(loader: &Loader, observers: &[&mut dyn Observer<L>]) -> BTreeSet<St
         .collect()
 }
 
+/// What is to be known before the tables change: of the folder, and of what is different where the
+/// run goes on.
+fn warnings(
+    folder: &Folder,
+    from: Option<&Path>,
+    differences: &Differences,
+    data: &Fingerprint,
+    goes_on: bool,
+) -> Vec<String> {
+    let warnings = [
+        folder.warning(),
+        differences.data(data),
+        differences.batch_size(),
+        folder.going_back(differences.step).filter(|_| goes_on),
+        without_checkpoint(folder, from),
+    ];
+    warnings.into_iter().flatten().collect()
+}
+
 /// The step if the folder has its checkpoint, as rank 0 finds it, which is the only one to change it.
 fn saved(step: Option<u64>, folder: &Folder) -> Option<u64> {
     let saved = step.filter(|&step| folder.has(step));
@@ -129,23 +148,21 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
             step,
             rhythm,
         };
-        let warnings = [
-            prepared(&task, ranks.as_ref()),
-            folder.warning(),
-            differences.data(&data),
-            differences.batch_size(),
-            folder.going_back(step).filter(|_| goes_on),
-            without_checkpoint(folder, from),
-        ];
+        let prepared = prepared(&task, ranks.as_ref()).into_iter();
+        let warnings = prepared.chain(warnings(folder, from, &differences, &data, goes_on));
         let known = changed.into_iter().chain(faults(&loader, observers));
-        let warnings = (warnings.into_iter().flatten(), known);
         let beginning = Beginning {
             from: from.map(|_| step),
             goes_on,
             log_every: rhythm.keeping.log_every_steps as u64,
         };
         let tables = match rank {
-            0 => Some(Self::open_tables(folder, beginning, warnings, observers)?),
+            0 => Some(Self::open_tables(
+                folder,
+                beginning,
+                (warnings, known),
+                observers,
+            )?),
             _ => None,
         };
         let mut evaluations = tables.iter().flat_map(|tables| &tables.evaluations);
