@@ -125,10 +125,9 @@ impl PretrainPlan {
     ///
     /// # Errors
     ///
-    /// [`TrainError::OtherRecipe`] with the first size of the encoder that is not the recipe's,
-    /// [`TrainError::Checkpoint`] if the weights are not finite.
+    /// [`TrainError::OtherRecipe`] with the first size of the encoder that is not the recipe's. That
+    /// weights are not finite is found when the run reads them.
     pub fn with_init(mut self, weights: Checkpoint) -> Result<Self, TrainError> {
-        weights.check_finite()?;
         let init = InitialWeights::new(weights, &self.recipe, &self.model)?;
         self.model.encoder.layer_norm_eps = init.layer_norm_eps();
         self.init = Some(init);

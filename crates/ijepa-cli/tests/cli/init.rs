@@ -38,6 +38,33 @@ fn features(folder: &Path, weights: &str, more: &str) -> Vec<f32> {
 }
 
 #[test]
+fn weights_that_are_not_finite_are_refused_where_they_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let official = golden("torch/tiny_ckpt.pth.tar");
+    let damaged = |part: &str| {
+        let native = folder.path().join(part);
+        let weights = path_text(&native);
+        let convert = format!("convert {official} {weights} --to native --num-heads 3");
+        json(&words(&convert));
+        let file = native.join(format!("{part}.safetensors"));
+        let mut bytes = fs::read(&file).unwrap();
+        let end = bytes.len() - 4;
+        bytes[end..].copy_from_slice(&f32::NAN.to_le_bytes());
+        fs::write(&file, bytes).unwrap();
+        weights
+    };
+    let refused = ijepa(&begin(&damaged("encoder"), &out, "--max-steps 0"));
+    assert_eq!(refused.code, Some(5), "{refused:?}");
+    assert!(refused.stderr.contains("is not finite"), "{refused:?}");
+    assert!(!out.exists());
+
+    // A predictor of another width is not read.
+    let wide = "--max-steps 0 --set model.predictor_dim=48";
+    json(&begin(&damaged("predictor"), &out, wide));
+}
+
+#[test]
 fn official_weights_are_continued_at_step_0_with_a_fresh_optimizer() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
