@@ -72,8 +72,8 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<RgbImage8, DataError> {
 ///
 /// In full depth ([`Decoding::is_float`]) the file must have the channels asked for; alpha may be
 /// one of them or is dropped, and grey is repeated where three are asked for. Samples of 8 and 16
-/// bits are divided by 255 and 65,535, floats stay as they are. TIFF files are not turned, and those
-/// with a palette or in YCbCr are not read. Arrays of NumPy are `[height, width]` or
+/// bits are divided by 255 and 65,535, floats stay as they are. TIFF files are not turned, and
+/// those with a palette or in YCbCr are not read. Arrays of NumPy are `[height, width]` or
 /// `[height, width, channels]`, in C order, of u8, u16, f32 or f64.
 /// An image has at most 134,217,727 samples then.
 ///
@@ -84,8 +84,8 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<RgbImage8, DataError> {
 /// # Errors
 ///
 /// [`ImageError::Truncated`], [`ImageError::Decode`], also for a sample that is no finite number,
-/// [`ImageError::NotRead`] for files of another kind, [`ImageError::Channels`] if there are others than
-/// were asked for, [`ImageError::TooManyPixels`] or [`ImageError::DecoderPanic`].
+/// [`ImageError::NotRead`] for files of another kind, [`ImageError::Channels`] if there are others
+/// than were asked for, [`ImageError::TooManyPixels`] or [`ImageError::DecoderPanic`].
 pub fn decode_as(bytes: &[u8], name: &str, decoding: Decoding) -> Result<Image, DataError> {
     let whole = |width, height| Ok(View::whole(width, height));
     Ok(decode_part(bytes, name, decoding, |_| (), whole)?.image)
@@ -96,8 +96,8 @@ pub fn decode_as(bytes: &[u8], name: &str, decoding: Decoding) -> Result<Image, 
 ///
 /// # Errors
 ///
-/// As [`decode_as`] and `choose`, [`ImageError::OutputSize`] and [`ImageError::CropBox`] if the image has no
-/// such part.
+/// As [`decode_as`] and `choose`, [`ImageError::OutputSize`] and [`ImageError::CropBox`] if the
+/// image has no such part.
 pub fn decode_view(
     bytes: &[u8],
     name: &str,

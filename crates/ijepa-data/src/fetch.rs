@@ -45,7 +45,8 @@ impl FetchError {
         }
     }
 
-    /// Lists a damaged image, number `index` of `source`; any other error ends what is done with all.
+    /// Lists a damaged image, number `index` of `source`; any other error ends what is done with
+    /// all.
     pub(crate) fn skips(self, source: &dyn Source, index: usize) -> Result<Skipped, DataError> {
         match self {
             Self::Corrupt(error) => Ok(Skipped::new(source, index, &error)),

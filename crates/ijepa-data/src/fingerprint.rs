@@ -21,8 +21,8 @@ const BLOCK: usize = 1 << 16;
 ///
 /// Names count from the folder on that all images have in common, so the same data elsewhere is
 /// the same. Sizes are those of the files of up to 16,384 images, evenly spread; images made by
-/// code have none and are told by the first. Nothing else is read, and nothing waited for: sizes that
-/// cannot be had for now are compared with nothing.
+/// code have none and are told by the first. Nothing else is read, and nothing waited for: sizes
+/// that cannot be had for now are compared with nothing.
 ///
 /// # Examples
 ///

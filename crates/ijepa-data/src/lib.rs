@@ -29,9 +29,9 @@
 //!   [`RandAugment`]) or any other [`Transform`]; [`RandomErasing`] and [`MixingConfig`] decide
 //!   what happens to the numbers afterwards.
 //!
-//! Pixels are 8-bit RGB, rows from the top ([`RgbImage8`]), or 1 to 16 channels of f32 in full depth
-//! ([`FloatImage`]) where [`Decoding`] asks for them. The crate knows no tensors, no devices and no
-//! models.
+//! Pixels are 8-bit RGB, rows from the top ([`RgbImage8`]), or 1 to 16 channels of f32 in full
+//! depth ([`FloatImage`]) where [`Decoding`] asks for them. The crate knows no tensors, no devices
+//! and no models.
 //!
 //! # Damaged and hostile files
 //!

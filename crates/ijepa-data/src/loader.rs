@@ -87,18 +87,19 @@ pub struct Batch {
 /// What a step contains depends on the source, the batch size, the seed and the step only: not
 /// on the number of workers, on timing, or on where the loader started; processes that share its
 /// [`places`](LoaderConfig::places) deliver together what one delivers alone. Each epoch is a fresh
-/// permutation ([`Layout::order`](crate::Layout::order)); its last partial batch is dropped. A damaged image is listed in
-/// [`skipped`](Self::skipped), and the next readable one in the epoch's order takes its place.
-/// Storage that fails for now is waited for; an image that cannot be had is an error and never
-/// replaced.
+/// permutation ([`Layout::order`](crate::Layout::order)); its last partial batch is dropped. A
+/// damaged image is listed in [`skipped`](Self::skipped), and the next readable one in the epoch's
+/// order takes its place. Storage that fails for now is waited for; an image that cannot be had is
+/// an error and never replaced.
 ///
 /// Threads ask the storage for the files of the next three batches ([`Reading::io_depth`] requests
 /// at once, whatever the number of workers), and workers decode what came. Batches in the making,
 /// finished ones that wait and the one that was delivered last take `4 * batch_size * height *
-/// width` pixels (of 3 bytes, or of 4 a channel in full depth), whose memory is used again if batches are [recycled](Self::recycle); files that
-/// were asked for or wait to be decoded at most [`Reading::most_bytes`], or one file of more (files
-/// have at most 1 GiB); what is being decoded [`Reading::most_pixels`] pixels, or one image of more.
-/// All threads are stopped and joined on drop.
+/// width` pixels (of 3 bytes, or of 4 a channel in full depth), whose memory is used again if
+/// batches are [recycled](Self::recycle); files that were asked for or wait to be decoded at most
+/// [`Reading::most_bytes`], or one file of more (files have at most 1 GiB); what is being decoded
+/// [`Reading::most_pixels`] pixels, or one image of more. All threads are stopped and joined on
+/// drop.
 ///
 /// # Examples
 ///
@@ -130,9 +131,9 @@ impl Loader {
     /// # Errors
     ///
     /// [`DataError::TooFewImages`] if the source cannot fill one batch, [`DataError::BadValue`]
-    /// or [`ImageError::OutputSize`](crate::ImageError::OutputSize) for a configuration out of range, [`ImageError::NoColors`](crate::ImageError::NoColors) if
-    /// colours are to be changed where there are none, [`DataError::Threads`] if a worker cannot be
-    /// started.
+    /// or [`ImageError::OutputSize`](crate::ImageError::OutputSize) for a configuration out of
+    /// range, [`ImageError::NoColors`](crate::ImageError::NoColors) if colours are to be changed
+    /// where there are none, [`DataError::Threads`] if a worker cannot be started.
     pub fn new<T: Transform + 'static>(
         source: Arc<dyn Source>,
         config: LoaderConfig<T>,
@@ -169,8 +170,8 @@ impl Loader {
     ///
     /// [`DataError::TooManyBad`] once more images are unreadable than `max_bad_fraction` of the
     /// data set, [`DataError::NothingReadable`] once all are; the loader then stays at this step.
-    /// Whatever keeps an image from being had, such as [`DataError::GaveUp`] or [`DataError::Read`];
-    /// the next call tries again.
+    /// Whatever keeps an image from being had, such as [`DataError::GaveUp`] or
+    /// [`DataError::Read`]; the next call tries again.
     /// [`DataError::WorkerLost`] if a thread died.
     pub fn next_batch(&mut self) -> Result<Batch, DataError> {
         let batch = self.next_batch_unless(&AtomicBool::new(false))?;

@@ -91,9 +91,10 @@ impl Layout {
     /// A permutation of the images, the same for the same arguments and unrelated between epochs.
     ///
     /// Images that lie alone are in the order of [`epoch_order`], and so are those of a single
-    /// window. Of more windows, the runs are shuffled and cut into windows, and the images of a window are
-    /// shuffled among themselves, so that no more than a window is read at a time. Parts with runs
-    /// keep their own order, and their images take turns at random, as many as each part has.
+    /// window. Of more windows, the runs are shuffled and cut into windows, and the images of a
+    /// window are shuffled among themselves, so that no more than a window is read at a time. Parts
+    /// with runs keep their own order, and their images take turns at random, as many as each part
+    /// has.
     ///
     /// # Panics
     ///

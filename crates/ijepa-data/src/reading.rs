@@ -58,8 +58,8 @@ impl Reading {
 }
 
 impl Default for Reading {
-    /// Eight attempts within 24 seconds; 2^28 pixels, 800 MB as 8-bit RGB; 2^28 bytes of files, four
-    /// requests a worker; pixels as torchvision's.
+    /// Eight attempts within 24 seconds; 2^28 pixels, 800 MB as 8-bit RGB; 2^28 bytes of files,
+    /// four requests a worker; pixels as torchvision's.
     fn default() -> Self {
         Self {
             retry: Retry::default(),

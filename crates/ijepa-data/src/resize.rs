@@ -100,8 +100,8 @@ pub fn crop_resize(
     resize_part(image, rect, rect.as_box(), [height, width], filter)
 }
 
-/// Resizes `part` of `image` to `[height, width]`, each channel by itself; results may lie beyond the
-/// samples that they are made of, as the cubic kernel makes them.
+/// Resizes `part` of `image` to `[height, width]`, each channel by itself; results may lie beyond
+/// the samples that they are made of, as the cubic kernel makes them.
 pub(crate) fn resize_float(
     image: &FloatImage,
     part: CropBox,

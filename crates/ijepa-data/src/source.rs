@@ -72,9 +72,9 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// Panics if `index` is not below [`len`](Self::len).
     fn name(&self, index: usize) -> String;
 
-    /// The file that holds image `index`, alone or with others; `None` if it is made by code or lies
-    /// behind a URL, as for sources that do not say; without, caches read all pixels to know the
-    /// images.
+    /// The file that holds image `index`, alone or with others; `None` if it is made by code or
+    /// lies behind a URL, as for sources that do not say; without, caches read all pixels to know
+    /// the images.
     ///
     /// # Panics
     ///

@@ -32,9 +32,9 @@ use crate::source::{
 /// | `places205:PATH`, `inat18:PATH` | with their split files; `PATH/val` for the validation images |
 /// | `voc:PATH` | images with masks in the layout of PASCAL VOC, see [`VocSource`]; `PATH/val` for those of the list `val` |
 ///
-/// `GLOB` may have wildcards and braces (`train-{000000..000146}.tar`) and may be a folder, and with
-/// the Cargo feature `remote` a URL; `K` row groups or shards are mixed at a time. A path with a colon in its first component needs
-/// `folder:` in front.
+/// `GLOB` may have wildcards and braces (`train-{000000..000146}.tar`) and may be a folder, and
+/// with the Cargo feature `remote` a URL; `K` row groups or shards are mixed at a time. A path with
+/// a colon in its first component needs `folder:` in front.
 ///
 /// # Examples
 ///

@@ -68,7 +68,8 @@ pub trait Transform: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     ///
-    /// [`ImageError::OutputSize`](crate::ImageError::OutputSize) or [`DataError::BadValue`] naming the field.
+    /// [`ImageError::OutputSize`](crate::ImageError::OutputSize) or [`DataError::BadValue`] naming
+    /// the field.
     fn validate(&self) -> Result<(), DataError> {
         Ok(())
     }
@@ -95,7 +96,8 @@ pub trait Transform: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     ///
-    /// As [`view`](Self::view) and [`change`](Self::change), also if it is no image of bytes any more.
+    /// As [`view`](Self::view) and [`change`](Self::change), also if it is no image of bytes any
+    /// more.
     fn apply(&self, image: &RgbImage8, rng: &mut SampleRng) -> Result<RgbImage8, DataError> {
         let view = self.view(image.width(), image.height(), rng)?;
         self.change(view.of(image)?.into(), rng)?.into_rgb8()

@@ -63,8 +63,8 @@ impl View {
     ///
     /// # Errors
     ///
-    /// [`ImageError::OutputSize`](crate::ImageError::OutputSize) for an empty size, [`ImageError::CropBox`](crate::ImageError::CropBox) if a part is empty or
-    /// leaves the image.
+    /// [`ImageError::OutputSize`](crate::ImageError::OutputSize) for an empty size,
+    /// [`ImageError::CropBox`](crate::ImageError::CropBox) if a part is empty or leaves the image.
     pub fn of(&self, image: &RgbImage8) -> Result<RgbImage8, DataError> {
         self.resize(image, Place::Whole(self.part))
     }

@@ -51,8 +51,8 @@ pub fn cannot(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Fi
     }
 }
 
-/// An error and its causes on one line, whatever they say, separated by colons; a cause that the error
-/// before ends with, as many libraries' do, stands once.
+/// An error and its causes on one line, whatever they say, separated by colons; a cause that the
+/// error before ends with, as many libraries' do, stands once.
 pub fn on_one_line(error: &(dyn Error + 'static)) -> String {
     let all = successors(Some(error), |&error| error.source());
     let mut said: Vec<String> = Vec::new();
@@ -186,8 +186,8 @@ pub fn remove_file(path: &Path) -> Result<(), FileError> {
 }
 
 /// Deletes a folder, which vanishes as a whole, but on a disk without room file by file. What of it
-/// cannot be deleted now, since a server has it open for somebody, stays hidden until somebody calls
-/// [`clean_up`] for the folder above.
+/// cannot be deleted now, since a server has it open for somebody, stays hidden until somebody
+/// calls [`clean_up`] for the folder above.
 ///
 /// # Errors
 ///
@@ -205,8 +205,9 @@ pub fn remove_folder(path: &Path) -> Result<(), FileError> {
     removed.map_err(cannot("remove", path))
 }
 
-/// Removes from `folder` what killed processes were writing or deleting, as far as that can be removed
-/// now, and puts back what they were about to replace. Nobody else may write to it meanwhile.
+/// Removes from `folder` what killed processes were writing or deleting, as far as that can be
+/// removed now, and puts back what they were about to replace. Nobody else may write to it
+/// meanwhile.
 ///
 /// # Errors
 ///

@@ -100,7 +100,8 @@ impl NewFile {
 ///
 /// # Errors
 ///
-/// [`FileError`] if nothing can be written to its folder, or to the nearest one above that is there.
+/// [`FileError`] if nothing can be written to its folder, or to the nearest one above that is
+/// there.
 pub fn ensure_writable(path: &Path) -> Result<(), FileError> {
     refuse_folder(path)?;
     if is_special(path) {

@@ -341,7 +341,8 @@ fn an_error_is_one_line_and_says_each_cause_once() {
     );
 }
 
-/// As a server leaves a folder of which it has a file open. Who may write anywhere has nothing left.
+/// As a server leaves a folder of which it has a file open. Who may write anywhere has nothing
+/// left.
 #[cfg(unix)]
 #[test]
 fn a_folder_is_replaced_also_if_the_old_one_cannot_be_removed_at_once() {

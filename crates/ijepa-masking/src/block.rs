@@ -170,8 +170,8 @@ impl BlockSizes {
         sizes.collect()
     }
 
-    /// Patches of the smallest and of the largest size when the two places are independent: rows and
-    /// columns never fall with the number of patches.
+    /// Patches of the smallest and of the largest size when the two places are independent: rows
+    /// and columns never fall with the number of patches.
     pub(crate) fn extremes_when_independent(&self) -> [(usize, usize); 2] {
         let [first, last] = self.fewest_and_most();
         let smallest = smallest(self.sizes_of(first, self.aspect));
@@ -187,9 +187,9 @@ impl BlockSizes {
 
     /// The sizes of a whole number of patches over a range of aspect ratios.
     ///
-    /// Rows and columns are step functions of the aspect ratio, so it is enough to look behind every
-    /// step, and at the ends. (They never step together: a block of `r + 0.5` rows and `c + 0.5`
-    /// columns has no whole number of patches.)
+    /// Rows and columns are step functions of the aspect ratio, so it is enough to look behind
+    /// every step, and at the ends. (They never step together: a block of `r + 0.5` rows and `c +
+    /// 0.5` columns has no whole number of patches.)
     fn sizes_of(&self, patches: usize, range: Range) -> impl Iterator<Item = (usize, usize)> {
         let patches = patches as f64;
         // Larger sides are cut, so that steps beyond the grid change nothing.

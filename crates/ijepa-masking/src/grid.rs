@@ -35,8 +35,8 @@ impl PatchGrid {
     ///
     /// # Errors
     ///
-    /// [`MaskError::EmptyGrid`] if either is zero, [`MaskError::GridTooLarge`] if there are more than
-    /// [`MOST_PATCHES`](Self::MOST_PATCHES).
+    /// [`MaskError::EmptyGrid`] if either is zero, [`MaskError::GridTooLarge`] if there are more
+    /// than [`MOST_PATCHES`](Self::MOST_PATCHES).
     pub fn new(rows: usize, cols: usize) -> Result<Self, MaskError> {
         if rows == 0 || cols == 0 {
             return Err(MaskError::EmptyGrid { rows, cols });

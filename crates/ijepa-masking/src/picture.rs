@@ -81,8 +81,8 @@ impl RgbPicture {
         }
     }
 
-    /// Outlines the rectangle of `[width, height]` pixels whose upper left corner is `[x, y]`, inside
-    /// it, by `line` pixels.
+    /// Outlines the rectangle of `[width, height]` pixels whose upper left corner is `[x, y]`,
+    /// inside it, by `line` pixels.
     ///
     /// # Panics
     ///

@@ -22,8 +22,8 @@ impl RandomSampler {
     ///
     /// # Errors
     ///
-    /// [`MaskError::Range`] of the key `ratio` for an invalid range and [`MaskError::EmptyMask`] if a
-    /// context or a target could be empty.
+    /// [`MaskError::Range`] of the key `ratio` for an invalid range and [`MaskError::EmptyMask`] if
+    /// a context or a target could be empty.
     pub fn new(grid: PatchGrid, ratio: Range) -> Result<Self, MaskError> {
         ratio.check_scale("ratio")?;
         let sampler = Self { grid, ratio };

@@ -198,8 +198,8 @@ impl AdamW {
         *module = map_parameters(emptied, &mut assign);
     }
 
-    /// Gives `module`, which was just updated, the updates of all ranks that share the moments; they
-    /// call it together.
+    /// Gives `module`, which was just updated, the updates of all ranks that share the moments;
+    /// they call it together.
     pub fn exchange<M: Module>(&self, module: &mut M) {
         if let Some(shards) = &self.shards {
             *module = shards.exchanged(taken(module));

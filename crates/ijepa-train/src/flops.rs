@@ -60,8 +60,8 @@ fn predictor_widths(config: &IJepaConfig) -> [f64; 4] {
     [predictor.dim, predictor.hidden_dim(), inputs, outputs].map(|width| width as f64)
 }
 
-/// Operations of a predictor's forward pass on one context block and all target blocks; of the context
-/// its last block computes queries, keys and values only.
+/// Operations of a predictor's forward pass on one context block and all target blocks; of the
+/// context its last block computes queries, keys and values only.
 fn predictor_forward(config: &IJepaConfig, tokens: StepTokens) -> f64 {
     let predictor = &config.predictor;
     let sizes = [tokens.context, tokens.targets, tokens.target];

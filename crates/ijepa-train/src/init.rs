@@ -86,7 +86,8 @@ impl InitialWeights {
     ///
     /// # Errors
     ///
-    /// [`TrainError::OtherRecipe`] with the first size of the encoder that differs; image sizes may.
+    /// [`TrainError::OtherRecipe`] with the first size of the encoder that differs; image sizes
+    /// may.
     pub(crate) fn new(
         checkpoint: Checkpoint,
         recipe: &Recipe,

@@ -66,7 +66,8 @@ impl Monitors {
         ])
     }
 
-    /// The monitors of a row of `monitors.csv`, whose value in a column `cell` gives, if it has all.
+    /// The monitors of a row of `monitors.csv`, whose value in a column `cell` gives, if it has
+    /// all.
     pub fn read(cell: impl Fn(&str) -> Option<f64>) -> Option<Self> {
         Some(Self {
             feature_std: cell("feature_std")?,

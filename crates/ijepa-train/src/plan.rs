@@ -68,7 +68,8 @@ impl PretrainPlan {
 
     /// The same plan with masks from a sampler of the user's own.
     ///
-    /// Checkpoints say that there was one, not which: a plan without does not go on with such a run.
+    /// Checkpoints say that there was one, not which: a plan without does not go on with such a
+    /// run.
     ///
     /// # Panics
     ///
@@ -125,8 +126,8 @@ impl PretrainPlan {
     ///
     /// # Errors
     ///
-    /// [`TrainError::OtherRecipe`] with the first size of the encoder that is not the recipe's. That
-    /// weights are not finite is found when the run reads them.
+    /// [`TrainError::OtherRecipe`] with the first size of the encoder that is not the recipe's.
+    /// That weights are not finite is found when the run reads them.
     pub fn with_init(mut self, weights: Checkpoint) -> Result<Self, TrainError> {
         let init = InitialWeights::new(weights, &self.recipe, &self.model)?;
         self.model.encoder.layer_norm_eps = init.layer_norm_eps();

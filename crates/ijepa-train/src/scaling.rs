@@ -1,7 +1,7 @@
 //! How long a run takes on how many devices, and what it needs there: by formula.
 //!
-//! What is assumed: devices share the backward passes of a batch, and the one with most of them sets
-//! the pace; gradients in f32 are summed by a ring, which moves `2 (n - 1) / n` of them over
+//! What is assumed: devices share the backward passes of a batch, and the one with most of them
+//! sets the pace; gradients in f32 are summed by a ring, which moves `2 (n - 1) / n` of them over
 //! each link; a device computes at a constant rate, whatever its share; loading never waits.
 //!
 //! ```

@@ -137,8 +137,8 @@ impl Schedules {
 
     /// Weight decay of the update at `step`, for parameters of more than one dimension.
     ///
-    /// At `(step + 1) / T` between `weight_decay` and `final_weight_decay`, never beyond the latter.
-    /// The reference has the cosine; the paper (appendix A.1) says linear.
+    /// At `(step + 1) / T` between `weight_decay` and `final_weight_decay`, never beyond the
+    /// latter. The reference has the cosine; the paper (appendix A.1) says linear.
     pub fn weight_decay(&self, step: u64) -> f64 {
         let config = &self.config;
         let (start, end) = (config.weight_decay, config.final_weight_decay);
@@ -166,8 +166,8 @@ impl Schedules {
     }
 
     /// What the weights of the objective's terms beside the prediction are multiplied by at `step`:
-    /// half a cosine from 1 at step 0 to 0 after the share `anneal` of the schedules, then 0; always
-    /// 1 if `anneal` is 0.
+    /// half a cosine from 1 at step 0 to 0 after the share `anneal` of the schedules, then 0;
+    /// always 1 if `anneal` is 0.
     pub fn terms(&self, step: u64) -> f64 {
         let length = self.config.anneal * self.schedule_steps;
         if length <= 0.0 {

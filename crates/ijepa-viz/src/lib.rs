@@ -42,8 +42,9 @@
 //!   set that this is like; [`nearest_patches`] finds those of any feature.
 //! - [`rcdm`] trains a diffusion model that makes images of representations.
 //!
-//! Functions that need a network take the [`Device`](burn::tensor::Device) they compute on and return
-//! the numbers beside the picture; [`png`] makes a file of one. Equal arguments give equal pictures.
+//! Functions that need a network take the [`Device`](burn::tensor::Device) they compute on and
+//! return the numbers beside the picture; [`png`] makes a file of one. Equal arguments give equal
+//! pictures.
 
 mod attention;
 mod color_map;

@@ -46,8 +46,8 @@ pub struct PcaPicture {
 ///
 /// # Errors
 ///
-/// [`VizError::Scale`] if panels would be absurdly large, [`VizError::Extract`] if there is no image
-/// or the encoder gives values that are not finite.
+/// [`VizError::Scale`] if panels would be absurdly large, [`VizError::Extract`] if there is no
+/// image or the encoder gives values that are not finite.
 ///
 /// # Panics
 ///

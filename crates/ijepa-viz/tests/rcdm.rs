@@ -202,7 +202,8 @@ fn weights(folder: &Path, step: &str, file: &str) -> Vec<u8> {
     std::fs::read(folder.join("checkpoints").join(step).join(file)).unwrap()
 }
 
-/// Stopped before its first step and after step 4, between two checkpoints of the recipe, and gone on to step 6.
+/// Stopped before its first step and after step 4, between two checkpoints of the recipe, and gone
+/// on to step 6.
 #[test]
 fn a_resumed_run_is_the_run_without_a_stop() {
     let folder = tempfile::tempdir().unwrap();

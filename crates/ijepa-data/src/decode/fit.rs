@@ -13,7 +13,8 @@ use crate::source::Source;
 ///
 /// # Errors
 ///
-/// [`ImageError::Channels`] and nothing else; whoever reads the image again says what else is wrong.
+/// [`ImageError::Channels`] and nothing else; whoever reads the image again says what else is
+/// wrong.
 pub fn check_channels(source: &dyn Source, decoding: Decoding) -> Result<(), DataError> {
     if source.is_empty() {
         return Ok(());

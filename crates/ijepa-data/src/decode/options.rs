@@ -56,7 +56,8 @@ pub enum Decode {
     #[default]
     Exact,
     /// Of JPEG files a half, a quarter or an eighth of the rows and columns where twice as many as
-    /// the result has are left: some grey levels off, several times faster for large photographs. Needs the Cargo feature `turbojpeg` and is [`Exact`](Self::Exact) without.
+    /// the result has are left: some grey levels off, several times faster for large photographs.
+    /// Needs the Cargo feature `turbojpeg` and is [`Exact`](Self::Exact) without.
     Fast,
 }
 

@@ -20,8 +20,8 @@ const MOST_SAMPLES: usize = 4;
 /// Bytes that a decoder takes for a value of an entry that is no text.
 const VALUE: usize = size_of::<tiff::decoder::ifd::Value>();
 
-/// Decodes a TIFF file with a palette, in YCbCr or of grey with alpha, turned as it asks; `None` for
-/// other colours.
+/// Decodes a TIFF file with a palette, in YCbCr or of grey with alpha, turned as it asks; `None`
+/// for other colours.
 pub(super) fn decode(bytes: &[u8]) -> Result<Option<DynamicImage>, Failure> {
     let is_mosaic = |color: Value| {
         let word = bytes.get(color.at..color.at + 2);

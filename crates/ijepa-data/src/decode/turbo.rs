@@ -35,8 +35,8 @@ pub(super) struct Jpeg<'a> {
     progressive: bool,
 }
 
-/// Rows and columns that a fraction must have over those of the result: the filter that makes one of
-/// the other sees enough of the image then (Pillow's `reducing_gap` of thumbnails).
+/// Rows and columns that a fraction must have over those of the result: the filter that makes one
+/// of the other sees enough of the image then (Pillow's `reducing_gap` of thumbnails).
 const MARGIN: usize = 2;
 
 /// A part of the image at `eighths` / 8 of its size.
@@ -47,8 +47,8 @@ struct Region {
 }
 
 impl<'a> Jpeg<'a> {
-    /// Reads the header; none if it is no JPEG file, broken, to be turned, or of a kind that is left
-    /// to others (lossless, four colours, 12 bits, uncommon subsampling).
+    /// Reads the header; none if it is no JPEG file, broken, to be turned, or of a kind that is
+    /// left to others (lossless, four colours, 12 bits, uncommon subsampling).
     pub(super) fn open(
         bytes: &'a [u8],
         format: ImageFormat,

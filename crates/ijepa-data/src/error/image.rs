@@ -20,8 +20,8 @@ pub enum ImageError {
         /// Bytes given.
         found: usize,
     },
-    /// The buffer does not hold a sample for each channel of each pixel, or a side is zero, or there
-    /// are not 1 to 16 channels.
+    /// The buffer does not hold a sample for each channel of each pixel, or a side is zero, or
+    /// there are not 1 to 16 channels.
     #[error(
         "{found} samples are no image of {}x{} with {} channels (height x width)",
         shape[0], shape[1], shape[2]

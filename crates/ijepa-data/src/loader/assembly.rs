@@ -92,7 +92,8 @@ impl Assembly {
     }
 }
 
-/// Copies an image to its place, the `place`th of the slab, unless its batch was given up meanwhile.
+/// Copies an image to its place, the `place`th of the slab, unless its batch was given up
+/// meanwhile.
 pub(super) fn write(slab: &Slab, place: usize, image: &Image) {
     let pixels = image.bytes();
     let mut slab = slab.lock().unwrap_or_else(PoisonError::into_inner);

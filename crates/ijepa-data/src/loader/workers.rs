@@ -79,8 +79,8 @@ impl Workers {
         Ok(())
     }
 
-    /// The next batch, or what there is of it if a slot of it met too many bad images to go on; nothing
-    /// if it was stopped while it waited.
+    /// The next batch, or what there is of it if a slot of it met too many bad images to go on;
+    /// nothing if it was stopped while it waited.
     pub(super) fn receive(
         &self,
         stopped: &dyn Fn() -> bool,

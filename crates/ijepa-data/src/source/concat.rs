@@ -13,10 +13,10 @@ use crate::source::Source;
 
 /// The images of several sources, one after the other.
 ///
-/// If all of them name their classes, the classes are those of all, in byte-wise order; those of one
-/// source stay apart, also where two have the same name. If none does, labels are numbers and stay
-/// as they are. Parts without a single label have none; if others of them name no classes either, but have
-/// labels, there are no labels at all.
+/// If all of them name their classes, the classes are those of all, in byte-wise order; those of
+/// one source stay apart, also where two have the same name. If none does, labels are numbers and
+/// stay as they are. Parts without a single label have none; if others of them name no classes
+/// either, but have labels, there are no labels at all.
 ///
 /// # Examples
 ///
@@ -66,8 +66,8 @@ fn numbered(names: &[String]) -> Vec<Class> {
     classes
 }
 
-/// The classes of all parts in their order if all that have some have the same, else in the byte-wise
-/// order of their names.
+/// The classes of all parts in their order if all that have some have the same, else in the
+/// byte-wise order of their names.
 fn together(parts: &[Vec<Class>]) -> Vec<&Class> {
     let mut named = parts.iter().filter(|classes| !classes.is_empty());
     match named.next() {

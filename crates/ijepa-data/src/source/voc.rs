@@ -40,9 +40,9 @@ impl VocSource {
     ///
     /// # Errors
     ///
-    /// [`DataError::NoFolder`], [`DataError::Read`] if there is no list, [`DataError::SubsetEmpty`],
-    /// [`DataError::BadEntry`] for a name that leads out of the folder or stands twice,
-    /// [`DataError::ListedMissing`] if the first image is not there.
+    /// [`DataError::NoFolder`], [`DataError::Read`] if there is no list,
+    /// [`DataError::SubsetEmpty`], [`DataError::BadEntry`] for a name that leads out of the folder
+    /// or stands twice, [`DataError::ListedMissing`] if the first image is not there.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let (folder, split) = folder_and_split(path.as_ref(), &["train", "val"])?;
         let list = folder.join(format!("ImageSets/Segmentation/{split}.txt"));

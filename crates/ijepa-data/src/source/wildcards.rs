@@ -22,8 +22,9 @@ pub(super) const MATCHING: MatchOptions = MatchOptions {
 pub(super) const WILDCARDS: [char; 3] = ['*', '?', '['];
 
 /// The paths that `pattern` matches as in a shell and that are `wanted`, sorted byte-wise; never
-/// empty. `**` is the folder and all below it that no link leads to. Names that are no text and `lost+found` match no wildcard, and below one, folders that
-/// are not for this user hold nothing. `named` is what the user called them.
+/// empty. `**` is the folder and all below it that no link leads to. Names that are no text and
+/// `lost+found` match no wildcard, and below one, folders that are not for this user hold nothing.
+/// `named` is what the user called them.
 ///
 /// # Errors
 ///

@@ -42,8 +42,8 @@ impl Fake {
         Self::new(64, |index, buffer| Ok(file(index, buffer)))
     }
 
-    /// The images of `source`, but for requests that fail for now: those of which `failing` says so,
-    /// by how many there were before.
+    /// The images of `source`, but for requests that fail for now: those of which `failing` says
+    /// so, by how many there were before.
     pub(crate) fn flaky(
         source: impl Source + 'static,
         failing: impl Fn(u32) -> bool + Send + Sync + 'static,

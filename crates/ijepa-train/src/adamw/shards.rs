@@ -70,8 +70,8 @@ impl Shards {
     }
 
     /// The moments of all trainable parameters of `module` on rank 0, of which each rank has those
-    /// that it owns, `own`, in the order of the parameters; nothing on the others. All ranks call it
-    /// together.
+    /// that it owns, `own`, in the order of the parameters; nothing on the others. All ranks call
+    /// it together.
     pub(super) fn gathered<M: Module>(
         &self,
         module: &M,

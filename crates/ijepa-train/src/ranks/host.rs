@@ -9,8 +9,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::Ranks;
 
-/// What [`Ranks::sum_tensors`] gives. While a tensor is being added up by a thread of its own, which
-/// touches no device, the one before goes back to its device and the next is read.
+/// What [`Ranks::sum_tensors`] gives. While a tensor is being added up by a thread of its own,
+/// which touches no device, the one before goes back to its device and the next is read.
 pub(super) fn sum_tensors<R: Ranks + ?Sized>(
     ranks: &R,
     tensors: &mut dyn Iterator<Item = Tensor<1>>,

@@ -1,8 +1,8 @@
 //! Sums on CUDA devices by NCCL, a library that is loaded when it is asked for.
 //!
-//! The memory of a tensor lies below Burn's dispatch, its fusion and CubeCL, each of which hands out
-//! what is below. CubeCL shows nobody its streams: the host waits for what is to be added up before
-//! NCCL gets it, and for the sums.
+//! The memory of a tensor lies below Burn's dispatch, its fusion and CubeCL, each of which hands
+//! out what is below. CubeCL shows nobody its streams: the host waits for what is to be added up
+//! before NCCL gets it, and for the sums.
 
 #![expect(
     unsafe_code,
@@ -36,8 +36,8 @@ use super::{
     on_device::{Collective, agreed},
 };
 
-/// Connects the CUDA devices of `ranks`; all say that they have the library before one waits for the
-/// others in it.
+/// Connects the CUDA devices of `ranks`; all say that they have the library before one waits for
+/// the others in it.
 ///
 /// # Errors
 ///
@@ -125,9 +125,9 @@ impl Collective for Nccl {
             written.map_err(|error| failed("the device", &error))?;
             let [from, mut to] = [0, 1].map(|side: usize| {
                 let address = memory[side].resource().ptr;
-                // SAFETY: there are that many values, which are contiguous and stay there as long as
-                // `in_use` does; nobody else reads or writes them, because all that was asked of the
-                // device is done and the two tensors are only here.
+                // SAFETY: there are that many values, which are contiguous and stay there as long
+                // as `in_use` does; nobody else reads or writes them, because all that was asked of
+                // the device is done and the two tensors are only here.
                 unsafe { stream.upgrade_device_ptr::<f32>(address, values) }
             });
             let summed = comm.all_reduce(&from, &mut to, &ReduceOp::Sum);

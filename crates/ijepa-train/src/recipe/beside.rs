@@ -84,8 +84,8 @@ impl Recipe {
         Ok(())
     }
 
-    /// Says which of `overrides` change nothing, since another key leaves theirs unread. Recipes state
-    /// every key, so one that a file has is not asked for.
+    /// Says which of `overrides` change nothing, since another key leaves theirs unread. Recipes
+    /// state every key, so one that a file has is not asked for.
     pub fn ignored<S: AsRef<str>>(&self, overrides: &[S]) -> Vec<String> {
         let (mask, kind, target) = (
             self.mask.strategy,

@@ -22,7 +22,8 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .expect("the lists of known names are not empty")
 }
 
-/// The dotted key most like `section.key`: the key decides, a different section counts as one letter.
+/// The dotted key most like `section.key`: the key decides, a different section counts as one
+/// letter.
 pub(super) fn nearest_key<'a>(
     (section, key): (&str, &str),
     known: impl IntoIterator<Item = &'a str>,

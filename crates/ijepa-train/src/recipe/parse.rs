@@ -54,8 +54,8 @@ impl Recipe {
     }
 }
 
-/// Every key in the text of settings of any kind as `section.key`, with its value as TOML writes it;
-/// `None` if it is no TOML of sections.
+/// Every key in the text of settings of any kind as `section.key`, with its value as TOML writes
+/// it; `None` if it is no TOML of sections.
 pub fn flatten_text(text: &str) -> Option<BTreeMap<String, String>> {
     let table: Table = text.parse().ok()?;
     table.values().all(Value::is_table).then(|| flatten(table))

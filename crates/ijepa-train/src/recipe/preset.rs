@@ -57,8 +57,8 @@ impl Recipe {
     ///
     /// # Errors
     ///
-    /// [`RecipeError::NotToml`] if the file ends in something else, [`RecipeError::Read`], those of [`Recipe::from_toml`] with the path, or those of
-    /// [`Recipe::preset`].
+    /// [`RecipeError::NotToml`] if the file ends in something else, [`RecipeError::Read`], those of
+    /// [`Recipe::from_toml`] with the path, or those of [`Recipe::preset`].
     pub fn load(name_or_path: &str) -> Result<Self, RecipeError> {
         Settings::load(name_or_path)
     }

@@ -122,12 +122,13 @@ pub struct PredictorSettings {
 ///
 /// A masked autoencoder (`kind = "mae"`) hides 75 % of the patches at random, and its predictor is
 /// the decoder that predicts their pixels: `target`, `target_masking`, `loss` and `mask.strategy`
-/// are "pixels", "output", "mse" and "random" where they are not given, and changing the kind puts them back to that.
+/// are "pixels", "output", "mse" and "random" where they are not given, and changing the kind puts
+/// them back to that.
 ///
-/// LeJEPA (`kind = "lejepa"`) reads the numbers of its views, `sigreg`, which is 0.05 where it is not
-/// given, and `anneal`; its loss is "mse". Of `[mask]` it reads `group_size`, the images that SIGReg
-/// sees together, and nothing of `[ema]`; the predictor's network is its projector. It drops no paths
-/// and has no noise on positions, no centre of targets and no shared context.
+/// LeJEPA (`kind = "lejepa"`) reads the numbers of its views, `sigreg`, which is 0.05 where it is
+/// not given, and `anneal`; its loss is "mse". Of `[mask]` it reads `group_size`, the images that
+/// SIGReg sees together, and nothing of `[ema]`; the predictor's network is its projector. It drops
+/// no paths and has no noise on positions, no centre of targets and no shared context.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ObjectiveSettings {
@@ -154,14 +155,15 @@ pub struct ObjectiveSettings {
     pub variance: f64,
     /// Weight of VICReg's covariance term on the context features; 0 is off.
     pub covariance: f64,
-    /// Weight of SIGReg on the context features; 0 is off. Of LeJEPA the share of SIGReg in the loss.
+    /// Weight of SIGReg on the context features; 0 is off. Of LeJEPA the share of SIGReg in the
+    /// loss.
     pub sigreg: f64,
     /// Large views of an image, at least 1 (LeJEPA only).
     pub global_views: usize,
     /// Small views of an image (LeJEPA only).
     pub local_views: usize,
-    /// Share of the schedules over which the weights of variance, covariance and SIGReg fall to 0, in
-    /// `[0, 1]`; 0 keeps them.
+    /// Share of the schedules over which the weights of variance, covariance and SIGReg fall to 0,
+    /// in `[0, 1]`; 0 keeps them.
     pub anneal: f64,
     /// Distance between prediction and target.
     pub loss: Loss,

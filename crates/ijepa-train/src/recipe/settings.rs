@@ -116,8 +116,8 @@ pub trait Settings: Default + Serialize + DeserializeOwned {
     ///
     /// # Errors
     ///
-    /// [`RecipeError::NotToml`] if the file ends in something else, [`RecipeError::Read`], those of [`from_toml`](Self::from_toml) with the path, or those of
-    /// [`preset`](Self::preset).
+    /// [`RecipeError::NotToml`] if the file ends in something else, [`RecipeError::Read`], those of
+    /// [`from_toml`](Self::from_toml) with the path, or those of [`preset`](Self::preset).
     fn load(name_or_path: &str) -> Result<Self, RecipeError> {
         if !name_or_path.contains('.') && !name_or_path.contains(is_separator) {
             return Self::preset(name_or_path);

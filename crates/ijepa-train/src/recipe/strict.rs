@@ -5,8 +5,8 @@ use toml::{Table, Value};
 
 use super::{ModelSettings, Recipe, Settings, parse::one_of, preset};
 
-/// Section, key and value, as TOML, of what another objective than I-JEPA's is where its recipe does
-/// not say it.
+/// Section, key and value, as TOML, of what another objective than I-JEPA's is where its recipe
+/// does not say it.
 type Defaults = &'static [(&'static str, &'static str, &'static str)];
 const MAE_DEFAULTS: Defaults = &[
     ("objective", "target", "\"pixels\""),

@@ -220,7 +220,8 @@ impl OptimizerSettings {
         let (warmup, end) = (self.warmup_epochs, self.epochs as f64);
         within("optimizer.warmup_epochs", warmup, 0.0..=end, UNTIL_THE_END)?;
         self.adam.validate()?;
-        // A shorter schedule than the run would raise the rate again and the momentum above its end.
+        // A shorter schedule than the run would raise the rate again and the momentum above its
+        // end.
         let ipe_scale = self.ipe_scale;
         within(
             "optimizer.ipe_scale",

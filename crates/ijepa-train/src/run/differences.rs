@@ -101,8 +101,8 @@ pub(super) fn described(environment: &Value, data: &Fingerprint) -> Value {
     described.into()
 }
 
-/// What the task does differently from the one that a checkpoint is of; one that lacks parts of that
-/// one's own is refused.
+/// What the task does differently from the one that a checkpoint is of; one that lacks parts of
+/// that one's own is refused.
 pub(super) fn changed<T: Task>(
     task: &T,
     state: &TrainingState,

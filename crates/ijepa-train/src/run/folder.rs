@@ -215,8 +215,8 @@ impl Folder {
         })
     }
 
-    /// Makes the checkpoint of `step` the newest, if there is one: a run may have gone back to it, and
-    /// then none of a later step is its best.
+    /// Makes the checkpoint of `step` the newest, if there is one: a run may have gone back to it,
+    /// and then none of a later step is its best.
     pub(super) fn go_on_from(&self, step: u64) -> Result<(), TrainError> {
         self.leave_behind_after(step)?;
         if self.linked(BEST).is_some_and(|best| best > step) {

@@ -29,8 +29,8 @@ use super::{
 use crate::{device::is_cpu, error::TrainError, gradients::Summation, ranks::Ranks};
 
 /// Carries out a run in `folder`, together with the ranks of the folder: each computes its share of
-/// every step, and rank 0 does everything else. `start` makes the task of a checkpoint, with the state that it
-/// was saved with, or else of nothing.
+/// every step, and rank 0 does everything else. `start` makes the task of a checkpoint, with the
+/// state that it was saved with, or else of nothing.
 ///
 /// # Errors
 ///

@@ -53,9 +53,9 @@ pub trait Observer<L> {
         Vec::new()
     }
 
-    /// What [`measure`](Self::measure) measures on and how, if that may be something else when a run
-    /// goes on: scores of other data are not compared, and where the run stands is measured again, or at the
-    /// end of the epoch that it is in.
+    /// What [`measure`](Self::measure) measures on and how, if that may be something else when a
+    /// run goes on: scores of other data are not compared, and where the run stands is measured
+    /// again, or at the end of the epoch that it is in.
     fn measured_on(&self) -> Option<Value> {
         None
     }

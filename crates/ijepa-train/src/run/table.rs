@@ -79,8 +79,8 @@ impl Table {
 /// The columns of a table and its lines with the rows that they are.
 type Parsed<'a> = (Vec<String>, Vec<(&'a str, Row)>);
 
-/// The table of a text, unless it has none: a line that a kill cut short has no line feed, and lines
-/// that are no rows are not the run's.
+/// The table of a text, unless it has none: a line that a kill cut short has no line feed, and
+/// lines that are no rows are not the run's.
 fn parsed<'a>(text: &'a str, path: &Path) -> Result<Option<Parsed<'a>>, FileError> {
     let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
     let Some((header, lines)) = whole.split_once('\n') else {

@@ -57,10 +57,10 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Opens the tables in `folder` of a run that goes on `from` so many steps, cut back to them, or
-    /// begins, and whose observers measure on `measured_on`. Where there is no step to make nothing
-    /// is cut. The row of where the run ended, unless it is one of every `log_every` steps, and
-    /// scores within an epoch are forgotten once it has gone on from there.
+    /// Opens the tables in `folder` of a run that goes on `from` so many steps, cut back to them,
+    /// or begins, and whose observers measure on `measured_on`. Where there is no step to make
+    /// nothing is cut. The row of where the run ended, unless it is one of every `log_every` steps,
+    /// and scores within an epoch are forgotten once it has gone on from there.
     pub(super) fn open(
         folder: &Path,
         Beginning {

@@ -91,8 +91,8 @@ pub trait Task {
     /// What keeps the moments of the network's gradients.
     fn optimizer(&self) -> &AdamW;
 
-    /// A checkpoint of what is trained, with `state`. Of an optimizer that ranks share, rank 0 takes
-    /// it while the others give it theirs by [`AdamW::named_moments`].
+    /// A checkpoint of what is trained, with `state`. Of an optimizer that ranks share, rank 0
+    /// takes it while the others give it theirs by [`AdamW::named_moments`].
     ///
     /// # Errors
     ///

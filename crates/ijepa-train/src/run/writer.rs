@@ -39,8 +39,8 @@ impl Pace {
     }
 }
 
-/// Writes in a thread, one thing at a time. What is being written when a run ends, also by an error,
-/// is waited for by the scope.
+/// Writes in a thread, one thing at a time. What is being written when a run ends, also by an
+/// error, is waited for by the scope.
 pub(super) struct Writer<'s, 'e> {
     scope: &'s Scope<'s, 'e>,
     writing: Option<Writing<'s>>,

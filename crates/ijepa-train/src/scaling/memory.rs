@@ -92,8 +92,8 @@ fn predictor_parameters(encoder: &VisionTransformerConfig, config: &PredictorCon
     ends + config.depth * block_parameters(dim, config.hidden_dim())
 }
 
-/// Values that one image leaves behind for the backward pass, and those of the widest running block:
-/// of the target encoder, which leaves none, or without one of encoder or predictor.
+/// Values that one image leaves behind for the backward pass, and those of the widest running
+/// block: of the target encoder, which leaves none, or without one of encoder or predictor.
 fn activations(recipe: &Recipe, config: &IJepaConfig) -> Result<usize, ResolveError> {
     if let Some(views) = recipe.views()? {
         return Ok(activations_of_views(recipe, config, &views));
@@ -228,7 +228,8 @@ mod tests {
         let half = estimate(&["run.batch_size=32", "mask.group_size=32"]);
         assert!(half.activations_bytes < plain.activations_bytes);
         assert_eq!(half.weights_bytes, plain.weights_bytes);
-        // With a narrow predictor nothing takes as much as the target encoder, which sees all patches.
+        // With a narrow predictor nothing takes as much as the target encoder, which sees all
+        // patches.
         let narrow = |target| estimate(&["model.predictor_dim=16", target]).activations_bytes;
         assert!(narrow("objective.target=pixels") < narrow("objective.target=features"));
         assert_eq!(plain.gradients_bytes, 4 * plain.parameters);

@@ -74,19 +74,19 @@ pub struct PredictorPicture {
 /// predicted feature of the block and the target features of every patch of the whole image; the
 /// same for the predicted feature of the middle patch of the block, which is marked; and, with a
 /// search, patches of other images with their surroundings (the image itself, of the same file or
-/// name, is left out): above those nearest to the mean, below those nearest to the middle patch. The
-/// block is outlined in green. Maps span their own range.
+/// name, is left out): above those nearest to the mean, below those nearest to the middle patch.
+/// The block is outlined in green. Maps span their own range.
 ///
 /// `masks` has a row per image; of its contexts the first is used, of its targets that of the
 /// configuration. `progress` is told how many images of the search are done.
 ///
 /// # Errors
 ///
-/// [`VizError::PredictsPixels`] or [`VizError::TargetBlocks`] if what is predicted cannot be compared
-/// with the encoder's features, [`VizError::Target`] if the masks have no such target,
-/// [`VizError::Scale`] if panels would be absurdly large, [`VizError::Extract`] if there is no image,
-/// a batch is to have none, the networks give values that are not finite, or the search has no
-/// readable image.
+/// [`VizError::PredictsPixels`] or [`VizError::TargetBlocks`] if what is predicted cannot be
+/// compared with the encoder's features, [`VizError::Target`] if the masks have no such target,
+/// [`VizError::Scale`] if panels would be absurdly large, [`VizError::Extract`] if there is no
+/// image, a batch is to have none, the networks give values that are not finite, or the search has
+/// no readable image.
 ///
 /// # Panics
 ///

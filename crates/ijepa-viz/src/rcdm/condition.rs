@@ -115,8 +115,8 @@ impl Conditioner {
         }
     }
 
-    /// Checks that a file has a vector for each image of `source`: as many, and where it names them,
-    /// of files of these names, wherever they lie.
+    /// Checks that a file has a vector for each image of `source`: as many, and where it names
+    /// them, of files of these names, wherever they lie.
     pub(crate) fn check_images(&self, source: &dyn Source) -> Result<(), RcdmError> {
         let Self::File {
             features, names, ..

@@ -117,8 +117,8 @@ impl UnetConfig {
         factors.map(width).collect()
     }
 
-    /// Values that its network has at least: a convolution of each residual block, and what takes the
-    /// condition.
+    /// Values that its network has at least: a convolution of each residual block, and what takes
+    /// the condition.
     pub(crate) fn least_values(&self) -> u64 {
         let blocks = 2 * self.res_blocks as u64 + 1;
         let convolutions = |width: usize| 9 * blocks * (width as u64).pow(2);

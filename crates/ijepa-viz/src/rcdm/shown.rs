@@ -22,13 +22,13 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Reads `count` images spread over `source` as `reading` says, but decoded as those that the decoder
-    /// was trained on; those that cannot be read are left out and listed.
+    /// Reads `count` images spread over `source` as `reading` says, but decoded as those that the
+    /// decoder was trained on; those that cannot be read are left out and listed.
     ///
     /// # Errors
     ///
-    /// [`RcdmError::Kind`], [`RcdmError::Width`] or [`RcdmError::OtherWeights`] if the decoder takes
-    /// other vectors,
+    /// [`RcdmError::Kind`], [`RcdmError::Width`] or [`RcdmError::OtherWeights`] if the decoder
+    /// takes other vectors,
     /// [`RcdmError::Rows`] or [`RcdmError::OtherImages`] if a file has not one for each image,
     /// [`RcdmError::Extract`] if no image can be read.
     pub fn read(

@@ -9,8 +9,8 @@ use super::thrift::{Compact, I32, MAX_DEPTH, STRUCT};
 
 /// Decoded bytes that any page may have, and those that one byte of it justifies beyond.
 ///
-/// Snappy cannot pass 22 to 1, LZ4 255 and Deflate 1032, whatever is announced. Zstandard and Brotli
-/// write a page of one value, which is a megabyte as a rule, in a few bytes.
+/// Snappy cannot pass 22 to 1, LZ4 255 and Deflate 1032, whatever is announced. Zstandard and
+/// Brotli write a page of one value, which is a megabyte as a rule, in a few bytes.
 fn justified(codec: Compression) -> (u64, u64) {
     match codec {
         Compression::UNCOMPRESSED | Compression::SNAPPY => (4096, 64),
@@ -27,11 +27,12 @@ pub(super) enum BadPage {
     TooLarge { found: u64, possible: u64 },
 }
 
-/// Walks over the pages of a column chunk, and counts the bytes that they are when they are decoded.
+/// Walks over the pages of a column chunk, and counts the bytes that they are when they are
+/// decoded.
 ///
 /// The Parquet library allocates, and fills, as many bytes as a page header announces: up to
-/// 2 GiB for a file of a few bytes. Of Brotli it decodes whatever there is, without end, so pages of
-/// Brotli are decoded here first, and nothing of them is kept.
+/// 2 GiB for a file of a few bytes. Of Brotli it decodes whatever there is, without end, so pages
+/// of Brotli are decoded here first, and nothing of them is kept.
 pub(super) fn check(chunk: &[u8], codec: Compression) -> Result<usize, BadPage> {
     let (free, expansion) = justified(codec);
     let (mut rest, mut decoded) = (Compact(chunk), 0usize);

@@ -354,10 +354,11 @@ fn footer(path: &Path, blob: &Blob, stamp: &Stamp) -> Result<ParquetMetaData, Da
     }
 }
 
-/// Refuses a footer, if all of it is among the last bytes of a file, whose lists are longer than it.
+/// Refuses a footer, if all of it is among the last bytes of a file, whose lists are longer than
+/// it.
 ///
-/// The Parquet library takes no byte for a boolean of a field that it skips over, so a list of a few
-/// bytes would keep it busy for seconds, and as many as a footer has room for for hours.
+/// The Parquet library takes no byte for a boolean of a field that it skips over, so a list of a
+/// few bytes would keep it busy for seconds, and as many as a footer has room for for hours.
 fn check_footer(end: &[u8]) -> Result<(), ParquetError> {
     let Some((rest, b"PAR1")) = end.split_last_chunk() else {
         return Ok(());

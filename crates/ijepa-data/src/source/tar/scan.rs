@@ -59,7 +59,8 @@ struct Samples<'a> {
 /// # Errors
 ///
 /// [`DataError::Tar`] if there is no sample or a sparse member, [`DataError::BadEntry`] for a
-/// label that is none, [`DataError::Read`], [`ImageError::DecoderPanic`](crate::ImageError::DecoderPanic).
+/// label that is none, [`DataError::Read`],
+/// [`ImageError::DecoderPanic`](crate::ImageError::DecoderPanic).
 pub(super) fn scan(
     shard: &Path,
     blob: &Blob,

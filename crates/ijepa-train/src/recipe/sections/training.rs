@@ -17,7 +17,8 @@ pub struct DataSettings {
     pub crop_scale: [f64; 2],
     /// Whether images are mirrored left to right with probability 0.5.
     pub flip: bool,
-    /// Strength of the colour distortion, at most 2.5, where hues turn by half the circle; 0 is off.
+    /// Strength of the colour distortion, at most 2.5, where hues turn by half the circle; 0 is
+    /// off.
     pub color_jitter: f64,
     /// `decode`, `orientation` and `sixteen_bit`; its channels are not read, those of the data are
     /// ([`channel_decoding`](Self::channel_decoding)).
@@ -33,7 +34,8 @@ pub struct DataSettings {
     pub mean: Vec<f64>,
     /// Standard deviation of each channel on that scale, which divides.
     pub std: Vec<f64>,
-    /// Fraction of unreadable images beyond which a run stops, in `[0, 1]`, rounded up to whole images.
+    /// Fraction of unreadable images beyond which a run stops, in `[0, 1]`, rounded up to whole
+    /// images.
     pub max_bad_fraction: f64,
 }
 

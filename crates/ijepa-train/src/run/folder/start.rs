@@ -18,8 +18,8 @@ use crate::{
 };
 
 impl Folder {
-    /// The checkpoint that a run with settings `S` begins from, if it begins from one; all ranks ask
-    /// together.
+    /// The checkpoint that a run with settings `S` begins from, if it begins from one; all ranks
+    /// ask together.
     ///
     /// # Errors
     ///

@@ -79,8 +79,8 @@ impl Start {
     }
 }
 
-/// What is missing of the images of training and of evaluations, each once. Observers know it already,
-/// and whoever opened the data.
+/// What is missing of the images of training and of evaluations, each once. Observers know it
+/// already, and whoever opened the data.
 fn faults<L>(loader: &Loader, observers: &[&mut dyn Observer<L>]) -> BTreeSet<String> {
     let measured = observers.iter().flat_map(|observer| observer.faults());
     loader
@@ -110,7 +110,8 @@ fn warnings(
     warnings.into_iter().flatten().collect()
 }
 
-/// The step if the folder has its checkpoint, as rank 0 finds it, which is the only one to change it.
+/// The step if the folder has its checkpoint, as rank 0 finds it, which is the only one to change
+/// it.
 fn saved(step: Option<u64>, folder: &Folder) -> Option<u64> {
     let saved = step.filter(|&step| folder.has(step));
     told(folder.ranks().as_ref(), &saved).swap_remove(0)
@@ -220,8 +221,8 @@ impl<'s, 'e, 'o, T: Task> Run<'s, 'e, 'o, T> {
         )
     }
 
-    /// Tells the observers about the checkpoint `from` that is gone on with after `step` steps; says
-    /// which settings are not what they were.
+    /// Tells the observers about the checkpoint `from` that is gone on with after `step` steps;
+    /// says which settings are not what they were.
     fn resume(
         task: &T,
         from: &Path,

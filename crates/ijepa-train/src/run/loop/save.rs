@@ -134,8 +134,8 @@ impl<T: Task> Run<'_, '_, '_, T> {
         Ok(())
     }
 
-    /// Waits for the checkpoint before, since there is never more than one in memory, and makes sure
-    /// that the weights are finite.
+    /// Waits for the checkpoint before, since there is never more than one in memory, and makes
+    /// sure that the weights are finite.
     fn ready_to_save(&mut self) -> Result<(), TrainError> {
         self.measure()?;
         self.clock.stop();

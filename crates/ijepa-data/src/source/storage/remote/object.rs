@@ -17,8 +17,9 @@ use crate::source::storage::{patiently, without_query};
 
 /// Unit of what is read ahead.
 const BLOCK: u64 = 1 << 20;
-/// Reads that lie no further apart, so many times in a row, go through an object in order, whichever
-/// threads make them. Those of a shuffled epoch do not, unless the object is of that size.
+/// Reads that lie no further apart, so many times in a row, go through an object in order,
+/// whichever threads make them. Those of a shuffled epoch do not, unless the object is of that
+/// size.
 const NEAR: u64 = 4 << 20;
 const STREAK: u32 = 16;
 
