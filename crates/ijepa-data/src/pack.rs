@@ -195,7 +195,12 @@ pub fn pack(
 }
 
 impl PackConfig {
-    fn validate(&self) -> Result<(), DataError> {
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::BadValue`] naming the field.
+    pub fn validate(&self) -> Result<(), DataError> {
         let bad = DataError::bad_value;
         if self.most_images == 0 {
             return Err(bad("most_images", "0", "at least 1"));

@@ -160,6 +160,10 @@ fn what_is_packed_is_data_again_and_a_taken_name_is_refused() {
     assert!(again.stderr.contains("cannot create"), "{again:?}");
     let quality = ijepa(&[&args[..], &["--quality", "50"]].concat());
     assert_eq!(quality.code, Some(2), "{quality:?}");
+    // Whether there is data or not.
+    let pack = "data pack --to tar --data no/such --out no/such --name a/b";
+    let name = ijepa(&words(pack));
+    assert_eq!(name.code, Some(2), "{name:?}");
 }
 
 #[test]

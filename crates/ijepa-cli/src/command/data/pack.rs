@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use ijepa_data::{PackConfig, PackFormat, Shrink, pack};
+use ijepa_data::{PackConfig, PackError, PackFormat, Shrink, pack};
 use serde_json::json;
 
 use super::{DecodingArgs, watch};
@@ -77,7 +77,6 @@ impl Pack {
             ];
             refuse_given(&given, "without `--short-side`")?;
         }
-        let source = self.data.open(context)?;
         let quality = self.quality;
         let config = PackConfig {
             format: match self.to {
@@ -95,6 +94,8 @@ impl Pack {
             reading: self.decoding.reading(context),
             workers: context.workers(),
         };
+        config.validate().map_err(PackError::from)?;
+        let source = self.data.open(context)?;
         let progress = watch(&self.data, source.len(), context);
         let packed = pack(source.as_ref(), &self.out, &config, progress)?;
         let mut text = format!(
