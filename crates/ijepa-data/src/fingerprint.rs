@@ -107,8 +107,7 @@ fn names_below(source: &dyn Source, folder: &str) -> Result<String, String> {
         let Some(rest) = name.strip_prefix(folder) else {
             return Err(name);
         };
-        block.extend((rest.len() as u64).to_le_bytes());
-        block.extend(rest.as_bytes());
+        framed(rest.as_bytes(), |part| block.extend(part));
         if block.len() >= BLOCK {
             hasher.update(&block);
             block.clear();
@@ -169,10 +168,16 @@ fn add_first(hasher: &mut Hasher, source: &dyn Source) -> Option<()> {
     Some(())
 }
 
-/// Adds bytes so that they do not run into those before.
 fn add(hasher: &mut Hasher, bytes: &[u8]) {
-    hasher.update(&(bytes.len() as u64).to_le_bytes());
-    hasher.update(bytes);
+    framed(bytes, |part| {
+        hasher.update(part);
+    });
+}
+
+/// Gives a hash the bytes behind their number, so that they do not run into those before.
+pub fn framed(bytes: &[u8], mut add: impl FnMut(&[u8])) {
+    add(&(bytes.len() as u64).to_le_bytes());
+    add(bytes);
 }
 
 #[cfg(test)]

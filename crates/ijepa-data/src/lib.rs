@@ -80,7 +80,7 @@ pub use decode::{
 pub use depth::Depth;
 pub use error::{Cause, DataError, ImageError};
 pub use fetch::{FetchError, Fetched};
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{Fingerprint, framed};
 pub use image::{FloatImage, Image, MAX_CHANNELS, RgbImage8};
 pub use loader::{Batch, Loader, LoaderConfig, Skipped, csv_cell, default_workers};
 pub use mask::Mask;

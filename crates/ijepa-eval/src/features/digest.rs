@@ -5,6 +5,7 @@ use burn::{
     module::{Module, ModuleVisitor, Param},
     tensor::Tensor,
 };
+use ijepa_data::framed;
 use ijepa_model::{IJepa, VisionTransformer, VisionTransformerConfig};
 
 /// A name for the sizes and weights of `encoder`, however it is computed.
@@ -49,8 +50,9 @@ pub(super) fn add_weights<M: Module>(hasher: &mut Hasher, network: &M) {
 
 /// Adds bytes so that they do not run into those before.
 pub(super) fn add(hasher: &mut Hasher, bytes: &[u8]) {
-    hasher.update(&(bytes.len() as u64).to_le_bytes());
-    hasher.update(bytes);
+    framed(bytes, |part| {
+        hasher.update(part);
+    });
 }
 
 #[cfg(test)]
