@@ -84,15 +84,19 @@ fn fold(mut lanes: [f32; LANES], combine: impl Fn(f32, f32) -> f32) -> f32 {
 pub(super) fn exp(x: f32) -> f32 {
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
+    /// Numbers this large have no fraction: a sum with it is rounded to an integer, which its last
+    /// bits hold. That is twice as fast as rounding and converting.
+    const INTEGERS: f32 = 1.5 * (1u32 << 23) as f32;
     let x = x.clamp(-87.0, 88.0);
-    let n = (x * std::f32::consts::LOG2_E).round_ties_even();
+    let shifted = x * std::f32::consts::LOG2_E + INTEGERS;
+    let n = shifted - INTEGERS;
     let r = x - n * LN_2_HIGH - n * LN_2_LOW;
     let p = 1.987_569_1e-4 * r + 1.398_199_9e-3;
     let p = p * r + 8.333_452e-3;
     let p = p * r + 4.166_579_6e-2;
     let p = p * r + 1.666_666_5e-1;
     let p = p * r + 5.0e-1;
-    let power = f32::from_bits(((n as i32 + 127) << 23) as u32);
+    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
     (p * r * r + r + 1.0) * power
 }
 
