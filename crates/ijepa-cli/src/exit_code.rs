@@ -199,7 +199,7 @@ fn training(error: &TrainError) -> u8 {
     match error {
         TrainError::Recipe(_) | TrainError::FewPasses { .. } => RECIPE,
         TrainError::Data(_) => DATA,
-        // A table of the run that is no text.
+        // A table of the run that is none.
         TrainError::Io(error) if error.source.kind() == ErrorKind::InvalidData => CHECKPOINT,
         TrainError::Checkpoint(_)
         | TrainError::OtherRecipe { .. }

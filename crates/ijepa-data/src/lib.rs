@@ -96,7 +96,7 @@ pub use rng::{Purpose, SampleRng, normal, sample_rng, unit};
 pub use source::{
     Background, CifarSource, ConcatSource, FolderForm, FolderSource, IMAGE_EXTENSIONS, IndexCache,
     Kept, ListedSource, ParquetSource, SceneKind, SceneLabels, ScenesConfig, ScenesSource, Source,
-    TarSource, VocSource,
+    TarSource, VocSource, distinct_classes,
 };
 pub use spec::DataSpec;
 pub use statistics::{Spread, Statistics, StatisticsConfig};

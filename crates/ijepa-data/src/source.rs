@@ -20,7 +20,7 @@ mod voc;
 mod wildcards;
 
 pub use cifar::CifarSource;
-pub use concat::ConcatSource;
+pub use concat::{ConcatSource, distinct_classes};
 pub(crate) use file::unreadable;
 pub use folder::{FolderForm, FolderSource, IMAGE_EXTENSIONS, IndexCache, Kept};
 pub(crate) use folder::{matching_folders, matching_images};

@@ -102,6 +102,19 @@ pub enum LabelsError {
         /// Classes of the test data.
         classes: usize,
     },
+    /// A class of test images that may be one or another of the training images.
+    #[error(
+        "`{name}` names {train} classes of the training data and {test} of the test data, so which of \
+         them is meant is not known"
+    )]
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// Classes of the training data with it.
+        train: usize,
+        /// Classes of the test data with it.
+        test: usize,
+    },
     /// Sets whose labels mean different things.
     #[error("class {class} is {train} in the training data and {test} in the test data")]
     ClassNames {

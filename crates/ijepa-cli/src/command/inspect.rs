@@ -54,8 +54,10 @@ impl Inspect {
             args::open_weights(&self.path, self.num_heads, context),
             named,
         ) {
-            (Err(CheckpointError::NumHeads { .. }), Some(named)) => {
-                args::open_weights(&self.path, Some(named.num_heads), context)
+            (Err(unknown @ CheckpointError::NumHeads { .. }), Some(named)) => {
+                let opened = args::open_weights(&self.path, Some(named.num_heads), context);
+                // Of another width, which these heads need not divide.
+                opened.map_err(|_| unknown)
             }
             (opened, _) => opened,
         }

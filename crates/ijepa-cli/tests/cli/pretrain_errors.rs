@@ -69,7 +69,7 @@ fn every_mistake_has_its_message_and_exit_code() {
 }
 
 #[test]
-fn a_table_that_is_no_text_is_named_and_moved_away() {
+fn a_table_that_is_none_is_named_and_moved_away() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     json(&tiny(&run, "--max-steps 2"));
@@ -80,6 +80,9 @@ fn a_table_that_is_no_text_is_named_and_moved_away() {
         let message = format!("cannot read `{}`: invalid utf-8", table.display());
         fails(&tiny(&run, "--max-steps 4"), 5, &message);
         fails(&tiny(&run, "--max-steps 4"), 5, "move it away");
+        fs::write(&table, [b"# a note\n", before.as_slice()].concat()).unwrap();
+        let message = "its first line does not begin with `epoch,step`";
+        fails(&tiny(&run, "--max-steps 4"), 5, message);
         fs::write(&table, before).unwrap();
     }
     fs::remove_file(run.join("epochs.csv")).unwrap();

@@ -52,10 +52,12 @@ enum Labels {
     None,
 }
 
-/// A name, and how many classes before it have the same one: ImageNet has two kinds of cranes.
+/// A name, and how many classes before it have the same one.
 type Class = (String, usize);
 
-fn numbered(names: &[String]) -> Vec<Class> {
+/// The names of classes, each with the number of those before it that are the same, so that no two
+/// are: ImageNet has two kinds of cranes.
+pub fn distinct_classes(names: &[String]) -> Vec<(String, usize)> {
     let mut seen: HashMap<&str, usize> = HashMap::new();
     let mut classes = Vec::new();
     for name in names {
@@ -94,7 +96,9 @@ impl ConcatSource {
         } else {
             Labels::None
         };
-        let names = sources.iter().map(|source| numbered(source.classes()));
+        let names = sources
+            .iter()
+            .map(|source| distinct_classes(source.classes()));
         let names: Vec<Vec<Class>> = names.collect();
         let known = match labels {
             Labels::ByName => together(&names),

@@ -1,9 +1,8 @@
 //! Test images whose classes have the numbers of training images.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
-use ijepa_data::{DataError, Depth, FetchError, Fetched, Layout, Mask, Source};
+use ijepa_data::{DataError, Depth, FetchError, Fetched, Layout, Mask, Source, distinct_classes};
 
 use super::{LabelsError, Split, labels_of};
 
@@ -12,12 +11,13 @@ const NAMED: usize = 5;
 
 /// The images of `test` with the classes of `train`, found by their names: test images need not show
 /// all of them, and may have them in another order. Sets of which one names no classes stay as they
-/// are.
+/// are. Of classes with one name the first is the first in both, and so on.
 ///
 /// # Errors
 ///
-/// [`LabelsError::UnknownNames`] if `train` has not all of its classes; if numbers change,
-/// [`LabelsError::Unlabelled`] and [`LabelsError::Nameless`].
+/// [`LabelsError::UnknownNames`] if `train` has not all of its classes, [`LabelsError::Ambiguous`] if
+/// both have a name but not equally often; if numbers change, [`LabelsError::Unlabelled`] and
+/// [`LabelsError::Nameless`].
 pub fn with_classes_of(
     train: &dyn Source,
     test: Arc<dyn Source>,
@@ -42,22 +42,35 @@ pub(crate) fn numbers_by_name(
     if train.is_empty() || test.is_empty() || train == test {
         return Ok(None);
     }
-    let (mut numbers, mut unknown) = (Vec::new(), Vec::new());
-    for (class, name) in test.iter().enumerate() {
-        // Of a name that stands twice the one in the same place.
-        let same = (train.get(class) == Some(name)).then_some(class);
-        match same.or_else(|| train.iter().position(|other| other == name)) {
-            Some(number) => numbers.push(number as u32),
-            None => unknown.push(name.clone()),
-        }
-    }
-    match unknown.is_empty() {
-        true => Ok(Some(numbers)),
-        false => Err(LabelsError::UnknownNames {
+    let [in_train, in_test] = [train, test].map(occurrences);
+    let unknown = test.iter().filter(|name| !in_train.contains_key(name));
+    let unknown: Vec<String> = unknown.cloned().collect();
+    if !unknown.is_empty() {
+        return Err(LabelsError::UnknownNames {
             unknown,
             classes: test.len(),
-        }),
+        });
     }
+    if let Some(name) = test.iter().find(|name| in_train[name] != in_test[name]) {
+        return Err(LabelsError::Ambiguous {
+            name: name.clone(),
+            train: in_train[name],
+            test: in_test[name],
+        });
+    }
+    let numbers = distinct_classes(train).into_iter().zip(0..);
+    let numbers: HashMap<(String, usize), u32> = numbers.collect();
+    let test = distinct_classes(test).into_iter();
+    Ok(Some(test.map(|class| numbers[&class]).collect()))
+}
+
+/// How often each name stands among `names`.
+fn occurrences(names: &[String]) -> HashMap<&String, usize> {
+    let mut count = HashMap::new();
+    for name in names {
+        *count.entry(name).or_default() += 1;
+    }
+    count
 }
 
 /// Names in words, of many the first.
@@ -151,7 +164,10 @@ mod tests {
         let found = numbers_by_name(&twice, &names(&["dog", "cat", "crane"]));
         let message = "1 of the 3 classes of the test data is none of the training data: `cat`";
         assert!(found.unwrap_err().to_string().starts_with(message));
-        let found = numbers_by_name(&twice, &names(&["crane", "dog", "crane", "dog"]));
-        assert_eq!(found, Ok(Some(vec![0, 1, 2, 1])));
+        let found = numbers_by_name(&twice, &names(&["crane", "crane", "dog"]));
+        assert_eq!(found, Ok(Some(vec![0, 2, 1])));
+        let found = numbers_by_name(&twice, &names(&["crane", "dog"]));
+        let message = "`crane` names 2 classes of the training data and 1 of the test data";
+        assert!(found.unwrap_err().to_string().starts_with(message));
     }
 }

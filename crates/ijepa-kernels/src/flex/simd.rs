@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn exp_is_exact_to_rounding() {
-        for step in -8000..=8000 {
+        for step in -8700..=8800 {
             let x = step as f32 * 0.01;
             let (found, expected) = (f64::from(exp(x)), f64::from(x).exp());
             assert!((found / expected - 1.0).abs() < 2e-7, "{x}: {found}");

@@ -89,7 +89,8 @@ fn parsed<'a>(text: &'a str, path: &Path) -> Result<Option<Parsed<'a>>, FileErro
     let header: Vec<String> = header.split(',').map(str::to_owned).collect();
     if !header.starts_with(&FIRST.map(str::to_owned)) {
         let why = "its first line does not begin with `epoch,step`; mend it or move the file away";
-        return Err(cannot("read", path)(io::Error::other(why)));
+        let error = io::Error::new(io::ErrorKind::InvalidData, why);
+        return Err(cannot("read", path)(error));
     }
     let lines = lines.lines();
     let rows = lines
