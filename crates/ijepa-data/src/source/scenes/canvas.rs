@@ -21,14 +21,22 @@ pub(super) fn draw(rng: &mut ChaCha8Rng, low: f32, high: f32) -> f32 {
     uniform(rng, f64::from(low), f64::from(high)) as f32
 }
 
+/// The colour whose red, green and blue are `value(0)`, `value(1)` and `value(2)`: `array::from_fn`
+/// is a loop of calls unless the compiler optimises for long.
+#[inline(always)]
+pub(super) fn channels(value: impl Fn(usize) -> f32) -> Color {
+    [value(0), value(1), value(2)]
+}
+
 /// Multiplies a colour by a number.
-pub(super) fn scaled(color: Color, factor: f32) -> Color {
-    color.map(|channel| channel * factor)
+#[inline(always)]
+pub(super) fn scaled(of: Color, factor: f32) -> Color {
+    channels(|channel| of[channel] * factor)
 }
 
 /// Mixes two colours; `share` 0 gives `a`, 1 gives `b`.
 pub(super) fn mix(a: Color, b: Color, share: f32) -> Color {
-    std::array::from_fn(|channel| a[channel] + (b[channel] - a[channel]) * share)
+    channels(|channel| a[channel] + (b[channel] - a[channel]) * share)
 }
 
 /// Renders an image of `size` pixels a side from `shade(x, y)`, whose arguments run from 0 to 1
@@ -52,8 +60,8 @@ pub(super) fn render(
             for sample in 0..SAMPLES * SAMPLES {
                 let x = (column * SAMPLES + sample % SAMPLES) as f32 + 0.5;
                 let y = (row * SAMPLES + sample / SAMPLES) as f32 + 0.5;
-                let color = shade(x * step, y * step);
-                sum = std::array::from_fn(|channel| sum[channel] + color[channel].clamp(0.0, 1.0));
+                let shade = shade(x * step, y * step);
+                sum = channels(|channel| sum[channel] + shade[channel].clamp(0.0, 1.0));
             }
             for value in scaled(sum, gain / (SAMPLES * SAMPLES) as f32) {
                 let noisy = value + NOISE * nearly_normal(&mut rng);
@@ -74,9 +82,7 @@ pub(super) fn at_centers<T>(size: usize, value: impl Fn(f32, f32) -> T) -> Vec<T
 /// A number of mean 0 and variance 1: the sum of four uniform ones, cheap and without tails.
 fn nearly_normal(rng: &mut ChaCha8Rng) -> f32 {
     let bits = rng.next_u64();
-    let sum: u32 = (0..4)
-        .map(|part| (bits >> (16 * part)) as u32 & 0xffff)
-        .sum();
+    let sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48);
     // Four uniform numbers on [0, 1) have mean 2 and variance 1/3.
     (sum as f32 / 65536.0 - 2.0) * 3f32.sqrt()
 }
@@ -121,6 +127,7 @@ impl Backdrop {
             left + (right - left) * across
         };
         let noise = along(row) + (along(row + 1) - along(row)) * down;
-        mix(self.top, self.bottom, y).map(|channel| channel + noise)
+        let mixed = mix(self.top, self.bottom, y);
+        channels(|channel| mixed[channel] + noise)
     }
 }
