@@ -10,15 +10,11 @@ fn pickle_error(program: &[&[u8]]) -> String {
 }
 
 #[test]
-fn a_truncated_pickle_is_an_error() {
-    // Every length of the small one, some of the large one.
-    for (file, step) in [
-        ("tiny_ckpt_step0_with_scaler.pth.tar", 7),
-        ("views_protocol4.pt", 1),
-    ] {
+fn every_truncated_pickle_is_an_error() {
+    for file in ["tiny_ckpt_step0_with_scaler.pth.tar", "views_protocol4.pt"] {
         let bytes = entry_bytes(&golden(file), "/data.pkl");
         unpickle(&bytes).unwrap();
-        for length in (0..bytes.len()).step_by(step) {
+        for length in 0..bytes.len() {
             unpickle(&bytes[..length]).unwrap_err();
         }
     }
@@ -29,7 +25,7 @@ fn flipped_bytes_in_a_pickle_never_panic() {
     let mut state = 1;
     for file in ["tiny_ckpt.pth.tar", "views.pt", "views_protocol4.pt"] {
         let good = entry_bytes(&golden(file), "/data.pkl");
-        for _ in 0..1_500 {
+        for _ in 0..5_000 {
             let mut bytes = good.clone();
             for _ in 0..=random(&mut state) % 4 {
                 let place = random(&mut state) as usize % bytes.len();
