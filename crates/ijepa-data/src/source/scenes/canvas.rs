@@ -24,14 +24,14 @@ pub(super) fn draw(rng: &mut ChaCha8Rng, low: f32, high: f32) -> f32 {
 /// The colour whose red, green and blue are `value(0)`, `value(1)` and `value(2)`: `array::from_fn`
 /// is a loop of calls unless the compiler optimises for long.
 #[inline(always)]
-pub(super) fn channels(value: impl Fn(usize) -> f32) -> Color {
+fn channels(value: impl Fn(usize) -> f32) -> Color {
     [value(0), value(1), value(2)]
 }
 
 /// Multiplies a colour by a number.
 #[inline(always)]
-pub(super) fn scaled(of: Color, factor: f32) -> Color {
-    channels(|channel| of[channel] * factor)
+pub(super) fn scaled(color: Color, factor: f32) -> Color {
+    channels(|channel| color[channel] * factor)
 }
 
 /// Mixes two colours; `share` 0 gives `a`, 1 gives `b`.
@@ -60,8 +60,8 @@ pub(super) fn render(
             for sample in 0..SAMPLES * SAMPLES {
                 let x = (column * SAMPLES + sample % SAMPLES) as f32 + 0.5;
                 let y = (row * SAMPLES + sample / SAMPLES) as f32 + 0.5;
-                let shade = shade(x * step, y * step);
-                sum = channels(|channel| sum[channel] + shade[channel].clamp(0.0, 1.0));
+                let color = shade(x * step, y * step);
+                sum = channels(|channel| sum[channel] + color[channel].clamp(0.0, 1.0));
             }
             for value in scaled(sum, gain / (SAMPLES * SAMPLES) as f32) {
                 let noisy = value + NOISE * nearly_normal(&mut rng);
