@@ -3,14 +3,19 @@
 use std::path::Path;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{
+    Dtype, SafeTensors,
+    tensor::{Metadata, TensorInfo},
+};
 
 /// A golden case.
 #[derive(Debug)]
 pub struct Golden {
     /// Description and settings.
     pub json: serde_json::Value,
-    bytes: Vec<u8>,
+    tensors: Metadata,
+    /// What their offsets count from.
+    values: Vec<u8>,
 }
 
 impl Golden {
@@ -26,22 +31,33 @@ impl Golden {
             std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
         };
         let json = serde_json::from_slice(&read("json")).expect("golden JSON is valid");
+        let mut values = read("safetensors");
+        let (header, tensors) =
+            SafeTensors::read_metadata(&values).expect("golden safetensors are valid");
+        values.drain(..size_of::<u64>() + header);
         Self {
             json,
-            bytes: read("safetensors"),
+            tensors,
+            values,
         }
     }
 
-    fn file(&self) -> SafeTensors<'_> {
-        SafeTensors::deserialize(&self.bytes).expect("golden safetensors are valid")
+    fn info(&self, name: &str) -> &TensorInfo {
+        let info = self.tensors.info(name);
+        info.unwrap_or_else(|| panic!("no golden {name}"))
+    }
+
+    fn bytes(&self, name: &str) -> &[u8] {
+        let (begin, end) = self.info(name).data_offsets;
+        &self.values[begin..end]
     }
 
     /// Names of all tensors that begin with `prefix`, without it, sorted.
     pub fn names(&self, prefix: &str) -> Vec<String> {
         let mut names: Vec<String> = self
-            .file()
-            .names()
-            .into_iter()
+            .tensors
+            .offset_keys()
+            .iter()
             .filter_map(|name| name.strip_prefix(prefix).map(str::to_owned))
             .collect();
         names.sort();
@@ -54,11 +70,7 @@ impl Golden {
     ///
     /// Panics if there is no such tensor.
     pub fn shape(&self, name: &str) -> Vec<usize> {
-        self.file()
-            .tensor(name)
-            .unwrap_or_else(|_| panic!("no golden {name}"))
-            .shape()
-            .to_vec()
+        self.info(name).shape.clone()
     }
 
     /// Values of an f32 or f64 tensor as f64.
@@ -67,12 +79,8 @@ impl Golden {
     ///
     /// Panics if there is no such tensor.
     pub fn f64s(&self, name: &str) -> Vec<f64> {
-        let file = self.file();
-        let tensor = file
-            .tensor(name)
-            .unwrap_or_else(|_| panic!("no golden {name}"));
-        let bytes = tensor.data();
-        match tensor.dtype() {
+        let bytes = self.bytes(name);
+        match self.info(name).dtype {
             Dtype::F32 => bytes
                 .as_chunks()
                 .0
@@ -107,13 +115,8 @@ impl Golden {
     ///
     /// Panics if there is no such tensor.
     pub fn i64s(&self, name: &str) -> Vec<i64> {
-        let file = self.file();
-        let tensor = file
-            .tensor(name)
-            .unwrap_or_else(|_| panic!("no golden {name}"));
-        assert_eq!(tensor.dtype(), Dtype::I64, "golden {name}");
-        tensor
-            .data()
+        assert_eq!(self.info(name).dtype, Dtype::I64, "golden {name}");
+        self.bytes(name)
             .as_chunks()
             .0
             .iter()
