@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use super::{
     buffer::{build, contiguous, values},
     matrix::Matrix,
-    product::{Onto, Operands, Output, product_here},
+    onto::Onto,
+    product::{Operands, Output, product_here},
     simd::{Kernel, exp, max, sum, sum2, vectorized},
 };
 

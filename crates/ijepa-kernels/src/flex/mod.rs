@@ -10,6 +10,8 @@
 
 mod affine;
 mod attention;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod buffer;
 mod gelu;
 #[cfg(feature = "heads")]
@@ -20,6 +22,7 @@ mod matrix;
 #[cfg(target_arch = "x86_64")]
 mod narrow;
 mod norm;
+mod onto;
 mod pieces;
 mod product;
 mod simd;

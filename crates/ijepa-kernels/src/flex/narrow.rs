@@ -15,9 +15,12 @@ use std::{
     cell::RefCell,
 };
 
-use super::{matrix::Matrix, product::Onto};
+use super::{
+    matrix::Matrix,
+    onto::{Addend, Onto},
+};
 use int8::{Columns, Rows};
-use tile::{Addend, VECTORS, tiles};
+use tile::{VECTORS, tiles};
 
 /// Elements of a vector register.
 const LANES: usize = 16;

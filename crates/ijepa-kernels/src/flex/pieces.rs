@@ -10,10 +10,10 @@ const PIECES: usize = 4;
 const PACKING: usize = 32;
 
 /// Up to so many rows and columns, products of the library are summed in another order, and so are
-/// those of fewer values or of a row or column.
+/// those of fewer values or of less than a few rows or columns.
 const SMALL: usize = 64;
 const LEAST_VALUES: usize = 16 * 16 + 1;
-const FEW: usize = 4;
+pub(super) const FEW: usize = 4;
 
 /// Rows and columns of the pieces of an output, a few for each of some cores, that are computed
 /// soonest. Sums do not depend on them: no piece is so small that it is summed in another order than

@@ -7,8 +7,15 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
-use super::narrow::{self, Format};
-use super::{matrix::Matrix, pieces::piece};
+use super::{
+    avx2,
+    narrow::{self, Format},
+};
+use super::{
+    matrix::Matrix,
+    onto::Onto,
+    pieces::{FEW, piece},
+};
 
 /// How a product takes its operands; it sums in f32 either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,31 +50,6 @@ impl Operands {
     }
 }
 
-/// What a product is added to.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Onto<'a> {
-    /// Nothing: the output is overwritten.
-    Nothing,
-    /// What the output holds.
-    Output,
-    /// This row, for every row of the output.
-    Row(&'a [f32]),
-}
-
-impl Onto<'_> {
-    pub(super) fn output_if(add: bool) -> Self {
-        if add { Self::Output } else { Self::Nothing }
-    }
-
-    /// The part for at most `count` columns from column `first` on.
-    fn some_cols(self, first: usize, count: usize) -> Self {
-        match self {
-            Self::Row(row) => Self::Row(&row[first..row.len().min(first + count)]),
-            other => other,
-        }
-    }
-}
-
 /// Whether this processor multiplies bf16 numbers: x86-64 with AVX512-BF16.
 pub(crate) fn multiplies_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -82,6 +64,12 @@ pub(crate) fn multiplies_int8() -> bool {
     return Format::Int8.is_supported();
     #[cfg(not(target_arch = "x86_64"))]
     false
+}
+
+/// Whether products in f32 are fastest by [`avx2`]; with wider vectors `gemm` is as fast.
+#[cfg(target_arch = "x86_64")]
+fn multiplies_by_avx2() -> bool {
+    avx2::is_supported() && !is_x86_feature_detected!("avx512f")
 }
 
 /// Multiplications that are worth another thread.
@@ -146,6 +134,13 @@ impl<'a> Output<'a> {
             // SAFETY: the processor can, and the output has room and is ours.
             return unsafe {
                 narrow::multiply(self.start.add(offset), stride, onto, [lhs, rhs], format);
+            };
+        }
+        #[cfg(target_arch = "x86_64")]
+        if multiplies_by_avx2() && lhs.cols > 0 && lhs.rows.min(rhs.cols) >= FEW {
+            // SAFETY: as above.
+            return unsafe {
+                avx2::multiply(self.start.add(offset), stride, onto, [lhs, rhs]);
             };
         }
         #[cfg(not(target_arch = "x86_64"))]

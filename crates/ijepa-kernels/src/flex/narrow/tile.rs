@@ -14,7 +14,7 @@ use super::{
     LANES, Strides, first_lanes,
     int8::{Columns, Rows},
 };
-use crate::flex::product::Onto;
+use crate::flex::onto::Addend;
 
 /// Rows of the output that are summed in registers.
 const ROWS: usize = 8;
@@ -43,32 +43,6 @@ pub(super) fn tiles(
             cols: width.min(cols - left),
         })
     })
-}
-
-/// What the values of a tile are added to.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Addend {
-    first: *const f32,
-    /// From row to row.
-    stride: usize,
-}
-
-impl Addend {
-    /// The part of `onto` for a tile whose first column is `left` and whose first value lies at
-    /// `place`.
-    pub(super) fn of(
-        onto: Onto<'_>,
-        place: *const f32,
-        stride: usize,
-        left: usize,
-    ) -> Option<Self> {
-        let (first, stride) = match onto {
-            Onto::Nothing => return None,
-            Onto::Output => (place, stride),
-            Onto::Row(row) => (row[left..].as_ptr(), 0),
-        };
-        Some(Self { first, stride })
-    }
 }
 
 /// A part of the output that fits the registers.

@@ -72,6 +72,72 @@ fn operands(rows: usize, cols: usize, values: &[f32]) -> [Matrix<'_>; 3] {
     ]
 }
 
+/// Tiles, panels and blocks that are whole and not, in an output whose rows have room between them.
+#[test]
+fn products_are_exact_however_their_operands_lie() {
+    let shapes = [
+        [1, 1, 1],
+        [4, 7, 4],
+        [6, 512, 16],
+        [13, 1030, 785],
+        [50, 600, 40],
+    ];
+    for [rows, inner, cols] in shapes {
+        let (left, right) = (noise(2 * rows * inner + 1), noise(2 * inner * cols + 1));
+        let row = noise(cols);
+        for lhs in operands(rows, inner, &left) {
+            for rhs in operands(inner, cols, &right) {
+                let sums = sums(lhs, rhs);
+                for onto in [Onto::Nothing, Onto::Output, Onto::Row(&row)] {
+                    let addend = |at: usize| match onto {
+                        Onto::Nothing => 0.0,
+                        Onto::Output => 2.0,
+                        Onto::Row(row) => row[at % cols],
+                    };
+                    let expected: Vec<f32> =
+                        (0..sums.len()).map(|at| sums[at] + addend(at)).collect();
+                    check_into_room(&expected, [rows, cols], |output| {
+                        // SAFETY: the output is initialised and ours alone.
+                        unsafe { output.write(0, cols + 3, onto, [lhs, rhs], Operands::Exact) }
+                    });
+                    #[cfg(target_arch = "x86_64")]
+                    if avx2::is_supported() {
+                        check_into_room(&expected, [rows, cols], |output| {
+                            // SAFETY: the processor can, and the output has room and is ours alone.
+                            unsafe { avx2::multiply(output.start, cols + 3, onto, [lhs, rhs]) }
+                        });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The product of two matrices, summed in f64.
+fn sums(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
+    let value = |matrix: &Matrix<'_>, row: usize, col: usize| {
+        let place = row as isize * matrix.row_stride + col as isize * matrix.col_stride;
+        f64::from(matrix.values[matrix.start.strict_add_signed(place)])
+    };
+    let sum = |at: usize| {
+        let (row, col) = (at / rhs.cols, at % rhs.cols);
+        let products = (0..lhs.cols).map(|k| value(&lhs, row, k) * value(&rhs, k, col));
+        products.sum::<f64>() as f32
+    };
+    (0..lhs.rows * rhs.cols).map(sum).collect()
+}
+
+/// Has a product written to an output of twos whose rows are three values further apart than they
+/// are long, and checks that it is as expected and nothing else has changed.
+fn check_into_room(expected: &[f32], [rows, cols]: [usize; 2], write: impl Fn(Output<'_>)) {
+    let mut found = vec![2.0; rows * (cols + 3)];
+    write(Output::of(&mut found));
+    for (found, expected) in found.chunks(cols + 3).zip(expected.chunks(cols)) {
+        ijepa_testkit::assert_close("product", &found[..cols], expected, 1e-5);
+        assert_eq!(found[cols..], [2.0; 3]);
+    }
+}
+
 #[test]
 fn products_in_bf16_are_close_and_the_same_for_any_number_of_threads() {
     check_narrow(Operands::Bf16, 1e-2, multiplies_bf16());
