@@ -20,6 +20,7 @@ use std::{
 use super::{
     matrix::Matrix,
     onto::{Addend, Onto},
+    pieces::part,
 };
 
 /// Elements of a vector register.
@@ -63,8 +64,8 @@ pub(super) fn is_supported() -> bool {
 ///
 /// # Safety
 ///
-/// The processor [has the instructions](is_supported), the output has room, and nothing else reads
-/// or writes it meanwhile.
+/// The processor [has the instructions](is_supported), the matrices have elements, the output has
+/// room, and nothing else reads or writes it meanwhile.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn multiply(
     output: *mut f32,
@@ -89,11 +90,6 @@ pub(super) unsafe fn multiply(
             }
         }
     });
-}
-
-/// The length of the parts of `len`, nearly equal ones, that are no longer than `most`.
-fn part(len: usize, most: usize) -> usize {
-    len.div_ceil(len.div_ceil(most).max(1)).max(1)
 }
 
 impl Packed {
@@ -165,8 +161,7 @@ impl Strip {
                 }
             } else {
                 for (row, value) in values.iter_mut().enumerate().take(lhs.rows) {
-                    // SAFETY: the matrix has this element.
-                    *value = unsafe { lhs.place(row, col).read() };
+                    *value = lhs.value(row, col);
                 }
             }
         }
@@ -276,8 +271,7 @@ fn pack_panels<'a>(rhs: Matrix<'_>, packed: &'a mut Vec<PanelRow>) -> &'a [Panel
             }
             *values = [0.0; WIDTH];
             for (col, value) in values.iter_mut().enumerate().take(columns.cols) {
-                // SAFETY: the matrix has this element.
-                *value = unsafe { columns.place(row, col).read() };
+                *value = columns.value(row, col);
             }
         }
     }
@@ -303,8 +297,7 @@ fn pack_turned(columns: Matrix<'_>, panel: &mut [PanelRow]) {
     }
     for (row, PanelRow(values)) in rest.iter_mut().enumerate() {
         for (col, value) in values.iter_mut().enumerate() {
-            // SAFETY: the matrix has this element.
-            *value = unsafe { columns.place(first_of_rest + row, col).read() };
+            *value = columns.value(first_of_rest + row, col);
         }
     }
 }

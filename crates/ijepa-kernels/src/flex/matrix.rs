@@ -78,6 +78,13 @@ impl<'a> Matrix<'a> {
             .wrapping_offset(offset)
     }
 
+    /// The element of a row and a column.
+    #[cfg(any(test, target_arch = "x86_64"))]
+    pub(super) fn value(&self, row: usize, col: usize) -> f32 {
+        let offset = row as isize * self.row_stride + col as isize * self.col_stride;
+        self.values[self.start.strict_add_signed(offset)]
+    }
+
     /// At most `count` rows from row `first` on, which exists.
     pub(super) fn some_rows(self, first: usize, count: usize) -> Self {
         assert!(first < self.rows, "a piece begins outside of a matrix");

@@ -18,6 +18,7 @@ use std::{
 use super::{
     matrix::Matrix,
     onto::{Addend, Onto},
+    pieces::part,
 };
 use int8::{Columns, Rows};
 use tile::{VECTORS, tiles};
@@ -144,9 +145,7 @@ pub(super) unsafe fn multiply(
     let rhs = in_order(rhs, lies(&rhs), &mut right);
     PACKED.with_borrow_mut(|packed| {
         let inner = lhs.cols;
-        let longest = inner
-            .div_ceil(inner.div_ceil(BLOCK_INNER))
-            .next_multiple_of(format.per_step());
+        let longest = part(inner, BLOCK_INNER).next_multiple_of(format.per_step());
         for first in (0..inner).step_by(longest) {
             let size = longest.min(inner - first);
             let matrices = [lhs.some_cols(first, size), rhs.some_rows(first, size)];
@@ -169,8 +168,7 @@ fn in_order<'a>(matrix: Matrix<'a>, it_is: bool, copy: &'a mut Vec<f32>) -> Matr
     }
     for row in 0..matrix.rows {
         for col in 0..matrix.cols {
-            let place = row as isize * matrix.row_stride + col as isize * matrix.col_stride;
-            copy.push(matrix.values[matrix.start.strict_add_signed(place)]);
+            copy.push(matrix.value(row, col));
         }
     }
     Matrix::of_rows(copy, matrix.cols)

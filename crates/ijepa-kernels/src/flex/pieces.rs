@@ -37,6 +37,13 @@ pub(super) fn piece(cores: usize, rows: usize, cols: usize) -> [usize; 2] {
     pieces.min_by_key(time).unwrap_or([rows, cols])
 }
 
+/// The length of the fewest nearly equal parts of `len`, which is not 0, that are no longer than
+/// `most`.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn part(len: usize, most: usize) -> usize {
+    len.div_ceil(len.div_ceil(most))
+}
+
 /// The length of the shortest part of `len` in parts of `size`.
 fn smallest(len: usize, size: usize) -> usize {
     match len % size {

@@ -138,7 +138,7 @@ impl<'a> Output<'a> {
         }
         #[cfg(target_arch = "x86_64")]
         if multiplies_by_avx2() && lhs.cols > 0 && lhs.rows.min(rhs.cols) >= FEW {
-            // SAFETY: as above.
+            // SAFETY: as above, and no dimension is 0.
             return unsafe {
                 avx2::multiply(self.start.add(offset), stride, onto, [lhs, rhs]);
             };

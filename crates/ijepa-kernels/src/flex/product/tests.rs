@@ -115,13 +115,10 @@ fn products_are_exact_however_their_operands_lie() {
 
 /// The product of two matrices, summed in f64.
 fn sums(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
-    let value = |matrix: &Matrix<'_>, row: usize, col: usize| {
-        let place = row as isize * matrix.row_stride + col as isize * matrix.col_stride;
-        f64::from(matrix.values[matrix.start.strict_add_signed(place)])
-    };
     let sum = |at: usize| {
         let (row, col) = (at / rhs.cols, at % rhs.cols);
-        let products = (0..lhs.cols).map(|k| value(&lhs, row, k) * value(&rhs, k, col));
+        let products =
+            (0..lhs.cols).map(|k| f64::from(lhs.value(row, k)) * f64::from(rhs.value(k, col)));
         products.sum::<f64>() as f32
     };
     (0..lhs.rows * rhs.cols).map(sum).collect()
